@@ -1,0 +1,142 @@
+//! Names and identities. Each is checked once, when it is made; after that no code looks again.
+
+use std::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// Longest id, in bytes.
+pub const MAX_ID_BYTES: usize = 128;
+
+/// A text that is no id.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{field} {given:?} is no valid id: 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit")]
+pub struct InvalidId {
+    /// The field that was to hold it.
+    pub field: &'static str,
+    /// What was given, cut to 160 characters.
+    pub given: String,
+}
+
+fn is_id(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    (1..=MAX_ID_BYTES).contains(&bytes.len())
+        && bytes[0].is_ascii_alphanumeric()
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident, $field:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text` and keeps it.
+            ///
+            /// # Errors
+            /// [`InvalidId`] if it is not `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`.
+            pub fn parse(text: &str) -> Result<Self, InvalidId> {
+                if is_id(text) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(InvalidId { field: $field, given: text.chars().take(160).collect() })
+                }
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id_type!(
+    /// Names a Blueprint; the document's own `id`.
+    BlueprintId, "blueprint_id");
+id_type!(
+    /// Names an issue.
+    IssueId, "issue_id");
+id_type!(
+    /// Names an EnhanceSetting.
+    SettingId, "setting_id");
+id_type!(
+    /// Names one run of one worker process: new at every start, never reused.
+    WorkerId, "worker_id");
+
+impl IssueId {
+    /// A new id that sorts by time (UUIDv7, RFC 9562).
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::now_v7().to_string().into())
+    }
+}
+
+impl WorkerId {
+    /// `name` (cut and cleaned to fit) + `-` + 16 random hex digits.
+    pub fn generate(name: &str) -> Self {
+        let clean: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
+            .skip_while(|c| !c.is_ascii_alphanumeric())
+            .take(100)
+            .collect();
+        let name = if clean.is_empty() { "worker" } else { &clean };
+        let random = uuid::Uuid::now_v7().simple().to_string();
+        Self(format!("{name}-{}", &random[16..]).into())
+    }
+}
+
+/// A BlueprintVersion: lowercase hex SHA-256 of a Blueprint's canonical YAML.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Version(Arc<str>);
+
+/// A text that is no version.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("version {given:?} is not 64 lowercase hex digits")]
+pub struct InvalidVersion {
+    /// What was given, cut to 160 characters.
+    pub given: String,
+}
+
+impl Version {
+    /// Checks `text` and keeps it.
+    ///
+    /// # Errors
+    /// [`InvalidVersion`] if it is not 64 lowercase hex digits.
+    pub fn parse(text: &str) -> Result<Self, InvalidVersion> {
+        if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidVersion { given: text.chars().take(160).collect() })
+        }
+    }
+
+    /// The version of this canonical YAML: its SHA-256.
+    pub fn of(canonical_yaml: &str) -> Self {
+        Self(sha256_hex(canonical_yaml.as_bytes()).into())
+    }
+
+    /// The version as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Lowercase hex SHA-256 of `bytes`.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    hex::encode(Sha256::digest(bytes))
+}

@@ -1,0 +1,18 @@
+//! What Draftsman's programs have in common: documents and their versions, the
+//! domain's plain types, and the one place that speaks to Redis.
+//!
+//! This crate knows nothing of gRPC, of Lua scripts that change documents, or of the
+//! environment, and it never spawns a task except where a subscription needs a pump
+//! that its owner starts.
+
+pub mod blueprint;
+pub mod commit;
+pub mod config;
+pub mod enhance_log;
+pub mod error;
+pub mod ids;
+pub mod issue;
+pub mod setting;
+pub mod store;
+pub mod telemetry;
+pub mod version_selector;

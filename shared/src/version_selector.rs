@@ -1,0 +1,15 @@
+//! Which version of a Blueprint is meant.
+
+use crate::ids::Version;
+
+/// Chooses one commit of a Blueprint's history.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum VersionSelector {
+    /// The head.
+    #[default]
+    Latest,
+    /// This content; if it was head twice, its newest commit.
+    Fixed(Version),
+    /// The highest `metadata.version_label` that satisfies the requirement.
+    SemverReq(semver::VersionReq),
+}
