@@ -1,0 +1,242 @@
+//! Why a text is no document, or a document no Blueprint.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS};
+use crate::ids::{InvalidId, Version};
+
+/// A place in a text, and the value that stands there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Place {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column in characters, counted from 1.
+    pub column: usize,
+    /// RFC 6901 pointer to the value; empty for the whole document.
+    pub pointer: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)?;
+        if !self.pointer.is_empty() {
+            write!(f, " (at {})", self.pointer)?;
+        }
+        Ok(())
+    }
+}
+
+/// The language of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// YAML 1.2.
+    Yaml,
+    /// JSON, RFC 8259.
+    Json,
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Language::Yaml => "YAML",
+            Language::Json => "JSON",
+        })
+    }
+}
+
+/// Why a document was refused. Nothing is ever rounded or dropped instead.
+#[derive(Debug, Error)]
+pub enum DocumentError {
+    /// No value in it at all.
+    #[error("the document is empty; a YAML or JSON value is needed")]
+    Empty,
+    /// Not well-formed.
+    #[error("no valid {language}: {place}: {problem}")]
+    Syntax {
+        /// What it was read as.
+        language: Language,
+        /// Where reading stopped.
+        place: Place,
+        /// What the reader met, in its words.
+        problem: String,
+    },
+    /// The text is longer than a document may be.
+    #[error("the document has {bytes} bytes; at most {MAX_DOCUMENT_BYTES} (1 MiB) are allowed")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The document is longer, written as canonical YAML, than a document may be.
+    #[error("the document's canonical YAML has more than {MAX_DOCUMENT_BYTES} bytes (1 MiB); make it smaller")]
+    CanonicalTooLarge,
+    /// Containers within one another, too many.
+    #[error("the document is nested deeper than {MAX_LEVELS} levels{}", at(.place))]
+    TooDeep {
+        /// Where the level too many begins, if it was read from a text.
+        place: Option<Place>,
+    },
+    /// Aliases that stand for more than a document may hold.
+    #[error("{place}: with its aliases written out the document has more than {MAX_DOCUMENT_BYTES} bytes (1 MiB)")]
+    AliasesTooLarge {
+        /// The alias at which it became too large.
+        place: Place,
+    },
+    /// An alias inside the value that it stands for.
+    #[error("{place}: an alias stands for a value that contains it; write the value out")]
+    AliasCycle {
+        /// The alias.
+        place: Place,
+    },
+    /// An integer outside i64.
+    #[error("{place}: the integer {given} is outside -2^63 to 2^63-1; quote it to keep it as text")]
+    IntegerRange {
+        /// The number as written, cut to 80 characters.
+        given: String,
+        /// Where it stands.
+        place: Place,
+    },
+    /// A float too large for 64 bits.
+    #[error("{place}: the number {given} is too large for a 64-bit float; quote it to keep it as text")]
+    FloatRange {
+        /// The number as written, cut to 80 characters.
+        given: String,
+        /// Where it stands.
+        place: Place,
+    },
+    /// NaN or infinity.
+    #[error("{place}: {given} is no number of the JSON data model; use null, or quote it to keep it as text")]
+    NotFinite {
+        /// As written.
+        given: String,
+        /// Where it stands.
+        place: Place,
+    },
+    /// A key that its mapping has already.
+    #[error("{place}: the key {key:?} occurs twice in one mapping; keep one of them")]
+    DuplicateKey {
+        /// The key, cut to 80 characters.
+        key: String,
+        /// Where it stands the second time.
+        place: Place,
+    },
+    /// A key that is no string.
+    #[error("{place}: a key must be a string, not {found}; quote it")]
+    KeyNotString {
+        /// What it is.
+        found: &'static str,
+        /// Where it stands.
+        place: Place,
+    },
+    /// A YAML tag.
+    #[error("{place}: the tag {tag} is not allowed; remove it")]
+    Tag {
+        /// The tag as written, cut to 80 characters.
+        tag: String,
+        /// Where it stands.
+        place: Place,
+    },
+    /// A second YAML document in the same text.
+    #[error("{place}: a second YAML document begins here; send one document")]
+    SecondDocument {
+        /// Where it begins.
+        place: Place,
+    },
+    /// A field that Draftsman reads is missing or not as it must be.
+    #[error("field {field}: {problem}")]
+    Field {
+        /// The field, as `agents[2].name`.
+        field: String,
+        /// What is wrong with it.
+        problem: FieldProblem,
+    },
+    /// Stored bytes are not those that their version names: the store is damaged.
+    #[error("stored Blueprint is damaged: its version is {declared} but its bytes hash to {computed}")]
+    HashMismatch {
+        /// The version it was stored under.
+        declared: Version,
+        /// The version of the bytes found there.
+        computed: Version,
+    },
+    /// The YAML emitter failed.
+    #[error("the document could not be written as YAML")]
+    Emit(#[source] serde_yaml::Error),
+}
+
+/// What is wrong with a field that Draftsman reads.
+#[derive(Debug, Error)]
+pub enum FieldProblem {
+    /// It is not there.
+    #[error("is missing; {expected} is required")]
+    Missing {
+        /// What belongs there.
+        expected: &'static str,
+    },
+    /// It is there, and of another kind.
+    #[error("must be {expected}, not {found}")]
+    WrongKind {
+        /// What belongs there.
+        expected: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// An empty string.
+    #[error("must not be empty")]
+    Empty,
+    /// A name that an earlier element has.
+    #[error("the name {name:?} is that of agents[{first}] already; names must be unique")]
+    DuplicateName {
+        /// The name, cut to 80 characters.
+        name: String,
+        /// The element that has it first.
+        first: usize,
+    },
+    /// No id.
+    #[error(transparent)]
+    Id(InvalidId),
+    /// A label that is no semantic version.
+    #[error("{label:?} is no semantic version such as 1.2.3")]
+    Label {
+        /// The label, cut to 80 characters.
+        label: String,
+        /// What is wrong with it.
+        source: semver::Error,
+    },
+}
+
+impl DocumentError {
+    /// The field at fault in the words of a request: a path such as `agents[2].name` where the
+    /// document was read and one of its fields is wrong, else `document`.
+    pub fn field(&self) -> &str {
+        match self {
+            DocumentError::Field { field, .. } => field,
+            _ => "document",
+        }
+    }
+
+    /// True if the text is not well-formed, so that reading it as another language may help.
+    pub(crate) fn is_syntax(&self) -> bool {
+        matches!(self, DocumentError::Syntax { .. })
+    }
+
+    /// True if it is our own data that is wrong, not what somebody sent.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, DocumentError::HashMismatch { .. } | DocumentError::Emit(_))
+    }
+}
+
+/// The first `chars` characters of `text`, for an error that must stay short.
+pub(crate) fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn at(place: &Option<Place>) -> String {
+    match place {
+        Some(place) => format!(", at {place}"),
+        None => String::new(),
+    }
+}

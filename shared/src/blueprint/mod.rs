@@ -1,0 +1,35 @@
+//! Blueprints as documents: the value tree, its canonical form, and what is read from it.
+//!
+//! The way in is strict and the way out is canonical: [`yaml::parse`] and [`json::parse`] refuse
+//! whatever the JSON data model cannot hold exactly, [`yaml::emit`] and [`json::emit`] give one
+//! text for one document. Between them stand the patch ([`patch`]), the differences ([`diff`]),
+//! and the questions that Draftsman asks of a document ([`refs`], [`runnable`], [`label`]).
+
+#[allow(clippy::module_inception)] // the type Blueprint deserves the file of its name
+pub mod blueprint;
+pub mod diff;
+pub mod doc;
+pub mod error;
+pub mod json;
+pub mod label;
+mod measure;
+pub mod patch;
+pub mod pointer;
+pub mod refs;
+pub mod runnable;
+mod scalar;
+pub mod value;
+pub mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use blueprint::Blueprint;
+pub use doc::{Doc, Num};
+pub use error::DocumentError;
+
+/// Most bytes of a document: as given, and as canonical YAML (1 MiB).
+pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
+
+/// Most containers within one another. A scalar by itself has no level, `[]` has one.
+pub const MAX_LEVELS: usize = 64;

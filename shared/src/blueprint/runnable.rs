@@ -1,0 +1,153 @@
+//! Whether a Blueprint can run as an orbit.
+//!
+//! A target is a document and is stored whatever its flow says; a Blueprint that runs must be
+//! understood to the last step. This is asked before a write that would be the orbit of a setting.
+
+use thiserror::Error;
+
+use crate::blueprint::{Blueprint, Doc, refs};
+
+/// The scripts that every worker has.
+pub const BUNDLED_SCRIPTS: &[&str] = &["patch_spawner", "patch_applier", "verifier_router", "committer"];
+
+/// The kinds of agent that can run a step.
+pub const AGENT_KINDS: &[&str] = &["lua", "llm", "subprocess"];
+
+/// Why a Blueprint cannot run.
+#[derive(Debug, Error)]
+pub enum NotRunnable {
+    /// The flow is no flow.ir.
+    #[error("flow is no flow.ir node: {source}")]
+    Flow {
+        /// What flow.ir says about it.
+        source: serde_json::Error,
+    },
+    /// A step names an agent that is not there.
+    #[error("the flow's step {step:?} names no declared agent; declared are: {}", list(.declared))]
+    UnknownAgent {
+        /// The step's `ref`.
+        step: String,
+        /// The names of the agents that are there.
+        declared: Vec<String>,
+    },
+    /// An agent's kind is missing or unknown.
+    #[error("agent {agent:?} has {}; known kinds are: {}", kind(.given), AGENT_KINDS.join(", "))]
+    UnknownKind {
+        /// The agent.
+        agent: String,
+        /// Its kind, if it has one.
+        given: Option<String>,
+    },
+    /// An agent lacks a field that its kind needs.
+    #[error("agent {agent:?} of kind {kind} needs {field}, a non-empty string")]
+    MissingField {
+        /// The agent.
+        agent: String,
+        /// Its kind.
+        kind: &'static str,
+        /// The field.
+        field: &'static str,
+    },
+    /// An agent names a script that is not there.
+    #[error(
+        "agent {agent:?} names the script {script:?}, which is not there; bundled are: {}",
+        BUNDLED_SCRIPTS.join(", ")
+    )]
+    UnknownScript {
+        /// The agent.
+        agent: String,
+        /// The script's name.
+        script: String,
+    },
+}
+
+/// Checks that `blueprint` can run: its flow parses as flow.ir, every step names a declared agent,
+/// and every agent has a known kind and, for `lua`, a script for which `known_scripts` is true.
+///
+/// # Errors
+/// [`NotRunnable`] with the first thing that is in the way.
+pub fn check(blueprint: &Blueprint, known_scripts: &dyn Fn(&str) -> bool) -> Result<(), NotRunnable> {
+    let flow = serde_json::Value::from(blueprint.flow());
+    let _: flow_ir_core::Node =
+        serde_json::from_value(flow).map_err(|source| NotRunnable::Flow { source })?;
+    for step in refs::step_refs(blueprint.flow()) {
+        if blueprint.agent(step).is_none() {
+            let declared = blueprint.agents().iter().map(|agent| name(agent).to_owned()).collect();
+            return Err(NotRunnable::UnknownAgent { step: step.to_owned(), declared });
+        }
+    }
+    blueprint.agents().iter().try_for_each(|agent| check_agent(agent, known_scripts))
+}
+
+fn check_agent(agent: &Doc, known_scripts: &dyn Fn(&str) -> bool) -> Result<(), NotRunnable> {
+    let agent_name = || name(agent).to_owned();
+    let spec = |field: &str| agent.get("spec").and_then(|spec| spec.get(field)).and_then(Doc::as_str);
+    let missing = |kind, field| NotRunnable::MissingField { agent: agent_name(), kind, field };
+    match agent.get("kind").and_then(Doc::as_str) {
+        Some("lua") => match spec("fn_id") {
+            None | Some("") => Err(missing("lua", "spec.fn_id")),
+            Some(script) if known_scripts(script) => Ok(()),
+            Some(script) => Err(NotRunnable::UnknownScript { agent: agent_name(), script: script.to_owned() }),
+        },
+        Some("llm") => Ok(()),
+        Some("subprocess") => match spec("program") {
+            None | Some("") => Err(missing("subprocess", "spec.program")),
+            Some(_) => Ok(()),
+        },
+        given => Err(NotRunnable::UnknownKind { agent: agent_name(), given: given.map(str::to_owned) }),
+    }
+}
+
+fn name(agent: &Doc) -> &str {
+    agent.get("name").and_then(Doc::as_str).unwrap_or_default()
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn kind(given: &Option<String>) -> String {
+    match given {
+        Some(kind) => format!("the unknown kind {kind:?}"),
+        None => "no kind".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORBIT: &str = r#"
+id: orbit
+flow: {kind: step, ref: a, in: {op: path, at: "$"}, out: {op: path, at: "$.x"}}
+agents:
+- {name: a, kind: lua, spec: {fn_id: committer}}
+"#;
+
+    fn outcome(text: &str) -> Result<(), String> {
+        let blueprint = Blueprint::parse(text).unwrap();
+        check(&blueprint, &|script| BUNDLED_SCRIPTS.contains(&script)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_runnable_one_passes() {
+        assert_eq!(outcome(ORBIT), Ok(()));
+        let program = ORBIT.replace("kind: lua, spec: {fn_id: committer}", "kind: subprocess, spec: {program: /bin/cat}");
+        assert_eq!(outcome(&program), Ok(()));
+    }
+
+    #[test]
+    fn each_obstacle_is_named() {
+        let with = |from: &str, to: &str| outcome(&ORBIT.replace(from, to)).unwrap_err();
+        assert!(with("kind: step", "kind: stop").starts_with("flow is no flow.ir node"));
+        let unknown = with("ref: a,", "ref: b,");
+        assert!(unknown.contains("\"b\"") && unknown.ends_with("declared are: a"), "{unknown}");
+        let kind = with("kind: lua", "kind: operator");
+        assert!(kind.contains("\"operator\"") && kind.ends_with("lua, llm, subprocess"), "{kind}");
+        assert!(with("kind: lua, ", "").contains("no kind"));
+        let script = with("fn_id: committer", "fn_id: nobody");
+        assert!(script.contains("\"nobody\"") && script.contains("patch_spawner"), "{script}");
+        assert!(with("spec: {fn_id: committer}", "spec: {}").contains("spec.fn_id"));
+        assert!(with("kind: lua", "kind: subprocess").contains("spec.program"));
+    }
+}

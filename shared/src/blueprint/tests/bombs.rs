@@ -1,0 +1,121 @@
+//! Small inputs that ask for much: each is refused, and soon.
+
+use std::time::{Duration, Instant};
+
+use super::doc;
+use crate::blueprint::patch::{self, MAX_OPS, OpError, PatchError};
+use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, json, yaml};
+
+/// Far more than any of these takes, also in a debug build on a busy machine; far less than any
+/// would take if it were not stopped.
+const SOON: Duration = Duration::from_secs(10);
+
+fn soon<T>(body: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = body();
+    assert!(start.elapsed() < SOON, "took {:?}", start.elapsed());
+    result
+}
+
+#[test]
+fn a_billion_laughs() {
+    let mut text = String::from("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
+    for level in 1..12 {
+        let before = format!("*a{}", level - 1);
+        text += &format!("a{level}: &a{level} [{}]\n", vec![before; 9].join(", "));
+    }
+    assert!(matches!(soon(|| yaml::parse(&text)), Err(DocumentError::AliasesTooLarge { .. })));
+}
+
+#[test]
+fn aliases_of_one_long_text() {
+    let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1000), vec!["*a"; 2000].join(", "));
+    assert!(matches!(soon(|| yaml::parse(&text)), Err(DocumentError::AliasesTooLarge { .. })));
+}
+
+#[test]
+fn aliases_that_nest() {
+    let mut text = String::from("a0: &a0 [x]\n");
+    for level in 1..70 {
+        text += &format!("a{level}: &a{level} [*a{}]\n", level - 1);
+    }
+    assert!(matches!(soon(|| yaml::parse(&text)), Err(DocumentError::TooDeep { .. })));
+}
+
+#[test]
+fn brackets_without_end() {
+    for opening in ["[", "{\"a\":", "- ", "? ", "{a: ", "[[a], "] {
+        let text = opening.repeat(MAX_DOCUMENT_BYTES / opening.len());
+        assert!(soon(|| yaml::parse(&text)).is_err(), "{opening}");
+        assert!(soon(|| json::parse(&text)).is_err(), "{opening}");
+    }
+}
+
+#[test]
+fn too_long_as_given_or_as_canonical_yaml() {
+    let long = "x".repeat(MAX_DOCUMENT_BYTES + 1);
+    assert!(matches!(yaml::parse(&long), Err(DocumentError::TooLarge { .. })));
+    assert!(matches!(json::parse(&long), Err(DocumentError::TooLarge { .. })));
+    // Each \u0001 is one byte as JSON is read and four as YAML is written.
+    let grows = Doc::from("\u{1}".repeat(MAX_DOCUMENT_BYTES / 2));
+    assert!(matches!(yaml::emit(&grows), Err(DocumentError::CanonicalTooLarge)));
+    let fits = Doc::from("x".repeat(MAX_DOCUMENT_BYTES - 1));
+    assert_eq!(yaml::emit(&fits).unwrap().len(), MAX_DOCUMENT_BYTES);
+}
+
+#[test]
+fn a_document_copied_into_itself() {
+    let text = "[{\"op\":\"copy\",\"from\":\"\",\"path\":\"/x\"}]".replace("[{", "{").replace("}]", "}");
+    let ops = doc(&format!("[{}]", vec![text; 200].join(",")));
+    let error = soon(|| patch::apply(&doc(r#"{"a":"some text"}"#), &ops)).unwrap_err();
+    assert!(matches!(error, PatchError::Op { source: OpError::TooDeep | OpError::TooLarge, .. }), "{error}");
+}
+
+#[test]
+fn an_array_that_doubles() {
+    let text = r#"{"op":"copy","from":"/a","path":"/a/-"}"#;
+    let ops = doc(&format!("[{}]", vec![text; 60].join(",")));
+    let error = soon(|| patch::apply(&doc(r#"{"a":["some text"]}"#), &ops)).unwrap_err();
+    assert!(matches!(error, PatchError::Op { source: OpError::TooLarge | OpError::TooDeep, .. }), "{error}");
+}
+
+#[test]
+fn siblings_that_double() {
+    let mut ops = Vec::new();
+    for step in 0..40 {
+        ops.push(format!(r#"{{"op":"add","path":"/s{}","value":{{}}}}"#, step + 1));
+        for side in ["l", "r"] {
+            ops.push(format!(r#"{{"op":"copy","from":"/s{step}","path":"/s{}/{side}"}}"#, step + 1));
+        }
+    }
+    let ops = doc(&format!("[{}]", ops.join(",")));
+    let error = soon(|| patch::apply(&doc(r#"{"s0":"some text"}"#), &ops)).unwrap_err();
+    assert!(matches!(error, PatchError::Op { source: OpError::TooLarge, .. }), "{error}");
+    assert!(error.op_index().unwrap() < 60, "{error}");
+}
+
+#[test]
+fn a_document_that_deepens() {
+    let ops: Vec<String> =
+        (0..70).map(|level| format!(r#"{{"op":"add","path":"{}","value":[]}}"#, "/0".repeat(level + 1))).collect();
+    let ops = doc(&format!("[{}]", ops.join(",")));
+    let error = patch::apply(&doc("[]"), &ops).unwrap_err();
+    assert!(matches!(error, PatchError::Op { index: 63, source: OpError::TooDeep, .. }), "{error}");
+}
+
+#[test]
+fn many_operations_on_a_large_value() {
+    let items: Vec<Doc> = (0..20_000).map(|i| Doc::object([("n", Doc::from(i))])).collect();
+    let large = Doc::object([("a", Doc::object([("big", Doc::array(items))]))]);
+    let pair = r#"{"op":"copy","from":"/a","path":"/b"},{"op":"remove","path":"/b"}"#;
+    let ops = doc(&format!("[{}]", vec![pair; MAX_OPS / 2].join(",")));
+    assert!(soon(|| patch::apply(&large, &ops)).unwrap().identical(&large));
+}
+
+#[test]
+fn more_operations_than_allowed() {
+    let ops = Doc::array(vec![doc(r#"{"op":"test","path":"","value":1}"#); MAX_OPS + 1]);
+    assert_eq!(patch::apply(&Doc::from(1), &ops), Err(PatchError::TooManyOps { count: MAX_OPS + 1 }));
+    let ops = Doc::array(vec![doc(r#"{"op":"test","path":"","value":1}"#); MAX_OPS]);
+    assert!(patch::apply(&Doc::from(1), &ops).is_ok());
+}
