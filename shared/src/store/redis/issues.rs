@@ -1,0 +1,221 @@
+//! Reading issues: one, and pages of them, newest first.
+
+use std::collections::HashMap;
+
+use redis::cmd;
+
+use super::Store;
+use super::error::StoreError;
+use super::stored;
+use crate::ids::{BlueprintId, IssueId};
+use crate::issue::{Issue, IssueState, RejectionCause};
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<String>,
+}
+
+/// Which part of a list is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageRequest {
+    /// How many at most; above 0.
+    pub size: usize,
+    /// The [`Page::next`] of the page before; `None` for the first.
+    pub after: Option<String>,
+}
+
+/// Which issues are wanted. All that is `Some` must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IssueFilter {
+    /// Of this Blueprint.
+    pub blueprint_id: Option<BlueprintId>,
+    /// In this state.
+    pub state: Option<IssueState>,
+    /// Rejected for this cause.
+    pub cause: Option<RejectionCause>,
+    /// On the dead list.
+    pub dead_only: bool,
+}
+
+impl IssueFilter {
+    fn wants(&self, issue: &Issue) -> bool {
+        self.blueprint_id
+            .as_ref()
+            .is_none_or(|b| *b == issue.blueprint_id)
+            && self.state.is_none_or(|s| s == issue.state)
+            && self.cause.is_none_or(|c| Some(c) == issue.cause)
+    }
+}
+
+/// How many issues are looked at for one page: a filter that matches little ends a page early
+/// rather than holding a call for a whole history.
+const LOOKED_AT_PER_PAGE: usize = 20_000;
+/// How many are read in one round trip.
+const BATCH: usize = 200;
+
+impl Store {
+    /// The issue of that id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    pub async fn issue(&self, id: &IssueId) -> Result<Option<Issue>, StoreError> {
+        Ok(self
+            .read_issues(std::slice::from_ref(id))
+            .await?
+            .pop()
+            .flatten())
+    }
+
+    async fn read_issues(&self, ids: &[IssueId]) -> Result<Vec<Option<Issue>>, StoreError> {
+        let mut pipeline = redis::pipe();
+        for id in ids {
+            pipeline
+                .cmd("HGETALL")
+                .arg(self.keys.issue(id))
+                .cmd("GET")
+                .arg(self.keys.intent(id));
+        }
+        let replies: Vec<redis::Value> = self.link.pipeline("read issues", &pipeline).await?;
+        let read = |source| StoreError::Redis {
+            call: "read issues",
+            source,
+        };
+        let mut replies = replies.into_iter();
+        let mut issues = Vec::with_capacity(ids.len());
+        for id in ids {
+            let (fields, intent) = (
+                replies.next().unwrap_or_default(),
+                replies.next().unwrap_or_default(),
+            );
+            let fields: HashMap<String, String> =
+                redis::from_redis_value(fields).map_err(|e| read(e.into()))?;
+            let intent: Option<String> =
+                redis::from_redis_value(intent).map_err(|e| read(e.into()))?;
+            // Both are written by one script; without the hash there is no issue.
+            let issue = match (fields.is_empty(), intent) {
+                (false, Some(intent)) => Some(stored::issue(id, &fields, intent)?),
+                _ => None,
+            };
+            issues.push(issue);
+        }
+        Ok(issues)
+    }
+
+    /// Issues that match, newest first. A page may hold fewer than asked for and still have a next one.
+    ///
+    /// # Errors
+    /// [`StoreError::Cursor`] for a cursor that is not of this list; else as [`Store::issue`].
+    pub async fn list_issues(
+        &self,
+        filter: &IssueFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Issue>, StoreError> {
+        let index = match (&filter.blueprint_id, filter.dead_only) {
+            (_, true) => self.keys.dead(),
+            (Some(blueprint), false) => self.keys.issues_of(blueprint),
+            (None, false) => self.keys.issues(),
+        };
+        let mut cursor = page.after.as_deref().map(Cursor::parse).transpose()?;
+        let mut items = Vec::new();
+        let mut looked_at = 0;
+        while looked_at < LOOKED_AT_PER_PAGE {
+            let batch = self.ids_before(&index, cursor.as_ref()).await?;
+            if batch.is_empty() {
+                return Ok(Page { items, next: None });
+            }
+            looked_at += batch.len();
+            let ids: Vec<IssueId> = batch.iter().map(|c| c.id.clone()).collect();
+            for (found, at) in self.read_issues(&ids).await?.into_iter().zip(batch) {
+                if let Some(issue) = found.filter(|issue| filter.wants(issue)) {
+                    if items.len() == page.size {
+                        return Ok(Page {
+                            items,
+                            next: cursor.map(|c| c.text()),
+                        });
+                    }
+                    items.push(issue);
+                }
+                cursor = Some(at);
+            }
+        }
+        Ok(Page {
+            items,
+            next: cursor.map(|c| c.text()),
+        })
+    }
+
+    /// The next ids of an index after the cursor: falling scores, and of equal ones falling ids.
+    async fn ids_before(
+        &self,
+        index: &str,
+        cursor: Option<&Cursor>,
+    ) -> Result<Vec<Cursor>, StoreError> {
+        let mut skip = 0;
+        if let Some(cursor) = cursor {
+            let rank: Option<usize> = self
+                .link
+                .command(
+                    "list issues",
+                    cmd("ZREVRANK").arg(index).arg(cursor.id.as_str()),
+                )
+                .await?;
+            skip = match rank {
+                Some(rank) => rank + 1,
+                // Pruned since: everything above its place is newer.
+                None => {
+                    let from = format!("({}", cursor.score);
+                    self.link
+                        .command(
+                            "list issues",
+                            cmd("ZCOUNT").arg(index).arg(from).arg("+inf"),
+                        )
+                        .await?
+                }
+            };
+        }
+        let range: Vec<(String, f64)> = self
+            .link
+            .command(
+                "list issues",
+                cmd("ZREVRANGE")
+                    .arg(index)
+                    .arg(skip)
+                    .arg(skip + BATCH - 1)
+                    .arg("WITHSCORES"),
+            )
+            .await?;
+        range
+            .into_iter()
+            .map(|(id, score)| Cursor::new(&id, score as u64))
+            .collect()
+    }
+}
+
+/// A place in an index: `<score>/<id>`.
+struct Cursor {
+    score: u64,
+    id: IssueId,
+}
+
+impl Cursor {
+    fn new(id: &str, score: u64) -> Result<Cursor, StoreError> {
+        Ok(Cursor {
+            score,
+            id: IssueId::parse(id).map_err(|_| StoreError::Cursor(id.to_owned()))?,
+        })
+    }
+
+    fn parse(text: &str) -> Result<Cursor, StoreError> {
+        let bad = || StoreError::Cursor(text.to_owned());
+        let (score, id) = text.split_once('/').ok_or_else(bad)?;
+        Cursor::new(id, score.parse().map_err(|_| bad())?)
+    }
+
+    fn text(&self) -> String {
+        format!("{}/{}", self.score, self.id)
+    }
+}

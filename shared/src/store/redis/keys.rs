@@ -1,0 +1,235 @@
+//! The name of every key and channel. A changed name is a migration of stored data, so the
+//! golden test below has to be changed with it, knowingly.
+//!
+//! All keys of a script carry one hash tag, `{draftsman:<shard>}`, so that the same scripts
+//! run on Redis Cluster. Ids cannot hold `{`, `}`, `:` or `/` (see [`crate::ids`]), so no id
+//! can make a key of another.
+
+use crate::ids::{BlueprintId, IssueId};
+
+/// Every change of every issue, as JSON.
+pub const EVENTS_CHANNEL: &str = "draftsman:events";
+
+/// Ids of issues that were called off, so that a worker need not listen to everything to stop in time.
+pub const CANCEL_CHANNEL: &str = "draftsman:cancelled";
+
+/// The channel of one issue's changes.
+pub fn issue_channel(issue: &IssueId) -> String {
+    format!("draftsman:events:issue:{issue}")
+}
+
+/// Names the keys of one shard.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    prefix: std::sync::Arc<str>,
+}
+
+impl Keys {
+    /// The keys of the only shard.
+    pub fn single() -> Keys {
+        Keys {
+            prefix: "{draftsman:0}:".into(),
+        }
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn of(&self, name: &str, id: &str) -> String {
+        format!("{}{name}:{id}", self.prefix)
+    }
+
+    /// LIST of `<blueprint_id>/<issue_id>`: the oldest issue of each Blueprint that is free to run. Pushed by `place_head` alone.
+    pub fn pending(&self) -> String {
+        self.key("pending")
+    }
+    /// LIST of `<blueprint_id>/<issue_id>`: what this worker has popped and not finished. Filled by BRPOPLPUSH.
+    pub fn processing(&self, worker: &str) -> String {
+        self.of("processing", worker)
+    }
+    /// HASH blueprint_id → ready | leased | delayed | parked: where each queue's head is. Absent: the queue is empty.
+    pub fn places(&self) -> String {
+        self.key("places")
+    }
+    /// LIST of `<issue_id>|<submitted ms>`: a Blueprint's undecided issues in the order of acceptance.
+    pub fn backlog(&self, blueprint: &BlueprintId) -> String {
+        self.of("backlog", blueprint.as_str())
+    }
+    /// HASH blueprint_id (or `*` for all) → since ms: what is paused.
+    pub fn paused(&self) -> String {
+        self.key("paused")
+    }
+    /// ZSET `<blueprint_id>/<issue_id>` → when its lease ends, ms.
+    pub fn leases(&self) -> String {
+        self.key("leases")
+    }
+    /// ZSET `<blueprint_id>/<issue_id>` → when it is due again, ms.
+    pub fn delayed(&self) -> String {
+        self.key("delayed")
+    }
+    /// ZSET blueprint_id → when its oldest issue that no worker has was submitted, ms.
+    pub fn waiting(&self) -> String {
+        self.key("waiting")
+    }
+    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled, retries, reaped.
+    pub fn counts(&self) -> String {
+        self.key("counts")
+    }
+    /// STRING: the fencing counter; only rises.
+    pub fn fence(&self) -> String {
+        self.key("fence")
+    }
+    /// HASH of an issue's fields (see `stored.rs`).
+    pub fn issue(&self, issue: &IssueId) -> String {
+        self.of("issue", issue.as_str())
+    }
+    /// STRING: an issue's intent, apart so that the hash keeps its compact form.
+    pub fn intent(&self, issue: &IssueId) -> String {
+        self.of("intent", issue.as_str())
+    }
+    /// ZSET issue_id → submitted ms, of all issues.
+    pub fn issues(&self) -> String {
+        self.key("issues")
+    }
+    /// ZSET issue_id → submitted ms, of one Blueprint.
+    pub fn issues_of(&self, blueprint: &BlueprintId) -> String {
+        self.of("issues", blueprint.as_str())
+    }
+    /// ZSET issue_id → when it was given up, ms: the dead list.
+    pub fn dead(&self) -> String {
+        self.key("dead")
+    }
+    /// HASH issue_id → log entry (JSON).
+    pub fn log(&self) -> String {
+        self.key("log")
+    }
+    /// LIST of issue_id in the order of decision.
+    pub fn decided(&self) -> String {
+        self.key("decided")
+    }
+    /// LIST of issue_id in the order of decision, of one Blueprint.
+    pub fn decided_of(&self, blueprint: &BlueprintId) -> String {
+        self.of("decided", blueprint.as_str())
+    }
+    /// HASH: a Blueprint's moving head: seq, version, label, archived, updated_at.
+    pub fn blueprint(&self, blueprint: &BlueprintId) -> String {
+        self.of("blueprint", blueprint.as_str())
+    }
+    /// HASH version → canonical YAML. Written once, never changed.
+    pub fn documents(&self, blueprint: &BlueprintId) -> String {
+        self.of("documents", blueprint.as_str())
+    }
+    /// HASH seq → commit (JSON). Written once, never changed.
+    pub fn commits(&self, blueprint: &BlueprintId) -> String {
+        self.of("commits", blueprint.as_str())
+    }
+    /// HASH version → seq of its newest commit.
+    pub fn newest(&self, blueprint: &BlueprintId) -> String {
+        self.of("newest", blueprint.as_str())
+    }
+    /// HASH version label → seq of its newest commit.
+    pub fn labels(&self, blueprint: &BlueprintId) -> String {
+        self.of("labels", blueprint.as_str())
+    }
+    /// ZSET of blueprint_id, all with score 0: in the order of their bytes.
+    pub fn blueprints(&self) -> String {
+        self.key("blueprints")
+    }
+    /// HASH setting_id → setting (JSON).
+    pub fn settings(&self) -> String {
+        self.key("settings")
+    }
+    /// HASH setting_id → revision.
+    pub fn setting_revisions(&self) -> String {
+        self.key("setting_revisions")
+    }
+    /// STRING: rises with every write of a setting or of an orbit that a setting names.
+    pub fn settings_counter(&self) -> String {
+        self.key("settings_counter")
+    }
+    /// HASH setting_id → `<blueprint_id> latest|pinned`: which orbits are in use.
+    pub fn orbits(&self) -> String {
+        self.key("orbits")
+    }
+    /// ZSET worker_id → last heartbeat, ms.
+    pub fn workers(&self) -> String {
+        self.key("workers")
+    }
+    /// HASH worker_id → issues in flight at its last heartbeat.
+    pub fn worker_load(&self) -> String {
+        self.key("worker_load")
+    }
+    /// HASH: format and shards, written at the first start.
+    pub fn meta(&self) -> String {
+        self.key("meta")
+    }
+
+    /// The keys of one issue and its queue, in the order that `scripts/lib/keys.lua` reads.
+    /// `holder` is the worker whose processing list is meant; `-` if none is.
+    pub fn issue_block(
+        &self,
+        blueprint: &BlueprintId,
+        issue: &IssueId,
+        holder: &str,
+    ) -> Vec<String> {
+        vec![
+            self.issue(issue),
+            self.intent(issue),
+            self.backlog(blueprint),
+            self.places(),
+            self.pending(),
+            self.paused(),
+            self.leases(),
+            self.delayed(),
+            self.waiting(),
+            self.counts(),
+            self.log(),
+            self.decided(),
+            self.decided_of(blueprint),
+            self.dead(),
+            self.processing(holder),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_stored_data_has() {
+        let keys = Keys::single();
+        let bp = BlueprintId::parse("team.alpha").unwrap();
+        let issue = IssueId::parse("i-1").unwrap();
+        let mut all = keys.issue_block(&bp, &issue, "w-1");
+        all.extend([
+            keys.issues(),
+            keys.issues_of(&bp),
+            keys.blueprint(&bp),
+            keys.documents(&bp),
+            keys.commits(&bp),
+            keys.newest(&bp),
+            keys.labels(&bp),
+            keys.blueprints(),
+            keys.settings(),
+            keys.setting_revisions(),
+            keys.settings_counter(),
+            keys.orbits(),
+            keys.workers(),
+            keys.worker_load(),
+            keys.fence(),
+            keys.meta(),
+        ]);
+        let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
+            decided decided:team.alpha dead processing:w-1 issues issues:team.alpha blueprint:team.alpha \
+            documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha blueprints settings \
+            setting_revisions settings_counter orbits workers worker_load fence meta";
+        let expected: Vec<String> = expected
+            .split_whitespace()
+            .map(|k| format!("{{draftsman:0}}:{k}"))
+            .collect();
+        assert_eq!(all, expected);
+        assert_eq!(issue_channel(&issue), "draftsman:events:issue:i-1");
+    }
+}

@@ -1,0 +1,687 @@
+//! The queue: how an issue goes from accepted to decided, once, whatever dies on the way.
+//!
+//! # Who holds what
+//!
+//! Every Blueprint has a queue of its own, its *backlog*, in the order of acceptance. Only a
+//! queue's head can be worked on, and the record `places` says where it is:
+//!
+//! ```text
+//!            submit                BRPOPLPUSH + claim
+//!   none ───────────────▶ ready ───────────────────────▶ leased
+//!    ▲                    ▲ │ ▲                          │ │ │
+//!    │  decided, queue    │ │ └── shutdown gives back ───┘ │ │
+//!    │  empty             │ └ paused ▶ parked ▶ resumed    │ │
+//!    │                    └── due ── delayed ◀─ fault, ────┘ │
+//!    │                               lease ran out           │
+//!    └───────── settle, cancel, reap to dead ◀───────────────┘  (then the next head is placed)
+//! ```
+//!
+//! *ready* means that its element `<blueprint_id>/<issue_id>` is in `pending` or in exactly
+//! one processing list. Whatever a worker pops is therefore free to run; two issues of one
+//! Blueprint are never worked on at once, and a long queue starves nobody.
+//!
+//! # What each failure leaves behind, and who repairs it
+//!
+//! * A worker dies between pop and claim: the element lies in its processing list, the place
+//!   says ready. A reaper finds the dead worker's list and gives the element back
+//!   ([`Store::return_element`]); no attempt is counted.
+//! * The reply of a pop gets lost: the same, but the worker lives. Its heartbeat lists elements
+//!   that no lease has, and the consumer claims them as if popped.
+//! * A worker dies after the claim: the lease runs out and a reaper delays the issue.
+//! * A worker stalls past its lease and comes back: its token is not the issue's any more, so
+//!   whatever it still says answers `stale`. Tokens come from a counter that only rises plus
+//!   the claimer's nonce, so no two claims ever share one.
+//! * A reply of claim, settle, release or cancel gets lost: the caller repeats the call under
+//!   the same nonce, token or id and gets the answer that it missed.
+
+use std::collections::HashMap;
+
+use super::Store;
+use super::error::StoreError;
+use super::keys::{CANCEL_CHANNEL, EVENTS_CHANNEL, issue_channel};
+use super::{script, stored};
+use crate::blueprint::Blueprint;
+use crate::commit::Epoch;
+use crate::enhance_log::LogEntry;
+use crate::ids::{BlueprintId, IssueId, Version, WorkerId};
+use crate::issue::{Issue, IssueState, NewIssue};
+
+/// An issue and its queue: the element `<blueprint_id>/<issue_id>`, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IssueRef {
+    /// The target.
+    pub blueprint_id: BlueprintId,
+    /// The issue.
+    pub issue_id: IssueId,
+}
+
+impl IssueRef {
+    /// Takes an element apart; `None` if it is none.
+    pub fn parse(element: &str) -> Option<IssueRef> {
+        let (blueprint, issue) = element.split_once('/')?;
+        Some(IssueRef {
+            blueprint_id: BlueprintId::parse(blueprint).ok()?,
+            issue_id: IssueId::parse(issue).ok()?,
+        })
+    }
+
+    /// The element.
+    pub fn element(&self) -> String {
+        format!("{}/{}", self.blueprint_id, self.issue_id)
+    }
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubmitOutcome {
+    /// It is stored and queued.
+    Accepted(Issue),
+    /// The same issue is there already.
+    Existed(Issue),
+    /// Another issue has this id.
+    Conflict,
+    /// No such Blueprint.
+    UnknownTarget,
+    /// The Blueprint is archived.
+    Archived,
+    /// The id was decided and pruned.
+    Pruned,
+    /// Redis has used too much of its memory to take more in.
+    MemoryFull {
+        /// Bytes used.
+        used: u64,
+        /// Bytes allowed.
+        max: u64,
+    },
+}
+
+/// The right to decide an issue, until the lease ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The issue.
+    pub issue: IssueRef,
+    /// The worker that holds it.
+    pub worker_id: WorkerId,
+    /// The fencing token.
+    pub token: String,
+}
+
+/// A target's head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The number of its newest commit.
+    pub seq: u64,
+    /// Its content.
+    pub version: Version,
+    /// The canonical YAML; `None` if the caller said that it has it.
+    pub document: Option<String>,
+}
+
+/// All that a worker needs for a claimed issue.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The lease.
+    pub lease: Lease,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// How often it was put off for a passing fault.
+    pub retries: u32,
+    /// What should change.
+    pub intent: String,
+    /// When it was accepted, Redis time.
+    pub submitted_at_ms: u64,
+    /// When it was claimed, Redis time.
+    pub claimed_at_ms: u64,
+    /// The settings counter: settings and orbits are to be read again if it moved.
+    pub settings_counter: u64,
+    /// The target's head.
+    pub head: Head,
+}
+
+/// What became of a claim.
+#[derive(Debug)]
+pub enum ClaimOutcome {
+    /// The issue is this worker's.
+    Claimed(Box<Claimed>),
+    /// Terminal, or not its queue's head: there is nothing to do.
+    Gone,
+    /// Not in this worker's list.
+    NotMine,
+    /// This worker has it under another nonce.
+    Held,
+    /// Paused.
+    Parked,
+    /// Its Blueprint is archived; it was decided.
+    Archived,
+}
+
+/// How an issue is decided.
+#[derive(Debug)]
+pub enum Decision<'a> {
+    /// A new version of the target.
+    Applied {
+        /// The content.
+        blueprint: &'a Blueprint,
+        /// The head that it was made from.
+        expected_seq: u64,
+        /// SHA-256 of the patch's canonical JSON.
+        patch_hash: &'a str,
+        /// The attempt.
+        epoch: &'a Epoch,
+    },
+    /// A verifier said no, of what this head would have become.
+    Denied {
+        /// The head that was judged.
+        expected_seq: u64,
+    },
+    /// It could not be decided.
+    Failed {
+        /// Onto the dead list: its retries are used up.
+        dead: bool,
+    },
+}
+
+/// A decision and what is kept of it.
+#[derive(Debug)]
+pub struct Settlement<'a> {
+    /// How it is decided.
+    pub decision: Decision<'a>,
+    /// The issue's reason; empty when applied.
+    pub reason: &'a str,
+    /// The log entry; `attempt` and `ts_ms` are the store's.
+    pub log: &'a LogEntry,
+}
+
+/// What became of a settlement.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SettleOutcome {
+    /// Decided, now or by an earlier call with this token.
+    Settled(IssueState),
+    /// Not this caller's to decide any more.
+    Stale,
+    /// The head is another one; the lease is kept.
+    MovedHead(Head),
+    /// The Blueprint was archived meanwhile; the issue was decided.
+    Archived,
+}
+
+/// What became of a cancellation.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// Called off, now or earlier.
+    Cancelled(Issue),
+    /// Otherwise terminal.
+    Decided(Issue),
+    /// No such issue.
+    NotFound,
+}
+
+/// Why a leased issue is given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Release {
+    /// The worker ends: at once, and the attempt does not count.
+    Shutdown,
+    /// A fault that may pass.
+    Fault {
+        /// How long the issue waits, in milliseconds.
+        delay_ms: u64,
+        /// The error.
+        reason: String,
+    },
+}
+
+/// What became of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseOutcome {
+    /// It is given back.
+    Released,
+    /// It was not this caller's any more, which is as good.
+    Stale,
+}
+
+/// What became of an element that nobody claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReturnOutcome {
+    /// Back in `pending`.
+    Returned,
+    /// A stale copy, taken out.
+    Gone,
+    /// Not in that list.
+    NotMine,
+}
+
+/// What became of a delayed issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromoteOutcome {
+    /// In its place.
+    Promoted,
+    /// Its time has not come.
+    NotDue,
+    /// Not delayed any more.
+    Gone,
+}
+
+/// What became of an expired lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReapOutcome {
+    /// The issue waits that many milliseconds.
+    Delayed(u64),
+    /// Its attempts were used up: rejected, on the dead list.
+    Dead,
+    /// The lease runs.
+    Alive,
+    /// There is no lease.
+    Gone,
+    /// Another worker holds it by now.
+    Moved,
+}
+
+/// No worker's processing list is meant.
+const NOBODY: &str = "-";
+
+impl Store {
+    fn block(&self, issue: &IssueRef, holder: &str) -> Vec<String> {
+        self.keys
+            .issue_block(&issue.blueprint_id, &issue.issue_id, holder)
+    }
+
+    /// Stores an issue and queues it. Repeating it with the same content is safe.
+    ///
+    /// # Errors
+    /// [`StoreError`]; unless it says so, the issue may have been accepted all the same.
+    pub async fn submit(&self, new: &NewIssue) -> Result<SubmitOutcome, StoreError> {
+        if let Some((used, max)) = self.memory_pressure().await? {
+            return Ok(SubmitOutcome::MemoryFull { used, max });
+        }
+        let issue = IssueRef {
+            blueprint_id: new.blueprint_id().clone(),
+            issue_id: new.issue_id().clone(),
+        };
+        let mut keys = self.block(&issue, NOBODY);
+        keys.push(self.keys.issues());
+        keys.push(self.keys.issues_of(&issue.blueprint_id));
+        keys.push(self.keys.blueprint(&issue.blueprint_id));
+        let retry_of = new.retry_of().map(IssueId::as_str).unwrap_or_default();
+        let mut reply = self
+            .link
+            .script(&script::SUBMIT_ISSUE, &keys, |call| {
+                head_args(call, &issue);
+                call.arg(new.intent()).arg(retry_of);
+            })
+            .await?;
+        match reply.outcome() {
+            "accepted" => {
+                let now: u64 = reply.take()?;
+                Ok(SubmitOutcome::Accepted(Issue {
+                    issue_id: issue.issue_id,
+                    blueprint_id: issue.blueprint_id,
+                    intent: new.intent().to_owned(),
+                    state: IssueState::Pending,
+                    reason: String::new(),
+                    cause: None,
+                    new_version: None,
+                    attempt: 0,
+                    worker_id: String::new(),
+                    retry_of: new.retry_of().cloned(),
+                    submitted_at_ms: now,
+                    updated_at_ms: now,
+                    revision: 1,
+                }))
+            }
+            "existed" => {
+                let fields = reply.take_fields()?;
+                Ok(SubmitOutcome::Existed(stored::issue(
+                    &issue.issue_id,
+                    &fields,
+                    reply.take()?,
+                )?))
+            }
+            "conflict" => Ok(SubmitOutcome::Conflict),
+            "decided" => Ok(SubmitOutcome::Pruned),
+            "unknown_target" => Ok(SubmitOutcome::UnknownTarget),
+            "archived" => Ok(SubmitOutcome::Archived),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Makes a popped element this worker's lease. Repeat it with the same `nonce` if the reply is lost.
+    ///
+    /// `known` is a version of the target whose document the caller has: it is not sent again.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the lease may have been granted all the same.
+    pub async fn claim(
+        &self,
+        issue: &IssueRef,
+        worker: &WorkerId,
+        nonce: &str,
+        lease_ms: u64,
+        known: Option<&Version>,
+    ) -> Result<ClaimOutcome, StoreError> {
+        let mut keys = self.block(issue, worker.as_str());
+        keys.push(self.keys.blueprint(&issue.blueprint_id));
+        keys.push(self.keys.documents(&issue.blueprint_id));
+        keys.push(self.keys.fence());
+        keys.push(self.keys.settings_counter());
+        let log = stored::failed_log_draft(&issue.issue_id, &issue.blueprint_id, None, "");
+        let mut reply = self
+            .link
+            .script(&script::CLAIM_ISSUE, &keys, |call| {
+                head_args(call, issue);
+                call.arg(worker.as_str()).arg(nonce).arg(lease_ms);
+                call.arg(known.map(Version::as_str).unwrap_or_default())
+                    .arg(&log);
+            })
+            .await?;
+        match reply.outcome() {
+            "ok" | "again" => {
+                let token = reply.take()?;
+                Ok(ClaimOutcome::Claimed(Box::new(Claimed {
+                    lease: Lease {
+                        issue: issue.clone(),
+                        worker_id: worker.clone(),
+                        token,
+                    },
+                    attempt: reply.take()?,
+                    retries: reply.take()?,
+                    submitted_at_ms: reply.take()?,
+                    intent: reply.take()?,
+                    claimed_at_ms: reply.take()?,
+                    settings_counter: reply.take()?,
+                    head: read_head(&mut reply, &issue.blueprint_id)?,
+                })))
+            }
+            "gone" => Ok(ClaimOutcome::Gone),
+            "not_mine" => Ok(ClaimOutcome::NotMine),
+            "held" => Ok(ClaimOutcome::Held),
+            "parked" => Ok(ClaimOutcome::Parked),
+            "archived" => Ok(ClaimOutcome::Archived),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Decides a leased issue. Repeat it with the same lease if the reply is lost.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the issue may have been decided all the same.
+    pub async fn settle(
+        &self,
+        lease: &Lease,
+        settlement: &Settlement<'_>,
+    ) -> Result<SettleOutcome, StoreError> {
+        let issue = &lease.issue;
+        let mut keys = self.block(issue, lease.worker_id.as_str());
+        keys.push(self.keys.blueprint(&issue.blueprint_id));
+        keys.push(self.keys.documents(&issue.blueprint_id));
+        keys.push(self.keys.commits(&issue.blueprint_id));
+        keys.push(self.keys.newest(&issue.blueprint_id));
+        keys.push(self.keys.labels(&issue.blueprint_id));
+        keys.push(self.keys.settings_counter());
+        keys.push(self.keys.orbits());
+        let log = settlement.log;
+        let log_json = stored::log_draft(log);
+        let mut archived_log = String::new();
+        if !matches!(settlement.decision, Decision::Failed { .. }) {
+            archived_log = stored::failed_log_draft(
+                &issue.issue_id,
+                &issue.blueprint_id,
+                Some(&log.intent),
+                &log.prev_hash,
+            );
+        }
+        let mut reply = self
+            .link
+            .script(&script::SETTLE_ISSUE, &keys, |call| {
+                head_args(call, issue);
+                call.arg(&lease.token);
+                match &settlement.decision {
+                    Decision::Applied {
+                        blueprint,
+                        expected_seq,
+                        patch_hash,
+                        epoch,
+                    } => {
+                        let label = blueprint.version_label().unwrap_or_default();
+                        let commit = stored::commit_draft(
+                            blueprint.version(),
+                            label,
+                            &log.rationale,
+                            patch_hash,
+                            Some(&issue.issue_id),
+                            Some(epoch),
+                        );
+                        call.arg("applied")
+                            .arg(settlement.reason)
+                            .arg(&log_json)
+                            .arg(*expected_seq);
+                        call.arg(blueprint.version().as_str())
+                            .arg(&**blueprint.canonical_yaml())
+                            .arg(commit)
+                            .arg(label);
+                    }
+                    Decision::Denied { expected_seq } => {
+                        call.arg("denied")
+                            .arg(settlement.reason)
+                            .arg(&log_json)
+                            .arg(*expected_seq);
+                        call.arg("").arg("").arg("").arg("");
+                    }
+                    Decision::Failed { dead } => {
+                        call.arg(if *dead { "dead" } else { "failed" })
+                            .arg(settlement.reason)
+                            .arg(&log_json)
+                            .arg(0);
+                        call.arg("").arg("").arg("").arg("");
+                    }
+                }
+                call.arg(&archived_log);
+            })
+            .await?;
+        match reply.outcome() {
+            "ok" => {
+                let state: String = reply.take()?;
+                IssueState::parse(&state)
+                    .map(SettleOutcome::Settled)
+                    .ok_or_else(|| reply.unknown())
+            }
+            "stale" => Ok(SettleOutcome::Stale),
+            "moved_head" => Ok(SettleOutcome::MovedHead(read_head(
+                &mut reply,
+                &issue.blueprint_id,
+            )?)),
+            "archived" => Ok(SettleOutcome::Archived),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Calls an issue off in whatever state it is. Repeating it is safe.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the issue may have been cancelled all the same.
+    pub async fn cancel_issue(&self, id: &IssueId) -> Result<CancelOutcome, StoreError> {
+        loop {
+            let Some(found) = self.issue(id).await? else {
+                return Ok(CancelOutcome::NotFound);
+            };
+            let issue = IssueRef {
+                blueprint_id: found.blueprint_id.clone(),
+                issue_id: id.clone(),
+            };
+            let holder = if found.worker_id.is_empty() {
+                NOBODY
+            } else {
+                &found.worker_id
+            };
+            let log = stored::log_draft(&LogEntry {
+                issue_id: id.clone(),
+                blueprint_id: found.blueprint_id.clone(),
+                prev_hash: String::new(),
+                new_hash: String::new(),
+                intent: found.intent.clone(),
+                rationale: String::new(),
+                verdicts: Vec::new(),
+                cause: Some(crate::issue::RejectionCause::Cancelled),
+                reasons: vec!["cancelled".to_owned()],
+                attempt: 0,
+                patch_json: String::new(),
+                ts_ms: 0,
+                usage: Default::default(),
+            });
+            let mut reply = self
+                .link
+                .script(&script::CANCEL_ISSUE, &self.block(&issue, holder), |call| {
+                    head_args(call, &issue);
+                    call.arg(&found.worker_id).arg(&log).arg(CANCEL_CHANNEL);
+                })
+                .await?;
+            let issue_from =
+                |fields: HashMap<String, String>| stored::issue(id, &fields, found.intent.clone());
+            return match reply.outcome() {
+                "ok" | "again" => Ok(CancelOutcome::Cancelled(issue_from(reply.take_fields()?)?)),
+                "decided" => Ok(CancelOutcome::Decided(issue_from(reply.take_fields()?)?)),
+                "not_found" => Ok(CancelOutcome::NotFound),
+                // A worker claimed it between the read and the script: look again.
+                "moved" => continue,
+                _ => Err(reply.unknown()),
+            };
+        }
+    }
+
+    /// Gives a leased issue back undecided. Repeating it is safe.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been given back all the same.
+    pub async fn release(
+        &self,
+        lease: &Lease,
+        release: &Release,
+    ) -> Result<ReleaseOutcome, StoreError> {
+        let keys = self.block(&lease.issue, lease.worker_id.as_str());
+        let reply = self
+            .link
+            .script(&script::RELEASE_ISSUE, &keys, |call| {
+                head_args(call, &lease.issue);
+                call.arg(&lease.token);
+                match release {
+                    Release::Shutdown => call.arg("shutdown").arg(0).arg(""),
+                    Release::Fault { delay_ms, reason } => {
+                        call.arg("fault").arg(*delay_ms).arg(reason)
+                    }
+                };
+            })
+            .await?;
+        match reply.outcome() {
+            "ok" => Ok(ReleaseOutcome::Released),
+            "stale" => Ok(ReleaseOutcome::Stale),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Takes an element that nobody claimed out of `holder`'s list, back to `pending` if it is due there.
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn return_element(
+        &self,
+        issue: &IssueRef,
+        holder: &str,
+    ) -> Result<ReturnOutcome, StoreError> {
+        let keys = self.block(issue, holder);
+        let reply = self
+            .link
+            .script(&script::RETURN_ELEMENT, &keys, |call| {
+                head_args(call, issue)
+            })
+            .await?;
+        match reply.outcome() {
+            "returned" => Ok(ReturnOutcome::Returned),
+            "gone" => Ok(ReturnOutcome::Gone),
+            "not_mine" => Ok(ReturnOutcome::NotMine),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Moves a delayed issue to its place if its time has come.
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn promote(&self, issue: &IssueRef) -> Result<PromoteOutcome, StoreError> {
+        let keys = self.block(issue, NOBODY);
+        let reply = self
+            .link
+            .script(&script::PROMOTE_ISSUE, &keys, |call| head_args(call, issue))
+            .await?;
+        match reply.outcome() {
+            "promoted" => Ok(PromoteOutcome::Promoted),
+            "not_due" => Ok(PromoteOutcome::NotDue),
+            "gone" => Ok(PromoteOutcome::Gone),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Takes an issue whose lease ran out from its worker. `jitter` is a random number from 0 to 1.
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn reap(
+        &self,
+        issue: &IssueRef,
+        max_attempts: u32,
+        jitter: f64,
+    ) -> Result<ReapOutcome, StoreError> {
+        let Some(found) = self.issue(&issue.issue_id).await? else {
+            return Ok(ReapOutcome::Gone);
+        };
+        let log = stored::failed_log_draft(
+            &issue.issue_id,
+            &issue.blueprint_id,
+            Some(&found.intent),
+            "",
+        );
+        let mut reply = self
+            .link
+            .script(
+                &script::REAP_ISSUE,
+                &self.block(issue, &found.worker_id),
+                |call| {
+                    head_args(call, issue);
+                    call.arg(&found.worker_id)
+                        .arg(max_attempts)
+                        .arg(jitter)
+                        .arg(&log);
+                },
+            )
+            .await?;
+        match reply.outcome() {
+            "delayed" => Ok(ReapOutcome::Delayed(reply.take()?)),
+            "dead" => Ok(ReapOutcome::Dead),
+            "alive" => Ok(ReapOutcome::Alive),
+            "gone" => Ok(ReapOutcome::Gone),
+            "moved" => Ok(ReapOutcome::Moved),
+            _ => Err(reply.unknown()),
+        }
+    }
+}
+
+/// The arguments that every script of an issue begins with.
+fn head_args(call: &mut redis::ScriptInvocation<'_>, issue: &IssueRef) {
+    call.arg(issue.blueprint_id.as_str())
+        .arg(issue.issue_id.as_str());
+    call.arg(EVENTS_CHANNEL).arg(issue_channel(&issue.issue_id));
+}
+
+fn read_head(reply: &mut super::reply::Reply, blueprint: &BlueprintId) -> Result<Head, StoreError> {
+    let seq = reply.take()?;
+    let version: String = reply.take()?;
+    let document: String = reply.take()?;
+    let version = Version::parse(&version).map_err(|e| StoreError::Damaged {
+        what: "head",
+        id: blueprint.to_string(),
+        problem: e.to_string(),
+    })?;
+    Ok(Head {
+        seq,
+        version,
+        document: Some(document).filter(|d| !d.is_empty()),
+    })
+}

@@ -1,0 +1,62 @@
+//! Reads a script's reply: a named outcome, then values in order.
+
+use std::collections::HashMap;
+
+use redis::{FromRedisValue, Value};
+
+use super::error::StoreError;
+
+/// A reply whose outcome is known and whose values are taken one by one.
+pub(crate) struct Reply {
+    script: &'static str,
+    outcome: String,
+    rest: std::vec::IntoIter<Value>,
+}
+
+impl Reply {
+    pub(crate) fn read(script: &'static str, value: Value) -> Result<Reply, StoreError> {
+        let bad = |got: &Value| StoreError::Contract {
+            script,
+            got: format!("{got:?}").chars().take(200).collect(),
+        };
+        let Value::Array(values) = value else {
+            return Err(bad(&value));
+        };
+        let mut rest = values.into_iter();
+        match rest.next() {
+            Some(Value::BulkString(bytes)) => Ok(Reply {
+                script,
+                outcome: String::from_utf8_lossy(&bytes).into_owned(),
+                rest,
+            }),
+            other => Err(bad(&other.unwrap_or(Value::Nil))),
+        }
+    }
+
+    pub(crate) fn outcome(&self) -> &str {
+        &self.outcome
+    }
+
+    /// The next value.
+    pub(crate) fn take<T: FromRedisValue>(&mut self) -> Result<T, StoreError> {
+        let value = self.rest.next().unwrap_or(Value::Nil);
+        let shown = || format!("{} with a wrong value", self.outcome);
+        T::from_redis_value(value).map_err(|_| StoreError::Contract {
+            script: self.script,
+            got: shown(),
+        })
+    }
+
+    /// The next value, a list of names and values.
+    pub(crate) fn take_fields(&mut self) -> Result<HashMap<String, String>, StoreError> {
+        self.take()
+    }
+
+    /// The error for an outcome that the caller does not know.
+    pub(crate) fn unknown(self) -> StoreError {
+        StoreError::Contract {
+            script: self.script,
+            got: self.outcome,
+        }
+    }
+}

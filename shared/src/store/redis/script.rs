@@ -1,0 +1,137 @@
+//! The scripts, embedded and put together: `--@include name` stands for `lib/name.lua`.
+
+use std::sync::LazyLock;
+
+const LIBRARY: [(&str, &str); 4] = [
+    ("keys", include_str!("scripts/lib/keys.lua")),
+    ("place_head", include_str!("scripts/lib/place_head.lua")),
+    ("announce", include_str!("scripts/lib/announce.lua")),
+    ("decide", include_str!("scripts/lib/decide.lua")),
+];
+
+/// A script with its name.
+pub struct Script {
+    name: &'static str,
+    source: String,
+    script: redis::Script,
+}
+
+impl Script {
+    fn new(name: &'static str, body: &str) -> Script {
+        let mut source = String::with_capacity(body.len() * 3);
+        for line in body.lines() {
+            match line.strip_prefix("--@include ") {
+                Some(part) => source.push_str(library(part)),
+                None => source.push_str(line),
+            }
+            source.push('\n');
+        }
+        Script {
+            name,
+            script: redis::Script::new(&source),
+            source,
+        }
+    }
+
+    /// Its file's name without the ending.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The whole source as Redis gets it.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub(crate) fn inner(&self) -> &redis::Script {
+        &self.script
+    }
+}
+
+fn library(part: &str) -> &'static str {
+    let found = LIBRARY.iter().find(|(name, _)| *name == part);
+    found
+        .expect("a test holds every include against the library")
+        .1
+}
+
+macro_rules! scripts {
+    ($($constant:ident = $file:literal),+ $(,)?) => {
+        $(pub(crate) static $constant: LazyLock<Script> =
+            LazyLock::new(|| Script::new($file, include_str!(concat!("scripts/", $file, ".lua"))));)+
+
+        /// Every script there is.
+        pub fn all() -> Vec<&'static Script> {
+            vec![$(&$constant),+]
+        }
+    };
+}
+
+scripts! {
+    SUBMIT_ISSUE = "submit_issue",
+    CLAIM_ISSUE = "claim_issue",
+    SETTLE_ISSUE = "settle_issue",
+    CANCEL_ISSUE = "cancel_issue",
+    RELEASE_ISSUE = "release_issue",
+    RETURN_ELEMENT = "return_element",
+    PROMOTE_ISSUE = "promote_issue",
+    REAP_ISSUE = "reap_issue",
+    BEAT_WORKER = "beat_worker",
+    PUT_BLUEPRINT = "put_blueprint",
+    PUT_SETTING = "put_setting",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_is_put_together_whole() {
+        for script in all() {
+            assert!(
+                script.source().starts_with("#!lua"),
+                "{} has no shebang",
+                script.name()
+            );
+            assert!(
+                !script.source().contains("--@include"),
+                "{} includes what is not there",
+                script.name()
+            );
+        }
+    }
+
+    /// The header of a script is its contract: each outcome that it names is returned
+    /// somewhere, and each that is returned is named.
+    #[test]
+    fn headers_name_exactly_the_outcomes() {
+        for script in all() {
+            let header: String = script
+                .source()
+                .lines()
+                .take_while(|l| l.starts_with('-') || l.starts_with('#'))
+                .collect();
+            assert!(
+                header.contains("KEYS") && header.contains("ARGV"),
+                "{} lacks a header",
+                script.name()
+            );
+            let outcomes = header
+                .split("Outcomes")
+                .nth(1)
+                .expect("a header names its outcomes");
+            let body = script.source();
+            for returned in body
+                .match_indices("return { '")
+                .map(|(at, m)| &body[at + m.len()..])
+            {
+                let outcome = returned.split('\'').next().unwrap();
+                assert!(
+                    outcomes.contains(outcome),
+                    "{} returns {outcome}, which its header does not name",
+                    script.name()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+#!lua flags=allow-oom
+-- Calls an issue off, wherever it is. Its holder learns it from the event or the heartbeat.
+-- KEYS  1-15 the issue block, processing being the holder's
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 the holder that the caller read, or ''; 6 log entry; 7 cancel channel
+-- Outcomes  ok: fields | again: fields; cancelled before | decided: fields; otherwise terminal
+--   moved: another worker holds it now, read it again | not_found
+--@include keys
+--@include place_head
+--@include announce
+--@include decide
+local holder, log, cancel_channel = ARGV[5], ARGV[6], ARGV[7]
+
+local f = redis.call('HMGET', K.issue, 'state', 'cause', 'worker_id')
+if not f[1] then return { 'not_found' } end
+if f[1] == 'applied' or f[1] == 'rejected' then
+  return { f[2] == 'cancelled' and 'again' or 'decided', redis.call('HGETALL', K.issue) }
+end
+if f[1] == 'in_flight' and f[3] ~= holder then return { 'moved' } end
+
+decide({ state = 'rejected', cause = 'cancelled', reason = 'cancelled', new_version = '', log = log })
+announce()
+redis.pcall('PUBLISH', cancel_channel, id)
+return { 'ok', redis.call('HGETALL', K.issue) }

@@ -1,0 +1,67 @@
+#!lua
+-- Makes a popped element a lease, and hands over all that the worker needs for the issue.
+-- KEYS  1-15 the issue block; 16 blueprint; 17 documents; 18 fence; 19 settings_counter
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 worker_id; 6 nonce; 7 lease ms;
+--       8 a head version whose document the caller has, or ''; 9 log entry for archived, without intent
+-- Outcomes  ok | again: token, attempt, retries, submitted_at, intent, now, settings counter, seq, version, document or ''
+--   gone: terminal or not its queue's head; taken out of the list | not_mine: not in this list
+--   held: leased to this worker under another nonce | parked: paused; taken out | archived: decided
+--@include keys
+--@include place_head
+--@include announce
+--@include decide
+local blueprint, documents, fence, settings_counter = KEYS[16], KEYS[17], KEYS[18], KEYS[19]
+local worker, nonce, lease_ms, known_version, log = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
+
+if not redis.call('LPOS', K.processing, element) then return { 'not_mine' } end
+local f = redis.call('HMGET', K.issue, 'state', 'attempt', 'retries', 'submitted_at', 'nonce', 'worker_id', 'token')
+local place = redis.call('HGET', K.places, bp)
+local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
+
+local function handover(outcome, token, attempt)
+  local document = ''
+  if head[2] ~= known_version then document = redis.call('HGET', documents, head[2]) or '' end
+  return { outcome, token, attempt, tonumber(f[3] or 0), tonumber(f[4]), redis.call('GET', K.intent), now,
+    tonumber(redis.call('GET', settings_counter) or 0), tonumber(head[1]), head[2], document }
+end
+
+local mine = f[1] == 'in_flight' and place == 'leased' and f[6] == worker
+if mine and head_of_queue() == id then
+  if f[5] == nonce then return handover('again', f[7], tonumber(f[2])) end
+  return { 'held' }
+end
+local is_ready = f[1] == 'pending' and place == 'ready' and head_of_queue() == id
+if not is_ready then
+  redis.call('LREM', K.processing, 0, element)
+  return { 'gone' }
+end
+local paused = redis.call('HMGET', K.paused, '*', bp)
+if paused[1] or paused[2] then
+  redis.call('LREM', K.processing, 0, element)
+  redis.call('HSET', K.places, bp, 'parked')
+  return { 'parked' }
+end
+if head[3] == '1' then
+  local reason = 'dispatch failed: ' .. ARCHIVED
+  local entry = stamp(failed_log(log, reason), '"intent":' .. cjson.encode(redis.call('GET', K.intent)))
+  decide({ state = 'rejected', cause = 'failed', reason = reason, new_version = '', log = entry })
+  announce()
+  return { 'archived' }
+end
+
+local attempt = tonumber(f[2]) + 1
+local token = int(redis.call('INCR', fence)) .. '-' .. nonce
+change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker, 'attempt', attempt, 'reason', '')
+redis.call('ZADD', K.leases, now + lease_ms, element)
+redis.call('HSET', K.places, bp, 'leased')
+redis.call('HINCRBY', K.counts, 'pending', -1)
+local next_item = redis.call('LINDEX', K.backlog, 1)
+if next_item then
+  local _, since = parse_backlog(next_item)
+  redis.call('ZADD', K.waiting, since, bp)
+else
+  redis.call('ZREM', K.waiting, bp)
+end
+
+announce()
+return handover('ok', token, attempt)

@@ -1,0 +1,37 @@
+-- Ends an issue: state, log entry, queue, next head, lease, processing entry, counters.
+-- Used by everything that decides, so that no way of ending can forget a part. The caller has
+-- checked that the issue is not terminal; `announce` is the caller's, after its own writes.
+--   how: state, cause, reason, new_version, log (JSON without attempt and ts_ms), dead
+local function decide(how)
+  local before = redis.call('HMGET', K.issue, 'state', 'attempt', 'submitted_at')
+  local was_head = head_of_queue() == id
+  local place = redis.call('HGET', K.places, bp)
+
+  change('state', how.state, 'cause', how.cause, 'reason', how.reason, 'new_version', how.new_version)
+  redis.call('HSET', K.log, id,
+    stamp(how.log, '"attempt":' .. (before[2] or '0') .. ',"ts_ms":' .. int(now)))
+  redis.call('RPUSH', K.decided, id)
+  redis.call('RPUSH', K.decided_here, id)
+  if how.dead then redis.call('ZADD', K.dead, now, id) end
+
+  redis.call('ZREM', K.leases, element)
+  redis.call('LREM', K.processing, 0, element)
+  if before[1] == 'pending' then redis.call('HINCRBY', K.counts, 'pending', -1) end
+  redis.call('HINCRBY', K.counts, how.state == 'applied' and 'applied' or how.cause, 1)
+
+  if was_head then
+    redis.call('LPOP', K.backlog)
+    if place == 'ready' then redis.call('LREM', K.pending, 0, element) end
+    if place == 'delayed' then redis.call('ZREM', K.delayed, element) end
+    place_head(false)
+  else
+    redis.call('LREM', K.backlog, 1, id .. '|' .. before[3])
+  end
+end
+
+local ARCHIVED = 'blueprint is archived; unarchive it and retry'
+
+-- A log entry for a decision that no flow has made.
+local function failed_log(base, reason)
+  return stamp(base, '"reasons":[' .. cjson.encode(reason) .. ']')
+end

@@ -1,0 +1,16 @@
+#!lua flags=allow-oom
+-- Moves a delayed issue whose time has come to its place.
+-- KEYS  1-15 the issue block
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel
+-- Outcomes  promoted | not_due | gone: not delayed any more
+--@include keys
+--@include place_head
+local due = redis.call('ZSCORE', K.delayed, element)
+if not due then return { 'gone' } end
+if tonumber(due) > now then return { 'not_due' } end
+local delayed_head = redis.call('HGET', K.places, bp) == 'delayed' and head_of_queue() == id
+
+redis.call('ZREM', K.delayed, element)
+if not delayed_head then return { 'gone' } end
+place_head(false)
+return { 'promoted' }

@@ -1,0 +1,31 @@
+#!lua flags=allow-oom
+-- Gives a leased issue back undecided.
+-- KEYS  1-15 the issue block
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 shutdown | fault; 7 delay ms; 8 reason
+-- Outcomes  ok | stale: not this caller's any more, which counts as done
+--   shutdown: at once, and the attempt with it. fault: delayed, one retry more.
+--@include keys
+--@include place_head
+--@include announce
+local token, mode, delay_ms, reason = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
+
+local f = redis.call('HMGET', K.issue, 'state', 'token', 'attempt', 'retries')
+if f[1] ~= 'in_flight' or f[2] ~= token then return { 'stale' } end
+
+redis.call('ZREM', K.leases, element)
+redis.call('LREM', K.processing, 0, element)
+redis.call('HINCRBY', K.counts, 'pending', 1)
+redis.call('HDEL', K.issue, 'token', 'nonce')
+local _, since = head_of_queue()
+redis.call('ZADD', K.waiting, since, bp)
+if mode == 'shutdown' then
+  change('state', 'pending', 'attempt', tonumber(f[3]) - 1)
+  place_head(true)
+else
+  change('state', 'pending', 'retries', tonumber(f[4] or 0) + 1, 'reason', reason)
+  redis.call('HINCRBY', K.counts, 'retries', 1)
+  redis.call('ZADD', K.delayed, now + delay_ms, element)
+  redis.call('HSET', K.places, bp, 'delayed')
+end
+announce()
+return { 'ok' }

@@ -1,0 +1,57 @@
+#!lua flags=allow-oom
+-- Decides an issue that this caller holds: version, commit, head, label index, log entry, issue
+-- state, queue, next head, lease and counters change together or not at all.
+-- KEYS  1-15 the issue block; 16 blueprint; 17 documents; 18 commits; 19 newest; 20 labels;
+--       21 settings_counter; 22 orbits
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 applied | denied | failed | dead;
+--       7 reason; 8 log entry; 9 expected seq (0 for failed and dead); 10 version; 11 document;
+--       12 commit; 13 label; 14 log entry for archived
+-- Outcomes  ok: state, new_version | stale: not (or no longer) this caller's to decide
+--   moved_head: seq, version, document; the lease is kept | archived: decided, failed
+--@include keys
+--@include place_head
+--@include announce
+--@include decide
+local blueprint, documents, commits, newest, labels = KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20]
+local settings_counter, orbits = KEYS[21], KEYS[22]
+local token, kind, reason, log = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local expected_seq, version, document, commit, label = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+
+local f = redis.call('HMGET', K.issue, 'state', 'token', 'new_version', 'cause')
+if f[2] ~= token then return { 'stale' } end
+if f[1] == 'applied' or f[1] == 'rejected' then
+  if f[4] == 'cancelled' then return { 'stale' } end
+  return { 'ok', f[1], f[3] }
+end
+if f[1] ~= 'in_flight' then return { 'stale' } end
+local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
+if kind == 'applied' or kind == 'denied' then
+  if head[3] == '1' then
+    local why = 'dispatch failed: ' .. ARCHIVED
+    decide({ state = 'rejected', cause = 'failed', reason = why, new_version = '', log = failed_log(ARGV[14], why) })
+    announce()
+    return { 'archived' }
+  end
+  if tonumber(head[1]) ~= expected_seq then
+    return { 'moved_head', tonumber(head[1]), head[2], redis.call('HGET', documents, head[2]) or '' }
+  end
+end
+
+if kind == 'applied' then
+  local seq = int(expected_seq + 1)
+  redis.call('HSETNX', documents, version, document)
+  redis.call('HSET', commits, seq,
+    stamp(commit, '"seq":' .. seq .. ',"parents":["' .. head[2] .. '"],"at":' .. int(now)))
+  redis.call('HSET', newest, version, seq)
+  if label ~= '' then redis.call('HSET', labels, label, seq) end
+  redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', int(now))
+  for _, orbit in ipairs(redis.call('HVALS', orbits)) do
+    if string.match(orbit, '^%S+') == bp then redis.call('INCR', settings_counter) break end
+  end
+  decide({ state = 'applied', cause = '', reason = '', new_version = version, log = log })
+else
+  decide({ state = 'rejected', cause = kind == 'denied' and 'denied' or 'failed', reason = reason,
+    new_version = '', log = log, dead = kind == 'dead' })
+end
+announce()
+return { 'ok', kind == 'applied' and 'applied' or 'rejected', version }

@@ -1,0 +1,36 @@
+#!lua
+-- Accepts an issue: stores it, appends it to its Blueprint's queue, places the head.
+-- KEYS  1-15 the issue block; 16 issues; 17 issues of this Blueprint; 18 blueprint
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 intent; 6 retry_of or ''
+-- Outcomes  accepted: now | existed: fields, intent | conflict | decided | unknown_target | archived
+--   decided: the issue was decided and pruned; its log entry is the tombstone.
+--@include keys
+--@include place_head
+--@include announce
+local issues, issues_here, blueprint = KEYS[16], KEYS[17], KEYS[18]
+local intent, retry_of = ARGV[5], ARGV[6]
+
+local known = redis.call('HMGET', K.issue, 'blueprint_id', 'retry_of')
+if known[1] then
+  local same = known[1] == bp and (known[2] or '') == retry_of and redis.call('GET', K.intent) == intent
+  if not same then return { 'conflict' } end
+  return { 'existed', redis.call('HGETALL', K.issue), intent }
+end
+if redis.call('HEXISTS', K.log, id) == 1 then return { 'decided' } end
+local target = redis.call('HMGET', blueprint, 'seq', 'archived')
+if not target[1] then return { 'unknown_target' } end
+if target[2] == '1' then return { 'archived' } end
+
+redis.call('HSET', K.issue, 'blueprint_id', bp, 'state', 'pending', 'attempt', '0',
+  'submitted_at', int(now), 'updated_at', int(now), 'revision', '1')
+if retry_of ~= '' then redis.call('HSET', K.issue, 'retry_of', retry_of) end
+redis.call('SET', K.intent, intent)
+redis.call('ZADD', issues, now, id)
+redis.call('ZADD', issues_here, now, id)
+redis.call('RPUSH', K.backlog, id .. '|' .. int(now))
+redis.call('HINCRBY', K.counts, 'pending', 1)
+redis.call('HINCRBY', K.counts, 'submitted', 1)
+if redis.call('HEXISTS', K.places, bp) == 0 then place_head(false) end
+
+announce()
+return { 'accepted', now }

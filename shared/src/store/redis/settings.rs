@@ -1,0 +1,108 @@
+//! Settings: how issues are worked on, and the counter by which workers notice an edit.
+
+use std::collections::HashMap;
+
+use redis::cmd;
+
+use super::Store;
+use super::error::StoreError;
+use super::{script, stored};
+use crate::ids::SettingId;
+use crate::setting::EnhanceSetting;
+use crate::version_selector::VersionSelector;
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PutSettingOutcome {
+    /// Stored, with its new revision.
+    Stored(EnhanceSetting),
+    /// The stored revision is another one than expected.
+    RevisionMoved {
+        /// The revision; 0 if there is no such setting.
+        actual: u64,
+    },
+    /// There is no such orbit.
+    UnknownOrbit,
+}
+
+impl Store {
+    /// Writes a setting; its `revision` is ignored and a new one given.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been written all the same.
+    pub async fn put_setting(
+        &self,
+        setting: &EnhanceSetting,
+        expected_revision: Option<u64>,
+    ) -> Result<PutSettingOutcome, StoreError> {
+        let keys = [
+            self.keys.settings(),
+            self.keys.setting_revisions(),
+            self.keys.settings_counter(),
+            self.keys.orbits(),
+            self.keys.blueprint(&setting.blueprint_id),
+        ];
+        let follows = if setting.selector == VersionSelector::Latest {
+            "latest"
+        } else {
+            "pinned"
+        };
+        let mut reply = self
+            .link
+            .script(&script::PUT_SETTING, &keys, |call| {
+                call.arg(setting.id.as_str())
+                    .arg(stored::setting_draft(setting));
+                call.arg(expected_revision.map(|r| r.to_string()).unwrap_or_default());
+                call.arg(format!("{} {follows}", setting.blueprint_id));
+            })
+            .await?;
+        match reply.outcome() {
+            "stored" => Ok(PutSettingOutcome::Stored(EnhanceSetting {
+                revision: reply.take()?,
+                ..setting.clone()
+            })),
+            "revision_moved" => Ok(PutSettingOutcome::RevisionMoved {
+                actual: reply.take()?,
+            }),
+            "unknown_orbit" => Ok(PutSettingOutcome::UnknownOrbit),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// The setting of that name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    pub async fn setting(&self, id: &SettingId) -> Result<Option<EnhanceSetting>, StoreError> {
+        let found: Option<String> = self
+            .link
+            .command(
+                "setting",
+                cmd("HGET").arg(self.keys.settings()).arg(id.as_str()),
+            )
+            .await?;
+        found.map(|text| stored::setting(id, &text)).transpose()
+    }
+
+    /// All settings in the order of their names.
+    ///
+    /// # Errors
+    /// As [`Store::setting`].
+    pub async fn list_settings(&self) -> Result<Vec<EnhanceSetting>, StoreError> {
+        let all: HashMap<String, String> = self
+            .link
+            .command("settings", cmd("HGETALL").arg(self.keys.settings()))
+            .await?;
+        let mut settings = Vec::with_capacity(all.len());
+        for (name, text) in &all {
+            let id = SettingId::parse(name).map_err(|e| StoreError::Damaged {
+                what: "setting",
+                id: name.clone(),
+                problem: e.to_string(),
+            })?;
+            settings.push(stored::setting(&id, text)?);
+        }
+        settings.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(settings)
+    }
+}

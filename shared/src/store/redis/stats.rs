@@ -1,0 +1,180 @@
+//! What the queue looks like now, and whether Redis has room.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use redis::cmd;
+
+use super::Store;
+use super::error::StoreError;
+use crate::ids::BlueprintId;
+
+/// The queue in numbers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueueStats {
+    /// Issues that wait, delayed and parked ones too.
+    pub pending: u64,
+    /// Elements of the pending list: issues that a worker could pop now.
+    pub ready: u64,
+    /// Issues put off after a fault.
+    pub delayed: u64,
+    /// Issues that a worker has.
+    pub in_flight: u64,
+    /// Issues on the dead list.
+    pub dead: u64,
+    /// When the oldest waiting issue was submitted, Redis time; `None` if none waits.
+    pub oldest_pending_at_ms: Option<u64>,
+    /// True if everything is paused.
+    pub paused: bool,
+    /// The Blueprints that are paused one by one.
+    pub paused_blueprint_ids: Vec<BlueprintId>,
+    /// The workers, by name.
+    pub workers: Vec<WorkerStats>,
+    /// Bytes that Redis uses.
+    pub used_memory: u64,
+    /// Bytes that Redis may use; 0: no limit.
+    pub max_memory: u64,
+}
+
+/// One worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerStats {
+    /// Its id.
+    pub worker_id: String,
+    /// How many issues it had at its last heartbeat.
+    pub in_flight: u32,
+    /// When that was, Redis time.
+    pub last_seen_ms: u64,
+}
+
+/// A worker that was not heard of for this long is not shown.
+const SHOWN_MS: u64 = 60_000;
+/// From this part of `maxmemory` on nothing is taken in.
+const ADMISSION_PERCENT: u64 = 90;
+/// How long a reading of Redis's memory holds.
+const MEMORY_POLL: Duration = Duration::from_secs(1);
+
+/// The last reading of Redis's memory, shared by clones of a store.
+#[derive(Default)]
+pub(super) struct MemoryReading(std::sync::Mutex<Option<(Instant, u64, u64)>>);
+
+impl Store {
+    /// The queue in numbers.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn queue_stats(&self) -> Result<QueueStats, StoreError> {
+        let k = &self.keys;
+        let mut pipeline = redis::pipe();
+        pipeline
+            .cmd("HGET")
+            .arg(k.counts())
+            .arg("pending")
+            .cmd("LLEN")
+            .arg(k.pending())
+            .cmd("ZCARD")
+            .arg(k.delayed())
+            .cmd("ZCARD")
+            .arg(k.leases())
+            .cmd("ZCARD")
+            .arg(k.dead())
+            .cmd("ZRANGE")
+            .arg(k.waiting())
+            .arg(0)
+            .arg(0)
+            .arg("WITHSCORES")
+            .cmd("HKEYS")
+            .arg(k.paused())
+            .cmd("ZRANGE")
+            .arg(k.workers())
+            .arg(0)
+            .arg(-1)
+            .arg("WITHSCORES")
+            .cmd("HGETALL")
+            .arg(k.worker_load())
+            .cmd("TIME");
+        type Row = (
+            Option<u64>,
+            u64,
+            u64,
+            u64,
+            u64,
+            Vec<(String, f64)>,
+            Vec<String>,
+            Vec<(String, f64)>,
+            HashMap<String, u32>,
+            (u64, u64),
+        );
+        let (
+            pending,
+            ready,
+            delayed,
+            in_flight,
+            dead,
+            oldest,
+            paused,
+            workers,
+            load,
+            (secs, micros),
+        ): Row = self.link.pipeline("queue stats", &pipeline).await?;
+        let now = secs * 1000 + micros / 1000;
+        let (used_memory, max_memory) = self.memory().await?;
+        let mut workers: Vec<WorkerStats> = workers
+            .into_iter()
+            .map(|(id, seen)| WorkerStats {
+                in_flight: load.get(&id).copied().unwrap_or(0),
+                worker_id: id,
+                last_seen_ms: seen as u64,
+            })
+            .filter(|w| w.last_seen_ms + SHOWN_MS >= now)
+            .collect();
+        workers.sort_by(|a, b| a.worker_id.cmp(&b.worker_id));
+        Ok(QueueStats {
+            pending: pending.unwrap_or(0),
+            ready,
+            delayed,
+            in_flight,
+            dead,
+            oldest_pending_at_ms: oldest.first().map(|(_, score)| *score as u64),
+            paused: paused.iter().any(|p| p == "*"),
+            paused_blueprint_ids: paused
+                .iter()
+                .filter_map(|p| BlueprintId::parse(p).ok())
+                .collect(),
+            workers,
+            used_memory,
+            max_memory,
+        })
+    }
+
+    /// Bytes that Redis uses and may use.
+    async fn memory(&self) -> Result<(u64, u64), StoreError> {
+        let info: String = self
+            .link
+            .command("memory", cmd("INFO").arg("memory"))
+            .await?;
+        let number = |name: &str| {
+            let line = info
+                .lines()
+                .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+            line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+        };
+        Ok((number("used_memory"), number("maxmemory")))
+    }
+
+    /// Bytes used and allowed, if so much is used that nothing more is to be taken in.
+    /// Looks once a second at most.
+    pub(super) async fn memory_pressure(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        let last = *self.memory.0.lock().expect("no holder of this lock panics");
+        let (used, max) = match last {
+            Some((at, used, max)) if at.elapsed() < MEMORY_POLL => (used, max),
+            _ => {
+                let (used, max) = self.memory().await?;
+                *self.memory.0.lock().expect("no holder of this lock panics") =
+                    Some((Instant::now(), used, max));
+                (used, max)
+            }
+        };
+        Ok((max > 0 && used >= max / 100 * ADMISSION_PERCENT).then_some((used, max)))
+    }
+}

@@ -1,0 +1,425 @@
+//! The stored forms: what is written as JSON or as hash fields, with its version, and how it
+//! becomes the domain's types again. Decoding is strict: a missing or mistyped field is an
+//! error that names it, never a default.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::StoreError;
+use crate::blueprint::{Doc, json};
+use crate::commit::{Commit, Epoch};
+use crate::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use crate::ids::{BlueprintId, IssueId, SettingId, Version};
+use crate::issue::{Issue, IssueState, RejectionCause};
+use crate::setting::EnhanceSetting;
+use crate::version_selector::VersionSelector;
+
+/// The version of the stored forms that this release writes.
+pub(super) const FORMAT: u32 = 1;
+
+fn damaged(what: &'static str, id: &str, problem: impl ToString) -> StoreError {
+    StoreError::Damaged {
+        what,
+        id: id.to_owned(),
+        problem: problem.to_string(),
+    }
+}
+
+fn to_json<T: Serialize>(form: &T) -> String {
+    serde_json::to_string(form).expect("stored forms have string keys and finite numbers only")
+}
+
+fn from_json<'a, T: Deserialize<'a>>(
+    what: &'static str,
+    id: &str,
+    text: &'a str,
+) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| damaged(what, id, e))
+}
+
+fn check_format(what: &'static str, id: &str, v: u32) -> Result<(), StoreError> {
+    if v == FORMAT {
+        Ok(())
+    } else {
+        Err(damaged(
+            what,
+            id,
+            format!("format {v} is newer than this release knows"),
+        ))
+    }
+}
+
+// ---- issues: fields of a hash -------------------------------------------------------------
+
+/// An issue from the fields of its hash and its intent.
+pub(super) fn issue(
+    id: &IssueId,
+    fields: &HashMap<String, String>,
+    intent: String,
+) -> Result<Issue, StoreError> {
+    let bad = |field: &str| {
+        damaged(
+            "issue",
+            id.as_str(),
+            format!("field {field} is missing or mistyped"),
+        )
+    };
+    let text = |field: &str| fields.get(field).map(String::as_str).unwrap_or_default();
+    let number = |field: &str| text(field).parse::<u64>().map_err(|_| bad(field));
+    let cause = match text("cause") {
+        "" => None,
+        name => Some(RejectionCause::parse(name).ok_or_else(|| bad("cause"))?),
+    };
+    let new_version = match text("new_version") {
+        "" => None,
+        version => Some(Version::parse(version).map_err(|_| bad("new_version"))?),
+    };
+    let retry_of = match text("retry_of") {
+        "" => None,
+        issue => Some(IssueId::parse(issue).map_err(|_| bad("retry_of"))?),
+    };
+    Ok(Issue {
+        issue_id: id.clone(),
+        blueprint_id: BlueprintId::parse(text("blueprint_id")).map_err(|_| bad("blueprint_id"))?,
+        intent,
+        state: IssueState::parse(text("state")).ok_or_else(|| bad("state"))?,
+        reason: text("reason").to_owned(),
+        cause,
+        new_version,
+        attempt: number("attempt")? as u32,
+        worker_id: text("worker_id").to_owned(),
+        retry_of,
+        submitted_at_ms: number("submitted_at")?,
+        updated_at_ms: number("updated_at")?,
+        revision: number("revision")?,
+    })
+}
+
+// ---- commits ------------------------------------------------------------------------------
+
+#[derive(Serialize, Deserialize)]
+struct StoredEpoch {
+    start_version: String,
+    started_at: u64,
+}
+
+/// What the writer of a commit knows; the script stamps `seq`, `parents` and `at`.
+#[derive(Serialize)]
+struct CommitDraft<'a> {
+    v: u32,
+    version: &'a str,
+    label: &'a str,
+    rationale: &'a str,
+    patch_hash: &'a str,
+    issue_id: &'a str,
+    epoch: Option<StoredEpoch>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredCommit {
+    v: u32,
+    version: String,
+    label: String,
+    rationale: String,
+    patch_hash: String,
+    issue_id: String,
+    epoch: Option<StoredEpoch>,
+    seq: u64,
+    parents: Vec<String>,
+    at: u64,
+}
+
+/// The JSON of a commit that has no place in the history yet.
+pub(super) fn commit_draft(
+    version: &Version,
+    label: &str,
+    rationale: &str,
+    patch_hash: &str,
+    issue_id: Option<&IssueId>,
+    epoch: Option<&Epoch>,
+) -> String {
+    to_json(&CommitDraft {
+        v: FORMAT,
+        version: version.as_str(),
+        label,
+        rationale,
+        patch_hash,
+        issue_id: issue_id.map(IssueId::as_str).unwrap_or_default(),
+        epoch: epoch.map(|e| StoredEpoch {
+            start_version: e.start_version.to_string(),
+            started_at: e.started_at_ms,
+        }),
+    })
+}
+
+/// A commit from its stored JSON.
+pub(super) fn commit(blueprint_id: &BlueprintId, text: &str) -> Result<Commit, StoreError> {
+    let id = blueprint_id.as_str();
+    let stored: StoredCommit = from_json("commit", id, text)?;
+    check_format("commit", id, stored.v)?;
+    let version = |text: &str| Version::parse(text).map_err(|e| damaged("commit", id, e));
+    let issue_id = match stored.issue_id.as_str() {
+        "" => None,
+        issue => Some(IssueId::parse(issue).map_err(|e| damaged("commit", id, e))?),
+    };
+    let epoch = match stored.epoch {
+        None => None,
+        Some(e) => Some(Epoch {
+            blueprint_id: blueprint_id.clone(),
+            start_version: version(&e.start_version)?,
+            started_at_ms: e.started_at,
+        }),
+    };
+    Ok(Commit {
+        blueprint_id: blueprint_id.clone(),
+        seq: stored.seq,
+        version: version(&stored.version)?,
+        parents: stored
+            .parents
+            .iter()
+            .map(|p| version(p))
+            .collect::<Result<_, _>>()?,
+        version_label: stored.label,
+        rationale: stored.rationale,
+        patch_hash: stored.patch_hash,
+        issue_id,
+        epoch,
+        committed_at_ms: stored.at,
+    })
+}
+
+// ---- the log ------------------------------------------------------------------------------
+
+#[derive(Serialize, Deserialize)]
+struct StoredVerdict {
+    axis: String,
+    pass: bool,
+    detail: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredUsage {
+    kind: String,
+    model: String,
+    tokens_in: u64,
+    tokens_out: u64,
+    calls: u32,
+    ms: u64,
+}
+
+/// What the decider knows; the script stamps `attempt` and `ts_ms`, and `reasons` and `intent`
+/// where only it has them.
+#[derive(Serialize)]
+struct LogDraft<'a> {
+    v: u32,
+    blueprint_id: &'a str,
+    prev_hash: &'a str,
+    new_hash: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    intent: Option<&'a str>,
+    rationale: &'a str,
+    verdicts: Vec<StoredVerdict>,
+    cause: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasons: Option<&'a [String]>,
+    patch: &'a str,
+    usage: StoredUsage,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredLogEntry {
+    v: u32,
+    blueprint_id: String,
+    prev_hash: String,
+    new_hash: String,
+    intent: String,
+    rationale: String,
+    verdicts: Vec<StoredVerdict>,
+    cause: String,
+    reasons: Vec<String>,
+    patch: String,
+    usage: StoredUsage,
+    attempt: u32,
+    ts_ms: u64,
+}
+
+/// The JSON of a log entry, without what the script stamps.
+pub(super) fn log_draft(entry: &LogEntry) -> String {
+    draft(entry, Some(&entry.reasons), Some(&entry.intent))
+}
+
+/// The entry of an issue that no flow decided, without `reasons`, and without `intent` if that is
+/// `None`: the script writes them.
+pub(super) fn failed_log_draft(
+    issue_id: &IssueId,
+    blueprint_id: &BlueprintId,
+    intent: Option<&str>,
+    prev_hash: &str,
+) -> String {
+    let entry = LogEntry {
+        issue_id: issue_id.clone(),
+        blueprint_id: blueprint_id.clone(),
+        prev_hash: prev_hash.to_owned(),
+        new_hash: String::new(),
+        intent: String::new(),
+        rationale: String::new(),
+        verdicts: Vec::new(),
+        cause: Some(RejectionCause::Failed),
+        reasons: Vec::new(),
+        attempt: 0,
+        patch_json: String::new(),
+        ts_ms: 0,
+        usage: SpawnerUsage::default(),
+    };
+    draft(&entry, None, intent)
+}
+
+fn draft(entry: &LogEntry, reasons: Option<&[String]>, intent: Option<&str>) -> String {
+    let verdicts = entry.verdicts.iter();
+    to_json(&LogDraft {
+        v: FORMAT,
+        blueprint_id: entry.blueprint_id.as_str(),
+        prev_hash: &entry.prev_hash,
+        new_hash: &entry.new_hash,
+        intent,
+        rationale: &entry.rationale,
+        verdicts: verdicts
+            .map(|v| StoredVerdict {
+                axis: v.axis.clone(),
+                pass: v.pass,
+                detail: v.detail.clone(),
+            })
+            .collect(),
+        cause: entry.cause.map(RejectionCause::as_str).unwrap_or_default(),
+        reasons,
+        patch: &entry.patch_json,
+        usage: StoredUsage {
+            kind: entry.usage.agent_kind.clone(),
+            model: entry.usage.model.clone(),
+            tokens_in: entry.usage.input_tokens,
+            tokens_out: entry.usage.output_tokens,
+            calls: entry.usage.calls,
+            ms: entry.usage.duration_ms,
+        },
+    })
+}
+
+/// A log entry from its stored JSON.
+pub(super) fn log_entry(issue_id: &IssueId, text: &str) -> Result<LogEntry, StoreError> {
+    let id = issue_id.as_str();
+    let stored: StoredLogEntry = from_json("log entry", id, text)?;
+    check_format("log entry", id, stored.v)?;
+    let cause = match stored.cause.as_str() {
+        "" => None,
+        name => Some(
+            RejectionCause::parse(name).ok_or_else(|| damaged("log entry", id, "unknown cause"))?,
+        ),
+    };
+    let verdicts = stored.verdicts.into_iter();
+    Ok(LogEntry {
+        issue_id: issue_id.clone(),
+        blueprint_id: BlueprintId::parse(&stored.blueprint_id)
+            .map_err(|e| damaged("log entry", id, e))?,
+        prev_hash: stored.prev_hash,
+        new_hash: stored.new_hash,
+        intent: stored.intent,
+        rationale: stored.rationale,
+        verdicts: verdicts
+            .map(|v| Verdict {
+                axis: v.axis,
+                pass: v.pass,
+                detail: v.detail,
+            })
+            .collect(),
+        cause,
+        reasons: stored.reasons,
+        attempt: stored.attempt,
+        patch_json: stored.patch,
+        ts_ms: stored.ts_ms,
+        usage: SpawnerUsage {
+            agent_kind: stored.usage.kind,
+            model: stored.usage.model,
+            input_tokens: stored.usage.tokens_in,
+            output_tokens: stored.usage.tokens_out,
+            calls: stored.usage.calls,
+            duration_ms: stored.usage.ms,
+        },
+    })
+}
+
+// ---- settings -----------------------------------------------------------------------------
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredSelector {
+    Latest,
+    Fixed(String),
+    SemverReq(String),
+}
+
+/// The script stamps `revision`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredSetting {
+    v: u32,
+    blueprint_id: String,
+    selector: StoredSelector,
+    verifier_axes: Vec<String>,
+    ttl_secs: u64,
+    /// JSON of the AgentDef, as text, so that its numbers stay exact.
+    spawner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+}
+
+/// The JSON of a setting, without its revision.
+pub(super) fn setting_draft(setting: &EnhanceSetting) -> String {
+    to_json(&StoredSetting {
+        v: FORMAT,
+        blueprint_id: setting.blueprint_id.to_string(),
+        selector: match &setting.selector {
+            VersionSelector::Latest => StoredSelector::Latest,
+            VersionSelector::Fixed(version) => StoredSelector::Fixed(version.to_string()),
+            VersionSelector::SemverReq(req) => StoredSelector::SemverReq(req.to_string()),
+        },
+        verifier_axes: setting.verifier_axes.clone(),
+        ttl_secs: setting.ttl_secs,
+        spawner: setting.spawner.as_ref().map(json::emit),
+        revision: None,
+    })
+}
+
+/// A setting from its stored JSON.
+pub(super) fn setting(setting_id: &SettingId, text: &str) -> Result<EnhanceSetting, StoreError> {
+    let id = setting_id.as_str();
+    let stored: StoredSetting = from_json("setting", id, text)?;
+    check_format("setting", id, stored.v)?;
+    let selector = match stored.selector {
+        StoredSelector::Latest => VersionSelector::Latest,
+        StoredSelector::Fixed(v) => {
+            VersionSelector::Fixed(Version::parse(&v).map_err(|e| damaged("setting", id, e))?)
+        }
+        StoredSelector::SemverReq(r) => VersionSelector::SemverReq(
+            semver::VersionReq::parse(&r).map_err(|e| damaged("setting", id, e))?,
+        ),
+    };
+    let spawner: Option<Doc> = match stored.spawner {
+        None => None,
+        Some(text) => Some(json::parse(&text).map_err(|e| damaged("setting", id, e))?),
+    };
+    Ok(EnhanceSetting {
+        id: setting_id.clone(),
+        blueprint_id: BlueprintId::parse(&stored.blueprint_id)
+            .map_err(|e| damaged("setting", id, e))?,
+        selector,
+        verifier_axes: stored.verifier_axes,
+        ttl_secs: stored.ttl_secs,
+        spawner,
+        revision: stored
+            .revision
+            .ok_or_else(|| damaged("setting", id, "field revision is missing"))?,
+    })
+}

@@ -1,0 +1,202 @@
+//! Workers as the store knows them: their heartbeats, and what dead ones left behind.
+
+use redis::cmd;
+
+use super::Store;
+use super::error::StoreError;
+use super::queue::{IssueRef, Lease};
+use super::script;
+use crate::ids::WorkerId;
+
+/// What a heartbeat found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beat {
+    /// Leases that are not this worker's any more: stop that work.
+    pub lost: Vec<IssueRef>,
+    /// Issues that were called off: stop that work.
+    pub cancelled: Vec<IssueRef>,
+    /// Elements of the processing list that no lease has: popped, and the reply got lost.
+    pub unleased: Vec<IssueRef>,
+}
+
+/// How long a worker that is gone stays registered: a command that sat in a socket's buffer
+/// can fill its list after its death.
+const REMEMBERED_MS: u64 = 3_600_000;
+
+impl Store {
+    /// Says that the worker lives and extends the leases that it names.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the leases may have been extended all the same.
+    pub async fn beat(
+        &self,
+        worker: &WorkerId,
+        lease_ms: u64,
+        held: &[Lease],
+    ) -> Result<Beat, StoreError> {
+        let mut keys = vec![
+            self.keys.workers(),
+            self.keys.worker_load(),
+            self.keys.leases(),
+            self.keys.processing(worker.as_str()),
+        ];
+        keys.extend(
+            held.iter()
+                .map(|lease| self.keys.issue(&lease.issue.issue_id)),
+        );
+        let mut reply = self
+            .link
+            .script(&script::BEAT_WORKER, &keys, |call| {
+                call.arg(worker.as_str()).arg(lease_ms);
+                for lease in held {
+                    call.arg(lease.issue.element()).arg(&lease.token);
+                }
+            })
+            .await?;
+        match reply.outcome() {
+            "ok" => {
+                let _now: u64 = reply.take()?;
+                let mut elements = || -> Result<Vec<IssueRef>, StoreError> {
+                    Ok(reply
+                        .take::<Vec<String>>()?
+                        .iter()
+                        .filter_map(|e| IssueRef::parse(e))
+                        .collect())
+                };
+                Ok(Beat {
+                    lost: elements()?,
+                    cancelled: elements()?,
+                    unleased: elements()?,
+                })
+            }
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Takes a worker that ends in order off the list. Its processing list must be empty.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away; it is then forgotten in an hour.
+    pub async fn forget_worker(&self, worker: &WorkerId) -> Result<(), StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline
+            .cmd("ZREM")
+            .arg(self.keys.workers())
+            .arg(worker.as_str());
+        pipeline
+            .cmd("HDEL")
+            .arg(self.keys.worker_load())
+            .arg(worker.as_str());
+        let _: (u32, u32) = self.link.pipeline("forget worker", &pipeline).await?;
+        Ok(())
+    }
+
+    /// Workers that were not heard of for `silent_ms`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn silent_workers(&self, silent_ms: u64) -> Result<Vec<WorkerId>, StoreError> {
+        let before = self.server_ms().await?.saturating_sub(silent_ms);
+        let range = cmd("ZRANGEBYSCORE")
+            .arg(self.keys.workers())
+            .arg("-inf")
+            .arg(before)
+            .to_owned();
+        let names: Vec<String> = self.link.command("silent workers", &range).await?;
+        Ok(names
+            .iter()
+            .filter_map(|n| WorkerId::parse(n).ok())
+            .collect())
+    }
+
+    /// Forgets workers that were silent for an hour and left nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn forget_old_workers(&self) -> Result<(), StoreError> {
+        for worker in self.silent_workers(REMEMBERED_MS).await? {
+            if self.processing(worker.as_str()).await?.is_empty() {
+                self.forget_worker(&worker).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What lies in a worker's processing list.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn processing(&self, worker: &str) -> Result<Vec<IssueRef>, StoreError> {
+        let range = cmd("LRANGE")
+            .arg(self.keys.processing(worker))
+            .arg(0)
+            .arg(-1)
+            .to_owned();
+        let elements: Vec<String> = self.link.command("processing", &range).await?;
+        Ok(elements.iter().filter_map(|e| IssueRef::parse(e)).collect())
+    }
+
+    /// Up to `n` leases that have run out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn expired_leases(&self, n: usize) -> Result<Vec<IssueRef>, StoreError> {
+        self.due(self.keys.leases(), n).await
+    }
+
+    /// Up to `n` delayed issues whose time has come.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn due_issues(&self, n: usize) -> Result<Vec<IssueRef>, StoreError> {
+        self.due(self.keys.delayed(), n).await
+    }
+
+    async fn due(&self, index: String, n: usize) -> Result<Vec<IssueRef>, StoreError> {
+        let now = self.server_ms().await?;
+        let range = cmd("ZRANGEBYSCORE")
+            .arg(index)
+            .arg("-inf")
+            .arg(now)
+            .arg("LIMIT")
+            .arg(0)
+            .arg(n)
+            .to_owned();
+        let elements: Vec<String> = self.link.command("due", &range).await?;
+        Ok(elements.iter().filter_map(|e| IssueRef::parse(e)).collect())
+    }
+
+    /// Kills a connection whose state is unknown, so that nothing it still carries is executed later.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn kill_connection(&self, id: u64) -> Result<(), StoreError> {
+        let _: u64 = self
+            .link
+            .command("client kill", cmd("CLIENT").arg("KILL").arg("ID").arg(id))
+            .await?;
+        Ok(())
+    }
+
+    /// Redis's name for this run of itself: another one means that it was restarted.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn run_id(&self) -> Result<String, StoreError> {
+        let info: String = self
+            .link
+            .command("run id", cmd("INFO").arg("server"))
+            .await?;
+        Ok(info
+            .lines()
+            .find_map(|l| l.strip_prefix("run_id:"))
+            .unwrap_or_default()
+            .trim()
+            .to_owned())
+    }
+
+    async fn server_ms(&self) -> Result<u64, StoreError> {
+        let (secs, micros): (u64, u64) = self.link.command("time", &cmd("TIME")).await?;
+        Ok(secs * 1000 + micros / 1000)
+    }
+}
