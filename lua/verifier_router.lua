@@ -1,0 +1,40 @@
+-- Runs the verifier of the axis in `$.axis` and returns its verdict with the axis in it.
+--
+-- A verifier is a script in `verifiers/`. It sees the same `_CTX` and returns
+-- `{status = "pass", evidence = ...}` or `{status = "deny", reason = "..."}`. An axis that has no
+-- script denies. A verifier that fails, or returns something else, fails the issue: that is no
+-- judgement of the document.
+
+local axis = _CTX.axis
+
+-- There is nothing to verify: the patch is none, or did not apply.
+if _CTX.applied.error ~= nil then
+  return { axis = axis, status = "skipped" }
+end
+
+local verify = host.verifier(axis)
+if verify == nil then
+  return {
+    axis = axis,
+    status = "deny",
+    reason = string.format("unknown axis %q; there are: %s", axis, table.concat(host.axes(), ", ")),
+  }
+end
+
+local verdict = verify()
+if type(verdict) ~= "table" then
+  error(string.format("verifier %s returned a %s, not {status = ...}", axis, type(verdict)), 0)
+end
+if verdict.status == "pass" then
+  local evidence = verdict.evidence
+  if evidence == nil then
+    evidence = ""
+  end
+  return { axis = axis, status = "pass", evidence = evidence }
+elseif verdict.status == "deny" then
+  if type(verdict.reason) ~= "string" or verdict.reason == "" then
+    error(string.format("verifier %s denied without a reason", axis), 0)
+  end
+  return { axis = axis, status = "deny", reason = verdict.reason }
+end
+error(string.format("verifier %s returned the status %s, neither pass nor deny", axis, tostring(verdict.status)), 0)

@@ -1,0 +1,39 @@
+//! Agents: what runs a step.
+//!
+//! An orbit declares them (`agents[].kind` and `spec`); a step names one. Every kind takes the
+//! step's input as a document and returns a document.
+
+pub(super) mod lua;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use shared::blueprint::Doc;
+
+use super::error::StepError;
+use super::run_state::RunState;
+
+/// The kinds of agents that this build runs.
+pub(super) const KINDS: [&str; 1] = [lua::KIND];
+
+/// Where a step stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StepContext<'a> {
+    /// The step's `ref`: the agent's name.
+    pub(super) step: &'a str,
+    /// The run that it is part of.
+    pub(super) run: &'a Arc<RunState>,
+}
+
+/// Runs a step.
+#[async_trait]
+pub(super) trait Agent: Send + Sync + std::fmt::Debug {
+    /// Runs once on `input`.
+    ///
+    /// # Errors
+    /// [`StepError`]: for good, passing, or stopped by ceiling or cancel.
+    ///
+    /// Cancel safety: dropping the future stops the work itself, at the latest a few
+    /// milliseconds later, and loses its result.
+    async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError>;
+}

@@ -1,0 +1,205 @@
+//! What can go wrong in a flow, and which of it a flow may decide about itself.
+
+use std::time::Duration;
+
+use flow_ir_core::EvalError;
+use shared::blueprint::DocumentError;
+use thiserror::Error;
+
+/// Why a script did not do its work.
+#[derive(Debug, Error)]
+pub enum ScriptError {
+    /// The directory of scripts, or a file in it, cannot be read.
+    #[error("script directory {path}: cannot be read")]
+    Read {
+        /// The path.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file whose name cannot be a script's.
+    #[error("script file {path:?}: a script's name is made of A-Z a-z 0-9 . _ - and begins with a letter or digit")]
+    FileName {
+        /// The path.
+        path: String,
+    },
+    /// Scripts that do not compile: every one of them, in the order of their names.
+    #[error("{} do not compile: {}", count(.problems.len()), .problems.join("; "))]
+    Compile {
+        /// What Lua says to each, with file and line.
+        problems: Vec<String>,
+    },
+    /// A script raised an error, or returned what is no JSON.
+    #[error("script {script}: {message}")]
+    Raised {
+        /// The script.
+        script: String,
+        /// File, line and message.
+        message: String,
+    },
+    /// A script wanted more memory than the sandbox gives.
+    #[error("script {script}: more than {limit_mib} MiB of memory wanted")]
+    Memory {
+        /// The script.
+        script: String,
+        /// The limit.
+        limit_mib: usize,
+    },
+    /// The sandbox itself could not be set up.
+    #[error("the Lua sandbox could not be set up: {message}")]
+    Sandbox {
+        /// What Lua says.
+        message: String,
+    },
+}
+
+fn count(n: usize) -> String {
+    if n == 1 { "1 script".into() } else { format!("{n} scripts") }
+}
+
+/// Why a step did not return.
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// A script failed: for good.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// An agent of another kind failed for good.
+    #[error("{message}")]
+    Permanent {
+        /// What to look at or change.
+        message: String,
+    },
+    /// A fault that may pass: the issue goes back to the queue.
+    #[error("{message}")]
+    Passing {
+        /// What happened.
+        message: String,
+        /// How long the other side asked to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The ceiling or a cancel stopped it.
+    #[error("stopped by the ceiling or a cancel")]
+    Interrupted,
+}
+
+/// Why a flow came to no decision.
+#[derive(Debug, Error)]
+pub enum FlowError {
+    /// The orbit's `flow` is no flow.ir.
+    #[error("orbit {orbit}: flow is no runnable flow.ir: {problem}")]
+    Orbit {
+        /// The orbit.
+        orbit: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The setting brings a spawner, and the orbit has no agent for it to replace.
+    #[error("orbit {orbit}: the setting replaces the agent \"patch-spawner\", which it does not declare; it declares {}", list(.declared))]
+    NoSpawner {
+        /// The orbit.
+        orbit: String,
+        /// Its agents.
+        declared: Vec<String>,
+    },
+    /// A step names an agent that is not declared.
+    #[error("orbit {orbit}: a step refers to the agent {name:?}, which is not declared; it declares {}", list(.declared))]
+    UndeclaredAgent {
+        /// The orbit.
+        orbit: String,
+        /// The name.
+        name: String,
+        /// Its agents.
+        declared: Vec<String>,
+    },
+    /// An agent's definition lacks something.
+    #[error("agent {agent:?}: {field} {problem}")]
+    AgentField {
+        /// The agent.
+        agent: String,
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A kind of agent that this build does not run.
+    #[error("agent {agent:?}: unknown kind {kind:?}; this worker runs {}", list(.known))]
+    UnknownKind {
+        /// The agent.
+        agent: String,
+        /// The kind.
+        kind: String,
+        /// The kinds there are.
+        known: Vec<String>,
+    },
+    /// A script that is not there.
+    #[error("agent {agent:?}: unknown script {script:?}; there are {}", list(.known))]
+    UnknownScript {
+        /// The agent.
+        agent: String,
+        /// The script.
+        script: String,
+        /// The scripts there are.
+        known: Vec<String>,
+    },
+    /// A step failed.
+    #[error("step {step:?}: {source}")]
+    Step {
+        /// The step's `ref`.
+        step: String,
+        /// Why.
+        source: StepError,
+    },
+    /// An expression or a node met a value that it cannot work with.
+    #[error("flow: {0}")]
+    Eval(#[from] EvalError),
+    /// `$.commit` is not as it must be.
+    #[error("commit shape: {field} {problem}")]
+    CommitShape {
+        /// The field, from `$.commit` on.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A document could not be read or written.
+    #[error("serialisation: {0}")]
+    Document(#[from] DocumentError),
+    /// The setting's ceiling was reached.
+    #[error("ceiling exceeded: the flow did not end within {secs} s; raise the setting's ttl_secs or look for a step that hangs")]
+    Ceiling {
+        /// The ceiling.
+        secs: u64,
+    },
+    /// It was called off.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl FlowError {
+    /// True if the same flow may well succeed later, so that the issue is worth another attempt.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, FlowError::Step { source: StepError::Passing { .. }, .. })
+    }
+
+    /// How long to wait at least before the next attempt, if somebody said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            FlowError::Step { source: StepError::Passing { retry_after, .. }, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// True for what a flow can decide about itself: a step that failed for good, an expression
+    /// that has no value. Everything else ends the evaluation.
+    pub(super) fn is_caught_by_try(&self) -> bool {
+        match self {
+            FlowError::Eval(_) => true,
+            FlowError::Step { source, .. } => matches!(source, StepError::Script(_) | StepError::Permanent { .. }),
+            _ => false,
+        }
+    }
+}
+
+/// `a, b, c`, or `none`.
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}

@@ -1,0 +1,206 @@
+//! The flow host: from an issue to a decision.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shared::blueprint::runnable;
+use shared::blueprint::{Blueprint, Doc};
+use shared::commit::Epoch;
+use shared::enhance_log::{SpawnerUsage, Verdict};
+use shared::ids::{BlueprintId, IssueId};
+use tokio_util::sync::CancellationToken;
+
+use super::decision::{self, Decision};
+use super::error::{FlowError, ScriptError, StepError};
+use super::evaluator::evaluate;
+use super::lua::pool::Pool;
+use super::orbit::{self, Orbit};
+use super::run_state::RunState;
+use super::scripts::Scripts;
+
+/// What the flow host is made with.
+#[derive(Debug, Clone, Default)]
+pub struct FlowConfig {
+    /// Scripts that add to and override the embedded ones: `*.lua` and `verifiers/*.lua`.
+    pub lua_dir: Option<PathBuf>,
+}
+
+/// Runs orbits. One for a worker, shared by all its issues.
+#[derive(Debug)]
+pub struct FlowHost {
+    scripts: Arc<Scripts>,
+    pool: Arc<Pool>,
+}
+
+/// An issue on its way into a flow.
+#[derive(Debug, Clone)]
+pub struct FlowInput {
+    /// The issue.
+    pub issue_id: IssueId,
+    /// Its target.
+    pub blueprint_id: BlueprintId,
+    /// What should change.
+    pub intent: String,
+    /// The target's head.
+    pub prev: Arc<Blueprint>,
+    /// This attempt.
+    pub epoch: Epoch,
+    /// The axes of the setting, in order.
+    pub verifiers: Vec<String>,
+    /// How long the flow may take.
+    pub ceiling: Duration,
+    /// A setting uses the target as its orbit by `latest`: what cannot run is denied.
+    pub must_be_runnable: bool,
+}
+
+/// A flow that came to a decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlowReport {
+    /// The decision.
+    pub decision: Decision,
+    /// What the spawner proposed, as canonical JSON: its operations, or whatever it replied
+    /// instead; empty if there was nothing.
+    pub patch_json: String,
+    /// What the spawner cost.
+    pub usage: SpawnerUsage,
+}
+
+/// A flow that came to none.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct FlowFailure {
+    /// Why.
+    #[source]
+    pub error: FlowError,
+    /// As in [`FlowReport`], if the flow came that far.
+    pub patch_json: String,
+    /// What the spawner cost until then.
+    pub usage: SpawnerUsage,
+    /// What the spawner said about its patch, if the flow came that far.
+    pub rationale: String,
+}
+
+impl FlowHost {
+    /// Reads and compiles every script.
+    ///
+    /// # Errors
+    /// [`ScriptError`] if the directory cannot be read, or with every script that does not compile.
+    pub fn new(config: &FlowConfig) -> Result<FlowHost, ScriptError> {
+        let scripts = Arc::new(Scripts::load(config.lua_dir.as_deref())?);
+        let pool = Arc::new(Pool::new(scripts.clone())?);
+        Ok(FlowHost { scripts, pool })
+    }
+
+    /// The scripts that an agent of kind `lua` may name, in order.
+    pub fn script_names(&self) -> Vec<String> {
+        self.scripts.step_names()
+    }
+
+    /// The axes that have a script, in order.
+    pub fn axes(&self) -> Vec<String> {
+        self.scripts.axis_names()
+    }
+
+    /// SHA-256 over the names and sources of all scripts: tells whether two workers run the same.
+    pub fn sources_hash(&self) -> &str {
+        self.scripts.hash()
+    }
+
+    /// Compiles an orbit. `spawner`, a setting's agent definition, takes the place of the orbit's
+    /// agent `patch-spawner` and is called that whatever its own name is. The result may be kept
+    /// for as long as orbit and spawner are the same.
+    ///
+    /// # Errors
+    /// [`FlowError`] if the flow is no flow.ir, a step names no declared agent, an agent has a kind
+    /// or script that is not there, or there is no agent for `spawner` to replace. None is passing.
+    pub fn compile(&self, orbit: &Blueprint, spawner: Option<&Doc>) -> Result<Orbit, FlowError> {
+        orbit::compile(orbit, spawner, &self.scripts, &self.pool)
+    }
+
+    /// Runs `orbit` on an issue under its ceiling.
+    ///
+    /// # Errors
+    /// [`FlowFailure`] with the reason and what the spawner had proposed by then.
+    ///
+    /// Cancel safety: dropping the future stops the work, and nothing of it remains. Nothing is
+    /// ever written outside.
+    pub async fn run(
+        &self,
+        orbit: &Orbit,
+        input: FlowInput,
+        cancel: &CancellationToken,
+    ) -> Result<FlowReport, FlowFailure> {
+        let started = Instant::now();
+        // A ceiling beyond the clock's range is none.
+        let deadline = started.checked_add(input.ceiling).unwrap_or(started + Duration::from_secs(1 << 30));
+        let run = Arc::new(RunState::new(&input.prev, deadline));
+        let mut ctx = context(&input);
+        let ended = tokio::select! {
+            biased;
+            ended = evaluate(&orbit.plan, &mut ctx, &orbit.agents, &run) => ended,
+            () = cancel.cancelled() => Err(FlowError::Cancelled),
+            () = tokio::time::sleep_until(deadline.into()) => Err(FlowError::Ceiling { secs: input.ceiling.as_secs() }),
+        };
+        let ended = ended.map_err(|error| match error {
+            // The hook may see the deadline before the timer does.
+            FlowError::Step { source: StepError::Interrupted, .. } => FlowError::Ceiling { secs: input.ceiling.as_secs() },
+            other => other,
+        });
+        let decided = ended.and_then(|()| decision::read(&ctx, &input.blueprint_id, &run));
+        let patch_json = decision::proposed(&ctx);
+        match decided {
+            Ok(decision) => {
+                let decision = if input.must_be_runnable { self.deny_unless_runnable(decision) } else { decision };
+                Ok(FlowReport { decision, patch_json, usage: run.usage() })
+            }
+            Err(error) => {
+                let rationale = decision::proposed_rationale(&ctx);
+                Err(FlowFailure { error, patch_json, usage: run.usage(), rationale })
+            }
+        }
+    }
+
+    /// The axis `orbit`: a Blueprint that a setting runs by `latest` must be runnable.
+    fn deny_unless_runnable(&self, decision: Decision) -> Decision {
+        match decision {
+            Decision::Commit { blueprint, rationale, mut verdicts, .. }
+                if let Err(problem) =
+                    runnable::check(&blueprint, &|script| self.scripts.step(script).is_some()) =>
+            {
+                let reason = format!("a setting uses this Blueprint as its orbit, so it must be runnable: {problem}");
+                let reasons = vec![format!("orbit: {reason}")];
+                verdicts.push(Verdict { axis: "orbit".to_owned(), pass: false, detail: reason });
+                Decision::Deny { reasons, verdicts, rationale }
+            }
+            other => other,
+        }
+    }
+}
+
+/// The context that a flow begins with.
+fn context(input: &FlowInput) -> Doc {
+    let id = |text: &str| Doc::from(text);
+    let ms = i64::try_from(input.epoch.started_at_ms).unwrap_or(i64::MAX);
+    Doc::object([
+        (
+            "issue",
+            Doc::object([
+                ("issue_id", id(input.issue_id.as_str())),
+                ("blueprint_id", id(input.blueprint_id.as_str())),
+                ("intent", Doc::from(input.intent.as_str())),
+            ]),
+        ),
+        ("prev_bp_yaml", Doc::Str(input.prev.canonical_yaml().clone())),
+        ("prev_hash", id(input.prev.version().as_str())),
+        (
+            "epoch_id",
+            Doc::object([
+                ("blueprint_id", id(input.epoch.blueprint_id.as_str())),
+                ("start_version", id(input.epoch.start_version.as_str())),
+                ("started_at_ms", Doc::from(ms)),
+            ]),
+        ),
+        ("verifiers", Doc::array(input.verifiers.iter().map(|axis| Doc::from(axis.as_str())).collect())),
+    ])
+}

@@ -1,0 +1,231 @@
+//! The table `host`: what Draftsman offers to scripts.
+//!
+//! | function | returns |
+//! |---|---|
+//! | `yaml_to_json(text)` | the document that a YAML text is |
+//! | `json_parse(text)` | the document that a JSON text is |
+//! | `canonical_yaml(doc)` | its canonical YAML |
+//! | `content_hash(doc)` | its version; of a text the SHA-256 of the text |
+//! | `json_patch(doc, ops)` | the document with an RFC 6902 patch applied, all of it or nothing |
+//! | `semver_bump(label, bump)` | the label raised by `major`, `minor` or `patch`; no label counts as 0.0.0 |
+//! | `step_refs(flow)` | an array with the `ref` of every step at any depth |
+//! | `null` | JSON's `null` |
+//! | `array(t)`, `object(t)` | `t` marked as an array or object; of a document a shallow copy that can be written to; of nothing an empty one |
+//! | `is_array(x)` | whether `x` is an array |
+//! | `axes()` | the names of all axes |
+//! | `verifier(axis)` | a function that runs the axis' script, or `nil` |
+//! | `log(level, message)` | nothing; `level` (`debug`, `info`, `warn`, `error`) may be left out |
+//!
+//! The first six return `nil` and a message where the data is at fault; a wrong argument is an
+//! error at the place of the call.
+
+use std::sync::Arc;
+
+use mlua::{Error, IntoLua, Lua, LuaString, MultiValue, Result, Table, Value};
+use shared::blueprint::label::{self, Bump};
+use shared::blueprint::{Doc, json, patch, refs};
+use shared::ids::sha256_hex;
+
+use super::super::run_state::RunState;
+use super::convert::{Marks, to_doc};
+use super::view::{View, to_lua};
+
+/// What the functions of a machine need of the script that runs on it now.
+pub(super) struct Current {
+    /// The run.
+    pub(super) run: Arc<RunState>,
+    /// Its input.
+    pub(super) input: Doc,
+    /// The script, for the log.
+    pub(super) script: String,
+}
+
+/// The table `host` without `axes` and `verifier`, which need the scripts.
+pub(super) fn table(lua: &Lua, marks: &Marks) -> Result<Table> {
+    let host = lua.create_table()?;
+    host.set("null", Value::NULL)?;
+    documents(lua, &host, marks)?;
+    changes(lua, &host, marks)?;
+    shapes(lua, &host, marks)?;
+    host.set("log", lua.create_function(log)?)?;
+    Ok(host)
+}
+
+fn documents(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
+    host.set(
+        "yaml_to_json",
+        lua.create_function(|lua, text: LuaString| {
+            let text = text.to_str()?;
+            let parsed = run(lua)?.memo().parse(&text);
+            answer(lua, parsed.map(|doc| Shown(doc)))
+        })?,
+    )?;
+    host.set(
+        "json_parse",
+        lua.create_function(|lua, text: LuaString| answer(lua, json::parse(&text.to_str()?).map(Shown)))?,
+    )?;
+    let m = marks.clone();
+    host.set(
+        "canonical_yaml",
+        lua.create_function(move |lua, value: Value| {
+            let doc = argument("canonical_yaml", 1, &value, &m)?;
+            let yaml = run(lua)?.memo().canonical_yaml(&doc);
+            answer(lua, yaml.map(|text| text.to_string()))
+        })?,
+    )?;
+    let m = marks.clone();
+    host.set(
+        "content_hash",
+        lua.create_function(move |lua, value: Value| match &value {
+            Value::String(text) => sha256_hex(&text.as_bytes()).into_lua_multi_one(lua),
+            _ => {
+                let doc = argument("content_hash", 1, &value, &m)?;
+                let version = run(lua)?.memo().version(&doc);
+                answer(lua, version.map(|v| v.as_str().to_owned()))
+            }
+        })?,
+    )
+}
+
+fn changes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
+    let m = marks.clone();
+    host.set(
+        "json_patch",
+        lua.create_function(move |lua, (doc, ops): (Value, Value)| {
+            let doc = argument("json_patch", 1, &doc, &m)?;
+            let ops = argument("json_patch", 2, &ops, &m)?;
+            answer(lua, patch::apply(&doc, &ops).map(Shown))
+        })?,
+    )?;
+    host.set(
+        "semver_bump",
+        lua.create_function(|lua, (label, bump): (Value, LuaString)| {
+            let label = match &label {
+                Value::String(text) => Some(text.to_str()?.to_owned()),
+                Value::Nil => None,
+                other if other.is_null() => None,
+                other => return refuse(lua, format!("version_label is an invalid semver: a {}, no string", other.type_name())),
+            };
+            match Bump::parse(&bump.to_str()?) {
+                Ok(bump) => answer(lua, label::bump(label.as_deref(), bump)),
+                Err(error) => refuse(lua, error),
+            }
+        })?,
+    )?;
+    let m = marks.clone();
+    host.set(
+        "step_refs",
+        lua.create_function(move |lua, flow: Value| {
+            let flow = argument("step_refs", 1, &flow, &m)?;
+            let found = lua.create_sequence_from(refs::step_refs(&flow))?;
+            m.mark_array(&found)?;
+            Ok(found)
+        })?,
+    )
+}
+
+fn shapes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
+    let m = marks.clone();
+    host.set(
+        "array",
+        lua.create_function(move |lua, value: Value| {
+            let table = match &value {
+                Value::Nil => lua.create_table()?,
+                Value::Table(table) => table.clone(),
+                Value::UserData(data) => match &data.borrow::<View>()?.0 {
+                    Doc::Array(items) => {
+                        let copy = lua.create_table_with_capacity(items.len(), 0)?;
+                        for item in items.iter() {
+                            copy.raw_push(to_lua(lua, item)?)?;
+                        }
+                        copy
+                    }
+                    other => return Err(Error::runtime(format!("host.array: expected an array, got {}", other.kind()))),
+                },
+                other => return Err(Error::runtime(format!("host.array: expected a table, got a {}", other.type_name()))),
+            };
+            m.mark_array(&table)?;
+            Ok(table)
+        })?,
+    )?;
+    let m = marks.clone();
+    host.set(
+        "object",
+        lua.create_function(move |lua, value: Value| {
+            let table = match &value {
+                Value::Nil => lua.create_table()?,
+                Value::Table(table) => table.clone(),
+                Value::UserData(data) => match &data.borrow::<View>()?.0 {
+                    Doc::Object(members) => {
+                        let copy = lua.create_table_with_capacity(0, members.len())?;
+                        for (key, member) in members.iter() {
+                            copy.raw_set(&**key, to_lua(lua, member)?)?;
+                        }
+                        copy
+                    }
+                    other => return Err(Error::runtime(format!("host.object: expected an object, got {}", other.kind()))),
+                },
+                other => return Err(Error::runtime(format!("host.object: expected a table, got a {}", other.type_name()))),
+            };
+            m.mark_object(&table)?;
+            Ok(table)
+        })?,
+    )?;
+    let m = marks.clone();
+    host.set("is_array", lua.create_function(move |_, value: Value| Ok(m.is_array(&value)))?)
+}
+
+fn log(lua: &Lua, (first, second): (LuaString, Option<LuaString>)) -> Result<()> {
+    let (level, message) = match second {
+        Some(message) => (first.to_string_lossy(), message.to_string_lossy()),
+        None => ("info".to_owned(), first.to_string_lossy()),
+    };
+    let script = lua.app_data_ref::<Current>().map(|c| c.script.clone()).unwrap_or_default();
+    match level.as_str() {
+        "debug" => tracing::debug!(script, "{message}"),
+        "info" => tracing::info!(script, "{message}"),
+        "warn" => tracing::warn!(script, "{message}"),
+        "error" => tracing::error!(script, "{message}"),
+        other => return Err(Error::runtime(format!("host.log: level {other:?} is none of debug, info, warn, error"))),
+    }
+    Ok(())
+}
+
+fn run(lua: &Lua) -> Result<Arc<RunState>> {
+    lua.app_data_ref::<Current>()
+        .map(|current| current.run.clone())
+        .ok_or_else(|| Error::runtime("host: no script is running"))
+}
+
+fn argument(function: &str, n: usize, value: &Value, marks: &Marks) -> Result<Doc> {
+    to_doc(value, marks).map_err(|problem| Error::runtime(format!("host.{function}: argument {n}: {problem}")))
+}
+
+/// A document on its way to Lua.
+struct Shown(Doc);
+
+impl IntoLua for Shown {
+    fn into_lua(self, lua: &Lua) -> Result<Value> {
+        to_lua(lua, &self.0)
+    }
+}
+
+/// The value, or `nil` and the message.
+fn answer<T: IntoLua, E: std::fmt::Display>(lua: &Lua, result: std::result::Result<T, E>) -> Result<MultiValue> {
+    match result {
+        Ok(value) => value.into_lua_multi_one(lua),
+        Err(error) => refuse(lua, error),
+    }
+}
+
+fn refuse(lua: &Lua, error: impl std::fmt::Display) -> Result<MultiValue> {
+    Ok(MultiValue::from_iter([Value::Nil, Value::String(lua.create_string(error.to_string())?)]))
+}
+
+trait One: IntoLua {
+    fn into_lua_multi_one(self, lua: &Lua) -> Result<MultiValue> {
+        Ok(MultiValue::from_iter([self.into_lua(lua)?]))
+    }
+}
+
+impl<T: IntoLua> One for T {}

@@ -1,0 +1,13 @@
+//! Lua: scripts that run steps, in sandboxed machines that are used again.
+//!
+//! - [`sandbox`] builds a machine: what a script can reach, and the hook that stops it;
+//! - [`host`] is the table `host`, what Draftsman offers to scripts;
+//! - [`view`] shows documents to Lua without converting them, [`convert`] goes back;
+//! - [`pool`] lends machines out and runs a script on one, a short slice on the caller's
+//!   thread and the rest, if there is a rest, on a thread for blocking work.
+
+mod convert;
+mod host;
+pub(super) mod pool;
+mod sandbox;
+mod view;

@@ -1,0 +1,318 @@
+//! Machines that are used again, and how a script runs on one.
+//!
+//! Making a machine and compiling the scripts on it costs some hundred microseconds, more than
+//! the scripts themselves take on a small document. A machine serves one script at a time and is
+//! put back when the script has ended by itself; one that was stopped is thrown away, for nobody
+//! knows where it stands.
+//!
+//! A script first runs on the caller's thread for [`SLICE`], which is all that most need. One
+//! that is not done by then is moved, as it is, to a thread for blocking work. If the caller goes
+//! away meanwhile, a flag tells the hook to stop it there.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mlua::chunk::ChunkMode;
+use mlua::{Function, Lua, Table, Thread, Value};
+use shared::blueprint::Doc;
+
+use super::super::agents::StepContext;
+use super::super::error::{ScriptError, StepError};
+use super::super::scripts::Scripts;
+use super::convert::{Marks, to_doc};
+use super::host::{self, Current};
+use super::sandbox::{self, MEMORY_LIMIT_MIB, Watch};
+use super::view::to_lua;
+
+/// How long a script may hold the thread it was started on.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// Machines kept for the next script; more than run at once on any worker.
+const MAX_IDLE: usize = 256;
+
+/// Bytes of documents that scripts have seen on a machine before it drops the views of them:
+/// to Lua's collector a view is a few bytes, whatever document it keeps alive.
+const COLLECT_AFTER: usize = 4 << 20;
+
+/// Lends machines to scripts.
+#[derive(Debug)]
+pub(in crate::flow) struct Pool {
+    scripts: Arc<Scripts>,
+    idle: Mutex<Vec<Machine>>,
+}
+
+impl Pool {
+    /// Compiles every script once, to find all mistakes before the first issue.
+    ///
+    /// # Errors
+    /// [`ScriptError::Compile`] with every script that is no Lua.
+    pub(in crate::flow) fn new(scripts: Arc<Scripts>) -> Result<Pool, ScriptError> {
+        let machine = Machine::new(&scripts)?;
+        let problems: Vec<String> = (0..scripts.all().len())
+            .filter_map(|script| Library::of(&machine.lua, script).err())
+            .map(|error| first_line(&error))
+            .collect();
+        if problems.is_empty() {
+            Ok(Pool { scripts, idle: Mutex::new(vec![machine]) })
+        } else {
+            Err(ScriptError::Compile { problems })
+        }
+    }
+
+    /// Runs script number `script` on `input` and returns what it returns.
+    ///
+    /// # Errors
+    /// [`StepError::Script`] if it raises an error, wants too much memory or returns what is no
+    /// JSON; [`StepError::Interrupted`] if the run's deadline passed.
+    ///
+    /// Cancel safety: dropping the future stops the script within some ten microseconds of Lua.
+    pub(in crate::flow) async fn run(
+        &self,
+        script: usize,
+        input: Doc,
+        cx: &StepContext<'_>,
+    ) -> Result<Doc, StepError> {
+        let cancelled = CancelOnDrop(Arc::default());
+        let machine = match self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            Some(machine) => machine,
+            None => Machine::new(&self.scripts)?,
+        };
+        machine.watch.begin(cx.run.deadline, cancelled.0.clone());
+        machine.watch.set_slice_end(Some(Instant::now() + SLICE));
+        let started = machine.start(script, &input, cx);
+        let (mut machine, result) = match started {
+            Ok(Progress::Paused(thread)) => {
+                machine.watch.set_slice_end(None);
+                let rest = tokio::task::spawn_blocking(move || {
+                    let result = machine.resume_to_end(&thread);
+                    (machine, result)
+                });
+                match rest.await {
+                    Ok((machine, result)) => (machine, result),
+                    // The runtime is going down; a panic is reported as what it is.
+                    Err(error) if error.is_cancelled() => return Err(StepError::Interrupted),
+                    Err(error) => return Err(StepError::Permanent { message: format!("a script panicked: {error}") }),
+                }
+            }
+            Ok(Progress::Ended(result)) => (machine, Ok(result)),
+            Err(error) => (machine, Err(error)),
+        };
+        if machine.watch.was_interrupted() {
+            return Err(StepError::Interrupted);
+        }
+        let name = || self.scripts.get(script).name.clone();
+        match result {
+            Ok(value) => {
+                let doc = value.map_err(|problem| ScriptError::Raised {
+                    script: name(),
+                    message: format!("what it returned is no JSON: {problem}"),
+                });
+                machine.tidy_up(cx.run.document_bytes());
+                self.put_back(machine);
+                Ok(doc?)
+            }
+            Err(error) if is_memory(&error) => {
+                Err(ScriptError::Memory { script: name(), limit_mib: MEMORY_LIMIT_MIB }.into())
+            }
+            Err(error) => {
+                tracing::debug!(script = name(), step = cx.step, "{error}");
+                self.put_back(machine);
+                Err(ScriptError::Raised { script: name(), message: place_and_message(&error) }.into())
+            }
+        }
+    }
+
+    fn put_back(&self, machine: Machine) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE {
+            idle.push(machine);
+        }
+    }
+}
+
+/// Tells the hook that nobody waits for the script any more.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What a script returned, or why that is no JSON.
+type Returned = Result<Doc, String>;
+
+enum Progress {
+    Ended(Returned),
+    Paused(Thread),
+}
+
+/// One Lua state with the sandbox in it.
+#[derive(Debug)]
+struct Machine {
+    lua: Lua,
+    watch: Arc<Watch>,
+    marks: Marks,
+    seen_bytes: usize,
+}
+
+impl Machine {
+    fn new(scripts: &Arc<Scripts>) -> Result<Machine, ScriptError> {
+        Machine::build(scripts).map_err(|error| ScriptError::Sandbox { message: error.to_string() })
+    }
+
+    fn build(scripts: &Arc<Scripts>) -> mlua::Result<Machine> {
+        let watch = Arc::new(Watch::default());
+        let (lua, base) = sandbox::build(&watch)?;
+        let marks = Marks::new(&lua)?;
+        let host = host::table(&lua, &marks)?;
+        let fall_back = lua.create_table()?;
+        fall_back.raw_set("__index", &base)?;
+        lua.set_app_data(Library { scripts: scripts.clone(), compiled: vec![None; scripts.all().len()], fall_back });
+
+        let names = scripts.axis_names();
+        host.set("axes", lua.create_function(move |lua, ()| lua.create_sequence_from(names.iter().map(String::as_str)))?)?;
+        let axis_script = lua.create_function(|lua, axis: String| {
+            let at = lua.app_data_ref::<Library>().and_then(|library| library.scripts.axis(&axis));
+            at.map(|at| Library::of(lua, at)).transpose()
+        })?;
+        let environment = lua.create_function(|lua, input: Value| environment(lua, input))?;
+        // In Lua, so that a verifier can be interrupted like any other script.
+        let verifier: Function = lua.load(VERIFIER).set_name("=host").call((axis_script, environment))?;
+        host.set("verifier", verifier)?;
+        base.raw_set("host", sandbox::read_only(&lua, "host", host)?)?;
+        Ok(Machine { lua, watch, marks, seen_bytes: 0 })
+    }
+
+    fn start(&self, script: usize, input: &Doc, cx: &StepContext<'_>) -> mlua::Result<Progress> {
+        let function = Library::of(&self.lua, script)?;
+        let name = self
+            .lua
+            .app_data_ref::<Library>()
+            .map(|library| library.scripts.get(script).name.clone())
+            .unwrap_or_default();
+        self.lua.set_app_data(Current { run: cx.run.clone(), script: name, input: input.clone() });
+        let environment = environment(&self.lua, to_lua(&self.lua, input)?)?;
+        let thread = self.lua.create_thread(function)?;
+        self.resume(thread, environment)
+    }
+
+    fn resume(&self, thread: Thread, environment: impl mlua::IntoLuaMulti) -> mlua::Result<Progress> {
+        let value: Value = thread.resume(environment)?;
+        if thread.is_resumable() {
+            return Ok(Progress::Paused(thread));
+        }
+        Ok(Progress::Ended(to_doc(&value, &self.marks)))
+    }
+
+    fn resume_to_end(&self, thread: &Thread) -> mlua::Result<Returned> {
+        loop {
+            if let Progress::Ended(returned) = self.resume(thread.clone(), ())? {
+                return Ok(returned);
+            }
+        }
+    }
+
+    /// Lets go of what the last script saw.
+    fn tidy_up(&mut self, seen_bytes: usize) {
+        self.lua.remove_app_data::<Current>();
+        self.seen_bytes += seen_bytes;
+        if self.seen_bytes >= COLLECT_AFTER {
+            self.seen_bytes = 0;
+            if let Err(error) = self.lua.gc_collect() {
+                tracing::warn!(%error, "Lua's collector failed");
+            }
+        }
+    }
+}
+
+/// `host.verifier`: a function that runs an axis' script in an environment of its own.
+const VERIFIER: &str = "
+local axis_script, environment = ...
+return function(axis)
+  local script = axis_script(axis)
+  if script == nil then return nil end
+  return function(input) return script(environment(input)) end
+end";
+
+/// The scripts of a machine, compiled when they are first needed.
+struct Library {
+    scripts: Arc<Scripts>,
+    compiled: Vec<Option<Function>>,
+    fall_back: Table,
+}
+
+impl Library {
+    /// The function that runs script number `at` in the environment it is given.
+    fn of(lua: &Lua, at: usize) -> mlua::Result<Function> {
+        let missing = || mlua::Error::runtime("the machine has no scripts");
+        let scripts = {
+            let library = lua.app_data_ref::<Library>().ok_or_else(missing)?;
+            if let Some(Some(function)) = library.compiled.get(at) {
+                return Ok(function.clone());
+            }
+            library.scripts.clone()
+        };
+        let script = scripts.get(at);
+        // The environment is the chunk's argument: setting it anew for each run is then free. It
+        // stands on the first line, so that lines keep their numbers.
+        let function = lua
+            .load(format!("local _ENV <const> = ...; {}", script.source))
+            .set_name(format!("@{}", script.origin))
+            .set_mode(ChunkMode::Text)
+            .into_function()?;
+        let mut library = lua.app_data_mut::<Library>().ok_or_else(missing)?;
+        library.compiled[at] = Some(function.clone());
+        Ok(function)
+    }
+}
+
+/// A table for the globals of one run: `_CTX`, and behind it what every script has. Without an
+/// input, `_CTX` is that of the running script.
+fn environment(lua: &Lua, input: Value) -> mlua::Result<Table> {
+    let input = match input {
+        Value::Nil => {
+            let current = lua.app_data_ref::<Current>().map(|current| current.input.clone());
+            to_lua(lua, &current.unwrap_or_default())?
+        }
+        given => given,
+    };
+    let environment = lua.create_table()?;
+    environment.raw_set("_CTX", input)?;
+    let fall_back = lua.app_data_ref::<Library>().map(|library| library.fall_back.clone());
+    environment.set_metatable(fall_back)?;
+    Ok(environment)
+}
+
+fn is_memory(error: &mlua::Error) -> bool {
+    match error {
+        mlua::Error::MemoryError(_) => true,
+        mlua::Error::CallbackError { cause, .. } | mlua::Error::WithContext { cause, .. } => is_memory(cause),
+        _ => false,
+    }
+}
+
+/// What Lua says, without the stack; for an error of a host function with the place of its call.
+fn place_and_message(error: &mlua::Error) -> String {
+    match error {
+        mlua::Error::CallbackError { traceback, cause } => {
+            let message = place_and_message(cause);
+            let place = traceback.lines().map(str::trim).find(|line| line.contains(".lua:"));
+            match place.and_then(|line| line.split(": in ").next()) {
+                Some(place) if !message.contains(".lua:") => format!("{place}: {message}"),
+                _ => message,
+            }
+        }
+        mlua::Error::RuntimeError(message) => cut_stack(message),
+        other => first_line(other),
+    }
+}
+
+fn cut_stack(message: &str) -> String {
+    message.split("\nstack traceback:").next().unwrap_or_default().trim().to_owned()
+}
+
+fn first_line(error: &mlua::Error) -> String {
+    cut_stack(&error.to_string())
+}

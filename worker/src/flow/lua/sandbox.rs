@@ -1,0 +1,198 @@
+//! What a script can reach, how much it can use, and what stops it.
+//!
+//! A fresh Lua state has files, processes and modules in it. This one is built the other way
+//! round: its globals are the names in the lists below and nothing else. No function in them
+//! reads or writes anything outside, loads code, or looks behind a metatable; none gives a
+//! different answer the next time (`math.random` is left out). The libraries and `host` are
+//! shown through tables that cannot be written to, and a script's own globals go into a table
+//! that lives as long as its run, so one run leaves nothing for the next.
+//!
+//! `coroutine` is left out: the host interrupts a long script by yielding from a hook, and a
+//! coroutine of the script's would catch that.
+//!
+//! Three things bound a script. Memory: an allocation above [`MEMORY_LIMIT_MIB`] fails. Time: a
+//! hook, called every [`HOOK_INTERVAL`] instructions, raises an error once the deadline has
+//! passed or the run was called off, and from then on at every instruction, so that a loop around
+//! `pcall` ends as well. And the thread: at the end of its slice the hook yields, so that a long
+//! script does not hold up the others on the same thread.
+//!
+//! What no hook can stop is a single call of a library function. All of them are bounded by the
+//! memory limit except pattern matching, where a pattern with many `-` or `*` in a row can take
+//! very long on a long text: a script must not take its patterns from a document.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, Result, StdLib, Table, Value, VmState};
+
+use super::view::{self, View};
+
+/// What one machine may allocate, in MiB. A document of 1 MiB copied into tables takes some 30.
+pub(super) const MEMORY_LIMIT_MIB: usize = 96;
+
+/// Instructions between two looks at the clock: some ten microseconds.
+const HOOK_INTERVAL: u32 = 1000;
+
+/// The functions that a script has.
+const FUNCTIONS: [&str; 11] =
+    ["assert", "error", "ipairs", "pairs", "pcall", "rawequal", "select", "tonumber", "tostring", "xpcall", "warn"];
+
+/// The libraries, and what each keeps.
+const LIBRARIES: [(&str, &[&str]); 4] = [
+    (
+        "string",
+        &[
+            "byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "pack", "packsize", "rep",
+            "reverse", "sub", "unpack", "upper",
+        ],
+    ),
+    ("table", &["concat", "insert", "move", "pack", "remove", "sort", "unpack"]),
+    (
+        "math",
+        &[
+            "abs", "ceil", "exp", "floor", "fmod", "huge", "log", "max", "maxinteger", "min", "mininteger", "modf",
+            "pi", "sqrt", "tointeger", "type", "ult",
+        ],
+    ),
+    ("utf8", &["char", "charpattern", "codepoint", "codes", "len", "offset"]),
+];
+
+/// Makes a state with nothing but the lists above in it, watched by `watch`. Returns it with the
+/// table that every script's environment falls back to.
+pub(super) fn build(watch: &Arc<Watch>) -> Result<(Lua, Table)> {
+    let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH | StdLib::UTF8;
+    let lua = Lua::new_with(libraries, LuaOptions::new())?;
+    let all = lua.globals();
+    let base = lua.create_table()?;
+    for name in FUNCTIONS {
+        base.raw_set(name, all.raw_get::<Value>(name)?)?;
+    }
+    for (library, names) in LIBRARIES {
+        let table: Table = all.raw_get(library)?;
+        // The library itself is cut down and not a copy: strings reach it as `("").rep`.
+        let mut surplus = Vec::new();
+        table.for_each(|key: String, _: Value| {
+            if !names.contains(&key.as_str()) {
+                surplus.push(key);
+            }
+            Ok(())
+        })?;
+        for key in surplus {
+            table.raw_set(key, Value::Nil)?;
+        }
+        base.raw_set(library, read_only(&lua, library, table)?)?;
+    }
+
+    let view_next = view::install(&lua)?;
+    let table_next: Function = all.raw_get("next")?;
+    base.raw_set(
+        "next",
+        lua.create_function(move |_, (value, key): (Value, Value)| -> Result<(Value, Value)> {
+            if is_view(&value) { view_next.call((value, key)) } else { table_next.call((value, key)) }
+        })?,
+    )?;
+    base.raw_set(
+        "type",
+        lua.create_function(|_, value: Value| {
+            Ok(if is_view(&value) { "table" } else { value.type_name() })
+        })?,
+    )?;
+    // Whatever was in the globals is reachable by nobody now.
+    lua.set_globals(lua.create_table()?)?;
+    lua.set_memory_limit(MEMORY_LIMIT_MIB << 20)?;
+    install_hook(&lua, watch, HOOK_INTERVAL)?;
+    Ok((lua, base))
+}
+
+fn is_view(value: &Value) -> bool {
+    matches!(value, Value::UserData(data) if data.is::<View>())
+}
+
+/// A table through which `inner` can be read and not written.
+pub(super) fn read_only(lua: &Lua, name: &'static str, inner: Table) -> Result<Table> {
+    let behaviour = lua.create_table()?;
+    behaviour.raw_set("__index", inner)?;
+    let refuse = lua.create_function(move |_, (_, key): (Value, Value)| -> Result<()> {
+        let key = key.to_string().unwrap_or_else(|_| "?".into());
+        Err(Error::runtime(format!("{name} is read-only: cannot set {key:?}")))
+    })?;
+    behaviour.raw_set("__newindex", refuse)?;
+    let outer = lua.create_table()?;
+    outer.set_metatable(Some(behaviour))?;
+    Ok(outer)
+}
+
+/// What the hook looks at.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    limits: Mutex<Limits>,
+}
+
+/// The limits of the script that runs now.
+#[derive(Debug, Default)]
+struct Limits {
+    deadline: Option<Instant>,
+    cancelled: Option<Arc<AtomicBool>>,
+    slice_end: Option<Instant>,
+    interrupted: bool,
+}
+
+impl Watch {
+    /// Sets the limits for the next script.
+    pub(super) fn begin(&self, deadline: Instant, cancelled: Arc<AtomicBool>) {
+        *self.lock() =
+            Limits { deadline: Some(deadline), cancelled: Some(cancelled), slice_end: None, interrupted: false };
+    }
+
+    /// Sets the end of the slice; `None` for no end but the deadline.
+    pub(super) fn set_slice_end(&self, end: Option<Instant>) {
+        self.lock().slice_end = end;
+    }
+
+    /// True if the hook has raised its error: the machine must not be used again.
+    pub(super) fn was_interrupted(&self) -> bool {
+        self.lock().interrupted
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the hook is to do, and whether this is the first time that it must stop the script.
+    fn look(&self) -> (Look, bool) {
+        let mut limits = self.lock();
+        let now = Instant::now();
+        let over = limits.deadline.is_some_and(|deadline| now >= deadline)
+            || limits.cancelled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
+        if over || limits.interrupted {
+            let first = !limits.interrupted;
+            limits.interrupted = true;
+            (Look::Stop, first)
+        } else if limits.slice_end.is_some_and(|end| now >= end) {
+            (Look::Pause, false)
+        } else {
+            (Look::GoOn, false)
+        }
+    }
+}
+
+enum Look {
+    GoOn,
+    Pause,
+    Stop,
+}
+
+fn install_hook(lua: &Lua, watch: &Arc<Watch>, interval: u32) -> Result<()> {
+    let watch = watch.clone();
+    lua.set_global_hook(HookTriggers::new().every_nth_instruction(interval), move |lua, _| match watch.look() {
+        (Look::GoOn, _) => Ok(VmState::Continue),
+        (Look::Pause, _) => Ok(VmState::Yield),
+        (Look::Stop, first) => {
+            if first {
+                install_hook(lua, &watch, 1)?;
+            }
+            Err(Error::runtime("interrupted by the ceiling or a cancel"))
+        }
+    })
+}

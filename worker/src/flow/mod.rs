@@ -1,0 +1,32 @@
+//! The enhance flow: runs an orbit on an issue and says what it decided.
+//!
+//! - [`FlowHost`] holds the scripts and the machines that run them; there is one for a worker;
+//! - [`FlowHost::compile`] makes an [`Orbit`] of the orbit's document, once for each version of it;
+//! - [`FlowHost::run`] builds the context of an issue, runs the orbit under the setting's ceiling
+//!   and reads the decision from `$.commit`.
+//!
+//! ```text
+//! orbit.rs      document -> agents + plan          plan.rs, evaluator.rs   the flow itself
+//! agents/       what runs a step                   lua/                    the sandbox
+//! run_state.rs  what the steps of a run share      decision.rs             reading $.commit
+//! ```
+
+mod agents;
+mod decision;
+mod error;
+mod evaluator;
+mod host;
+mod lua;
+mod orbit;
+mod plan;
+mod run_state;
+mod scripts;
+
+#[cfg(test)]
+mod tests;
+
+pub use decision::Decision;
+pub use error::{FlowError, ScriptError, StepError};
+pub use host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport};
+pub use orbit::Orbit;
+pub use scripts::{ENHANCE_DEFAULT_YAML, PATCH_SPAWNER_LLM_YAML};

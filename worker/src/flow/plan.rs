@@ -1,0 +1,243 @@
+//! A flow, compiled once: paths as segments, literals as documents, agents as indices.
+//!
+//! `flow-ir-core` gives the schema, the syntax of paths and the meaning of expressions; its
+//! own evaluator copies the whole context for every expression. Here a path expression, which
+//! nearly every expression is, reads a shared subtree, and any other expression is given a
+//! small value that holds only the paths it mentions. So its meaning stays the crate's and its
+//! cost does not grow with the document.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flow_ir_core::{EvalError, Expr, JoinMode, NoExterns, Node, Path, eval_expr_with_externs};
+use serde_json::Value;
+use shared::blueprint::Doc;
+
+/// What is wrong with a flow that parses as flow.ir.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PlanError {
+    /// A step names no declared agent.
+    UndeclaredRef(String),
+    /// A place that is written to (`out`, `bind`, `counter`, `err_at`) is no path.
+    NoPath(&'static str),
+}
+
+/// A compiled node.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// Run agent number `agent` on `input`, write what it returns to `out`.
+    Step { name: Arc<str>, agent: usize, input: ExprPlan, out: PathPlan },
+    /// One after the other.
+    Seq(Vec<Plan>),
+    /// `then` or `otherwise`, by a boolean.
+    Branch { cond: ExprPlan, then: Box<Plan>, otherwise: Box<Plan> },
+    /// `body` for each item, at once, in a context of its own.
+    Fanout { items: ExprPlan, bind: PathPlan, body: Box<Plan>, join: JoinMode, out: PathPlan },
+    /// `body` while `cond` is truthy, `max` times at most.
+    Loop { counter: PathPlan, cond: ExprPlan, body: Box<Plan>, max: u32 },
+    /// `catch` if `body` fails for good, on the context as it was before `body`.
+    Try { body: Box<Plan>, catch: Box<Plan>, err_at: Option<PathPlan> },
+    /// Write the value of an expression.
+    Let { at: PathPlan, value: ExprPlan },
+}
+
+impl Plan {
+    /// Compiles `node`; `agent_index` gives the place of an agent by its name.
+    ///
+    /// # Errors
+    /// [`PlanError`] if a step names no agent or a place to write to is no path.
+    pub(super) fn compile(node: &Node, agent_index: &dyn Fn(&str) -> Option<usize>) -> Result<Plan, PlanError> {
+        let child = |n: &Node| Plan::compile(n, agent_index).map(Box::new);
+        Ok(match node {
+            Node::Step { ref_, in_, out } => Plan::Step {
+                name: ref_.as_str().into(),
+                agent: agent_index(ref_).ok_or_else(|| PlanError::UndeclaredRef(ref_.clone()))?,
+                input: ExprPlan::compile(in_),
+                out: target(out, "step.out")?,
+            },
+            Node::Seq { children } => {
+                Plan::Seq(children.iter().map(|n| Plan::compile(n, agent_index)).collect::<Result<_, _>>()?)
+            }
+            Node::Branch { cond, then_, else_ } => {
+                Plan::Branch { cond: ExprPlan::compile(cond), then: child(then_)?, otherwise: child(else_)? }
+            }
+            Node::Fanout { items, bind, body, join, out } => Plan::Fanout {
+                items: ExprPlan::compile(items),
+                bind: target(bind, "fanout.bind")?,
+                body: child(body)?,
+                join: *join,
+                out: target(out, "fanout.out")?,
+            },
+            Node::Loop { counter, cond, body, max } => Plan::Loop {
+                counter: target(counter, "loop.counter")?,
+                cond: ExprPlan::compile(cond),
+                body: child(body)?,
+                max: *max,
+            },
+            Node::Try { body, catch, err_at } => Plan::Try {
+                body: child(body)?,
+                catch: child(catch)?,
+                err_at: err_at.as_ref().map(|e| target(e, "try.err_at")).transpose()?,
+            },
+            Node::Let { at, value } => Plan::Let { at: PathPlan::compile(at), value: ExprPlan::compile(value) },
+        })
+    }
+}
+
+fn target(expr: &Expr, place: &'static str) -> Result<PathPlan, PlanError> {
+    match expr {
+        Expr::Path { at } => Ok(PathPlan::compile(at)),
+        _ => Err(PlanError::NoPath(place)),
+    }
+}
+
+/// A path as its segments.
+#[derive(Debug)]
+pub(super) struct PathPlan {
+    path: Path,
+    segments: Vec<Arc<str>>,
+}
+
+impl PathPlan {
+    /// The crate does not show a path's segments, but writing through it into nothing builds
+    /// one nested object with a key for each.
+    fn compile(path: &Path) -> PathPlan {
+        let mut probe = Value::Null;
+        let mut segments: Vec<Arc<str>> = Vec::new();
+        // Cannot fail: every object on the way is new.
+        if path.write(&mut probe, Value::Null).is_ok() {
+            let mut at = &probe;
+            while let Some((key, next)) = at.as_object().and_then(|o| o.iter().next()) {
+                segments.push(key.as_str().into());
+                at = next;
+            }
+        }
+        PathPlan { path: path.clone(), segments }
+    }
+
+    /// The value at this path.
+    ///
+    /// # Errors
+    /// [`EvalError::PathNotFound`] if there is none.
+    pub(super) fn read<'a>(&self, ctx: &'a Doc) -> Result<&'a Doc, EvalError> {
+        self.find(ctx).ok_or_else(|| EvalError::PathNotFound(self.path.to_string()))
+    }
+
+    fn find<'a>(&self, ctx: &'a Doc) -> Option<&'a Doc> {
+        self.segments.iter().try_fold(ctx, |at, key| at.get(key))
+    }
+
+    /// Puts `value` at this path; objects that are missing (or `null`) on the way are made.
+    /// Copies the containers on the way only, and only those that somebody else holds too.
+    ///
+    /// # Errors
+    /// [`EvalError::TypeError`] if something on the way is neither an object nor `null`;
+    /// `ctx` is then as it was.
+    pub(super) fn write(&self, ctx: &mut Doc, value: Doc) -> Result<(), EvalError> {
+        let mut at = ctx;
+        for key in &self.segments {
+            if matches!(at, Doc::Null) {
+                *at = Doc::Object(Arc::new(BTreeMap::new()));
+            }
+            let Doc::Object(map) = at else {
+                return Err(EvalError::TypeError {
+                    op: "write".into(),
+                    msg: format!("{}: {key:?} would go into {}", self.path, at.kind()),
+                });
+            };
+            at = Arc::make_mut(map).entry(key.clone()).or_default();
+        }
+        *at = value;
+        Ok(())
+    }
+}
+
+/// A compiled expression.
+#[derive(Debug)]
+pub(super) enum ExprPlan {
+    /// A path, read without a copy.
+    Path(PathPlan),
+    /// A literal.
+    Lit(Doc),
+    /// Anything else: evaluated by the crate on the paths that it mentions.
+    Other { expr: Expr, reads: Vec<PathPlan> },
+}
+
+impl ExprPlan {
+    fn compile(expr: &Expr) -> ExprPlan {
+        match expr {
+            Expr::Path { at } => ExprPlan::Path(PathPlan::compile(at)),
+            Expr::Lit { value } => match Doc::try_from(value) {
+                Ok(doc) => ExprPlan::Lit(doc),
+                Err(_) => ExprPlan::Other { expr: expr.clone(), reads: Vec::new() },
+            },
+            _ => {
+                let mut reads = Vec::new();
+                collect_paths(expr, &mut reads);
+                ExprPlan::Other { expr: expr.clone(), reads }
+            }
+        }
+    }
+
+    /// The value of this expression in `ctx`.
+    ///
+    /// # Errors
+    /// Whatever `flow-ir-core` says to it.
+    pub(super) fn eval(&self, ctx: &Doc) -> Result<Doc, EvalError> {
+        match self {
+            ExprPlan::Path(path) => path.read(ctx).cloned(),
+            ExprPlan::Lit(doc) => Ok(doc.clone()),
+            ExprPlan::Other { expr, reads } => {
+                let mut small = Value::Null;
+                for path in reads {
+                    if let Some(found) = path.find(ctx) {
+                        path.path.write(&mut small, Value::from(found))?;
+                    }
+                }
+                let result = eval_expr_with_externs(expr, &small, &NoExterns)?;
+                Doc::try_from(&result)
+                    .map_err(|error| EvalError::ArithError { op: "result".into(), msg: error.to_string() })
+            }
+        }
+    }
+}
+
+/// Every path in `expr`, shorter ones first: a later write into an earlier, shorter path then
+/// meets what is there already and changes nothing.
+fn collect_paths(expr: &Expr, into: &mut Vec<PathPlan>) {
+    walk(expr, &mut |path| {
+        if !into.iter().any(|known| known.path == *path) {
+            into.push(PathPlan::compile(path));
+        }
+    });
+    into.sort_by_key(|p| p.segments.len());
+}
+
+fn walk(expr: &Expr, found: &mut dyn FnMut(&Path)) {
+    match expr {
+        Expr::Path { at } => found(at),
+        Expr::Lit { .. } => {}
+        Expr::Eq { lhs, rhs }
+        | Expr::Ne { lhs, rhs }
+        | Expr::Lt { lhs, rhs }
+        | Expr::Lte { lhs, rhs }
+        | Expr::Gt { lhs, rhs }
+        | Expr::Gte { lhs, rhs }
+        | Expr::Add { lhs, rhs }
+        | Expr::Sub { lhs, rhs }
+        | Expr::Mul { lhs, rhs }
+        | Expr::Div { lhs, rhs }
+        | Expr::Mod { lhs, rhs } => {
+            walk(lhs, found);
+            walk(rhs, found);
+        }
+        Expr::Not { arg } | Expr::Exists { arg } | Expr::Len { arg } => walk(arg, found),
+        Expr::And { args } | Expr::Or { args } | Expr::CallExtern { args, .. } => {
+            args.iter().for_each(|arg| walk(arg, found));
+        }
+        Expr::In { needle, haystack } => {
+            walk(needle, found);
+            walk(haystack, found);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The scripts of this worker: those in the binary, and those of a directory that adds to and
+//! overrides them.
+//!
+//! A script is known by its file's name without `.lua`. Those in `verifiers/` are the axes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use shared::ids::sha256_hex;
+
+use super::error::ScriptError;
+
+/// The scripts in `lua/`.
+const STEPS: [(&str, &str); 4] = [
+    ("committer", include_str!("../../../lua/committer.lua")),
+    ("patch_applier", include_str!("../../../lua/patch_applier.lua")),
+    ("patch_spawner", include_str!("../../../lua/patch_spawner.lua")),
+    ("verifier_router", include_str!("../../../lua/verifier_router.lua")),
+];
+
+/// The scripts in `lua/verifiers/`.
+const AXES: [(&str, &str); 4] = [
+    ("agent-ref", include_str!("../../../lua/verifiers/agent-ref.lua")),
+    ("canonical", include_str!("../../../lua/verifiers/canonical.lua")),
+    ("des", include_str!("../../../lua/verifiers/des.lua")),
+    ("noop", include_str!("../../../lua/verifiers/noop.lua")),
+];
+
+/// The bundled orbit as YAML.
+pub const ENHANCE_DEFAULT_YAML: &str = include_str!("../../../lua/enhance-default.yaml");
+
+/// The `llm` spawner as YAML: an agent definition to put into a setting's `spawner`.
+pub const PATCH_SPAWNER_LLM_YAML: &str = include_str!("../../../lua/agents/patch-spawner-llm.yaml");
+
+/// One script.
+#[derive(Debug, Clone)]
+pub(super) struct Script {
+    /// Its name.
+    pub(super) name: String,
+    /// Where it is from, for error messages: `lua/committer.lua`, or a path.
+    pub(super) origin: String,
+    /// Its text.
+    pub(super) source: String,
+}
+
+/// All scripts; a script is referred to by its place in `all`.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    all: Vec<Script>,
+    steps: BTreeMap<String, usize>,
+    axes: BTreeMap<String, usize>,
+    hash: String,
+}
+
+impl Scripts {
+    /// Reads the embedded scripts, and those of `dir` over them.
+    ///
+    /// # Errors
+    /// [`ScriptError`] if the directory or a file in it cannot be read, or a file's name cannot be
+    /// a script's.
+    pub(super) fn load(dir: Option<&Path>) -> Result<Scripts, ScriptError> {
+        let embedded = |list: &[(&str, &str)], folder: &str| -> BTreeMap<String, Script> {
+            list.iter()
+                .map(|(name, source)| {
+                    let origin = format!("lua/{folder}{name}.lua");
+                    ((*name).to_owned(), Script { name: (*name).to_owned(), origin, source: (*source).to_owned() })
+                })
+                .collect()
+        };
+        let mut steps = embedded(&STEPS, "");
+        let mut axes = embedded(&AXES, "verifiers/");
+        if let Some(dir) = dir {
+            steps.extend(read_dir(dir)?);
+            let verifiers = dir.join("verifiers");
+            if verifiers.is_dir() {
+                axes.extend(read_dir(&verifiers)?);
+            }
+        }
+
+        let mut digest = String::new();
+        let mut all = Vec::with_capacity(steps.len() + axes.len());
+        let mut index = |folder: &str, scripts: BTreeMap<String, Script>| -> BTreeMap<String, usize> {
+            scripts
+                .into_iter()
+                .map(|(name, script)| {
+                    digest.push_str(&format!("{folder}{name} {}\n", sha256_hex(script.source.as_bytes())));
+                    all.push(script);
+                    (name, all.len() - 1)
+                })
+                .collect()
+        };
+        let steps = index("", steps);
+        let axes = index("verifiers/", axes);
+        Ok(Scripts { steps, axes, hash: sha256_hex(digest.as_bytes()), all })
+    }
+
+    /// Every script.
+    pub(super) fn all(&self) -> &[Script] {
+        &self.all
+    }
+
+    /// The script at a place that [`Scripts::step`] or [`Scripts::axis`] gave.
+    pub(super) fn get(&self, at: usize) -> &Script {
+        &self.all[at]
+    }
+
+    /// The place of a script that an agent may name.
+    pub(super) fn step(&self, name: &str) -> Option<usize> {
+        self.steps.get(name).copied()
+    }
+
+    /// The place of an axis' script.
+    pub(super) fn axis(&self, name: &str) -> Option<usize> {
+        self.axes.get(name).copied()
+    }
+
+    /// The names of the scripts that an agent may name, in order.
+    pub(super) fn step_names(&self) -> Vec<String> {
+        self.steps.keys().cloned().collect()
+    }
+
+    /// The names of the axes, in order.
+    pub(super) fn axis_names(&self) -> Vec<String> {
+        self.axes.keys().cloned().collect()
+    }
+
+    /// SHA-256 over the names and sources of all scripts.
+    pub(super) fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+fn read_dir(dir: &Path) -> Result<BTreeMap<String, Script>, ScriptError> {
+    let failed = |path: &Path| {
+        let path = path.display().to_string();
+        move |source| ScriptError::Read { path, source }
+    };
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).map_err(failed(dir))? {
+        let path: PathBuf = entry.map_err(failed(dir))?.path();
+        if path.extension().is_none_or(|e| e != "lua") || !path.is_file() {
+            continue;
+        }
+        let name = path.file_stem().and_then(|s| s.to_str()).filter(|s| is_name(s));
+        let Some(name) = name else {
+            return Err(ScriptError::FileName { path: path.display().to_string() });
+        };
+        let source = std::fs::read_to_string(&path).map_err(failed(&path))?;
+        let script = Script { name: name.to_owned(), origin: path.display().to_string(), source };
+        found.insert(name.to_owned(), script);
+    }
+    Ok(found)
+}
+
+fn is_name(text: &str) -> bool {
+    text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}

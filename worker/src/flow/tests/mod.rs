@@ -1,0 +1,118 @@
+//! Tests of the flow through its public door: a host, an orbit, an issue.
+
+mod outcomes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::blueprint::Blueprint;
+use shared::commit::Epoch;
+use shared::enhance_log::Verdict;
+use shared::ids::IssueId;
+use tokio_util::sync::CancellationToken;
+
+use super::{Decision, ENHANCE_DEFAULT_YAML, FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport, Orbit};
+
+/// A small target with a bit of everything.
+pub(super) const TARGET: &str = r#"
+schema_version: "1"
+id: team
+flow:
+  kind: seq
+  children:
+    - {kind: step, ref: writer, in: {op: path, at: $}, out: {op: path, at: $.text}}
+    - {kind: step, ref: reviewer, in: {op: lit, value: {kind: step, ref: writer}}, out: {op: path, at: $.review}}
+agents:
+  - {name: writer, kind: llm, spec: {}, profile: {system_prompt: You write., model: small}}
+  - {name: reviewer, kind: llm, spec: {}}
+metadata: {description: A team., tags: [draft], version_label: 1.2.3}
+"#;
+
+/// The four axes.
+pub(super) const AXES: [&str; 4] = ["des", "canonical", "noop", "agent-ref"];
+
+/// A host with an orbit.
+pub(super) struct Bench {
+    pub(super) host: FlowHost,
+    pub(super) orbit: Orbit,
+    // Removed when the bench goes.
+    _dir: Option<TempDir>,
+}
+
+impl Bench {
+    /// The bundled scripts and orbit.
+    pub(super) fn bundled() -> Bench {
+        let host = FlowHost::new(&FlowConfig::default()).unwrap();
+        let orbit = host.compile(&Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap(), None).unwrap();
+        Bench { host, orbit, _dir: None }
+    }
+
+    /// The bundled orbit with `scripts` (`name.lua`, `verifiers/name.lua`) over the bundled ones.
+    pub(super) fn with_scripts(scripts: &[(&str, &str)]) -> Bench {
+        let dir = TempDir::new();
+        for (name, source) in scripts {
+            let path = dir.0.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, source).unwrap();
+        }
+        let host = FlowHost::new(&FlowConfig { lua_dir: Some(dir.0.clone()) }).unwrap();
+        let orbit = host.compile(&Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap(), None).unwrap();
+        Bench { host, orbit, _dir: Some(dir) }
+    }
+
+    /// Runs an issue.
+    pub(super) async fn run(&self, input: FlowInput) -> Result<FlowReport, FlowFailure> {
+        self.host.run(&self.orbit, input, &CancellationToken::new()).await
+    }
+
+    /// Runs `intent` on `target` with the four axes and expects a commit.
+    pub(super) async fn commit(&self, target: &str, intent: &str) -> Blueprint {
+        match self.run(input(target, intent)).await.unwrap().decision {
+            Decision::Commit { blueprint, .. } => blueprint,
+            Decision::Deny { reasons, .. } => panic!("{intent}: denied: {reasons:?}"),
+        }
+    }
+
+    /// Runs `intent` on `target` with the four axes and expects a denial; returns its reasons.
+    pub(super) async fn deny(&self, target: &str, intent: &str) -> Vec<String> {
+        match self.run(input(target, intent)).await.unwrap().decision {
+            Decision::Deny { reasons, .. } => reasons,
+            Decision::Commit { blueprint, .. } => panic!("{intent}: committed {}", blueprint.canonical_yaml()),
+        }
+    }
+}
+
+/// An issue against `target` with the four axes and a minute.
+pub(super) fn input(target: &str, intent: &str) -> FlowInput {
+    // As it comes from the store: read back from its canonical form.
+    let written = Blueprint::parse(target).unwrap();
+    let prev = Arc::new(Blueprint::from_stored(written.version(), written.canonical_yaml()).unwrap());
+    FlowInput {
+        issue_id: IssueId::parse("issue-1").unwrap(),
+        blueprint_id: prev.id().clone(),
+        intent: intent.to_owned(),
+        epoch: Epoch { blueprint_id: prev.id().clone(), start_version: prev.version().clone(), started_at_ms: 7 },
+        prev,
+        verifiers: AXES.map(str::to_owned).to_vec(),
+        ceiling: Duration::from_secs(60),
+        must_be_runnable: false,
+    }
+}
+
+/// A directory of this test's own.
+pub(super) struct TempDir(pub(super) std::path::PathBuf);
+
+impl TempDir {
+    pub(super) fn new() -> TempDir {
+        let dir = std::env::temp_dir().join(format!("draftsman-flow-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir_all(&dir).unwrap();
+        TempDir(dir)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // Best effort: a leftover in the system's temporary directory harms nobody.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
