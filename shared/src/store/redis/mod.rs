@@ -34,6 +34,13 @@ pub struct Store {
     memory: std::sync::Arc<stats::MemoryReading>,
 }
 
+impl std::fmt::Debug for Store {
+    // Without the URL: it may hold a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// A store at this URL (`redis://` or `rediss://`). Does not connect yet.
     ///

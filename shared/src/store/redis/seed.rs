@@ -6,7 +6,7 @@ use super::Store;
 use super::blueprints::{ExpectedHead, PutOutcome};
 use super::error::StoreError;
 use super::stored::FORMAT;
-use crate::blueprint::{Blueprint, DocumentError};
+use crate::blueprint::Blueprint;
 use crate::ids::{BlueprintId, SettingId};
 use crate::setting::{
     DEFAULT_AXES, DEFAULT_ORBIT, DEFAULT_SETTING, DEFAULT_TTL_SECS, EnhanceSetting,
@@ -21,11 +21,9 @@ pub struct Seed {
 
 impl Seed {
     /// What this release ships.
-    ///
-    /// # Errors
-    /// [`DocumentError`] if the embedded orbit is no Blueprint, which a test rules out.
-    pub fn bundled() -> Result<Seed, DocumentError> {
-        let orbit = Blueprint::parse(include_str!("../../../../lua/enhance-default.yaml"))?;
+    pub fn bundled() -> Seed {
+        let orbit = Blueprint::parse(include_str!("../../../../lua/enhance-default.yaml"))
+            .expect("a test reads the bundled orbit");
         let setting = EnhanceSetting {
             id: SettingId::parse(DEFAULT_SETTING).expect("a constant that is an id"),
             blueprint_id: BlueprintId::parse(DEFAULT_ORBIT).expect("a constant that is an id"),
@@ -35,7 +33,7 @@ impl Seed {
             spawner: None,
             revision: 0,
         };
-        Ok(Seed { orbit, setting })
+        Seed { orbit, setting }
     }
 }
 
@@ -84,5 +82,19 @@ impl Store {
         // Revision 0 means "not there": a second program finds revision 1 and leaves it alone.
         self.put_setting(&seed.setting, Some(0)).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blueprint::runnable;
+
+    #[test]
+    fn the_bundled_orbit_is_a_blueprint_that_can_run() {
+        let seed = Seed::bundled();
+        assert_eq!(seed.orbit.id().as_str(), DEFAULT_ORBIT);
+        let known = |name: &str| runnable::BUNDLED_SCRIPTS.contains(&name);
+        runnable::check(&seed.orbit, &known).unwrap();
     }
 }

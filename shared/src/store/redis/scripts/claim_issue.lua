@@ -55,13 +55,7 @@ change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker
 redis.call('ZADD', K.leases, now + lease_ms, element)
 redis.call('HSET', K.places, bp, 'leased')
 redis.call('HINCRBY', K.counts, 'pending', -1)
-local next_item = redis.call('LINDEX', K.backlog, 1)
-if next_item then
-  local _, since = parse_backlog(next_item)
-  redis.call('ZADD', K.waiting, since, bp)
-else
-  redis.call('ZREM', K.waiting, bp)
-end
+note_waiting()
 
 announce()
 return handover('ok', token, attempt)

@@ -16,8 +16,6 @@ redis.call('ZREM', K.leases, element)
 redis.call('LREM', K.processing, 0, element)
 redis.call('HINCRBY', K.counts, 'pending', 1)
 redis.call('HDEL', K.issue, 'token', 'nonce')
-local _, since = head_of_queue()
-redis.call('ZADD', K.waiting, since, bp)
 if mode == 'shutdown' then
   change('state', 'pending', 'attempt', tonumber(f[3]) - 1)
   place_head(true)
@@ -26,6 +24,7 @@ else
   redis.call('HINCRBY', K.counts, 'retries', 1)
   redis.call('ZADD', K.delayed, now + delay_ms, element)
   redis.call('HSET', K.places, bp, 'delayed')
+  note_waiting()
 end
 announce()
 return { 'ok' }

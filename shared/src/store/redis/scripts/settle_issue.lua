@@ -17,18 +17,21 @@ local settings_counter, orbits = KEYS[21], KEYS[22]
 local token, kind, reason, log = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local expected_seq, version, document, commit, label = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 
-local f = redis.call('HMGET', K.issue, 'state', 'token', 'new_version', 'cause')
+local archived_reason = 'dispatch failed: ' .. ARCHIVED
+
+local f = redis.call('HMGET', K.issue, 'state', 'token', 'new_version', 'cause', 'reason')
 if f[2] ~= token then return { 'stale' } end
 if f[1] == 'applied' or f[1] == 'rejected' then
   if f[4] == 'cancelled' then return { 'stale' } end
+  if f[5] == archived_reason then return { 'archived' } end
   return { 'ok', f[1], f[3] }
 end
 if f[1] ~= 'in_flight' then return { 'stale' } end
 local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
 if kind == 'applied' or kind == 'denied' then
   if head[3] == '1' then
-    local why = 'dispatch failed: ' .. ARCHIVED
-    decide({ state = 'rejected', cause = 'failed', reason = why, new_version = '', log = failed_log(ARGV[14], why) })
+    decide({ state = 'rejected', cause = 'failed', reason = archived_reason, new_version = '',
+      log = failed_log(ARGV[14], archived_reason) })
     announce()
     return { 'archived' }
   end

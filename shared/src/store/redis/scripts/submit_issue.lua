@@ -30,7 +30,7 @@ redis.call('ZADD', issues_here, now, id)
 redis.call('RPUSH', K.backlog, id .. '|' .. int(now))
 redis.call('HINCRBY', K.counts, 'pending', 1)
 redis.call('HINCRBY', K.counts, 'submitted', 1)
-if redis.call('HEXISTS', K.places, bp) == 0 then place_head(false) end
+if redis.call('HEXISTS', K.places, bp) == 0 then place_head(false) else note_waiting() end
 
 announce()
 return { 'accepted', now }

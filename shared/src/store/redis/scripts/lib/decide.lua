@@ -26,6 +26,7 @@ local function decide(how)
     place_head(false)
   else
     redis.call('LREM', K.backlog, 1, id .. '|' .. before[3])
+    note_waiting()
   end
 end
 

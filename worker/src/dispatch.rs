@@ -1,0 +1,328 @@
+//! Takes one issue from claim to settlement.
+//!
+//! Everything that may go wrong on the way ends in one of four calls: settle (decided), release
+//! (given back), nothing (somebody else has it by now), or nothing (Redis is away for longer
+//! than the lease is trusted: a reaper will find it).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use shared::blueprint::Blueprint;
+use shared::commit::Epoch;
+use shared::error::chain;
+use shared::ids::WorkerId;
+use shared::setting::DEFAULT_TTL_SECS;
+use shared::store::{
+    ClaimOutcome, Claimed, Head, IssueRef, Release, SettleOutcome, Store, StoreError,
+};
+use tracing::Instrument;
+
+use crate::decide::Outcome;
+use crate::documents::DocumentCache;
+use crate::flow::{FlowError, FlowHost, FlowInput};
+use crate::held::{Held, Signal, Stop};
+use crate::orbits::{Launch, LaunchError, Orbits};
+use crate::service::Pause;
+
+/// How often an issue is worked on anew because the head moved under it.
+const MAX_RERUNS: u32 = 10;
+/// The back-off of passing faults: base and cap, before jitter.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// The longest wait that a provider's retry-after can ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// What every dispatch works with.
+pub(crate) struct Dispatcher {
+    pub(crate) store: Store,
+    pub(crate) worker_id: WorkerId,
+    pub(crate) held: Arc<Held>,
+    pub(crate) orbits: Orbits,
+    pub(crate) host: Arc<FlowHost>,
+    pub(crate) documents: DocumentCache,
+    pub(crate) lease: Duration,
+    pub(crate) max_retries: u32,
+}
+
+/// How the work on one head ended.
+enum Worked {
+    /// With something to settle.
+    Decided(Outcome),
+    /// With a fault that may pass.
+    Fault {
+        problem: String,
+        wait: Option<Duration>,
+    },
+    /// By being stopped.
+    Stopped,
+}
+
+impl Dispatcher {
+    /// Runs one popped element to its end. Logs what it cannot mend.
+    pub(crate) async fn run(&self, issue: &IssueRef) {
+        let asked = Instant::now();
+        let Some(claimed) = self.claim(issue).await else {
+            return;
+        };
+        let signal = self
+            .held
+            .keep(&claimed.lease, asked, Duration::from_secs(DEFAULT_TTL_SECS));
+        let span =
+            tracing::info_span!("issue", issue_id = %issue.issue_id, attempt = claimed.attempt);
+        self.work(claimed, &signal).instrument(span).await;
+    }
+
+    async fn claim(&self, issue: &IssueRef) -> Option<Claimed> {
+        let nonce = format!("{:016x}", fastrand::u64(..));
+        let lease_ms = self.lease.as_millis() as u64;
+        let known = self
+            .documents
+            .get(&issue.blueprint_id)
+            .map(|b| b.version().clone());
+        let mut pause = Pause::default();
+        let deadline = Instant::now() + self.lease;
+        loop {
+            let claimed = self
+                .store
+                .claim(issue, &self.worker_id, &nonce, lease_ms, known.as_ref())
+                .await;
+            match claimed {
+                Ok(ClaimOutcome::Claimed(claimed)) => return Some(*claimed),
+                Ok(other) => {
+                    tracing::debug!(issue_id = %issue.issue_id, outcome = ?other, "not claimed");
+                    return None;
+                }
+                // The same nonce again gets the same lease if it was granted.
+                Err(error) if error.is_retryable() && Instant::now() < deadline => {
+                    tracing::debug!(issue_id = %issue.issue_id, error = chain(&error), "claim is repeated");
+                    pause.wait().await;
+                }
+                Err(error) => {
+                    tracing::warn!(issue_id = %issue.issue_id, error = chain(&error), "could not claim");
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn work(&self, claimed: Claimed, signal: &Signal) {
+        let launch = match self.orbits.at(claimed.settings_counter).await {
+            Ok(launch) => launch,
+            Err(LaunchError::Store(error)) if error.is_retryable() => {
+                return self.put_off(&claimed, None, &chain(&error), None).await;
+            }
+            Err(error) => {
+                let outcome = Outcome::of_error(&claimed, None, &chain(&error));
+                self.settle(&claimed, claimed.head.seq, outcome).await;
+                return;
+            }
+        };
+        self.held.set_ceiling(
+            &claimed.lease.issue.issue_id,
+            Duration::from_secs(launch.setting.ttl_secs),
+        );
+        let mut head = claimed.head.clone();
+        for _ in 0..=MAX_RERUNS {
+            let outcome = match self.work_on(&claimed, &head, &launch, signal).await {
+                Worked::Decided(outcome) => outcome,
+                Worked::Fault { problem, wait } => {
+                    return self.put_off(&claimed, Some(&head), &problem, wait).await;
+                }
+                Worked::Stopped => return self.stopped(&claimed, signal).await,
+            };
+            match self.settle(&claimed, head.seq, outcome).await {
+                Some(moved) => {
+                    tracing::info!(from = %head.version, to = %moved.version, "head moved; starting over");
+                    head = moved;
+                }
+                None => return,
+            }
+        }
+        let problem = format!(
+            "the head moved {MAX_RERUNS} times while the issue was worked on; retry it when the Blueprint is quieter"
+        );
+        self.settle(
+            &claimed,
+            head.seq,
+            Outcome::of_error(&claimed, Some(&head), &problem),
+        )
+        .await;
+    }
+
+    /// Runs the flow once, on this head.
+    async fn work_on(
+        &self,
+        claimed: &Claimed,
+        head: &Head,
+        launch: &Launch,
+        signal: &Signal,
+    ) -> Worked {
+        let issue = &claimed.lease.issue;
+        let prev = match self.document(issue, head) {
+            Ok(prev) => prev,
+            Err(error) => {
+                return Worked::Decided(Outcome::of_error(claimed, Some(head), &chain(&error)));
+            }
+        };
+        let epoch = Epoch {
+            blueprint_id: issue.blueprint_id.clone(),
+            start_version: head.version.clone(),
+            started_at_ms: claimed.claimed_at_ms,
+        };
+        let input = FlowInput {
+            issue_id: issue.issue_id.clone(),
+            blueprint_id: issue.blueprint_id.clone(),
+            intent: claimed.intent.clone(),
+            prev,
+            epoch: epoch.clone(),
+            verifiers: launch.setting.verifier_axes.clone(),
+            ceiling: Duration::from_secs(launch.setting.ttl_secs),
+            must_be_runnable: launch.must_be_runnable(&issue.blueprint_id),
+        };
+        let ran = self.host.run(&launch.orbit, input, signal.token()).await;
+        if signal.why().is_some() {
+            return Worked::Stopped;
+        }
+        match ran {
+            Ok(report) => Worked::Decided(Outcome::of_report(claimed, head, epoch, report)),
+            Err(failure) if matches!(failure.error, FlowError::Cancelled) => Worked::Stopped,
+            Err(failure) if failure.error.is_passing() => Worked::Fault {
+                problem: chain(&failure.error),
+                wait: failure.error.retry_after(),
+            },
+            Err(failure) => Worked::Decided(Outcome::of_failure(claimed, head, failure)),
+        }
+    }
+
+    /// The head's document: sent with the claim, or known from before.
+    fn document(&self, issue: &IssueRef, head: &Head) -> Result<Arc<Blueprint>, StoreError> {
+        let cached = self
+            .documents
+            .get(&issue.blueprint_id)
+            .filter(|b| *b.version() == head.version);
+        if let Some(cached) = cached {
+            return Ok(cached);
+        }
+        let damaged = |problem: String| StoreError::Damaged {
+            what: "document",
+            id: issue.blueprint_id.to_string(),
+            problem,
+        };
+        let text = head
+            .document
+            .as_deref()
+            .ok_or_else(|| damaged(format!("version {} has no content", head.version)))?;
+        let blueprint =
+            Blueprint::from_stored(&head.version, text).map_err(|source| StoreError::Document {
+                blueprint_id: issue.blueprint_id.to_string(),
+                source,
+            })?;
+        let blueprint = Arc::new(blueprint);
+        self.documents.put(Arc::clone(&blueprint));
+        Ok(blueprint)
+    }
+
+    /// Settles; `Some` is the head that it moved to, and the lease is kept. Repeats the call while
+    /// the lease is trusted and it is not known whether it was carried out.
+    async fn settle(&self, claimed: &Claimed, head_seq: u64, outcome: Outcome) -> Option<Head> {
+        let issue = &claimed.lease.issue.issue_id;
+        let mut pause = Pause::default();
+        loop {
+            if !self.held.is_trusted(issue) {
+                tracing::warn!("lease is not certain any more; the decision is dropped");
+                return None;
+            }
+            match self
+                .store
+                .settle(&claimed.lease, &outcome.settlement(head_seq))
+                .await
+            {
+                Ok(SettleOutcome::Settled(_)) => {
+                    outcome.log_settled();
+                    if let Some(blueprint) = outcome.into_blueprint() {
+                        self.documents.put(Arc::new(blueprint));
+                    }
+                    return None;
+                }
+                Ok(SettleOutcome::MovedHead(head)) => return Some(head),
+                Ok(SettleOutcome::Stale) => {
+                    tracing::info!("decided or taken over elsewhere; the decision is dropped");
+                    return None;
+                }
+                Ok(SettleOutcome::Archived) => {
+                    tracing::info!("blueprint was archived meanwhile; failed");
+                    return None;
+                }
+                Err(error) if error.is_retryable() => {
+                    tracing::debug!(error = chain(&error), "settle is repeated");
+                    pause.wait().await;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error = chain(&error),
+                        "could not settle; the lease will run out"
+                    );
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// A fault that may pass: back to the queue after a while, or onto the dead list.
+    async fn put_off(
+        &self,
+        claimed: &Claimed,
+        head: Option<&Head>,
+        problem: &str,
+        wait: Option<Duration>,
+    ) {
+        if claimed.retries >= self.max_retries {
+            self.settle(
+                claimed,
+                claimed.head.seq,
+                Outcome::of_exhausted(claimed, head, problem),
+            )
+            .await;
+            return;
+        }
+        let back_off = BACK_OFF
+            .0
+            .saturating_mul(1 << claimed.retries.min(16))
+            .min(BACK_OFF.1);
+        let jittered = back_off.mul_f64(fastrand::f64());
+        let delay = wait.map_or(jittered, |asked| jittered.max(asked.min(LONGEST_WAIT)));
+        tracing::warn!(problem, delay_ms = delay.as_millis() as u64, "put off");
+        let release = Release::Fault {
+            delay_ms: delay.as_millis() as u64,
+            reason: problem.to_owned(),
+        };
+        self.release(claimed, &release).await;
+    }
+
+    async fn stopped(&self, claimed: &Claimed, signal: &Signal) {
+        match signal.why() {
+            Some(Stop::Shutdown) => {
+                tracing::info!("handed back");
+                self.release(claimed, &Release::Shutdown).await;
+            }
+            Some(Stop::Cancelled) => tracing::info!("cancelled; work stopped"),
+            Some(Stop::Lost) | None => tracing::warn!("lease lost; work stopped"),
+        }
+    }
+
+    async fn release(&self, claimed: &Claimed, release: &Release) {
+        let mut pause = Pause::default();
+        while self.held.is_trusted(&claimed.lease.issue.issue_id) {
+            match self.store.release(&claimed.lease, release).await {
+                Ok(_) => return,
+                Err(error) if error.is_retryable() => pause.wait().await,
+                Err(error) => {
+                    tracing::error!(
+                        error = chain(&error),
+                        "could not give back; the lease will run out"
+                    );
+                    return;
+                }
+            }
+        }
+    }
+}

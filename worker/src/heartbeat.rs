@@ -1,0 +1,122 @@
+//! Keeps this worker's leases alive, from a thread, a runtime and a connection of its own: a
+//! script that hogs every thread of the worker's runtime cannot make it lose its issues.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use shared::ids::WorkerId;
+use shared::store::{IssueRef, Store, StoreError};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use crate::held::{Held, Stop};
+use crate::service::Complaint;
+
+/// The heartbeat's thread.
+pub(crate) struct Heartbeat(JoinHandle<()>);
+
+impl Heartbeat {
+    /// Waits until it has ended.
+    pub(crate) async fn join(self) {
+        // A beat in progress ends by its own time-outs.
+        let joined = tokio::task::spawn_blocking(move || self.0.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the heartbeat thread ended by a panic");
+        }
+    }
+}
+
+/// Starts beating. Elements that were popped without this process knowing go to `found`.
+pub(crate) fn start(
+    store: &Store,
+    worker: &WorkerId,
+    lease: Duration,
+    held: Arc<Held>,
+    found: UnboundedSender<IssueRef>,
+    stop: CancellationToken,
+) -> std::io::Result<Heartbeat> {
+    let (store, worker) = (store.with_own_connection(), worker.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let thread = std::thread::Builder::new().name("heartbeat".to_owned());
+    let thread = thread.spawn(move || {
+        let beating = Beating {
+            store,
+            worker,
+            lease,
+            held,
+            found,
+        };
+        runtime.block_on(beating.run(stop));
+    })?;
+    Ok(Heartbeat(thread))
+}
+
+struct Beating {
+    store: Store,
+    worker: WorkerId,
+    lease: Duration,
+    held: Arc<Held>,
+    found: UnboundedSender<IssueRef>,
+}
+
+impl Beating {
+    async fn run(&self, stop: CancellationToken) {
+        // Three beats in a lease: two may go wrong.
+        let every = (self.lease / 3).min(Duration::from_secs(5));
+        let mut complaint = Complaint::default();
+        while !stop.is_cancelled() {
+            let watching = async {
+                loop {
+                    tokio::time::sleep(every / 4).await;
+                    self.held.stop_untrusted();
+                }
+            };
+            let beat = async {
+                if let Err(error) = self.run_once().await {
+                    complaint.about("heartbeat", &error);
+                }
+                tokio::time::sleep(every).await;
+            };
+            tokio::select! {
+                () = beat => {}
+                () = watching => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn run_once(&self) -> Result<(), StoreError> {
+        let named = self.held.to_name();
+        let start = Instant::now();
+        let beat = self
+            .store
+            .beat(&self.worker, self.lease.as_millis() as u64, &named)
+            .await?;
+        let is_in = |list: &[IssueRef], issue: &IssueRef| list.contains(issue);
+        let (mut extended, mut gone) = (Vec::new(), Vec::new());
+        for lease in named {
+            if is_in(&beat.cancelled, &lease.issue) {
+                gone.push((lease, Stop::Cancelled));
+            } else if is_in(&beat.lost, &lease.issue) {
+                gone.push((lease, Stop::Lost));
+            } else {
+                extended.push(lease);
+            }
+        }
+        self.held.extended(&extended, start);
+        for (lease, why) in gone {
+            self.held.stop_lease(&lease, why);
+        }
+        for issue in beat.unleased {
+            if !self.held.is_open(&issue) {
+                tracing::debug!(issue_id = %issue.issue_id, "popped and never heard of");
+                // The consumer is gone only when the worker ends.
+                let _ = self.found.send(issue);
+            }
+        }
+        Ok(())
+    }
+}

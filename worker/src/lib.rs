@@ -1,0 +1,149 @@
+//! Runs enhance flows: takes issues from the queue, has them drafted and judged, settles them.
+//!
+//! One role per file. The consumer pops, `dispatch` takes one issue from claim to settlement,
+//! the heartbeat keeps leases alive from a thread of its own, the reaper takes issues from
+//! workers that died, the promoter moves what is due. What they share is in `held`: the
+//! leases that this process has.
+
+pub mod flow;
+
+mod config;
+mod consumer;
+mod decide;
+mod dispatch;
+mod documents;
+mod heartbeat;
+mod held;
+mod listener;
+mod orbits;
+mod promoter;
+mod reaper;
+mod service;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::error::chain;
+use shared::ids::WorkerId;
+use shared::store::{Seed, Store, StoreError};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{Args, Config};
+use consumer::Consumer;
+use dispatch::Dispatcher;
+use documents::DocumentCache;
+use flow::{FlowConfig, FlowHost};
+use held::Held;
+use orbits::Orbits;
+
+/// Why a worker could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A Lua script does not compile.
+    #[error("scripts cannot be used")]
+    Scripts(#[source] flow::ScriptError),
+    /// The store cannot be used.
+    #[error("store cannot be used")]
+    Store(#[from] StoreError),
+    /// The heartbeat's thread could not be started.
+    #[error("heartbeat thread cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Compiles every script, as a start would.
+///
+/// # Errors
+/// [`StartError::Scripts`] names what does not compile.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    let host = host(config)?;
+    tracing::info!(scripts = ?host.script_names(), axes = ?host.axes(), "configuration and scripts are sound");
+    Ok(())
+}
+
+fn host(config: &Config) -> Result<FlowHost, StartError> {
+    FlowHost::new(&FlowConfig { lua_dir: config.lua_dir.clone() }).map_err(StartError::Scripts)
+}
+
+/// Runs a worker until `shutdown` resolves, then lets issues finish within the grace period and
+/// hands the rest back. Waits, and says so, while Redis is away.
+///
+/// Cancel safe in the sense of a crash: dropped, its issues go to other workers when their
+/// leases run out.
+///
+/// # Errors
+/// [`StartError`] if it cannot start. Once it runs it ends only when asked to.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
+    let host = Arc::new(host(&config)?);
+    let store = Store::open(config.redis_url.as_str())?;
+    let worker_id = WorkerId::generate(&config.worker_name);
+    tracing::info!(%worker_id, concurrency = config.concurrency, setting = %config.setting, "worker starts");
+    tokio::pin!(shutdown);
+    tokio::select! {
+        ready = wait_until_ready(&store, &worker_id, config.lease) => ready?,
+        () = &mut shutdown => return Ok(()),
+    }
+
+    let held = Arc::new(Held::new(config.lease));
+    let stopping = CancellationToken::new();
+    let ended = CancellationToken::new();
+    let dispatcher = Arc::new(Dispatcher {
+        store: store.clone(),
+        worker_id: worker_id.clone(),
+        held: Arc::clone(&held),
+        orbits: Orbits::new(store.clone(), Arc::clone(&host), config.setting.clone()),
+        host,
+        documents: DocumentCache::default(),
+        lease: config.lease,
+        max_retries: config.max_retries,
+    });
+    let (consumer, found) = Consumer::new(Arc::clone(&dispatcher), config.concurrency);
+    let heartbeat = heartbeat::start(&store, &worker_id, config.lease, Arc::clone(&held), found, ended.clone())
+        .map_err(StartError::Thread)?;
+    let background = [
+        tokio::spawn(reaper::run(store.clone(), config.lease, config.max_attempts, stopping.clone())),
+        tokio::spawn(promoter::run(store.clone(), stopping.clone())),
+        tokio::spawn(listener::run(store.clone(), Arc::clone(&held), stopping.clone())),
+    ];
+    tracing::info!(%worker_id, "worker is ready");
+    let consuming = tokio::spawn(consumer.run(stopping.clone()));
+
+    shutdown.await;
+    // Nothing new, then what is open, then the rest back: the heartbeat beats until all of it is done.
+    stopping.cancel();
+    if let Ok(consumer) = consuming.await {
+        consumer.drain(config.grace).await;
+    }
+    for task in background {
+        // A task that panicked has nothing left to stop.
+        let _ = task.await;
+    }
+    ended.cancel();
+    heartbeat.join().await;
+    if let Err(error) = store.forget_worker(&worker_id).await {
+        tracing::warn!(error = chain(&error), "could not take this worker off the list");
+    }
+    tracing::info!(%worker_id, "worker ended");
+    Ok(())
+}
+
+/// Waits for Redis, seeds what is bundled, and registers before the first pop.
+async fn wait_until_ready(store: &Store, worker: &WorkerId, lease: Duration) -> Result<(), StartError> {
+    let seed = Seed::bundled();
+    let mut pause = service::Pause::default();
+    loop {
+        let tried = async {
+            store.ping().await?;
+            store.prepare(&seed).await?;
+            store.beat(worker, lease.as_millis() as u64, &[]).await
+        };
+        match tried.await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(error = chain(&error), "redis is not ready; waiting for it");
+                pause.wait().await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

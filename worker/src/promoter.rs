@@ -1,0 +1,28 @@
+//! Moves delayed issues to their place when their time has come.
+
+use std::time::Duration;
+
+use shared::store::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+/// How late a due issue may be.
+const EVERY: Duration = Duration::from_millis(500);
+/// How many are moved in one round.
+const BATCH: usize = 100;
+
+pub(crate) async fn run(store: Store, stop: CancellationToken) {
+    crate::service::repeat("promoter", EVERY, stop, || run_once(&store)).await;
+}
+
+async fn run_once(store: &Store) -> Result<(), StoreError> {
+    loop {
+        let due = store.due_issues(BATCH).await?;
+        for issue in &due {
+            let outcome = store.promote(issue).await?;
+            tracing::debug!(issue_id = %issue.issue_id, ?outcome, "delayed issue is due");
+        }
+        if due.len() < BATCH {
+            return Ok(());
+        }
+    }
+}

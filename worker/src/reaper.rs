@@ -1,0 +1,93 @@
+//! Takes issues from workers that died: leases that ran out, and elements that a dead worker
+//! popped and never claimed. Every worker reaps; the scripts look again at each item, so any
+//! number may do it at once.
+//!
+//! After Redis was away, live workers could not extend their leases either. So a reaper begins
+//! only after one lease time of unbroken contact with one and the same run of Redis: by then
+//! every living worker has beaten.
+
+use std::time::{Duration, Instant};
+
+use shared::store::{ReapOutcome, ReturnOutcome, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::service::Complaint;
+
+/// How many leases are looked at in one round.
+const BATCH: usize = 100;
+
+pub(crate) async fn run(store: Store, lease: Duration, max_attempts: u32, stop: CancellationToken) {
+    let every = (lease / 3).min(Duration::from_secs(5));
+    let mut contact = Contact::default();
+    let mut complaint = Complaint::default();
+    while !stop.is_cancelled() {
+        if let Err(error) = run_once(&store, lease, max_attempts, &mut contact).await {
+            contact = Contact::default();
+            complaint.about("reaper", &error);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Since when Redis has been the same and in reach.
+#[derive(Default)]
+struct Contact {
+    run_id: String,
+    since: Option<Instant>,
+}
+
+impl Contact {
+    fn lasted(&mut self, run_id: String) -> Duration {
+        if self.run_id != run_id {
+            *self = Contact {
+                run_id,
+                since: None,
+            };
+        }
+        self.since.get_or_insert_with(Instant::now).elapsed()
+    }
+}
+
+async fn run_once(
+    store: &Store,
+    lease: Duration,
+    max_attempts: u32,
+    contact: &mut Contact,
+) -> Result<(), StoreError> {
+    if contact.lasted(store.run_id().await?) < lease {
+        return Ok(());
+    }
+    reap_leases(store, max_attempts).await?;
+    return_unclaimed(store, lease).await?;
+    store.forget_old_workers().await
+}
+
+async fn reap_leases(store: &Store, max_attempts: u32) -> Result<(), StoreError> {
+    loop {
+        let expired = store.expired_leases(BATCH).await?;
+        for issue in &expired {
+            let outcome = store.reap(issue, max_attempts, fastrand::f64()).await?;
+            if matches!(outcome, ReapOutcome::Delayed(_) | ReapOutcome::Dead) {
+                tracing::warn!(issue_id = %issue.issue_id, blueprint_id = %issue.blueprint_id, ?outcome, "lease ran out");
+            }
+        }
+        if expired.len() < BATCH {
+            return Ok(());
+        }
+    }
+}
+
+async fn return_unclaimed(store: &Store, lease: Duration) -> Result<(), StoreError> {
+    for worker in store.silent_workers(lease.as_millis() as u64 * 2).await? {
+        for issue in store.processing(worker.as_str()).await? {
+            let outcome = store.return_element(&issue, worker.as_str()).await?;
+            if outcome == ReturnOutcome::Returned {
+                tracing::warn!(issue_id = %issue.issue_id, %worker, "given back what a silent worker had popped");
+            }
+        }
+    }
+    Ok(())
+}
