@@ -1,0 +1,214 @@
+//! `BlueprintService`: documents and their history.
+
+use proto::v1;
+use proto::v1::blueprint_service_server::BlueprintService;
+use shared::blueprint::{Blueprint, json};
+use shared::commit::Commit;
+use shared::store::{ExpectedHead, PutOutcome, Store};
+use tonic::{Request, Response, Status};
+
+use crate::convert;
+use crate::page::PageQuery;
+use crate::readiness::Backend;
+use crate::status::{RequestError, Violations, respond};
+
+/// The service. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Blueprints {
+    backend: Backend,
+}
+
+/// Writes `blueprint`. Answers the head's commit, and whether this call made it.
+///
+/// # Errors
+/// If it is archived, its head is not the expected one, or it is an orbit that would not run.
+pub(crate) async fn write(
+    store: &Store,
+    blueprint: &Blueprint,
+    expected: ExpectedHead,
+    rationale: &str,
+) -> Result<(Commit, bool), RequestError> {
+    let blueprint_id = || blueprint.id().clone();
+    match store.put_blueprint(blueprint, expected, rationale).await? {
+        PutOutcome::Created(commit) => Ok((commit, true)),
+        PutOutcome::Unchanged(commit) => Ok((commit, false)),
+        PutOutcome::HeadMoved { actual } => Err(RequestError::HeadMoved {
+            blueprint_id: blueprint_id(),
+            actual,
+        }),
+        PutOutcome::Archived => Err(RequestError::BlueprintArchived(blueprint_id())),
+        PutOutcome::NotRunnable(problem) => Err(RequestError::NotRunnable {
+            blueprint_id: blueprint_id(),
+            problem,
+        }),
+    }
+}
+
+impl Blueprints {
+    /// A service over `backend`.
+    pub(crate) fn new(backend: Backend) -> Self {
+        Self { backend }
+    }
+
+    async fn put(
+        &self,
+        request: v1::PutBlueprintRequest,
+    ) -> Result<v1::PutBlueprintResponse, RequestError> {
+        let mut violations = Violations::default();
+        let blueprint = violations.check("document", Blueprint::parse(&request.document));
+        let expected = violations.check(
+            "expected_head",
+            convert::expected_head(request.expected_head.as_deref()),
+        );
+        let rationale = violations.check("rationale", convert::rationale(request.rationale));
+        let (Some(blueprint), Some(expected), Some(rationale)) = (blueprint, expected, rationale)
+        else {
+            return Err(violations.into());
+        };
+        let (commit, created) =
+            write(self.backend.store()?, &blueprint, expected, &rationale).await?;
+        Ok(v1::PutBlueprintResponse {
+            commit: Some(convert::commit_to_wire(commit)),
+            created,
+        })
+    }
+
+    async fn get(
+        &self,
+        request: v1::GetBlueprintRequest,
+    ) -> Result<v1::GetBlueprintResponse, RequestError> {
+        let mut violations = Violations::default();
+        let blueprint_id = violations.merge(convert::blueprint_id(&request.blueprint_id));
+        let selector = violations.merge(convert::selector("selector", request.selector.as_ref()));
+        let (Some(blueprint_id), Some(selector)) = (blueprint_id, selector) else {
+            return Err(violations.into());
+        };
+        let found = self
+            .backend
+            .store()?
+            .blueprint(&blueprint_id, &selector)
+            .await?;
+        let found = found.ok_or(RequestError::VersionNotFound(blueprint_id))?;
+        Ok(v1::GetBlueprintResponse {
+            document_yaml: found.blueprint.canonical_yaml().to_string(),
+            document_json: json::emit(found.blueprint.doc()),
+            commit: Some(convert::commit_to_wire(found.commit)),
+        })
+    }
+
+    async fn list(
+        &self,
+        request: v1::ListBlueprintsRequest,
+    ) -> Result<v1::ListBlueprintsResponse, RequestError> {
+        let archived = request.include_archived;
+        let query = PageQuery::parse(
+            request.page_size,
+            &request.page_token,
+            &format!("blueprints {archived}"),
+        )?;
+        let store = self.backend.store()?;
+        let (blueprints, next_page_token) = query
+            .collect(convert::summary_to_wire, |page| async move {
+                Ok(store.list_blueprints(archived, &page).await?)
+            })
+            .await?;
+        Ok(v1::ListBlueprintsResponse {
+            blueprints,
+            next_page_token,
+        })
+    }
+
+    async fn commits(
+        &self,
+        request: v1::ListCommitsRequest,
+    ) -> Result<v1::ListCommitsResponse, RequestError> {
+        let blueprint_id = &convert::blueprint_id(&request.blueprint_id)?;
+        let query = PageQuery::parse(
+            request.page_size,
+            &request.page_token,
+            &format!("commits {blueprint_id}"),
+        )?;
+        let store = self.backend.store()?;
+        let (commits, next_page_token) = query
+            .collect(convert::commit_to_wire, |page| async move {
+                let commits = store.list_commits(blueprint_id, &page).await?;
+                commits.ok_or_else(|| RequestError::BlueprintNotFound(blueprint_id.clone()))
+            })
+            .await?;
+        Ok(v1::ListCommitsResponse {
+            commits,
+            next_page_token,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl BlueprintService for Blueprints {
+    async fn put_blueprint(
+        &self,
+        request: Request<v1::PutBlueprintRequest>,
+    ) -> Result<Response<v1::PutBlueprintResponse>, Status> {
+        respond("PutBlueprint", self.put(request.into_inner()).await)
+    }
+
+    async fn get_blueprint(
+        &self,
+        request: Request<v1::GetBlueprintRequest>,
+    ) -> Result<Response<v1::GetBlueprintResponse>, Status> {
+        respond("GetBlueprint", self.get(request.into_inner()).await)
+    }
+
+    async fn list_blueprints(
+        &self,
+        request: Request<v1::ListBlueprintsRequest>,
+    ) -> Result<Response<v1::ListBlueprintsResponse>, Status> {
+        respond("ListBlueprints", self.list(request.into_inner()).await)
+    }
+
+    async fn list_commits(
+        &self,
+        request: Request<v1::ListCommitsRequest>,
+    ) -> Result<Response<v1::ListCommitsResponse>, Status> {
+        respond("ListCommits", self.commits(request.into_inner()).await)
+    }
+
+    async fn diff_blueprint(
+        &self,
+        _request: Request<v1::DiffBlueprintRequest>,
+    ) -> Result<Response<v1::DiffBlueprintResponse>, Status> {
+        respond(
+            "DiffBlueprint",
+            Err(RequestError::NotBuilt("DiffBlueprint")),
+        )
+    }
+
+    async fn revert_blueprint(
+        &self,
+        _request: Request<v1::RevertBlueprintRequest>,
+    ) -> Result<Response<v1::RevertBlueprintResponse>, Status> {
+        respond(
+            "RevertBlueprint",
+            Err(RequestError::NotBuilt("RevertBlueprint")),
+        )
+    }
+
+    async fn archive_blueprint(
+        &self,
+        _request: Request<v1::ArchiveBlueprintRequest>,
+    ) -> Result<Response<v1::ArchiveBlueprintResponse>, Status> {
+        respond(
+            "ArchiveBlueprint",
+            Err(RequestError::NotBuilt("ArchiveBlueprint")),
+        )
+    }
+
+    async fn unarchive_blueprint(
+        &self,
+        _request: Request<v1::UnarchiveBlueprintRequest>,
+    ) -> Result<Response<v1::UnarchiveBlueprintResponse>, Status> {
+        respond(
+            "UnarchiveBlueprint",
+            Err(RequestError::NotBuilt("UnarchiveBlueprint")),
+        )
+    }
+}

@@ -1,0 +1,157 @@
+//! What intake is told when it starts: the command line and environment, and what they mean.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Parser;
+use shared::config::{self, InvalidConfig, Problems, RedisUrl};
+use shared::telemetry::TelemetryConfig;
+
+/// The command line as it was typed. Values are checked by [`Args::into_config`], all together.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "intake",
+    version,
+    about = "The gRPC server of Draftsman: takes issues in and says what became of them",
+    long_about = "The gRPC server of Draftsman: takes issues in and says what became of them.\n\n\
+        It needs a Redis 7.0 or later and waits for it if it is away: until then it listens and answers \
+        UNAVAILABLE. SIGTERM or SIGINT stops it: open calls finish, watch streams end. Every flag can be \
+        given as an environment variable instead; the flag wins. Exit status: 0 stopped when asked, \
+        1 could not start or go on, 64 the configuration is wrong."
+)]
+pub struct Args {
+    /// Where Redis is; rediss:// for TLS, user and password in the URL
+    #[arg(long, value_name = "URL", env = config::REDIS_URL, default_value = config::DEFAULT_REDIS_URL, hide_env_values = true)]
+    pub redis_url: String,
+
+    /// The address to listen on; port 0 picks a free one. The first log line shows it
+    #[arg(long, value_name = "IP:PORT", env = config::LISTEN, default_value = config::DEFAULT_LISTEN)]
+    pub listen: String,
+
+    /// Where to serve /metrics (Prometheus text), /livez and /readyz; `off` for not at all
+    #[arg(long, value_name = "IP:PORT", env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN)]
+    pub metrics_listen: String,
+
+    /// How long open calls may take to finish after a signal, in seconds
+    #[arg(long, value_name = "SECONDS", env = config::GRACE_SECS, default_value = config::DEFAULT_GRACE_SECS, allow_hyphen_values = true)]
+    pub grace_secs: String,
+
+    /// What to log to stderr: a level, or directives like warn,intake=debug
+    #[arg(long, value_name = "FILTER", env = config::LOG, default_value = config::DEFAULT_LOG)]
+    pub log: String,
+
+    /// The form of a log line: text or json
+    #[arg(long, value_name = "FORMAT", env = config::LOG_FORMAT, default_value = config::DEFAULT_LOG_FORMAT)]
+    pub log_format: String,
+}
+
+/// What [`crate::bind`] needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where Redis is.
+    pub redis_url: RedisUrl,
+    /// The address to listen on; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// Where to serve metrics and probes, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// How long open calls may take to finish once the server is asked to stop.
+    pub grace: Duration,
+}
+
+impl Args {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`InvalidConfig`] with all values that cannot be used, each by its variable.
+    pub fn into_config(self) -> Result<(Config, TelemetryConfig), InvalidConfig> {
+        let mut problems = Problems::default();
+        let redis_url = problems.check(config::REDIS_URL, config::parse_redis_url(&self.redis_url));
+        let listen = problems.check(config::LISTEN, config::parse_listen(&self.listen));
+        let metrics = problems.check(
+            config::METRICS_LISTEN,
+            config::parse_optional_listen(&self.metrics_listen),
+        );
+        let grace = problems.check(
+            config::GRACE_SECS,
+            config::parse_whole(&self.grace_secs, config::GRACE_SECS_RANGE),
+        );
+        let filter = problems.check(config::LOG, config::parse_log_filter(&self.log));
+        let format = problems.check(
+            config::LOG_FORMAT,
+            config::parse_log_format(&self.log_format),
+        );
+        let (
+            Some(redis_url),
+            Some(listen),
+            Some(metrics_listen),
+            Some(grace),
+            Some(filter),
+            Some(format),
+        ) = (redis_url, listen, metrics, grace, filter, format)
+        else {
+            return Err(problems.into());
+        };
+        let config = Config {
+            redis_url,
+            listen,
+            metrics_listen,
+            grace: Duration::from_secs(grace),
+        };
+        Ok((config, TelemetryConfig { filter, format }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_bad_values_are_reported_together() {
+        let line = [
+            "intake",
+            "--redis-url",
+            "x",
+            "--listen",
+            "y",
+            "--grace-secs",
+            "-1",
+            "--log-format",
+            "z",
+        ];
+        let invalid = Args::parse_from(line).into_config().unwrap_err();
+        assert_eq!(
+            invalid.variables(),
+            [
+                config::REDIS_URL,
+                config::LISTEN,
+                config::GRACE_SECS,
+                config::LOG_FORMAT
+            ]
+        );
+    }
+
+    #[test]
+    fn flags_are_taken() {
+        let line = [
+            "intake",
+            "--listen",
+            "127.0.0.1:0",
+            "--grace-secs",
+            "3",
+            "--log",
+            "warn",
+            "--log-format",
+            "json",
+        ];
+        let (config, telemetry) = Args::parse_from(line).into_config().unwrap();
+        assert_eq!(config.listen.port(), 0);
+        assert_eq!(config.grace, Duration::from_secs(3));
+        assert_eq!(telemetry.filter, "warn");
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+}

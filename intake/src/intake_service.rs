@@ -1,0 +1,226 @@
+//! `IntakeService`: issues in, and what became of them.
+
+use std::pin::Pin;
+
+use futures::Stream;
+use proto::v1;
+use proto::v1::intake_service_server::IntakeService;
+use shared::store::{CancelOutcome, IssueFilter, SubmitOutcome};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::page::PageQuery;
+use crate::readiness::Backend;
+use crate::status::{RequestError, refuse, respond};
+use crate::watch::{self, Hub};
+use crate::{convert, submission};
+
+/// The service. Cloning is cheap; all clones share one hub.
+#[derive(Clone)]
+pub(crate) struct Intake {
+    backend: Backend,
+    hub: Hub,
+    stopping: CancellationToken,
+}
+
+impl Intake {
+    /// A service over `backend` whose watch streams end once `stopping` is cancelled.
+    pub(crate) fn new(backend: Backend, hub: Hub, stopping: CancellationToken) -> Self {
+        Self {
+            backend,
+            hub,
+            stopping,
+        }
+    }
+
+    async fn submit(
+        &self,
+        request: v1::SubmitIssueRequest,
+    ) -> Result<v1::SubmitIssueResponse, RequestError> {
+        let (issue, generated) = convert::new_issue(request)?;
+        let (stored, existed) = match submission::submit(&self.backend, &issue).await? {
+            SubmitOutcome::Accepted(stored) => (stored, false),
+            // An id that was made for this call can only have been stored by this call.
+            SubmitOutcome::Existed(stored) => (stored, !generated),
+            SubmitOutcome::Conflict => {
+                return Err(RequestError::IssueTaken(issue.issue_id().clone()));
+            }
+            SubmitOutcome::Pruned => {
+                return Err(RequestError::IssuePruned(issue.issue_id().clone()));
+            }
+            SubmitOutcome::UnknownTarget => {
+                return Err(RequestError::BlueprintNotFound(
+                    issue.blueprint_id().clone(),
+                ));
+            }
+            SubmitOutcome::Archived => {
+                return Err(RequestError::BlueprintArchived(
+                    issue.blueprint_id().clone(),
+                ));
+            }
+            SubmitOutcome::MemoryFull { used, max } => {
+                return Err(RequestError::MemoryFull { used, max });
+            }
+        };
+        Ok(v1::SubmitIssueResponse {
+            issue: Some(convert::issue_to_wire(stored)),
+            already_existed: existed,
+        })
+    }
+
+    async fn get(
+        &self,
+        request: v1::GetIssueRequest,
+    ) -> Result<v1::GetIssueResponse, RequestError> {
+        let issue_id = convert::issue_id(&request.issue_id)?;
+        let issue = self
+            .backend
+            .store()?
+            .issue(&issue_id)
+            .await?
+            .ok_or(RequestError::IssueNotFound(issue_id))?;
+        Ok(v1::GetIssueResponse {
+            issue: Some(convert::issue_to_wire(issue)),
+        })
+    }
+
+    async fn list(
+        &self,
+        request: v1::ListIssuesRequest,
+    ) -> Result<v1::ListIssuesResponse, RequestError> {
+        let filter = IssueFilter {
+            blueprint_id: convert::blueprint_filter(request.blueprint_id.as_deref())?,
+            state: convert::state_filter(request.state)?,
+            cause: convert::cause_filter(request.cause)?,
+            dead_only: request.dead_only,
+        };
+        let query = PageQuery::parse(
+            request.page_size,
+            &request.page_token,
+            &format!("issues {filter:?}"),
+        )?;
+        let (store, filter) = (self.backend.store()?, &filter);
+        let (issues, next_page_token) = query
+            .collect(convert::issue_to_wire, |page| async move {
+                Ok(store.list_issues(filter, &page).await?)
+            })
+            .await?;
+        Ok(v1::ListIssuesResponse {
+            issues,
+            next_page_token,
+        })
+    }
+
+    async fn cancel(
+        &self,
+        request: v1::CancelIssueRequest,
+    ) -> Result<v1::CancelIssueResponse, RequestError> {
+        let issue_id = convert::issue_id(&request.issue_id)?;
+        match self.backend.store()?.cancel_issue(&issue_id).await? {
+            CancelOutcome::Cancelled(issue) => Ok(v1::CancelIssueResponse {
+                issue: Some(convert::issue_to_wire(issue)),
+            }),
+            CancelOutcome::Decided(issue) => Err(RequestError::IssueDecided {
+                issue_id,
+                state: issue.state,
+            }),
+            CancelOutcome::NotFound => Err(RequestError::IssueNotFound(issue_id)),
+        }
+    }
+
+    async fn stats(&self) -> Result<v1::GetQueueStatsResponse, RequestError> {
+        Ok(convert::stats_to_wire(
+            self.backend.store()?.queue_stats().await?,
+        ))
+    }
+}
+
+type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchIssueResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl IntakeService for Intake {
+    type WatchIssueStream = WatchStream;
+
+    async fn submit_issue(
+        &self,
+        request: Request<v1::SubmitIssueRequest>,
+    ) -> Result<Response<v1::SubmitIssueResponse>, Status> {
+        respond("SubmitIssue", self.submit(request.into_inner()).await)
+    }
+
+    async fn get_issue(
+        &self,
+        request: Request<v1::GetIssueRequest>,
+    ) -> Result<Response<v1::GetIssueResponse>, Status> {
+        respond("GetIssue", self.get(request.into_inner()).await)
+    }
+
+    async fn list_issues(
+        &self,
+        request: Request<v1::ListIssuesRequest>,
+    ) -> Result<Response<v1::ListIssuesResponse>, Status> {
+        respond("ListIssues", self.list(request.into_inner()).await)
+    }
+
+    async fn watch_issue(
+        &self,
+        request: Request<v1::WatchIssueRequest>,
+    ) -> Result<Response<Self::WatchIssueStream>, Status> {
+        let watching = async {
+            let issue_id = convert::issue_id(&request.get_ref().issue_id)?;
+            watch::watch(
+                &self.hub,
+                self.backend.store()?,
+                issue_id,
+                self.stopping.clone(),
+            )
+            .await
+        };
+        match watching.await {
+            Ok(stream) => Ok(Response::new(Box::pin(stream))),
+            Err(error) => Err(refuse("WatchIssue", error)),
+        }
+    }
+
+    async fn cancel_issue(
+        &self,
+        request: Request<v1::CancelIssueRequest>,
+    ) -> Result<Response<v1::CancelIssueResponse>, Status> {
+        respond("CancelIssue", self.cancel(request.into_inner()).await)
+    }
+
+    async fn get_queue_stats(
+        &self,
+        _request: Request<v1::GetQueueStatsRequest>,
+    ) -> Result<Response<v1::GetQueueStatsResponse>, Status> {
+        respond("GetQueueStats", self.stats().await)
+    }
+
+    async fn retry_issue(
+        &self,
+        _request: Request<v1::RetryIssueRequest>,
+    ) -> Result<Response<v1::RetryIssueResponse>, Status> {
+        respond("RetryIssue", Err(RequestError::NotBuilt("RetryIssue")))
+    }
+
+    async fn preview_issue(
+        &self,
+        _request: Request<v1::PreviewIssueRequest>,
+    ) -> Result<Response<v1::PreviewIssueResponse>, Status> {
+        respond("PreviewIssue", Err(RequestError::NotBuilt("PreviewIssue")))
+    }
+
+    async fn pause_queue(
+        &self,
+        _request: Request<v1::PauseQueueRequest>,
+    ) -> Result<Response<v1::PauseQueueResponse>, Status> {
+        respond("PauseQueue", Err(RequestError::NotBuilt("PauseQueue")))
+    }
+
+    async fn resume_queue(
+        &self,
+        _request: Request<v1::ResumeQueueRequest>,
+    ) -> Result<Response<v1::ResumeQueueResponse>, Status> {
+        respond("ResumeQueue", Err(RequestError::NotBuilt("ResumeQueue")))
+    }
+}

@@ -1,0 +1,172 @@
+//! Whether Redis is there and prepared, for handlers, for health checks and for the log.
+//!
+//! Intake listens before Redis answers. Until the store was prepared once (versions checked,
+//! orbit and setting seeded) every call is refused UNAVAILABLE; from then on calls go through
+//! and the store itself says what is away. Health follows the present: NOT_SERVING while Redis
+//! does not answer, and from the moment the server drains.
+
+use std::time::Duration;
+
+use shared::store::{Seed, Store, StoreError};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::status::{RequestError, chain};
+
+/// Between two attempts to reach a Redis that is away.
+const RETRY_EVERY: Duration = Duration::from_millis(250);
+/// Between two looks at a Redis that was there a moment ago.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A Redis that takes longer to answer counts as away. Longer than a call of the store may take,
+/// so that the store sees its own timeout and gives the connection up.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// Preparing reads and writes a little; a Redis that is slow is still preparing.
+const PREPARE_WITHIN: Duration = Duration::from_secs(10);
+/// One line of log in this time, however long Redis is away.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// The services whose health is reported; the empty name is the server as a whole.
+const SERVICES: [&str; 5] = [
+    "",
+    proto::v1::intake_service_server::SERVICE_NAME,
+    proto::v1::blueprint_service_server::SERVICE_NAME,
+    proto::v1::setting_service_server::SERVICE_NAME,
+    proto::v1::enhance_log_service_server::SERVICE_NAME,
+];
+
+/// The store behind the services, and whether it may be used yet.
+#[derive(Clone)]
+pub(crate) struct Backend {
+    store: Store,
+    prepared: watch::Receiver<bool>,
+}
+
+impl Backend {
+    /// The store.
+    ///
+    /// # Errors
+    /// [`RequestError::NotReady`] until it was prepared once.
+    pub(crate) fn store(&self) -> Result<&Store, RequestError> {
+        if *self.prepared.borrow() {
+            Ok(&self.store)
+        } else {
+            Err(RequestError::NotReady)
+        }
+    }
+
+    /// The store, prepared or not.
+    pub(crate) fn stored(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns when the store was prepared; never if the keeper ended before that.
+    pub(crate) async fn ready(&self) {
+        if self
+            .prepared
+            .clone()
+            .wait_for(|prepared| *prepared)
+            .await
+            .is_err()
+        {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Keeps an eye on Redis. One for each server.
+pub(crate) struct Keeper {
+    store: Store,
+    seed: Seed,
+    prepared: watch::Sender<bool>,
+    health: HealthReporter,
+}
+
+impl Keeper {
+    /// A keeper and what the services see of it.
+    pub(crate) fn new(store: Store, seed: Seed, health: HealthReporter) -> (Self, Backend) {
+        let (prepared, receiver) = watch::channel(false);
+        let backend = Backend {
+            store: store.clone(),
+            prepared: receiver,
+        };
+        (
+            Self {
+                store,
+                seed,
+                prepared,
+                health,
+            },
+            backend,
+        )
+    }
+
+    /// Sets the health of every service.
+    pub(crate) async fn report(health: &HealthReporter, serving: bool) {
+        let status = if serving {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        };
+        for service in SERVICES {
+            health.set_service_status(service, status).await;
+        }
+    }
+
+    /// Waits for Redis, prepares it, then watches it until `stopping`.
+    ///
+    /// # Errors
+    /// What preparing says if waiting cannot help: another shard count, a Redis that is too old.
+    pub(crate) async fn run(self, stopping: CancellationToken) -> Result<(), StoreError> {
+        Self::report(&self.health, false).await;
+        stopping
+            .run_until_cancelled(self.watch())
+            .await
+            .unwrap_or(Ok(()))
+    }
+
+    async fn watch(&self) -> Result<(), StoreError> {
+        loop {
+            self.wait().await?;
+            self.prepared.send_replace(true);
+            Self::report(&self.health, true).await;
+            tracing::info!("Redis is ready, serving");
+            while let Ok(Ok(())) = timeout(ANSWER_WITHIN, self.store.ping()).await {
+                sleep(LOOK_EVERY).await;
+            }
+            Self::report(&self.health, false).await;
+        }
+    }
+
+    /// Returns when Redis answers and is prepared. A Redis that comes back is prepared again: it
+    /// may be a new one.
+    ///
+    /// # Errors
+    /// At the start, an error that waiting cannot help. Later none: a server that served goes on
+    /// trying, and says what is wrong.
+    async fn wait(&self) -> Result<(), StoreError> {
+        let mut said: Option<Instant> = None;
+        loop {
+            let error = match timeout(PREPARE_WITHIN, self.prepare()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) if !error.is_retryable() && !*self.prepared.borrow() => {
+                    return Err(error);
+                }
+                Ok(Err(error)) => chain(&error),
+                Err(_) => "no answer".to_owned(),
+            };
+            if said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+                said = Some(Instant::now());
+                tracing::warn!(error, "waiting for Redis");
+            }
+            sleep(RETRY_EVERY).await;
+        }
+    }
+
+    async fn prepare(&self) -> Result<(), StoreError> {
+        self.store.ping().await?;
+        self.store.prepare(&self.seed).await
+    }
+}

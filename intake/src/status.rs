@@ -1,0 +1,496 @@
+//! What can go wrong with a request, and the only place that says which gRPC status that is.
+//!
+//! Every refusal carries `google.rpc` details: an `ErrorInfo` with a reason that clients may
+//! match on (domain `draftsman`), a `BadRequest` with the fields at fault, and a `RetryInfo`
+//! where the same request may succeed later.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt::Display;
+use std::time::Duration;
+
+use shared::error::ErrorKind;
+use shared::ids::{BlueprintId, IssueId, SettingId, Version};
+use shared::issue::IssueState;
+use shared::store::StoreError;
+use thiserror::Error;
+use tonic::{Code, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The domain of every `ErrorInfo`.
+const DOMAIN: &str = "draftsman";
+/// Details travel in HTTP/2 trailers, of which common clients take 8 KiB; base64 takes a third.
+const MAX_TEXT_BYTES: usize = 1024;
+const MAX_VIOLATIONS: usize = 8;
+
+/// Why a request is refused.
+#[derive(Debug, Error)]
+pub(crate) enum RequestError {
+    /// Fields that cannot be used.
+    #[error("{}", .0.iter().map(|v| format!("{}: {}", v.field, v.problem)).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<Violation>),
+    #[error("there is no issue {0}")]
+    IssueNotFound(IssueId),
+    #[error("there is no Blueprint {0}; write it with PutBlueprint first")]
+    BlueprintNotFound(BlueprintId),
+    #[error(
+        "Blueprint {0} does not exist, or has no such version; ListCommits shows what there is"
+    )]
+    VersionNotFound(BlueprintId),
+    #[error("there is no setting {0}; ListSettings shows what there is")]
+    SettingNotFound(SettingId),
+    #[error("there is no log entry of issue {0}: it does not exist or is not decided yet")]
+    LogEntryNotFound(IssueId),
+    #[error("issue {0} exists with other content; choose another issue_id")]
+    IssueTaken(IssueId),
+    #[error("issue {0} was decided and pruned; its log entry remains; choose another issue_id")]
+    IssuePruned(IssueId),
+    #[error("issue {issue_id} is {} already and cannot be cancelled", .state.as_str())]
+    IssueDecided {
+        issue_id: IssueId,
+        state: IssueState,
+    },
+    #[error("Blueprint {0} is archived; unarchive it first")]
+    BlueprintArchived(BlueprintId),
+    #[error("the head of Blueprint {blueprint_id} is {}, not the expected_head", .actual.as_ref().map_or("absent", Version::as_str))]
+    HeadMoved {
+        blueprint_id: BlueprintId,
+        actual: Option<Version>,
+    },
+    #[error("the revision of setting {setting_id} is {actual}, not the expected_revision")]
+    RevisionMoved { setting_id: SettingId, actual: u64 },
+    #[error("Blueprint {blueprint_id} is the orbit of a setting and would not run: {problem}")]
+    NotRunnable {
+        blueprint_id: BlueprintId,
+        problem: String,
+    },
+    #[error(
+        "there is no Blueprint {0} to be the orbit; write it first or send it as orbit_document"
+    )]
+    OrbitNotFound(BlueprintId),
+    #[error(
+        "Redis uses {used} of {max} bytes and takes no new issues; wait for workers or raise maxmemory"
+    )]
+    MemoryFull { used: u64, max: u64 },
+    #[error("Redis was away for too long; submit again as issue_id {issue_id}, that is safe")]
+    SubmitUndecided {
+        issue_id: IssueId,
+        executed: Executed,
+        source: Option<StoreError>,
+    },
+    #[error("Redis is away or not ready yet; try again")]
+    NotReady,
+    #[error("this server is shutting down; connect again")]
+    ShuttingDown,
+    #[error("{0} is not built yet; see CHANGELOG.md")]
+    NotBuilt(&'static str),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One field that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// Its path in the request, e.g. `setting.ttl_secs`.
+    pub(crate) field: String,
+    /// What is wrong with it, and the limit.
+    pub(crate) problem: String,
+}
+
+/// Whether a submission that could not be confirmed was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Executed {
+    /// Certainly not.
+    No,
+    /// Nobody knows; submitting again under the same id finds out.
+    Unknown,
+}
+
+impl RequestError {
+    /// One field that cannot be used.
+    pub(crate) fn field(field: impl Into<String>, problem: impl Display) -> Self {
+        Self::Invalid(vec![Violation {
+            field: field.into(),
+            problem: problem.to_string(),
+        }])
+    }
+}
+
+/// Collects the fields that cannot be used, so that a caller reads about all of them at once.
+#[derive(Debug, Default)]
+pub(crate) struct Violations(Vec<Violation>);
+
+impl Violations {
+    /// The value, or `None` after noting what is wrong with it.
+    pub(crate) fn check<T, E: Display>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
+        match parsed {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.0.push(Violation {
+                    field: field.to_owned(),
+                    problem: problem.to_string(),
+                });
+                None
+            }
+        }
+    }
+
+    /// As [`Violations::check`], for a parser that names the field itself. An error that is about
+    /// no field counts as one about the whole request.
+    pub(crate) fn merge<T>(&mut self, parsed: Result<T, RequestError>) -> Option<T> {
+        match parsed {
+            Ok(value) => Some(value),
+            Err(RequestError::Invalid(violations)) => {
+                self.0.extend(violations);
+                None
+            }
+            Err(other) => self.check("", Err(other)),
+        }
+    }
+}
+
+impl From<Violations> for RequestError {
+    fn from(violations: Violations) -> Self {
+        Self::Invalid(violations.0)
+    }
+}
+
+/// The outer half of every handler: wraps an answer, or logs and translates an error.
+pub(crate) fn respond<T>(
+    rpc: &'static str,
+    result: Result<T, RequestError>,
+) -> Result<Response<T>, Status> {
+    result
+        .map(Response::new)
+        .map_err(|error| refuse(rpc, error))
+}
+
+/// The status for `error`. Defects are logged here, once; an outage is logged by `readiness.rs`.
+pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
+    let status = Status::from(error);
+    match status.code() {
+        Code::Internal => {
+            let cause = status.source().map(chain).unwrap_or_default();
+            tracing::error!(rpc, message = %status.message(), cause, "request failed");
+        }
+        code => tracing::debug!(rpc, ?code, message = %status.message(), "request refused"),
+    }
+    status
+}
+
+/// An error and its sources, outermost first.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        texts.push(cause.to_string());
+        next = cause.source();
+    }
+    texts.join(": ")
+}
+
+/// What a client is told besides the message.
+struct Answer {
+    code: Code,
+    reason: &'static str,
+    retry_after: Option<Duration>,
+    metadata: Vec<(&'static str, String)>,
+    violations: Vec<Violation>,
+}
+
+impl Answer {
+    fn new(code: Code, reason: &'static str) -> Self {
+        Self {
+            code,
+            reason,
+            retry_after: None,
+            metadata: Vec::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    fn with(mut self, key: &'static str, value: impl Display) -> Self {
+        self.metadata.push((key, value.to_string()));
+        self
+    }
+
+    fn field(mut self, field: &str, problem: impl Display) -> Self {
+        self.violations.push(Violation {
+            field: field.to_owned(),
+            problem: problem.to_string(),
+        });
+        self
+    }
+}
+
+const SOON: Duration = Duration::from_secs(1);
+const LATER: Duration = Duration::from_secs(5);
+
+fn answer(error: &RequestError) -> Answer {
+    use RequestError as E;
+    match error {
+        E::Invalid(violations) => {
+            let mut answer = Answer::new(Code::InvalidArgument, "INVALID_FIELD");
+            answer.violations.clone_from(violations);
+            answer
+        }
+        E::IssueNotFound(id) => Answer::new(Code::NotFound, "ISSUE_NOT_FOUND").with("issue_id", id),
+        E::BlueprintNotFound(id) => {
+            Answer::new(Code::NotFound, "BLUEPRINT_NOT_FOUND").with("blueprint_id", id)
+        }
+        E::VersionNotFound(id) => {
+            Answer::new(Code::NotFound, "VERSION_NOT_FOUND").with("blueprint_id", id)
+        }
+        E::SettingNotFound(id) => {
+            Answer::new(Code::NotFound, "SETTING_NOT_FOUND").with("setting_id", id)
+        }
+        E::LogEntryNotFound(id) => {
+            Answer::new(Code::NotFound, "LOG_ENTRY_NOT_FOUND").with("issue_id", id)
+        }
+        E::IssueTaken(id) => {
+            Answer::new(Code::AlreadyExists, "ISSUE_ID_TAKEN").with("issue_id", id)
+        }
+        E::IssuePruned(id) => Answer::new(Code::AlreadyExists, "ISSUE_PRUNED").with("issue_id", id),
+        E::IssueDecided { issue_id, state } => {
+            Answer::new(Code::FailedPrecondition, "ISSUE_DECIDED")
+                .with("issue_id", issue_id)
+                .with("state", state.as_str())
+        }
+        E::BlueprintArchived(id) => {
+            Answer::new(Code::FailedPrecondition, "BLUEPRINT_ARCHIVED").with("blueprint_id", id)
+        }
+        E::HeadMoved {
+            blueprint_id,
+            actual,
+        } => Answer::new(Code::Aborted, "HEAD_MOVED")
+            .with("blueprint_id", blueprint_id)
+            .with("actual_head", actual.as_ref().map_or("", Version::as_str)),
+        E::RevisionMoved { setting_id, actual } => Answer::new(Code::Aborted, "REVISION_MOVED")
+            .with("setting_id", setting_id)
+            .with("actual_revision", actual),
+        E::NotRunnable {
+            blueprint_id,
+            problem,
+        } => Answer::new(Code::FailedPrecondition, "ORBIT_NOT_RUNNABLE")
+            .with("blueprint_id", blueprint_id)
+            .field("document", problem),
+        E::OrbitNotFound(id) => Answer::new(Code::FailedPrecondition, "ORBIT_NOT_FOUND")
+            .with("blueprint_id", id)
+            .field("setting.blueprint_id", error),
+        E::MemoryFull { .. } => {
+            Answer::new(Code::ResourceExhausted, "MEMORY_FULL").retry_after(LATER)
+        }
+        E::SubmitUndecided {
+            issue_id, executed, ..
+        } => Answer::new(Code::Unavailable, "STORE_UNAVAILABLE")
+            .retry_after(SOON)
+            .with("issue_id", issue_id)
+            .with(
+                "executed",
+                match executed {
+                    Executed::No => "no",
+                    Executed::Unknown => "unknown",
+                },
+            ),
+        E::NotReady => Answer::new(Code::Unavailable, "STORE_UNAVAILABLE").retry_after(SOON),
+        E::ShuttingDown => Answer::new(Code::Unavailable, "SHUTTING_DOWN").retry_after(SOON),
+        E::NotBuilt(_) => Answer::new(Code::Unimplemented, "NOT_IMPLEMENTED"),
+        E::Store(store) => store_answer(store),
+    }
+}
+
+fn store_answer(error: &StoreError) -> Answer {
+    let reason = match error {
+        StoreError::Cursor(_) => "INVALID_FIELD",
+        StoreError::NoMatchingVersion { .. } => "NO_MATCHING_VERSION",
+        StoreError::InvalidSemver { .. } => "INVALID_SEMVER",
+        StoreError::Damaged { .. } | StoreError::Document { .. } => "STORED_DATA_DAMAGED",
+        StoreError::Redis { .. } if error.is_retryable() => "STORE_UNAVAILABLE",
+        StoreError::Redis { .. } | StoreError::Contract { .. } | StoreError::Url(_) => {
+            "STORE_INTERNAL"
+        }
+    };
+    let code = match error.kind() {
+        ErrorKind::InvalidInput => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Conflict => Code::Aborted,
+        ErrorKind::Precondition => Code::FailedPrecondition,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Internal => Code::Internal,
+    };
+    let answer = Answer::new(code, reason);
+    match error {
+        StoreError::Cursor(_) => answer.field("page_token", error),
+        _ if code == Code::Unavailable => answer.retry_after(SOON),
+        _ => answer,
+    }
+}
+
+impl From<RequestError> for Status {
+    fn from(error: RequestError) -> Self {
+        let answer = answer(&error);
+        let metadata: HashMap<String, String> = answer
+            .metadata
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
+        let mut details = ErrorDetails::new();
+        details.set_error_info(answer.reason, DOMAIN, metadata);
+        for violation in answer.violations.iter().take(MAX_VIOLATIONS) {
+            details.add_bad_request_violation(violation.field.as_str(), cut(&violation.problem));
+        }
+        if answer.retry_after.is_some() {
+            details.set_retry_info(answer.retry_after);
+        }
+        let mut status = Status::with_error_details(answer.code, cut(&error.to_string()), details);
+        if let RequestError::Store(source)
+        | RequestError::SubmitUndecided {
+            source: Some(source),
+            ..
+        } = error
+        {
+            status.set_source(std::sync::Arc::new(source));
+        }
+        status
+    }
+}
+
+/// `text`, or as much of it as fits a trailer.
+fn cut(text: &str) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
+        return text.to_owned();
+    }
+    let end = (0..=MAX_TEXT_BYTES)
+        .rev()
+        .find(|&end| text.is_char_boundary(end))
+        .unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> IssueId {
+        IssueId::parse("i-1").unwrap()
+    }
+
+    #[test]
+    fn fields_are_named() {
+        let mut violations = Violations::default();
+        violations.check::<(), _>("intent", Err("is empty"));
+        violations.check::<(), _>("issue_id", Err("is no id"));
+        let status = Status::from(RequestError::from(violations));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.message(), "intent: is empty; issue_id: is no id");
+        let bad = status.get_details_bad_request().unwrap();
+        let fields: Vec<_> = bad
+            .field_violations
+            .iter()
+            .map(|v| v.field.as_str())
+            .collect();
+        assert_eq!(fields, ["intent", "issue_id"]);
+        assert_eq!(status.get_details_error_info().unwrap().domain, "draftsman");
+    }
+
+    #[test]
+    fn an_unconfirmed_submission_says_what_is_known() {
+        for (executed, text) in [(Executed::No, "no"), (Executed::Unknown, "unknown")] {
+            let status = Status::from(RequestError::SubmitUndecided {
+                issue_id: id(),
+                executed,
+                source: None,
+            });
+            assert_eq!(status.code(), Code::Unavailable);
+            assert!(
+                status
+                    .get_details_retry_info()
+                    .unwrap()
+                    .retry_delay
+                    .is_some()
+            );
+            let info = status.get_details_error_info().unwrap();
+            assert_eq!(info.reason, "STORE_UNAVAILABLE");
+            assert_eq!(info.metadata["issue_id"], "i-1");
+            assert_eq!(info.metadata["executed"], text);
+        }
+    }
+
+    #[test]
+    fn codes_are_those_of_the_specification() {
+        let blueprint = BlueprintId::parse("b").unwrap();
+        let setting = SettingId::parse("s").unwrap();
+        let cases = [
+            (RequestError::IssueNotFound(id()), Code::NotFound),
+            (
+                RequestError::BlueprintNotFound(blueprint.clone()),
+                Code::NotFound,
+            ),
+            (RequestError::IssueTaken(id()), Code::AlreadyExists),
+            (RequestError::IssuePruned(id()), Code::AlreadyExists),
+            (
+                RequestError::BlueprintArchived(blueprint.clone()),
+                Code::FailedPrecondition,
+            ),
+            (
+                RequestError::IssueDecided {
+                    issue_id: id(),
+                    state: IssueState::Applied,
+                },
+                Code::FailedPrecondition,
+            ),
+            (
+                RequestError::HeadMoved {
+                    blueprint_id: blueprint.clone(),
+                    actual: None,
+                },
+                Code::Aborted,
+            ),
+            (
+                RequestError::RevisionMoved {
+                    setting_id: setting,
+                    actual: 3,
+                },
+                Code::Aborted,
+            ),
+            (
+                RequestError::OrbitNotFound(blueprint),
+                Code::FailedPrecondition,
+            ),
+            (
+                RequestError::MemoryFull { used: 9, max: 10 },
+                Code::ResourceExhausted,
+            ),
+            (RequestError::NotReady, Code::Unavailable),
+            (RequestError::ShuttingDown, Code::Unavailable),
+            (RequestError::NotBuilt("RetryIssue"), Code::Unimplemented),
+        ];
+        for (error, code) in cases {
+            let status = Status::from(error);
+            assert_eq!(status.code(), code, "{status:?}");
+            let info = status.get_details_error_info().unwrap();
+            assert!(
+                info.reason
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b == b'_'),
+                "{}",
+                info.reason
+            );
+            assert_eq!(
+                status.get_details_retry_info().is_some(),
+                matches!(code, Code::Unavailable | Code::ResourceExhausted)
+            );
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let status = Status::from(RequestError::field("document", "é".repeat(4000)));
+        assert!(status.message().len() <= MAX_TEXT_BYTES + 3);
+    }
+}
