@@ -1,0 +1,60 @@
+# Everything a person or a CI machine runs here. `make` alone lists it.
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# Used by the tests that talk to Draftsman from Python.
+PY_VENV    := target/py-venv
+PY_STAMP   := $(PY_VENV)/.ready
+PY_LIBS    := tests/python/requirements.txt
+# What `make bench` hands to the load generator, as in: make bench BENCH_ARGS=--json
+BENCH_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check unit bench fmt missing py-venv clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: missing ## build, start everything, have issues applied and one denied; exits 0 if all went as shown
+	cargo build --package cli
+	DRAFTSMAN='$(TARGET_DIR)/debug/draftsman' deploy/demo.sh
+
+up: missing ## build and run everything on this machine; the data is kept in .draftsman/
+	cargo build --package cli
+	'$(TARGET_DIR)/debug/draftsman' up
+
+test: missing py-venv check unit ## formatting, lints, then every test against private redis-server processes
+
+check: ## formatting and lints only, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+# The suites start `intake`, `worker` and `draftsman` as processes, and `cargo test` alone does not build them.
+unit: ## every test, without formatting and lints
+	cargo build --package intake --package worker --package cli
+	if [ -e '$(PY_STAMP)' ]; then export DRAFTSMAN_TEST_PYTHON='$(CURDIR)/$(PY_VENV)/bin/python'; fi; \
+	cargo test --workspace
+
+bench: missing ## measure release builds; options go in BENCH_ARGS, as in BENCH_ARGS=--json
+	cargo build --release --package intake --package worker
+	cargo run --release --package tests --bin bench -- $(BENCH_ARGS)
+
+fmt: ## format the Rust sources
+	cargo fmt --all
+
+missing:
+	@deploy/install-missing.sh
+
+# Without a Python that can make one, the tests that need it say so and are skipped; nothing else depends on it.
+py-venv:
+	@if [ -e '$(PY_STAMP)' ]; then exit 0; fi; \
+	mkdir -p target; \
+	if python3 -m venv '$(PY_VENV)' && '$(PY_VENV)/bin/python' -m pip install --quiet --disable-pip-version-check --requirement $(PY_LIBS); then \
+	    touch '$(PY_STAMP)'; \
+	else \
+	    rm -rf '$(PY_VENV)'; \
+	    echo 'make: no Python with $(PY_LIBS) (Debian, Ubuntu: apt-get install python3-venv); the Python clients are not tested' >&2; \
+	fi
+
+clean: ## remove what was built
+	cargo clean
+	rm -rf '$(PY_VENV)'

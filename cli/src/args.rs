@@ -1,0 +1,294 @@
+//! What can be typed after `draftsman`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where a running intake is looked for if nothing says otherwise.
+pub(crate) const DEFAULT_ADDR: &str = "http://127.0.0.1:50051";
+
+/// Draftsman turns a plain-language issue against a Blueprint into a verified, versioned commit, or into a rejection that
+/// says why.
+///
+/// `draftsman up` runs everything on this machine. Every other verb talks to a running intake over gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "draftsman", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+    /// Where and how to talk.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+const EXIT_CODES: &str = "Exit status:
+  submit, watch  0 applied, 2 denied, 3 failed, 4 cancelled
+  every verb     0 done, 1 error, 64 wrong arguments";
+
+/// Options of every verb.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// The address of intake.
+    #[arg(long, global = true, env = "DRAFTSMAN_ADDR", default_value = DEFAULT_ADDR, value_name = "URL")]
+    pub(crate) addr: String,
+    /// Text for people, or JSON: the answer of the gRPC call with its field names (a stream: one line for each message).
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Tables and sentences.
+    Text,
+    /// JSON.
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run everything on this machine: a private redis-server, intake and workers; one Ctrl-C ends them.
+    Up(UpArgs),
+    /// Write a Blueprint (YAML or JSON) as it is.
+    Put(PutArgs),
+    /// Print a Blueprint, or list them all.
+    Get(GetArgs),
+    /// Ask for a change of a Blueprint in plain words, and wait until it is decided.
+    Submit(SubmitArgs),
+    /// Follow an issue until it is decided.
+    Watch(IssueArg),
+    /// List issues, newest first, or show one.
+    Issues(IssuesArgs),
+    /// Call an issue off.
+    Cancel(IssueArg),
+    /// Show what was decided and why: one issue's log entry, or the latest entries.
+    Log(LogArgs),
+    /// List the commits of a Blueprint, newest first.
+    History(HistoryArgs),
+    /// Show what changed between two versions of a Blueprint.
+    Diff(DiffArgs),
+    /// Show the queue: what waits, what is worked on, and by which workers.
+    Stats,
+}
+
+/// Options of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Where intake listens; port 0 picks a free one.
+    #[arg(
+        long,
+        env = "DRAFTSMAN_LISTEN",
+        default_value = "127.0.0.1:50051",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) listen: String,
+    /// How many workers run in this process.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) workers: u16,
+    /// Where the data is kept; made if it is not there.
+    #[arg(long, default_value = ".draftsman", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// The redis-server to start; looked for on the PATH if not given.
+    #[arg(long, env = "DRAFTSMAN_REDIS_SERVER", value_name = "PROGRAM")]
+    pub(crate) redis_server: Option<PathBuf>,
+}
+
+/// Options of `put`.
+#[derive(Debug, Args)]
+pub(crate) struct PutArgs {
+    /// The document; `-` reads standard input. Its own `id` says which Blueprint it is.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Refuse unless this is the version of the newest commit.
+    #[arg(long, value_name = "VERSION", conflicts_with = "new")]
+    pub(crate) expected_head: Option<String>,
+    /// Refuse if the Blueprint is there already.
+    #[arg(long)]
+    pub(crate) new: bool,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) rationale: Option<String>,
+}
+
+/// Options of `get`.
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// Which Blueprint; none lists them all.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: Option<String>,
+    /// This version: in full, the beginning of one, or the number of its commit.
+    #[arg(
+        long,
+        value_name = "VERSION",
+        requires = "blueprint_id",
+        conflicts_with = "semver"
+    )]
+    pub(crate) version: Option<String>,
+    /// The highest version label that satisfies this requirement, such as `^1.2`.
+    #[arg(long, value_name = "REQUIREMENT", requires = "blueprint_id")]
+    pub(crate) semver: Option<String>,
+    /// List archived ones too.
+    #[arg(long, conflicts_with = "blueprint_id")]
+    pub(crate) archived: bool,
+}
+
+/// Options of `submit`.
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// The Blueprint to change.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+    /// What should change; `-` reads standard input. Several words need no quotes.
+    #[arg(value_name = "INTENT", required = true, num_args = 1.., allow_hyphen_values = false)]
+    pub(crate) intent: Vec<String>,
+    /// The id to file it under; submitting the same again under the same id is safe.
+    #[arg(long, value_name = "ID")]
+    pub(crate) issue_id: Option<String>,
+    /// Only file it; do not wait.
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// Names an issue.
+#[derive(Debug, Args)]
+pub(crate) struct IssueArg {
+    /// Which issue.
+    #[arg(value_name = "ISSUE")]
+    pub(crate) issue_id: String,
+}
+
+/// Options of `issues`.
+#[derive(Debug, Args)]
+pub(crate) struct IssuesArgs {
+    /// Show this one in full.
+    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "state", "cause", "dead", "limit"])]
+    pub(crate) issue_id: Option<String>,
+    /// Only those against this Blueprint.
+    #[arg(long, value_name = "ID")]
+    pub(crate) blueprint: Option<String>,
+    /// Only those in this state.
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<StateArg>,
+    /// Only those rejected for this cause.
+    #[arg(long, value_enum)]
+    pub(crate) cause: Option<CauseArg>,
+    /// Only those on the dead-letter list.
+    #[arg(long)]
+    pub(crate) dead: bool,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// The states of an issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum StateArg {
+    /// Waits for a worker.
+    Pending,
+    /// A worker has it.
+    InFlight,
+    /// Its change is a commit.
+    Applied,
+    /// It was turned down.
+    Rejected,
+}
+
+/// The causes of a rejection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CauseArg {
+    /// A verifier said no.
+    Denied,
+    /// It could not be decided.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+}
+
+/// Options of `log`.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Show this issue's entry in full.
+    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "oldest_first", "limit"])]
+    pub(crate) issue_id: Option<String>,
+    /// Only decisions about this Blueprint.
+    #[arg(long, value_name = "ID")]
+    pub(crate) blueprint: Option<String>,
+    /// Begin with the oldest.
+    #[arg(long)]
+    pub(crate) oldest_first: bool,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// Options of `history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Whose history.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// Options of `diff`.
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// Which Blueprint.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+    /// The older version: in full, the beginning of one, or the number of its commit. None: the one before TO.
+    #[arg(value_name = "FROM")]
+    pub(crate) from: Option<String>,
+    /// The newer version. None: the newest.
+    #[arg(value_name = "TO")]
+    pub(crate) to: Option<String>,
+    /// Print the change as an RFC 6902 patch instead of a unified diff.
+    #[arg(long)]
+    pub(crate) patch: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_intent_needs_no_quotes_and_options_may_follow() {
+        let cli = Cli::try_parse_from([
+            "draftsman",
+            "submit",
+            "swarm",
+            "tag",
+            "blue",
+            "--detach",
+            "--output",
+            "json",
+        ])
+        .unwrap();
+        let Verb::Submit(submit) = cli.verb else {
+            panic!("submit expected")
+        };
+        assert_eq!(
+            (submit.intent.join(" ").as_str(), submit.detach),
+            ("tag blue", true)
+        );
+        assert_eq!(cli.common.output, Output::Json);
+    }
+
+    #[test]
+    fn one_issue_and_a_filter_exclude_each_other() {
+        assert!(Cli::try_parse_from(["draftsman", "issues", "some-id", "--dead"]).is_err());
+        assert!(Cli::try_parse_from(["draftsman", "issues", "--state", "in_flight"]).is_ok());
+    }
+}

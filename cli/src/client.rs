@@ -1,0 +1,227 @@
+//! The connection to intake, and what can go wrong on it, said so that a person can act on it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proto::v1::blueprint_service_client::BlueprintServiceClient;
+use proto::v1::enhance_log_service_client::EnhanceLogServiceClient;
+use proto::v1::intake_service_client::IntakeServiceClient;
+use shared::blueprint::DocumentError;
+use thiserror::Error;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::up::UpError;
+
+/// How long to wait for the connection to stand.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The largest answer taken: a Blueprint of 1 MiB comes as YAML and as JSON, and JSON may escape much of it.
+const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+/// Why a verb ended with status 1.
+#[derive(Debug, Error)]
+pub(crate) enum CliError {
+    /// `--addr` cannot be read.
+    #[error(
+        "`{addr}` is no address of a gRPC server; it looks like http://127.0.0.1:50051 (--addr or DRAFTSMAN_ADDR)"
+    )]
+    Address {
+        /// What was given.
+        addr: String,
+    },
+    /// Nobody answers.
+    #[error(
+        "no intake answers at {addr}; `draftsman up` starts everything, --addr or DRAFTSMAN_ADDR points elsewhere"
+    )]
+    Connect {
+        /// Who was called.
+        addr: String,
+        /// What the transport said.
+        source: tonic::transport::Error,
+    },
+    /// Intake answered with an error.
+    #[error("{}", explain(.0))]
+    Status(Box<Status>),
+    /// An answer lacks what it always has.
+    #[error("intake's answer lacks `{field}`; is it of the same version as this program?")]
+    Answer {
+        /// What is missing.
+        field: &'static str,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Standard output cannot be written.
+    #[error("cannot write the answer")]
+    Write(#[from] io::Error),
+    /// A document from the server cannot be read.
+    #[error("version {version} cannot be read")]
+    Document {
+        /// Which version.
+        version: String,
+        /// Why.
+        source: DocumentError,
+    },
+    /// `diff` was given what names no version.
+    #[error(
+        "`{given}` names no version of {blueprint_id}; `draftsman history {blueprint_id}` lists them"
+    )]
+    NoSuchVersion {
+        /// Whose version.
+        blueprint_id: String,
+        /// What was given.
+        given: String,
+    },
+    /// `diff` was given what names several versions.
+    #[error("`{given}` is the beginning of several versions of {blueprint_id}; give more of it")]
+    AmbiguousVersion {
+        /// Whose version.
+        blueprint_id: String,
+        /// What was given.
+        given: String,
+    },
+    /// `up` could not start or did not end cleanly.
+    #[error(transparent)]
+    Up(#[from] UpError),
+}
+
+impl From<Status> for CliError {
+    fn from(status: Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}
+
+/// The services that the verbs talk to, over one connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    /// Issues and the queue.
+    pub(crate) intake: IntakeServiceClient<Channel>,
+    /// Blueprints and their history.
+    pub(crate) blueprints: BlueprintServiceClient<Channel>,
+    /// What was decided.
+    pub(crate) log: EnhanceLogServiceClient<Channel>,
+}
+
+impl Client {
+    /// Connects to the intake at `addr`.
+    ///
+    /// # Errors
+    /// [`CliError::Address`] and [`CliError::Connect`].
+    pub(crate) async fn connect(addr: &str) -> Result<Self, CliError> {
+        let endpoint = Endpoint::from_shared(addr.to_owned())
+            .ok()
+            .filter(|endpoint| endpoint.uri().scheme().is_some() && endpoint.uri().host().is_some())
+            .ok_or_else(|| CliError::Address {
+                addr: addr.to_owned(),
+            })?
+            .connect_timeout(CONNECT_TIMEOUT);
+        let channel = endpoint
+            .connect()
+            .await
+            .map_err(|source| CliError::Connect {
+                addr: addr.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            intake: IntakeServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            blueprints: BlueprintServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_ANSWER_BYTES)
+                .max_encoding_message_size(MAX_ANSWER_BYTES),
+            log: EnhanceLogServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES),
+        })
+    }
+}
+
+/// The status as text: its message, then each detail on a line of its own.
+fn explain(status: &Status) -> String {
+    let mut text = format!("{}: {}", code_name(status.code()), status.message());
+    let details = status.get_error_details();
+    if let Some(bad_request) = details.bad_request() {
+        for violation in &bad_request.field_violations {
+            // Often the message says the same; then the name of the field is all that is new.
+            if status.message().contains(&violation.description) {
+                text.push_str(&format!("\n  field: {}", violation.field));
+            } else {
+                text.push_str(&format!(
+                    "\n  {}: {}",
+                    violation.field, violation.description
+                ));
+            }
+        }
+    }
+    if let Some(info) = details.error_info() {
+        text.push_str(&format!("\n  reason: {}", info.reason));
+        let mut metadata: Vec<_> = info.metadata.iter().collect();
+        metadata.sort();
+        for (name, value) in metadata {
+            text.push_str(&format!("\n  {name}: {value}"));
+        }
+    }
+    if let Some(delay) = details.retry_info().and_then(|info| info.retry_delay) {
+        text.push_str(&format!("\n  try again in {:.1} s", delay.as_secs_f64()));
+    }
+    text
+}
+
+/// The name of a status code as the gRPC documents write it.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn a_status_is_explained_with_its_details() {
+        let mut details =
+            ErrorDetails::with_bad_request_violation("intent", "has 0 bytes; the limit is 64 KiB");
+        details.set_error_info(
+            "INVALID_ISSUE",
+            "draftsman",
+            [("issue_id".to_owned(), "i-1".to_owned())],
+        );
+        details.set_retry_info(Some(Duration::from_millis(1500)));
+        let status =
+            Status::with_error_details(Code::InvalidArgument, "the issue is refused", details);
+        assert_eq!(
+            explain(&status),
+            "INVALID_ARGUMENT: the issue is refused\n  intent: has 0 bytes; the limit is 64 KiB\n  \
+             reason: INVALID_ISSUE\n  issue_id: i-1\n  try again in 1.5 s"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_is_refused_by_name() {
+        let refused = Client::connect("not an address").await.unwrap_err();
+        assert!(matches!(refused, CliError::Address { addr } if addr == "not an address"));
+    }
+}

@@ -1,0 +1,107 @@
+//! `draftsman`: Draftsman for a person at a terminal.
+//!
+//! `up` runs everything on one machine. Every other verb is a gRPC client of a running intake.
+
+mod args;
+mod client;
+mod data_dir;
+mod output;
+mod redis_server;
+mod up;
+mod verbs;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::runtime::Runtime;
+
+use crate::args::{Cli, Verb};
+use crate::client::{CliError, Client};
+use crate::up::UpError;
+use crate::verbs::{blueprints, issues, log, stats};
+
+/// The exit status of any verb that went wrong.
+const ERROR: u8 = 1;
+/// The exit status for arguments that make no sense (`EX_USAGE` of sysexits.h). Not clap's 2, which says *denied* here.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refusal) => {
+            let _ = refusal.print();
+            return if refusal.use_stderr() {
+                USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(ERROR, &error),
+    };
+    let outcome = runtime.block_on(run(cli));
+    // What still runs on a thread of its own must not hold the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(status) => status.into(),
+        // Whoever read our output has seen enough.
+        Err(CliError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error @ CliError::Up(UpError::Config(_) | UpError::Arguments(_))) => {
+            fail(USAGE, &error)
+        }
+        Err(error) => fail(ERROR, &error),
+    }
+}
+
+/// Says what went wrong and what lies behind it. Returns the exit status.
+fn fail(status: u8, error: &dyn Error) -> ExitCode {
+    let mut text = format!("error: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let line = format!("\n  because: {cause}");
+        // Some layers only repeat what the one below says.
+        if !text.ends_with(&line) {
+            text.push_str(&line);
+        }
+        source = cause.source();
+    }
+    // Nobody is left to tell if standard error is gone.
+    let _ = writeln!(io::stderr(), "{text}");
+    status.into()
+}
+
+/// Does what was asked for. Returns the exit status.
+///
+/// `up` must run here and not in a task of its own: see [`redis_server`].
+async fn run(cli: Cli) -> Result<u8, CliError> {
+    if let Verb::Up(args) = cli.verb {
+        up::up(args, cli.common.output).await?;
+        return Ok(0);
+    }
+    let client = Client::connect(&cli.common.addr).await?;
+    let format = cli.common.output;
+    match cli.verb {
+        Verb::Up(_) => {}
+        Verb::Put(args) => blueprints::put(client, args, format).await?,
+        Verb::Get(args) => blueprints::get(client, args, format).await?,
+        Verb::Submit(args) => {
+            return Ok(issues::submit(client, args, format)
+                .await?
+                .map_or(0, issues::Decision::exit_status));
+        }
+        Verb::Watch(args) => return Ok(issues::watch(client, args, format).await?.exit_status()),
+        Verb::Issues(args) => issues::issues(client, args, format).await?,
+        Verb::Cancel(args) => issues::cancel(client, args, format).await?,
+        Verb::Log(args) => log::log(client, args, format).await?,
+        Verb::History(args) => blueprints::history(client, args, format).await?,
+        Verb::Diff(args) => blueprints::diff(client, args, format).await?,
+        Verb::Stats => stats::stats(client, format).await?,
+    }
+    Ok(0)
+}

@@ -1,0 +1,274 @@
+//! How answers look: tables and sentences for people, JSON for programs.
+//!
+//! JSON is the answer of the gRPC call with its field names. States and causes are written as in the published events
+//! (`in_flight`, `denied`), times as RFC 3339, numbers as numbers, what is not set as `null` or `""` as in the call.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use proto::v1::{
+    BlueprintSummary, Commit, GetQueueStatsResponse, Issue, IssueState, LogEntry, RejectionCause,
+    Verdict,
+};
+use serde_json::{Value, json};
+
+/// How much of a version a table shows.
+const SHORT_VERSION: usize = 12;
+/// How much of an intent or a rationale a table shows.
+const SHORT_TEXT: usize = 60;
+
+/// Writes one line (or several) to standard output.
+///
+/// # Errors
+/// What the operating system said; a reader that went away is none of the caller's business but ends the program.
+pub(crate) fn line(text: impl Display) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+/// Writes text as it is, without a newline of our own.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn exact(text: &str) -> io::Result<()> {
+    io::stdout().lock().write_all(text.as_bytes())
+}
+
+/// Writes a value as indented JSON.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn json_document(value: &Value) -> io::Result<()> {
+    line(format_args!("{value:#}"))
+}
+
+/// Writes a value as one line of JSON.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn json_line(value: &Value) -> io::Result<()> {
+    line(value)
+}
+
+/// A table without borders, as wide as the terminal if there is one; no blanks at the ends of its lines.
+pub(crate) fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+/// The beginning of a version.
+pub(crate) fn short(version: &str) -> &str {
+    version.get(..SHORT_VERSION).unwrap_or(version)
+}
+
+/// One line of at most [`SHORT_TEXT`] characters.
+pub(crate) fn brief(text: &str) -> String {
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if one_line.chars().count() <= SHORT_TEXT {
+        return one_line;
+    }
+    one_line.chars().take(SHORT_TEXT - 1).chain(['…']).collect()
+}
+
+/// A time as text, `-` if it is not set.
+pub(crate) fn time(at: Option<&impl Display>) -> String {
+    at.map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+/// The state's name as in the published events.
+pub(crate) fn state_name(issue: &Issue) -> &'static str {
+    match issue.state() {
+        IssueState::Unspecified => "unspecified",
+        IssueState::Pending => "pending",
+        IssueState::InFlight => "in_flight",
+        IssueState::Applied => "applied",
+        IssueState::Rejected => "rejected",
+    }
+}
+
+/// The cause's name as in the published events; empty if there is none.
+pub(crate) fn cause_name(issue: &Issue) -> &'static str {
+    match issue.cause() {
+        RejectionCause::Unspecified => "",
+        RejectionCause::Denied => "denied",
+        RejectionCause::Failed => "failed",
+        RejectionCause::Cancelled => "cancelled",
+    }
+}
+
+/// What is worth saying about where an issue stands, in one line.
+pub(crate) fn standing(issue: &Issue) -> String {
+    match issue.state() {
+        IssueState::Pending if issue.reason.is_empty() => "pending".to_owned(),
+        IssueState::Pending => format!("pending, to be tried again: {}", issue.reason),
+        IssueState::InFlight => format!(
+            "in flight, attempt {} by {}",
+            issue.attempt, issue.worker_id
+        ),
+        IssueState::Applied => format!("applied, version {}", short(&issue.new_version)),
+        IssueState::Rejected => format!("rejected ({}): {}", cause_name(issue), issue.reason),
+        IssueState::Unspecified => "in a state that this program does not know".to_owned(),
+    }
+}
+
+/// An issue as JSON.
+pub(crate) fn issue_json(issue: &Issue) -> Value {
+    json!({
+        "issue_id": issue.issue_id,
+        "blueprint_id": issue.blueprint_id,
+        "intent": issue.intent,
+        "state": state_name(issue),
+        "reason": issue.reason,
+        "cause": cause_name(issue),
+        "new_version": issue.new_version,
+        "attempt": issue.attempt,
+        "worker_id": issue.worker_id,
+        "retry_of": issue.retry_of,
+        "submitted_at": issue.submitted_at.as_ref().map(ToString::to_string),
+        "updated_at": issue.updated_at.as_ref().map(ToString::to_string),
+        "revision": issue.revision,
+    })
+}
+
+/// A commit as JSON.
+pub(crate) fn commit_json(commit: &Commit) -> Value {
+    json!({
+        "blueprint_id": commit.blueprint_id,
+        "seq": commit.seq,
+        "version": commit.version,
+        "parents": commit.parents,
+        "version_label": commit.version_label,
+        "rationale": commit.rationale,
+        "patch_hash": commit.patch_hash,
+        "issue_id": commit.issue_id,
+        "epoch": commit.epoch.as_ref().map(|epoch| json!({
+            "blueprint_id": epoch.blueprint_id,
+            "start_version": epoch.start_version,
+            "started_at": epoch.started_at.as_ref().map(ToString::to_string),
+        })),
+        "committed_at": commit.committed_at.as_ref().map(ToString::to_string),
+    })
+}
+
+/// A line of the list of Blueprints as JSON.
+pub(crate) fn summary_json(summary: &BlueprintSummary) -> Value {
+    json!({
+        "blueprint_id": summary.blueprint_id,
+        "head": summary.head,
+        "version_label": summary.version_label,
+        "archived": summary.archived,
+        "updated_at": summary.updated_at.as_ref().map(ToString::to_string),
+    })
+}
+
+/// A log entry as JSON.
+pub(crate) fn entry_json(entry: &LogEntry) -> Value {
+    json!({
+        "issue_id": entry.issue_id,
+        "blueprint_id": entry.blueprint_id,
+        "prev_hash": entry.prev_hash,
+        "new_hash": entry.new_hash,
+        "intent": entry.intent,
+        "rationale": entry.rationale,
+        "verdicts": entry.verdicts.iter().map(verdict_json).collect::<Vec<_>>(),
+        "status": entry.status,
+        "cause": entry.cause,
+        "reasons": entry.reasons,
+        "attempt": entry.attempt,
+        "patch_json": entry.patch_json,
+        "ts_ms": entry.ts_ms,
+        "usage": entry.usage.as_ref().map(|usage| json!({
+            "agent_kind": usage.agent_kind,
+            "model": usage.model,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "calls": usage.calls,
+            "duration_ms": usage.duration_ms,
+        })),
+    })
+}
+
+fn verdict_json(verdict: &Verdict) -> Value {
+    json!({ "axis": verdict.axis, "status": verdict.status, "detail": verdict.detail })
+}
+
+/// The queue's numbers as JSON.
+pub(crate) fn stats_json(stats: &GetQueueStatsResponse) -> Value {
+    json!({
+        "pending": stats.pending,
+        "ready": stats.ready,
+        "delayed": stats.delayed,
+        "in_flight": stats.in_flight,
+        "dead": stats.dead,
+        "oldest_pending_at": stats.oldest_pending_at.as_ref().map(ToString::to_string),
+        "paused": stats.paused,
+        "paused_blueprint_ids": stats.paused_blueprint_ids,
+        "workers": stats.workers.iter().map(|worker| json!({
+            "worker_id": worker.worker_id,
+            "in_flight": worker.in_flight,
+            "last_seen": worker.last_seen.as_ref().map(ToString::to_string),
+        })).collect::<Vec<_>>(),
+        "used_memory": stats.used_memory,
+        "max_memory": stats.max_memory,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_is_cut_between_characters_and_put_on_one_line() {
+        assert_eq!(brief("set prompt\n of  agent"), "set prompt of agent");
+        let cut = brief(&"ä".repeat(200));
+        assert_eq!(
+            (cut.chars().count(), cut.ends_with('…')),
+            (SHORT_TEXT, true)
+        );
+    }
+
+    #[test]
+    fn a_table_has_its_header_and_rows() {
+        let text = table(
+            ["ISSUE", "STATE"],
+            [["i-1".to_owned(), "applied".to_owned()]],
+        )
+        .to_string();
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(lines, [["ISSUE", "STATE"], ["i-1", "applied"]]);
+    }
+
+    #[test]
+    fn an_issue_in_json_uses_the_names_of_the_events() {
+        let issue = Issue {
+            issue_id: "i-1".to_owned(),
+            state: IssueState::Rejected.into(),
+            cause: RejectionCause::Denied.into(),
+            revision: u64::MAX,
+            ..Issue::default()
+        };
+        let value = issue_json(&issue);
+        assert_eq!(
+            (&value["state"], &value["cause"]),
+            (&json!("rejected"), &json!("denied"))
+        );
+        assert_eq!(value["revision"], json!(u64::MAX));
+        assert_eq!(value["submitted_at"], Value::Null);
+    }
+}

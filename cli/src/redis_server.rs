@@ -1,0 +1,332 @@
+//! The private redis-server of `draftsman up`.
+//!
+//! Its life is tied to ours:
+//!
+//! - It is in a process group of its own, so that a Ctrl-C at the terminal does not reach it: it must outlive the workers
+//!   and intake, which still write while they finish.
+//! - It is ended with SIGTERM, on which it writes out its append-only file; the destructor sends that, too.
+//! - Where `setpriv` is there (util-linux, so on every Debian), the kernel sends it that SIGTERM when we die without a
+//!   word. The kernel looks at the thread that started it, so [`RedisServer::start`] is called on the main thread.
+//! - Where it is not, a redis-server that was left behind keeps its data directory locked; see [`crate::data_dir`].
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use shared::store::{Store, StoreError};
+use thiserror::Error;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use crate::data_dir::{DataDir, DataDirError};
+
+/// The names under which a fitting server is looked for.
+const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
+/// How long redis-server may take to write everything out before it is killed.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+/// The pause between two looks at whether it answers.
+const POLL: Duration = Duration::from_millis(50);
+/// A free port can be taken by somebody else before redis-server has it; so often another one is tried.
+const START_TRIES: u32 = 3;
+/// How much of the log is shown when redis-server does not start.
+const LOG_TAIL_LINES: usize = 8;
+
+/// Why there is no redis-server, or not any more.
+#[derive(Debug, Error)]
+pub(crate) enum RedisServerError {
+    /// None is installed.
+    #[error(
+        "redis-server is not installed (looked for {} on the PATH). Debian, Ubuntu: sudo apt-get install redis-server. \
+         macOS: brew install redis. Or name the program with --redis-server. Version 7.0 is the oldest that works",
+        PROGRAMS.join(" and ")
+    )]
+    NotInstalled,
+    /// The data directory cannot be had.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The program is not there or cannot be started.
+    #[error("cannot start {}", .program.display())]
+    Spawn {
+        /// Which program.
+        program: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no free port, or no random number.
+    #[error("cannot prepare redis-server")]
+    Prepare(#[source] io::Error),
+    /// It ended while starting.
+    #[error("redis-server ended at once ({status}); the end of {}:\n{tail}", .log.display())]
+    EndedAtOnce {
+        /// How.
+        status: ExitStatus,
+        /// Its log.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: String,
+    },
+    /// The store refuses the address that we made.
+    #[error("redis-server cannot be reached")]
+    Store(#[from] StoreError),
+    /// It did not end when asked.
+    #[error("redis-server (process {pid}) did not end within {} s of SIGTERM and was killed", STOP_PATIENCE.as_secs())]
+    Killed {
+        /// Which process.
+        pid: i32,
+    },
+    /// It ended by itself, or badly.
+    #[error("redis-server ended with {status}; see {}", .log.display())]
+    Ended {
+        /// How.
+        status: ExitStatus,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// The operating system does not tell how it is.
+    #[error("cannot wait for redis-server")]
+    Wait(#[source] io::Error),
+}
+
+/// A running redis-server with its append-only file in a data directory.
+#[derive(Debug)]
+pub(crate) struct RedisServer {
+    child: Child,
+    url: String,
+    log: PathBuf,
+    /// Kept locked until the end.
+    _data_dir: DataDir,
+}
+
+impl RedisServer {
+    /// Starts redis-server on a free loopback port and returns when it answers, with what it had kept.
+    ///
+    /// `program` is looked for on the PATH if not given. Call this on the main thread; see the head of this file. Dropped
+    /// before it is done, it ends what it started.
+    ///
+    /// # Errors
+    /// [`RedisServerError`]; nothing is left running then.
+    pub(crate) async fn start(
+        program: Option<&Path>,
+        data_dir: &Path,
+    ) -> Result<Self, RedisServerError> {
+        let program = match program {
+            Some(program) => program.to_owned(),
+            None => PROGRAMS
+                .iter()
+                .find_map(|name| on_path(name))
+                .ok_or(RedisServerError::NotInstalled)?,
+        };
+        let mut guard = on_path("setpriv").filter(|_| cfg!(target_os = "linux"));
+        let mut tries = 1;
+        loop {
+            let data_dir = DataDir::take(data_dir).await?;
+            let mut server = Self::spawn(&program, guard.as_deref(), data_dir)?;
+            match server.answers().await {
+                Ok(()) => return Ok(server),
+                // Nothing logged: that was not redis-server but a setpriv that cannot do what we ask (BusyBox has one).
+                Err(RedisServerError::EndedAtOnce { tail, .. })
+                    if tail.is_empty() && guard.is_some() =>
+                {
+                    guard = None
+                }
+                Err(RedisServerError::EndedAtOnce { tail, .. })
+                    if tail.contains("in use") && tries < START_TRIES =>
+                {
+                    tries += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Starts it once, under `guard` (setpriv) if there is one.
+    fn spawn(
+        program: &Path,
+        guard: Option<&Path>,
+        data_dir: DataDir,
+    ) -> Result<Self, RedisServerError> {
+        let port = free_port().map_err(RedisServerError::Prepare)?;
+        let password = random_hex().map_err(RedisServerError::Prepare)?;
+        let url = format!("redis://default:{password}@127.0.0.1:{port}");
+        let configuration = data_dir.write(
+            "redis.conf",
+            &configuration(port, &password, data_dir.path()),
+        )?;
+        // For a person who wants to look: redis-cli -u "$(cat .draftsman/redis.url)"
+        data_dir.write("redis.url", &format!("{url}\n"))?;
+        // Emptied, so that what is shown of it is of this start.
+        let log = data_dir.write("redis.log", "")?;
+
+        let mut command = match guard {
+            Some(setpriv) => {
+                let mut command = Command::new(setpriv);
+                command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        let child = command
+            .arg(&configuration)
+            .process_group(0)
+            .stdin(data_dir.lock_as_stdin()?)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|source| RedisServerError::Spawn {
+                program: program.to_owned(),
+                source,
+            })?;
+        let server = Self {
+            child,
+            url,
+            log,
+            _data_dir: data_dir,
+        };
+        server
+            ._data_dir
+            .record(server.pid().map_or(0, |pid| pid.as_raw_nonzero().get()))?;
+        Ok(server)
+    }
+
+    /// Returns when the server answers. It may first read a large append-only file, so there is no time limit.
+    async fn answers(&mut self) -> Result<(), RedisServerError> {
+        let store = Store::open(&self.url)?;
+        let answered = async {
+            while store.ping().await.is_err() {
+                sleep(POLL).await;
+            }
+        };
+        tokio::select! {
+            () = answered => Ok(()),
+            status = self.child.wait() => Err(RedisServerError::EndedAtOnce {
+                status: status.map_err(RedisServerError::Wait)?,
+                log: self.log.clone(),
+                tail: tail(&self.log),
+            }),
+        }
+    }
+
+    /// Where it answers, with its password.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns when the server ended by itself, with how. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> RedisServerError {
+        match self.child.wait().await {
+            Ok(status) => RedisServerError::Ended {
+                status,
+                log: self.log.clone(),
+            },
+            Err(error) => RedisServerError::Wait(error),
+        }
+    }
+
+    /// Has it write everything out and end.
+    ///
+    /// # Errors
+    /// It had to be killed, or ended with an error: the last second may be lost.
+    pub(crate) async fn stop(mut self) -> Result<(), RedisServerError> {
+        let pid = self.pid().map_or(0, |pid| pid.as_raw_nonzero().get());
+        self.terminate();
+        let Ok(status) = timeout(STOP_PATIENCE, self.child.wait()).await else {
+            self.child.kill().await.map_err(RedisServerError::Wait)?;
+            return Err(RedisServerError::Killed { pid });
+        };
+        let status = status.map_err(RedisServerError::Wait)?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(RedisServerError::Ended {
+                status,
+                log: self.log.clone(),
+            })
+        }
+    }
+
+    /// Its process id; `None` once it was waited for, when the id may already be somebody else's.
+    fn pid(&self) -> Option<Pid> {
+        self.child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw)
+    }
+
+    /// Sends SIGTERM, unless it has ended.
+    fn terminate(&self) {
+        if let Some(pid) = self.pid() {
+            // It may have ended this very moment; then that is what we want.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.terminate();
+    }
+}
+
+/// The first program of that name on the PATH.
+fn on_path(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+}
+
+/// A loopback port that nobody listens on at this moment.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+/// 128 random bits: other users of this machine can reach the port, and are not meant to.
+fn random_hex() -> io::Result<String> {
+    let mut bytes = [0_u8; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Every acknowledged write is in the append-only file within a second, and nothing is ever evicted.
+fn configuration(port: u16, password: &str, data_dir: &Path) -> String {
+    let dir = data_dir
+        .display()
+        .to_string()
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"");
+    format!(
+        "# Written by `draftsman up` at every start.\n\
+         bind 127.0.0.1\n\
+         port {port}\n\
+         requirepass {password}\n\
+         daemonize no\n\
+         dir \"{dir}\"\n\
+         logfile \"{dir}/redis.log\"\n\
+         appendonly yes\n\
+         appendfsync everysec\n\
+         save \"\"\n\
+         maxmemory-policy noeviction\n"
+    )
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_with_quotes_stays_one_word_of_the_configuration() {
+        let text = configuration(7000, "secret", Path::new("/tmp/a \"b\""));
+        assert!(text.contains("dir \"/tmp/a \\\"b\\\"\"\n"), "{text}");
+    }
+}

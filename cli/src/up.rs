@@ -1,0 +1,275 @@
+//! `draftsman up`: everything on one machine, in one process and one child.
+//!
+//! It starts what others lean on first (redis-server, then intake, then the workers) and ends in the opposite order: the
+//! workers finish or hand back what they have, intake finishes open calls, and only then redis-server writes out its file
+//! and ends. If any part ends by itself, the rest is ended in that order, too, and the exit status says so.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Parser;
+use proto::v1::GetQueueStatsRequest;
+use serde_json::json;
+use shared::config::{InvalidConfig, Problems, parse_redis_url};
+use shared::telemetry::{self, TelemetryConfig, TelemetryError};
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Output, UpArgs};
+use crate::client::Client;
+use crate::output;
+use crate::redis_server::{RedisServer, RedisServerError};
+
+/// The pause between two looks at whether everything is there.
+const POLL: Duration = Duration::from_millis(20);
+/// Stands where the address of redis-server will be while the rest of the configuration is checked.
+const NO_REDIS_YET: &str = "redis://127.0.0.1";
+
+/// Why `up` did not start, or did not end cleanly.
+#[derive(Debug, Error)]
+pub(crate) enum UpError {
+    /// Flags or variables cannot be used.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// The command line of a part is refused as a whole.
+    #[error(transparent)]
+    Arguments(#[from] clap::Error),
+    /// Logging cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// redis-server did not start, or ended.
+    #[error(transparent)]
+    Redis(#[from] RedisServerError),
+    /// Intake could not start, or ended.
+    #[error("intake could not go on")]
+    Intake(#[from] intake::StartError),
+    /// A worker could not start, or ended.
+    #[error("a worker could not go on")]
+    Worker(#[from] worker::StartError),
+    /// A part ended although nobody asked it to.
+    #[error("{part} ended by itself")]
+    Ended {
+        /// Which one.
+        part: &'static str,
+    },
+    /// A part panicked.
+    #[error("{part} broke down")]
+    Broke {
+        /// Which one.
+        part: &'static str,
+        /// How.
+        source: JoinError,
+    },
+    /// The operating system does not let us listen to signals.
+    #[error("cannot listen to signals")]
+    Signals(#[source] io::Error),
+    /// A second signal while ending.
+    #[error(
+        "ended at once by a second signal; what was being worked on is taken up again at the next start"
+    )]
+    Hurried,
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output")]
+    Output(#[from] io::Error),
+}
+
+/// Runs everything until SIGINT or SIGTERM, or until a part ends by itself.
+///
+/// Must run on the main thread; see [`crate::redis_server`].
+///
+/// # Errors
+/// [`UpError`]; what was started is ended by then, except after [`UpError::Hurried`], where it ends with this process.
+pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
+    let (mut intake_config, mut worker_config, telemetry) = configurations(&args)?;
+    telemetry::init(&telemetry)?;
+    let mut signals = Signals::new().map_err(UpError::Signals)?;
+
+    let mut redis = tokio::select! {
+        started = RedisServer::start(args.redis_server.as_deref(), &args.data_dir) => started?,
+        () = signals.next() => return Ok(()),
+    };
+    let url = {
+        let mut problems = Problems::default();
+        let url = problems.check(shared::config::REDIS_URL, parse_redis_url(redis.url()));
+        problems.finish()?;
+        url.expect("no problem was noted")
+    };
+    intake_config.redis_url = url.clone();
+    worker_config.redis_url = url;
+
+    let server = intake::bind(intake_config).await?;
+    let address = server.local_addr();
+    let stop_intake = CancellationToken::new();
+    let mut intake = JoinSet::new();
+    intake.spawn(server.serve(stop_intake.clone().cancelled_owned()));
+    let stop_workers = CancellationToken::new();
+    let mut workers = JoinSet::new();
+    for _ in 0..args.workers {
+        workers.spawn(worker::run(
+            worker_config.clone(),
+            stop_workers.clone().cancelled_owned(),
+        ));
+    }
+    let life = async {
+        let url = reachable(address);
+        answers(&url, args.workers.into()).await;
+        greet(&url, &args.data_dir, format)?;
+        // From here on only a signal or a part that ends by itself ends it.
+        std::future::pending().await
+    };
+
+    let ended = tokio::select! {
+        Err(error) = life => Err(UpError::Output(error)),
+        () = signals.next() => Ok(()),
+        error = redis.ended() => Err(error.into()),
+        Some(ended) = intake.join_next() => Err(too_early("intake", ended)),
+        Some(ended) = workers.join_next() => Err(too_early("a worker", ended)),
+    };
+
+    let drain = async {
+        stop_workers.cancel();
+        let workers = drained("a worker", &mut workers).await;
+        stop_intake.cancel();
+        let intake = drained("intake", &mut intake).await;
+        let redis = redis.stop().await.map_err(UpError::from);
+        workers.and(intake).and(redis)
+    };
+    let drained = tokio::select! {
+        drained = drain => drained,
+        () = signals.next() => Err(UpError::Hurried),
+    };
+    // The first thing that went wrong is the cause of the others.
+    ended.and(drained)?;
+    if format == Output::Text {
+        output::line("draftsman has ended; the data is kept")?;
+    }
+    Ok(())
+}
+
+/// The configurations of the parts: what `up` has flags for, and for the rest the variables of intake and worker.
+fn configurations(
+    args: &UpArgs,
+) -> Result<(intake::Config, worker::Config, TelemetryConfig), UpError> {
+    let intake = intake::Args::try_parse_from([
+        "intake",
+        "--redis-url",
+        NO_REDIS_YET,
+        "--listen",
+        &args.listen,
+    ])?;
+    let worker = worker::Args::try_parse_from(["worker", "--redis-url", NO_REDIS_YET])?;
+    let (intake, worker) = (intake.into_config(), worker.into_config());
+    match (intake, worker) {
+        (Ok((intake, telemetry)), Ok((worker, _))) => Ok((intake, worker, telemetry)),
+        (intake, worker) => {
+            let invalid = [intake.err(), worker.err()];
+            let mut problems = Problems::default();
+            let mut named = Vec::new();
+            for problem in invalid.iter().flatten().flat_map(InvalidConfig::problems) {
+                // Both have the variables of logging.
+                if !named.contains(&problem.variable) {
+                    named.push(problem.variable);
+                    problems.note(problem.variable, problem.message.clone());
+                }
+            }
+            Err(InvalidConfig::from(problems).into())
+        }
+    }
+}
+
+/// How intake is reached from this machine: who listens everywhere is reached here, too.
+fn reachable(mut address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            address.set_ip(Ipv4Addr::LOCALHOST.into())
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            address.set_ip(Ipv6Addr::LOCALHOST.into())
+        }
+        _ => {}
+    }
+    format!("http://{address}")
+}
+
+/// Returns once intake answers and all workers are there.
+async fn answers(url: &str, workers: usize) {
+    loop {
+        if let Ok(mut client) = Client::connect(url).await {
+            while let Ok(stats) = client.intake.get_queue_stats(GetQueueStatsRequest {}).await {
+                if stats.into_inner().workers.len() >= workers {
+                    return;
+                }
+                sleep(POLL).await;
+            }
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Says where everything is.
+fn greet(url: &str, data_dir: &Path, format: Output) -> io::Result<()> {
+    match format {
+        Output::Json => output::json_line(&json!({ "addr": url, "data_dir": data_dir })),
+        Output::Text => output::line(format_args!(
+            "draftsman is up: {url} (data in {}; Ctrl-C ends it)",
+            data_dir.display()
+        )),
+    }
+}
+
+/// The error that stands for a part's early end.
+fn too_early<E>(part: &'static str, ended: Result<Result<(), E>, JoinError>) -> UpError
+where
+    UpError: From<E>,
+{
+    match ended {
+        Ok(Ok(())) => UpError::Ended { part },
+        Ok(Err(error)) => error.into(),
+        Err(source) => UpError::Broke { part, source },
+    }
+}
+
+/// Waits until all tasks of a part have ended, and returns the first error.
+async fn drained<E>(part: &'static str, tasks: &mut JoinSet<Result<(), E>>) -> Result<(), UpError>
+where
+    E: Send + 'static,
+    UpError: From<E>,
+{
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = match ended {
+            Ok(ended) => ended.map_err(UpError::from),
+            Err(source) => Err(UpError::Broke { part, source }),
+        };
+        outcome = outcome.and(ended);
+    }
+    outcome
+}
+
+/// SIGINT and SIGTERM, from the moment on at which this was made.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Returns at the next of them. Cancel safe.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! `submit`, `watch`, `issues` and `cancel`.
+
+use std::io::{self, IsTerminal, Read};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use proto::v1::{
+    CancelIssueRequest, GetIssueRequest, Issue, IssueState, ListIssuesRequest, RejectionCause,
+    SubmitIssueRequest, WatchIssueRequest,
+};
+use serde_json::json;
+use tokio::time::Instant;
+use tonic::Code;
+
+use super::{log, page_size};
+use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs};
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// How long a watcher tries to come back after intake went away.
+const REJOIN_FOR: Duration = Duration::from_secs(60);
+/// The pause between two such tries.
+const REJOIN_EVERY: Duration = Duration::from_millis(500);
+
+/// How an issue was decided, as exit status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Its change is a commit.
+    Applied,
+    /// A verifier said no.
+    Denied,
+    /// It could not be decided.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+}
+
+impl Decision {
+    /// The decision of an issue; `None` while there is none.
+    fn of(issue: &Issue) -> Option<Self> {
+        match (issue.state(), issue.cause()) {
+            (IssueState::Applied, _) => Some(Self::Applied),
+            (IssueState::Rejected, RejectionCause::Denied) => Some(Self::Denied),
+            (IssueState::Rejected, RejectionCause::Cancelled) => Some(Self::Cancelled),
+            (IssueState::Rejected, _) => Some(Self::Failed),
+            _ => None,
+        }
+    }
+
+    /// The exit status of `submit` and `watch`.
+    pub(crate) fn exit_status(self) -> u8 {
+        match self {
+            Self::Applied => 0,
+            Self::Denied => 2,
+            Self::Failed => 3,
+            Self::Cancelled => 4,
+        }
+    }
+}
+
+/// Files an issue and, unless detached, waits for the decision. Returns it, or `None` if detached.
+///
+/// # Errors
+/// What intake, standard input or standard output said.
+pub(crate) async fn submit(
+    mut client: Client,
+    args: SubmitArgs,
+    format: Output,
+) -> Result<Option<Decision>, CliError> {
+    let mut intent = args.intent.join(" ");
+    if intent == "-" {
+        intent.clear();
+        io::stdin()
+            .read_to_string(&mut intent)
+            .map_err(|source| CliError::Read {
+                path: "-".into(),
+                source,
+            })?;
+    }
+    let request = SubmitIssueRequest {
+        blueprint_id: args.blueprint_id,
+        intent,
+        issue_id: args.issue_id,
+    };
+    let answer = client.intake.submit_issue(request).await?.into_inner();
+    let issue = answer.issue.ok_or(CliError::Answer { field: "issue" })?;
+
+    if args.detach {
+        match format {
+            Output::Json => output::json_document(
+                &json!({ "issue": output::issue_json(&issue), "already_existed": answer.already_existed }),
+            )?,
+            Output::Text => output::line(&issue.issue_id)?,
+        }
+        return Ok(None);
+    }
+    if format == Output::Text {
+        let known = if answer.already_existed {
+            " (was filed before)"
+        } else {
+            ""
+        };
+        output::line(format_args!(
+            "issue {} against {}{known}",
+            issue.issue_id, issue.blueprint_id
+        ))?;
+    }
+    let (last, decision) = follow(
+        &mut client,
+        &issue.issue_id,
+        Some(&issue),
+        |issue, progress| match format {
+            Output::Text => progress.state(issue),
+            Output::Json => Ok(()),
+        },
+    )
+    .await?;
+    match format {
+        Output::Json => output::json_document(
+            &json!({ "issue": output::issue_json(&last), "already_existed": answer.already_existed }),
+        )?,
+        Output::Text => log::print_judgement(&log::fetch(&mut client, &last.issue_id).await?)?,
+    }
+    Ok(Some(decision))
+}
+
+/// Follows an issue until it is decided, and returns the decision.
+///
+/// # Errors
+/// What intake or standard output said.
+pub(crate) async fn watch(
+    mut client: Client,
+    args: IssueArg,
+    format: Output,
+) -> Result<Decision, CliError> {
+    let (last, decision) = follow(
+        &mut client,
+        &args.issue_id,
+        None,
+        |issue, progress| match format {
+            Output::Text => progress.state(issue),
+            Output::Json => Ok(output::json_line(
+                &json!({ "issue": output::issue_json(issue) }),
+            )?),
+        },
+    )
+    .await?;
+    if format == Output::Text {
+        log::print_judgement(&log::fetch(&mut client, &last.issue_id).await?)?;
+    }
+    Ok(decision)
+}
+
+/// What a person sees while an issue is worked on: a line for each state and, on a terminal, a spinner below them.
+struct Progress {
+    spinner: ProgressBar,
+}
+
+impl Progress {
+    fn new() -> Self {
+        let spinner = if io::stderr().is_terminal() {
+            ProgressBar::new_spinner()
+        } else {
+            ProgressBar::hidden()
+        };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+            spinner.set_style(style);
+        }
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        Self { spinner }
+    }
+
+    /// Prints where the issue stands, above the spinner.
+    fn state(&self, issue: &Issue) -> Result<(), CliError> {
+        self.spinner
+            .suspend(|| output::line(format_args!("  {}", output::standing(issue))))?;
+        self.spinner
+            .set_message(output::state_name(issue).replace('_', " "));
+        Ok(())
+    }
+}
+
+/// Follows an issue and hands every state to `each`, first the one that is `known`. Returns the last state and the decision.
+///
+/// If intake goes away meanwhile the stream is taken up again; a state that was seen is not handed out twice.
+async fn follow(
+    client: &mut Client,
+    issue_id: &str,
+    known: Option<&Issue>,
+    mut each: impl FnMut(&Issue, &Progress) -> Result<(), CliError>,
+) -> Result<(Issue, Decision), CliError> {
+    let progress = Progress::new();
+    let mut seen_revision = known.map(|issue| issue.revision);
+    if let Some(issue) = known {
+        each(issue, &progress)?;
+    }
+    let mut give_up_at = None;
+    loop {
+        let ended = match client
+            .intake
+            .watch_issue(WatchIssueRequest {
+                issue_id: issue_id.to_owned(),
+            })
+            .await
+        {
+            Err(status) => status,
+            Ok(stream) => {
+                let mut stream = stream.into_inner();
+                loop {
+                    match stream.message().await {
+                        Ok(Some(message)) => {
+                            give_up_at = None;
+                            let issue = message.issue.ok_or(CliError::Answer { field: "issue" })?;
+                            if seen_revision.is_none_or(|seen| issue.revision > seen) {
+                                seen_revision = Some(issue.revision);
+                                each(&issue, &progress)?;
+                            }
+                            if let Some(decision) = Decision::of(&issue) {
+                                progress.spinner.finish_and_clear();
+                                return Ok((issue, decision));
+                            }
+                        }
+                        Ok(None) => {
+                            break tonic::Status::unavailable(
+                                "the stream ended before the issue was decided",
+                            );
+                        }
+                        Err(status) => break status,
+                    }
+                }
+            }
+        };
+        // A connection that breaks under a stream comes as UNKNOWN or CANCELLED, depending on where it broke.
+        let passing = match ended.code() {
+            Code::Unavailable => true,
+            Code::Unknown | Code::Cancelled | Code::Internal => seen_revision.is_some(),
+            _ => false,
+        };
+        let deadline = *give_up_at.get_or_insert_with(|| Instant::now() + REJOIN_FOR);
+        if !passing || Instant::now() >= deadline {
+            progress.spinner.finish_and_clear();
+            return Err(ended.into());
+        }
+        progress.spinner.set_message("intake is away, trying again");
+        tokio::time::sleep(REJOIN_EVERY).await;
+    }
+}
+
+/// Prints one issue in full, or a list.
+///
+/// # Errors
+/// What intake or standard output said.
+pub(crate) async fn issues(
+    mut client: Client,
+    args: IssuesArgs,
+    format: Output,
+) -> Result<(), CliError> {
+    if let Some(issue_id) = args.issue_id {
+        let answer = client
+            .intake
+            .get_issue(GetIssueRequest { issue_id })
+            .await?
+            .into_inner();
+        return print_issue(
+            &answer.issue.ok_or(CliError::Answer { field: "issue" })?,
+            format,
+        );
+    }
+
+    let mut issues: Vec<Issue> = Vec::new();
+    let mut page_token = String::new();
+    while issues.len() < args.limit {
+        let page = client
+            .intake
+            .list_issues(ListIssuesRequest {
+                blueprint_id: args.blueprint.clone(),
+                state: args.state.map(|state| wire_state(state).into()),
+                cause: args.cause.map(|cause| wire_cause(cause).into()),
+                dead_only: args.dead,
+                page_size: page_size(args.limit - issues.len()),
+                page_token,
+            })
+            .await?
+            .into_inner();
+        issues.extend(page.issues);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    issues.truncate(args.limit);
+
+    if format == Output::Json {
+        let issues: Vec<_> = issues.iter().map(output::issue_json).collect();
+        return Ok(output::json_document(&json!({ "issues": issues }))?);
+    }
+    let rows = issues.iter().map(|issue| {
+        let state = match output::cause_name(issue) {
+            "" => output::state_name(issue).replace('_', " "),
+            cause => cause.to_owned(),
+        };
+        [
+            issue.issue_id.clone(),
+            issue.blueprint_id.clone(),
+            state,
+            issue.attempt.to_string(),
+            output::time(issue.submitted_at.as_ref()),
+            output::brief(&issue.intent),
+            output::brief(&issue.reason),
+        ]
+    });
+    let header = [
+        "ISSUE",
+        "BLUEPRINT",
+        "STATE",
+        "ATTEMPT",
+        "SUBMITTED",
+        "INTENT",
+        "REASON",
+    ];
+    Ok(output::line(output::table(header, rows))?)
+}
+
+/// Calls an issue off.
+///
+/// # Errors
+/// What intake or standard output said.
+pub(crate) async fn cancel(
+    mut client: Client,
+    args: IssueArg,
+    format: Output,
+) -> Result<(), CliError> {
+    let answer = client
+        .intake
+        .cancel_issue(CancelIssueRequest {
+            issue_id: args.issue_id,
+        })
+        .await?
+        .into_inner();
+    print_issue(
+        &answer.issue.ok_or(CliError::Answer { field: "issue" })?,
+        format,
+    )
+}
+
+fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError> {
+    if format == Output::Json {
+        return Ok(output::json_document(
+            &json!({ "issue": output::issue_json(issue) }),
+        )?);
+    }
+    output::line(format_args!(
+        "issue      {} against {}",
+        issue.issue_id, issue.blueprint_id
+    ))?;
+    output::line(format_args!("intent     {}", issue.intent))?;
+    output::line(format_args!("state      {}", output::standing(issue)))?;
+    output::line(format_args!(
+        "submitted  {}",
+        output::time(issue.submitted_at.as_ref())
+    ))?;
+    output::line(format_args!(
+        "updated    {}, revision {}",
+        output::time(issue.updated_at.as_ref()),
+        issue.revision
+    ))?;
+    if !issue.retry_of.is_empty() {
+        output::line(format_args!("retry of   {}", issue.retry_of))?;
+    }
+    Ok(())
+}
+
+fn wire_state(state: StateArg) -> IssueState {
+    match state {
+        StateArg::Pending => IssueState::Pending,
+        StateArg::InFlight => IssueState::InFlight,
+        StateArg::Applied => IssueState::Applied,
+        StateArg::Rejected => IssueState::Rejected,
+    }
+}
+
+fn wire_cause(cause: CauseArg) -> RejectionCause {
+    match cause {
+        CauseArg::Denied => RejectionCause::Denied,
+        CauseArg::Failed => RejectionCause::Failed,
+        CauseArg::Cancelled => RejectionCause::Cancelled,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_decision_has_its_exit_status() {
+        let decided = |state: IssueState, cause: RejectionCause| {
+            Decision::of(&Issue {
+                state: state.into(),
+                cause: cause.into(),
+                ..Issue::default()
+            })
+            .map(Decision::exit_status)
+        };
+        assert_eq!(
+            decided(IssueState::Pending, RejectionCause::Unspecified),
+            None
+        );
+        assert_eq!(
+            decided(IssueState::InFlight, RejectionCause::Unspecified),
+            None
+        );
+        assert_eq!(
+            decided(IssueState::Applied, RejectionCause::Unspecified),
+            Some(0)
+        );
+        assert_eq!(
+            decided(IssueState::Rejected, RejectionCause::Denied),
+            Some(2)
+        );
+        assert_eq!(
+            decided(IssueState::Rejected, RejectionCause::Failed),
+            Some(3)
+        );
+        assert_eq!(
+            decided(IssueState::Rejected, RejectionCause::Cancelled),
+            Some(4)
+        );
+    }
+}

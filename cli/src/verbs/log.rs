@@ -1,0 +1,161 @@
+//! `log`: what was decided, and why.
+
+use proto::v1::{GetLogEntryRequest, ListLogEntriesRequest, LogEntry};
+use serde_json::json;
+
+use super::page_size;
+use crate::args::{LogArgs, Output};
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// Prints one log entry in full, or a list of them.
+///
+/// # Errors
+/// What intake or standard output said.
+pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Result<(), CliError> {
+    if let Some(issue_id) = args.issue_id {
+        let entry = fetch(&mut client, &issue_id).await?;
+        return match format {
+            Output::Json => Ok(output::json_document(
+                &json!({ "entry": output::entry_json(&entry) }),
+            )?),
+            Output::Text => print_entry(&entry),
+        };
+    }
+
+    let mut entries: Vec<LogEntry> = Vec::new();
+    let mut page_token = String::new();
+    while entries.len() < args.limit {
+        let page = client
+            .log
+            .list_log_entries(ListLogEntriesRequest {
+                blueprint_id: args.blueprint.clone(),
+                newest_first: !args.oldest_first,
+                page_size: page_size(args.limit - entries.len()),
+                page_token,
+            })
+            .await?
+            .into_inner();
+        entries.extend(page.entries);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    entries.truncate(args.limit);
+
+    if format == Output::Json {
+        let entries: Vec<_> = entries.iter().map(output::entry_json).collect();
+        return Ok(output::json_document(&json!({ "entries": entries }))?);
+    }
+    let rows = entries.iter().map(|entry| {
+        let outcome = if entry.cause.is_empty() {
+            &entry.status
+        } else {
+            &entry.cause
+        };
+        let why = if entry.reasons.is_empty() {
+            entry.rationale.clone()
+        } else {
+            entry.reasons.join("; ")
+        };
+        [
+            entry.issue_id.clone(),
+            entry.blueprint_id.clone(),
+            outcome.clone(),
+            output::short(&entry.new_hash).to_owned(),
+            output::brief(&entry.intent),
+            output::brief(&why),
+        ]
+    });
+    Ok(output::line(output::table(
+        ["ISSUE", "BLUEPRINT", "OUTCOME", "VERSION", "INTENT", "WHY"],
+        rows,
+    ))?)
+}
+
+/// The log entry of a decided issue.
+///
+/// # Errors
+/// What intake said.
+pub(crate) async fn fetch(client: &mut Client, issue_id: &str) -> Result<LogEntry, CliError> {
+    let request = GetLogEntryRequest {
+        issue_id: issue_id.to_owned(),
+    };
+    client
+        .log
+        .get_log_entry(request)
+        .await?
+        .into_inner()
+        .entry
+        .ok_or(CliError::Answer { field: "entry" })
+}
+
+/// Prints everything that an entry says.
+fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
+    output::line(format_args!(
+        "issue      {} against {}",
+        entry.issue_id, entry.blueprint_id
+    ))?;
+    output::line(format_args!("intent     {}", entry.intent))?;
+    let outcome = if entry.cause.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", entry.cause)
+    };
+    output::line(format_args!(
+        "outcome    {}{outcome}, attempt {}",
+        entry.status, entry.attempt
+    ))?;
+    if !entry.prev_hash.is_empty() {
+        output::line(format_args!("decided on {}", entry.prev_hash))?;
+    }
+    if !entry.new_hash.is_empty() {
+        output::line(format_args!("version    {}", entry.new_hash))?;
+    }
+    for reason in &entry.reasons {
+        output::line(format_args!("reason     {reason}"))?;
+    }
+    print_judgement(entry)?;
+    if !entry.patch_json.is_empty() {
+        output::line(format_args!("patch      {}", entry.patch_json))?;
+    }
+    if let Some(usage) = entry
+        .usage
+        .as_ref()
+        .filter(|usage| !usage.agent_kind.is_empty())
+    {
+        output::line(format_args!(
+            "spawner    {}{}{}, {} call(s), {} ms, {} tokens in, {} out",
+            usage.agent_kind,
+            if usage.model.is_empty() { "" } else { " " },
+            usage.model,
+            usage.calls,
+            usage.duration_ms,
+            usage.input_tokens,
+            usage.output_tokens
+        ))?;
+    }
+    Ok(())
+}
+
+/// Prints the rationale and the verdicts.
+///
+/// # Errors
+/// What standard output said.
+pub(crate) fn print_judgement(entry: &LogEntry) -> Result<(), CliError> {
+    if !entry.rationale.is_empty() {
+        output::line(format_args!("rationale  {}", entry.rationale))?;
+    }
+    if !entry.verdicts.is_empty() {
+        let rows = entry.verdicts.iter().map(|verdict| {
+            [
+                verdict.axis.clone(),
+                verdict.status.clone(),
+                verdict.detail.clone(),
+            ]
+        });
+        output::line(output::table(["AXIS", "VERDICT", "DETAIL"], rows))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! What each verb does, a file for each group of them.
+
+pub(crate) mod blueprints;
+pub(crate) mod issues;
+pub(crate) mod log;
+pub(crate) mod stats;
+
+/// The most that one page of a list may hold.
+const MAX_PAGE: usize = 1000;
+
+/// The page size for a list of which `wanted` more items are wanted.
+fn page_size(wanted: usize) -> i32 {
+    i32::try_from(wanted.clamp(1, MAX_PAGE)).unwrap_or(i32::MAX)
+}

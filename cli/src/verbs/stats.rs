@@ -1,0 +1,78 @@
+//! `stats`: what waits, what is worked on, and by whom.
+
+use proto::v1::GetQueueStatsRequest;
+
+use crate::args::Output;
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// Prints the numbers of the queue.
+///
+/// # Errors
+/// What intake or standard output said.
+pub(crate) async fn stats(mut client: Client, format: Output) -> Result<(), CliError> {
+    let stats = client
+        .intake
+        .get_queue_stats(GetQueueStatsRequest {})
+        .await?
+        .into_inner();
+    if format == Output::Json {
+        return Ok(output::json_document(&output::stats_json(&stats))?);
+    }
+    let paused = match (stats.paused, stats.paused_blueprint_ids.is_empty()) {
+        (true, _) => "everything".to_owned(),
+        (false, true) => "nothing".to_owned(),
+        (false, false) => stats.paused_blueprint_ids.join(", "),
+    };
+    let memory = match stats.max_memory {
+        0 => format!("{} used, no limit", mebibytes(stats.used_memory)),
+        max => format!(
+            "{} used of {}",
+            mebibytes(stats.used_memory),
+            mebibytes(max)
+        ),
+    };
+    let numbers = [
+        ["pending".to_owned(), stats.pending.to_string()],
+        ["  ready".to_owned(), stats.ready.to_string()],
+        ["  delayed".to_owned(), stats.delayed.to_string()],
+        [
+            "  oldest since".to_owned(),
+            output::time(stats.oldest_pending_at.as_ref()),
+        ],
+        ["in flight".to_owned(), stats.in_flight.to_string()],
+        ["dead".to_owned(), stats.dead.to_string()],
+        ["paused".to_owned(), paused],
+        ["Redis memory".to_owned(), memory],
+    ];
+    output::line(output::table(["QUEUE", ""], numbers))?;
+    output::line("")?;
+    if stats.workers.is_empty() {
+        output::line("no worker is there: issues wait until one starts")?;
+    } else {
+        let workers = stats.workers.iter().map(|worker| {
+            [
+                worker.worker_id.clone(),
+                worker.in_flight.to_string(),
+                output::time(worker.last_seen.as_ref()),
+            ]
+        });
+        output::line(output::table(["WORKER", "IN FLIGHT", "LAST SEEN"], workers))?;
+    }
+    Ok(())
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{}.{} MiB", bytes >> 20, ((bytes % (1 << 20)) * 10) >> 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mebibytes;
+
+    #[test]
+    fn memory_is_told_to_a_tenth() {
+        assert_eq!(mebibytes(1_572_864), "1.5 MiB");
+        assert_eq!(mebibytes(0), "0.0 MiB");
+    }
+}
