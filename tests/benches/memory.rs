@@ -1,0 +1,88 @@
+//! With no worker running: how fast issues get in, and what each takes while it waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use proto::v1;
+use tokio::task::JoinSet;
+
+use crate::stand::{Scale, Spread, Stand, intent};
+
+/// How many submissions are under way at once.
+const N_SUBMITTERS: usize = 64;
+
+/// What is known of waiting issues.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    /// Submissions answered in a second.
+    pub(crate) submits_per_sec: f64,
+    /// Bytes that Redis uses for each, besides its intent.
+    pub(crate) bytes_per_issue: f64,
+}
+
+/// Submits `n_issues` and looks at Redis before and after.
+pub(crate) async fn measure(scale: Scale, spread: Spread, n_issues: usize) -> Waiting {
+    let stand = Stand::start(scale, spread).await;
+    let mut connection = stand.redis.connection().await;
+    // What the first submissions bring into being once (the scripts, tables) is not counted.
+    submit_all(&stand, 0, N_SUBMITTERS).await;
+    let before = used_memory(&mut connection).await;
+    let start = Instant::now();
+    submit_all(&stand, N_SUBMITTERS, n_issues).await;
+    let submits_per_sec = n_issues as f64 / start.elapsed().as_secs_f64();
+    let intents: usize = (N_SUBMITTERS..N_SUBMITTERS + n_issues)
+        .map(|n| intent(n).len())
+        .sum();
+    let grown = used_memory(&mut connection).await as f64 - before as f64;
+    Waiting {
+        submits_per_sec,
+        bytes_per_issue: (grown - intents as f64) / n_issues as f64,
+    }
+}
+
+async fn submit_all(stand: &Stand, first: usize, count: usize) {
+    let next = Arc::new(AtomicUsize::new(first));
+    let mut submitters = JoinSet::new();
+    for _ in 0..N_SUBMITTERS {
+        let mut intake = stand.client.intake.clone();
+        let (next, blueprint_ids) = (next.clone(), stand.blueprint_ids.clone());
+        submitters.spawn(async move {
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= first + count {
+                    return;
+                }
+                let request = v1::SubmitIssueRequest {
+                    blueprint_id: blueprint_ids[n % blueprint_ids.len()].clone(),
+                    intent: intent(n),
+                    issue_id: None,
+                };
+                intake.submit_issue(request).await.expect("SubmitIssue");
+            }
+        });
+    }
+    submitters.join_all().await;
+}
+
+/// `used_memory` of Redis: the least of a few looks, so that a buffer in use for a moment is not
+/// counted.
+async fn used_memory(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
+    let mut least = u64::MAX;
+    for _ in 0..10 {
+        let info: String = redis::cmd("INFO")
+            .arg("memory")
+            .query_async(connection)
+            .await
+            .expect("INFO memory");
+        let used = info
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
+        let used = used
+            .and_then(|text| text.trim().parse().ok())
+            .expect("used_memory in INFO memory");
+        least = least.min(used);
+        tokio::time::sleep(std::time::Duration::from_millis(120)).await;
+    }
+    least
+}

@@ -1,0 +1,44 @@
+//! All end-to-end suites, as one test binary: they share the build of the programs and are
+//! linked once. Each file of `suite/` is a module; a test below holds the list complete.
+
+mod suite {
+    mod checker;
+    mod cli;
+    mod documents;
+    mod lists;
+    mod load;
+    mod main_job;
+    mod outcomes;
+    mod python;
+    mod redis_away;
+    mod reflection_health;
+    mod selectors;
+    mod settings;
+    mod shutdown;
+    mod submit_errors;
+}
+
+#[test]
+fn no_suite_file_is_forgotten() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let runner = std::fs::read_to_string(here.join("runner.rs")).expect("runner.rs");
+    let files = std::fs::read_dir(here.join("suite")).expect("suite/");
+    let mut count = 0;
+    for file in files {
+        let name = file
+            .expect("an entry of suite/")
+            .file_name()
+            .into_string()
+            .expect("a plain name");
+        let module = name
+            .strip_suffix(".rs")
+            .expect("suite/ holds Rust files only");
+        let line = format!("\n    mod {module};\n");
+        assert!(
+            runner.contains(&line),
+            "suite/{name} is not a module of runner.rs"
+        );
+        count += 1;
+    }
+    assert!(count > 0, "suite/ is empty");
+}

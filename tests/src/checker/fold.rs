@@ -1,0 +1,108 @@
+//! Rule 7: the log tells the whole story. Each applied entry's patch, applied to the version
+//! before it, gives the version after it.
+//!
+//! The patch is applied here with another implementation (the crate json-patch) than the
+//! product's own. After a patch the product changes two things more, and only these:
+//! `metadata.version_label` is bumped, and an agent whose prompt changed gets its
+//! `profile.version_hash`. Both are worked out again here, from their description.
+
+use json_patch::Patch;
+use proto::v1;
+use serde_json::Value;
+use shared::ids::sha256_hex;
+
+use super::Snapshot;
+
+pub(super) fn fold(s: &Snapshot) -> Vec<String> {
+    let mut found = Vec::new();
+    for (blueprint_id, history) in &s.histories {
+        let mut before: Option<Value> = None;
+        for commit in history {
+            let Some(stored) = s
+                .documents
+                .get(&(blueprint_id.clone(), commit.version.clone()))
+            else {
+                continue; // The rule of the chain reports it.
+            };
+            if let (Some(before), false) = (&before, commit.issue_id.is_empty()) {
+                let entry = s.entries.iter().find(|e| e.issue_id == commit.issue_id);
+                let result = match entry {
+                    Some(entry) => step(before, entry, commit),
+                    None => Err("it has no log entry".to_owned()),
+                };
+                match result {
+                    Ok(after) if after == stored.json => {}
+                    Ok(_) => found.push(format!(
+                        "{blueprint_id}: the patch of commit {} gives another document",
+                        commit.seq
+                    )),
+                    Err(why) => found.push(format!("{blueprint_id}: commit {}: {why}", commit.seq)),
+                }
+            }
+            before = Some(stored.json.clone());
+        }
+    }
+    found
+}
+
+/// The document that `entry` makes of `before`.
+fn step(before: &Value, entry: &v1::LogEntry, commit: &v1::Commit) -> Result<Value, String> {
+    let patch: Patch = serde_json::from_str(&entry.patch_json)
+        .map_err(|e| format!("patch_json is no patch: {e}"))?;
+    let mut after = before.clone();
+    json_patch::patch(&mut after, &patch)
+        .map_err(|e| format!("the logged patch does not apply: {e}"))?;
+    hash_changed_prompts(before, &mut after);
+    if after != *before {
+        let label = label_of(&after).unwrap_or("0.0.0").to_owned();
+        if !bumps(&label).contains(&commit.version_label) {
+            return Err(format!("label {label} became {}", commit.version_label));
+        }
+        let metadata = after
+            .as_object_mut()
+            .ok_or("the document is no mapping")?
+            .entry("metadata");
+        metadata.or_insert_with(|| serde_json::json!({}))["version_label"] =
+            commit.version_label.clone().into();
+    }
+    Ok(after)
+}
+
+fn label_of(document: &Value) -> Option<&str> {
+    document["metadata"]["version_label"].as_str()
+}
+
+/// What a label may become: a major, a minor or a patch step; pre-release and build drop.
+fn bumps(label: &str) -> Vec<String> {
+    let core = label.split(['-', '+']).next().unwrap_or_default();
+    let parts: Vec<u64> = core.split('.').filter_map(|p| p.parse().ok()).collect();
+    match parts.as_slice() {
+        [major, minor, patch] => vec![
+            format!("{}.0.0", major + 1),
+            format!("{major}.{}.0", minor + 1),
+            format!("{major}.{minor}.{}", patch + 1),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn hash_changed_prompts(before: &Value, after: &mut Value) {
+    let Some(agents) = after.get_mut("agents").and_then(Value::as_array_mut) else {
+        return;
+    };
+    for agent in agents {
+        let name = agent["name"].clone();
+        let Some(prompt) = agent["profile"]["system_prompt"]
+            .as_str()
+            .map(str::to_owned)
+        else {
+            continue;
+        };
+        let old = before["agents"]
+            .as_array()
+            .and_then(|all| all.iter().find(|a| a["name"] == name));
+        if old.is_none_or(|old| old["profile"]["system_prompt"] != prompt.as_str()) {
+            agent["profile"]["version_hash"] = sha256_hex(prompt.as_bytes()).into();
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Everything that the programs left, as plain data.
+
+use std::collections::BTreeMap;
+
+use proto::v1;
+use proto::v1::version_selector::Selector;
+
+use crate::eventually::eventually;
+use crate::rig::Rig;
+
+/// One stored version of a Blueprint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The canonical bytes.
+    pub yaml: String,
+    /// The same as JSON.
+    pub json: serde_json::Value,
+}
+
+/// What the programs left.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The ids of the submitted issues; those of one Blueprint in order of acknowledgement.
+    pub acknowledged: Vec<String>,
+    /// Every issue there is.
+    pub issues: BTreeMap<String, v1::Issue>,
+    /// The log, oldest entry first.
+    pub entries: Vec<v1::LogEntry>,
+    /// The history of every Blueprint, oldest commit first.
+    pub histories: BTreeMap<String, Vec<v1::Commit>>,
+    /// The head of every Blueprint, as `ListBlueprints` and `GetBlueprint` agree on it.
+    pub heads: BTreeMap<String, String>,
+    /// Every stored version, by Blueprint and version.
+    pub documents: BTreeMap<(String, String), Document>,
+    /// Counts that must be 0 in the end, by name.
+    pub left: BTreeMap<String, u64>,
+    /// What watchers saw, one sequence each; empty unless a test adds some.
+    pub watched: Vec<Vec<v1::Issue>>,
+}
+
+impl Snapshot {
+    /// Waits until nothing is queued any more, then reads everything.
+    ///
+    /// # Panics
+    /// If the queues do not drain, or something cannot be read.
+    pub async fn take(rig: &Rig, acknowledged: &[String]) -> Self {
+        let client = &rig.client;
+        eventually("the queues drain", async || {
+            let stats = client.stats().await;
+            match (stats.pending, stats.in_flight, stats.delayed) {
+                (0, 0, 0) => Ok(()),
+                counts => Err(format!("(pending, in flight, delayed) = {counts:?}")),
+            }
+        })
+        .await;
+        let mut snapshot = Self {
+            acknowledged: acknowledged.to_vec(),
+            issues: client
+                .issues()
+                .await
+                .into_iter()
+                .map(|i| (i.issue_id.clone(), i))
+                .collect(),
+            entries: client.entries().await,
+            histories: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            documents: BTreeMap::new(),
+            left: left(rig).await,
+            watched: Vec::new(),
+        };
+        for blueprint_id in client.blueprint_ids().await {
+            let head = client
+                .head(&blueprint_id)
+                .await
+                .commit
+                .expect("GetBlueprint answers the commit");
+            snapshot.heads.insert(blueprint_id.clone(), head.version);
+            let history = client.history(&blueprint_id).await;
+            for commit in &history {
+                let key = (blueprint_id.clone(), commit.version.clone());
+                if let std::collections::btree_map::Entry::Vacant(place) =
+                    snapshot.documents.entry(key)
+                {
+                    let fixed = Some(Selector::Fixed(commit.version.clone()));
+                    let answer = client.select(&blueprint_id, fixed).await;
+                    let answer = answer.unwrap_or_else(|status| {
+                        panic!(
+                            "{blueprint_id} lists version {} but does not give it: {status}",
+                            commit.version
+                        )
+                    });
+                    let json =
+                        serde_json::from_str(&answer.document_json).expect("document_json is JSON");
+                    place.insert(Document {
+                        yaml: answer.document_yaml,
+                        json,
+                    });
+                }
+            }
+            snapshot.histories.insert(blueprint_id, history);
+        }
+        snapshot
+    }
+}
+
+/// The counts of the queue, and the length of every list and lease set that must be empty.
+async fn left(rig: &Rig) -> BTreeMap<String, u64> {
+    let stats = rig.client.stats().await;
+    let mut left = BTreeMap::from([
+        ("GetQueueStats.pending".to_owned(), stats.pending),
+        ("GetQueueStats.ready".to_owned(), stats.ready),
+        ("GetQueueStats.delayed".to_owned(), stats.delayed),
+        ("GetQueueStats.in_flight".to_owned(), stats.in_flight),
+    ]);
+    let mut connection = rig.redis.connection().await;
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg("*")
+        .query_async(&mut connection)
+        .await
+        .expect("KEYS");
+    for key in keys {
+        let name = key.rsplit_once("}:").map_or(key.as_str(), |(_, name)| name);
+        let command = match name.split(':').next().unwrap_or_default() {
+            "pending" | "processing" | "backlog" => "LLEN",
+            "leases" | "delayed" | "waiting" => "ZCARD",
+            "places" => "HLEN",
+            _ => continue,
+        };
+        let count = redis::cmd(command)
+            .arg(&key)
+            .query_async(&mut connection)
+            .await;
+        left.insert(
+            key.clone(),
+            count.unwrap_or_else(|error| panic!("{command} {key}: {error}")),
+        );
+    }
+    left
+}

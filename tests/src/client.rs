@@ -1,0 +1,438 @@
+//! The gRPC clients of all four services, and the calls that every suite makes.
+//!
+//! A helper panics where the suites expect success; a test that wants the refusal calls the
+//! generated client itself (`client.intake.submit_issue(…)`).
+
+use proto::v1;
+use proto::v1::blueprint_service_client::BlueprintServiceClient;
+use proto::v1::enhance_log_service_client::EnhanceLogServiceClient;
+use proto::v1::intake_service_client::IntakeServiceClient;
+use proto::v1::setting_service_client::SettingServiceClient;
+use proto::v1::version_selector::Selector;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::eventually::{eventually, within_patience};
+
+/// A connected client of each service, over one channel.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The channel itself, for services that are not Draftsman's own.
+    pub channel: Channel,
+    /// `IntakeService`.
+    pub intake: IntakeServiceClient<Channel>,
+    /// `BlueprintService`.
+    pub blueprints: BlueprintServiceClient<Channel>,
+    /// `SettingService`.
+    pub settings: SettingServiceClient<Channel>,
+    /// `EnhanceLogService`.
+    pub log: EnhanceLogServiceClient<Channel>,
+}
+
+/// The largest answer a client takes; above the server's own page limit of 1 MiB with room for
+/// a document in two forms.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+impl Client {
+    /// Connects to `address` (`host:port`) and waits until the server can reach Redis.
+    ///
+    /// # Panics
+    /// If that does not come to be.
+    pub async fn connect(address: &str) -> Self {
+        let client = Self::connect_unready(address).await;
+        eventually("intake answers", async || {
+            client
+                .intake
+                .clone()
+                .get_queue_stats(v1::GetQueueStatsRequest {})
+                .await
+                .map_err(|s| s.to_string())
+        })
+        .await;
+        client
+    }
+
+    /// Connects to `address`, whatever the server can do yet.
+    ///
+    /// # Panics
+    /// If nothing listens there.
+    pub async fn connect_unready(address: &str) -> Self {
+        let endpoint =
+            Endpoint::from_shared(format!("http://{address}")).expect("an address makes a URL");
+        let channel = eventually("intake listens", async || {
+            endpoint.connect().await.map_err(|e| format!("{e:?}"))
+        })
+        .await;
+        Self::over(channel)
+    }
+
+    /// Clients over an existing channel.
+    pub fn over(channel: Channel) -> Self {
+        Self {
+            intake: IntakeServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            blueprints: BlueprintServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            settings: SettingServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            log: EnhanceLogServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            channel,
+        }
+    }
+
+    /// Stores `document` and returns the commit, new or not.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn put(&self, document: impl Into<String>) -> v1::Commit {
+        let request = v1::PutBlueprintRequest {
+            document: document.into(),
+            ..Default::default()
+        };
+        let answer = self
+            .blueprints
+            .clone()
+            .put_blueprint(request)
+            .await
+            .expect("PutBlueprint");
+        answer
+            .into_inner()
+            .commit
+            .expect("PutBlueprint answers a commit")
+    }
+
+    /// The refusal of a write that must not be taken.
+    ///
+    /// # Panics
+    /// If it is taken.
+    pub async fn put_refused(&self, document: impl Into<String>) -> tonic::Status {
+        let request = v1::PutBlueprintRequest {
+            document: document.into(),
+            ..Default::default()
+        };
+        match self.blueprints.clone().put_blueprint(request).await {
+            Err(status) => status,
+            Ok(answer) => panic!("a document that must be refused was stored: {answer:?}"),
+        }
+    }
+
+    /// Submits an issue under an id of the server's making.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub async fn submit(&self, blueprint_id: &str, intent: impl Into<String>) -> v1::Issue {
+        let request = v1::SubmitIssueRequest {
+            blueprint_id: blueprint_id.to_owned(),
+            intent: intent.into(),
+            issue_id: None,
+        };
+        let answer = self
+            .intake
+            .clone()
+            .submit_issue(request)
+            .await
+            .expect("SubmitIssue");
+        answer
+            .into_inner()
+            .issue
+            .expect("SubmitIssue answers an issue")
+    }
+
+    /// Submits an issue and waits until it is decided.
+    ///
+    /// # Panics
+    /// If it is refused, or not decided.
+    pub async fn run(&self, blueprint_id: &str, intent: impl Into<String>) -> v1::Issue {
+        let issue = self.submit(blueprint_id, intent).await;
+        self.decided(&issue.issue_id).await
+    }
+
+    /// The issue as it is now.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn issue(&self, issue_id: &str) -> v1::Issue {
+        let request = v1::GetIssueRequest {
+            issue_id: issue_id.to_owned(),
+        };
+        let answer = self
+            .intake
+            .clone()
+            .get_issue(request)
+            .await
+            .expect("GetIssue");
+        answer
+            .into_inner()
+            .issue
+            .expect("GetIssue answers an issue")
+    }
+
+    /// Everything `WatchIssue` sends until it ends by itself.
+    ///
+    /// # Panics
+    /// If it fails, or does not end.
+    pub async fn watch(&self, issue_id: &str) -> Vec<v1::Issue> {
+        let what = format!("WatchIssue of {issue_id} ends");
+        let seen = within_patience(&what, async {
+            let request = v1::WatchIssueRequest {
+                issue_id: issue_id.to_owned(),
+            };
+            let mut stream = self.intake.clone().watch_issue(request).await?.into_inner();
+            let mut seen = Vec::new();
+            while let Some(message) = stream.message().await? {
+                seen.push(message.issue.expect("WatchIssue sends issues"));
+            }
+            Ok::<_, tonic::Status>(seen)
+        })
+        .await;
+        seen.unwrap_or_else(|status| panic!("{what}: {status}"))
+    }
+
+    /// Waits until the issue is decided and returns it.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub async fn decided(&self, issue_id: &str) -> v1::Issue {
+        let issue = self
+            .watch(issue_id)
+            .await
+            .pop()
+            .expect("WatchIssue sends the present state at once");
+        assert!(
+            is_terminal(&issue),
+            "the last item of WatchIssue is not terminal: {issue:?}"
+        );
+        issue
+    }
+
+    /// The log entry of a decided issue.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn entry(&self, issue_id: &str) -> v1::LogEntry {
+        let request = v1::GetLogEntryRequest {
+            issue_id: issue_id.to_owned(),
+        };
+        let answer = self
+            .log
+            .clone()
+            .get_log_entry(request)
+            .await
+            .expect("GetLogEntry");
+        answer
+            .into_inner()
+            .entry
+            .expect("GetLogEntry answers an entry")
+    }
+
+    /// The head of a Blueprint.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn head(&self, blueprint_id: &str) -> v1::GetBlueprintResponse {
+        self.select(blueprint_id, None).await.expect("GetBlueprint")
+    }
+
+    /// The version that `selector` chooses.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn select(
+        &self,
+        blueprint_id: &str,
+        selector: Option<Selector>,
+    ) -> Result<v1::GetBlueprintResponse, tonic::Status> {
+        let selector = selector.map(|selector| v1::VersionSelector {
+            selector: Some(selector),
+        });
+        let request = v1::GetBlueprintRequest {
+            blueprint_id: blueprint_id.to_owned(),
+            selector,
+        };
+        Ok(self
+            .blueprints
+            .clone()
+            .get_blueprint(request)
+            .await?
+            .into_inner())
+    }
+
+    /// The head's document as JSON.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn head_json(&self, blueprint_id: &str) -> serde_json::Value {
+        let head = self.head(blueprint_id).await;
+        serde_json::from_str(&head.document_json).expect("document_json is JSON")
+    }
+
+    /// What waits and who works.
+    ///
+    /// # Panics
+    /// If the server does not say.
+    pub async fn stats(&self) -> v1::GetQueueStatsResponse {
+        let answer = self
+            .intake
+            .clone()
+            .get_queue_stats(v1::GetQueueStatsRequest {})
+            .await;
+        answer.expect("GetQueueStats").into_inner()
+    }
+
+    /// Changes the setting `default`.
+    ///
+    /// # Panics
+    /// If the change is refused.
+    pub async fn edit_setting(
+        &self,
+        edit: impl FnOnce(&mut v1::EnhanceSetting),
+    ) -> v1::EnhanceSetting {
+        let request = v1::GetSettingRequest {
+            setting_id: "default".to_owned(),
+        };
+        let answer = self
+            .settings
+            .clone()
+            .get_setting(request)
+            .await
+            .expect("GetSetting");
+        let mut setting = answer
+            .into_inner()
+            .setting
+            .expect("GetSetting answers a setting");
+        edit(&mut setting);
+        let request = v1::PutSettingRequest {
+            setting: Some(setting),
+            ..Default::default()
+        };
+        let answer = self
+            .settings
+            .clone()
+            .put_setting(request)
+            .await
+            .expect("PutSetting");
+        answer
+            .into_inner()
+            .setting
+            .expect("PutSetting answers the setting")
+    }
+
+    /// All commits of a Blueprint, oldest first.
+    ///
+    /// # Panics
+    /// If the server does not list them.
+    pub async fn history(&self, blueprint_id: &str) -> Vec<v1::Commit> {
+        let mut commits = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListCommitsRequest {
+                blueprint_id: blueprint_id.to_owned(),
+                page_size: 0,
+                page_token,
+            };
+            let page = self
+                .blueprints
+                .clone()
+                .list_commits(request)
+                .await
+                .expect("ListCommits")
+                .into_inner();
+            commits.extend(page.commits);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                commits.reverse();
+                return commits;
+            }
+        }
+    }
+
+    /// All issues, newest first.
+    ///
+    /// # Panics
+    /// If the server does not list them.
+    pub async fn issues(&self) -> Vec<v1::Issue> {
+        let mut issues = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListIssuesRequest {
+                page_token,
+                ..Default::default()
+            };
+            let page = self
+                .intake
+                .clone()
+                .list_issues(request)
+                .await
+                .expect("ListIssues")
+                .into_inner();
+            issues.extend(page.issues);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return issues;
+            }
+        }
+    }
+
+    /// All log entries, oldest first.
+    ///
+    /// # Panics
+    /// If the server does not list them.
+    pub async fn entries(&self) -> Vec<v1::LogEntry> {
+        let mut entries = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListLogEntriesRequest {
+                page_token,
+                ..Default::default()
+            };
+            let page = self
+                .log
+                .clone()
+                .list_log_entries(request)
+                .await
+                .expect("ListLogEntries")
+                .into_inner();
+            entries.extend(page.entries);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return entries;
+            }
+        }
+    }
+
+    /// The ids of all Blueprints, the bundled orbit and archived ones among them.
+    ///
+    /// # Panics
+    /// If the server does not list them.
+    pub async fn blueprint_ids(&self) -> Vec<String> {
+        let mut ids = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListBlueprintsRequest {
+                include_archived: true,
+                page_size: 0,
+                page_token,
+            };
+            let page = self
+                .blueprints
+                .clone()
+                .list_blueprints(request)
+                .await
+                .expect("ListBlueprints")
+                .into_inner();
+            ids.extend(page.blueprints.into_iter().map(|b| b.blueprint_id));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return ids;
+            }
+        }
+    }
+}
+
+/// True if the issue never changes again.
+pub fn is_terminal(issue: &v1::Issue) -> bool {
+    matches!(
+        issue.state(),
+        v1::IssueState::Applied | v1::IssueState::Rejected
+    )
+}

@@ -1,0 +1,78 @@
+//! What Redis pub/sub says, as a consumer without gRPC hears it.
+
+use futures::StreamExt;
+use redis::aio::PubSubStream;
+use serde_json::Value;
+
+use crate::eventually::within_patience;
+use crate::redis_server::RedisServer;
+
+/// The channel of every issue.
+pub const ALL_CHANNEL: &str = "draftsman:events";
+
+/// The channel of one issue.
+pub fn issue_channel(issue_id: &str) -> String {
+    format!("{ALL_CHANNEL}:issue:{issue_id}")
+}
+
+/// A subscription, active from when it exists.
+pub struct Events {
+    stream: PubSubStream,
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+impl Events {
+    /// Subscribes to `channel`.
+    ///
+    /// # Panics
+    /// If Redis does not take the subscription.
+    pub async fn subscribe(redis: &RedisServer, channel: &str) -> Self {
+        let client = redis::Client::open(redis.url()).expect("a valid URL");
+        let mut pubsub = client
+            .get_async_pubsub()
+            .await
+            .expect("a connection for a subscription");
+        pubsub.subscribe(channel).await.expect("SUBSCRIBE");
+        Self {
+            stream: pubsub.into_on_message(),
+        }
+    }
+
+    /// The next event.
+    ///
+    /// # Panics
+    /// If none comes, or it is no JSON object.
+    pub async fn next(&mut self) -> Value {
+        let message = within_patience("an event", self.stream.next())
+            .await
+            .expect("the subscription holds");
+        let text: String = message.get_payload().expect("an event is text");
+        let event: Value = serde_json::from_str(&text).expect("an event is JSON");
+        assert!(event.is_object(), "an event is a JSON object: {text}");
+        event
+    }
+
+    /// The events of one issue up to and with its terminal one; those of others are skipped.
+    ///
+    /// # Panics
+    /// If the terminal one does not come.
+    pub async fn until_decided(&mut self, issue_id: &str) -> Vec<Value> {
+        let mut events = Vec::new();
+        loop {
+            let event = self.next().await;
+            if event["issue_id"] != issue_id {
+                continue;
+            }
+            let terminal = event["state"] == "applied" || event["state"] == "rejected";
+            events.push(event);
+            if terminal {
+                return events;
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Waiting for what another process does.
+//!
+//! Nothing in the suites sleeps for a fixed time and hopes. A test names the condition, and
+//! [`eventually`] looks until it holds. How long it looks is one knob for the whole run:
+//! `DRAFTSMAN_TEST_PATIENCE_SECS`, to be raised on a slow machine.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+const ENV_PATIENCE: &str = "DRAFTSMAN_TEST_PATIENCE_SECS";
+/// Far above what anything here takes on two busy cores; only a failing test waits that long.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a test waits for something before it fails.
+pub fn patience() -> Duration {
+    match std::env::var(ENV_PATIENCE) {
+        Ok(text) => Duration::from_secs(
+            text.parse()
+                .expect("DRAFTSMAN_TEST_PATIENCE_SECS is a number of seconds"),
+        ),
+        Err(_) => DEFAULT_PATIENCE,
+    }
+}
+
+/// Calls `look` until it gives a value, and returns that.
+///
+/// `look` answers `Err` with what it saw instead; the last of these is in the panic's message.
+///
+/// # Panics
+/// If [`patience`] runs out.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    let mut pause = Duration::from_millis(2);
+    loop {
+        match look().await {
+            Ok(value) => return value,
+            Err(seen) if start.elapsed() > patience() => {
+                panic!("{what}: not within {:?}; last seen: {seen}", patience())
+            }
+            Err(_) => tokio::time::sleep(pause).await,
+        }
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// As [`eventually`], for callers that run no async code.
+///
+/// # Panics
+/// If [`patience`] runs out.
+pub fn eventually_blocking<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(seen) if start.elapsed() > patience() => {
+                panic!("{what}: not within {:?}; last seen: {seen}", patience())
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Waits for `future`, but no longer than [`patience`].
+///
+/// # Panics
+/// If [`patience`] runs out.
+pub async fn within_patience<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(patience(), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {:?}", patience()),
+    }
+}

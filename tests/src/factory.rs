@@ -1,0 +1,76 @@
+//! Sample documents with sensible content and a known size.
+
+use std::fmt::Write;
+
+/// The smallest Blueprint: two agents and a flow that names both.
+pub fn small(id: &str) -> String {
+    document(id, 2, 0)
+}
+
+/// A Blueprint of about 2 KB of canonical YAML.
+pub fn two_kb(id: &str) -> String {
+    document(id, 6, 160)
+}
+
+/// A Blueprint of about 100 KB of canonical YAML.
+pub fn hundred_kb(id: &str) -> String {
+    document(id, 200, 320)
+}
+
+/// A Blueprint with `n_agents` agents `agent-0` … in a sequence of as many steps; each agent has
+/// a system prompt of about `prompt_bytes` bytes.
+pub fn document(id: &str, n_agents: usize, prompt_bytes: usize) -> String {
+    let mut text = format!(
+        "schema_version: '1'\nid: {id}\nmetadata:\n  description: sample {id}\n  tags: [sample]\n"
+    );
+    text.push_str("  version_label: 1.0.0\nflow:\n  kind: seq\n  children:\n");
+    for n in 0..n_agents {
+        let _infallible = writeln!(
+            text,
+            "  - kind: step\n    ref: agent-{n}\n    in: {{op: path, at: $}}\n    out: {{op: path, at: $.out_{n}}}"
+        );
+    }
+    text.push_str("agents:\n");
+    for n in 0..n_agents {
+        let prompt = prompt(n, prompt_bytes);
+        let _infallible = writeln!(
+            text,
+            "- name: agent-{n}\n  kind: llm\n  profile:\n    model: model-{n}\n    system_prompt: {prompt}"
+        );
+    }
+    text
+}
+
+/// Words up to about `bytes` bytes; never fewer than one.
+fn prompt(n: usize, bytes: usize) -> String {
+    let mut text = format!("You are agent number {n}.");
+    while text.len() < bytes {
+        text.push_str(" Read what the other agents wrote and answer in one plain sentence.");
+    }
+    text
+}
+
+/// The keys that a document may have beside the known ones, with every value that something on
+/// the way (YAML, JSON, Lua, Redis) is known to lose.
+pub const UNKNOWN_KEYS_YAML: &str = "\
+x_unknown:
+  empty_list: []
+  empty_map: {}
+  nothing: null
+  nothings: [null, 1, null]
+  nested: {lists: [[], [[]], {}], maps: {a: {}, b: []}}
+  big: 1152921504606846977
+  smallest: -9223372036854775808
+  largest: 9223372036854775807
+  one: 1.0
+  tenth: 0.1
+  text_one: '1'
+  yes_text: 'yes'
+  date: '2026-01-01'
+  empty_text: ''
+  unicode: 'größer ☃ 😀'
+  multi: \"a\\nb\\n\"
+  ? 'key with spaces'
+  : kept
+'0': top level digit key
+";

@@ -1,0 +1,13 @@
+//! The rig: real `redis-server`, `intake` and `worker` processes for each test, clients for
+//! them, and a checker of what must hold after everything.
+//!
+//! The suites are in `suite/` (one test binary, `runner.rs`), the load generator in `benches/`.
+
+pub mod checker;
+pub mod client;
+pub mod events;
+pub mod eventually;
+pub mod factory;
+pub mod programs;
+pub mod redis_server;
+pub mod rig;

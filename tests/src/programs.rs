@@ -1,0 +1,345 @@
+//! The real programs as child processes: `intake`, `worker`, `draftsman`.
+//!
+//! They are built once for each run, in the profile and target directory of the running test,
+//! and get an environment of their own, so that nothing of the developer's leaks in. What they
+//! log goes to a file, which is shown if the test fails.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use crate::eventually::{eventually, eventually_blocking};
+
+/// The programs that the rig runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The gRPC server.
+    Intake,
+    /// One worker process.
+    Worker,
+    /// The terminal program.
+    Draftsman,
+}
+
+impl Program {
+    /// The name of its binary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Program::Intake => "intake",
+            Program::Worker => "worker",
+            Program::Draftsman => "draftsman",
+        }
+    }
+
+    /// Where its binary is; the first call builds all three.
+    ///
+    /// # Panics
+    /// If they do not build.
+    pub fn path(self) -> PathBuf {
+        static BUILT: OnceLock<PathBuf> = OnceLock::new();
+        BUILT.get_or_init(build).join(self.name())
+    }
+}
+
+/// Builds the programs and returns the directory they are in.
+fn build() -> PathBuf {
+    let profile_dir = profile_dir();
+    let target_dir = profile_dir
+        .parent()
+        .expect("a profile directory lies in a target directory");
+    // Set by `cargo test` and `cargo run`.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args([
+            "build", "--quiet", "-p", "intake", "-p", "worker", "-p", "cli",
+        ])
+        .current_dir(workspace_dir())
+        .env("CARGO_TARGET_DIR", target_dir);
+    match profile_dir.file_name().and_then(OsStr::to_str) {
+        Some("debug") | None => {}
+        Some(profile) => {
+            command.args(["--profile", profile]);
+        }
+    }
+    let status = command.status().expect("cargo runs");
+    assert!(status.success(), "the programs do not build: {command:?}");
+    profile_dir
+}
+
+/// `target/debug` of `target/debug/deps/suite-…`, or `target/release` of `target/release/bench`.
+fn profile_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("the running program has a path");
+    let dir = exe.parent().expect("a file lies in a directory");
+    let dir = if dir.ends_with("deps") {
+        dir.parent().expect("deps lies in a directory")
+    } else {
+        dir
+    };
+    dir.to_owned()
+}
+
+/// The root of the workspace.
+pub fn workspace_dir() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the workspace")
+}
+
+/// What [`send_signal`] sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM.
+    Terminate,
+    /// SIGINT, as Ctrl-C sends it.
+    Interrupt,
+    /// SIGSTOP: the process stands still.
+    Stop,
+    /// SIGCONT: it goes on.
+    Continue,
+}
+
+/// Sends `signal` to the process `pid`, which the caller started and has not reaped.
+///
+/// # Panics
+/// If there is no such process.
+pub fn send_signal(pid: u32, signal: Signal) {
+    let name = match signal {
+        Signal::Terminate => "TERM",
+        Signal::Interrupt => "INT",
+        Signal::Stop => "STOP",
+        Signal::Continue => "CONT",
+    };
+    // The shell's own `kill`: the program of that name is not on every machine.
+    let status = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {pid}")])
+        .status()
+        .expect("sh runs");
+    assert!(status.success(), "no process {pid} to send SIG{name} to");
+}
+
+/// One running child process. Killed, by its handle, when dropped.
+#[derive(Debug)]
+pub struct Process {
+    program: Program,
+    child: Child,
+    dir: TempDir,
+    ended: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts `program` with `args` and an environment of `env` alone (besides `PATH` and `HOME`).
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start(program: Program, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let dir = tempfile::Builder::new()
+            .prefix("draftsman-log-")
+            .tempdir()
+            .expect("a temporary directory");
+        let file =
+            |name| File::create(dir.path().join(name)).expect("a log file in a fresh directory");
+        let child = command(program, args, env)
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {}: {error}", program.name()));
+        Self {
+            program,
+            child,
+            dir,
+            ended: None,
+        }
+    }
+
+    /// Starts `intake` on a free port.
+    pub fn intake(redis_url: &str, env: &[(&str, &str)]) -> Self {
+        let mut all = vec![
+            ("DRAFTSMAN_REDIS_URL", redis_url),
+            ("DRAFTSMAN_LISTEN", "127.0.0.1:0"),
+        ];
+        all.extend_from_slice(env);
+        Self::start(Program::Intake, &[], &all)
+    }
+
+    /// Starts a `worker`.
+    pub fn worker(redis_url: &str, env: &[(&str, &str)]) -> Self {
+        let mut all = vec![
+            ("DRAFTSMAN_REDIS_URL", redis_url),
+            ("DRAFTSMAN_CONCURRENCY", "4"),
+        ];
+        all.extend_from_slice(env);
+        Self::start(Program::Worker, &[], &all)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it wrote to stdout so far.
+    pub fn stdout(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stdout")).unwrap_or_default()
+    }
+
+    /// What it wrote to stderr so far.
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// The address that the first log line names as `address=…`.
+    ///
+    /// # Panics
+    /// If the program ends, or logs another first line.
+    pub async fn address(&mut self) -> String {
+        let log = self.dir.path().join("stderr");
+        let line = eventually("the first log line", async || {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            match text.split_once('\n') {
+                Some((line, _)) => Ok(line.to_owned()),
+                None if matches!(self.child.try_wait(), Ok(Some(_))) => Ok(text),
+                None => Err(text),
+            }
+        })
+        .await;
+        let rest = line.split_once("address=").map(|(_, rest)| rest);
+        let address = rest.and_then(|rest| rest.split_whitespace().next());
+        match address {
+            Some(address) => address.trim_matches('"').to_owned(),
+            None => panic!(
+                "the first log line of {} has no address=…: {line:?}",
+                self.program.name()
+            ),
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        send_signal(self.pid(), signal);
+    }
+
+    /// Its exit status if it has ended.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().expect("the state of a child process");
+        }
+        self.ended
+    }
+
+    /// Waits until it ends.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn wait(&mut self) -> ExitStatus {
+        let name = self.program.name();
+        eventually(&format!("{name} ends"), async || {
+            self.try_wait().ok_or_else(|| "it runs".to_owned())
+        })
+        .await
+    }
+
+    /// SIGTERM, then waits for the end.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::Terminate);
+        self.wait().await
+    }
+
+    /// SIGKILL: it ends in the middle of whatever it does.
+    pub fn kill(&mut self) {
+        self.child
+            .kill()
+            .expect("a child that was not waited for can be killed");
+        self.ended = Some(self.child.wait().expect("the state of a child process"));
+    }
+}
+
+impl Drop for Process {
+    #[expect(
+        clippy::print_stderr,
+        reason = "the test harness shows it with the failed test"
+    )]
+    fn drop(&mut self) {
+        if self.try_wait().is_none() {
+            self.kill();
+        }
+        if std::thread::panicking() {
+            let (name, pid) = (self.program.name(), self.pid());
+            eprintln!(
+                "--- {name} (process {pid}), stderr ---\n{}",
+                last_lines(&self.stderr(), 60)
+            );
+            let stdout = self.stdout();
+            if !stdout.is_empty() {
+                eprintln!(
+                    "--- {name} (process {pid}), stdout ---\n{}",
+                    last_lines(&stdout, 60)
+                );
+            }
+        }
+    }
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+fn command(program: Program, args: &[&str], env: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program.path());
+    command.args(args).env_clear().envs(env.iter().copied());
+    for inherited in ["PATH", "HOME", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(inherited) {
+            command.env(inherited, value);
+        }
+    }
+    command
+}
+
+/// What a program that ran to its end left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Its exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to stdout.
+    pub stdout: String,
+    /// What it wrote to stderr.
+    pub stderr: String,
+}
+
+/// Runs `program` to its end, without blocking the runtime.
+///
+/// # Panics
+/// If it does not end.
+pub async fn run(program: Program, args: &[&str], env: &[(&str, &str)]) -> Finished {
+    let mut process = Process::start(program, args, env);
+    let status = process.wait().await;
+    Finished {
+        code: status.code(),
+        stdout: process.stdout(),
+        stderr: process.stderr(),
+    }
+}
+
+/// As [`run`], for a test that runs no async code.
+///
+/// # Panics
+/// If it does not end.
+pub fn run_blocking(program: Program, args: &[&str], env: &[(&str, &str)]) -> Finished {
+    let mut process = Process::start(program, args, env);
+    let status = eventually_blocking("the program ends", || {
+        process.try_wait().ok_or_else(|| "it runs".to_owned())
+    });
+    Finished {
+        code: status.code(),
+        stdout: process.stdout(),
+        stderr: process.stderr(),
+    }
+}

@@ -1,0 +1,85 @@
+//! Redis, intake and workers of one test, and a client connected to them.
+
+use crate::client::Client;
+use crate::programs::Process;
+use crate::redis_server::{Aof, RedisServer};
+
+/// What one test runs. Fields are dropped in order: the programs go before their Redis.
+#[derive(Debug)]
+pub struct Rig {
+    /// A client of `intake`.
+    pub client: Client,
+    /// The running workers.
+    pub workers: Vec<Process>,
+    /// The gRPC server.
+    pub intake: Process,
+    /// The private Redis.
+    pub redis: RedisServer,
+    /// Where intake listens, `host:port`.
+    pub address: String,
+}
+
+impl Rig {
+    /// Redis without a file, intake and one worker.
+    pub async fn start() -> Self {
+        let mut rig = Self::without_worker().await;
+        rig.add_worker(&[]);
+        rig
+    }
+
+    /// Redis without a file and intake; what is submitted waits.
+    pub async fn without_worker() -> Self {
+        Self::with_redis(RedisServer::start(Aof::None)).await
+    }
+
+    /// Intake on the given Redis.
+    pub async fn with_redis(redis: RedisServer) -> Self {
+        let mut intake = Process::intake(&redis.url(), &[]);
+        let address = intake.address().await;
+        let client = Client::connect(&address).await;
+        Self {
+            client,
+            workers: Vec::new(),
+            intake,
+            redis,
+            address,
+        }
+    }
+
+    /// Starts one more worker with this environment besides the usual.
+    pub fn add_worker(&mut self, env: &[(&str, &str)]) -> &mut Process {
+        self.workers.push(Process::worker(&self.redis.url(), env));
+        self.workers.last_mut().expect("one was pushed")
+    }
+
+    /// Starts intake anew (on another free port) and connects the client to it.
+    pub async fn restart_intake(&mut self) {
+        self.intake = Process::intake(&self.redis.url(), &[]);
+        self.address = self.intake.address().await;
+        self.client = Client::connect(&self.address).await;
+    }
+
+    /// Every key of Redis with its content in Redis's own serialised form; equal dumps mean that
+    /// nothing was changed in between.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn key_dump(&self) -> std::collections::BTreeMap<String, Vec<u8>> {
+        let mut connection = self.redis.connection().await;
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg("*")
+            .query_async(&mut connection)
+            .await
+            .expect("KEYS");
+        let mut dump = std::collections::BTreeMap::new();
+        for key in keys {
+            let content: Option<Vec<u8>> = redis::cmd("DUMP")
+                .arg(&key)
+                .query_async(&mut connection)
+                .await
+                .expect("DUMP");
+            dump.insert(key, content.unwrap_or_default());
+        }
+        dump
+    }
+}

@@ -1,0 +1,177 @@
+//! `draftsman`, as a person at a terminal (or a script of theirs) uses it.
+
+use serde_json::Value;
+use tests::client::Client;
+use tests::eventually::eventually;
+use tests::factory;
+use tests::programs::{Finished, Process, Program, Signal, run};
+use tests::rig::Rig;
+
+/// Runs a verb against the rig's intake.
+async fn draftsman(rig: &Rig, args: &[&str]) -> Finished {
+    let addr = format!("http://{}", rig.address);
+    run(Program::Draftsman, args, &[("DRAFTSMAN_ADDR", &addr)]).await
+}
+
+/// The one JSON value that a verb printed.
+fn json(finished: &Finished) -> Value {
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}"))
+}
+
+#[tokio::test]
+async fn the_exit_status_tells_how_an_issue_ended() {
+    let mut rig = Rig::start().await;
+    rig.client.put(factory::small("exits")).await;
+    let applied = draftsman(&rig, &["submit", "exits", "tag one"]).await;
+    assert_eq!(applied.code, Some(0), "{applied:?}");
+    let denied = draftsman(&rig, &["submit", "exits", "nobody understands this"]).await;
+    assert_eq!(denied.code, Some(2), "{denied:?}");
+    assert!(
+        denied.stdout.contains("noop"),
+        "the author reads why: {denied:?}"
+    );
+
+    // A committer that breaks its contract: failed.
+    let scripts = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(scripts.path().join("committer.lua"), "return {}").expect("a script file");
+    rig.workers.clear();
+    rig.add_worker(&[(
+        "DRAFTSMAN_LUA_DIR",
+        scripts.path().to_str().expect("a plain path"),
+    )]);
+    let failed = draftsman(&rig, &["submit", "exits", "tag two"]).await;
+    assert_eq!(failed.code, Some(3), "{failed:?}");
+    rig.workers.clear();
+
+    let detached = draftsman(
+        &rig,
+        &[
+            "submit",
+            "exits",
+            "tag three",
+            "--detach",
+            "--issue-id",
+            "waits",
+        ],
+    )
+    .await;
+    assert_eq!(detached.code, Some(0), "{detached:?}");
+    assert!(detached.stdout.contains("waits"), "{detached:?}");
+    let cancelled = draftsman(&rig, &["cancel", "waits"]).await;
+    assert_eq!(cancelled.code, Some(0), "{cancelled:?}");
+    let watched = draftsman(&rig, &["watch", "waits"]).await;
+    assert_eq!(watched.code, Some(4), "{watched:?}");
+
+    let unknown = draftsman(&rig, &["submit", "nobody", "tag x"]).await;
+    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+    assert!(unknown.stderr.contains("nobody"), "{unknown:?}");
+    let nowhere = run(
+        Program::Draftsman,
+        &["stats", "--addr", "http://127.0.0.1:1"],
+        &[],
+    )
+    .await;
+    assert_eq!(nowhere.code, Some(1), "{nowhere:?}");
+}
+
+#[tokio::test]
+async fn every_verb_speaks_json() {
+    let rig = Rig::start().await;
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), factory::small("spoken")).expect("a document");
+    let path = file.path().to_str().expect("a plain path");
+    let put = draftsman(&rig, &["put", path, "--output", "json"]).await;
+    assert_eq!(json(&put)["created"], true, "{put:?}");
+    let submit = draftsman(
+        &rig,
+        &[
+            "submit",
+            "spoken",
+            "tag one",
+            "--output",
+            "json",
+            "--issue-id",
+            "one",
+        ],
+    )
+    .await;
+    assert_eq!(submit.code, Some(0), "{submit:?}");
+    for args in [
+        &["get", "spoken"][..],
+        &["get"],
+        &["issues"],
+        &["issues", "one"],
+        &["log"],
+        &["log", "one"],
+        &["history", "spoken"],
+        &["stats"],
+    ] {
+        let args: Vec<&str> = args.iter().copied().chain(["--output", "json"]).collect();
+        let answer = draftsman(&rig, &args).await;
+        assert_eq!(answer.code, Some(0), "{args:?}: {answer:?}");
+        assert!(!json(&answer).is_null(), "{args:?}");
+        let text = draftsman(&rig, &args[..args.len() - 2]).await;
+        assert_eq!(text.code, Some(0), "{args:?}: {text:?}");
+        assert!(!text.stdout.trim().is_empty(), "{args:?}");
+    }
+    let watch = draftsman(&rig, &["watch", "one", "--output", "json"]).await;
+    let last: Value =
+        serde_json::from_str(watch.stdout.lines().last().expect("a line")).expect("JSON lines");
+    assert!(last.to_string().contains("APPLIED"), "{watch:?}");
+}
+
+/// Starts `draftsman up` in `dir` on a free port and waits until it serves.
+async fn up(dir: &std::path::Path) -> (Process, Client) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("a free port")
+        .port();
+    let listen = format!("127.0.0.1:{port}");
+    let data = dir.join(".draftsman");
+    let args = [
+        "up",
+        "--listen",
+        &listen,
+        "--workers",
+        "1",
+        "--data-dir",
+        data.to_str().expect("a plain path"),
+    ];
+    let mut up = Process::start(Program::Draftsman, &args, &[]);
+    eventually("draftsman up serves", async || {
+        if let Some(status) = up.try_wait() {
+            panic!("draftsman up ended: {status}");
+        }
+        match tokio::net::TcpStream::connect(&listen).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    })
+    .await;
+    (up, Client::connect(&listen).await)
+}
+
+#[tokio::test]
+async fn up_runs_everything_and_the_data_is_there_next_time() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (mut first, client) = up(dir.path()).await;
+    client.put(factory::small("kept")).await;
+    let issue = client.run("kept", "tag one").await;
+    first.signal(Signal::Interrupt);
+    assert_eq!(first.wait().await.code(), Some(0), "{}", first.stderr());
+
+    let (mut second, client) = up(dir.path()).await;
+    assert_eq!(client.issue(&issue.issue_id).await, issue);
+    assert_eq!(
+        client.head("kept").await.commit.expect("a commit").version,
+        issue.new_version
+    );
+    let next = client.run("kept", "tag two").await;
+    assert_eq!(next.state(), proto::v1::IssueState::Applied, "{next:?}");
+    assert_eq!(
+        second.terminate().await.code(),
+        Some(0),
+        "{}",
+        second.stderr()
+    );
+}
