@@ -29,6 +29,6 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 echo "installing ${packages[*]}" >&2
-# A freshly installed redis-server would be started as a service; the demo and the tests start their own.
+# The demo and the tests start servers of their own and leave the service that this may start on 6379 alone.
 "${as_root[@]}" apt-get update
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}"

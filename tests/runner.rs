@@ -5,6 +5,7 @@ mod suite {
     mod checker;
     mod cli;
     mod documents;
+    mod failures;
     mod lists;
     mod load;
     mod main_job;
@@ -12,9 +13,14 @@ mod suite {
     mod python;
     mod redis_away;
     mod reflection_health;
+    mod scripts_faults;
+    mod scripts_queue;
+    mod scripts_random;
+    mod scripts_store;
     mod selectors;
     mod settings;
     mod shutdown;
+    mod spawner;
     mod submit_errors;
 }
 

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use proto::v1::{
     BlueprintSummary, Commit, GetQueueStatsResponse, Issue, IssueState, LogEntry, RejectionCause,
     Verdict,
@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 const SHORT_VERSION: usize = 12;
 /// How much of an intent or a rationale a table shows.
 const SHORT_TEXT: usize = 60;
+
+/// The columns that may be broken where the terminal is narrow. What is to be copied whole, such as an id, is not.
+const BREAKABLE: [&str; 5] = ["INTENT", "REASON", "WHY", "RATIONALE", "DETAIL"];
 
 /// Writes one line (or several) to standard output.
 ///
@@ -63,8 +66,11 @@ pub(crate) fn table<const N: usize>(
     for row in rows {
         table.add_row(row);
     }
-    for column in table.column_iter_mut() {
+    for (column, name) in table.column_iter_mut().zip(header) {
         column.set_padding((0, 2));
+        if !BREAKABLE.contains(&name) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     table.trim_fmt()
 }
@@ -83,9 +89,14 @@ pub(crate) fn brief(text: &str) -> String {
     one_line.chars().take(SHORT_TEXT - 1).chain(['…']).collect()
 }
 
-/// A time as text, `-` if it is not set.
+/// A time as text, to the second, `-` if it is not set.
 pub(crate) fn time(at: Option<&impl Display>) -> String {
-    at.map_or_else(|| "-".to_owned(), ToString::to_string)
+    let Some(at) = at else { return "-".to_owned() };
+    let text = at.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
 }
 
 /// The state's name as in the published events.

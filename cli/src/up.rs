@@ -120,7 +120,7 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
         answers(&url, args.workers.into()).await;
         greet(&url, &args.data_dir, format)?;
         // From here on only a signal or a part that ends by itself ends it.
-        std::future::pending().await
+        std::future::pending::<io::Result<()>>().await
     };
 
     let ended = tokio::select! {

@@ -1,5 +1,8 @@
 //! `draftsman up` as a person runs it: the real program with a real redis-server.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends at the first thing that is not as expected"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -5,12 +5,13 @@ use proto::v1::blueprint_service_server::BlueprintService;
 use shared::blueprint::{Blueprint, json};
 use shared::commit::Commit;
 use shared::store::{ExpectedHead, PutOutcome, Store};
+use shared::version_selector::VersionSelector;
 use tonic::{Request, Response, Status};
 
+use crate::backend::Backend;
 use crate::convert;
 use crate::page::PageQuery;
-use crate::readiness::Backend;
-use crate::status::{RequestError, Violations, respond};
+use crate::status::{RequestError, Violations};
 
 /// The service. Cloning is cheap.
 #[derive(Clone)]
@@ -88,7 +89,10 @@ impl Blueprints {
             .store()?
             .blueprint(&blueprint_id, &selector)
             .await?;
-        let found = found.ok_or(RequestError::VersionNotFound(blueprint_id))?;
+        let found = found.ok_or(match selector {
+            VersionSelector::Latest => RequestError::BlueprintNotFound(blueprint_id),
+            _ => RequestError::VersionNotFound(blueprint_id),
+        })?;
         Ok(v1::GetBlueprintResponse {
             document_yaml: found.blueprint.canonical_yaml().to_string(),
             document_json: json::emit(found.blueprint.doc()),
@@ -148,67 +152,63 @@ impl BlueprintService for Blueprints {
         &self,
         request: Request<v1::PutBlueprintRequest>,
     ) -> Result<Response<v1::PutBlueprintResponse>, Status> {
-        respond("PutBlueprint", self.put(request.into_inner()).await)
+        self.backend
+            .answer("PutBlueprint", self.put(request.into_inner()))
+            .await
     }
 
     async fn get_blueprint(
         &self,
         request: Request<v1::GetBlueprintRequest>,
     ) -> Result<Response<v1::GetBlueprintResponse>, Status> {
-        respond("GetBlueprint", self.get(request.into_inner()).await)
+        self.backend
+            .answer("GetBlueprint", self.get(request.into_inner()))
+            .await
     }
 
     async fn list_blueprints(
         &self,
         request: Request<v1::ListBlueprintsRequest>,
     ) -> Result<Response<v1::ListBlueprintsResponse>, Status> {
-        respond("ListBlueprints", self.list(request.into_inner()).await)
+        self.backend
+            .answer("ListBlueprints", self.list(request.into_inner()))
+            .await
     }
 
     async fn list_commits(
         &self,
         request: Request<v1::ListCommitsRequest>,
     ) -> Result<Response<v1::ListCommitsResponse>, Status> {
-        respond("ListCommits", self.commits(request.into_inner()).await)
+        self.backend
+            .answer("ListCommits", self.commits(request.into_inner()))
+            .await
     }
 
     async fn diff_blueprint(
         &self,
         _request: Request<v1::DiffBlueprintRequest>,
     ) -> Result<Response<v1::DiffBlueprintResponse>, Status> {
-        respond(
-            "DiffBlueprint",
-            Err(RequestError::NotBuilt("DiffBlueprint")),
-        )
+        self.backend.not_built("DiffBlueprint").await
     }
 
     async fn revert_blueprint(
         &self,
         _request: Request<v1::RevertBlueprintRequest>,
     ) -> Result<Response<v1::RevertBlueprintResponse>, Status> {
-        respond(
-            "RevertBlueprint",
-            Err(RequestError::NotBuilt("RevertBlueprint")),
-        )
+        self.backend.not_built("RevertBlueprint").await
     }
 
     async fn archive_blueprint(
         &self,
         _request: Request<v1::ArchiveBlueprintRequest>,
     ) -> Result<Response<v1::ArchiveBlueprintResponse>, Status> {
-        respond(
-            "ArchiveBlueprint",
-            Err(RequestError::NotBuilt("ArchiveBlueprint")),
-        )
+        self.backend.not_built("ArchiveBlueprint").await
     }
 
     async fn unarchive_blueprint(
         &self,
         _request: Request<v1::UnarchiveBlueprintRequest>,
     ) -> Result<Response<v1::UnarchiveBlueprintResponse>, Status> {
-        respond(
-            "UnarchiveBlueprint",
-            Err(RequestError::NotBuilt("UnarchiveBlueprint")),
-        )
+        self.backend.not_built("UnarchiveBlueprint").await
     }
 }

@@ -4,10 +4,10 @@ use proto::v1;
 use proto::v1::enhance_log_service_server::EnhanceLogService;
 use tonic::{Request, Response, Status};
 
+use crate::backend::Backend;
 use crate::convert;
 use crate::page::PageQuery;
-use crate::readiness::Backend;
-use crate::status::{RequestError, respond};
+use crate::status::RequestError;
 
 /// The service. Cloning is cheap.
 #[derive(Clone)]
@@ -62,13 +62,17 @@ impl EnhanceLogService for EnhanceLog {
         &self,
         request: Request<v1::GetLogEntryRequest>,
     ) -> Result<Response<v1::GetLogEntryResponse>, Status> {
-        respond("GetLogEntry", self.get(request.into_inner()).await)
+        self.backend
+            .answer("GetLogEntry", self.get(request.into_inner()))
+            .await
     }
 
     async fn list_log_entries(
         &self,
         request: Request<v1::ListLogEntriesRequest>,
     ) -> Result<Response<v1::ListLogEntriesResponse>, Status> {
-        respond("ListLogEntries", self.list(request.into_inner()).await)
+        self.backend
+            .answer("ListLogEntries", self.list(request.into_inner()))
+            .await
     }
 }

@@ -9,9 +9,9 @@ use shared::store::{CancelOutcome, IssueFilter, SubmitOutcome};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
+use crate::backend::Backend;
 use crate::page::PageQuery;
-use crate::readiness::Backend;
-use crate::status::{RequestError, refuse, respond};
+use crate::status::RequestError;
 use crate::watch::{self, Hub};
 use crate::{convert, submission};
 
@@ -145,21 +145,27 @@ impl IntakeService for Intake {
         &self,
         request: Request<v1::SubmitIssueRequest>,
     ) -> Result<Response<v1::SubmitIssueResponse>, Status> {
-        respond("SubmitIssue", self.submit(request.into_inner()).await)
+        self.backend
+            .answer("SubmitIssue", self.submit(request.into_inner()))
+            .await
     }
 
     async fn get_issue(
         &self,
         request: Request<v1::GetIssueRequest>,
     ) -> Result<Response<v1::GetIssueResponse>, Status> {
-        respond("GetIssue", self.get(request.into_inner()).await)
+        self.backend
+            .answer("GetIssue", self.get(request.into_inner()))
+            .await
     }
 
     async fn list_issues(
         &self,
         request: Request<v1::ListIssuesRequest>,
     ) -> Result<Response<v1::ListIssuesResponse>, Status> {
-        respond("ListIssues", self.list(request.into_inner()).await)
+        self.backend
+            .answer("ListIssues", self.list(request.into_inner()))
+            .await
     }
 
     async fn watch_issue(
@@ -168,59 +174,54 @@ impl IntakeService for Intake {
     ) -> Result<Response<Self::WatchIssueStream>, Status> {
         let watching = async {
             let issue_id = convert::issue_id(&request.get_ref().issue_id)?;
-            watch::watch(
-                &self.hub,
-                self.backend.store()?,
-                issue_id,
-                self.stopping.clone(),
-            )
-            .await
+            let stream =
+                watch::watch(&self.hub, &self.backend, issue_id, self.stopping.clone()).await?;
+            Ok(Box::pin(stream) as WatchStream)
         };
-        match watching.await {
-            Ok(stream) => Ok(Response::new(Box::pin(stream))),
-            Err(error) => Err(refuse("WatchIssue", error)),
-        }
+        self.backend.answer("WatchIssue", watching).await
     }
 
     async fn cancel_issue(
         &self,
         request: Request<v1::CancelIssueRequest>,
     ) -> Result<Response<v1::CancelIssueResponse>, Status> {
-        respond("CancelIssue", self.cancel(request.into_inner()).await)
+        self.backend
+            .answer("CancelIssue", self.cancel(request.into_inner()))
+            .await
     }
 
     async fn get_queue_stats(
         &self,
         _request: Request<v1::GetQueueStatsRequest>,
     ) -> Result<Response<v1::GetQueueStatsResponse>, Status> {
-        respond("GetQueueStats", self.stats().await)
+        self.backend.answer("GetQueueStats", self.stats()).await
     }
 
     async fn retry_issue(
         &self,
         _request: Request<v1::RetryIssueRequest>,
     ) -> Result<Response<v1::RetryIssueResponse>, Status> {
-        respond("RetryIssue", Err(RequestError::NotBuilt("RetryIssue")))
+        self.backend.not_built("RetryIssue").await
     }
 
     async fn preview_issue(
         &self,
         _request: Request<v1::PreviewIssueRequest>,
     ) -> Result<Response<v1::PreviewIssueResponse>, Status> {
-        respond("PreviewIssue", Err(RequestError::NotBuilt("PreviewIssue")))
+        self.backend.not_built("PreviewIssue").await
     }
 
     async fn pause_queue(
         &self,
         _request: Request<v1::PauseQueueRequest>,
     ) -> Result<Response<v1::PauseQueueResponse>, Status> {
-        respond("PauseQueue", Err(RequestError::NotBuilt("PauseQueue")))
+        self.backend.not_built("PauseQueue").await
     }
 
     async fn resume_queue(
         &self,
         _request: Request<v1::ResumeQueueRequest>,
     ) -> Result<Response<v1::ResumeQueueResponse>, Status> {
-        respond("ResumeQueue", Err(RequestError::NotBuilt("ResumeQueue")))
+        self.backend.not_built("ResumeQueue").await
     }
 }

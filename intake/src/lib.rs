@@ -2,7 +2,7 @@
 //! Blueprints, settings and the enhance log within reach. It runs no flow and no Lua, and it keeps
 //! nothing: everything is in the store, so any number of intakes can stand side by side.
 //!
-//! A request passes three rooms. A service file reads it through [`convert`](crate) (wire to
+//! A request passes three rooms. A service file reads it through `convert.rs` (wire to
 //! domain, every wrong field named at once), asks the store, and turns what comes back into the
 //! answer; whatever goes wrong is a `RequestError`, and `status.rs` alone knows which gRPC status
 //! that is. `page.rs` cuts lists into pages, `watch.rs` turns Redis events into streams, and
@@ -11,11 +11,13 @@
 //! The program calls [`Args::into_config`] and [`run`]; tests and `draftsman up` call [`bind`] to
 //! learn the port first and then [`Server::serve`].
 
+mod backend;
 mod blueprint_service;
 mod config;
 mod convert;
 mod enhance_log_service;
 mod intake_service;
+mod metrics;
 mod page;
 mod readiness;
 mod server;

@@ -1,9 +1,9 @@
 //! Whether Redis is there and prepared, for handlers, for health checks and for the log.
 //!
-//! Intake listens before Redis answers. Until the store was prepared once (versions checked,
-//! orbit and setting seeded) every call is refused UNAVAILABLE; from then on calls go through
-//! and the store itself says what is away. Health follows the present: NOT_SERVING while Redis
-//! does not answer, and from the moment the server drains.
+//! Intake listens before Redis answers. Until the store is prepared (versions checked, orbit and
+//! setting seeded), and again whenever Redis does not answer, calls are refused UNAVAILABLE at
+//! once and health says NOT_SERVING. It says so too from the moment the server drains; calls that
+//! are open then may still finish.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::status::{RequestError, chain};
+use crate::backend::Backend;
+use crate::status::chain;
 
 /// Between two attempts to reach a Redis that is away.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
@@ -37,70 +38,26 @@ const SERVICES: [&str; 5] = [
     proto::v1::enhance_log_service_server::SERVICE_NAME,
 ];
 
-/// The store behind the services, and whether it may be used yet.
-#[derive(Clone)]
-pub(crate) struct Backend {
-    store: Store,
-    prepared: watch::Receiver<bool>,
-}
-
-impl Backend {
-    /// The store.
-    ///
-    /// # Errors
-    /// [`RequestError::NotReady`] until it was prepared once.
-    pub(crate) fn store(&self) -> Result<&Store, RequestError> {
-        if *self.prepared.borrow() {
-            Ok(&self.store)
-        } else {
-            Err(RequestError::NotReady)
-        }
-    }
-
-    /// The store, prepared or not.
-    pub(crate) fn stored(&self) -> &Store {
-        &self.store
-    }
-
-    /// Returns when the store was prepared; never if the keeper ended before that.
-    pub(crate) async fn ready(&self) {
-        if self
-            .prepared
-            .clone()
-            .wait_for(|prepared| *prepared)
-            .await
-            .is_err()
-        {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
 /// Keeps an eye on Redis. One for each server.
 pub(crate) struct Keeper {
     store: Store,
     seed: Seed,
-    prepared: watch::Sender<bool>,
+    ready: watch::Sender<bool>,
     health: HealthReporter,
 }
 
 impl Keeper {
     /// A keeper and what the services see of it.
     pub(crate) fn new(store: Store, seed: Seed, health: HealthReporter) -> (Self, Backend) {
-        let (prepared, receiver) = watch::channel(false);
-        let backend = Backend {
-            store: store.clone(),
-            prepared: receiver,
+        let ready = watch::Sender::new(false);
+        let backend = Backend::new(store.clone(), ready.subscribe());
+        let keeper = Self {
+            store,
+            seed,
+            ready,
+            health,
         };
-        (
-            Self {
-                store,
-                seed,
-                prepared,
-                health,
-            },
-            backend,
-        )
+        (keeper, backend)
     }
 
     /// Sets the health of every service.
@@ -128,14 +85,17 @@ impl Keeper {
     }
 
     async fn watch(&self) -> Result<(), StoreError> {
+        let mut served = false;
         loop {
-            self.wait().await?;
-            self.prepared.send_replace(true);
+            self.wait(served).await?;
+            served = true;
+            self.ready.send_replace(true);
             Self::report(&self.health, true).await;
             tracing::info!("Redis is ready, serving");
             while let Ok(Ok(())) = timeout(ANSWER_WITHIN, self.store.ping()).await {
                 sleep(LOOK_EVERY).await;
             }
+            self.ready.send_replace(false);
             Self::report(&self.health, false).await;
         }
     }
@@ -146,12 +106,12 @@ impl Keeper {
     /// # Errors
     /// At the start, an error that waiting cannot help. Later none: a server that served goes on
     /// trying, and says what is wrong.
-    async fn wait(&self) -> Result<(), StoreError> {
+    async fn wait(&self, served: bool) -> Result<(), StoreError> {
         let mut said: Option<Instant> = None;
         loop {
             let error = match timeout(PREPARE_WITHIN, self.prepare()).await {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) if !error.is_retryable() && !*self.prepared.borrow() => {
+                Ok(Err(error)) if !error.is_retryable() && !served => {
                     return Err(error);
                 }
                 Ok(Err(error)) => chain(&error),

@@ -7,9 +7,9 @@ use shared::setting::EnhanceSetting;
 use shared::store::{ExpectedHead, Page, PageRequest, PutSettingOutcome, Store};
 use tonic::{Request, Response, Status};
 
+use crate::backend::Backend;
 use crate::page::PageQuery;
-use crate::readiness::Backend;
-use crate::status::{RequestError, Violations, respond};
+use crate::status::{RequestError, Violations};
 use crate::{blueprint_service, convert};
 
 /// The service. Cloning is cheap.
@@ -151,30 +151,33 @@ impl SettingService for Settings {
         &self,
         request: Request<v1::PutSettingRequest>,
     ) -> Result<Response<v1::PutSettingResponse>, Status> {
-        respond("PutSetting", self.put(request.into_inner()).await)
+        self.backend
+            .answer("PutSetting", self.put(request.into_inner()))
+            .await
     }
 
     async fn get_setting(
         &self,
         request: Request<v1::GetSettingRequest>,
     ) -> Result<Response<v1::GetSettingResponse>, Status> {
-        respond("GetSetting", self.get(request.into_inner()).await)
+        self.backend
+            .answer("GetSetting", self.get(request.into_inner()))
+            .await
     }
 
     async fn list_settings(
         &self,
         request: Request<v1::ListSettingsRequest>,
     ) -> Result<Response<v1::ListSettingsResponse>, Status> {
-        respond("ListSettings", self.list(request.into_inner()).await)
+        self.backend
+            .answer("ListSettings", self.list(request.into_inner()))
+            .await
     }
 
     async fn delete_setting(
         &self,
         _request: Request<v1::DeleteSettingRequest>,
     ) -> Result<Response<v1::DeleteSettingResponse>, Status> {
-        respond(
-            "DeleteSetting",
-            Err(RequestError::NotBuilt("DeleteSetting")),
-        )
+        self.backend.not_built("DeleteSetting").await
     }
 }

@@ -14,7 +14,7 @@ use shared::ids::{BlueprintId, IssueId, SettingId, Version};
 use shared::issue::IssueState;
 use shared::store::StoreError;
 use thiserror::Error;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// The domain of every `ErrorInfo`.
@@ -155,25 +155,15 @@ impl From<Violations> for RequestError {
     }
 }
 
-/// The outer half of every handler: wraps an answer, or logs and translates an error.
-pub(crate) fn respond<T>(
-    rpc: &'static str,
-    result: Result<T, RequestError>,
-) -> Result<Response<T>, Status> {
-    result
-        .map(Response::new)
-        .map_err(|error| refuse(rpc, error))
-}
-
 /// The status for `error`. Defects are logged here, once; an outage is logged by `readiness.rs`.
 pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
     let status = Status::from(error);
     match status.code() {
         Code::Internal => {
             let cause = status.source().map(chain).unwrap_or_default();
-            tracing::error!(rpc, message = %status.message(), cause, "request failed");
+            tracing::error!(rpc, answer = status.message(), cause, "request failed");
         }
-        code => tracing::debug!(rpc, ?code, message = %status.message(), "request refused"),
+        code => tracing::debug!(rpc, ?code, answer = status.message(), "request refused"),
     }
     status
 }

@@ -9,7 +9,7 @@ use shared::issue::NewIssue;
 use shared::store::SubmitOutcome;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::readiness::Backend;
+use crate::backend::Backend;
 use crate::status::{Executed, RequestError};
 
 /// How long a submission is repeated.
@@ -32,26 +32,25 @@ pub(crate) async fn submit(
     let mut executed = Executed::No;
     let mut source = None;
     let mut pause = FIRST_PAUSE;
-    if timeout_at(deadline, backend.ready()).await.is_ok() {
-        loop {
-            match timeout_at(deadline, backend.stored().submit(issue)).await {
-                Ok(Ok(outcome)) => return Ok(outcome),
-                Ok(Err(error)) if !error.is_retryable() => return Err(error.into()),
-                Ok(Err(error)) => {
-                    if !error.certainly_not_executed() {
-                        executed = Executed::Unknown;
-                    }
-                    source = Some(error);
+    // Out of the loop by the deadline only: while it waits, or between two attempts.
+    while let Ok(store) = timeout_at(deadline, backend.store_when_ready()).await {
+        match timeout_at(deadline, store.submit(issue)).await {
+            Ok(Ok(outcome)) => return Ok(outcome),
+            Ok(Err(error)) if !error.is_retryable() => return Err(error.into()),
+            Ok(Err(error)) => {
+                if !error.certainly_not_executed() {
+                    executed = Executed::Unknown;
                 }
-                // Cut off while it waited: the command may be on its way.
-                Err(_) => executed = Executed::Unknown,
+                source = Some(error);
             }
-            if Instant::now() + pause >= deadline {
-                break;
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            // Cut off while it waited: the command may be on its way.
+            Err(_) => executed = Executed::Unknown,
         }
+        if Instant::now() + pause >= deadline {
+            break;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Err(RequestError::SubmitUndecided {
         issue_id: issue.issue_id().clone(),

@@ -27,7 +27,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::backend::Backend;
 use crate::convert;
+use crate::metrics::Watching;
 use crate::status::{RequestError, refuse};
 
 /// A watcher reads again after this time without a wake-up.
@@ -190,11 +192,12 @@ impl Drop for Registration {
 /// If there is no such issue, or the first read fails.
 pub(crate) async fn watch(
     hub: &Hub,
-    store: &Store,
+    backend: &Backend,
     issue_id: IssueId,
     stopping: CancellationToken,
 ) -> Result<impl Stream<Item = Result<v1::WatchIssueResponse, Status>> + Send + use<>, RequestError>
 {
+    let store = backend.store()?;
     let mut registration = hub.register(&issue_id);
     registration.about_to_read();
     let first = store
@@ -204,6 +207,7 @@ pub(crate) async fn watch(
     let watcher = Watcher {
         registration,
         store: store.clone(),
+        _counted: backend.watching(),
         stopping,
         seen: 0,
     };
@@ -241,6 +245,7 @@ enum Step {
 struct Watcher {
     registration: Registration,
     store: Store,
+    _counted: Watching,
     stopping: CancellationToken,
     /// The revision that was sent last.
     seen: u64,

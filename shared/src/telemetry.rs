@@ -1,4 +1,7 @@
-//! Where log lines go: stderr, as text or as JSON, through a filter.
+//! What a program tells about itself: log lines (stderr, as text or as JSON, through a filter),
+//! and over HTTP its [`probes`].
+
+pub mod probes;
 
 use std::io::IsTerminal;
 

@@ -78,12 +78,12 @@ impl Report {
             format!("{:.0}", c.waiting.bytes_per_issue)
         });
 
-        WIDTH
-            rows.iter().map(column).max().unwrap_or(0)
+        let longest = |texts: &mut dyn Iterator<Item = &String>| {
+            texts.map(|t| t.chars().count()).max().unwrap_or(0)
         };
-        let first = width(&|(name, _)| name.chars().count());
+        let first = longest(&mut rows.iter().map(|(name, _)| name));
         let widths: Vec<usize> = (0..self.cases.len())
-            .map(|n| width(&|(_, figures)| figures[n].chars().count()))
+            .map(|n| longest(&mut rows.iter().map(|(_, figures)| &figures[n])))
             .collect();
         let mut table = String::new();
         for (name, figures) in &rows {

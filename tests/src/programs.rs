@@ -40,13 +40,17 @@ impl Program {
     /// # Panics
     /// If they do not build.
     pub fn path(self) -> PathBuf {
-        static BUILT: OnceLock<PathBuf> = OnceLock::new();
-        BUILT.get_or_init(build).join(self.name())
+        // A failure is kept too: one build that fails is enough for all tests.
+        static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+        match BUILT.get_or_init(build) {
+            Ok(dir) => dir.join(self.name()),
+            Err(why) => panic!("the programs do not build: {why}"),
+        }
     }
 }
 
 /// Builds the programs and returns the directory they are in.
-fn build() -> PathBuf {
+fn build() -> Result<PathBuf, String> {
     let profile_dir = profile_dir();
     let target_dir = profile_dir
         .parent()
@@ -66,9 +70,17 @@ fn build() -> PathBuf {
             command.args(["--profile", profile]);
         }
     }
-    let status = command.status().expect("cargo runs");
-    assert!(status.success(), "the programs do not build: {command:?}");
-    profile_dir
+    let output = command
+        .output()
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        Ok(profile_dir)
+    } else {
+        Err(format!(
+            "{command:?}:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        ))
+    }
 }
 
 /// `target/debug` of `target/debug/deps/suite-…`, or `target/release` of `target/release/bench`.

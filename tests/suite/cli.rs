@@ -117,7 +117,7 @@ async fn every_verb_speaks_json() {
     let watch = draftsman(&rig, &["watch", "one", "--output", "json"]).await;
     let last: Value =
         serde_json::from_str(watch.stdout.lines().last().expect("a line")).expect("JSON lines");
-    assert!(last.to_string().contains("APPLIED"), "{watch:?}");
+    assert_eq!(last["issue"]["state"], "applied", "{watch:?}");
 }
 
 /// Starts `draftsman up` in `dir` on a free port and waits until it serves.

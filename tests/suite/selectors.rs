@@ -80,9 +80,9 @@ async fn a_selector_that_chooses_nothing_says_so() {
         ),
         (
             "chosen",
-            Selector::Fixed(unknown.clone()),
+            Selector::Fixed(unknown),
             Code::NotFound,
-            unknown.as_str(),
+            "no such version",
         ),
         (
             "chosen",

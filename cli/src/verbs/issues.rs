@@ -119,7 +119,7 @@ pub(crate) async fn submit(
         Output::Json => output::json_document(
             &json!({ "issue": output::issue_json(&last), "already_existed": answer.already_existed }),
         )?,
-        Output::Text => log::print_judgement(&log::fetch(&mut client, &last.issue_id).await?)?,
+        Output::Text => log::print_brief(&mut client, &last.issue_id).await?,
     }
     Ok(Some(decision))
 }
@@ -146,7 +146,7 @@ pub(crate) async fn watch(
     )
     .await?;
     if format == Output::Text {
-        log::print_judgement(&log::fetch(&mut client, &last.issue_id).await?)?;
+        log::print_brief(&mut client, &last.issue_id).await?;
     }
     Ok(decision)
 }
@@ -303,7 +303,6 @@ pub(crate) async fn issues(
             issue.issue_id.clone(),
             issue.blueprint_id.clone(),
             state,
-            issue.attempt.to_string(),
             output::time(issue.submitted_at.as_ref()),
             output::brief(&issue.intent),
             output::brief(&issue.reason),
@@ -313,7 +312,6 @@ pub(crate) async fn issues(
         "ISSUE",
         "BLUEPRINT",
         "STATE",
-        "ATTEMPT",
         "SUBMITTED",
         "INTENT",
         "REASON",
@@ -364,6 +362,7 @@ fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError> {
         output::time(issue.updated_at.as_ref()),
         issue.revision
     ))?;
+    output::line(format_args!("attempts   {}", issue.attempt))?;
     if !issue.retry_of.is_empty() {
         output::line(format_args!("retry of   {}", issue.retry_of))?;
     }

@@ -78,7 +78,7 @@ pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Re
 ///
 /// # Errors
 /// What intake said.
-pub(crate) async fn fetch(client: &mut Client, issue_id: &str) -> Result<LogEntry, CliError> {
+async fn fetch(client: &mut Client, issue_id: &str) -> Result<LogEntry, CliError> {
     let request = GetLogEntryRequest {
         issue_id: issue_id.to_owned(),
     };
@@ -116,7 +116,7 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     for reason in &entry.reasons {
         output::line(format_args!("reason     {reason}"))?;
     }
-    print_judgement(entry)?;
+    print_judgement(entry, str::to_owned)?;
     if !entry.patch_json.is_empty() {
         output::line(format_args!("patch      {}", entry.patch_json))?;
     }
@@ -140,22 +140,27 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
 }
 
 /// Prints the rationale and the verdicts.
-///
-/// # Errors
-/// What standard output said.
-pub(crate) fn print_judgement(entry: &LogEntry) -> Result<(), CliError> {
+fn print_judgement(entry: &LogEntry, shown: impl Fn(&str) -> String) -> Result<(), CliError> {
     if !entry.rationale.is_empty() {
-        output::line(format_args!("rationale  {}", entry.rationale))?;
+        output::line(format_args!("rationale  {}", shown(&entry.rationale)))?;
     }
     if !entry.verdicts.is_empty() {
         let rows = entry.verdicts.iter().map(|verdict| {
             [
                 verdict.axis.clone(),
                 verdict.status.clone(),
-                verdict.detail.clone(),
+                shown(&verdict.detail),
             ]
         });
         output::line(output::table(["AXIS", "VERDICT", "DETAIL"], rows))?;
     }
     Ok(())
+}
+
+/// Prints how a decided issue was judged, cut to what fits a line; its reasons are in its state.
+///
+/// # Errors
+/// What intake or standard output said.
+pub(crate) async fn print_brief(client: &mut Client, issue_id: &str) -> Result<(), CliError> {
+    print_judgement(&fetch(client, issue_id).await?, output::brief)
 }

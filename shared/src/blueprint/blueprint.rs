@@ -41,7 +41,12 @@ impl Blueprint {
         check_label(&doc)?;
         let canonical_yaml: Arc<str> = yaml::emit(&doc)?.into();
         let version = Version::of(&canonical_yaml);
-        Ok(Blueprint { id, doc, canonical_yaml, version })
+        Ok(Blueprint {
+            id,
+            doc,
+            canonical_yaml,
+            version,
+        })
     }
 
     /// Reads a stored Blueprint, after checking that its bytes are those that `declared` names.
@@ -50,14 +55,25 @@ impl Blueprint {
     /// # Errors
     /// [`DocumentError::HashMismatch`] for damaged bytes; any other [`DocumentError`] if they hash
     /// right and still are no Blueprint.
-    pub fn from_stored(declared: &Version, canonical_yaml: &str) -> Result<Blueprint, DocumentError> {
+    pub fn from_stored(
+        declared: &Version,
+        canonical_yaml: &str,
+    ) -> Result<Blueprint, DocumentError> {
         let computed = Version::of(canonical_yaml);
         if computed != *declared {
-            return Err(DocumentError::HashMismatch { declared: declared.clone(), computed });
+            return Err(DocumentError::HashMismatch {
+                declared: declared.clone(),
+                computed,
+            });
         }
         let doc = yaml::parse_canonical(canonical_yaml)?;
         let id = check(&doc)?;
-        Ok(Blueprint { id, doc, canonical_yaml: canonical_yaml.into(), version: computed })
+        Ok(Blueprint {
+            id,
+            doc,
+            canonical_yaml: canonical_yaml.into(),
+            version: computed,
+        })
     }
 
     /// The document's own `id`.
@@ -87,7 +103,9 @@ impl Blueprint {
 
     /// The flow: a flow.ir node, if this Blueprint is one that runs.
     pub fn flow(&self) -> &Doc {
-        self.doc.get("flow").expect("proven invariant: checked when this was made")
+        self.doc
+            .get("flow")
+            .expect("proven invariant: checked when this was made")
     }
 
     /// The declared agents, objects with unique names.
@@ -100,7 +118,9 @@ impl Blueprint {
 
     /// The agent of this name.
     pub fn agent(&self, name: &str) -> Option<&Doc> {
-        self.agents().iter().find(|agent| agent.get("name").and_then(Doc::as_str) == Some(name))
+        self.agents()
+            .iter()
+            .find(|agent| agent.get("name").and_then(Doc::as_str) == Some(name))
     }
 }
 
@@ -110,17 +130,25 @@ impl Blueprint {
 /// [`DocumentError::Field`] naming the first field that is wrong.
 pub fn check(doc: &Doc) -> Result<BlueprintId, DocumentError> {
     if doc.as_object().is_none() {
-        return Err(wrong_kind("document", "an object with id, flow and agents", doc));
+        return Err(wrong_kind(
+            "document",
+            "an object with id, flow and agents",
+            doc,
+        ));
     }
     let id = required(doc, "id", "id", "a string")?;
-    let id = id.as_str().ok_or_else(|| wrong_kind("id", "a string", id))?;
+    let id = id
+        .as_str()
+        .ok_or_else(|| wrong_kind("id", "a string", id))?;
     let id = BlueprintId::parse(id).map_err(|invalid| field("id", FieldProblem::Id(invalid)))?;
     let flow = required(doc, "flow", "flow", "an object")?;
     if flow.as_object().is_none() {
         return Err(wrong_kind("flow", "an object", flow));
     }
     let agents = required(doc, "agents", "agents", "an array of objects")?;
-    let agents = agents.as_array().ok_or_else(|| wrong_kind("agents", "an array of objects", agents))?;
+    let agents = agents
+        .as_array()
+        .ok_or_else(|| wrong_kind("agents", "an array of objects", agents))?;
     check_agents(agents)?;
     Ok(id)
 }
@@ -133,14 +161,27 @@ fn check_agents(agents: &[Doc]) -> Result<(), DocumentError> {
         }
         let path = || format!("agents[{index}].name");
         let Some(name) = agent.get("name") else {
-            return Err(field(&path(), FieldProblem::Missing { expected: "a string" }));
+            return Err(field(
+                &path(),
+                FieldProblem::Missing {
+                    expected: "a string",
+                },
+            ));
         };
-        let name = name.as_str().ok_or_else(|| wrong_kind(&path(), "a string", name))?;
+        let name = name
+            .as_str()
+            .ok_or_else(|| wrong_kind(&path(), "a string", name))?;
         if name.is_empty() {
             return Err(field(&path(), FieldProblem::Empty));
         }
         if let Some(first) = seen.insert(name, index) {
-            return Err(field(&path(), FieldProblem::DuplicateName { name: cut(name, 80), first }));
+            return Err(field(
+                &path(),
+                FieldProblem::DuplicateName {
+                    name: cut(name, 80),
+                    first,
+                },
+            ));
         }
     }
     Ok(())
@@ -149,24 +190,50 @@ fn check_agents(agents: &[Doc]) -> Result<(), DocumentError> {
 /// Checks `metadata.version_label`: absent, or a semantic version.
 fn check_label(doc: &Doc) -> Result<(), DocumentError> {
     const FIELD: &str = "metadata.version_label";
-    let Some(label) = doc.get("metadata").and_then(|metadata| metadata.get("version_label")) else {
+    let Some(label) = doc
+        .get("metadata")
+        .and_then(|metadata| metadata.get("version_label"))
+    else {
         return Ok(());
     };
-    let label = label.as_str().ok_or_else(|| wrong_kind(FIELD, "a string", label))?;
+    let label = label
+        .as_str()
+        .ok_or_else(|| wrong_kind(FIELD, "a string", label))?;
     match semver::Version::parse(label) {
         Ok(_) => Ok(()),
-        Err(source) => Err(field(FIELD, FieldProblem::Label { label: cut(label, 80), source })),
+        Err(source) => Err(field(
+            FIELD,
+            FieldProblem::Label {
+                label: cut(label, 80),
+                source,
+            },
+        )),
     }
 }
 
-fn required<'a>(doc: &'a Doc, key: &str, path: &str, expected: &'static str) -> Result<&'a Doc, DocumentError> {
-    doc.get(key).ok_or_else(|| field(path, FieldProblem::Missing { expected }))
+fn required<'a>(
+    doc: &'a Doc,
+    key: &str,
+    path: &str,
+    expected: &'static str,
+) -> Result<&'a Doc, DocumentError> {
+    doc.get(key)
+        .ok_or_else(|| field(path, FieldProblem::Missing { expected }))
 }
 
 fn wrong_kind(path: &str, expected: &'static str, found: &Doc) -> DocumentError {
-    field(path, FieldProblem::WrongKind { expected, found: found.kind() })
+    field(
+        path,
+        FieldProblem::WrongKind {
+            expected,
+            found: found.kind(),
+        },
+    )
 }
 
 fn field(path: &str, problem: FieldProblem) -> DocumentError {
-    DocumentError::Field { field: path.to_owned(), problem }
+    DocumentError::Field {
+        field: path.to_owned(),
+        problem,
+    }
 }

@@ -60,19 +60,34 @@ fn compare(from: &Doc, to: &Doc, path: &mut String, ops: &mut Vec<Doc>) {
 
 /// Leaves the common beginning and end alone, pairs what is between, and removes or adds the rest.
 fn compare_arrays(old: &[Doc], new: &[Doc], path: &mut String, ops: &mut Vec<Doc>) {
-    let prefix = old.iter().zip(new).take_while(|(a, b)| a.identical(b)).count();
+    let prefix = old
+        .iter()
+        .zip(new)
+        .take_while(|(a, b)| a.identical(b))
+        .count();
     let (old, new) = (&old[prefix..], &new[prefix..]);
-    let suffix = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a.identical(b)).count();
+    let suffix = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take_while(|(a, b)| a.identical(b))
+        .count();
     let (old, new) = (&old[..old.len() - suffix], &new[..new.len() - suffix]);
     let paired = old.len().min(new.len());
     for index in (paired..old.len()).rev() {
-        at_index(path, prefix + index, |path| ops.push(op("remove", path, None)));
+        at_index(path, prefix + index, |path| {
+            ops.push(op("remove", path, None))
+        });
     }
     for index in 0..paired {
-        at_index(path, prefix + index, |path| compare(&old[index], &new[index], path, ops));
+        at_index(path, prefix + index, |path| {
+            compare(&old[index], &new[index], path, ops)
+        });
     }
     for (index, item) in new.iter().enumerate().skip(paired) {
-        at_index(path, prefix + index, |path| ops.push(op("add", path, Some(item))));
+        at_index(path, prefix + index, |path| {
+            ops.push(op("add", path, Some(item)))
+        });
     }
 }
 
@@ -112,17 +127,32 @@ mod tests {
     fn names_only_what_differs() {
         assert_eq!(patch_text(r#"{"a":1}"#, r#"{"a":1}"#), "[]");
         assert_eq!(
-            patch_text(r#"{"a":1,"b":{"c":2,"x/y":0}}"#, r#"{"b":{"c":3,"x/y":0},"d":null}"#),
+            patch_text(
+                r#"{"a":1,"b":{"c":2,"x/y":0}}"#,
+                r#"{"b":{"c":3,"x/y":0},"d":null}"#
+            ),
             r#"[{"op":"remove","path":"/a"},{"op":"replace","path":"/b/c","value":3},{"op":"add","path":"/d","value":null}]"#
         );
-        assert_eq!(patch_text("[1,2,3,4]", "[1,3,4]"), r#"[{"op":"remove","path":"/1"}]"#);
-        assert_eq!(patch_text("[1,4]", "[1,2,3,4]"), r#"[{"op":"add","path":"/1","value":2},{"op":"add","path":"/2","value":3}]"#);
+        assert_eq!(
+            patch_text("[1,2,3,4]", "[1,3,4]"),
+            r#"[{"op":"remove","path":"/1"}]"#
+        );
+        assert_eq!(
+            patch_text("[1,4]", "[1,2,3,4]"),
+            r#"[{"op":"add","path":"/1","value":2},{"op":"add","path":"/2","value":3}]"#
+        );
     }
 
     #[test]
     fn keeps_integers_and_floats_apart() {
-        assert_eq!(patch_text("[1]", "[1.0]"), r#"[{"op":"replace","path":"/0","value":1.0}]"#);
-        assert_eq!(patch_text("[0.0]", "[-0.0]"), r#"[{"op":"replace","path":"/0","value":-0.0}]"#);
+        assert_eq!(
+            patch_text("[1]", "[1.0]"),
+            r#"[{"op":"replace","path":"/0","value":1.0}]"#
+        );
+        assert_eq!(
+            patch_text("[0.0]", "[-0.0]"),
+            r#"[{"op":"replace","path":"/0","value":-0.0}]"#
+        );
     }
 
     #[test]
@@ -137,7 +167,10 @@ mod tests {
     #[test]
     fn shows_lines_with_context() {
         let text = unified("a: 1\nb: 2\n", "a: 1\nb: 3\n", "old", "new");
-        assert_eq!(text, "--- old\n+++ new\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n");
+        assert_eq!(
+            text,
+            "--- old\n+++ new\n@@ -1,2 +1,2 @@\n a: 1\n-b: 2\n+b: 3\n"
+        );
         assert_eq!(unified("a: 1\n", "a: 1\n", "old", "new"), "");
     }
 }

@@ -64,7 +64,9 @@ impl Doc {
 
     /// A mapping from key-value pairs; of equal keys the last one stays.
     pub fn object<K: Into<Arc<str>>>(entries: impl IntoIterator<Item = (K, Doc)>) -> Doc {
-        Doc::Object(Arc::new(entries.into_iter().map(|(k, v)| (k.into(), v)).collect()))
+        Doc::Object(Arc::new(
+            entries.into_iter().map(|(k, v)| (k.into(), v)).collect(),
+        ))
     }
 
     /// The member `key` of a mapping; `None` for any other kind of value.
@@ -124,12 +126,15 @@ impl Doc {
         match (self, other) {
             (Doc::Num(a), Doc::Num(b)) => a.same_value(*b),
             (Doc::Array(a), Doc::Array(b)) => {
-                Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x.same_value(y)))
+                Arc::ptr_eq(a, b)
+                    || (a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x.same_value(y)))
             }
             (Doc::Object(a), Doc::Object(b)) => {
                 Arc::ptr_eq(a, b)
                     || (a.len() == b.len()
-                        && a.iter().zip(b.iter()).all(|((k, x), (l, y))| k == l && x.same_value(y)))
+                        && a.iter()
+                            .zip(b.iter())
+                            .all(|((k, x), (l, y))| k == l && x.same_value(y)))
             }
             (a, b) => a == b,
         }
@@ -140,11 +145,15 @@ impl Doc {
         match (self, other) {
             (Doc::Num(Num::Float(a)), Doc::Num(Num::Float(b))) => a.to_bits() == b.to_bits(),
             (Doc::Array(a), Doc::Array(b)) => {
-                Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x.identical(y)))
+                Arc::ptr_eq(a, b)
+                    || (a.len() == b.len() && a.iter().zip(b.iter()).all(|(x, y)| x.identical(y)))
             }
             (Doc::Object(a), Doc::Object(b)) => {
                 Arc::ptr_eq(a, b)
-                    || (a.len() == b.len() && a.iter().zip(b.iter()).all(|((k, x), (l, y))| k == l && x.identical(y)))
+                    || (a.len() == b.len()
+                        && a.iter()
+                            .zip(b.iter())
+                            .all(|((k, x), (l, y))| k == l && x.identical(y)))
             }
             (a, b) => a == b,
         }
@@ -210,4 +219,3 @@ impl Serialize for Doc {
         }
     }
 }
-

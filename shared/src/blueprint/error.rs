@@ -69,7 +69,9 @@ pub enum DocumentError {
         bytes: usize,
     },
     /// The document is longer, written as canonical YAML, than a document may be.
-    #[error("the document's canonical YAML has more than {MAX_DOCUMENT_BYTES} bytes (1 MiB); make it smaller")]
+    #[error(
+        "the document's canonical YAML has more than {MAX_DOCUMENT_BYTES} bytes (1 MiB); make it smaller"
+    )]
     CanonicalTooLarge,
     /// Containers within one another, too many.
     #[error("the document is nested deeper than {MAX_LEVELS} levels{}", at(.place))]
@@ -78,7 +80,9 @@ pub enum DocumentError {
         place: Option<Place>,
     },
     /// Aliases that stand for more than a document may hold.
-    #[error("{place}: with its aliases written out the document has more than {MAX_DOCUMENT_BYTES} bytes (1 MiB)")]
+    #[error(
+        "{place}: with its aliases written out the document has more than {MAX_DOCUMENT_BYTES} bytes (1 MiB)"
+    )]
     AliasesTooLarge {
         /// The alias at which it became too large.
         place: Place,
@@ -98,7 +102,9 @@ pub enum DocumentError {
         place: Place,
     },
     /// A float too large for 64 bits.
-    #[error("{place}: the number {given} is too large for a 64-bit float; quote it to keep it as text")]
+    #[error(
+        "{place}: the number {given} is too large for a 64-bit float; quote it to keep it as text"
+    )]
     FloatRange {
         /// The number as written, cut to 80 characters.
         given: String,
@@ -106,7 +112,9 @@ pub enum DocumentError {
         place: Place,
     },
     /// NaN or infinity.
-    #[error("{place}: {given} is no number of the JSON data model; use null, or quote it to keep it as text")]
+    #[error(
+        "{place}: {given} is no number of the JSON data model; use null, or quote it to keep it as text"
+    )]
     NotFinite {
         /// As written.
         given: String,
@@ -152,7 +160,9 @@ pub enum DocumentError {
         problem: FieldProblem,
     },
     /// Stored bytes are not those that their version names: the store is damaged.
-    #[error("stored Blueprint is damaged: its version is {declared} but its bytes hash to {computed}")]
+    #[error(
+        "stored Blueprint is damaged: its version is {declared} but its bytes hash to {computed}"
+    )]
     HashMismatch {
         /// The version it was stored under.
         declared: Version,
@@ -220,9 +230,20 @@ impl DocumentError {
         matches!(self, DocumentError::Syntax { .. })
     }
 
+    /// True if a number is outside what a document can hold.
+    pub(crate) fn is_range(&self) -> bool {
+        matches!(
+            self,
+            DocumentError::IntegerRange { .. } | DocumentError::FloatRange { .. }
+        )
+    }
+
     /// True if it is our own data that is wrong, not what somebody sent.
     pub fn is_damage(&self) -> bool {
-        matches!(self, DocumentError::HashMismatch { .. } | DocumentError::Emit(_))
+        matches!(
+            self,
+            DocumentError::HashMismatch { .. } | DocumentError::Emit(_)
+        )
     }
 }
 

@@ -20,14 +20,22 @@ pub fn parse(text: &str) -> Result<Doc, DocumentError> {
     if text.len() > MAX_DOCUMENT_BYTES {
         return Err(DocumentError::TooLarge { bytes: text.len() });
     }
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, levels: 0 };
-    reader.document().map_err(|failure| failure.into_error(text))
+    let mut reader = Reader {
+        text,
+        bytes: text.as_bytes(),
+        at: 0,
+        levels: 0,
+    };
+    reader
+        .document()
+        .map_err(|failure| failure.into_error(text))
 }
 
 /// Writes `doc` as canonical JSON: compact, keys in byte order, integers verbatim, floats as the
 /// shortest digits that read back as the same float.
 pub fn emit(doc: &Doc) -> String {
-    serde_json::to_string(doc).expect("proven invariant: a tree with string keys and finite floats is JSON")
+    serde_json::to_string(doc)
+        .expect("proven invariant: a tree with string keys and finite floats is JSON")
 }
 
 /// What went wrong, where, and inside which values (innermost first).
@@ -72,9 +80,11 @@ impl Failure {
         };
         match self.problem {
             Problem::Empty => DocumentError::Empty,
-            Problem::Syntax(problem) => {
-                DocumentError::Syntax { language: Language::Json, place, problem: problem.to_owned() }
-            }
+            Problem::Syntax(problem) => DocumentError::Syntax {
+                language: Language::Json,
+                place,
+                problem: problem.to_owned(),
+            },
             Problem::TooDeep => DocumentError::TooDeep { place: Some(place) },
             Problem::IntegerRange(given) => DocumentError::IntegerRange { given, place },
             Problem::FloatRange(given) => DocumentError::FloatRange { given, place },
@@ -98,7 +108,11 @@ impl<'a> Reader<'a> {
         }
         let doc = self.value()?;
         self.skip_space();
-        if self.at == self.bytes.len() { Ok(doc) } else { self.syntax("something follows the value") }
+        if self.at == self.bytes.len() {
+            Ok(doc)
+        } else {
+            self.syntax("something follows the value")
+        }
     }
 
     fn value(&mut self) -> Read<Doc> {
@@ -209,7 +223,10 @@ impl<'a> Reader<'a> {
         }
         let token = &self.text[start..self.at];
         let number = if integer {
-            token.parse().map(Num::Int).map_err(|_| Problem::IntegerRange(cut(token, 80)))
+            token
+                .parse()
+                .map(Num::Int)
+                .map_err(|_| Problem::IntegerRange(cut(token, 80)))
         } else {
             match token.parse::<f64>() {
                 Ok(float) if float.is_finite() => Ok(Num::Float(float)),
@@ -251,7 +268,11 @@ impl<'a> Reader<'a> {
 
     /// Skips what stands for itself in a string. Stops at ASCII, so at a character boundary.
     fn plain_characters(&mut self) {
-        while self.bytes.get(self.at).is_some_and(|b| !matches!(b, b'"' | b'\\' | 0..=0x1F)) {
+        while self
+            .bytes
+            .get(self.at)
+            .is_some_and(|b| !matches!(b, b'"' | b'\\' | 0..=0x1F))
+        {
             self.at += 1;
         }
     }
@@ -280,7 +301,9 @@ impl<'a> Reader<'a> {
             0xD800..=0xDBFF if self.bytes.get(self.at..self.at + 2) == Some(b"\\u") => {
                 self.at += 1;
                 match self.hex4()? {
-                    second @ 0xDC00..=0xDFFF => 0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00),
+                    second @ 0xDC00..=0xDFFF => {
+                        0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
+                    }
                     _ => first,
                 }
             }
@@ -298,7 +321,9 @@ impl<'a> Reader<'a> {
         match digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
             Some(digits) => {
                 self.at += 5;
-                Ok(digits.iter().fold(0, |sum, b| sum * 16 + char::from(*b).to_digit(16).unwrap_or(0)))
+                Ok(digits.iter().fold(0, |sum, b| {
+                    sum * 16 + char::from(*b).to_digit(16).unwrap_or(0)
+                }))
             }
             None => self.syntax("four hexadecimal digits are expected"),
         }
@@ -338,7 +363,11 @@ impl<'a> Reader<'a> {
     }
 
     fn fail<T>(&self, problem: Problem) -> Read<T> {
-        Err(Box::new(Failure { problem, at: self.at, path: Vec::new() }))
+        Err(Box::new(Failure {
+            problem,
+            at: self.at,
+            path: Vec::new(),
+        }))
     }
 }
 

@@ -33,7 +33,9 @@ impl Bump {
             "major" => Ok(Bump::Major),
             "minor" => Ok(Bump::Minor),
             "patch" => Ok(Bump::Patch),
-            _ => Err(InvalidBump { given: text.chars().take(80).collect() }),
+            _ => Err(InvalidBump {
+                given: text.chars().take(80).collect(),
+            }),
         }
     }
 
@@ -81,9 +83,17 @@ pub enum LabelProblem {
 /// [`InvalidSemver`] if the label is no semantic version or its number is u64::MAX.
 pub fn bump(label: Option<&str>, bump: Bump) -> Result<String, InvalidSemver> {
     let text = label.unwrap_or("0.0.0");
-    let invalid = |source| InvalidSemver { label: text.chars().take(80).collect(), source };
-    let version = semver::Version::parse(text).map_err(|error| invalid(LabelProblem::Syntax(error)))?;
-    let raise = |number: u64| number.checked_add(1).ok_or_else(|| invalid(LabelProblem::Overflow(bump)));
+    let invalid = |source| InvalidSemver {
+        label: text.chars().take(80).collect(),
+        source,
+    };
+    let version =
+        semver::Version::parse(text).map_err(|error| invalid(LabelProblem::Syntax(error)))?;
+    let raise = |number: u64| {
+        number
+            .checked_add(1)
+            .ok_or_else(|| invalid(LabelProblem::Overflow(bump)))
+    };
     let (major, minor, patch) = match bump {
         Bump::Major => (raise(version.major)?, 0, 0),
         Bump::Minor => (version.major, raise(version.minor)?, 0),
@@ -117,12 +127,21 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_semver_and_what_overflows() {
-        assert!(matches!(bump(Some("v1"), Bump::Patch), Err(InvalidSemver { source: LabelProblem::Syntax(_), .. })));
+        assert!(matches!(
+            bump(Some("v1"), Bump::Patch),
+            Err(InvalidSemver {
+                source: LabelProblem::Syntax(_),
+                ..
+            })
+        ));
         assert!(bump(Some(""), Bump::Patch).is_err());
         let top = format!("0.0.{}", u64::MAX);
         assert!(matches!(
             bump(Some(&top), Bump::Patch),
-            Err(InvalidSemver { source: LabelProblem::Overflow(Bump::Patch), .. })
+            Err(InvalidSemver {
+                source: LabelProblem::Overflow(Bump::Patch),
+                ..
+            })
         ));
     }
 

@@ -36,12 +36,24 @@ pub(crate) struct Measure {
 impl Measure {
     /// A scalar that is written in `bytes` bytes.
     pub(crate) fn scalar(bytes: usize) -> Measure {
-        Measure { bytes, lines: 0, levels: 0, values: 1, is_array: false }
+        Measure {
+            bytes,
+            lines: 0,
+            levels: 0,
+            values: 1,
+            is_array: false,
+        }
     }
 
     /// An array or an object without anything in it.
     pub(crate) fn empty(is_array: bool) -> Measure {
-        Measure { bytes: 0, lines: 0, levels: 1, values: 1, is_array }
+        Measure {
+            bytes: 0,
+            lines: 0,
+            levels: 1,
+            values: 1,
+            is_array,
+        }
     }
 
     /// The measure of `member` with its dash or its key, as lines of this container.
@@ -53,7 +65,10 @@ impl Measure {
                 (text.saturating_add(key.len() + 3), 1)
             }
             // The dash stands in the indentation of the member's first line.
-            (lines, true) => (member.bytes.saturating_add(lines.saturating_mul(INDENT)), lines),
+            (lines, true) => (
+                member.bytes.saturating_add(lines.saturating_mul(INDENT)),
+                lines,
+            ),
             // "key:" and the member below; an array in an object is not indented.
             (lines, false) => {
                 let indent = if member.is_array { 0 } else { INDENT };
@@ -61,7 +76,11 @@ impl Measure {
                 (below.saturating_add(key.len() + 2), lines.saturating_add(1))
             }
         };
-        Measure { bytes, lines, ..member }
+        Measure {
+            bytes,
+            lines,
+            ..member
+        }
     }
 
     /// Takes an [`entry`](Measure::entry) into this container.
@@ -74,7 +93,11 @@ impl Measure {
 
     /// How much the lines of a member of such a container are indented within it.
     pub(crate) fn indent_of(&self, member_is_array: bool) -> usize {
-        if !self.is_array && member_is_array { 0 } else { INDENT }
+        if !self.is_array && member_is_array {
+            0
+        } else {
+            INDENT
+        }
     }
 
     /// The bytes with every line indented by `indent`.
@@ -104,7 +127,9 @@ impl Measurer {
         match doc {
             Doc::Null | Doc::Bool(true) => Measure::scalar(4),
             Doc::Bool(false) => Measure::scalar(5),
-            Doc::Num(Num::Int(i)) => Measure::scalar(i.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1),
+            Doc::Num(Num::Int(i)) => {
+                Measure::scalar(i.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1)
+            }
             Doc::Num(Num::Float(_)) => Measure::scalar(3),
             Doc::Str(text) => Measure::scalar(text.len()),
             Doc::Array(items) => {
@@ -117,7 +142,8 @@ impl Measurer {
                     sum.insert(sum.entry("", self.measure(item)));
                 }
                 if sum.values >= REMEMBER_FROM {
-                    self.known.insert(address, (Kept::Array(Arc::downgrade(items)), sum));
+                    self.known
+                        .insert(address, (Kept::Array(Arc::downgrade(items)), sum));
                 }
                 sum
             }
@@ -131,7 +157,8 @@ impl Measurer {
                     sum.insert(sum.entry(key, self.measure(value)));
                 }
                 if sum.values >= REMEMBER_FROM {
-                    self.known.insert(address, (Kept::Object(Arc::downgrade(members)), sum));
+                    self.known
+                        .insert(address, (Kept::Object(Arc::downgrade(members)), sum));
                 }
                 sum
             }
@@ -161,7 +188,11 @@ mod tests {
             r#"{"agents":[{"name":"a","spec":{"fn_id":"x"},"tags":["t","u"]},{"name":"b"}],"flow":{"children":[[{"k":"v"}]]}}"#,
         ] {
             let doc = json::parse(text).unwrap();
-            assert_eq!(Measurer::default().measure(&doc).bytes, yaml::emit(&doc).unwrap().len(), "{text}");
+            assert_eq!(
+                Measurer::default().measure(&doc).bytes,
+                yaml::emit(&doc).unwrap().len(),
+                "{text}"
+            );
         }
     }
 

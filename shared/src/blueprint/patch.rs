@@ -100,7 +100,9 @@ pub enum OpError {
         found: &'static str,
     },
     /// An array has no such index.
-    #[error("{token:?} is no index of an array of {length}; an index is 0 or digits without a leading zero")]
+    #[error(
+        "{token:?} is no index of an array of {length}; an index is 0 or digits without a leading zero"
+    )]
     BadIndex {
         /// The last name of the pointer, cut to 40 characters.
         token: String,
@@ -128,7 +130,9 @@ pub enum OpError {
     #[error("the value is not the one that the test expects")]
     TestFailed,
     /// The document would be too large.
-    #[error("the document would have more than {MAX_DOCUMENT_BYTES} bytes (1 MiB) of canonical YAML")]
+    #[error(
+        "the document would have more than {MAX_DOCUMENT_BYTES} bytes (1 MiB) of canonical YAML"
+    )]
     TooLarge,
     /// The document would be too deep.
     #[error("the document would be nested deeper than {MAX_LEVELS} levels")]
@@ -161,11 +165,20 @@ pub fn apply(doc: &Doc, ops: &Doc) -> Result<Doc, PatchError> {
     }
     let mut measurer = Measurer::default();
     let bytes = measurer.measure(doc).bytes;
-    let mut work = Work { root: doc.clone(), bytes, measurer };
+    let mut work = Work {
+        root: doc.clone(),
+        bytes,
+        measurer,
+    };
     for (index, op) in list.iter().enumerate() {
         work.run(op).map_err(|source| {
             let text = |member| op.get(member).and_then(Doc::as_str).unwrap_or_default();
-            PatchError::Op { index, op: cut(text("op"), 40), path: cut(text("path"), 200), source }
+            PatchError::Op {
+                index,
+                op: cut(text("op"), 40),
+                path: cut(text("path"), 200),
+                source,
+            }
         })?;
     }
     Ok(work.root)
@@ -190,7 +203,9 @@ struct Site<'d> {
 impl Site<'_> {
     /// The bytes that a member of this measure takes here, with its key or dash.
     fn cost(&self, key: &str, member: Measure) -> usize {
-        Measure::empty(matches!(self.container, Doc::Array(_))).entry(key, member).cost(self.indent)
+        Measure::empty(matches!(self.container, Doc::Array(_)))
+            .entry(key, member)
+            .cost(self.indent)
     }
 }
 
@@ -200,7 +215,10 @@ impl Work {
             return Err(OpError::NotAnObject { found: op.kind() });
         }
         let name = text_member(op, "op")?;
-        if !matches!(name, "add" | "remove" | "replace" | "move" | "copy" | "test") {
+        if !matches!(
+            name,
+            "add" | "remove" | "replace" | "move" | "copy" | "test"
+        ) {
             return Err(OpError::UnknownOp);
         }
         let path = pointer_member(op, "path")?;
@@ -214,7 +232,10 @@ impl Work {
             }
             "copy" => {
                 let from = pointer_member(op, "from")?;
-                let value = from.get(&self.root).ok_or_else(|| from_not_found(op))?.clone();
+                let value = from
+                    .get(&self.root)
+                    .ok_or_else(|| from_not_found(op))?
+                    .clone();
                 self.add(&path, value)
             }
             _ => {
@@ -228,7 +249,9 @@ impl Work {
         }
         .map_err(|error| match error {
             OpError::FromNotFound { .. } => from_not_found(op),
-            OpError::MoveIntoChild { .. } => OpError::MoveIntoChild { from: from_text(op) },
+            OpError::MoveIntoChild { .. } => OpError::MoveIntoChild {
+                from: from_text(op),
+            },
             other => other,
         })
     }
@@ -253,13 +276,24 @@ impl Work {
                 Arc::make_mut(members).insert((&**last).into(), value);
             }
             Doc::Array(items) => {
-                let at = if last == "-" { items.len() } else { array_index(last, items.len())? };
+                let at = if last == "-" {
+                    items.len()
+                } else {
+                    array_index(last, items.len())?
+                };
                 if at > items.len() {
-                    return Err(OpError::OutOfBounds { index: at, length: items.len() });
+                    return Err(OpError::OutOfBounds {
+                        index: at,
+                        length: items.len(),
+                    });
                 }
                 Arc::make_mut(items).insert(at, value);
             }
-            other => return Err(OpError::NoContainer { found: other.kind() }),
+            other => {
+                return Err(OpError::NoContainer {
+                    found: other.kind(),
+                });
+            }
         }
         self.account(removed, added)
     }
@@ -287,12 +321,18 @@ impl Work {
         let went = self.measurer.measure(member(site.container, last)?);
         let removed = site.cost(last, went);
         let value = match site.container {
-            Doc::Object(members) => Arc::make_mut(members).remove(&**last).ok_or(OpError::PathNotFound)?,
+            Doc::Object(members) => Arc::make_mut(members)
+                .remove(&**last)
+                .ok_or(OpError::PathNotFound)?,
             Doc::Array(items) => {
                 let at = array_index(last, items.len())?;
                 Arc::make_mut(items).remove(at)
             }
-            other => return Err(OpError::NoContainer { found: other.kind() }),
+            other => {
+                return Err(OpError::NoContainer {
+                    found: other.kind(),
+                });
+            }
         };
         self.bytes = self.bytes.saturating_sub(removed);
         Ok(value)
@@ -300,7 +340,9 @@ impl Work {
 
     /// `move`: RFC 6902 section 4.4.
     fn relocate(&mut self, from: &Pointer<'_>, path: &Pointer<'_>) -> Result<(), OpError> {
-        let not_found = || OpError::FromNotFound { from: String::new() };
+        let not_found = || OpError::FromNotFound {
+            from: String::new(),
+        };
         if from.get(&self.root).is_none() {
             return Err(not_found());
         }
@@ -308,7 +350,9 @@ impl Work {
             return Ok(());
         }
         if path.tokens().starts_with(from.tokens()) {
-            return Err(OpError::MoveIntoChild { from: String::new() });
+            return Err(OpError::MoveIntoChild {
+                from: String::new(),
+            });
         }
         let value = self.remove(from)?;
         self.add(path, value)
@@ -342,7 +386,11 @@ impl Work {
 
 /// Goes down to the container that `parents` point to, making every container on the way our own.
 fn site<'d>(root: &'d mut Doc, parents: &[Cow<'_, str>]) -> Result<Site<'d>, OpError> {
-    let mut site = Site { container: root, indent: 0, levels: 1 };
+    let mut site = Site {
+        container: root,
+        indent: 0,
+        levels: 1,
+    };
     for token in parents {
         let around = Measure::empty(matches!(site.container, Doc::Array(_)));
         let next = member_mut(site.container, token).map_err(|error| match error {
@@ -351,7 +399,11 @@ fn site<'d>(root: &'d mut Doc, parents: &[Cow<'_, str>]) -> Result<Site<'d>, OpE
             other => other,
         })?;
         let indent = site.indent + around.indent_of(matches!(next, Doc::Array(_)));
-        site = Site { container: next, indent, levels: site.levels + 1 };
+        site = Site {
+            container: next,
+            indent,
+            levels: site.levels + 1,
+        };
     }
     Ok(site)
 }
@@ -362,9 +414,14 @@ fn member<'d>(container: &'d Doc, token: &str) -> Result<&'d Doc, OpError> {
         Doc::Object(members) => members.get(token).ok_or(OpError::PathNotFound),
         Doc::Array(items) => {
             let index = array_index(token, items.len())?;
-            items.get(index).ok_or(OpError::OutOfBounds { index, length: items.len() })
+            items.get(index).ok_or(OpError::OutOfBounds {
+                index,
+                length: items.len(),
+            })
         }
-        other => Err(OpError::NoContainer { found: other.kind() }),
+        other => Err(OpError::NoContainer {
+            found: other.kind(),
+        }),
     }
 }
 
@@ -372,22 +429,34 @@ fn member<'d>(container: &'d Doc, token: &str) -> Result<&'d Doc, OpError> {
 fn member_mut<'d>(container: &'d mut Doc, token: &str) -> Result<&'d mut Doc, OpError> {
     member(container, token)?;
     match container {
-        Doc::Object(members) => Arc::make_mut(members).get_mut(token).ok_or(OpError::PathNotFound),
+        Doc::Object(members) => Arc::make_mut(members)
+            .get_mut(token)
+            .ok_or(OpError::PathNotFound),
         Doc::Array(items) => {
             let (index, length) = (array_index(token, items.len())?, items.len());
-            Arc::make_mut(items).get_mut(index).ok_or(OpError::OutOfBounds { index, length })
+            Arc::make_mut(items)
+                .get_mut(index)
+                .ok_or(OpError::OutOfBounds { index, length })
         }
-        other => Err(OpError::NoContainer { found: other.kind() }),
+        other => Err(OpError::NoContainer {
+            found: other.kind(),
+        }),
     }
 }
 
 fn array_index(token: &str, length: usize) -> Result<usize, OpError> {
-    pointer::index(token).ok_or_else(|| OpError::BadIndex { token: cut(token, 40), length })
+    pointer::index(token).ok_or_else(|| OpError::BadIndex {
+        token: cut(token, 40),
+        length,
+    })
 }
 
 fn text_member<'a>(op: &'a Doc, member: &'static str) -> Result<&'a str, OpError> {
     let value = op.get(member).ok_or(OpError::MissingMember { member })?;
-    value.as_str().ok_or(OpError::MistypedMember { member, found: value.kind() })
+    value.as_str().ok_or(OpError::MistypedMember {
+        member,
+        found: value.kind(),
+    })
 }
 
 fn pointer_member<'a>(op: &'a Doc, member: &'static str) -> Result<Pointer<'a>, OpError> {
@@ -395,15 +464,21 @@ fn pointer_member<'a>(op: &'a Doc, member: &'static str) -> Result<Pointer<'a>, 
 }
 
 fn value_member(op: &Doc) -> Result<&Doc, OpError> {
-    op.get("value").ok_or(OpError::MissingMember { member: "value" })
+    op.get("value")
+        .ok_or(OpError::MissingMember { member: "value" })
 }
 
 fn from_text(op: &Doc) -> String {
-    cut(op.get("from").and_then(Doc::as_str).unwrap_or_default(), 200)
+    cut(
+        op.get("from").and_then(Doc::as_str).unwrap_or_default(),
+        200,
+    )
 }
 
 fn from_not_found(op: &Doc) -> OpError {
-    OpError::FromNotFound { from: from_text(op) }
+    OpError::FromNotFound {
+        from: from_text(op),
+    }
 }
 
 fn label(op: &str, path: &str) -> String {

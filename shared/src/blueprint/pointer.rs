@@ -30,7 +30,11 @@ impl<'a> Pointer<'a> {
     /// [`InvalidPointer`] if it is no pointer.
     pub fn parse(text: &'a str) -> Result<Self, InvalidPointer> {
         let Some(rest) = text.strip_prefix('/') else {
-            return if text.is_empty() { Ok(Pointer { tokens: Vec::new() }) } else { Err(InvalidPointer::NoSlash) };
+            return if text.is_empty() {
+                Ok(Pointer { tokens: Vec::new() })
+            } else {
+                Err(InvalidPointer::NoSlash)
+            };
         };
         let tokens = rest.split('/').map(unescape).collect::<Result<_, _>>()?;
         Ok(Pointer { tokens })
@@ -55,7 +59,11 @@ impl<'a> Pointer<'a> {
 pub fn index(token: &str) -> Option<usize> {
     let digits = !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
     let leading_zero = token.len() > 1 && token.starts_with('0');
-    if digits && !leading_zero { token.parse().ok() } else { None }
+    if digits && !leading_zero {
+        token.parse().ok()
+    } else {
+        None
+    }
 }
 
 /// Appends a member's name to a pointer.
@@ -110,9 +118,17 @@ mod tests {
         let at = |text: &str| Pointer::parse(text).unwrap().get(&doc).cloned();
         assert_eq!(at(""), Some(doc.clone()));
         assert_eq!(at("/foo/0"), Some(Doc::from("bar")));
-        for (text, value) in
-            [("/", 0), ("/a~1b", 1), ("/c%d", 2), ("/e^f", 3), ("/g|h", 4), ("/i\\j", 5), ("/k\"l", 6), ("/ ", 7), ("/m~0n", 8)]
-        {
+        for (text, value) in [
+            ("/", 0),
+            ("/a~1b", 1),
+            ("/c%d", 2),
+            ("/e^f", 3),
+            ("/g|h", 4),
+            ("/i\\j", 5),
+            ("/k\"l", 6),
+            ("/ ", 7),
+            ("/m~0n", 8),
+        ] {
             assert_eq!(at(text), Some(Doc::from(value)), "{text}");
         }
         assert_eq!(at("/foo/2"), None);
@@ -135,7 +151,18 @@ mod tests {
     fn an_index_is_digits_without_a_leading_zero() {
         assert_eq!(index("0"), Some(0));
         assert_eq!(index("10"), Some(10));
-        for bad in ["", "00", "01", "-1", "+1", "1e0", "1.0", " 1", "-", "99999999999999999999"] {
+        for bad in [
+            "",
+            "00",
+            "01",
+            "-1",
+            "+1",
+            "1e0",
+            "1.0",
+            " 1",
+            "-",
+            "99999999999999999999",
+        ] {
             assert_eq!(index(bad), None, "{bad:?}");
         }
     }

@@ -8,7 +8,12 @@ use thiserror::Error;
 use crate::blueprint::{Blueprint, Doc, refs};
 
 /// The scripts that every worker has.
-pub const BUNDLED_SCRIPTS: &[&str] = &["patch_spawner", "patch_applier", "verifier_router", "committer"];
+pub const BUNDLED_SCRIPTS: &[&str] = &[
+    "patch_spawner",
+    "patch_applier",
+    "verifier_router",
+    "committer",
+];
 
 /// The kinds of agent that can run a step.
 pub const AGENT_KINDS: &[&str] = &["lua", "llm", "subprocess"];
@@ -66,35 +71,63 @@ pub enum NotRunnable {
 ///
 /// # Errors
 /// [`NotRunnable`] with the first thing that is in the way.
-pub fn check(blueprint: &Blueprint, known_scripts: &dyn Fn(&str) -> bool) -> Result<(), NotRunnable> {
+pub fn check(
+    blueprint: &Blueprint,
+    known_scripts: &dyn Fn(&str) -> bool,
+) -> Result<(), NotRunnable> {
     let flow = serde_json::Value::from(blueprint.flow());
     let _: flow_ir_core::Node =
         serde_json::from_value(flow).map_err(|source| NotRunnable::Flow { source })?;
     for step in refs::step_refs(blueprint.flow()) {
         if blueprint.agent(step).is_none() {
-            let declared = blueprint.agents().iter().map(|agent| name(agent).to_owned()).collect();
-            return Err(NotRunnable::UnknownAgent { step: step.to_owned(), declared });
+            let declared = blueprint
+                .agents()
+                .iter()
+                .map(|agent| name(agent).to_owned())
+                .collect();
+            return Err(NotRunnable::UnknownAgent {
+                step: step.to_owned(),
+                declared,
+            });
         }
     }
-    blueprint.agents().iter().try_for_each(|agent| check_agent(agent, known_scripts))
+    blueprint
+        .agents()
+        .iter()
+        .try_for_each(|agent| check_agent(agent, known_scripts))
 }
 
 fn check_agent(agent: &Doc, known_scripts: &dyn Fn(&str) -> bool) -> Result<(), NotRunnable> {
     let agent_name = || name(agent).to_owned();
-    let spec = |field: &str| agent.get("spec").and_then(|spec| spec.get(field)).and_then(Doc::as_str);
-    let missing = |kind, field| NotRunnable::MissingField { agent: agent_name(), kind, field };
+    let spec = |field: &str| {
+        agent
+            .get("spec")
+            .and_then(|spec| spec.get(field))
+            .and_then(Doc::as_str)
+    };
+    let missing = |kind, field| NotRunnable::MissingField {
+        agent: agent_name(),
+        kind,
+        field,
+    };
     match agent.get("kind").and_then(Doc::as_str) {
         Some("lua") => match spec("fn_id") {
             None | Some("") => Err(missing("lua", "spec.fn_id")),
             Some(script) if known_scripts(script) => Ok(()),
-            Some(script) => Err(NotRunnable::UnknownScript { agent: agent_name(), script: script.to_owned() }),
+            Some(script) => Err(NotRunnable::UnknownScript {
+                agent: agent_name(),
+                script: script.to_owned(),
+            }),
         },
         Some("llm") => Ok(()),
         Some("subprocess") => match spec("program") {
             None | Some("") => Err(missing("subprocess", "spec.program")),
             Some(_) => Ok(()),
         },
-        given => Err(NotRunnable::UnknownKind { agent: agent_name(), given: given.map(str::to_owned) }),
+        given => Err(NotRunnable::UnknownKind {
+            agent: agent_name(),
+            given: given.map(str::to_owned),
+        }),
     }
 }
 
@@ -103,7 +136,11 @@ fn name(agent: &Doc) -> &str {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
 }
 
 fn kind(given: &Option<String>) -> String {
@@ -126,13 +163,17 @@ agents:
 
     fn outcome(text: &str) -> Result<(), String> {
         let blueprint = Blueprint::parse(text).unwrap();
-        check(&blueprint, &|script| BUNDLED_SCRIPTS.contains(&script)).map_err(|error| error.to_string())
+        check(&blueprint, &|script| BUNDLED_SCRIPTS.contains(&script))
+            .map_err(|error| error.to_string())
     }
 
     #[test]
     fn a_runnable_one_passes() {
         assert_eq!(outcome(ORBIT), Ok(()));
-        let program = ORBIT.replace("kind: lua, spec: {fn_id: committer}", "kind: subprocess, spec: {program: /bin/cat}");
+        let program = ORBIT.replace(
+            "kind: lua, spec: {fn_id: committer}",
+            "kind: subprocess, spec: {program: /bin/cat}",
+        );
         assert_eq!(outcome(&program), Ok(()));
     }
 
@@ -141,12 +182,21 @@ agents:
         let with = |from: &str, to: &str| outcome(&ORBIT.replace(from, to)).unwrap_err();
         assert!(with("kind: step", "kind: stop").starts_with("flow is no flow.ir node"));
         let unknown = with("ref: a,", "ref: b,");
-        assert!(unknown.contains("\"b\"") && unknown.ends_with("declared are: a"), "{unknown}");
+        assert!(
+            unknown.contains("\"b\"") && unknown.ends_with("declared are: a"),
+            "{unknown}"
+        );
         let kind = with("kind: lua", "kind: operator");
-        assert!(kind.contains("\"operator\"") && kind.ends_with("lua, llm, subprocess"), "{kind}");
+        assert!(
+            kind.contains("\"operator\"") && kind.ends_with("lua, llm, subprocess"),
+            "{kind}"
+        );
         assert!(with("kind: lua, ", "").contains("no kind"));
         let script = with("fn_id: committer", "fn_id: nobody");
-        assert!(script.contains("\"nobody\"") && script.contains("patch_spawner"), "{script}");
+        assert!(
+            script.contains("\"nobody\"") && script.contains("patch_spawner"),
+            "{script}"
+        );
         assert!(with("spec: {fn_id: committer}", "spec: {}").contains("spec.fn_id"));
         assert!(with("kind: lua", "kind: subprocess").contains("spec.program"));
     }

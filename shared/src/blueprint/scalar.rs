@@ -72,7 +72,13 @@ fn integer(text: &str) -> Option<Plain> {
     for digit in digits.chars() {
         let digit = i64::from(digit.to_digit(radix)?);
         let next = value.checked_mul(i64::from(radix));
-        let next = next.and_then(|v| if negative { v.checked_sub(digit) } else { v.checked_add(digit) });
+        let next = next.and_then(|v| {
+            if negative {
+                v.checked_sub(digit)
+            } else {
+                v.checked_add(digit)
+            }
+        });
         match next {
             Some(next) => value = next,
             None => return Some(Plain::IntegerRange),

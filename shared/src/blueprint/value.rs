@@ -25,16 +25,23 @@ impl TryFrom<&Value> for Doc {
                     Doc::Num(Num::Int(i))
                 } else if number.is_f64() {
                     // A Value's float is always finite.
-                    number.as_f64().map(|f| Doc::Num(Num::Float(f))).ok_or_else(|| out_of_range(number))?
+                    number
+                        .as_f64()
+                        .map(|f| Doc::Num(Num::Float(f)))
+                        .ok_or_else(|| out_of_range(number))?
                 } else {
                     return Err(out_of_range(number));
                 }
             }
             Value::String(text) => Doc::from(text.as_str()),
-            Value::Array(items) => Doc::array(items.iter().map(Doc::try_from).collect::<Result<_, _>>()?),
+            Value::Array(items) => {
+                Doc::array(items.iter().map(Doc::try_from).collect::<Result<_, _>>()?)
+            }
             Value::Object(members) => {
-                let members: Result<Vec<(&str, Doc)>, _> =
-                    members.iter().map(|(key, value)| Ok((key.as_str(), Doc::try_from(value)?))).collect();
+                let members: Result<Vec<(&str, Doc)>, _> = members
+                    .iter()
+                    .map(|(key, value)| Ok((key.as_str(), Doc::try_from(value)?)))
+                    .collect();
                 Doc::object(members?)
             }
         })
@@ -58,15 +65,20 @@ impl From<&Doc> for Value {
             Doc::Num(Num::Float(f)) => Value::from(*f),
             Doc::Str(text) => Value::String(text.as_ref().to_owned()),
             Doc::Array(items) => Value::Array(items.iter().map(Value::from).collect()),
-            Doc::Object(members) => {
-                Value::Object(members.iter().map(|(key, value)| (key.as_ref().to_owned(), value.into())).collect())
-            }
+            Doc::Object(members) => Value::Object(
+                members
+                    .iter()
+                    .map(|(key, value)| (key.as_ref().to_owned(), value.into()))
+                    .collect(),
+            ),
         }
     }
 }
 
 fn out_of_range(number: &serde_json::Number) -> NumberOutOfRange {
-    NumberOutOfRange { given: number.to_string() }
+    NumberOutOfRange {
+        given: number.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +90,10 @@ mod tests {
         let value = serde_json::json!({"a": [1, 1.0, null, true, "x"], "b": {"c": i64::MIN}});
         let doc = Doc::try_from(&value).unwrap();
         assert_eq!(Value::from(&doc), value);
-        assert_eq!(doc.get("a").unwrap().as_array().unwrap()[1], Doc::Num(Num::Float(1.0)));
+        assert_eq!(
+            doc.get("a").unwrap().as_array().unwrap()[1],
+            Doc::Num(Num::Float(1.0))
+        );
     }
 
     #[test]

@@ -10,9 +10,10 @@
 //!
 //! [`parse_canonical`] reads what [`emit`] wrote, through yaml_serde itself. The emitter leaves a
 //! string such as `1e400` unquoted because yaml_serde reads it as a string again; and it is built
-//! on libyaml, which speaks YAML 1.1 about the line separators U+2028 and U+2029. Only its own
-//! reader is sure to understand it. [`parse`] knows that second case: a text with such a
-//! character that is byte for byte what [`emit`] writes is read as that.
+//! on libyaml, which speaks YAML 1.1: about the line separators U+2028 and U+2029, and in how it
+//! ends a document that is nothing but an empty line. Only its own reader is sure to understand
+//! it. [`parse`] knows the second kind of case: where its own reading is in doubt, a text that is
+//! byte for byte what [`emit`] writes is read as that.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -27,6 +28,9 @@ use crate::blueprint::scalar::{self, Plain};
 use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, MAX_LEVELS, Num, json, pointer};
 
 mod canonical;
+
+/// Line breaks to libyaml, which wrote our texts; ordinary characters to YAML 1.2.
+const YAML_1_1_BREAKS: [char; 2] = ['\u{2028}', '\u{2029}'];
 
 /// Reads one document, written as YAML or as JSON, from somebody who is not us.
 ///
@@ -47,9 +51,11 @@ pub fn parse(text: &str) -> Result<Doc, DocumentError> {
         }
     }
     let read = Reader::new(text).document();
-    let out_of_range = matches!(read, Err(DocumentError::IntegerRange { .. } | DocumentError::FloatRange { .. }));
-    if !out_of_range
-        && text.contains(['\u{2028}', '\u{2029}'])
+    let doubtful = match &read {
+        Ok(_) => text.contains(YAML_1_1_BREAKS),
+        Err(error) => error.is_syntax() || text.contains(YAML_1_1_BREAKS) && !error.is_range(),
+    };
+    if doubtful
         && let Ok(ours) = parse_canonical(text)
         && emit(&ours).is_ok_and(|canonical| canonical == text)
     {
@@ -75,7 +81,9 @@ pub fn emit(doc: &Doc) -> Result<String, DocumentError> {
         return Err(DocumentError::TooDeep { place: None });
     }
     let mut serializer = serde_yaml::Serializer::new(Bounded(Vec::with_capacity(2048)));
-    let written = doc.serialize(&mut serializer).and_then(|()| serializer.into_inner());
+    let written = doc
+        .serialize(&mut serializer)
+        .and_then(|()| serializer.into_inner());
     match written {
         Ok(Bounded(bytes)) => {
             Ok(String::from_utf8(bytes).expect("proven invariant: the emitter is set to UTF-8"))
@@ -118,7 +126,10 @@ struct Open {
 
 enum Members {
     Array(Vec<Doc>),
-    Object { entries: BTreeMap<Arc<str>, Doc>, key: Option<Arc<str>> },
+    Object {
+        entries: BTreeMap<Arc<str>, Doc>,
+        key: Option<Arc<str>>,
+    },
 }
 
 struct Reader<'a> {
@@ -129,7 +140,11 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
-        Reader { parser: Parser::new_from_str(text), open: Vec::with_capacity(16), anchors: HashMap::new() }
+        Reader {
+            parser: Parser::new_from_str(text),
+            open: Vec::with_capacity(16),
+            anchors: HashMap::new(),
+        }
     }
 
     fn document(mut self) -> Result<Doc, DocumentError> {
@@ -150,7 +165,9 @@ impl<'a> Reader<'a> {
             if matches!(event, Event::DocumentStart(_)) {
                 documents += 1;
                 if documents > 1 {
-                    return Err(DocumentError::SecondDocument { place: self.place(span.start) });
+                    return Err(DocumentError::SecondDocument {
+                        place: self.place(span.start),
+                    });
                 }
             }
             if let Some(complete) = self.event(event, span.start)? {
@@ -172,12 +189,16 @@ impl<'a> Reader<'a> {
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
                 Some(complete) => {
                     if self.open.len() + complete.measure.levels > MAX_LEVELS {
-                        return Err(DocumentError::TooDeep { place: Some(self.place(mark)) });
+                        return Err(DocumentError::TooDeep {
+                            place: Some(self.place(mark)),
+                        });
                     }
                     self.complete(complete, 0, mark)
                 }
                 // The parser knows the anchor, so its value has begun and not ended.
-                None => Err(DocumentError::AliasCycle { place: self.place(mark) }),
+                None => Err(DocumentError::AliasCycle {
+                    place: self.place(mark),
+                }),
             },
             Event::SequenceStart(anchor, tag) => {
                 self.no_tag(tag.as_deref(), mark)?;
@@ -185,15 +206,32 @@ impl<'a> Reader<'a> {
             }
             Event::MappingStart(anchor, tag) => {
                 self.no_tag(tag.as_deref(), mark)?;
-                self.begin(Members::Object { entries: BTreeMap::new(), key: None }, anchor, mark)
+                self.begin(
+                    Members::Object {
+                        entries: BTreeMap::new(),
+                        key: None,
+                    },
+                    anchor,
+                    mark,
+                )
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let open = self.open.pop().expect("proven invariant: the parser pairs starts and ends");
+                let open = self
+                    .open
+                    .pop()
+                    .expect("proven invariant: the parser pairs starts and ends");
                 let doc = match open.members {
                     Members::Array(items) => Doc::array(items),
                     Members::Object { entries, .. } => Doc::Object(Arc::new(entries)),
                 };
-                self.complete(Complete { doc, measure: open.measure }, open.anchor, mark)
+                self.complete(
+                    Complete {
+                        doc,
+                        measure: open.measure,
+                    },
+                    open.anchor,
+                    mark,
+                )
             }
             Event::Nothing
             | Event::StreamStart
@@ -203,19 +241,37 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn begin(&mut self, members: Members, anchor: usize, mark: Marker) -> Result<Option<Complete>, DocumentError> {
-        if let Some(Open { members: Members::Object { key: None, .. }, .. }) = self.open.last() {
+    fn begin(
+        &mut self,
+        members: Members,
+        anchor: usize,
+        mark: Marker,
+    ) -> Result<Option<Complete>, DocumentError> {
+        if let Some(Open {
+            members: Members::Object { key: None, .. },
+            ..
+        }) = self.open.last()
+        {
             let found = match members {
                 Members::Array(_) => "an array",
                 Members::Object { .. } => "an object",
             };
-            return Err(DocumentError::KeyNotString { found, place: self.place(mark) });
+            return Err(DocumentError::KeyNotString {
+                found,
+                place: self.place(mark),
+            });
         }
         if self.open.len() == MAX_LEVELS {
-            return Err(DocumentError::TooDeep { place: Some(self.place(mark)) });
+            return Err(DocumentError::TooDeep {
+                place: Some(self.place(mark)),
+            });
         }
         let measure = Measure::empty(matches!(members, Members::Array(_)));
-        self.open.push(Open { members, anchor, measure });
+        self.open.push(Open {
+            members,
+            anchor,
+            measure,
+        });
         Ok(None)
     }
 
@@ -234,35 +290,52 @@ impl<'a> Reader<'a> {
         };
         match &mut parent.members {
             Members::Array(items) => {
-                parent.measure.insert(parent.measure.entry("", value.measure));
+                parent
+                    .measure
+                    .insert(parent.measure.entry("", value.measure));
                 items.push(value.doc);
             }
             Members::Object { entries, key } => match key.take() {
                 None => {
                     let Doc::Str(text) = value.doc else {
                         let found = value.doc.kind();
-                        return Err(DocumentError::KeyNotString { found, place: self.place(mark) });
+                        return Err(DocumentError::KeyNotString {
+                            found,
+                            place: self.place(mark),
+                        });
                     };
                     if entries.contains_key(&text) {
                         let place = self.place(mark);
-                        return Err(DocumentError::DuplicateKey { key: cut(&text, 80), place });
+                        return Err(DocumentError::DuplicateKey {
+                            key: cut(&text, 80),
+                            place,
+                        });
                     }
                     *key = Some(text);
                 }
                 Some(key) => {
-                    parent.measure.insert(parent.measure.entry(&key, value.measure));
+                    parent
+                        .measure
+                        .insert(parent.measure.entry(&key, value.measure));
                     entries.insert(key, value.doc);
                 }
             },
         }
         // Without aliases the text's own length bounds the document.
         if parent.measure.bytes > MAX_DOCUMENT_BYTES && !self.anchors.is_empty() {
-            return Err(DocumentError::AliasesTooLarge { place: self.place(mark) });
+            return Err(DocumentError::AliasesTooLarge {
+                place: self.place(mark),
+            });
         }
         Ok(None)
     }
 
-    fn scalar(&self, text: std::borrow::Cow<'a, str>, style: ScalarStyle, mark: Marker) -> Result<Doc, DocumentError> {
+    fn scalar(
+        &self,
+        text: std::borrow::Cow<'a, str>,
+        style: ScalarStyle,
+        mark: Marker,
+    ) -> Result<Doc, DocumentError> {
         if style != ScalarStyle::Plain {
             return Ok(Doc::Str(text.into()));
         }
@@ -274,13 +347,22 @@ impl<'a> Reader<'a> {
             Plain::Float(f) => Doc::Num(Num::Float(f)),
             Plain::Text => Doc::Str(text.into()),
             Plain::IntegerRange => {
-                return Err(DocumentError::IntegerRange { given: given(), place: self.place(mark) });
+                return Err(DocumentError::IntegerRange {
+                    given: given(),
+                    place: self.place(mark),
+                });
             }
             Plain::FloatRange => {
-                return Err(DocumentError::FloatRange { given: given(), place: self.place(mark) });
+                return Err(DocumentError::FloatRange {
+                    given: given(),
+                    place: self.place(mark),
+                });
             }
             Plain::NotFinite => {
-                return Err(DocumentError::NotFinite { given: given(), place: self.place(mark) });
+                return Err(DocumentError::NotFinite {
+                    given: given(),
+                    place: self.place(mark),
+                });
             }
         })
     }
@@ -294,7 +376,10 @@ impl<'a> Reader<'a> {
                 } else {
                     format!("{}{}", tag.handle, tag.suffix)
                 };
-                Err(DocumentError::Tag { tag: cut(&tag, 80), place: self.place(mark) })
+                Err(DocumentError::Tag {
+                    tag: cut(&tag, 80),
+                    place: self.place(mark),
+                })
             }
         }
     }
@@ -309,6 +394,10 @@ impl<'a> Reader<'a> {
                 Members::Object { key: None, .. } => {}
             }
         }
-        Place { line: mark.line(), column: mark.col() + 1, pointer: path }
+        Place {
+            line: mark.line(),
+            column: mark.col() + 1,
+            pointer: path,
+        }
     }
 }

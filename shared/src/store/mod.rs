@@ -2,17 +2,18 @@
 
 pub mod redis;
 
+pub use self::redis::Store;
+pub use self::redis::acceptance::{CancelOutcome, SubmitOutcome};
 pub use self::redis::blueprints::{ExpectedHead, PutOutcome, StoredBlueprint};
 pub use self::redis::connection::{Link, PopLink};
 pub use self::redis::error::StoreError;
 pub use self::redis::events::{CancelStream, EventStream, IssueEvent};
 pub use self::redis::issues::{IssueFilter, Page, PageRequest};
 pub use self::redis::queue::{
-    CancelOutcome, ClaimOutcome, Claimed, Decision, Head, IssueRef, Lease, ReapOutcome, Release, ReleaseOutcome,
-    ReturnOutcome, PromoteOutcome, SettleOutcome, Settlement, SubmitOutcome,
+    ClaimOutcome, Claimed, Decision, Head, IssueRef, Lease, PromoteOutcome, ReapOutcome, Release,
+    ReleaseOutcome, ReturnOutcome, SettleOutcome, Settlement,
 };
 pub use self::redis::seed::Seed;
 pub use self::redis::settings::PutSettingOutcome;
 pub use self::redis::stats::{QueueStats, WorkerStats};
 pub use self::redis::workers::Beat;
-pub use self::redis::Store;

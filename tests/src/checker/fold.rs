@@ -86,21 +86,19 @@ fn bumps(label: &str) -> Vec<String> {
     }
 }
 
+/// An agent is the one it was if its name is; a renamed one is the one that stood in its place.
 fn hash_changed_prompts(before: &Value, after: &mut Value) {
     let Some(agents) = after.get_mut("agents").and_then(Value::as_array_mut) else {
         return;
     };
-    for agent in agents {
-        let name = agent["name"].clone();
-        let Some(prompt) = agent["profile"]["system_prompt"]
-            .as_str()
-            .map(str::to_owned)
-        else {
+    let old_agents: &[Value] = before["agents"].as_array().map_or(&[], Vec::as_slice);
+    for (n, agent) in agents.iter_mut().enumerate() {
+        let Some(prompt) = agent["profile"]["system_prompt"].as_str() else {
             continue;
         };
-        let old = before["agents"]
-            .as_array()
-            .and_then(|all| all.iter().find(|a| a["name"] == name));
+        let prompt = prompt.to_owned();
+        let same_name = old_agents.iter().find(|a| a["name"] == agent["name"]);
+        let old = same_name.or(old_agents.get(n));
         if old.is_none_or(|old| old["profile"]["system_prompt"] != prompt.as_str()) {
             agent["profile"]["version_hash"] = sha256_hex(prompt.as_bytes()).into();
         }

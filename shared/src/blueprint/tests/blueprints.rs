@@ -15,10 +15,24 @@ fn the_required_fields_and_nothing_more() {
     let blueprint = Blueprint::parse(GOOD).unwrap();
     assert_eq!(blueprint.id().as_str(), "b");
     assert_eq!(blueprint.version_label(), None);
-    assert_eq!(&**blueprint.canonical_yaml(), "agents: []\nflow: {}\nid: b\n");
-    assert_eq!(*blueprint.version(), Version::of(blueprint.canonical_yaml()));
-    assert_eq!(Blueprint::parse(&format!("{GOOD}metadata: 7\n")).unwrap().version_label(), None);
-    let labelled = Blueprint::parse(&format!("{GOOD}metadata: {{version_label: 1.2.3-rc.1+b}}\n")).unwrap();
+    assert_eq!(
+        &**blueprint.canonical_yaml(),
+        "agents: []\nflow: {}\nid: b\n"
+    );
+    assert_eq!(
+        *blueprint.version(),
+        Version::of(blueprint.canonical_yaml())
+    );
+    assert_eq!(
+        Blueprint::parse(&format!("{GOOD}metadata: 7\n"))
+            .unwrap()
+            .version_label(),
+        None
+    );
+    let labelled = Blueprint::parse(&format!(
+        "{GOOD}metadata: {{version_label: 1.2.3-rc.1+b}}\n"
+    ))
+    .unwrap();
     assert_eq!(labelled.version_label(), Some("1.2.3-rc.1+b"));
 }
 
@@ -37,13 +51,28 @@ fn each_wrong_field_is_named() {
         ("id: b\nflow: {}\n", "agents"),
         ("id: b\nflow: {}\nagents: {}\n", "agents"),
         ("id: b\nflow: {}\nagents: [{name: a}, 7]\n", "agents[1]"),
-        ("id: b\nflow: {}\nagents: [{name: a}, {}]\n", "agents[1].name"),
+        (
+            "id: b\nflow: {}\nagents: [{name: a}, {}]\n",
+            "agents[1].name",
+        ),
         ("id: b\nflow: {}\nagents: [{name: 7}]\n", "agents[0].name"),
         ("id: b\nflow: {}\nagents: [{name: ''}]\n", "agents[0].name"),
-        ("id: b\nflow: {}\nagents: [{name: a}, {name: c}, {name: a}]\n", "agents[2].name"),
-        ("id: b\nflow: {}\nagents: []\nmetadata: {version_label: v1}\n", "metadata.version_label"),
-        ("id: b\nflow: {}\nagents: []\nmetadata: {version_label: 1}\n", "metadata.version_label"),
-        ("id: b\nflow: {}\nagents: []\nmetadata: {version_label: null}\n", "metadata.version_label"),
+        (
+            "id: b\nflow: {}\nagents: [{name: a}, {name: c}, {name: a}]\n",
+            "agents[2].name",
+        ),
+        (
+            "id: b\nflow: {}\nagents: []\nmetadata: {version_label: v1}\n",
+            "metadata.version_label",
+        ),
+        (
+            "id: b\nflow: {}\nagents: []\nmetadata: {version_label: 1}\n",
+            "metadata.version_label",
+        ),
+        (
+            "id: b\nflow: {}\nagents: []\nmetadata: {version_label: null}\n",
+            "metadata.version_label",
+        ),
     ] {
         let (found, message) = field_of(text);
         assert_eq!(found, field, "{text}: {message}");

@@ -8,14 +8,72 @@ use crate::blueprint::{MAX_LEVELS, json, measure, yaml};
 
 /// What YAML and JSON are made of.
 const TOKENS: &[&str] = &[
-    "a", "b: ", "c:", "- ", "-", "? ", ": ", ", ", "[", "]", "{", "}", "\n", "\n  ", "\n    ", "\n- ", "\n\t", " ", "#", " # x", "|", "|-\n",
-    "|2+\n", ">", ">-\n", "'", "\"", "\\", "\\x4", "\\u00e9", "\\ud83d", "&x ", "*x", "!", "!!str ", "!<", "%YAML 1.2\n", "%TAG ! x\n", "---", "---\n",
-    "...", "...\n", "<<: ", "1", "-0", "1e9", "9223372036854775808", ".inf", "true", "null", "~", "\r", "\r\n", "\u{85}", "\u{2028}", "\u{feff}", "\u{0}",
-    "é", "😀", "@", "`", "=",
+    "a",
+    "b: ",
+    "c:",
+    "- ",
+    "-",
+    "? ",
+    ": ",
+    ", ",
+    "[",
+    "]",
+    "{",
+    "}",
+    "\n",
+    "\n  ",
+    "\n    ",
+    "\n- ",
+    "\n\t",
+    " ",
+    "#",
+    " # x",
+    "|",
+    "|-\n",
+    "|2+\n",
+    ">",
+    ">-\n",
+    "'",
+    "\"",
+    "\\",
+    "\\x4",
+    "\\u00e9",
+    "\\ud83d",
+    "&x ",
+    "*x",
+    "!",
+    "!!str ",
+    "!<",
+    "%YAML 1.2\n",
+    "%TAG ! x\n",
+    "---",
+    "---\n",
+    "...",
+    "...\n",
+    "<<: ",
+    "1",
+    "-0",
+    "1e9",
+    "9223372036854775808",
+    ".inf",
+    "true",
+    "null",
+    "~",
+    "\r",
+    "\r\n",
+    "\u{85}",
+    "\u{2028}",
+    "\u{feff}",
+    "\u{0}",
+    "é",
+    "😀",
+    "@",
+    "`",
+    "=",
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(super::cases(400))]
 
     #[test]
     fn any_tokens(tokens in vec(proptest::sample::select(TOKENS), 0..40)) {
@@ -45,10 +103,16 @@ fn check(text: &str) -> Result<(), TestCaseError> {
     if let Ok(doc) = yaml::parse(text) {
         prop_assert!(measure::levels(&doc) <= MAX_LEVELS);
         let canonical = yaml::emit(&doc).unwrap();
-        prop_assert!(yaml::parse_canonical(&canonical).unwrap().identical(&doc), "{text:?}");
+        prop_assert!(
+            yaml::parse_canonical(&canonical).unwrap().identical(&doc),
+            "{text:?}"
+        );
     }
     if let Ok(doc) = json::parse(text) {
-        prop_assert!(json::parse(&json::emit(&doc)).unwrap().identical(&doc), "{text:?}");
+        prop_assert!(
+            json::parse(&json::emit(&doc)).unwrap().identical(&doc),
+            "{text:?}"
+        );
     }
     let _ = yaml::parse_canonical(text);
     Ok(())

@@ -51,8 +51,15 @@ fn a_blueprint_has_these_bytes_and_this_version() {
 #[test]
 fn the_same_document_as_yaml_has_the_same_version() {
     let blueprint = Blueprint::parse(SMALL).unwrap();
-    for text in [SMALL_YAML.to_owned(), format!("---\n{SMALL_YAML}...\n"), json::emit(blueprint.doc())] {
-        assert_eq!(Blueprint::parse(&text).unwrap().version(), blueprint.version());
+    for text in [
+        SMALL_YAML.to_owned(),
+        format!("---\n{SMALL_YAML}...\n"),
+        json::emit(blueprint.doc()),
+    ] {
+        assert_eq!(
+            Blueprint::parse(&text).unwrap().version(),
+            blueprint.version()
+        );
     }
 }
 
@@ -86,17 +93,28 @@ fn strings_are_quoted_where_they_must_be() {
         ("\u{1f600}", "\u{1f600}\n"),
     ];
     for (text, expected) in vectors {
-        assert_eq!(yaml::emit(&Doc::from(*text)).unwrap(), *expected, "{text:?}");
+        assert_eq!(
+            yaml::emit(&Doc::from(*text)).unwrap(),
+            *expected,
+            "{text:?}"
+        );
     }
 }
 
 #[test]
 fn hashes_are_sha256_of_the_bytes() {
     // The hash of nothing is known from FIPS 180-4's examples.
-    assert_eq!(Version::of("").as_str(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    let ops = json::parse(r#"[ {"path":"/a","op":"add","value":{"b":1.0,"a":9007199254740993}} ]"#).unwrap();
+    assert_eq!(
+        Version::of("").as_str(),
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    );
+    let ops = json::parse(r#"[ {"path":"/a","op":"add","value":{"b":1.0,"a":9007199254740993}} ]"#)
+        .unwrap();
     let canonical = json::emit(&ops);
-    assert_eq!(canonical, r#"[{"op":"add","path":"/a","value":{"a":9007199254740993,"b":1.0}}]"#);
+    assert_eq!(
+        canonical,
+        r#"[{"op":"add","path":"/a","value":{"a":9007199254740993,"b":1.0}}]"#
+    );
     assert_eq!(
         sha256_hex(canonical.as_bytes()),
         "3bc23b7ee91310681d8349dbb6eaa2c29c1e274fb95c32e0fd5331c52432a4b9"

@@ -9,12 +9,23 @@ mod patches;
 mod refusals;
 mod round_trip;
 mod samples;
-
 mod suite;
+
+use proptest::prelude::ProptestConfig;
 
 use crate::blueprint::{Doc, json};
 
 /// A document from JSON that a test wrote.
 fn doc(text: &str) -> Doc {
     json::parse(text).unwrap()
+}
+
+/// A property is tried on `cases` values; on more if `PROPTEST_CASES` asks for more.
+fn cases(cases: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    ProptestConfig {
+        cases: asked.cases.max(cases),
+        failure_persistence: None,
+        ..asked
+    }
 }

@@ -11,27 +11,63 @@ fn refusal(text: &str) -> DocumentError {
 
 #[test]
 fn numbers_outside_the_data_model() {
-    for text in ["x: 9223372036854775808", "x: -9223372036854775809", "x: 0xFFFFFFFFFFFFFFFF", "{\"x\": 18446744073709551616}"] {
-        assert!(matches!(refusal(text), DocumentError::IntegerRange { .. }), "{text}");
+    for text in [
+        "x: 9223372036854775808",
+        "x: -9223372036854775809",
+        "x: 0xFFFFFFFFFFFFFFFF",
+        "{\"x\": 18446744073709551616}",
+    ] {
+        assert!(
+            matches!(refusal(text), DocumentError::IntegerRange { .. }),
+            "{text}"
+        );
     }
     let digits = "9".repeat(60);
-    assert!(matches!(refusal(&format!("x: {digits}")), DocumentError::IntegerRange { .. }));
-    assert!(matches!(refusal(&format!("x: 0x{digits}")), DocumentError::IntegerRange { .. }));
-    for text in ["x: 1e400", "x: -1e400", "x: +1.5E999", "{\"x\": 1e400}", "[-1e400]"] {
-        assert!(matches!(refusal(text), DocumentError::FloatRange { .. }), "{text}");
+    assert!(matches!(
+        refusal(&format!("x: {digits}")),
+        DocumentError::IntegerRange { .. }
+    ));
+    assert!(matches!(
+        refusal(&format!("x: 0x{digits}")),
+        DocumentError::IntegerRange { .. }
+    ));
+    for text in [
+        "x: 1e400",
+        "x: -1e400",
+        "x: +1.5E999",
+        "{\"x\": 1e400}",
+        "[-1e400]",
+    ] {
+        assert!(
+            matches!(refusal(text), DocumentError::FloatRange { .. }),
+            "{text}"
+        );
     }
     for text in ["x: .nan", "x: .inf", "x: -.inf", "x: +.Inf", "[.NaN]"] {
-        assert!(matches!(refusal(text), DocumentError::NotFinite { .. }), "{text}");
+        assert!(
+            matches!(refusal(text), DocumentError::NotFinite { .. }),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn text_that_only_resembles_a_number_stays_text() {
-    for text in ["inf", "nan", "infinity", "-inf", "+.nan", "1e", "0x", "0xG", "1_000", "012", "-012", "12:30", ".", "-x", "1e400x"] {
+    for text in [
+        "inf", "nan", "infinity", "-inf", "+.nan", "1e", "0x", "0xG", "1_000", "012", "-012",
+        "12:30", ".", "-x", "1e400x",
+    ] {
         assert_eq!(yaml::parse(text).unwrap(), Doc::from(text), "{text}");
     }
     assert_eq!(yaml::parse("'1e400'").unwrap(), Doc::from("1e400"));
-    for (text, number) in [("0x1F", 31), ("-0x1F", -31), ("0o17", 15), ("0b101", 5), ("+7", 7), ("-0", 0)] {
+    for (text, number) in [
+        ("0x1F", 31),
+        ("-0x1F", -31),
+        ("0o17", 15),
+        ("0b101", 5),
+        ("+7", 7),
+        ("-0", 0),
+    ] {
         assert_eq!(yaml::parse(text).unwrap(), Doc::from(number), "{text}");
     }
     assert_eq!(yaml::parse("1e3").unwrap(), Doc::Num(Num::Float(1000.0)));
@@ -39,8 +75,17 @@ fn text_that_only_resembles_a_number_stays_text() {
 
 #[test]
 fn keys_that_occur_twice() {
-    for text in ["a: 1\na: 2", "{a: 1, a: 2}", "{\"a\":1,\"a\":1}", "a: 1\n'a': 2", "{\"a\":1,\"\\u0061\":1}"] {
-        assert!(matches!(refusal(text), DocumentError::DuplicateKey { .. }), "{text}");
+    for text in [
+        "a: 1\na: 2",
+        "{a: 1, a: 2}",
+        "{\"a\":1,\"a\":1}",
+        "a: 1\n'a': 2",
+        "{\"a\":1,\"\\u0061\":1}",
+    ] {
+        assert!(
+            matches!(refusal(text), DocumentError::DuplicateKey { .. }),
+            "{text}"
+        );
     }
     assert_eq!(
         refusal("x:\n  b: 1\n  b: 2\n").to_string(),
@@ -50,8 +95,22 @@ fn keys_that_occur_twice() {
 
 #[test]
 fn keys_that_are_no_strings() {
-    for text in ["1: x", "true: x", "null: x", "~: x", ": x", "1.5: x", "? [a]\n: x", "? {a: b}\n: x", "{[a]: b}", "a: &n 1\n*n : x"] {
-        assert!(matches!(refusal(text), DocumentError::KeyNotString { .. }), "{text}");
+    for text in [
+        "1: x",
+        "true: x",
+        "null: x",
+        "~: x",
+        ": x",
+        "1.5: x",
+        "? [a]\n: x",
+        "? {a: b}\n: x",
+        "{[a]: b}",
+        "a: &n 1\n*n : x",
+    ] {
+        assert!(
+            matches!(refusal(text), DocumentError::KeyNotString { .. }),
+            "{text}"
+        );
     }
     assert!(yaml::parse("'1': x\n? 'two'\n: y").is_ok());
     assert!(yaml::parse("a: &n k\n*n : x").is_ok());
@@ -59,8 +118,21 @@ fn keys_that_are_no_strings() {
 
 #[test]
 fn tags() {
-    for text in ["!foo x", "x: !!str 1", "x: !foo [1]", "x: !foo {a: 1}", "!!map {a: 1}", "x: ! y", "!foo a: b", "x: !<tag:y> z"] {
-        assert!(matches!(refusal(text), DocumentError::Tag { .. }), "{text}: {}", refusal(text));
+    for text in [
+        "!foo x",
+        "x: !!str 1",
+        "x: !foo [1]",
+        "x: !foo {a: 1}",
+        "!!map {a: 1}",
+        "x: ! y",
+        "!foo a: b",
+        "x: !<tag:y> z",
+    ] {
+        assert!(
+            matches!(refusal(text), DocumentError::Tag { .. }),
+            "{text}: {}",
+            refusal(text)
+        );
     }
     assert!(refusal("x: !!str 1").to_string().contains("!!str"));
     assert!(refusal("x: !foo 1").to_string().contains("!foo"));
@@ -72,7 +144,11 @@ fn more_or_less_than_one_document() {
         assert!(matches!(refusal(text), DocumentError::Empty), "{text:?}");
     }
     for text in ["a: 1\n---\nb: 2", "---\na\n---\n", "a\n...\n---\nb"] {
-        assert!(matches!(refusal(text), DocumentError::SecondDocument { .. }), "{text:?}: {}", refusal(text));
+        assert!(
+            matches!(refusal(text), DocumentError::SecondDocument { .. }),
+            "{text:?}: {}",
+            refusal(text)
+        );
     }
     assert!(yaml::parse("---\na: 1\n...\n").is_ok());
     assert!(yaml::parse("%YAML 1.2\n---\na: 1\n").is_ok());
@@ -87,23 +163,48 @@ fn merge_keys_are_ordinary_keys() {
 #[test]
 fn aliases_are_written_out() {
     let doc = yaml::parse("a: &x [1, {b: &y two}]\nc: *x\nd: *y\n").unwrap();
-    assert_eq!(doc, super::doc(r#"{"a":[1,{"b":"two"}],"c":[1,{"b":"two"}],"d":"two"}"#));
-    assert!(matches!(refusal("a: *nowhere"), DocumentError::Syntax { .. }));
-    assert!(matches!(refusal("a: &x [*x]"), DocumentError::AliasCycle { .. }));
+    assert_eq!(
+        doc,
+        super::doc(r#"{"a":[1,{"b":"two"}],"c":[1,{"b":"two"}],"d":"two"}"#)
+    );
+    assert!(matches!(
+        refusal("a: *nowhere"),
+        DocumentError::Syntax { .. }
+    ));
+    assert!(matches!(
+        refusal("a: &x [*x]"),
+        DocumentError::AliasCycle { .. }
+    ));
 }
 
 #[test]
 fn text_that_is_neither() {
-    for text in ["{", "[1, 2", "a: b: c", "\"open", "a: [", "@x", "a:\n\t- b", "{\"a\": tru}}", "[1] x"] {
+    for text in [
+        "{",
+        "[1, 2",
+        "a: b: c",
+        "\"open",
+        "a: [",
+        "@x",
+        "a:\n\t- b",
+        "{\"a\": tru}}",
+        "[1] x",
+    ] {
         let error = refusal(text);
         assert!(error.is_syntax(), "{text:?}: {error}");
-        assert!(error.to_string().contains("line 1") || error.to_string().contains("line 2"), "{error}");
+        assert!(
+            error.to_string().contains("line 1") || error.to_string().contains("line 2"),
+            "{error}"
+        );
     }
 }
 
 #[test]
 fn yaml_flow_style_is_read_although_it_looks_like_json() {
-    assert_eq!(yaml::parse("{a: 1, b: [x, 'y']}").unwrap(), super::doc(r#"{"a":1,"b":["x","y"]}"#));
+    assert_eq!(
+        yaml::parse("{a: 1, b: [x, 'y']}").unwrap(),
+        super::doc(r#"{"a":1,"b":["x","y"]}"#)
+    );
     assert_eq!(yaml::parse("[a, b,]").unwrap(), super::doc(r#"["a","b"]"#));
 }
 
@@ -116,21 +217,53 @@ fn refusals_of_json_name_the_place() {
     );
     assert_eq!(error.field(), "document");
     let error = yaml::parse("a:\n- 1\n- b: 99999999999999999999\n").unwrap_err();
-    assert!(error.to_string().starts_with("line 3, column 6 (at /a/1/b): "), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("line 3, column 6 (at /a/1/b): "),
+        "{error}"
+    );
 }
 
 #[test]
 fn json_is_read_strictly() {
     for text in [
-        "01", "-", "1.", ".5", "1e", "+1", "tru", "nul", "[1,]", "{\"a\":1,}", "{a:1}", "'a'", "\"\t\"", "\"\\x\"", "\"\\u12\"",
-        "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "1 2", "[1]]", "NaN", "// x\n1", "\u{a0}1",
+        "01",
+        "-",
+        "1.",
+        ".5",
+        "1e",
+        "+1",
+        "tru",
+        "nul",
+        "[1,]",
+        "{\"a\":1,}",
+        "{a:1}",
+        "'a'",
+        "\"\t\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\ud800\"",
+        "\"\\ud800\\u0041\"",
+        "\"\\udc00\"",
+        "1 2",
+        "[1]]",
+        "NaN",
+        "// x\n1",
+        "\u{a0}1",
     ] {
         assert!(json::parse(text).is_err_and(|e| e.is_syntax()), "{text:?}");
     }
-    assert_eq!(json::parse("\"\\ud83d\\ude00\\u00e9\\/\\b\"").unwrap(), Doc::from("😀é/\u{8}"));
+    assert_eq!(
+        json::parse("\"\\ud83d\\ude00\\u00e9\\/\\b\"").unwrap(),
+        Doc::from("😀é/\u{8}")
+    );
     assert_eq!(json::parse(" -0 ").unwrap(), Doc::from(0));
     assert_eq!(json::parse("-0.0").unwrap().kind(), "a number");
     assert!(matches!(json::parse(" "), Err(DocumentError::Empty)));
     // serde_json without its feature float_roundtrip reads the neighbour of this one.
-    assert_eq!(json::parse("1.7976931348623157e308").unwrap(), Doc::Num(Num::Float(f64::MAX)));
+    assert_eq!(
+        json::parse("1.7976931348623157e308").unwrap(),
+        Doc::Num(Num::Float(f64::MAX))
+    );
 }

@@ -6,7 +6,7 @@ use super::samples::document;
 use crate::blueprint::{Doc, DocumentError, MAX_LEVELS, Num, json, yaml};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(super::cases(400))]
 
     #[test]
     fn canonical_yaml_reads_back_as_stored(doc in document()) {
@@ -67,7 +67,10 @@ fn numbers_at_the_edges_survive() {
 fn empty_containers_and_nulls_survive() {
     let doc = json::parse(r#"{"a":[],"b":{},"c":null,"d":[null,[],{}],"":""}"#).unwrap();
     let text = yaml::emit(&doc).unwrap();
-    assert_eq!(text, "'': ''\na: []\nb: {}\nc: null\nd:\n- null\n- []\n- {}\n");
+    assert_eq!(
+        text,
+        "'': ''\na: []\nb: {}\nc: null\nd:\n- null\n- []\n- {}\n"
+    );
     assert!(yaml::parse(&text).unwrap().identical(&doc));
     assert!(yaml::parse_canonical(&text).unwrap().identical(&doc));
 }
@@ -76,15 +79,25 @@ fn empty_containers_and_nulls_survive() {
 fn the_deepest_document_survives() {
     let mut doc = Doc::array(vec![]);
     for level in 1..MAX_LEVELS {
-        doc = if level % 2 == 0 { Doc::array(vec![doc]) } else { Doc::object([("k", doc)]) };
+        doc = if level % 2 == 0 {
+            Doc::array(vec![doc])
+        } else {
+            Doc::object([("k", doc)])
+        };
     }
     let text = yaml::emit(&doc).unwrap();
     assert!(yaml::parse(&text).unwrap().identical(&doc));
     assert!(yaml::parse_canonical(&text).unwrap().identical(&doc));
     assert!(json::parse(&json::emit(&doc)).unwrap().identical(&doc));
     let deeper = Doc::array(vec![doc]);
-    assert!(matches!(yaml::emit(&deeper), Err(DocumentError::TooDeep { .. })));
-    assert!(matches!(json::parse(&json::emit(&deeper)), Err(DocumentError::TooDeep { .. })));
+    assert!(matches!(
+        yaml::emit(&deeper),
+        Err(DocumentError::TooDeep { .. })
+    ));
+    assert!(matches!(
+        json::parse(&json::emit(&deeper)),
+        Err(DocumentError::TooDeep { .. })
+    ));
 }
 
 #[test]
@@ -93,13 +106,38 @@ fn a_string_that_looks_like_a_number_out_of_range_survives_in_the_store() {
     let text = yaml::emit(&doc).unwrap();
     assert_eq!(text, "x: 1e400\n");
     assert_eq!(yaml::parse_canonical(&text).unwrap(), doc);
-    assert!(matches!(yaml::parse(&text), Err(DocumentError::FloatRange { .. })));
+    assert!(matches!(
+        yaml::parse(&text),
+        Err(DocumentError::FloatRange { .. })
+    ));
 }
 
 #[test]
 fn line_separators_of_yaml_1_1_survive() {
-    let doc = Doc::object([("x", Doc::from("a\u{2028}b")), ("y", Doc::from("\u{2029} c"))]);
+    let doc = Doc::object([
+        ("x", Doc::from("a\u{2028}b")),
+        ("y", Doc::from("\u{2029} c")),
+    ]);
     let text = yaml::emit(&doc).unwrap();
     assert_eq!(yaml::parse_canonical(&text).unwrap(), doc);
     assert_eq!(yaml::parse(&text).unwrap(), doc);
+}
+
+#[test]
+fn a_document_that_is_an_empty_line_survives() {
+    for text in ["\n", "\n\n", "a\n\n"] {
+        for doc in [
+            Doc::from(text),
+            Doc::array(vec![Doc::from(text)]),
+            Doc::object([("k", Doc::from(text))]),
+        ] {
+            let canonical = yaml::emit(&doc).unwrap();
+            assert_eq!(
+                yaml::parse_canonical(&canonical).unwrap(),
+                doc,
+                "{canonical:?}"
+            );
+            assert_eq!(yaml::parse(&canonical).unwrap(), doc, "{canonical:?}");
+        }
+    }
 }

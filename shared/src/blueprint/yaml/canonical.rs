@@ -24,7 +24,11 @@ pub(super) fn parse(text: &str) -> Result<Doc, DocumentError> {
             column: at.column(),
             pointer: String::new(),
         });
-        DocumentError::Syntax { language: Language::Yaml, place, problem: error.to_string() }
+        DocumentError::Syntax {
+            language: Language::Yaml,
+            place,
+            problem: error.to_string(),
+        }
     })?;
     if measure::levels(&doc) > MAX_LEVELS {
         return Err(DocumentError::TooDeep { place: None });
@@ -65,7 +69,10 @@ impl<'de> Visitor<'de> for TreeVisitor {
     fn visit_u64<E: de::Error>(self, u: u64) -> Result<Doc, E> {
         match i64::try_from(u) {
             Ok(i) => Ok(Doc::Num(Num::Int(i))),
-            Err(_) => Err(E::invalid_value(de::Unexpected::Unsigned(u), &"an integer of i64")),
+            Err(_) => Err(E::invalid_value(
+                de::Unexpected::Unsigned(u),
+                &"an integer of i64",
+            )),
         }
     }
 
@@ -73,7 +80,10 @@ impl<'de> Visitor<'de> for TreeVisitor {
         if f.is_finite() {
             Ok(Doc::Num(Num::Float(f)))
         } else {
-            Err(E::invalid_value(de::Unexpected::Float(f), &"a finite number"))
+            Err(E::invalid_value(
+                de::Unexpected::Float(f),
+                &"a finite number",
+            ))
         }
     }
 
@@ -93,7 +103,10 @@ impl<'de> Visitor<'de> for TreeVisitor {
         let mut members: BTreeMap<Arc<str>, Doc> = BTreeMap::new();
         while let Some(Tree(key)) = access.next_key()? {
             let Doc::Str(key) = key else {
-                return Err(de::Error::custom(format_args!("a key must be a string, not {}", key.kind())));
+                return Err(de::Error::custom(format_args!(
+                    "a key must be a string, not {}",
+                    key.kind()
+                )));
             };
             let Tree(value) = access.next_value()?;
             if members.insert(key, value).is_some() {

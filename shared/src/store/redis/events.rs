@@ -58,8 +58,14 @@ impl Store {
     async fn messages(&self, channel: &str) -> Result<Messages, StoreError> {
         let (mut sink, stream) = self.link.pubsub().await?.split();
         let subscribed = sink.subscribe(channel).await;
-        subscribed.map_err(|source| StoreError::Redis { call: "subscribe", source })?;
-        Ok(Messages { stream, _sink: sink })
+        subscribed.map_err(|source| StoreError::Redis {
+            call: "subscribe",
+            source,
+        })?;
+        Ok(Messages {
+            stream,
+            _sink: sink,
+        })
     }
 }
 
@@ -108,7 +114,10 @@ impl EventStream {
         loop {
             let json = self.messages.next().await?;
             let Ok(wire) = serde_json::from_str::<Wire>(&json) else {
-                tracing::warn!(channel = EVENTS_CHANNEL, "something else publishes here; ignored");
+                tracing::warn!(
+                    channel = EVENTS_CHANNEL,
+                    "something else publishes here; ignored"
+                );
                 continue;
             };
             if let Ok(issue_id) = IssueId::parse(&wire.issue_id) {

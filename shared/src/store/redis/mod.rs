@@ -5,6 +5,7 @@
 //! not at all; everything that is immutable (a document under its hash, a commit under its
 //! number, a log entry under its issue) is written once.
 
+pub mod acceptance;
 pub mod blueprints;
 pub mod connection;
 pub mod error;
@@ -37,7 +38,9 @@ pub struct Store {
 impl std::fmt::Debug for Store {
     // Without the URL: it may hold a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("keys", &self.keys).finish_non_exhaustive()
+        f.debug_struct("Store")
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
     }
 }
 

@@ -34,17 +34,15 @@
 //! * A reply of claim, settle, release or cancel gets lost: the caller repeats the call under
 //!   the same nonce, token or id and gets the answer that it missed.
 
-use std::collections::HashMap;
-
 use super::Store;
 use super::error::StoreError;
-use super::keys::{CANCEL_CHANNEL, EVENTS_CHANNEL, issue_channel};
+use super::keys::{EVENTS_CHANNEL, issue_channel};
 use super::{script, stored};
 use crate::blueprint::Blueprint;
 use crate::commit::Epoch;
 use crate::enhance_log::LogEntry;
 use crate::ids::{BlueprintId, IssueId, Version, WorkerId};
-use crate::issue::{Issue, IssueState, NewIssue};
+use crate::issue::IssueState;
 
 /// An issue and its queue: the element `<blueprint_id>/<issue_id>`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,30 +67,6 @@ impl IssueRef {
     pub fn element(&self) -> String {
         format!("{}/{}", self.blueprint_id, self.issue_id)
     }
-}
-
-/// What became of a submission.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SubmitOutcome {
-    /// It is stored and queued.
-    Accepted(Issue),
-    /// The same issue is there already.
-    Existed(Issue),
-    /// Another issue has this id.
-    Conflict,
-    /// No such Blueprint.
-    UnknownTarget,
-    /// The Blueprint is archived.
-    Archived,
-    /// The id was decided and pruned.
-    Pruned,
-    /// Redis has used too much of its memory to take more in.
-    MemoryFull {
-        /// Bytes used.
-        used: u64,
-        /// Bytes allowed.
-        max: u64,
-    },
 }
 
 /// The right to decide an issue, until the lease ends.
@@ -205,17 +179,6 @@ pub enum SettleOutcome {
     Archived,
 }
 
-/// What became of a cancellation.
-#[derive(Debug, PartialEq, Eq)]
-pub enum CancelOutcome {
-    /// Called off, now or earlier.
-    Cancelled(Issue),
-    /// Otherwise terminal.
-    Decided(Issue),
-    /// No such issue.
-    NotFound,
-}
-
 /// Why a leased issue is given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Release {
@@ -277,71 +240,12 @@ pub enum ReapOutcome {
 }
 
 /// No worker's processing list is meant.
-const NOBODY: &str = "-";
+pub(super) const NOBODY: &str = "-";
 
 impl Store {
-    fn block(&self, issue: &IssueRef, holder: &str) -> Vec<String> {
+    pub(super) fn block(&self, issue: &IssueRef, holder: &str) -> Vec<String> {
         self.keys
             .issue_block(&issue.blueprint_id, &issue.issue_id, holder)
-    }
-
-    /// Stores an issue and queues it. Repeating it with the same content is safe.
-    ///
-    /// # Errors
-    /// [`StoreError`]; unless it says so, the issue may have been accepted all the same.
-    pub async fn submit(&self, new: &NewIssue) -> Result<SubmitOutcome, StoreError> {
-        if let Some((used, max)) = self.memory_pressure().await? {
-            return Ok(SubmitOutcome::MemoryFull { used, max });
-        }
-        let issue = IssueRef {
-            blueprint_id: new.blueprint_id().clone(),
-            issue_id: new.issue_id().clone(),
-        };
-        let mut keys = self.block(&issue, NOBODY);
-        keys.push(self.keys.issues());
-        keys.push(self.keys.issues_of(&issue.blueprint_id));
-        keys.push(self.keys.blueprint(&issue.blueprint_id));
-        let retry_of = new.retry_of().map(IssueId::as_str).unwrap_or_default();
-        let mut reply = self
-            .link
-            .script(&script::SUBMIT_ISSUE, &keys, |call| {
-                head_args(call, &issue);
-                call.arg(new.intent()).arg(retry_of);
-            })
-            .await?;
-        match reply.outcome() {
-            "accepted" => {
-                let now: u64 = reply.take()?;
-                Ok(SubmitOutcome::Accepted(Issue {
-                    issue_id: issue.issue_id,
-                    blueprint_id: issue.blueprint_id,
-                    intent: new.intent().to_owned(),
-                    state: IssueState::Pending,
-                    reason: String::new(),
-                    cause: None,
-                    new_version: None,
-                    attempt: 0,
-                    worker_id: String::new(),
-                    retry_of: new.retry_of().cloned(),
-                    submitted_at_ms: now,
-                    updated_at_ms: now,
-                    revision: 1,
-                }))
-            }
-            "existed" => {
-                let fields = reply.take_fields()?;
-                Ok(SubmitOutcome::Existed(stored::issue(
-                    &issue.issue_id,
-                    &fields,
-                    reply.take()?,
-                )?))
-            }
-            "conflict" => Ok(SubmitOutcome::Conflict),
-            "decided" => Ok(SubmitOutcome::Pruned),
-            "unknown_target" => Ok(SubmitOutcome::UnknownTarget),
-            "archived" => Ok(SubmitOutcome::Archived),
-            _ => Err(reply.unknown()),
-        }
     }
 
     /// Makes a popped element this worker's lease. Repeat it with the same `nonce` if the reply is lost.
@@ -494,59 +398,6 @@ impl Store {
         }
     }
 
-    /// Calls an issue off in whatever state it is. Repeating it is safe.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the issue may have been cancelled all the same.
-    pub async fn cancel_issue(&self, id: &IssueId) -> Result<CancelOutcome, StoreError> {
-        loop {
-            let Some(found) = self.issue(id).await? else {
-                return Ok(CancelOutcome::NotFound);
-            };
-            let issue = IssueRef {
-                blueprint_id: found.blueprint_id.clone(),
-                issue_id: id.clone(),
-            };
-            let holder = if found.worker_id.is_empty() {
-                NOBODY
-            } else {
-                &found.worker_id
-            };
-            let log = stored::log_draft(&LogEntry {
-                issue_id: id.clone(),
-                blueprint_id: found.blueprint_id.clone(),
-                prev_hash: String::new(),
-                new_hash: String::new(),
-                intent: found.intent.clone(),
-                rationale: String::new(),
-                verdicts: Vec::new(),
-                cause: Some(crate::issue::RejectionCause::Cancelled),
-                reasons: vec!["cancelled".to_owned()],
-                attempt: 0,
-                patch_json: String::new(),
-                ts_ms: 0,
-                usage: Default::default(),
-            });
-            let mut reply = self
-                .link
-                .script(&script::CANCEL_ISSUE, &self.block(&issue, holder), |call| {
-                    head_args(call, &issue);
-                    call.arg(&found.worker_id).arg(&log).arg(CANCEL_CHANNEL);
-                })
-                .await?;
-            let issue_from =
-                |fields: HashMap<String, String>| stored::issue(id, &fields, found.intent.clone());
-            return match reply.outcome() {
-                "ok" | "again" => Ok(CancelOutcome::Cancelled(issue_from(reply.take_fields()?)?)),
-                "decided" => Ok(CancelOutcome::Decided(issue_from(reply.take_fields()?)?)),
-                "not_found" => Ok(CancelOutcome::NotFound),
-                // A worker claimed it between the read and the script: look again.
-                "moved" => continue,
-                _ => Err(reply.unknown()),
-            };
-        }
-    }
-
     /// Gives a leased issue back undecided. Repeating it is safe.
     ///
     /// # Errors
@@ -664,7 +515,7 @@ impl Store {
 }
 
 /// The arguments that every script of an issue begins with.
-fn head_args(call: &mut redis::ScriptInvocation<'_>, issue: &IssueRef) {
+pub(super) fn head_args(call: &mut redis::ScriptInvocation<'_>, issue: &IssueRef) {
     call.arg(issue.blueprint_id.as_str())
         .arg(issue.issue_id.as_str());
     call.arg(EVENTS_CHANNEL).arg(issue_channel(&issue.issue_id));

@@ -35,8 +35,19 @@ pub(super) const MEMORY_LIMIT_MIB: usize = 96;
 const HOOK_INTERVAL: u32 = 1000;
 
 /// The functions that a script has.
-const FUNCTIONS: [&str; 11] =
-    ["assert", "error", "ipairs", "pairs", "pcall", "rawequal", "select", "tonumber", "tostring", "xpcall", "warn"];
+const FUNCTIONS: [&str; 9] =
+    ["assert", "error", "ipairs", "pairs", "pcall", "rawequal", "select", "tonumber", "tostring"];
+
+/// `xpcall` by way of `pcall`: Lua calls a message handler while the error is being raised, and
+/// when it is the hook that raises it no hook interrupts the handler. Here the handler runs after
+/// the error has been caught.
+const XPCALL: &str = "
+local pcall, select = ...
+local function ended(handler, ok, ...)
+  if ok then return true, ... end
+  return false, select(2, pcall(handler, ...))
+end
+return function(f, handler, ...) return ended(handler, pcall(f, ...)) end";
 
 /// The libraries, and what each keeps.
 const LIBRARIES: [(&str, &[&str]); 4] = [
@@ -68,6 +79,11 @@ pub(super) fn build(watch: &Arc<Watch>) -> Result<(Lua, Table)> {
     for name in FUNCTIONS {
         base.raw_set(name, all.raw_get::<Value>(name)?)?;
     }
+    let xpcall: Function = lua
+        .load(XPCALL)
+        .set_name("=sandbox")
+        .call((all.raw_get::<Value>("pcall")?, all.raw_get::<Value>("select")?))?;
+    base.raw_set("xpcall", xpcall)?;
     for (library, names) in LIBRARIES {
         let table: Table = all.raw_get(library)?;
         // The library itself is cut down and not a copy: strings reach it as `("").rep`.
@@ -95,7 +111,7 @@ pub(super) fn build(watch: &Arc<Watch>) -> Result<(Lua, Table)> {
     base.raw_set(
         "type",
         lua.create_function(|_, value: Value| {
-            Ok(if is_view(&value) { "table" } else { value.type_name() })
+            Ok(if is_view(&value) { "table" } else { lua_type(&value) })
         })?,
     )?;
     // Whatever was in the globals is reachable by nobody now.
@@ -103,6 +119,20 @@ pub(super) fn build(watch: &Arc<Watch>) -> Result<(Lua, Table)> {
     lua.set_memory_limit(MEMORY_LIMIT_MIB << 20)?;
     install_hook(&lua, watch, HOOK_INTERVAL)?;
     Ok((lua, base))
+}
+
+/// What Lua's own `type` says, which is coarser than mlua's name.
+fn lua_type(value: &Value) -> &'static str {
+    match value {
+        Value::Nil => "nil",
+        Value::Boolean(_) => "boolean",
+        Value::Integer(_) | Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Table(_) => "table",
+        Value::Function(_) => "function",
+        Value::Thread(_) => "thread",
+        Value::LightUserData(_) | Value::UserData(_) | Value::Error(_) | Value::Other(_) => "userdata",
+    }
 }
 
 fn is_view(value: &Value) -> bool {

@@ -1,0 +1,90 @@
+//! What every service stands on: the store, whether it may be used now, and the counters.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use shared::store::Store;
+use tokio::sync::watch;
+use tonic::{Code, Response, Status};
+
+use crate::metrics::{Metrics, Watching};
+use crate::status::{RequestError, refuse};
+
+/// The room behind the services. Cloning is cheap; all clones share everything.
+#[derive(Clone)]
+pub(crate) struct Backend {
+    store: Store,
+    ready: watch::Receiver<bool>,
+    metrics: Arc<Metrics>,
+}
+
+impl Backend {
+    /// A backend over `store` that refuses calls while `ready` is false.
+    pub(crate) fn new(store: Store, ready: watch::Receiver<bool>) -> Self {
+        Self {
+            store,
+            ready,
+            metrics: Arc::default(),
+        }
+    }
+
+    /// The store, if Redis answered when it was looked at last.
+    ///
+    /// # Errors
+    /// [`RequestError::NotReady`] otherwise: better at once than after a timeout for each call.
+    pub(crate) fn store(&self) -> Result<&Store, RequestError> {
+        if self.is_ready() {
+            Ok(&self.store)
+        } else {
+            Err(RequestError::NotReady)
+        }
+    }
+
+    /// True while Redis answers and is prepared.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// The store, as soon as Redis answers and is prepared. Waits for ever if it never does.
+    pub(crate) async fn store_when_ready(&self) -> &Store {
+        if self.ready.clone().wait_for(|ready| *ready).await.is_err() {
+            // Nobody looks after Redis any more: the server is ending.
+            std::future::pending::<()>().await;
+        }
+        &self.store
+    }
+
+    /// The outer half of every handler: runs `work`, counts it, and wraps its answer or translates
+    /// its error.
+    pub(crate) async fn answer<T>(
+        &self,
+        rpc: &'static str,
+        work: impl Future<Output = Result<T, RequestError>>,
+    ) -> Result<Response<T>, Status> {
+        let began = Instant::now();
+        let result = work
+            .await
+            .map(Response::new)
+            .map_err(|error| refuse(rpc, error));
+        let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        self.metrics.count(rpc, code, began.elapsed());
+        result
+    }
+
+    /// Answers an RPC that later releases build.
+    pub(crate) async fn not_built<T>(&self, rpc: &'static str) -> Result<Response<T>, Status> {
+        self.answer(rpc, std::future::ready(Err(RequestError::NotBuilt(rpc))))
+            .await
+    }
+
+    /// Counts an open watch stream until it is dropped.
+    pub(crate) fn watching(&self) -> Watching {
+        self.metrics.clone().watching()
+    }
+
+    /// The counters as Prometheus reads them.
+    pub(crate) fn metrics(&self, ready: bool) -> String {
+        self.metrics.render(ready)
+    }
+}

@@ -1,0 +1,318 @@
+//! What Redis holds, key by key, and the rules that the queue keeps after every step.
+//!
+//! The rules are those of the essay at the head of the store's `queue.rs`, read from raw keys and
+//! not through the store, so that a mistake of the store's readers cannot hide one of its scripts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shared::store::Store;
+
+/// What is stored under one key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// A string.
+    Text(String),
+    /// A list, from left to right.
+    List(Vec<String>),
+    /// A hash.
+    Hash(BTreeMap<String, String>),
+    /// A sorted set: member and score.
+    Ranked(BTreeMap<String, String>),
+}
+
+/// Every key with what is stored under it; equal dumps mean that nothing was changed in between.
+pub type Dump = BTreeMap<String, Content>;
+
+/// ARGV 1: `all`, or `queue` for what the rules need, which does not grow with what is decided.
+const DUMP_SCRIPT: &str = "
+local read = {
+  string = function(key) return { redis.call('GET', key) } end,
+  list = function(key) return redis.call('LRANGE', key, 0, -1) end,
+  hash = function(key) return redis.call('HGETALL', key) end,
+  zset = function(key) return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end,
+}
+local queue = { pending = 1, processing = 1, places = 1, backlog = 1, leases = 1, delayed = 1, waiting = 1, counts = 1 }
+local function wanted(key)
+  if ARGV[1] == 'all' then return true end
+  local name = string.match(key, '}:(%a+)')
+  if name ~= 'issue' then return queue[name] end
+  local state = redis.call('HGET', key, 'state')
+  return state ~= 'applied' and state ~= 'rejected'
+end
+local dump = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if wanted(key) then
+    local kind = redis.call('TYPE', key).ok
+    dump[#dump + 1] = { key, kind, read[kind](key) }
+  end
+end
+return dump";
+
+async fn read(store: &Store, what: &str) -> Dump {
+    let mut eval = redis::cmd("EVAL");
+    eval.arg(DUMP_SCRIPT).arg(0).arg(what);
+    let rows: Vec<(String, String, Vec<String>)> = store
+        .link()
+        .command("dump", &eval)
+        .await
+        .expect("Redis dumps its keys");
+    let content = |kind: &str, values: Vec<String>| match kind {
+        "string" => Content::Text(values.concat()),
+        "list" => Content::List(values),
+        "hash" => Content::Hash(pairs(values)),
+        _ => Content::Ranked(pairs(values)),
+    };
+    rows.into_iter()
+        .map(|(key, kind, values)| (key, content(&kind, values)))
+        .collect()
+}
+
+fn pairs(values: Vec<String>) -> BTreeMap<String, String> {
+    let mut values = values.into_iter();
+    std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect()
+}
+
+/// Everything that Redis holds.
+///
+/// # Panics
+/// If Redis does not answer.
+pub async fn dump(store: &Store) -> Dump {
+    read(store, "all").await
+}
+
+/// Holds the queues against the rules.
+///
+/// # Panics
+/// If a rule is broken; the message names every finding and shows what the queues look like.
+pub async fn audit(store: &Store) {
+    let dump = read(store, "queue").await;
+    let found = violations(&dump);
+    assert!(found.is_empty(), "{found:#?}\nin {dump:#?}");
+}
+
+/// Everything in the dump that breaks a rule of the queue.
+pub fn violations(dump: &Dump) -> Vec<String> {
+    let queues = Queues::new(dump);
+    let mut found = Vec::new();
+    let named = queues.places.keys().chain(queues.waiting.keys());
+    let blueprints: BTreeSet<&str> = named
+        .map(String::as_str)
+        .chain(queues.backlogs.keys().copied())
+        .collect();
+    for blueprint in blueprints {
+        queues.check_queue(blueprint, &mut found);
+    }
+    queues.check_elements(&mut found);
+    queues.check_issues(&mut found);
+    found
+}
+
+/// An issue's place in its queue: its id and when it was submitted.
+type Waiting<'a> = (&'a str, &'a str);
+
+/// The queue's keys, taken apart. An absent key is an empty one.
+struct Queues<'a> {
+    pending: &'a [String],
+    processing: BTreeMap<&'a str, &'a [String]>,
+    backlogs: BTreeMap<&'a str, Vec<Waiting<'a>>>,
+    issues: BTreeMap<&'a str, &'a BTreeMap<String, String>>,
+    places: &'a BTreeMap<String, String>,
+    leases: &'a BTreeMap<String, String>,
+    delayed: &'a BTreeMap<String, String>,
+    waiting: &'a BTreeMap<String, String>,
+    n_pending: i64,
+}
+
+static NOTHING: BTreeMap<String, String> = BTreeMap::new();
+
+impl<'a> Queues<'a> {
+    fn new(dump: &'a Dump) -> Self {
+        let mut queues = Self {
+            pending: &[],
+            processing: BTreeMap::new(),
+            backlogs: BTreeMap::new(),
+            issues: BTreeMap::new(),
+            places: &NOTHING,
+            leases: &NOTHING,
+            delayed: &NOTHING,
+            waiting: &NOTHING,
+            n_pending: 0,
+        };
+        for (key, content) in dump {
+            let name = key.rsplit_once("}:").map_or(key.as_str(), |(_, name)| name);
+            let (name, id) = name.split_once(':').unwrap_or((name, ""));
+            match (name, content) {
+                ("pending", Content::List(items)) => queues.pending = items,
+                ("processing", Content::List(items)) => {
+                    queues.processing.insert(id, items);
+                }
+                ("backlog", Content::List(items)) => {
+                    let apart = |item: &'a String| item.split_once('|').unwrap_or((item, ""));
+                    queues
+                        .backlogs
+                        .insert(id, items.iter().map(apart).collect());
+                }
+                ("issue", Content::Hash(fields)) if !is_terminal(fields) => {
+                    queues.issues.insert(id, fields);
+                }
+                ("places", Content::Hash(fields)) => queues.places = fields,
+                ("counts", Content::Hash(fields)) => {
+                    let count = fields.get("pending").map_or("0", String::as_str);
+                    queues.n_pending = count.parse().unwrap_or(i64::MIN);
+                }
+                ("leases", Content::Ranked(scores)) => queues.leases = scores,
+                ("delayed", Content::Ranked(scores)) => queues.delayed = scores,
+                ("waiting", Content::Ranked(scores)) => queues.waiting = scores,
+                _ => {}
+            }
+        }
+        queues
+    }
+
+    fn backlog(&self, blueprint: &str) -> &[Waiting<'a>] {
+        self.backlogs.get(blueprint).map_or(&[], Vec::as_slice)
+    }
+
+    fn field(&self, issue: &str, name: &str) -> &'a str {
+        let fields = self.issues.get(issue);
+        fields
+            .and_then(|f| f.get(name))
+            .map(String::as_str)
+            .unwrap_or_default()
+    }
+
+    /// One Blueprint: the place is true, and the age of its oldest waiting issue.
+    fn check_queue(&self, blueprint: &str, found: &mut Vec<String>) {
+        let backlog = self.backlog(blueprint);
+        let place = self.places.get(blueprint).map(String::as_str);
+        let Some((head, _)) = backlog.first() else {
+            if let Some(place) = place {
+                found.push(format!("{blueprint} is {place} and its queue is empty"));
+            }
+            if self.waiting.contains_key(blueprint) {
+                found.push(format!("{blueprint} is in waiting and its queue is empty"));
+            }
+            return;
+        };
+        let element = format!("{blueprint}/{head}");
+        let in_pending = self.pending.iter().filter(|e| **e == element).count();
+        let mut holders = Vec::new();
+        for (worker, items) in &self.processing {
+            holders.extend(items.iter().filter(|e| **e == element).map(|_| *worker));
+        }
+        let is_leased = self.leases.contains_key(&element);
+        let is_delayed = self.delayed.contains_key(&element);
+        let state = self.field(head, "state");
+        let is_true = match place {
+            Some("ready") => {
+                in_pending + holders.len() == 1 && !is_leased && !is_delayed && state == "pending"
+            }
+            // A reaper may have emptied the list of a worker that it took for dead.
+            Some("leased") => {
+                in_pending == 0
+                    && (holders.is_empty() || holders == [self.field(head, "worker_id")])
+                    && is_leased
+                    && !is_delayed
+                    && state == "in_flight"
+                    && !self.field(head, "token").is_empty()
+            }
+            Some("delayed") => {
+                in_pending + holders.len() == 0 && !is_leased && is_delayed && state == "pending"
+            }
+            Some("parked") => {
+                in_pending + holders.len() == 0 && !is_leased && !is_delayed && state == "pending"
+            }
+            _ => false,
+        };
+        if !is_true {
+            found.push(format!(
+                "the place of {element} is {place:?}; it is {state}, {in_pending} times in pending, \
+                 in the lists of {holders:?}, leased: {is_leased}, delayed: {is_delayed}"
+            ));
+        }
+        let oldest = backlog.get(usize::from(place == Some("leased")));
+        let (expected, noted) = (oldest.map(|(_, at)| *at), self.waiting.get(blueprint));
+        if noted.map(String::as_str) != expected {
+            found.push(format!(
+                "{blueprint} waits since {noted:?} and not {expected:?}"
+            ));
+        }
+    }
+
+    /// Each element lies where its queue's place says, and no other does.
+    fn check_elements(&self, found: &mut Vec<String>) {
+        let is_head_at = |element: &str, places: &[&str]| {
+            let (blueprint, issue) = element.split_once('/').unwrap_or((element, ""));
+            let place = self.places.get(blueprint).map_or("none", String::as_str);
+            let head = self.backlog(blueprint).first();
+            head.is_some_and(|(head, _)| *head == issue) && places.contains(&place)
+        };
+        let of_place = |name: &'static str, place: &'static str, elements: Vec<&'a String>| {
+            let stray = elements
+                .into_iter()
+                .filter(move |e| !is_head_at(e, &[place]));
+            stray
+                .map(move |e| format!("{name} holds {e}, which is not the head of a {place} queue"))
+        };
+        found.extend(of_place("pending", "ready", self.pending.iter().collect()));
+        found.extend(of_place("leases", "leased", self.leases.keys().collect()));
+        found.extend(of_place(
+            "delayed",
+            "delayed",
+            self.delayed.keys().collect(),
+        ));
+        for (worker, items) in &self.processing {
+            for element in *items {
+                let issue = element.split_once('/').map_or("", |(_, issue)| issue);
+                // One that was decided after it was popped lies there until it is claimed.
+                let is_stale = !self.issues.contains_key(issue);
+                if !is_stale && !is_head_at(element, &["ready", "leased"]) {
+                    found.push(format!(
+                        "the list of {worker} holds {element}, which is not free"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Undecided issues and what waits in backlogs are the same, in the order of submission.
+    fn check_issues(&self, found: &mut Vec<String>) {
+        let mut queued = BTreeMap::new();
+        for (blueprint, backlog) in &self.backlogs {
+            if !backlog.is_sorted_by_key(|(_, at)| at.parse::<u64>().unwrap_or(0)) {
+                found.push(format!("the queue of {blueprint} is not in order"));
+            }
+            for (at, (issue, submitted_at)) in backlog.iter().enumerate() {
+                if queued.insert(*issue, at).is_some() {
+                    found.push(format!("{issue} is queued twice"));
+                }
+                let is_same = self.field(issue, "blueprint_id") == *blueprint
+                    && self.field(issue, "submitted_at") == *submitted_at;
+                if !is_same {
+                    found.push(format!(
+                        "{issue} is in the queue of {blueprint} and does not belong there"
+                    ));
+                }
+            }
+        }
+        for issue in self.issues.keys() {
+            match (queued.get(issue), self.field(issue, "state")) {
+                (Some(_), "pending") | (Some(0), "in_flight") => {}
+                (at, state) => found.push(format!("{issue} is {state}, queued at {at:?}")),
+            }
+        }
+        let states = self.issues.keys().map(|id| self.field(id, "state"));
+        let n_pending = states.filter(|state| *state == "pending").count();
+        if i64::try_from(n_pending) != Ok(self.n_pending) {
+            found.push(format!(
+                "{n_pending} issues are pending, counted are {}",
+                self.n_pending
+            ));
+        }
+    }
+}
+
+fn is_terminal(issue: &BTreeMap<String, String>) -> bool {
+    let state = issue.get("state").map(String::as_str);
+    matches!(state, Some("applied" | "rejected"))
+}

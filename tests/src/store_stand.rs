@@ -1,0 +1,415 @@
+//! A store on a private Redis, for tests of the scripts without any program around them.
+//!
+//! Every call of a test goes through [`Stand::step`], which holds the queues against their rules
+//! afterwards, or through [`Stand::refused`], which holds that not one key has changed.
+
+use std::future::Future;
+use std::time::Duration;
+
+use redis::FromRedisValue;
+use shared::blueprint::Blueprint;
+use shared::commit::{Commit, Epoch};
+use shared::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use shared::ids::{BlueprintId, IssueId, WorkerId};
+use shared::issue::{Issue, NewIssue, RejectionCause};
+use shared::store::{
+    ClaimOutcome, Claimed, Decision, ExpectedHead, IssueRef, Lease, PopLink, PutOutcome,
+    SettleOutcome, Settlement, Store, StoreError, SubmitOutcome,
+};
+use tokio::sync::Mutex;
+
+use crate::factory;
+use crate::redis_server::{Aof, RedisServer};
+use crate::store_audit::{audit, dump};
+
+/// A lease that no test outlives.
+pub const LONG: u64 = 600_000;
+
+/// A lease that has run out when the claim is answered.
+pub const OVER: u64 = 0;
+
+/// A store on a private Redis.
+pub struct Stand {
+    /// The store.
+    pub store: Store,
+    /// Its Redis.
+    pub redis: RedisServer,
+    popper: Mutex<PopLink>,
+}
+
+impl std::fmt::Debug for Stand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stand")
+            .field("redis", &self.redis)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How [`Stand::settle`] decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// A new version that names the issue.
+    Applied,
+    /// One verifier said no.
+    Denied,
+    /// A fault that does not pass.
+    Failed,
+    /// The same, onto the dead list.
+    Dead,
+}
+
+impl How {
+    /// The cause that the issue gets.
+    pub fn cause(self) -> Option<RejectionCause> {
+        match self {
+            How::Applied => None,
+            How::Denied => Some(RejectionCause::Denied),
+            How::Failed | How::Dead => Some(RejectionCause::Failed),
+        }
+    }
+
+    /// The reason that the issue gets.
+    pub fn reason(self) -> &'static str {
+        match self {
+            How::Applied => "",
+            How::Denied => "noop: nothing changed",
+            How::Failed | How::Dead => "dispatch failed: ceiling of 300 s exceeded",
+        }
+    }
+}
+
+impl Stand {
+    /// Starts a Redis, without any Blueprint.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn start() -> Self {
+        let redis = RedisServer::start(Aof::None);
+        let store = Store::open(&redis.url()).expect("a valid URL");
+        let block = Duration::from_millis(100);
+        let popper = store.link().pop_link(block).await.expect("a connection");
+        Self {
+            store,
+            redis,
+            popper: Mutex::new(popper),
+        }
+    }
+
+    /// As [`Stand::start`], with a small Blueprint of each of these names.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn with(names: &[&str]) -> Self {
+        let stand = Self::start().await;
+        for name in names {
+            stand.put(&marked(name, "first", "1.0.0")).await;
+        }
+        stand
+    }
+
+    /// Makes a call that may change something; the queues are sound afterwards.
+    ///
+    /// # Panics
+    /// If the call fails or breaks a rule of the queue.
+    pub async fn step<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> T {
+        let outcome = call.await.expect("the store answers");
+        audit(&self.store).await;
+        outcome
+    }
+
+    /// Makes a call that must change nothing.
+    ///
+    /// # Panics
+    /// If the call fails or any key is another one afterwards.
+    pub async fn refused<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> T {
+        let before = dump(&self.store).await;
+        let outcome = call.await.expect("the store answers");
+        assert_eq!(
+            dump(&self.store).await,
+            before,
+            "a refused call changed something"
+        );
+        outcome
+    }
+
+    /// Sends one command past the store.
+    ///
+    /// # Panics
+    /// If Redis refuses it.
+    pub async fn raw<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        let answer = self.store.link().command("raw", &command).await;
+        answer.unwrap_or_else(|error| panic!("{words:?}: {error:?}"))
+    }
+
+    /// Archives a Blueprint, or takes that back.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn set_archived(&self, name: &str, archived: bool) {
+        let key = self.store.keys().blueprint(&blueprint_id(name));
+        let flag = if archived { "1" } else { "" };
+        let _: i64 = self.raw(&["HSET", &key, "archived", flag]).await;
+    }
+
+    /// Pauses a Blueprint, or everything (`*`). What waits in `pending` stays there.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn pause(&self, name: &str) {
+        let key = self.store.keys().paused();
+        let _: i64 = self.raw(&["HSET", &key, name, "1"]).await;
+    }
+
+    /// Lifts a pause for what is placed from now on; what is parked stays parked.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn lift_pause(&self, name: &str) {
+        let key = self.store.keys().paused();
+        let _: i64 = self.raw(&["HDEL", &key, name]).await;
+    }
+
+    /// Where a queue's head is; `none` for an empty queue.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn place(&self, name: &str) -> String {
+        let key = self.store.keys().places();
+        let place: Option<String> = self.raw(&["HGET", &key, name]).await;
+        place.unwrap_or_else(|| "none".to_owned())
+    }
+
+    /// The pending list in the order in which it is popped.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn pending(&self) -> Vec<String> {
+        let key = self.store.keys().pending();
+        let mut elements: Vec<String> = self.raw(&["LRANGE", &key, "0", "-1"]).await;
+        elements.reverse();
+        elements
+    }
+
+    /// Writes a new head.
+    ///
+    /// # Panics
+    /// If it makes no commit.
+    pub async fn put(&self, blueprint: &Blueprint) -> Commit {
+        let put = self
+            .store
+            .put_blueprint(blueprint, ExpectedHead::Any, "by hand");
+        match put.await.expect("the store answers") {
+            PutOutcome::Created(commit) => commit,
+            other => panic!("no commit of {}: {other:?}", blueprint.id()),
+        }
+    }
+
+    /// Submits an issue that is accepted.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub async fn submit(&self, blueprint: &str, issue: &str) -> IssueRef {
+        let new = new_issue(blueprint, issue);
+        let outcome = self.step(self.store.submit(&new)).await;
+        assert!(
+            matches!(outcome, SubmitOutcome::Accepted(_)),
+            "{issue}: {outcome:?}"
+        );
+        issue_ref(blueprint, issue)
+    }
+
+    /// The next element that is ready, moved to the worker's list.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn pop(&self, worker: &WorkerId) -> Option<IssueRef> {
+        let (from, to) = (
+            self.store.keys().pending(),
+            self.store.keys().processing(worker.as_str()),
+        );
+        let popped = self.popper.lock().await.pop_ready(&from, &to, 1).await;
+        let popped = popped.expect("Redis answers").pop()?;
+        Some(IssueRef::parse(&popped).expect("an element of pending"))
+    }
+
+    /// Pops and claims with a new nonce.
+    ///
+    /// # Panics
+    /// If nothing is ready, or the claim is not granted.
+    pub async fn take(&self, worker: &WorkerId, lease_ms: u64) -> Claimed {
+        let issue = self.pop(worker).await.expect("an element is ready");
+        let nonce = IssueId::generate();
+        let claim = self
+            .store
+            .claim(&issue, worker, nonce.as_str(), lease_ms, None);
+        claimed(self.step(claim).await)
+    }
+
+    /// The issue as it is stored.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub async fn issue(&self, issue: &IssueRef) -> Issue {
+        let found = self.store.issue(&issue.issue_id).await;
+        found.expect("the store answers").expect("the issue")
+    }
+
+    /// Its log entry.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub async fn log_entry(&self, issue: &IssueRef) -> LogEntry {
+        let found = self.store.log_entry(&issue.issue_id).await;
+        found.expect("the store answers").expect("a log entry")
+    }
+
+    /// Decides a claimed issue against the head that it was claimed with.
+    ///
+    /// # Errors
+    /// As [`Store::settle`].
+    pub async fn settle(&self, claimed: &Claimed, how: How) -> Result<SettleOutcome, StoreError> {
+        let issue = &claimed.lease.issue;
+        let (name, mark) = (issue.blueprint_id.as_str(), issue.issue_id.as_str());
+        let new = marked(name, mark, "1.0.1");
+        let log = log_of(claimed, how, &new);
+        let epoch = epoch_of(claimed);
+        let decision = match how {
+            How::Applied => Decision::Applied {
+                blueprint: &new,
+                expected_seq: claimed.head.seq,
+                patch_hash: PATCH_HASH,
+                epoch: &epoch,
+            },
+            How::Denied => Decision::Denied {
+                expected_seq: claimed.head.seq,
+            },
+            How::Failed => Decision::Failed { dead: false },
+            How::Dead => Decision::Failed { dead: true },
+        };
+        let settlement = Settlement {
+            decision,
+            reason: how.reason(),
+            log: &log,
+        };
+        self.store.settle(&claimed.lease, &settlement).await
+    }
+}
+
+/// The hash that every applied patch of a test has.
+pub const PATCH_HASH: &str = "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
+
+/// The attempt that the claim began.
+pub fn epoch_of(claimed: &Claimed) -> Epoch {
+    Epoch {
+        blueprint_id: claimed.lease.issue.blueprint_id.clone(),
+        start_version: claimed.head.version.clone(),
+        started_at_ms: claimed.claimed_at_ms,
+    }
+}
+
+/// The log entry that [`Stand::settle`] hands over; `attempt` and `ts_ms` are wrong on purpose.
+pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
+    let reason = Some(how.reason().to_owned()).filter(|r| !r.is_empty());
+    let verdict = Verdict {
+        axis: "noop".to_owned(),
+        pass: how == How::Applied,
+        detail: "{\"a\":[],\"b\":{}}".to_owned(),
+    };
+    LogEntry {
+        issue_id: claimed.lease.issue.issue_id.clone(),
+        blueprint_id: claimed.lease.issue.blueprint_id.clone(),
+        prev_hash: claimed.head.version.to_string(),
+        new_hash: (how == How::Applied)
+            .then(|| new.version().to_string())
+            .unwrap_or_default(),
+        intent: claimed.intent.clone(),
+        rationale: "größer \"☃\"\n".to_owned(),
+        verdicts: vec![verdict],
+        cause: how.cause(),
+        reasons: reason.into_iter().collect(),
+        attempt: 77,
+        patch_json: r#"[{"op":"add","path":"/x","value":1152921504606846977}]"#.to_owned(),
+        ts_ms: 77,
+        usage: SpawnerUsage {
+            agent_kind: "llm".to_owned(),
+            model: "model-0".to_owned(),
+            input_tokens: 9_007_199_254_740_993,
+            output_tokens: 2,
+            calls: 3,
+            duration_ms: 4,
+        },
+    }
+}
+
+/// A small Blueprint with this description and label (none if empty): other marks, other versions.
+///
+/// # Panics
+/// If these make no Blueprint.
+pub fn marked(name: &str, mark: &str, label: &str) -> Blueprint {
+    let label = match label {
+        "" => String::new(),
+        label => format!("  version_label: {label}\n"),
+    };
+    let text = factory::small(name)
+        .replace(&format!("sample {name}"), mark)
+        .replace("  version_label: 1.0.0\n", &label);
+    Blueprint::parse(&text).expect("a sample Blueprint")
+}
+
+/// The lease and what came with it.
+///
+/// # Panics
+/// If the claim was not granted.
+pub fn claimed(outcome: ClaimOutcome) -> Claimed {
+    match outcome {
+        ClaimOutcome::Claimed(claimed) => *claimed,
+        other => panic!("not claimed: {other:?}"),
+    }
+}
+
+/// The same lease under another token.
+pub fn with_token(lease: &Lease, token: &str) -> Lease {
+    Lease {
+        token: token.to_owned(),
+        ..lease.clone()
+    }
+}
+
+/// The id of that name.
+///
+/// # Panics
+/// If it is none.
+pub fn blueprint_id(name: &str) -> BlueprintId {
+    BlueprintId::parse(name).expect("an id")
+}
+
+/// The worker of that name.
+///
+/// # Panics
+/// If it is none.
+pub fn worker_id(name: &str) -> WorkerId {
+    WorkerId::parse(name).expect("an id")
+}
+
+/// An issue and its queue.
+///
+/// # Panics
+/// If these are no ids.
+pub fn issue_ref(blueprint: &str, issue: &str) -> IssueRef {
+    IssueRef {
+        blueprint_id: blueprint_id(blueprint),
+        issue_id: IssueId::parse(issue).expect("an id"),
+    }
+}
+
+/// What [`Stand::submit`] submits.
+///
+/// # Panics
+/// If these are no ids.
+pub fn new_issue(blueprint: &str, issue: &str) -> NewIssue {
+    let issue = issue_ref(blueprint, issue);
+    let intent = format!("tag {} — größer \"☃\" \\ \n", issue.issue_id);
+    NewIssue::new(issue.issue_id, issue.blueprint_id, intent, None).expect("a valid issue")
+}
