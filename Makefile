@@ -35,7 +35,7 @@ unit: ## every test, without formatting and lints
 	cargo test --workspace
 
 bench: missing ## measure release builds; options go in BENCH_ARGS, as in BENCH_ARGS=--json
-	cargo build --release --package intake --package worker
+	cargo build --release --package intake --package worker --package cli
 	cargo run --release --package tests --bin bench -- $(BENCH_ARGS)
 
 fmt: ## format the Rust sources

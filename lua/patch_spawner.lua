@@ -204,27 +204,22 @@ local function around_to(first, last)
   return before, after
 end
 
--- Behind the words `pattern` at `first`: where the rest begins.
+-- Where the rest begins if `pattern`, which is anchored, matches at `first`.
 local function behind(pattern, first)
-  local _, stop = intent:find("^" .. pattern, first)
+  local _, stop = intent:find(pattern, first)
   return stop and stop + 1
 end
 
-local function i(word)
-  return (word:gsub("%a", function(letter)
-    return "[" .. letter:upper() .. letter:lower() .. "]"
-  end))
-end
-
-local PROMPT_OF = i("set") .. "%s+" .. i("prompt") .. "%s+" .. i("of") .. "%s+" .. i("agent") .. "%s+"
-local MODEL_OF = i("set") .. "%s+" .. i("model") .. "%s+" .. i("of") .. "%s+" .. i("agent") .. "%s+"
-local SET = i("set") .. "%s+"
-local ADD = i("add") .. "%s+"
-local REMOVE = i("remove") .. "%s+"
-local RENAME = i("rename") .. "%s+" .. i("agent") .. "%s+"
-local TAG = i("tag") .. "%s+"
-local UNTAG = i("untag") .. "%s+"
-local DESCRIBE = i("describe") .. "%s+" .. i("as") .. "%s+"
+-- The words that a sentence begins with, in upper or lower case, and the blanks behind them.
+local PROMPT_OF = "^[Ss][Ee][Tt]%s+[Pp][Rr][Oo][Mm][Pp][Tt]%s+[Oo][Ff]%s+[Aa][Gg][Ee][Nn][Tt]%s+"
+local MODEL_OF = "^[Ss][Ee][Tt]%s+[Mm][Oo][Dd][Ee][Ll]%s+[Oo][Ff]%s+[Aa][Gg][Ee][Nn][Tt]%s+"
+local SET = "^[Ss][Ee][Tt]%s+"
+local ADD = "^[Aa][Dd][Dd]%s+"
+local REMOVE = "^[Rr][Ee][Mm][Oo][Vv][Ee]%s+"
+local RENAME = "^[Rr][Ee][Nn][Aa][Mm][Ee]%s+[Aa][Gg][Ee][Nn][Tt]%s+"
+local TAG = "^[Tt][Aa][Gg]%s+"
+local UNTAG = "^[Uu][Nn][Tt][Aa][Gg]%s+"
+local DESCRIBE = "^[Dd][Ee][Ss][Cc][Rr][Ii][Bb][Ee]%s+[Aa][Ss]%s+"
 
 local function of_agent(field, rest, last)
   local agent, text = around_to(rest, last)

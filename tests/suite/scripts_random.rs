@@ -45,7 +45,7 @@ impl Dice {
 }
 
 const N_BLUEPRINTS: usize = 8;
-const N_STEPS: usize = 4000;
+const N_STEPS: usize = 3000;
 /// Enough that none is dead by bad luck alone; poison issues have a test of their own.
 const PATIENT: u32 = 1000;
 
@@ -75,10 +75,10 @@ impl Chaos<'_> {
 
     async fn step(&mut self) {
         match self.dice.roll(100) {
-            0..18 => self.submit().await,
-            18..38 => self.pop().await,
-            38..56 => self.claim().await,
-            56..72 => self.settle().await,
+            0..15 => self.submit().await,
+            15..36 => self.pop().await,
+            36..55 => self.claim().await,
+            55..72 => self.settle().await,
             72..76 => self.late().await,
             76..80 => self.release().await,
             80..83 => self.cancel().await,
@@ -86,7 +86,7 @@ impl Chaos<'_> {
             88..93 => self.promote().await,
             93..95 => self.give_back().await,
             95..97 => self.die().await,
-            97..99 => self.beat().await,
+            97 => self.beat().await,
             _ => self.write_by_hand().await,
         }
     }
@@ -131,7 +131,7 @@ impl Chaos<'_> {
                 (ClaimOutcome::Claimed(first), ClaimOutcome::Claimed(again)) => {
                     assert_eq!(first.lease, again.lease);
                 }
-                (ClaimOutcome::Gone, ClaimOutcome::NotMine) => {}
+                (ClaimOutcome::Gone | ClaimOutcome::NotMine, ClaimOutcome::NotMine) => {}
                 other => panic!("{other:?}"),
             }
             self.saw("claimed again");
@@ -169,7 +169,7 @@ impl Chaos<'_> {
         }
         match &outcome {
             SettleOutcome::Settled(_) if self.dice.roll(4) == 0 => {
-                let again = self.stand.refused(self.stand.settle(&claimed, how)).await;
+                let again = self.stand.step(self.stand.settle(&claimed, how)).await;
                 assert_eq!(again, outcome);
                 self.saw("settled again");
             }
@@ -186,12 +186,12 @@ impl Chaos<'_> {
             return;
         };
         if self.dice.roll(2) == 0 {
-            let outcome = self.stand.refused(self.stand.settle(&claimed, How::Applied)).await;
+            let outcome = self.stand.step(self.stand.settle(&claimed, How::Applied)).await;
             let decided = matches!(outcome, SettleOutcome::Settled(_) | SettleOutcome::Stale);
             assert!(decided, "{outcome:?}");
         } else {
             let release = self.stand.store.release(&claimed.lease, &Release::Shutdown);
-            assert_eq!(self.stand.refused(release).await, ReleaseOutcome::Stale);
+            assert_eq!(self.stand.step(release).await, ReleaseOutcome::Stale);
         }
         self.saw("late");
     }
@@ -204,7 +204,7 @@ impl Chaos<'_> {
         let call = || self.stand.store.release(&claimed.lease, &release);
         let outcome = self.stand.step(call()).await;
         self.saw(if outcome == ReleaseOutcome::Stale { "release stale" } else { "released" });
-        assert_eq!(self.stand.refused(call()).await, ReleaseOutcome::Stale);
+        assert_eq!(self.stand.step(call()).await, ReleaseOutcome::Stale);
         self.past.push(claimed);
     }
 
@@ -216,10 +216,15 @@ impl Chaos<'_> {
         // Mostly one of the last, which is likely to be open.
         let accepted = &self.accepted[name];
         let last = &accepted[accepted.len().saturating_sub(4)..];
-        let Some(id) = self.dice.pick(last).cloned() else {
+        let Some(id) = self.dice.pick(last) else {
             return;
         };
-        let id = IssueId::parse(&id).expect("an id");
+        let mut id = IssueId::parse(id).expect("an id");
+        if self.dice.roll(4) == 0
+            && let Some((_, popped)) = self.dice.pick(&self.popped)
+        {
+            id = popped.issue_id.clone();
+        }
         match self.stand.step(self.stand.store.cancel_issue(&id)).await {
             CancelOutcome::Cancelled(_) => {
                 self.cancelled.insert(id.to_string());
@@ -263,7 +268,10 @@ impl Chaos<'_> {
         let at = self.dice.roll(self.workers.len());
         let born = worker_id(&format!("w{}", self.dice.roll(1 << 30)));
         let dead = std::mem::replace(&mut self.workers[at], born);
-        self.popped.retain(|(worker, _)| *worker != dead);
+        // Half of the time it was only silent, and still means to claim what it popped.
+        if self.dice.roll(2) == 0 {
+            self.popped.retain(|(worker, _)| *worker != dead);
+        }
         let (of_dead, held) = std::mem::take(&mut self.held)
             .into_iter()
             .partition(|claimed| claimed.lease.worker_id == dead);
@@ -292,7 +300,11 @@ impl Chaos<'_> {
     }
 
     async fn write_by_hand(&mut self) {
-        let name = format!("bp-{}", self.dice.roll(N_BLUEPRINTS));
+        // Mostly one that somebody works on.
+        let name = match self.dice.pick(&self.held) {
+            Some(claimed) => claimed.lease.issue.blueprint_id.to_string(),
+            None => format!("bp-{}", self.dice.roll(N_BLUEPRINTS)),
+        };
         let mark = format!("by hand {}", self.dice.roll(1 << 30));
         self.stand.put(&marked(&name, &mark, "")).await;
         self.saw("by hand");
@@ -406,7 +418,7 @@ async fn anything_in_any_order_keeps_the_rules() {
     for outcome in [
         "existed", "claimed again", "claim gone", "claim not mine", "moved head", "settled",
         "settled again", "settle stale", "late", "released", "release stale", "cancelled",
-        "cancel decided", "reaped", "promoted", "returned", "return gone", "died", "beat", "by hand",
+        "cancel decided", "reaped", "promoted", "returned", "died", "beat", "by hand",
     ] {
         assert!(chaos.seen.contains_key(outcome), "never met: {outcome}; {:?}", chaos.seen);
     }

@@ -1,5 +1,6 @@
 //! The worker's configuration: flags, each with an environment variable of the same name.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +47,9 @@ pub struct Args {
     /// Programs that agents of kind subprocess may run: absolute paths, comma-separated.
     #[arg(long, env = config::SUBPROCESS_ALLOW, default_value = "")]
     subprocess_allow: String,
+    /// Where to serve /metrics (Prometheus text), /livez and /readyz; `off` for not at all.
+    #[arg(long, env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN)]
+    metrics_listen: String,
     /// What to log: a level, or directives such as `info,worker=debug`.
     #[arg(long, env = config::LOG, default_value = config::DEFAULT_LOG)]
     log: String,
@@ -78,6 +82,8 @@ pub struct Config {
     pub grace: Duration,
     /// Scripts that add to the embedded ones.
     pub lua_dir: Option<PathBuf>,
+    /// Where metrics and probes are served, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// Only check, do not run.
     pub check: bool,
 }
@@ -120,6 +126,10 @@ impl Args {
             config::SUBPROCESS_ALLOW,
             config::parse_absolute_paths(&self.subprocess_allow),
         );
+        let metrics_listen = problems.check(
+            config::METRICS_LISTEN,
+            config::parse_optional_listen(&self.metrics_listen),
+        );
         let filter = problems.check(config::LOG, config::parse_log_filter(&self.log));
         let format = problems.check(
             config::LOG_FORMAT,
@@ -141,6 +151,7 @@ impl Args {
             max_retries: max_retries.expect(sound),
             grace: Duration::from_secs(grace_secs.expect(sound)),
             lua_dir: lua_dir.expect(sound),
+            metrics_listen: metrics_listen.expect(sound),
             check: self.check,
         };
         Ok((config, telemetry))

@@ -7,6 +7,7 @@ use shared::issue::RejectionCause;
 use shared::store::{Claimed, Decision as Settled, Head, Settlement};
 
 use crate::flow::{Decision, FlowFailure, FlowReport};
+use crate::metrics::Metrics;
 
 /// A decision that is ready to be settled.
 pub(crate) struct Outcome {
@@ -175,6 +176,15 @@ impl Outcome {
             Kept::Commit { blueprint, .. } => Some(*blueprint),
             _ => None,
         }
+    }
+
+    /// Counts what was settled.
+    pub(crate) fn count(&self, metrics: &Metrics) {
+        Metrics::count(match &self.decision {
+            Kept::Commit { .. } => &metrics.applied,
+            Kept::Denied => &metrics.denied,
+            Kept::Failed { .. } => &metrics.failed,
+        });
     }
 
     /// Says what was settled.

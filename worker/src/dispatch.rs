@@ -21,6 +21,7 @@ use crate::decide::Outcome;
 use crate::documents::DocumentCache;
 use crate::flow::{FlowError, FlowHost, FlowInput};
 use crate::held::{Held, Signal, Stop};
+use crate::metrics::Metrics;
 use crate::orbits::{Launch, LaunchError, Orbits};
 use crate::service::Pause;
 
@@ -38,6 +39,7 @@ pub(crate) struct Dispatcher {
     pub(crate) held: Arc<Held>,
     pub(crate) orbits: Orbits,
     pub(crate) host: Arc<FlowHost>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) documents: DocumentCache,
     pub(crate) lease: Duration,
     pub(crate) max_retries: u32,
@@ -46,7 +48,7 @@ pub(crate) struct Dispatcher {
 /// How the work on one head ended.
 enum Worked {
     /// With something to settle.
-    Decided(Outcome),
+    Decided(Box<Outcome>),
     /// With a fault that may pass.
     Fault {
         problem: String,
@@ -63,6 +65,7 @@ impl Dispatcher {
         let Some(claimed) = self.claim(issue).await else {
             return;
         };
+        Metrics::count(&self.metrics.claimed);
         let signal = self
             .held
             .keep(&claimed.lease, asked, Duration::from_secs(DEFAULT_TTL_SECS));
@@ -123,7 +126,7 @@ impl Dispatcher {
         let mut head = claimed.head.clone();
         for _ in 0..=MAX_RERUNS {
             let outcome = match self.work_on(&claimed, &head, &launch, signal).await {
-                Worked::Decided(outcome) => outcome,
+                Worked::Decided(outcome) => *outcome,
                 Worked::Fault { problem, wait } => {
                     return self.put_off(&claimed, Some(&head), &problem, wait).await;
                 }
@@ -160,7 +163,11 @@ impl Dispatcher {
         let prev = match self.document(issue, head) {
             Ok(prev) => prev,
             Err(error) => {
-                return Worked::Decided(Outcome::of_error(claimed, Some(head), &chain(&error)));
+                return Worked::Decided(Box::new(Outcome::of_error(
+                    claimed,
+                    Some(head),
+                    &chain(&error),
+                )));
             }
         };
         let epoch = Epoch {
@@ -183,13 +190,15 @@ impl Dispatcher {
             return Worked::Stopped;
         }
         match ran {
-            Ok(report) => Worked::Decided(Outcome::of_report(claimed, head, epoch, report)),
+            Ok(report) => {
+                Worked::Decided(Box::new(Outcome::of_report(claimed, head, epoch, report)))
+            }
             Err(failure) if matches!(failure.error, FlowError::Cancelled) => Worked::Stopped,
             Err(failure) if failure.error.is_passing() => Worked::Fault {
                 problem: chain(&failure.error),
                 wait: failure.error.retry_after(),
             },
-            Err(failure) => Worked::Decided(Outcome::of_failure(claimed, head, failure)),
+            Err(failure) => Worked::Decided(Box::new(Outcome::of_failure(claimed, head, failure))),
         }
     }
 
@@ -238,6 +247,7 @@ impl Dispatcher {
             {
                 Ok(SettleOutcome::Settled(_)) => {
                     outcome.log_settled();
+                    outcome.count(&self.metrics);
                     if let Some(blueprint) = outcome.into_blueprint() {
                         self.documents.put(Arc::new(blueprint));
                     }
@@ -290,6 +300,7 @@ impl Dispatcher {
             .min(BACK_OFF.1);
         let jittered = back_off.mul_f64(fastrand::f64());
         let delay = wait.map_or(jittered, |asked| jittered.max(asked.min(LONGEST_WAIT)));
+        Metrics::count(&self.metrics.put_off);
         tracing::warn!(problem, delay_ms = delay.as_millis() as u64, "put off");
         let release = Release::Fault {
             delay_ms: delay.as_millis() as u64,
@@ -301,11 +312,15 @@ impl Dispatcher {
     async fn stopped(&self, claimed: &Claimed, signal: &Signal) {
         match signal.why() {
             Some(Stop::Shutdown) => {
+                Metrics::count(&self.metrics.handed_back);
                 tracing::info!("handed back");
                 self.release(claimed, &Release::Shutdown).await;
             }
             Some(Stop::Cancelled) => tracing::info!("cancelled; work stopped"),
-            Some(Stop::Lost) | None => tracing::warn!("lease lost; work stopped"),
+            Some(Stop::Lost) | None => {
+                Metrics::count(&self.metrics.lost);
+                tracing::warn!("lease lost; work stopped");
+            }
         }
     }
 

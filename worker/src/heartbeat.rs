@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::held::{Held, Stop};
+use crate::metrics::Metrics;
 use crate::service::Complaint;
 
 /// The heartbeat's thread.
@@ -27,42 +28,29 @@ impl Heartbeat {
     }
 }
 
-/// Starts beating. Elements that were popped without this process knowing go to `found`.
-pub(crate) fn start(
-    store: &Store,
-    worker: &WorkerId,
-    lease: Duration,
-    held: Arc<Held>,
-    found: UnboundedSender<IssueRef>,
-    stop: CancellationToken,
-) -> std::io::Result<Heartbeat> {
-    let (store, worker) = (store.with_own_connection(), worker.clone());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let thread = std::thread::Builder::new().name("heartbeat".to_owned());
-    let thread = thread.spawn(move || {
-        let beating = Beating {
-            store,
-            worker,
-            lease,
-            held,
-            found,
-        };
-        runtime.block_on(beating.run(stop));
-    })?;
-    Ok(Heartbeat(thread))
-}
-
-struct Beating {
-    store: Store,
-    worker: WorkerId,
-    lease: Duration,
-    held: Arc<Held>,
-    found: UnboundedSender<IssueRef>,
+/// What the heartbeat works with.
+pub(crate) struct Beating {
+    /// Over a connection that nothing else uses.
+    pub(crate) store: Store,
+    pub(crate) worker: WorkerId,
+    pub(crate) lease: Duration,
+    pub(crate) held: Arc<Held>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where elements go that were popped without this process knowing.
+    pub(crate) found: UnboundedSender<IssueRef>,
 }
 
 impl Beating {
+    /// Starts beating, until `stop`.
+    pub(crate) fn start(self, stop: CancellationToken) -> std::io::Result<Heartbeat> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let thread = std::thread::Builder::new().name("heartbeat".to_owned());
+        let thread = thread.spawn(move || runtime.block_on(self.run(stop)))?;
+        Ok(Heartbeat(thread))
+    }
+
     async fn run(&self, stop: CancellationToken) {
         // Three beats in a lease: two may go wrong.
         let every = (self.lease / 3).min(Duration::from_secs(5));
@@ -95,6 +83,7 @@ impl Beating {
             .store
             .beat(&self.worker, self.lease.as_millis() as u64, &named)
             .await?;
+        self.metrics.has_beaten();
         let is_in = |list: &[IssueRef], issue: &IssueRef| list.contains(issue);
         let (mut extended, mut gone) = (Vec::new(), Vec::new());
         for lease in named {

@@ -15,6 +15,7 @@ mod documents;
 mod heartbeat;
 mod held;
 mod listener;
+mod metrics;
 mod orbits;
 mod promoter;
 mod reaper;
@@ -26,7 +27,10 @@ use std::time::Duration;
 use shared::error::chain;
 use shared::ids::WorkerId;
 use shared::store::{Seed, Store, StoreError};
+use shared::telemetry::probes;
 use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Args, Config};
@@ -34,7 +38,9 @@ use consumer::Consumer;
 use dispatch::Dispatcher;
 use documents::DocumentCache;
 use flow::{FlowConfig, FlowHost};
+use heartbeat::Beating;
 use held::Held;
+use metrics::Metrics;
 use orbits::Orbits;
 
 /// Why a worker could not start.
@@ -46,6 +52,15 @@ pub enum StartError {
     /// The store cannot be used.
     #[error("store cannot be used")]
     Store(#[from] StoreError),
+    /// The address for metrics cannot be listened on.
+    #[error("cannot listen on {address} (DRAFTSMAN_METRICS_LISTEN)")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The heartbeat's thread could not be started.
     #[error("heartbeat thread cannot be started")]
     Thread(#[source] std::io::Error),
@@ -62,7 +77,10 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 }
 
 fn host(config: &Config) -> Result<FlowHost, StartError> {
-    FlowHost::new(&FlowConfig { lua_dir: config.lua_dir.clone() }).map_err(StartError::Scripts)
+    FlowHost::new(&FlowConfig {
+        lua_dir: config.lua_dir.clone(),
+    })
+    .map_err(StartError::Scripts)
 }
 
 /// Runs a worker until `shutdown` resolves, then lets issues finish within the grace period and
@@ -73,18 +91,23 @@ fn host(config: &Config) -> Result<FlowHost, StartError> {
 ///
 /// # Errors
 /// [`StartError`] if it cannot start. Once it runs it ends only when asked to.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), StartError> {
     let host = Arc::new(host(&config)?);
     let store = Store::open(config.redis_url.as_str())?;
     let worker_id = WorkerId::generate(&config.worker_name);
     tracing::info!(%worker_id, concurrency = config.concurrency, setting = %config.setting, "worker starts");
+    let held = Arc::new(Held::new(config.lease));
+    let metrics = Arc::new(Metrics::new());
+    let probes = serve_probes(&config, &held, &metrics).await?;
     tokio::pin!(shutdown);
     tokio::select! {
         ready = wait_until_ready(&store, &worker_id, config.lease) => ready?,
         () = &mut shutdown => return Ok(()),
     }
 
-    let held = Arc::new(Held::new(config.lease));
     let stopping = CancellationToken::new();
     let ended = CancellationToken::new();
     let dispatcher = Arc::new(Dispatcher {
@@ -93,17 +116,34 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
         held: Arc::clone(&held),
         orbits: Orbits::new(store.clone(), Arc::clone(&host), config.setting.clone()),
         host,
+        metrics: Arc::clone(&metrics),
         documents: DocumentCache::default(),
         lease: config.lease,
         max_retries: config.max_retries,
     });
     let (consumer, found) = Consumer::new(Arc::clone(&dispatcher), config.concurrency);
-    let heartbeat = heartbeat::start(&store, &worker_id, config.lease, Arc::clone(&held), found, ended.clone())
-        .map_err(StartError::Thread)?;
+    let heartbeat = Beating {
+        store: store.with_own_connection(),
+        worker: worker_id.clone(),
+        lease: config.lease,
+        held: Arc::clone(&held),
+        metrics: Arc::clone(&metrics),
+        found,
+    };
+    let heartbeat = heartbeat.start(ended.clone()).map_err(StartError::Thread)?;
     let background = [
-        tokio::spawn(reaper::run(store.clone(), config.lease, config.max_attempts, stopping.clone())),
+        tokio::spawn(reaper::run(
+            store.clone(),
+            config.lease,
+            config.max_attempts,
+            stopping.clone(),
+        )),
         tokio::spawn(promoter::run(store.clone(), stopping.clone())),
-        tokio::spawn(listener::run(store.clone(), Arc::clone(&held), stopping.clone())),
+        tokio::spawn(listener::run(
+            store.clone(),
+            Arc::clone(&held),
+            stopping.clone(),
+        )),
     ];
     tracing::info!(%worker_id, "worker is ready");
     let consuming = tokio::spawn(consumer.run(stopping.clone()));
@@ -120,15 +160,54 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send) -> R
     }
     ended.cancel();
     heartbeat.join().await;
-    if let Err(error) = store.forget_worker(&worker_id).await {
-        tracing::warn!(error = chain(&error), "could not take this worker off the list");
+    if let Err(error) = sign_off(&store, &worker_id).await {
+        tracing::warn!(
+            error = chain(&error),
+            "could not sign off; what is left will be reaped"
+        );
+    }
+    if let Some(probes) = probes {
+        probes.abort();
     }
     tracing::info!(%worker_id, "worker ended");
     Ok(())
 }
 
+/// Gives back what was popped and never claimed, and takes the worker off the list if nothing is left.
+async fn sign_off(store: &Store, worker: &WorkerId) -> Result<(), StoreError> {
+    for issue in store.processing(worker.as_str()).await? {
+        store.return_element(&issue, worker.as_str()).await?;
+    }
+    if store.processing(worker.as_str()).await?.is_empty() {
+        store.forget_worker(worker).await?;
+    }
+    Ok(())
+}
+
+/// Serves metrics and probes if the configuration says where.
+async fn serve_probes(
+    config: &Config,
+    held: &Arc<Held>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<JoinHandle<()>>, StartError> {
+    let Some(address) = config.metrics_listen else {
+        return Ok(None);
+    };
+    let listening = TcpListener::bind(address).await;
+    let listener = listening.map_err(|source| StartError::Listen { address, source })?;
+    let address = listener.local_addr().unwrap_or(address);
+    tracing::info!(metrics_address = %address, "metrics and probes are served");
+    let (held, metrics, lease) = (Arc::clone(held), Arc::clone(metrics), config.lease);
+    let answer = move |probe| metrics.answer(probe, lease, held.n_open());
+    Ok(Some(tokio::spawn(probes::serve(listener, answer))))
+}
+
 /// Waits for Redis, seeds what is bundled, and registers before the first pop.
-async fn wait_until_ready(store: &Store, worker: &WorkerId, lease: Duration) -> Result<(), StartError> {
+async fn wait_until_ready(
+    store: &Store,
+    worker: &WorkerId,
+    lease: Duration,
+) -> Result<(), StartError> {
     let seed = Seed::bundled();
     let mut pause = service::Pause::default();
     loop {

@@ -151,6 +151,12 @@ pub enum DocumentError {
         /// Where it begins.
         place: Place,
     },
+    /// A raw U+2028 or U+2029 in YAML: a line break in YAML 1.1, a character in YAML 1.2.
+    #[error(
+        "the YAML holds a raw line separator (U+2028 or U+2029), which YAML 1.1 and 1.2 read differently; \
+         write it as \"\\L\" or \"\\P\", or send the document as JSON"
+    )]
+    Ambiguous,
     /// A field that Draftsman reads is missing or not as it must be.
     #[error("field {field}: {problem}")]
     Field {

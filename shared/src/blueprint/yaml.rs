@@ -53,10 +53,18 @@ pub fn parse(text: &str) -> Result<Doc, DocumentError> {
     let read = Reader::new(text).document();
     let doubtful = match &read {
         Ok(_) => text.contains(YAML_1_1_BREAKS),
-        Err(error) => error.is_syntax() || text.contains(YAML_1_1_BREAKS) && !error.is_range(),
+        Err(error) if error.is_range() => false,
+        Err(_) => {
+            text.contains(YAML_1_1_BREAKS) || (text.starts_with('|') && text.ends_with("\n...\n"))
+        }
     };
-    if doubtful
-        && let Ok(ours) = parse_canonical(text)
+    if !doubtful {
+        return read;
+    }
+    if !is_harmless(text) {
+        return read.and(Err(DocumentError::Ambiguous));
+    }
+    if let Ok(ours) = parse_canonical(text)
         && emit(&ours).is_ok_and(|canonical| canonical == text)
     {
         return Ok(ours);
@@ -70,6 +78,23 @@ pub fn parse(text: &str) -> Result<Doc, DocumentError> {
 /// [`DocumentError`] if the text is no YAML or holds what [`emit`] never writes.
 pub fn parse_canonical(text: &str) -> Result<Doc, DocumentError> {
     canonical::parse(text)
+}
+
+/// True if yaml_serde reads `text` in linear time: libyaml's time grows with the square of the open
+/// brackets, and aliases (which need both characters) may stand for gigabytes.
+fn is_harmless(text: &str) -> bool {
+    if text.contains('&') && text.contains('*') {
+        return false;
+    }
+    let mut open = 0usize;
+    text.bytes().all(|byte| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open <= 2 * MAX_LEVELS
+    })
 }
 
 /// Writes `doc` as canonical YAML: block style, the keys of every mapping in byte order.

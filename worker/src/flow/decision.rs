@@ -45,35 +45,61 @@ pub enum Decision {
 /// # Errors
 /// [`FlowError::CommitShape`] naming the first field that is not as it must be.
 pub(super) fn read(ctx: &Doc, target: &BlueprintId, run: &RunState) -> Result<Decision, FlowError> {
-    let commit = Fields { object: ctx.get("commit"), path: "$.commit" };
+    let commit = Fields {
+        object: ctx.get("commit"),
+        path: "$.commit",
+    };
     commit.check_is_object()?;
     let committed = commit.get("committed", "true or false", Doc::as_bool)?;
     let rationale = commit.string("rationale")?;
     let verdicts = verdicts(&commit)?;
     if !committed {
-        return Ok(Decision::Deny { reasons: reasons(&commit)?, verdicts, rationale });
+        return Ok(Decision::Deny {
+            reasons: reasons(&commit)?,
+            verdicts,
+            rationale,
+        });
     }
 
     let bump = commit.string("bump")?;
-    Bump::parse(&bump).map_err(|_| commit.wrong("bump", format!("must be major, minor or patch, not {bump:?}")))?;
+    Bump::parse(&bump).map_err(|_| {
+        commit.wrong(
+            "bump",
+            format!("must be major, minor or patch, not {bump:?}"),
+        )
+    })?;
     let claimed = commit.string("new_version")?;
     if claimed.is_empty() {
         return Err(commit.wrong("new_version", "is empty".into()));
     }
     let document = commit.any("new_bp_json", "a Blueprint")?;
-    let blueprint =
-        run.memo().blueprint(document).map_err(|error| commit.wrong("new_bp_json", format!("is no Blueprint: {error}")))?;
+    let blueprint = run
+        .memo()
+        .blueprint(document)
+        .map_err(|error| commit.wrong("new_bp_json", format!("is no Blueprint: {error}")))?;
     if blueprint.version().as_str() != claimed {
         let computed = blueprint.version();
-        return Err(commit.wrong("new_version", format!("is {claimed}, but new_bp_json has the version {computed}")));
+        return Err(commit.wrong(
+            "new_version",
+            format!("is {claimed}, but new_bp_json has the version {computed}"),
+        ));
     }
     if blueprint.id() != target {
         let found = blueprint.id();
-        return Err(commit.wrong("new_bp_json.id", format!("is {found}, but the issue is about {target}")));
+        return Err(commit.wrong(
+            "new_bp_json.id",
+            format!("is {found}, but the issue is about {target}"),
+        ));
     }
     let ops = ctx.get("patch").and_then(|patch| patch.get("ops"));
     let patch_hash = ops.map_or_else(String::new, |ops| sha256_hex(json::emit(ops).as_bytes()));
-    Ok(Decision::Commit { blueprint, bump, rationale, verdicts, patch_hash })
+    Ok(Decision::Commit {
+        blueprint,
+        bump,
+        rationale,
+        verdicts,
+        patch_hash,
+    })
 }
 
 /// What the spawner proposed, as canonical JSON: its operations, or whatever it replied instead.
@@ -87,7 +113,10 @@ pub(super) fn proposed(ctx: &Doc) -> String {
 /// What the spawner said about its patch.
 pub(super) fn proposed_rationale(ctx: &Doc) -> String {
     let rationale = ctx.get("patch").and_then(|patch| patch.get("rationale"));
-    rationale.and_then(Doc::as_str).unwrap_or_default().to_owned()
+    rationale
+        .and_then(Doc::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn reasons(commit: &Fields<'_>) -> Result<Vec<String>, FlowError> {
@@ -97,7 +126,12 @@ fn reasons(commit: &Fields<'_>) -> Result<Vec<String>, FlowError> {
     }
     let text = |(i, reason): (usize, &Doc)| {
         let reason = reason.as_str().map(str::to_owned);
-        reason.ok_or_else(|| commit.wrong(&format!("reasons[{i}]"), format!("must be a string, not {}", list[i].kind())))
+        reason.ok_or_else(|| {
+            commit.wrong(
+                &format!("reasons[{i}]"),
+                format!("must be a string, not {}", list[i].kind()),
+            )
+        })
     };
     list.iter().enumerate().map(text).collect()
 }
@@ -106,7 +140,10 @@ fn verdicts(commit: &Fields<'_>) -> Result<Vec<Verdict>, FlowError> {
     let list = commit.array("verdicts_summary")?;
     let one = |(i, verdict): (usize, &Doc)| {
         let path = format!("$.commit.verdicts_summary[{i}]");
-        let verdict = Fields { object: Some(verdict), path: &path };
+        let verdict = Fields {
+            object: Some(verdict),
+            path: &path,
+        };
         verdict.check_is_object()?;
         let axis = verdict.string("axis")?;
         match verdict.string("status")?.as_str() {
@@ -115,9 +152,17 @@ fn verdicts(commit: &Fields<'_>) -> Result<Vec<Verdict>, FlowError> {
                     Doc::Str(text) => text.to_string(),
                     other => json::emit(other),
                 };
-                Ok(Verdict { axis, pass: true, detail })
+                Ok(Verdict {
+                    axis,
+                    pass: true,
+                    detail,
+                })
             }
-            "deny" => Ok(Verdict { axis, pass: false, detail: verdict.string("reason")? }),
+            "deny" => Ok(Verdict {
+                axis,
+                pass: false,
+                detail: verdict.string("reason")?,
+            }),
             other => Err(verdict.wrong("status", format!("must be pass or deny, not {other:?}"))),
         }
     };
@@ -137,7 +182,10 @@ impl<'a> Fields<'a> {
             Some(other) => format!("must be an object, not {}", other.kind()),
             None => "is missing: the flow wrote nothing there".into(),
         };
-        Err(FlowError::CommitShape { field: self.path.to_owned(), problem })
+        Err(FlowError::CommitShape {
+            field: self.path.to_owned(),
+            problem,
+        })
     }
 
     fn any(&self, name: &str, expected: &str) -> Result<&'a Doc, FlowError> {
@@ -145,9 +193,15 @@ impl<'a> Fields<'a> {
         found.ok_or_else(|| self.wrong(name, format!("is missing; expected {expected}")))
     }
 
-    fn get<T>(&self, name: &str, expected: &str, read: impl Fn(&'a Doc) -> Option<T>) -> Result<T, FlowError> {
+    fn get<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl Fn(&'a Doc) -> Option<T>,
+    ) -> Result<T, FlowError> {
         let found = self.any(name, expected)?;
-        read(found).ok_or_else(|| self.wrong(name, format!("must be {expected}, not {}", found.kind())))
+        read(found)
+            .ok_or_else(|| self.wrong(name, format!("must be {expected}, not {}", found.kind())))
     }
 
     fn string(&self, name: &str) -> Result<String, FlowError> {
@@ -159,6 +213,9 @@ impl<'a> Fields<'a> {
     }
 
     fn wrong(&self, name: &str, problem: String) -> FlowError {
-        FlowError::CommitShape { field: format!("{}.{name}", self.path), problem }
+        FlowError::CommitShape {
+            field: format!("{}.{name}", self.path),
+            problem,
+        }
     }
 }

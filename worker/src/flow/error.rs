@@ -18,7 +18,9 @@ pub enum ScriptError {
         source: std::io::Error,
     },
     /// A file whose name cannot be a script's.
-    #[error("script file {path:?}: a script's name is made of A-Z a-z 0-9 . _ - and begins with a letter or digit")]
+    #[error(
+        "script file {path:?}: a script's name is made of A-Z a-z 0-9 . _ - and begins with a letter or digit"
+    )]
     FileName {
         /// The path.
         path: String,
@@ -54,7 +56,11 @@ pub enum ScriptError {
 }
 
 fn count(n: usize) -> String {
-    if n == 1 { "1 script".into() } else { format!("{n} scripts") }
+    if n == 1 {
+        "1 script".into()
+    } else {
+        format!("{n} scripts")
+    }
 }
 
 /// Why a step did not return.
@@ -164,7 +170,9 @@ pub enum FlowError {
     #[error("serialisation: {0}")]
     Document(#[from] DocumentError),
     /// The setting's ceiling was reached.
-    #[error("ceiling exceeded: the flow did not end within {secs} s; raise the setting's ttl_secs or look for a step that hangs")]
+    #[error(
+        "ceiling exceeded: the flow did not end within {secs} s; raise the setting's ttl_secs or look for a step that hangs"
+    )]
     Ceiling {
         /// The ceiling.
         secs: u64,
@@ -177,13 +185,22 @@ pub enum FlowError {
 impl FlowError {
     /// True if the same flow may well succeed later, so that the issue is worth another attempt.
     pub fn is_passing(&self) -> bool {
-        matches!(self, FlowError::Step { source: StepError::Passing { .. }, .. })
+        matches!(
+            self,
+            FlowError::Step {
+                source: StepError::Passing { .. },
+                ..
+            }
+        )
     }
 
     /// How long to wait at least before the next attempt, if somebody said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            FlowError::Step { source: StepError::Passing { retry_after, .. }, .. } => *retry_after,
+            FlowError::Step {
+                source: StepError::Passing { retry_after, .. },
+                ..
+            } => *retry_after,
             _ => None,
         }
     }
@@ -193,7 +210,9 @@ impl FlowError {
     pub(super) fn is_caught_by_try(&self) -> bool {
         match self {
             FlowError::Eval(_) => true,
-            FlowError::Step { source, .. } => matches!(source, StepError::Script(_) | StepError::Permanent { .. }),
+            FlowError::Step { source, .. } => {
+                matches!(source, StepError::Script(_) | StepError::Permanent { .. })
+            }
             _ => false,
         }
     }
@@ -201,5 +220,9 @@ impl FlowError {
 
 /// `a, b, c`, or `none`.
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".into() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".into()
+    } else {
+        names.join(", ")
+    }
 }

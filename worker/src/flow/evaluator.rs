@@ -39,13 +39,22 @@ pub(super) fn evaluate<'a>(
 ) -> BoxFuture<'a, Result<(), FlowError>> {
     async move {
         match plan {
-            Plan::Step { name, agent, input, out } => {
+            Plan::Step {
+                name,
+                agent,
+                input,
+                out,
+            } => {
                 let input = input.eval(ctx)?;
                 let cx = StepContext { step: name, run };
-                let output = agents[*agent]
-                    .run(input, &cx)
-                    .await
-                    .map_err(|source| FlowError::Step { step: name.to_string(), source })?;
+                let output =
+                    agents[*agent]
+                        .run(input, &cx)
+                        .await
+                        .map_err(|source| FlowError::Step {
+                            step: name.to_string(),
+                            source,
+                        })?;
                 Ok(out.write(ctx, output)?)
             }
             Plan::Seq(children) => {
@@ -54,7 +63,11 @@ pub(super) fn evaluate<'a>(
                 }
                 Ok(())
             }
-            Plan::Branch { cond, then, otherwise } => match cond.eval(ctx)? {
+            Plan::Branch {
+                cond,
+                then,
+                otherwise,
+            } => match cond.eval(ctx)? {
                 Doc::Bool(true) => evaluate(then, ctx, agents, run).await,
                 Doc::Bool(false) => evaluate(otherwise, ctx, agents, run).await,
                 other => Err(FlowError::Eval(EvalError::TypeError {
@@ -62,11 +75,23 @@ pub(super) fn evaluate<'a>(
                     msg: format!("expected a boolean, got {}", other.kind()),
                 })),
             },
-            Plan::Fanout { items, bind, body, join, out } => {
-                let joined = fanout(Branches::new(items, bind, ctx)?, body, *join, agents, run).await?;
+            Plan::Fanout {
+                items,
+                bind,
+                body,
+                join,
+                out,
+            } => {
+                let joined =
+                    fanout(Branches::new(items, bind, ctx)?, body, *join, agents, run).await?;
                 Ok(out.write(ctx, joined)?)
             }
-            Plan::Loop { counter, cond, body, max } => {
+            Plan::Loop {
+                counter,
+                cond,
+                body,
+                max,
+            } => {
                 counter.write(ctx, Doc::from(0))?;
                 for n in 1..=*max {
                     if !is_truthy(&cond.eval(ctx)?) {
@@ -79,7 +104,11 @@ pub(super) fn evaluate<'a>(
                 }
                 Ok(())
             }
-            Plan::Try { body, catch, err_at } => {
+            Plan::Try {
+                body,
+                catch,
+                err_at,
+            } => {
                 let before = ctx.clone();
                 match evaluate(body, ctx, agents, run).await {
                     Err(error) if error.is_caught_by_try() => {
@@ -138,7 +167,10 @@ async fn fanout(
         JoinMode::All | JoinMode::AllSettled => "fanout",
     };
     if branches.is_empty() && matches!(join, JoinMode::Any | JoinMode::Race) {
-        return Err(FlowError::Eval(EvalError::TypeError { op: op.into(), msg: "requires at least one item".into() }));
+        return Err(FlowError::Eval(EvalError::TypeError {
+            op: op.into(),
+            msg: "requires at least one item".into(),
+        }));
     }
     let mut running = branches.into_iter().map(|mut branch| {
         async move {
@@ -155,14 +187,21 @@ async fn fanout(
             _ => select_all(running).await.0,
         },
         JoinMode::AllSettled => {
-            let settled = join_all(running).await.into_iter().map(|result: Result<Doc, FlowError>| match result {
-                Ok(ctx) => Ok(Doc::object([("status", Doc::from("fulfilled")), ("value", ctx)])),
-                Err(error) if error.is_caught_by_try() => Ok(Doc::object([
-                    ("status", Doc::from("rejected")),
-                    ("reason", Doc::from(error.to_string())),
-                ])),
-                Err(error) => Err(error),
-            });
+            let settled =
+                join_all(running)
+                    .await
+                    .into_iter()
+                    .map(|result: Result<Doc, FlowError>| match result {
+                        Ok(ctx) => Ok(Doc::object([
+                            ("status", Doc::from("fulfilled")),
+                            ("value", ctx),
+                        ])),
+                        Err(error) if error.is_caught_by_try() => Ok(Doc::object([
+                            ("status", Doc::from("rejected")),
+                            ("reason", Doc::from(error.to_string())),
+                        ])),
+                        Err(error) => Err(error),
+                    });
             Ok(Doc::array(settled.collect::<Result<_, _>>()?))
         }
     }

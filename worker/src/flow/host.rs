@@ -133,7 +133,9 @@ impl FlowHost {
     ) -> Result<FlowReport, FlowFailure> {
         let started = Instant::now();
         // A ceiling beyond the clock's range is none.
-        let deadline = started.checked_add(input.ceiling).unwrap_or(started + Duration::from_secs(1 << 30));
+        let deadline = started
+            .checked_add(input.ceiling)
+            .unwrap_or(started + Duration::from_secs(1 << 30));
         let run = Arc::new(RunState::new(&input.prev, deadline));
         let mut ctx = context(&input);
         let ended = tokio::select! {
@@ -144,19 +146,37 @@ impl FlowHost {
         };
         let ended = ended.map_err(|error| match error {
             // The hook may see the deadline before the timer does.
-            FlowError::Step { source: StepError::Interrupted, .. } => FlowError::Ceiling { secs: input.ceiling.as_secs() },
+            FlowError::Step {
+                source: StepError::Interrupted,
+                ..
+            } => FlowError::Ceiling {
+                secs: input.ceiling.as_secs(),
+            },
             other => other,
         });
         let decided = ended.and_then(|()| decision::read(&ctx, &input.blueprint_id, &run));
         let patch_json = decision::proposed(&ctx);
         match decided {
             Ok(decision) => {
-                let decision = if input.must_be_runnable { self.deny_unless_runnable(decision) } else { decision };
-                Ok(FlowReport { decision, patch_json, usage: run.usage() })
+                let decision = if input.must_be_runnable {
+                    self.deny_unless_runnable(decision)
+                } else {
+                    decision
+                };
+                Ok(FlowReport {
+                    decision,
+                    patch_json,
+                    usage: run.usage(),
+                })
             }
             Err(error) => {
                 let rationale = decision::proposed_rationale(&ctx);
-                Err(FlowFailure { error, patch_json, usage: run.usage(), rationale })
+                Err(FlowFailure {
+                    error,
+                    patch_json,
+                    usage: run.usage(),
+                    rationale,
+                })
             }
         }
     }
@@ -164,14 +184,28 @@ impl FlowHost {
     /// The axis `orbit`: a Blueprint that a setting runs by `latest` must be runnable.
     fn deny_unless_runnable(&self, decision: Decision) -> Decision {
         match decision {
-            Decision::Commit { blueprint, rationale, mut verdicts, .. }
-                if let Err(problem) =
-                    runnable::check(&blueprint, &|script| self.scripts.step(script).is_some()) =>
+            Decision::Commit {
+                blueprint,
+                rationale,
+                mut verdicts,
+                ..
+            } if let Err(problem) =
+                runnable::check(&blueprint, &|script| self.scripts.step(script).is_some()) =>
             {
-                let reason = format!("a setting uses this Blueprint as its orbit, so it must be runnable: {problem}");
+                let reason = format!(
+                    "a setting uses this Blueprint as its orbit, so it must be runnable: {problem}"
+                );
                 let reasons = vec![format!("orbit: {reason}")];
-                verdicts.push(Verdict { axis: "orbit".to_owned(), pass: false, detail: reason });
-                Decision::Deny { reasons, verdicts, rationale }
+                verdicts.push(Verdict {
+                    axis: "orbit".to_owned(),
+                    pass: false,
+                    detail: reason,
+                });
+                Decision::Deny {
+                    reasons,
+                    verdicts,
+                    rationale,
+                }
             }
             other => other,
         }
@@ -191,7 +225,10 @@ fn context(input: &FlowInput) -> Doc {
                 ("intent", Doc::from(input.intent.as_str())),
             ]),
         ),
-        ("prev_bp_yaml", Doc::Str(input.prev.canonical_yaml().clone())),
+        (
+            "prev_bp_yaml",
+            Doc::Str(input.prev.canonical_yaml().clone()),
+        ),
         ("prev_hash", id(input.prev.version().as_str())),
         (
             "epoch_id",
@@ -201,6 +238,15 @@ fn context(input: &FlowInput) -> Doc {
                 ("started_at_ms", Doc::from(ms)),
             ]),
         ),
-        ("verifiers", Doc::array(input.verifiers.iter().map(|axis| Doc::from(axis.as_str())).collect())),
+        (
+            "verifiers",
+            Doc::array(
+                input
+                    .verifiers
+                    .iter()
+                    .map(|axis| Doc::from(axis.as_str()))
+                    .collect(),
+            ),
+        ),
     ])
 }

@@ -33,38 +33,69 @@ pub(super) fn compile(
     pool: &Arc<Pool>,
 ) -> Result<Orbit, FlowError> {
     let id = || orbit.id().to_string();
-    let node: Node = serde_json::from_value(Value::from(orbit.flow()))
-        .map_err(|error| FlowError::Orbit { orbit: id(), problem: error.to_string() })?;
+    let node: Node =
+        serde_json::from_value(Value::from(orbit.flow())).map_err(|error| FlowError::Orbit {
+            orbit: id(),
+            problem: error.to_string(),
+        })?;
 
     let mut names: Vec<&str> = Vec::with_capacity(orbit.agents().len());
     let mut agents: Vec<Arc<dyn Agent>> = Vec::with_capacity(orbit.agents().len());
     for declared in orbit.agents() {
-        let name = declared.get("name").and_then(Doc::as_str).unwrap_or_default();
-        let definition = if name == SPAWNER { spawner.unwrap_or(declared) } else { declared };
+        let name = declared
+            .get("name")
+            .and_then(Doc::as_str)
+            .unwrap_or_default();
+        let definition = if name == SPAWNER {
+            spawner.unwrap_or(declared)
+        } else {
+            declared
+        };
         agents.push(agent(name, definition, scripts, pool)?);
         names.push(name);
     }
     let declared = || names.iter().map(|name| (*name).to_owned()).collect();
     if spawner.is_some() && !names.contains(&SPAWNER) {
-        return Err(FlowError::NoSpawner { orbit: id(), declared: declared() });
+        return Err(FlowError::NoSpawner {
+            orbit: id(),
+            declared: declared(),
+        });
     }
     let index = |name: &str| names.iter().position(|known| *known == name);
     let plan = Plan::compile(&node, &index).map_err(|error| match error {
-        PlanError::UndeclaredRef(name) => FlowError::UndeclaredAgent { orbit: id(), name, declared: declared() },
-        PlanError::NoPath(place) => FlowError::Orbit { orbit: id(), problem: format!("{place} must be a path") },
+        PlanError::UndeclaredRef(name) => FlowError::UndeclaredAgent {
+            orbit: id(),
+            name,
+            declared: declared(),
+        },
+        PlanError::NoPath(place) => FlowError::Orbit {
+            orbit: id(),
+            problem: format!("{place} must be a path"),
+        },
     })?;
     Ok(Orbit { plan, agents })
 }
 
-fn agent(name: &str, definition: &Doc, scripts: &Scripts, pool: &Arc<Pool>) -> Result<Arc<dyn Agent>, FlowError> {
+fn agent(
+    name: &str,
+    definition: &Doc,
+    scripts: &Scripts,
+    pool: &Arc<Pool>,
+) -> Result<Arc<dyn Agent>, FlowError> {
     match text(name, definition.get("kind"), "kind")? {
         lua::KIND => {
-            let script = text(name, definition.get("spec").and_then(|spec| spec.get("fn_id")), "spec.fn_id")?;
-            let at = scripts.step(script).ok_or_else(|| FlowError::UnknownScript {
-                agent: name.to_owned(),
-                script: script.to_owned(),
-                known: scripts.step_names(),
-            })?;
+            let script = text(
+                name,
+                definition.get("spec").and_then(|spec| spec.get("fn_id")),
+                "spec.fn_id",
+            )?;
+            let at = scripts
+                .step(script)
+                .ok_or_else(|| FlowError::UnknownScript {
+                    agent: name.to_owned(),
+                    script: script.to_owned(),
+                    known: scripts.step_names(),
+                })?;
             Ok(Arc::new(LuaAgent::new(pool.clone(), at)))
         }
         kind => Err(FlowError::UnknownKind {
@@ -75,11 +106,19 @@ fn agent(name: &str, definition: &Doc, scripts: &Scripts, pool: &Arc<Pool>) -> R
     }
 }
 
-fn text<'a>(agent: &str, found: Option<&'a Doc>, field: &'static str) -> Result<&'a str, FlowError> {
+fn text<'a>(
+    agent: &str,
+    found: Option<&'a Doc>,
+    field: &'static str,
+) -> Result<&'a str, FlowError> {
     let problem = match found {
         Some(Doc::Str(text)) => return Ok(text),
         Some(other) => format!("must be a string, not {}", other.kind()),
         None => "is missing".to_owned(),
     };
-    Err(FlowError::AgentField { agent: agent.to_owned(), field, problem })
+    Err(FlowError::AgentField {
+        agent: agent.to_owned(),
+        field,
+        problem,
+    })
 }

@@ -26,17 +26,41 @@ pub(super) enum PlanError {
 #[derive(Debug)]
 pub(super) enum Plan {
     /// Run agent number `agent` on `input`, write what it returns to `out`.
-    Step { name: Arc<str>, agent: usize, input: ExprPlan, out: PathPlan },
+    Step {
+        name: Arc<str>,
+        agent: usize,
+        input: ExprPlan,
+        out: PathPlan,
+    },
     /// One after the other.
     Seq(Vec<Plan>),
     /// `then` or `otherwise`, by a boolean.
-    Branch { cond: ExprPlan, then: Box<Plan>, otherwise: Box<Plan> },
+    Branch {
+        cond: ExprPlan,
+        then: Box<Plan>,
+        otherwise: Box<Plan>,
+    },
     /// `body` for each item, at once, in a context of its own.
-    Fanout { items: ExprPlan, bind: PathPlan, body: Box<Plan>, join: JoinMode, out: PathPlan },
+    Fanout {
+        items: ExprPlan,
+        bind: PathPlan,
+        body: Box<Plan>,
+        join: JoinMode,
+        out: PathPlan,
+    },
     /// `body` while `cond` is truthy, `max` times at most.
-    Loop { counter: PathPlan, cond: ExprPlan, body: Box<Plan>, max: u32 },
+    Loop {
+        counter: PathPlan,
+        cond: ExprPlan,
+        body: Box<Plan>,
+        max: u32,
+    },
     /// `catch` if `body` fails for good, on the context as it was before `body`.
-    Try { body: Box<Plan>, catch: Box<Plan>, err_at: Option<PathPlan> },
+    Try {
+        body: Box<Plan>,
+        catch: Box<Plan>,
+        err_at: Option<PathPlan>,
+    },
     /// Write the value of an expression.
     Let { at: PathPlan, value: ExprPlan },
 }
@@ -46,7 +70,10 @@ impl Plan {
     ///
     /// # Errors
     /// [`PlanError`] if a step names no agent or a place to write to is no path.
-    pub(super) fn compile(node: &Node, agent_index: &dyn Fn(&str) -> Option<usize>) -> Result<Plan, PlanError> {
+    pub(super) fn compile(
+        node: &Node,
+        agent_index: &dyn Fn(&str) -> Option<usize>,
+    ) -> Result<Plan, PlanError> {
         let child = |n: &Node| Plan::compile(n, agent_index).map(Box::new);
         Ok(match node {
             Node::Step { ref_, in_, out } => Plan::Step {
@@ -55,31 +82,57 @@ impl Plan {
                 input: ExprPlan::compile(in_),
                 out: target(out, "step.out")?,
             },
-            Node::Seq { children } => {
-                Plan::Seq(children.iter().map(|n| Plan::compile(n, agent_index)).collect::<Result<_, _>>()?)
-            }
-            Node::Branch { cond, then_, else_ } => {
-                Plan::Branch { cond: ExprPlan::compile(cond), then: child(then_)?, otherwise: child(else_)? }
-            }
-            Node::Fanout { items, bind, body, join, out } => Plan::Fanout {
+            Node::Seq { children } => Plan::Seq(
+                children
+                    .iter()
+                    .map(|n| Plan::compile(n, agent_index))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Node::Branch { cond, then_, else_ } => Plan::Branch {
+                cond: ExprPlan::compile(cond),
+                then: child(then_)?,
+                otherwise: child(else_)?,
+            },
+            Node::Fanout {
+                items,
+                bind,
+                body,
+                join,
+                out,
+            } => Plan::Fanout {
                 items: ExprPlan::compile(items),
                 bind: target(bind, "fanout.bind")?,
                 body: child(body)?,
                 join: *join,
                 out: target(out, "fanout.out")?,
             },
-            Node::Loop { counter, cond, body, max } => Plan::Loop {
+            Node::Loop {
+                counter,
+                cond,
+                body,
+                max,
+            } => Plan::Loop {
                 counter: target(counter, "loop.counter")?,
                 cond: ExprPlan::compile(cond),
                 body: child(body)?,
                 max: *max,
             },
-            Node::Try { body, catch, err_at } => Plan::Try {
+            Node::Try {
+                body,
+                catch,
+                err_at,
+            } => Plan::Try {
                 body: child(body)?,
                 catch: child(catch)?,
-                err_at: err_at.as_ref().map(|e| target(e, "try.err_at")).transpose()?,
+                err_at: err_at
+                    .as_ref()
+                    .map(|e| target(e, "try.err_at"))
+                    .transpose()?,
             },
-            Node::Let { at, value } => Plan::Let { at: PathPlan::compile(at), value: ExprPlan::compile(value) },
+            Node::Let { at, value } => Plan::Let {
+                at: PathPlan::compile(at),
+                value: ExprPlan::compile(value),
+            },
         })
     }
 }
@@ -112,7 +165,10 @@ impl PathPlan {
                 at = next;
             }
         }
-        PathPlan { path: path.clone(), segments }
+        PathPlan {
+            path: path.clone(),
+            segments,
+        }
     }
 
     /// The value at this path.
@@ -120,7 +176,8 @@ impl PathPlan {
     /// # Errors
     /// [`EvalError::PathNotFound`] if there is none.
     pub(super) fn read<'a>(&self, ctx: &'a Doc) -> Result<&'a Doc, EvalError> {
-        self.find(ctx).ok_or_else(|| EvalError::PathNotFound(self.path.to_string()))
+        self.find(ctx)
+            .ok_or_else(|| EvalError::PathNotFound(self.path.to_string()))
     }
 
     fn find<'a>(&self, ctx: &'a Doc) -> Option<&'a Doc> {
@@ -169,12 +226,18 @@ impl ExprPlan {
             Expr::Path { at } => ExprPlan::Path(PathPlan::compile(at)),
             Expr::Lit { value } => match Doc::try_from(value) {
                 Ok(doc) => ExprPlan::Lit(doc),
-                Err(_) => ExprPlan::Other { expr: expr.clone(), reads: Vec::new() },
+                Err(_) => ExprPlan::Other {
+                    expr: expr.clone(),
+                    reads: Vec::new(),
+                },
             },
             _ => {
                 let mut reads = Vec::new();
                 collect_paths(expr, &mut reads);
-                ExprPlan::Other { expr: expr.clone(), reads }
+                ExprPlan::Other {
+                    expr: expr.clone(),
+                    reads,
+                }
             }
         }
     }
@@ -195,8 +258,10 @@ impl ExprPlan {
                     }
                 }
                 let result = eval_expr_with_externs(expr, &small, &NoExterns)?;
-                Doc::try_from(&result)
-                    .map_err(|error| EvalError::ArithError { op: "result".into(), msg: error.to_string() })
+                Doc::try_from(&result).map_err(|error| EvalError::ArithError {
+                    op: "result".into(),
+                    msg: error.to_string(),
+                })
             }
         }
     }

@@ -30,7 +30,12 @@ impl RunState {
         let mut memo = Memo::default();
         memo.seed(prev);
         let document_bytes = prev.canonical_yaml().len();
-        Self { deadline, document_bytes, memo: Mutex::new(memo), usage: Mutex::default() }
+        Self {
+            deadline,
+            document_bytes,
+            memo: Mutex::new(memo),
+            usage: Mutex::default(),
+        }
     }
 
     /// How large the target is, as canonical YAML.
@@ -51,7 +56,10 @@ impl RunState {
 
     /// What the spawner cost so far.
     pub(super) fn usage(&self) -> SpawnerUsage {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.usage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -61,7 +69,11 @@ enum Known {
     /// It is a Blueprint, which has its text and version.
     Blueprint(Blueprint),
     /// It is not.
-    Other { doc: Doc, yaml: Arc<str>, version: Option<Version> },
+    Other {
+        doc: Doc,
+        yaml: Arc<str>,
+        version: Option<Version>,
+    },
 }
 
 impl Known {
@@ -88,8 +100,10 @@ pub(super) struct Memo {
 impl Memo {
     /// Tells the memo of a Blueprint that was read from its canonical text.
     fn seed(&mut self, blueprint: &Arc<Blueprint>) {
-        self.emitted.push(Known::Blueprint(Blueprint::clone(blueprint)));
-        self.parsed.push((blueprint.canonical_yaml().clone(), blueprint.doc().clone()));
+        self.emitted
+            .push(Known::Blueprint(Blueprint::clone(blueprint)));
+        self.parsed
+            .push((blueprint.canonical_yaml().clone(), blueprint.doc().clone()));
     }
 
     /// The canonical YAML of `doc`.
@@ -110,7 +124,9 @@ impl Memo {
     pub(super) fn version(&mut self, doc: &Doc) -> Result<Version, DocumentError> {
         Ok(match self.known(doc)? {
             Known::Blueprint(blueprint) => blueprint.version().clone(),
-            Known::Other { yaml, version, .. } => version.get_or_insert_with(|| Version::of(yaml)).clone(),
+            Known::Other { yaml, version, .. } => {
+                version.get_or_insert_with(|| Version::of(yaml)).clone()
+            }
         })
     }
 
@@ -143,14 +159,22 @@ impl Memo {
     }
 
     fn known(&mut self, doc: &Doc) -> Result<&mut Known, DocumentError> {
-        let at = match self.emitted.iter().position(|known| identical(known.doc(), doc)) {
+        let at = match self
+            .emitted
+            .iter()
+            .position(|known| identical(known.doc(), doc))
+        {
             Some(at) => at,
             None => {
                 // What keeps a document from being a Blueprint is looked for before it is written,
                 // so nothing is written twice here.
                 let known = match Blueprint::from_doc(doc.clone()) {
                     Ok(blueprint) => Known::Blueprint(blueprint),
-                    Err(_) => Known::Other { doc: doc.clone(), yaml: yaml::emit(doc)?.into(), version: None },
+                    Err(_) => Known::Other {
+                        doc: doc.clone(),
+                        yaml: yaml::emit(doc)?.into(),
+                        version: None,
+                    },
                 };
                 if self.emitted.len() == MAX_KNOWN {
                     // The first is the target itself.
@@ -176,9 +200,14 @@ pub(super) fn identical(a: &Doc, b: &Doc) -> bool {
         (Doc::Num(Num::Int(a)), Doc::Num(Num::Int(b))) => a == b,
         (Doc::Num(Num::Float(a)), Doc::Num(Num::Float(b))) => a.to_bits() == b.to_bits(),
         (Doc::Str(a), Doc::Str(b)) => a == b,
-        (Doc::Array(a), Doc::Array(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| identical(a, b)),
+        (Doc::Array(a), Doc::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| identical(a, b))
+        }
         (Doc::Object(a), Doc::Object(b)) => {
-            a.len() == b.len() && a.iter().zip(b.iter()).all(|((k, a), (l, b))| k == l && identical(a, b))
+            a.len() == b.len()
+                && a.iter()
+                    .zip(b.iter())
+                    .all(|((k, a), (l, b))| k == l && identical(a, b))
         }
         _ => false,
     }

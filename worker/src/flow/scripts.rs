@@ -13,15 +13,30 @@ use super::error::ScriptError;
 /// The scripts in `lua/`.
 const STEPS: [(&str, &str); 4] = [
     ("committer", include_str!("../../../lua/committer.lua")),
-    ("patch_applier", include_str!("../../../lua/patch_applier.lua")),
-    ("patch_spawner", include_str!("../../../lua/patch_spawner.lua")),
-    ("verifier_router", include_str!("../../../lua/verifier_router.lua")),
+    (
+        "patch_applier",
+        include_str!("../../../lua/patch_applier.lua"),
+    ),
+    (
+        "patch_spawner",
+        include_str!("../../../lua/patch_spawner.lua"),
+    ),
+    (
+        "verifier_router",
+        include_str!("../../../lua/verifier_router.lua"),
+    ),
 ];
 
 /// The scripts in `lua/verifiers/`.
 const AXES: [(&str, &str); 4] = [
-    ("agent-ref", include_str!("../../../lua/verifiers/agent-ref.lua")),
-    ("canonical", include_str!("../../../lua/verifiers/canonical.lua")),
+    (
+        "agent-ref",
+        include_str!("../../../lua/verifiers/agent-ref.lua"),
+    ),
+    (
+        "canonical",
+        include_str!("../../../lua/verifiers/canonical.lua"),
+    ),
     ("des", include_str!("../../../lua/verifiers/des.lua")),
     ("noop", include_str!("../../../lua/verifiers/noop.lua")),
 ];
@@ -63,7 +78,14 @@ impl Scripts {
             list.iter()
                 .map(|(name, source)| {
                     let origin = format!("lua/{folder}{name}.lua");
-                    ((*name).to_owned(), Script { name: (*name).to_owned(), origin, source: (*source).to_owned() })
+                    (
+                        (*name).to_owned(),
+                        Script {
+                            name: (*name).to_owned(),
+                            origin,
+                            source: (*source).to_owned(),
+                        },
+                    )
                 })
                 .collect()
         };
@@ -79,19 +101,28 @@ impl Scripts {
 
         let mut digest = String::new();
         let mut all = Vec::with_capacity(steps.len() + axes.len());
-        let mut index = |folder: &str, scripts: BTreeMap<String, Script>| -> BTreeMap<String, usize> {
-            scripts
-                .into_iter()
-                .map(|(name, script)| {
-                    digest.push_str(&format!("{folder}{name} {}\n", sha256_hex(script.source.as_bytes())));
-                    all.push(script);
-                    (name, all.len() - 1)
-                })
-                .collect()
-        };
+        let mut index =
+            |folder: &str, scripts: BTreeMap<String, Script>| -> BTreeMap<String, usize> {
+                scripts
+                    .into_iter()
+                    .map(|(name, script)| {
+                        digest.push_str(&format!(
+                            "{folder}{name} {}\n",
+                            sha256_hex(script.source.as_bytes())
+                        ));
+                        all.push(script);
+                        (name, all.len() - 1)
+                    })
+                    .collect()
+            };
         let steps = index("", steps);
         let axes = index("verifiers/", axes);
-        Ok(Scripts { steps, axes, hash: sha256_hex(digest.as_bytes()), all })
+        Ok(Scripts {
+            steps,
+            axes,
+            hash: sha256_hex(digest.as_bytes()),
+            all,
+        })
     }
 
     /// Every script.
@@ -141,18 +172,31 @@ fn read_dir(dir: &Path) -> Result<BTreeMap<String, Script>, ScriptError> {
         if path.extension().is_none_or(|e| e != "lua") || !path.is_file() {
             continue;
         }
-        let name = path.file_stem().and_then(|s| s.to_str()).filter(|s| is_name(s));
+        let name = path
+            .file_stem()
+            .and_then(|s| s.to_str())
+            .filter(|s| is_name(s));
         let Some(name) = name else {
-            return Err(ScriptError::FileName { path: path.display().to_string() });
+            return Err(ScriptError::FileName {
+                path: path.display().to_string(),
+            });
         };
         let source = std::fs::read_to_string(&path).map_err(failed(&path))?;
-        let script = Script { name: name.to_owned(), origin: path.display().to_string(), source };
+        let script = Script {
+            name: name.to_owned(),
+            origin: path.display().to_string(),
+            source,
+        };
         found.insert(name.to_owned(), script);
     }
     Ok(found)
 }
 
 fn is_name(text: &str) -> bool {
-    text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    text.bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }

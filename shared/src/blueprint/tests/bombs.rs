@@ -60,6 +60,17 @@ fn brackets_without_end() {
     for opening in ["[", "{\"a\":", "- ", "? ", "{a: ", "[[a], "] {
         let text = opening.repeat(MAX_DOCUMENT_BYTES / opening.len());
         assert!(soon(|| yaml::parse(&text)).is_err(), "{opening}");
+        // A line separator brings yaml_serde into play.
+        for start in [
+            "# \u{2028}",
+            "\u{2028}",
+            "@\u{2028}\n",
+            "|\u{2028}\n",
+            "a: '\u{2028}'\nb: ",
+        ] {
+            let text = format!("{start}{}\n...\n", &text[..text.len() / 2]);
+            let _ = soon(|| yaml::parse(&text));
+        }
         assert!(soon(|| json::parse(&text)).is_err(), "{opening}");
     }
 }
@@ -108,6 +119,7 @@ fn long_texts_of_one_kind() {
     ] {
         println!("{name}");
         let _ = soon(|| yaml::parse(&text));
+        let _ = soon(|| yaml::parse(&format!("# \u{2028}\n{text}")));
         let _ = soon(|| json::parse(&text));
     }
 }

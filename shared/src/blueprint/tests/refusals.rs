@@ -267,3 +267,18 @@ fn json_is_read_strictly() {
         Doc::Num(Num::Float(f64::MAX))
     );
 }
+
+#[test]
+fn a_raw_line_separator_is_never_guessed_at() {
+    // What we cannot prove to be ours and cannot hand to libyaml is refused.
+    let text = "a: '\u{2028}  & *'\n";
+    assert!(matches!(refusal(text), DocumentError::Ambiguous));
+    assert_eq!(
+        yaml::parse("\"\\L & *\"").unwrap(),
+        Doc::from("\u{2028} & *")
+    );
+    assert_eq!(
+        yaml::parse("[\"\u{2028} & *\"]").unwrap(),
+        Doc::array(vec![Doc::from("\u{2028} & *")])
+    );
+}

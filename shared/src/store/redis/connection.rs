@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, Value};
@@ -23,6 +23,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Calls that may wait for the socket at once before callers wait for each other.
 const PIPELINE: usize = 512;
+/// For how long a failed connection attempt speaks for those that waited for it.
+const FAILURE_HOLDS: Duration = Duration::from_millis(100);
 
 /// The shared connection. Clones share it.
 #[derive(Clone)]
@@ -35,6 +37,8 @@ pub struct Link {
 struct Current {
     connection: Mutex<Option<(u64, MultiplexedConnection)>>,
     generation: AtomicU64,
+    /// When connecting last failed and how: callers that queued up behind it fail with it.
+    failed: std::sync::Mutex<Option<(Instant, RedisError)>>,
 }
 
 impl Link {
@@ -58,14 +62,31 @@ impl Link {
         if let Some(found) = slot.as_ref() {
             return Ok(found.clone());
         }
+        let lock = || {
+            self.current
+                .failed
+                .lock()
+                .expect("no holder of this lock panics")
+        };
+        if let Some((at, error)) = lock().as_ref()
+            && at.elapsed() < FAILURE_HOLDS
+        {
+            return Err(error.clone());
+        }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(CALL_TIMEOUT))
             .set_pipeline_buffer_size(PIPELINE);
-        let connection = self
+        let connecting = self
             .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+            .get_multiplexed_async_connection_with_config(&config);
+        let connection = match connecting.await {
+            Ok(connection) => connection,
+            Err(error) => {
+                *lock() = Some((Instant::now(), error.clone()));
+                return Err(error);
+            }
+        };
         let generation = self.current.generation.fetch_add(1, Ordering::Relaxed);
         *slot = Some((generation, connection.clone()));
         Ok((generation, connection))

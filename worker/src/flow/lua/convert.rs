@@ -31,7 +31,10 @@ pub(super) struct Marks {
 impl Marks {
     /// New marks for a machine.
     pub(super) fn new(lua: &Lua) -> Result<Marks> {
-        Ok(Marks { array: lua.create_table()?, object: lua.create_table()? })
+        Ok(Marks {
+            array: lua.create_table()?,
+            object: lua.create_table()?,
+        })
     }
 
     /// Marks `table` as an array.
@@ -58,7 +61,9 @@ impl Marks {
     /// True for what would become an array.
     pub(super) fn is_array(&self, value: &Value) -> bool {
         match value {
-            Value::UserData(data) => data.borrow::<View>().is_ok_and(|view| matches!(view.0, Doc::Array(_))),
+            Value::UserData(data) => data
+                .borrow::<View>()
+                .is_ok_and(|view| matches!(view.0, Doc::Array(_))),
             Value::Table(table) => match self.of(table) {
                 Some(mark) => matches!(mark, Mark::Array),
                 None => table.raw_len() > 0,
@@ -78,7 +83,11 @@ enum Mark {
 /// # Errors
 /// Where and what it is that JSON cannot hold, as `at ops[2].value: a function is no JSON value`.
 pub(super) fn to_doc(value: &Value, marks: &Marks) -> std::result::Result<Doc, String> {
-    let mut conversion = Conversion { marks, path: Vec::new(), bytes: 0 };
+    let mut conversion = Conversion {
+        marks,
+        path: Vec::new(),
+        bytes: 0,
+    };
     conversion.convert(value).map_err(|problem| {
         let mut place = String::new();
         for step in &conversion.path {
@@ -88,7 +97,11 @@ pub(super) fn to_doc(value: &Value, marks: &Marks) -> std::result::Result<Doc, S
                 Place::Key(key) => place.push_str(&format!(".{key}")),
             }
         }
-        if place.is_empty() { problem } else { format!("at {place}: {problem}") }
+        if place.is_empty() {
+            problem
+        } else {
+            format!("at {place}: {problem}")
+        }
     })
 }
 
@@ -125,7 +138,9 @@ impl Conversion<'_> {
     }
 
     fn text(&mut self, s: &mlua::LuaString) -> std::result::Result<Arc<str>, String> {
-        let text = s.to_str().map_err(|_| "a string that is no UTF-8".to_owned())?;
+        let text = s
+            .to_str()
+            .map_err(|_| "a string that is no UTF-8".to_owned())?;
         self.bytes += text.len();
         if self.bytes > MAX_BYTES {
             return Err(format!("the value is larger than {} MiB", MAX_BYTES >> 20));
@@ -135,7 +150,9 @@ impl Conversion<'_> {
 
     fn table(&mut self, table: &Table) -> std::result::Result<Doc, String> {
         if self.path.len() >= MAX_LEVELS {
-            return Err(format!("tables are nested deeper than {MAX_LEVELS} levels, or within themselves"));
+            return Err(format!(
+                "tables are nested deeper than {MAX_LEVELS} levels, or within themselves"
+            ));
         }
         if self.bytes > MAX_BYTES {
             return Err(format!("the value is larger than {} MiB", MAX_BYTES >> 20));
@@ -145,21 +162,25 @@ impl Conversion<'_> {
             Some(Mark::Object) => false,
             None => table.raw_len() > 0,
         };
-        if as_array { self.array(table) } else { self.object(table) }
+        if as_array {
+            self.array(table)
+        } else {
+            self.object(table)
+        }
     }
 
     fn array(&mut self, table: &Table) -> std::result::Result<Doc, String> {
         let n = table.raw_len();
         let mut others = None;
         let mut count = 0_usize;
-        each_key(table, |key| {
-            match key {
-                Value::Integer(i) if (1..=n as i64).contains(i) => count += 1,
-                other => others = Some(describe(other)),
-            }
+        each_key(table, |key| match key {
+            Value::Integer(i) if (1..=n as i64).contains(i) => count += 1,
+            other => others = Some(describe(other)),
         })?;
         if let Some(other) = others {
-            return Err(format!("a table with the keys 1 to {n} and also {other}: neither array nor object"));
+            return Err(format!(
+                "a table with the keys 1 to {n} and also {other}: neither array nor object"
+            ));
         }
         if count != n {
             return Err("an array with a hole; put host.null where nothing stands".into());
@@ -186,7 +207,10 @@ impl Conversion<'_> {
                     members.insert(name, member);
                     Ok(())
                 }),
-                other => Err(format!("an object's key must be a string, not {}", describe(other))),
+                other => Err(format!(
+                    "an object's key must be a string, not {}",
+                    describe(other)
+                )),
             };
             converted.map_err(|text| {
                 problem = Some(text);

@@ -57,12 +57,14 @@ fn documents(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
         lua.create_function(|lua, text: LuaString| {
             let text = text.to_str()?;
             let parsed = run(lua)?.memo().parse(&text);
-            answer(lua, parsed.map(|doc| Shown(doc)))
+            answer(lua, parsed.map(Shown))
         })?,
     )?;
     host.set(
         "json_parse",
-        lua.create_function(|lua, text: LuaString| answer(lua, json::parse(&text.to_str()?).map(Shown)))?,
+        lua.create_function(|lua, text: LuaString| {
+            answer(lua, json::parse(&text.to_str()?).map(Shown))
+        })?,
     )?;
     let m = marks.clone();
     host.set(
@@ -104,7 +106,15 @@ fn changes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
                 Value::String(text) => Some(text.to_str()?.to_owned()),
                 Value::Nil => None,
                 other if other.is_null() => None,
-                other => return refuse(lua, format!("version_label is an invalid semver: a {}, no string", other.type_name())),
+                other => {
+                    return refuse(
+                        lua,
+                        format!(
+                            "version_label is an invalid semver: a {}, no string",
+                            other.type_name()
+                        ),
+                    );
+                }
             };
             match Bump::parse(&bump.to_str()?) {
                 Ok(bump) => answer(lua, label::bump(label.as_deref(), bump)),
@@ -140,9 +150,19 @@ fn shapes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
                         }
                         copy
                     }
-                    other => return Err(Error::runtime(format!("host.array: expected an array, got {}", other.kind()))),
+                    other => {
+                        return Err(Error::runtime(format!(
+                            "host.array: expected an array, got {}",
+                            other.kind()
+                        )));
+                    }
                 },
-                other => return Err(Error::runtime(format!("host.array: expected a table, got a {}", other.type_name()))),
+                other => {
+                    return Err(Error::runtime(format!(
+                        "host.array: expected a table, got a {}",
+                        other.type_name()
+                    )));
+                }
             };
             m.mark_array(&table)?;
             Ok(table)
@@ -163,16 +183,29 @@ fn shapes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
                         }
                         copy
                     }
-                    other => return Err(Error::runtime(format!("host.object: expected an object, got {}", other.kind()))),
+                    other => {
+                        return Err(Error::runtime(format!(
+                            "host.object: expected an object, got {}",
+                            other.kind()
+                        )));
+                    }
                 },
-                other => return Err(Error::runtime(format!("host.object: expected a table, got a {}", other.type_name()))),
+                other => {
+                    return Err(Error::runtime(format!(
+                        "host.object: expected a table, got a {}",
+                        other.type_name()
+                    )));
+                }
             };
             m.mark_object(&table)?;
             Ok(table)
         })?,
     )?;
     let m = marks.clone();
-    host.set("is_array", lua.create_function(move |_, value: Value| Ok(m.is_array(&value)))?)
+    host.set(
+        "is_array",
+        lua.create_function(move |_, value: Value| Ok(m.is_array(&value)))?,
+    )
 }
 
 fn log(lua: &Lua, (first, second): (LuaString, Option<LuaString>)) -> Result<()> {
@@ -180,13 +213,20 @@ fn log(lua: &Lua, (first, second): (LuaString, Option<LuaString>)) -> Result<()>
         Some(message) => (first.to_string_lossy(), message.to_string_lossy()),
         None => ("info".to_owned(), first.to_string_lossy()),
     };
-    let script = lua.app_data_ref::<Current>().map(|c| c.script.clone()).unwrap_or_default();
+    let script = lua
+        .app_data_ref::<Current>()
+        .map(|c| c.script.clone())
+        .unwrap_or_default();
     match level.as_str() {
         "debug" => tracing::debug!(script, "{message}"),
         "info" => tracing::info!(script, "{message}"),
         "warn" => tracing::warn!(script, "{message}"),
         "error" => tracing::error!(script, "{message}"),
-        other => return Err(Error::runtime(format!("host.log: level {other:?} is none of debug, info, warn, error"))),
+        other => {
+            return Err(Error::runtime(format!(
+                "host.log: level {other:?} is none of debug, info, warn, error"
+            )));
+        }
     }
     Ok(())
 }
@@ -198,7 +238,8 @@ fn run(lua: &Lua) -> Result<Arc<RunState>> {
 }
 
 fn argument(function: &str, n: usize, value: &Value, marks: &Marks) -> Result<Doc> {
-    to_doc(value, marks).map_err(|problem| Error::runtime(format!("host.{function}: argument {n}: {problem}")))
+    to_doc(value, marks)
+        .map_err(|problem| Error::runtime(format!("host.{function}: argument {n}: {problem}")))
 }
 
 /// A document on its way to Lua.
@@ -211,7 +252,10 @@ impl IntoLua for Shown {
 }
 
 /// The value, or `nil` and the message.
-fn answer<T: IntoLua, E: std::fmt::Display>(lua: &Lua, result: std::result::Result<T, E>) -> Result<MultiValue> {
+fn answer<T: IntoLua, E: std::fmt::Display>(
+    lua: &Lua,
+    result: std::result::Result<T, E>,
+) -> Result<MultiValue> {
     match result {
         Ok(value) => value.into_lua_multi_one(lua),
         Err(error) => refuse(lua, error),
@@ -219,7 +263,10 @@ fn answer<T: IntoLua, E: std::fmt::Display>(lua: &Lua, result: std::result::Resu
 }
 
 fn refuse(lua: &Lua, error: impl std::fmt::Display) -> Result<MultiValue> {
-    Ok(MultiValue::from_iter([Value::Nil, Value::String(lua.create_string(error.to_string())?)]))
+    Ok(MultiValue::from_iter([
+        Value::Nil,
+        Value::String(lua.create_string(error.to_string())?),
+    ]))
 }
 
 trait One: IntoLua {

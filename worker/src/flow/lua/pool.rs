@@ -54,7 +54,10 @@ impl Pool {
             .map(|error| first_line(&error))
             .collect();
         if problems.is_empty() {
-            Ok(Pool { scripts, idle: Mutex::new(vec![machine]) })
+            Ok(Pool {
+                scripts,
+                idle: Mutex::new(vec![machine]),
+            })
         } else {
             Err(ScriptError::Compile { problems })
         }
@@ -74,7 +77,12 @@ impl Pool {
         cx: &StepContext<'_>,
     ) -> Result<Doc, StepError> {
         let cancelled = CancelOnDrop(Arc::default());
-        let machine = match self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+        let machine = match self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+        {
             Some(machine) => machine,
             None => Machine::new(&self.scripts)?,
         };
@@ -92,7 +100,11 @@ impl Pool {
                     Ok((machine, result)) => (machine, result),
                     // The runtime is going down; a panic is reported as what it is.
                     Err(error) if error.is_cancelled() => return Err(StepError::Interrupted),
-                    Err(error) => return Err(StepError::Permanent { message: format!("a script panicked: {error}") }),
+                    Err(error) => {
+                        return Err(StepError::Permanent {
+                            message: format!("a script panicked: {error}"),
+                        });
+                    }
                 }
             }
             Ok(Progress::Ended(result)) => (machine, Ok(result)),
@@ -112,13 +124,19 @@ impl Pool {
                 self.put_back(machine);
                 Ok(doc?)
             }
-            Err(error) if is_memory(&error) => {
-                Err(ScriptError::Memory { script: name(), limit_mib: MEMORY_LIMIT_MIB }.into())
+            Err(error) if is_memory(&error) => Err(ScriptError::Memory {
+                script: name(),
+                limit_mib: MEMORY_LIMIT_MIB,
             }
+            .into()),
             Err(error) => {
                 tracing::debug!(script = name(), step = cx.step, "{error}");
                 self.put_back(machine);
-                Err(ScriptError::Raised { script: name(), message: place_and_message(&error) }.into())
+                Err(ScriptError::Raised {
+                    script: name(),
+                    message: place_and_message(&error),
+                }
+                .into())
             }
         }
     }
@@ -159,7 +177,9 @@ struct Machine {
 
 impl Machine {
     fn new(scripts: &Arc<Scripts>) -> Result<Machine, ScriptError> {
-        Machine::build(scripts).map_err(|error| ScriptError::Sandbox { message: error.to_string() })
+        Machine::build(scripts).map_err(|error| ScriptError::Sandbox {
+            message: error.to_string(),
+        })
     }
 
     fn build(scripts: &Arc<Scripts>) -> mlua::Result<Machine> {
@@ -169,20 +189,39 @@ impl Machine {
         let host = host::table(&lua, &marks)?;
         let fall_back = lua.create_table()?;
         fall_back.raw_set("__index", &base)?;
-        lua.set_app_data(Library { scripts: scripts.clone(), compiled: vec![None; scripts.all().len()], fall_back });
+        lua.set_app_data(Library {
+            scripts: scripts.clone(),
+            compiled: vec![None; scripts.all().len()],
+            fall_back,
+        });
 
         let names = scripts.axis_names();
-        host.set("axes", lua.create_function(move |lua, ()| lua.create_sequence_from(names.iter().map(String::as_str)))?)?;
+        host.set(
+            "axes",
+            lua.create_function(move |lua, ()| {
+                lua.create_sequence_from(names.iter().map(String::as_str))
+            })?,
+        )?;
         let axis_script = lua.create_function(|lua, axis: String| {
-            let at = lua.app_data_ref::<Library>().and_then(|library| library.scripts.axis(&axis));
+            let at = lua
+                .app_data_ref::<Library>()
+                .and_then(|library| library.scripts.axis(&axis));
             at.map(|at| Library::of(lua, at)).transpose()
         })?;
         let environment = lua.create_function(|lua, input: Value| environment(lua, input))?;
         // In Lua, so that a verifier can be interrupted like any other script.
-        let verifier: Function = lua.load(VERIFIER).set_name("=host").call((axis_script, environment))?;
+        let verifier: Function = lua
+            .load(VERIFIER)
+            .set_name("=host")
+            .call((axis_script, environment))?;
         host.set("verifier", verifier)?;
         base.raw_set("host", sandbox::read_only(&lua, "host", host)?)?;
-        Ok(Machine { lua, watch, marks, seen_bytes: 0 })
+        Ok(Machine {
+            lua,
+            watch,
+            marks,
+            seen_bytes: 0,
+        })
     }
 
     fn start(&self, script: usize, input: &Doc, cx: &StepContext<'_>) -> mlua::Result<Progress> {
@@ -192,13 +231,21 @@ impl Machine {
             .app_data_ref::<Library>()
             .map(|library| library.scripts.get(script).name.clone())
             .unwrap_or_default();
-        self.lua.set_app_data(Current { run: cx.run.clone(), script: name, input: input.clone() });
+        self.lua.set_app_data(Current {
+            run: cx.run.clone(),
+            script: name,
+            input: input.clone(),
+        });
         let environment = environment(&self.lua, to_lua(&self.lua, input)?)?;
         let thread = self.lua.create_thread(function)?;
         self.resume(thread, environment)
     }
 
-    fn resume(&self, thread: Thread, environment: impl mlua::IntoLuaMulti) -> mlua::Result<Progress> {
+    fn resume(
+        &self,
+        thread: Thread,
+        environment: impl mlua::IntoLuaMulti,
+    ) -> mlua::Result<Progress> {
         let value: Value = thread.resume(environment)?;
         if thread.is_resumable() {
             return Ok(Progress::Paused(thread));
@@ -273,14 +320,18 @@ impl Library {
 fn environment(lua: &Lua, input: Value) -> mlua::Result<Table> {
     let input = match input {
         Value::Nil => {
-            let current = lua.app_data_ref::<Current>().map(|current| current.input.clone());
+            let current = lua
+                .app_data_ref::<Current>()
+                .map(|current| current.input.clone());
             to_lua(lua, &current.unwrap_or_default())?
         }
         given => given,
     };
     let environment = lua.create_table()?;
     environment.raw_set("_CTX", input)?;
-    let fall_back = lua.app_data_ref::<Library>().map(|library| library.fall_back.clone());
+    let fall_back = lua
+        .app_data_ref::<Library>()
+        .map(|library| library.fall_back.clone());
     environment.set_metatable(fall_back)?;
     Ok(environment)
 }
@@ -288,7 +339,9 @@ fn environment(lua: &Lua, input: Value) -> mlua::Result<Table> {
 fn is_memory(error: &mlua::Error) -> bool {
     match error {
         mlua::Error::MemoryError(_) => true,
-        mlua::Error::CallbackError { cause, .. } | mlua::Error::WithContext { cause, .. } => is_memory(cause),
+        mlua::Error::CallbackError { cause, .. } | mlua::Error::WithContext { cause, .. } => {
+            is_memory(cause)
+        }
         _ => false,
     }
 }
@@ -298,7 +351,10 @@ fn place_and_message(error: &mlua::Error) -> String {
     match error {
         mlua::Error::CallbackError { traceback, cause } => {
             let message = place_and_message(cause);
-            let place = traceback.lines().map(str::trim).find(|line| line.contains(".lua:"));
+            let place = traceback
+                .lines()
+                .map(str::trim)
+                .find(|line| line.contains(".lua:"));
             match place.and_then(|line| line.split(": in ").next()) {
                 Some(place) if !message.contains(".lua:") => format!("{place}: {message}"),
                 _ => message,
@@ -310,7 +366,12 @@ fn place_and_message(error: &mlua::Error) -> String {
 }
 
 fn cut_stack(message: &str) -> String {
-    message.split("\nstack traceback:").next().unwrap_or_default().trim().to_owned()
+    message
+        .split("\nstack traceback:")
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 fn first_line(error: &mlua::Error) -> String {

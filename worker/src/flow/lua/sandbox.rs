@@ -35,8 +35,9 @@ pub(super) const MEMORY_LIMIT_MIB: usize = 96;
 const HOOK_INTERVAL: u32 = 1000;
 
 /// The functions that a script has.
-const FUNCTIONS: [&str; 9] =
-    ["assert", "error", "ipairs", "pairs", "pcall", "rawequal", "select", "tonumber", "tostring"];
+const FUNCTIONS: [&str; 9] = [
+    "assert", "error", "ipairs", "pairs", "pcall", "rawequal", "select", "tonumber", "tostring",
+];
 
 /// `xpcall` by way of `pcall`: Lua calls a message handler while the error is being raised, and
 /// when it is the hook that raises it no hook interrupts the handler. Here the handler runs after
@@ -54,19 +55,42 @@ const LIBRARIES: [(&str, &[&str]); 4] = [
     (
         "string",
         &[
-            "byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "pack", "packsize", "rep",
-            "reverse", "sub", "unpack", "upper",
+            "byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "pack",
+            "packsize", "rep", "reverse", "sub", "unpack", "upper",
         ],
     ),
-    ("table", &["concat", "insert", "move", "pack", "remove", "sort", "unpack"]),
+    (
+        "table",
+        &[
+            "concat", "insert", "move", "pack", "remove", "sort", "unpack",
+        ],
+    ),
     (
         "math",
         &[
-            "abs", "ceil", "exp", "floor", "fmod", "huge", "log", "max", "maxinteger", "min", "mininteger", "modf",
-            "pi", "sqrt", "tointeger", "type", "ult",
+            "abs",
+            "ceil",
+            "exp",
+            "floor",
+            "fmod",
+            "huge",
+            "log",
+            "max",
+            "maxinteger",
+            "min",
+            "mininteger",
+            "modf",
+            "pi",
+            "sqrt",
+            "tointeger",
+            "type",
+            "ult",
         ],
     ),
-    ("utf8", &["char", "charpattern", "codepoint", "codes", "len", "offset"]),
+    (
+        "utf8",
+        &["char", "charpattern", "codepoint", "codes", "len", "offset"],
+    ),
 ];
 
 /// Makes a state with nothing but the lists above in it, watched by `watch`. Returns it with the
@@ -79,10 +103,10 @@ pub(super) fn build(watch: &Arc<Watch>) -> Result<(Lua, Table)> {
     for name in FUNCTIONS {
         base.raw_set(name, all.raw_get::<Value>(name)?)?;
     }
-    let xpcall: Function = lua
-        .load(XPCALL)
-        .set_name("=sandbox")
-        .call((all.raw_get::<Value>("pcall")?, all.raw_get::<Value>("select")?))?;
+    let xpcall: Function = lua.load(XPCALL).set_name("=sandbox").call((
+        all.raw_get::<Value>("pcall")?,
+        all.raw_get::<Value>("select")?,
+    ))?;
     base.raw_set("xpcall", xpcall)?;
     for (library, names) in LIBRARIES {
         let table: Table = all.raw_get(library)?;
@@ -104,14 +128,24 @@ pub(super) fn build(watch: &Arc<Watch>) -> Result<(Lua, Table)> {
     let table_next: Function = all.raw_get("next")?;
     base.raw_set(
         "next",
-        lua.create_function(move |_, (value, key): (Value, Value)| -> Result<(Value, Value)> {
-            if is_view(&value) { view_next.call((value, key)) } else { table_next.call((value, key)) }
-        })?,
+        lua.create_function(
+            move |_, (value, key): (Value, Value)| -> Result<(Value, Value)> {
+                if is_view(&value) {
+                    view_next.call((value, key))
+                } else {
+                    table_next.call((value, key))
+                }
+            },
+        )?,
     )?;
     base.raw_set(
         "type",
         lua.create_function(|_, value: Value| {
-            Ok(if is_view(&value) { "table" } else { lua_type(&value) })
+            Ok(if is_view(&value) {
+                "table"
+            } else {
+                lua_type(&value)
+            })
         })?,
     )?;
     // Whatever was in the globals is reachable by nobody now.
@@ -131,7 +165,9 @@ fn lua_type(value: &Value) -> &'static str {
         Value::Table(_) => "table",
         Value::Function(_) => "function",
         Value::Thread(_) => "thread",
-        Value::LightUserData(_) | Value::UserData(_) | Value::Error(_) | Value::Other(_) => "userdata",
+        Value::LightUserData(_) | Value::UserData(_) | Value::Error(_) | Value::Other(_) => {
+            "userdata"
+        }
     }
 }
 
@@ -145,7 +181,9 @@ pub(super) fn read_only(lua: &Lua, name: &'static str, inner: Table) -> Result<T
     behaviour.raw_set("__index", inner)?;
     let refuse = lua.create_function(move |_, (_, key): (Value, Value)| -> Result<()> {
         let key = key.to_string().unwrap_or_else(|_| "?".into());
-        Err(Error::runtime(format!("{name} is read-only: cannot set {key:?}")))
+        Err(Error::runtime(format!(
+            "{name} is read-only: cannot set {key:?}"
+        )))
     })?;
     behaviour.raw_set("__newindex", refuse)?;
     let outer = lua.create_table()?;
@@ -171,8 +209,12 @@ struct Limits {
 impl Watch {
     /// Sets the limits for the next script.
     pub(super) fn begin(&self, deadline: Instant, cancelled: Arc<AtomicBool>) {
-        *self.lock() =
-            Limits { deadline: Some(deadline), cancelled: Some(cancelled), slice_end: None, interrupted: false };
+        *self.lock() = Limits {
+            deadline: Some(deadline),
+            cancelled: Some(cancelled),
+            slice_end: None,
+            interrupted: false,
+        };
     }
 
     /// Sets the end of the slice; `None` for no end but the deadline.
@@ -194,7 +236,10 @@ impl Watch {
         let mut limits = self.lock();
         let now = Instant::now();
         let over = limits.deadline.is_some_and(|deadline| now >= deadline)
-            || limits.cancelled.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
+            || limits
+                .cancelled
+                .as_ref()
+                .is_some_and(|flag| flag.load(Ordering::Relaxed));
         if over || limits.interrupted {
             let first = !limits.interrupted;
             limits.interrupted = true;
@@ -215,14 +260,17 @@ enum Look {
 
 fn install_hook(lua: &Lua, watch: &Arc<Watch>, interval: u32) -> Result<()> {
     let watch = watch.clone();
-    lua.set_global_hook(HookTriggers::new().every_nth_instruction(interval), move |lua, _| match watch.look() {
-        (Look::GoOn, _) => Ok(VmState::Continue),
-        (Look::Pause, _) => Ok(VmState::Yield),
-        (Look::Stop, first) => {
-            if first {
-                install_hook(lua, &watch, 1)?;
+    lua.set_global_hook(
+        HookTriggers::new().every_nth_instruction(interval),
+        move |lua, _| match watch.look() {
+            (Look::GoOn, _) => Ok(VmState::Continue),
+            (Look::Pause, _) => Ok(VmState::Yield),
+            (Look::Stop, first) => {
+                if first {
+                    install_hook(lua, &watch, 1)?;
+                }
+                Err(Error::runtime("interrupted by the ceiling or a cancel"))
             }
-            Err(Error::runtime("interrupted by the ceiling or a cancel"))
-        }
-    })
+        },
+    )
 }

@@ -21,16 +21,24 @@ pub(super) struct View(pub(super) Doc);
 
 impl UserData for View {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_meta_method(MetaMethod::Index, |lua, view, key: Value| match member(&view.0, &key) {
-            Some(found) => to_lua(lua, found),
-            None => Ok(Value::Nil),
+        methods.add_meta_method(MetaMethod::Index, |lua, view, key: Value| {
+            match member(&view.0, &key) {
+                Some(found) => to_lua(lua, found),
+                None => Ok(Value::Nil),
+            }
         });
         methods.add_meta_method(MetaMethod::Len, |_, view, ()| Ok(len(&view.0)));
         methods.add_meta_method(MetaMethod::Eq, |_, view, other: AnyUserData| {
-            Ok(other.borrow::<View>().is_ok_and(|other| identical(&view.0, &other.0)))
+            Ok(other
+                .borrow::<View>()
+                .is_ok_and(|other| identical(&view.0, &other.0)))
         });
         methods.add_meta_method(MetaMethod::ToString, |_, view, ()| {
-            Ok(format!("{} ({} values, read-only)", view.0.kind(), len(&view.0)))
+            Ok(format!(
+                "{} ({} values, read-only)",
+                view.0.kind(),
+                len(&view.0)
+            ))
         });
         methods.add_meta_method(MetaMethod::NewIndex, |_, _, (key, _): (Value, Value)| -> Result<()> {
             let key = key.to_string().unwrap_or_else(|_| "?".into());
@@ -91,7 +99,9 @@ fn len(doc: &Doc) -> usize {
 fn member<'a>(doc: &'a Doc, key: &Value) -> Option<&'a Doc> {
     match (doc, key) {
         (Doc::Object(map), Value::String(name)) => map.get(&*name.to_str().ok()?),
-        (Doc::Array(items), Value::Integer(place)) => items.get(usize::try_from(*place).ok()?.checked_sub(1)?),
+        (Doc::Array(items), Value::Integer(place)) => {
+            items.get(usize::try_from(*place).ok()?.checked_sub(1)?)
+        }
         (Doc::Array(items), Value::Number(place)) if place.fract() == 0.0 && *place >= 1.0 => {
             items.get(*place as usize - 1)
         }
@@ -110,7 +120,9 @@ fn after<'a>(doc: &'a Doc, key: &Value) -> Option<(Key<'a>, &'a Doc)> {
         (Doc::Object(map), Value::String(name)) => {
             let name = name.to_str().ok()?;
             let from = (Bound::Excluded(&*name), Bound::Unbounded);
-            map.range::<str, _>(from).next().map(|(k, v)| (Key::Name(k), v))
+            map.range::<str, _>(from)
+                .next()
+                .map(|(k, v)| (Key::Name(k), v))
         }
         (Doc::Array(items), Value::Nil) => items.first().map(|v| (Key::Place(1), v)),
         (Doc::Array(items), Value::Integer(place)) => {

@@ -1,6 +1,10 @@
 //! Tests of the flow through its public door: a host, an orbit, an issue.
 
+mod fidelity;
+mod lua_tests;
+mod oracle;
 mod outcomes;
+mod spawner;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +15,9 @@ use shared::enhance_log::Verdict;
 use shared::ids::IssueId;
 use tokio_util::sync::CancellationToken;
 
-use super::{Decision, ENHANCE_DEFAULT_YAML, FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport, Orbit};
+use super::{
+    Decision, ENHANCE_DEFAULT_YAML, FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport, Orbit,
+};
 
 /// A small target with a bit of everything.
 pub(super) const TARGET: &str = r#"
@@ -43,8 +49,14 @@ impl Bench {
     /// The bundled scripts and orbit.
     pub(super) fn bundled() -> Bench {
         let host = FlowHost::new(&FlowConfig::default()).unwrap();
-        let orbit = host.compile(&Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap(), None).unwrap();
-        Bench { host, orbit, _dir: None }
+        let orbit = host
+            .compile(&Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap(), None)
+            .unwrap();
+        Bench {
+            host,
+            orbit,
+            _dir: None,
+        }
     }
 
     /// The bundled orbit with `scripts` (`name.lua`, `verifiers/name.lua`) over the bundled ones.
@@ -55,14 +67,25 @@ impl Bench {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, source).unwrap();
         }
-        let host = FlowHost::new(&FlowConfig { lua_dir: Some(dir.0.clone()) }).unwrap();
-        let orbit = host.compile(&Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap(), None).unwrap();
-        Bench { host, orbit, _dir: Some(dir) }
+        let host = FlowHost::new(&FlowConfig {
+            lua_dir: Some(dir.0.clone()),
+        })
+        .unwrap();
+        let orbit = host
+            .compile(&Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap(), None)
+            .unwrap();
+        Bench {
+            host,
+            orbit,
+            _dir: Some(dir),
+        }
     }
 
     /// Runs an issue.
     pub(super) async fn run(&self, input: FlowInput) -> Result<FlowReport, FlowFailure> {
-        self.host.run(&self.orbit, input, &CancellationToken::new()).await
+        self.host
+            .run(&self.orbit, input, &CancellationToken::new())
+            .await
     }
 
     /// Runs `intent` on `target` with the four axes and expects a commit.
@@ -77,7 +100,9 @@ impl Bench {
     pub(super) async fn deny(&self, target: &str, intent: &str) -> Vec<String> {
         match self.run(input(target, intent)).await.unwrap().decision {
             Decision::Deny { reasons, .. } => reasons,
-            Decision::Commit { blueprint, .. } => panic!("{intent}: committed {}", blueprint.canonical_yaml()),
+            Decision::Commit { blueprint, .. } => {
+                panic!("{intent}: committed {}", blueprint.canonical_yaml())
+            }
         }
     }
 }
@@ -86,12 +111,17 @@ impl Bench {
 pub(super) fn input(target: &str, intent: &str) -> FlowInput {
     // As it comes from the store: read back from its canonical form.
     let written = Blueprint::parse(target).unwrap();
-    let prev = Arc::new(Blueprint::from_stored(written.version(), written.canonical_yaml()).unwrap());
+    let prev =
+        Arc::new(Blueprint::from_stored(written.version(), written.canonical_yaml()).unwrap());
     FlowInput {
         issue_id: IssueId::parse("issue-1").unwrap(),
         blueprint_id: prev.id().clone(),
         intent: intent.to_owned(),
-        epoch: Epoch { blueprint_id: prev.id().clone(), start_version: prev.version().clone(), started_at_ms: 7 },
+        epoch: Epoch {
+            blueprint_id: prev.id().clone(),
+            start_version: prev.version().clone(),
+            started_at_ms: 7,
+        },
         prev,
         verifiers: AXES.map(str::to_owned).to_vec(),
         ceiling: Duration::from_secs(60),

@@ -10,17 +10,42 @@ use super::*;
 #[tokio::test]
 async fn commits_a_change() {
     let bench = Bench::bundled();
-    let report = bench.run(input(TARGET, "describe as A better team.")).await.unwrap();
-    let Decision::Commit { blueprint, bump, rationale, verdicts, patch_hash } = report.decision else {
+    let report = bench
+        .run(input(TARGET, "describe as A better team."))
+        .await
+        .unwrap();
+    let Decision::Commit {
+        blueprint,
+        bump,
+        rationale,
+        verdicts,
+        patch_hash,
+    } = report.decision
+    else {
         panic!("denied: {report:?}");
     };
     assert_eq!(blueprint.version_label(), Some("1.2.4"));
     assert_eq!(bump, "patch");
     assert_eq!(rationale, "describe as A better team.");
-    assert_eq!(verdicts.iter().map(|v| (v.axis.as_str(), v.pass)).collect::<Vec<_>>(), AXES.map(|a| (a, true)));
-    assert_eq!(report.patch_json, r#"[{"op":"replace","path":"/metadata/description","value":"A better team."}]"#);
-    assert_eq!(patch_hash, shared::ids::sha256_hex(report.patch_json.as_bytes()));
-    assert_eq!((report.usage.agent_kind.as_str(), report.usage.calls), ("lua", 1));
+    assert_eq!(
+        verdicts
+            .iter()
+            .map(|v| (v.axis.as_str(), v.pass))
+            .collect::<Vec<_>>(),
+        AXES.map(|a| (a, true))
+    );
+    assert_eq!(
+        report.patch_json,
+        r#"[{"op":"replace","path":"/metadata/description","value":"A better team."}]"#
+    );
+    assert_eq!(
+        patch_hash,
+        shared::ids::sha256_hex(report.patch_json.as_bytes())
+    );
+    assert_eq!(
+        (report.usage.agent_kind.as_str(), report.usage.calls),
+        ("lua", 1)
+    );
 }
 
 #[tokio::test]
@@ -31,16 +56,28 @@ async fn every_axis_denies_what_it_is_for() {
         ("set /flow to 5", "des: flow must be an object"),
         (r#"set /agents to {"a": 1}"#, "des: agents must be an array"),
         ("add 5 to /agents", "des: /agents/2 must be an object"),
-        (r#"add {"name": ""} to /agents"#, "des: /agents/2/name must be a non-empty string"),
-        (r#"add {"name": "writer"} to /agents"#, "des: /agents/2/name: there is another agent \"writer\" at /agents/0"),
-        ("tag draft", "noop: the document would not change: tag draft (the tag \"draft\" is there already)"),
+        (
+            r#"add {"name": ""} to /agents"#,
+            "des: /agents/2/name must be a non-empty string",
+        ),
+        (
+            r#"add {"name": "writer"} to /agents"#,
+            "des: /agents/2/name: there is another agent \"writer\" at /agents/0",
+        ),
+        (
+            "tag draft",
+            "noop: the document would not change: tag draft (the tag \"draft\" is there already)",
+        ),
         (
             "set /flow/children/0/ref to ghost",
             "agent-ref: the flow refers to \"ghost\", which no agent is named; declared are: writer, reviewer",
         ),
     ] {
         let reasons = bench.deny(TARGET, intent).await;
-        assert!(reasons.contains(&reason.to_owned()), "{intent}: {reasons:?}");
+        assert!(
+            reasons.contains(&reason.to_owned()),
+            "{intent}: {reasons:?}"
+        );
     }
 }
 
@@ -48,30 +85,72 @@ async fn every_axis_denies_what_it_is_for() {
 async fn an_intent_that_is_not_understood_says_what_is() {
     let reasons = Bench::bundled().deny(TARGET, "make it nicer, please").await;
     assert_eq!(reasons.len(), 1);
-    assert!(reasons[0].starts_with("noop: the document would not change: not understood: \"make it nicer"));
-    assert!(reasons[0].contains("set <pointer> to <value>, add <value> to <pointer>"), "{reasons:?}");
+    assert!(
+        reasons[0]
+            .starts_with("noop: the document would not change: not understood: \"make it nicer")
+    );
+    assert!(
+        reasons[0].contains("set <pointer> to <value>, add <value> to <pointer>"),
+        "{reasons:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_reply_that_is_no_patch_is_denied_by_the_axis_patch() {
     for (reply, reason) in [
-        ("5", "the spawner's reply must be an object {ops, bump, rationale}, not a number"),
-        ("host.array()", "the spawner's reply must be an object {ops, bump, rationale}, not an array"),
-        ("{ bump = 'patch', rationale = '' }", "ops must be an array of RFC 6902 operations; it is missing"),
-        ("{ ops = {}, bump = 'patch', rationale = '' }", "ops must be an array of RFC 6902 operations; it is an object"),
-        ("{ ops = { 1 }, bump = 'patch', rationale = '' }", "ops[0] must be an object; it is a number"),
-        ("{ ops = host.array(), rationale = '' }", "bump must be major, minor or patch; it is missing"),
-        ("{ ops = host.array(), bump = 'huge', rationale = '' }", "bump must be major, minor or patch; it is \"huge\""),
-        ("{ ops = host.array(), bump = 'patch' }", "rationale must be a string; it is missing"),
+        (
+            "5",
+            "the spawner's reply must be an object {ops, bump, rationale}, not a number",
+        ),
+        (
+            "host.array()",
+            "the spawner's reply must be an object {ops, bump, rationale}, not an array",
+        ),
+        (
+            "{ bump = 'patch', rationale = '' }",
+            "ops must be an array of RFC 6902 operations; it is missing",
+        ),
+        (
+            "{ ops = {}, bump = 'patch', rationale = '' }",
+            "ops must be an array of RFC 6902 operations; it is an object",
+        ),
+        (
+            "{ ops = { 1 }, bump = 'patch', rationale = '' }",
+            "ops[0] must be an object; it is a number",
+        ),
+        (
+            "{ ops = host.array(), rationale = '' }",
+            "bump must be major, minor or patch; it is missing",
+        ),
+        (
+            "{ ops = host.array(), bump = 'huge', rationale = '' }",
+            "bump must be major, minor or patch; it is \"huge\"",
+        ),
+        (
+            "{ ops = host.array(), bump = 'patch' }",
+            "rationale must be a string; it is missing",
+        ),
     ] {
         let bench = Bench::with_scripts(&[("patch_spawner.lua", &format!("return {reply}"))]);
         for axes in [&AXES[..], &[]] {
             let mut issue = input(TARGET, "anything");
             issue.verifiers = axes.iter().map(|a| (*a).to_owned()).collect();
             let report = bench.run(issue).await.unwrap();
-            let Decision::Deny { reasons, verdicts, .. } = report.decision else { panic!("{reply}: committed") };
+            let Decision::Deny {
+                reasons, verdicts, ..
+            } = report.decision
+            else {
+                panic!("{reply}: committed")
+            };
             assert_eq!(reasons, [format!("patch: {reason}")]);
-            assert_eq!(verdicts, [Verdict { axis: "patch".into(), pass: false, detail: reason.into() }]);
+            assert_eq!(
+                verdicts,
+                [Verdict {
+                    axis: "patch".into(),
+                    pass: false,
+                    detail: reason.into()
+                }]
+            );
             assert_ne!(report.patch_json, "");
         }
     }
@@ -83,18 +162,27 @@ async fn a_patch_that_does_not_apply_is_denied_by_the_axis_apply() {
     for (intent, part) in [
         ("remove /nowhere", "/nowhere"),
         (r#"[{"op":"test","path":"/id","value":"no"}]"#, "test"),
-        (r#"[{"op":"add","path":"/x","value":1},{"op":"frobnicate","path":"/x"}]"#, "frobnicate"),
+        (
+            r#"[{"op":"add","path":"/x","value":1},{"op":"frobnicate","path":"/x"}]"#,
+            "frobnicate",
+        ),
         ("set /metadata to 5", "metadata would be a number"),
     ] {
         for axes in [&AXES[..], &[]] {
             let mut issue = input(TARGET, intent);
             issue.verifiers = axes.iter().map(|a| (*a).to_owned()).collect();
-            let Decision::Deny { reasons, verdicts, .. } = bench.run(issue).await.unwrap().decision else {
+            let Decision::Deny {
+                reasons, verdicts, ..
+            } = bench.run(issue).await.unwrap().decision
+            else {
                 panic!("{intent}: committed")
             };
             assert_eq!((reasons.len(), verdicts.len()), (1, 1), "{intent}");
             assert_eq!(verdicts[0].axis, "apply");
-            assert!(reasons[0].starts_with("apply: ") && reasons[0].contains(part), "{reasons:?}");
+            assert!(
+                reasons[0].starts_with("apply: ") && reasons[0].contains(part),
+                "{reasons:?}"
+            );
         }
     }
 }
@@ -103,11 +191,20 @@ async fn a_patch_that_does_not_apply_is_denied_by_the_axis_apply() {
 async fn an_unknown_axis_denies_and_lists_what_there_is() {
     let mut issue = input(TARGET, "tag x");
     issue.verifiers = vec!["des".into(), "beauty".into()];
-    let Decision::Deny { reasons, verdicts, .. } = Bench::bundled().run(issue).await.unwrap().decision else {
+    let Decision::Deny {
+        reasons, verdicts, ..
+    } = Bench::bundled().run(issue).await.unwrap().decision
+    else {
         panic!("committed")
     };
-    assert_eq!(reasons, ["beauty: unknown axis \"beauty\"; there are: agent-ref, canonical, des, noop"]);
-    assert_eq!(verdicts.iter().map(|v| v.pass).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(
+        reasons,
+        ["beauty: unknown axis \"beauty\"; there are: agent-ref, canonical, des, noop"]
+    );
+    assert_eq!(
+        verdicts.iter().map(|v| v.pass).collect::<Vec<_>>(),
+        [true, false]
+    );
 }
 
 #[tokio::test]
@@ -115,7 +212,12 @@ async fn without_axes_even_an_unchanged_document_is_committed() {
     let mut issue = input(TARGET, "tag draft");
     issue.verifiers = Vec::new();
     let prev = issue.prev.clone();
-    let Decision::Commit { blueprint, verdicts, .. } = Bench::bundled().run(issue).await.unwrap().decision else {
+    let Decision::Commit {
+        blueprint,
+        verdicts,
+        ..
+    } = Bench::bundled().run(issue).await.unwrap().decision
+    else {
         panic!("denied")
     };
     assert_eq!(blueprint.version(), prev.version());
@@ -130,25 +232,63 @@ async fn an_axis_of_ones_own_is_a_file() {
          return {status = 'deny', reason = 'no further tag'}",
     )]);
     assert!(bench.host.axes().contains(&"tagged".to_owned()));
-    for (intent, pass, detail) in [("tag x", true, "[1,2]"), ("describe as x", false, "no further tag")] {
+    for (intent, pass, detail) in [
+        ("tag x", true, "[1,2]"),
+        ("describe as x", false, "no further tag"),
+    ] {
         let mut issue = input(TARGET, intent);
         issue.verifiers = vec!["tagged".into()];
         let (Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. }) =
             bench.run(issue).await.unwrap().decision;
-        assert_eq!(verdicts, [Verdict { axis: "tagged".into(), pass, detail: detail.into() }]);
+        assert_eq!(
+            verdicts,
+            [Verdict {
+                axis: "tagged".into(),
+                pass,
+                detail: detail.into()
+            }]
+        );
     }
 }
 
 #[tokio::test]
 async fn a_script_that_fails_is_no_denial() {
     for (name, source, part) in [
-        ("verifiers/des.lua", "local x = nil\nreturn x.y", "des.lua:2:"),
-        ("verifiers/des.lua", "return {status = 'maybe'}", "verifier des returned the status maybe"),
-        ("verifiers/des.lua", "return 5", "verifier des returned a number"),
-        ("verifiers/des.lua", "return {status = 'deny'}", "verifier des denied without a reason"),
-        ("committer.lua", "return host.json_patch(1, function() end)", "committer.lua:1: host.json_patch: argument 2: a function is no JSON value"),
-        ("committer.lua", "return {a = {1, nil, 3}}", "what it returned is no JSON: at a: an array with a hole"),
-        ("committer.lua", "_CTX.patch.ops = 1", "cannot set \"ops\": this document is read-only"),
+        (
+            "verifiers/des.lua",
+            "local x = nil\nreturn x.y",
+            "des.lua:2:",
+        ),
+        (
+            "verifiers/des.lua",
+            "return {status = 'maybe'}",
+            "verifier des returned the status maybe",
+        ),
+        (
+            "verifiers/des.lua",
+            "return 5",
+            "verifier des returned a number",
+        ),
+        (
+            "verifiers/des.lua",
+            "return {status = 'deny'}",
+            "verifier des denied without a reason",
+        ),
+        (
+            "committer.lua",
+            "return host.json_patch(1, function() end)",
+            "committer.lua:1: host.json_patch: argument 2: a function is no JSON value",
+        ),
+        (
+            "committer.lua",
+            "return {a = {1, nil, 3}}",
+            "what it returned is no JSON: at a: an array with a hole",
+        ),
+        (
+            "committer.lua",
+            "_CTX.patch.ops = 1",
+            "cannot set \"ops\": this document is read-only",
+        ),
     ] {
         let bench = Bench::with_scripts(&[(name, source)]);
         let failure = bench.run(input(TARGET, "tag x")).await.unwrap_err();
@@ -157,7 +297,10 @@ async fn a_script_that_fails_is_no_denial() {
         let text = failure.error.to_string();
         assert!(text.contains(part), "{source}: {text}");
         assert!(!text.contains("traceback"), "{text}");
-        assert!(failure.patch_json.starts_with(r#"[{"op":"add""#), "{failure:?}");
+        assert!(
+            failure.patch_json.starts_with(r#"[{"op":"add""#),
+            "{failure:?}"
+        );
         assert_eq!(failure.rationale, "tag x");
         assert_eq!(failure.usage.calls, 1);
     }
@@ -165,22 +308,42 @@ async fn a_script_that_fails_is_no_denial() {
 
 #[tokio::test]
 async fn a_label_that_is_no_semver_fails() {
-    let failure = Bench::bundled().run(input(TARGET, "set /metadata/version_label to one")).await.unwrap_err();
+    let failure = Bench::bundled()
+        .run(input(TARGET, "set /metadata/version_label to one"))
+        .await
+        .unwrap_err();
     let text = failure.error.to_string();
     assert!(text.contains("\"one\" is an invalid semver"), "{text}");
-    let failure = Bench::bundled().run(input(TARGET, "set /metadata/version_label to 5")).await.unwrap_err();
-    assert!(failure.error.to_string().contains("invalid semver"), "{failure:?}");
+    let failure = Bench::bundled()
+        .run(input(TARGET, "set /metadata/version_label to 5"))
+        .await
+        .unwrap_err();
+    assert!(
+        failure.error.to_string().contains("invalid semver"),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test]
 async fn every_field_of_the_commit_is_read_strictly() {
-    let committed = "local c = {committed = true, new_version = _CTX.applied.new_hash, new_bp_yaml = '',
+    let committed =
+        "local c = {committed = true, new_version = _CTX.applied.new_hash, new_bp_yaml = '',
         new_bp_json = _CTX.applied.new_bp_json, bump = 'patch', rationale = 'r',
         verdicts_summary = {{axis = 'a', status = 'pass', evidence = 1}}}\n";
     let denied = "local c = {committed = false, reasons = {'a: b'}, rationale = 'r',
         verdicts_summary = {{axis = 'a', status = 'deny', reason = 'b'}}}\n";
-    assert!(Bench::with_scripts(&[("committer.lua", &format!("{committed} return c"))]).run(input(TARGET, "tag x")).await.is_ok());
-    assert!(Bench::with_scripts(&[("committer.lua", &format!("{denied} return c"))]).run(input(TARGET, "tag x")).await.is_ok());
+    assert!(
+        Bench::with_scripts(&[("committer.lua", &format!("{committed} return c"))])
+            .run(input(TARGET, "tag x"))
+            .await
+            .is_ok()
+    );
+    assert!(
+        Bench::with_scripts(&[("committer.lua", &format!("{denied} return c"))])
+            .run(input(TARGET, "tag x"))
+            .await
+            .is_ok()
+    );
     for (start, change, field) in [
         (committed, "c = 5", "$.commit"),
         (committed, "c.committed = nil", "$.commit.committed"),
@@ -188,52 +351,115 @@ async fn every_field_of_the_commit_is_read_strictly() {
         (committed, "c.new_version = nil", "$.commit.new_version"),
         (committed, "c.new_version = ''", "$.commit.new_version"),
         (committed, "c.new_version = 5", "$.commit.new_version"),
-        (committed, "c.new_version = _CTX.prev_hash", "$.commit.new_version"),
+        (
+            committed,
+            "c.new_version = _CTX.prev_hash",
+            "$.commit.new_version",
+        ),
         (committed, "c.new_bp_json = nil", "$.commit.new_bp_json"),
         (committed, "c.new_bp_json = {}", "$.commit.new_bp_json"),
         (committed, "c.bump = nil", "$.commit.bump"),
         (committed, "c.bump = 'huge'", "$.commit.bump"),
         (committed, "c.rationale = nil", "$.commit.rationale"),
         (committed, "c.rationale = {}", "$.commit.rationale"),
-        (committed, "c.verdicts_summary = nil", "$.commit.verdicts_summary"),
-        (committed, "c.verdicts_summary = {}", "$.commit.verdicts_summary"),
-        (committed, "c.verdicts_summary[1] = 5", "$.commit.verdicts_summary[0]"),
-        (committed, "c.verdicts_summary[1].axis = nil", "$.commit.verdicts_summary[0].axis"),
-        (committed, "c.verdicts_summary[1].status = nil", "$.commit.verdicts_summary[0].status"),
-        (committed, "c.verdicts_summary[1].status = 'ok'", "$.commit.verdicts_summary[0].status"),
-        (committed, "c.verdicts_summary[1].evidence = nil", "$.commit.verdicts_summary[0].evidence"),
-        (denied, "c.verdicts_summary[1].reason = nil", "$.commit.verdicts_summary[0].reason"),
+        (
+            committed,
+            "c.verdicts_summary = nil",
+            "$.commit.verdicts_summary",
+        ),
+        (
+            committed,
+            "c.verdicts_summary = {}",
+            "$.commit.verdicts_summary",
+        ),
+        (
+            committed,
+            "c.verdicts_summary[1] = 5",
+            "$.commit.verdicts_summary[0]",
+        ),
+        (
+            committed,
+            "c.verdicts_summary[1].axis = nil",
+            "$.commit.verdicts_summary[0].axis",
+        ),
+        (
+            committed,
+            "c.verdicts_summary[1].status = nil",
+            "$.commit.verdicts_summary[0].status",
+        ),
+        (
+            committed,
+            "c.verdicts_summary[1].status = 'ok'",
+            "$.commit.verdicts_summary[0].status",
+        ),
+        (
+            committed,
+            "c.verdicts_summary[1].evidence = nil",
+            "$.commit.verdicts_summary[0].evidence",
+        ),
+        (
+            denied,
+            "c.verdicts_summary[1].reason = nil",
+            "$.commit.verdicts_summary[0].reason",
+        ),
         (denied, "c.reasons = nil", "$.commit.reasons"),
         (denied, "c.reasons = {}", "$.commit.reasons"),
         (denied, "c.reasons = host.array()", "$.commit.reasons"),
         (denied, "c.reasons = {5}", "$.commit.reasons[0]"),
         (denied, "c.rationale = nil", "$.commit.rationale"),
-        (denied, "c.verdicts_summary = nil", "$.commit.verdicts_summary"),
+        (
+            denied,
+            "c.verdicts_summary = nil",
+            "$.commit.verdicts_summary",
+        ),
     ] {
-        let bench = Bench::with_scripts(&[("committer.lua", &format!("{start}{change}\nreturn c"))]);
+        let bench =
+            Bench::with_scripts(&[("committer.lua", &format!("{start}{change}\nreturn c"))]);
         let failure = bench.run(input(TARGET, "tag x")).await.unwrap_err();
-        let FlowError::CommitShape { field: found, .. } = &failure.error else { panic!("{change}: {failure:?}") };
+        let FlowError::CommitShape { field: found, .. } = &failure.error else {
+            panic!("{change}: {failure:?}")
+        };
         assert_eq!(found, field, "{change}: {failure}");
-        assert!(failure.error.to_string().starts_with("commit shape: $.commit"));
+        assert!(
+            failure
+                .error
+                .to_string()
+                .starts_with("commit shape: $.commit")
+        );
     }
     let mut issue = input(TARGET, "set /id to other");
     issue.verifiers.clear();
     let failure = Bench::bundled().run(issue).await.unwrap_err();
-    assert!(failure.error.to_string().contains("$.commit.new_bp_json.id is other"), "{failure}");
+    assert!(
+        failure
+            .error
+            .to_string()
+            .contains("$.commit.new_bp_json.id is other"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
 async fn an_orbit_in_use_must_stay_runnable() {
     let bench = Bench::bundled();
-    for (intent, commits) in [("tag x", true), ("set /agents/0/spec/fn_id to nowhere", false), ("set /flow to {}", false)] {
+    for (intent, commits) in [
+        ("tag x", true),
+        ("set /agents/0/spec/fn_id to nowhere", false),
+        ("set /flow to {}", false),
+    ] {
         let mut issue = input(ENHANCE_DEFAULT_YAML, intent);
         issue.must_be_runnable = true;
         match bench.run(issue).await.unwrap().decision {
             Decision::Commit { .. } => assert!(commits, "{intent}"),
-            Decision::Deny { reasons, verdicts, .. } => {
+            Decision::Deny {
+                reasons, verdicts, ..
+            } => {
                 assert!(!commits, "{intent}: {reasons:?}");
                 assert!(reasons[0].starts_with("orbit: "), "{reasons:?}");
-                assert_eq!(verdicts.last().map(|v| (v.axis.as_str(), v.pass)), Some(("orbit", false)));
+                assert_eq!(
+                    verdicts.last().map(|v| (v.axis.as_str(), v.pass)),
+                    Some(("orbit", false))
+                );
             }
         }
     }
@@ -243,18 +469,35 @@ async fn an_orbit_in_use_must_stay_runnable() {
 async fn what_cannot_run_is_named_with_what_there_is() {
     let host = FlowHost::new(&FlowConfig::default()).unwrap();
     let orbit = |from: &str, to: &str| {
-        host.compile(&Blueprint::parse(&ENHANCE_DEFAULT_YAML.replace(from, to)).unwrap(), None).unwrap_err().to_string()
+        host.compile(
+            &Blueprint::parse(&ENHANCE_DEFAULT_YAML.replace(from, to)).unwrap(),
+            None,
+        )
+        .unwrap_err()
+        .to_string()
     };
-    assert!(orbit("kind: seq", "kind: sec").starts_with("orbit enhance-default: flow is no runnable flow.ir"));
-    assert!(orbit("ref: committer", "ref: nobody").contains("\"nobody\", which is not declared; it declares patch-spawner"));
+    assert!(
+        orbit("kind: seq", "kind: sec")
+            .starts_with("orbit enhance-default: flow is no runnable flow.ir")
+    );
+    assert!(
+        orbit("ref: committer", "ref: nobody")
+            .contains("\"nobody\", which is not declared; it declares patch-spawner")
+    );
     assert!(orbit("fn_id: committer", "fn_id: nobody").ends_with(
         "unknown script \"nobody\"; there are committer, patch_applier, patch_spawner, verifier_router"
     ));
     assert_eq!(
-        orbit("kind: lua\n    spec: {fn_id: committer}", "kind: magic\n    spec: {fn_id: committer}"),
+        orbit(
+            "kind: lua\n    spec: {fn_id: committer}",
+            "kind: magic\n    spec: {fn_id: committer}"
+        ),
         "agent \"committer\": unknown kind \"magic\"; this worker runs lua"
     );
-    assert_eq!(orbit("{fn_id: committer}", "{}"), "agent \"committer\": spec.fn_id is missing");
+    assert_eq!(
+        orbit("{fn_id: committer}", "{}"),
+        "agent \"committer\": spec.fn_id is missing"
+    );
 }
 
 #[tokio::test]
@@ -266,14 +509,31 @@ async fn a_setting_replaces_the_spawner() {
     let bundled = Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap();
     let spawner = yaml::parse("{name: another name, kind: lua, spec: {fn_id: mine}}").unwrap();
     let orbit = bench.host.compile(&bundled, Some(&spawner)).unwrap();
-    let report = bench.host.run(&orbit, input(TARGET, "?"), &CancellationToken::new()).await.unwrap();
-    let Decision::Commit { blueprint, bump, .. } = report.decision else { panic!("denied") };
-    assert_eq!((blueprint.version_label(), bump.as_str()), (Some("1.3.0"), "minor"));
+    let report = bench
+        .host
+        .run(&orbit, input(TARGET, "?"), &CancellationToken::new())
+        .await
+        .unwrap();
+    let Decision::Commit {
+        blueprint, bump, ..
+    } = report.decision
+    else {
+        panic!("denied")
+    };
+    assert_eq!(
+        (blueprint.version_label(), bump.as_str()),
+        (Some("1.3.0"), "minor")
+    );
     assert_eq!(blueprint.doc().get("mine"), Some(&Doc::Null));
 
     let without = ENHANCE_DEFAULT_YAML.replace("name: patch-spawner", "name: drafter");
-    let error = bench.host.compile(&Blueprint::parse(&without).unwrap(), Some(&spawner)).unwrap_err();
-    assert!(error.to_string().contains("replaces the agent \"patch-spawner\", which it does not declare; it declares drafter"));
+    let error = bench
+        .host
+        .compile(&Blueprint::parse(&without).unwrap(), Some(&spawner))
+        .unwrap_err();
+    assert!(error.to_string().contains(
+        "replaces the agent \"patch-spawner\", which it does not declare; it declares drafter"
+    ));
 }
 
 #[tokio::test]
@@ -281,12 +541,26 @@ async fn scripts_that_do_not_compile_are_all_named() {
     let dir = TempDir::new();
     std::fs::write(dir.0.join("one.lua"), "return (").unwrap();
     std::fs::write(dir.0.join("two.lua"), "\nlocal = 5").unwrap();
-    let error = FlowHost::new(&FlowConfig { lua_dir: Some(dir.0.clone()) }).unwrap_err().to_string();
+    let error = FlowHost::new(&FlowConfig {
+        lua_dir: Some(dir.0.clone()),
+    })
+    .unwrap_err()
+    .to_string();
     assert!(error.starts_with("2 scripts do not compile: "), "{error}");
-    assert!(error.contains("one.lua:1:") && error.contains("two.lua:2:"), "{error}");
+    assert!(
+        error.contains("one.lua:1:") && error.contains("two.lua:2:"),
+        "{error}"
+    );
 
-    let missing = FlowConfig { lua_dir: Some(dir.0.join("nowhere")) };
-    assert!(FlowHost::new(&missing).unwrap_err().to_string().contains("nowhere"));
+    let missing = FlowConfig {
+        lua_dir: Some(dir.0.join("nowhere")),
+    };
+    assert!(
+        FlowHost::new(&missing)
+            .unwrap_err()
+            .to_string()
+            .contains("nowhere")
+    );
 }
 
 #[tokio::test]
@@ -307,7 +581,10 @@ async fn the_ceiling_interrupts_whatever_lua_does() {
             issue.ceiling = Duration::from_millis(60);
             let started = Instant::now();
             let failure = bench.run(issue).await.unwrap_err();
-            assert!(matches!(failure.error, FlowError::Ceiling { .. }), "{source}: {failure:?}");
+            assert!(
+                matches!(failure.error, FlowError::Ceiling { .. }),
+                "{source}: {failure:?}"
+            );
             assert!(started.elapsed() < Duration::from_secs(10), "{source}");
             assert!(!failure.error.is_passing());
         }
@@ -316,7 +593,10 @@ async fn the_ceiling_interrupts_whatever_lua_does() {
 
 #[tokio::test]
 async fn a_try_does_not_catch_the_ceiling() {
-    let bench = Bench::with_scripts(&[("endless.lua", "while true do end"), ("raise.lua", "error('no', 0)")]);
+    let bench = Bench::with_scripts(&[
+        ("endless.lua", "while true do end"),
+        ("raise.lua", "error('no', 0)"),
+    ]);
     let orbit = |script: &str| {
         let text = format!(
             "{{id: o, agents: [{{name: a, kind: lua, spec: {{fn_id: {script}}}}}, {{name: b, kind: lua, spec: {{fn_id: deny}}}}],
@@ -331,10 +611,23 @@ async fn a_try_does_not_catch_the_ceiling() {
     let run = async |script: &str| {
         let mut issue = input(TARGET, "tag x");
         issue.ceiling = Duration::from_millis(60);
-        bench.host.run(&bench.host.compile(&orbit(script), None).unwrap(), issue, &CancellationToken::new()).await
+        bench
+            .host
+            .run(
+                &bench.host.compile(&orbit(script), None).unwrap(),
+                issue,
+                &CancellationToken::new(),
+            )
+            .await
     };
-    assert!(matches!(run("endless").await.unwrap_err().error, FlowError::Ceiling { .. }));
-    assert!(matches!(run("raise").await.unwrap().decision, Decision::Deny { .. }));
+    assert!(matches!(
+        run("endless").await.unwrap_err().error,
+        FlowError::Ceiling { .. }
+    ));
+    assert!(matches!(
+        run("raise").await.unwrap().decision,
+        Decision::Deny { .. }
+    ));
 }
 
 #[tokio::test]
@@ -343,9 +636,12 @@ async fn a_cancel_stops_a_script() {
     let cancel = CancellationToken::new();
     let stop = cancel.clone();
     let started = Instant::now();
-    let (result, ()) = tokio::join!(bench.host.run(&bench.orbit, input(TARGET, "x"), &cancel), async move {
-        stop.cancel();
-    });
+    let (result, ()) = tokio::join!(
+        bench.host.run(&bench.orbit, input(TARGET, "x"), &cancel),
+        async move {
+            stop.cancel();
+        }
+    );
     assert!(matches!(result.unwrap_err().error, FlowError::Cancelled));
     assert!(started.elapsed() < Duration::from_secs(10));
 }
@@ -359,17 +655,35 @@ async fn memory_is_bounded() {
         "local s = 'x' while true do s = s .. s end",
     ] {
         let bench = Bench::with_scripts(&[("patch_spawner.lua", source)]);
-        let text = bench.run(input(TARGET, "x")).await.unwrap_err().error.to_string();
-        assert!(text.contains("MiB of memory wanted") || text.contains("resulting string too large"), "{source}: {text}");
+        let text = bench
+            .run(input(TARGET, "x"))
+            .await
+            .unwrap_err()
+            .error
+            .to_string();
+        assert!(
+            text.contains("MiB of memory wanted") || text.contains("resulting string too large"),
+            "{source}: {text}"
+        );
     }
     // What a script returns is written out where it shares: that is bounded as well.
     let bench = Bench::with_scripts(&[(
         "patch_spawner.lua",
         "local t = {'x'} for _ = 1, 60 do t = {t, t} end return t",
     )]);
-    let text = bench.run(input(TARGET, "x")).await.unwrap_err().error.to_string();
+    let text = bench
+        .run(input(TARGET, "x"))
+        .await
+        .unwrap_err()
+        .error
+        .to_string();
     assert!(text.contains("larger than 32 MiB"), "{text}");
     let bench = Bench::with_scripts(&[("patch_spawner.lua", "local t = {} t[1] = t return t")]);
-    let text = bench.run(input(TARGET, "x")).await.unwrap_err().error.to_string();
+    let text = bench
+        .run(input(TARGET, "x"))
+        .await
+        .unwrap_err()
+        .error
+        .to_string();
     assert!(text.contains("within themselves"), "{text}");
 }
