@@ -433,9 +433,10 @@ local function rename_refs(ops, node, pointer, from, to)
   end
 end
 
--- Sets `key` of the object at `parent`, which is made if it is missing.
+-- Sets `key` of the object at `parent`, which is made if it is missing or null.
 local function set_member(document, parent, key, value)
-  if at(document, parent) == nil then
+  local object = at(document, parent)
+  if object == nil or object == host.null then
     return { { op = "add", path = parent, value = host.object({ [key] = value }) } }
   end
   local path = parent .. "/" .. escape(key)
@@ -466,7 +467,7 @@ local OPERATIONS = {
   end,
   tag = function(document, s)
     local tags = at(document, "/metadata/tags")
-    if tags == nil then
+    if tags == nil or tags == host.null then
       return set_member(document, "/metadata", "tags", host.array({ s.name }))
     end
     if host.is_array(tags) then

@@ -13,9 +13,13 @@ mod suite {
     mod python;
     mod redis_away;
     mod reflection_health;
+    mod scripts_audit;
+    mod scripts_decisions;
     mod scripts_faults;
     mod scripts_queue;
     mod scripts_random;
+    mod scripts_redis;
+    mod scripts_settings;
     mod scripts_store;
     mod selectors;
     mod settings;

@@ -56,7 +56,7 @@ fails("expected a table", host.object, 5)
 
 -- What JSON cannot hold is refused, with its place.
 fails("at a.b[2]: a function is no JSON value", host.canonical_yaml, { a = { b = { 1, print or fails } } })
-fails("the number nan", host.canonical_yaml, { 0 / 0 })
+fails("the number NaN", host.canonical_yaml, { 0 / 0 })
 fails("the number inf", host.canonical_yaml, { 1 / 0 })
 fails("neither array nor object", host.canonical_yaml, { 1, 2, x = 3 })
 fails("must be a string", host.canonical_yaml, host.object({ 1 }))

@@ -72,6 +72,10 @@ pub struct LogEntry {
 impl LogEntry {
     /// `applied` or `rejected`.
     pub fn status(&self) -> &'static str {
-        if self.cause.is_none() { "applied" } else { "rejected" }
+        if self.cause.is_none() {
+            "applied"
+        } else {
+            "rejected"
+        }
     }
 }

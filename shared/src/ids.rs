@@ -10,7 +10,9 @@ pub const MAX_ID_BYTES: usize = 128;
 
 /// A text that is no id.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{field} {given:?} is no valid id: 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit")]
+#[error(
+    "{field} {given:?} is no valid id: 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
+)]
 pub struct InvalidId {
     /// The field that was to hold it.
     pub field: &'static str,
@@ -22,7 +24,9 @@ fn is_id(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=MAX_ID_BYTES).contains(&bytes.len())
         && bytes[0].is_ascii_alphanumeric()
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 macro_rules! id_type {
@@ -83,7 +87,13 @@ impl WorkerId {
     pub fn generate(name: &str) -> Self {
         let clean: String = name
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+                    c
+                } else {
+                    '_'
+                }
+            })
             .skip_while(|c| !c.is_ascii_alphanumeric())
             .take(100)
             .collect();
@@ -114,7 +124,9 @@ impl Version {
         if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             Ok(Self(text.into()))
         } else {
-            Err(InvalidVersion { given: text.chars().take(160).collect() })
+            Err(InvalidVersion {
+                given: text.chars().take(160).collect(),
+            })
         }
     }
 

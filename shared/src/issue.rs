@@ -47,7 +47,12 @@ impl NewIssue {
         match intent.len() {
             0 => Err(InvalidIssue::EmptyIntent),
             bytes if bytes > MAX_INTENT_BYTES => Err(InvalidIssue::LongIntent { bytes }),
-            _ => Ok(Self { issue_id, blueprint_id, intent, retry_of }),
+            _ => Ok(Self {
+                issue_id,
+                blueprint_id,
+                intent,
+                retry_of,
+            }),
         }
     }
 
@@ -98,7 +103,9 @@ impl IssueState {
 
     /// The state of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Pending, Self::InFlight, Self::Applied, Self::Rejected].into_iter().find(|s| s.as_str() == name)
+        [Self::Pending, Self::InFlight, Self::Applied, Self::Rejected]
+            .into_iter()
+            .find(|s| s.as_str() == name)
     }
 
     /// True if it never changes again.
@@ -130,7 +137,9 @@ impl RejectionCause {
 
     /// The cause of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Denied, Self::Failed, Self::Cancelled].into_iter().find(|c| c.as_str() == name)
+        [Self::Denied, Self::Failed, Self::Cancelled]
+            .into_iter()
+            .find(|c| c.as_str() == name)
     }
 }
 

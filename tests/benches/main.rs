@@ -24,6 +24,7 @@ use clap::Parser;
 
 use report::{Case, Report};
 use stand::{Scale, Spread};
+use tests::programs::{Program, build_only};
 
 /// Measures Draftsman under load on this machine.
 ///
@@ -68,6 +69,7 @@ impl Args {
 
 fn main() {
     let args = Args::parse();
+    build_only(&[Program::Intake, Program::Worker]);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -1,7 +1,7 @@
 //! The real programs as child processes: `intake`, `worker`, `draftsman`.
 //!
-//! They are built once for each run, in the profile and target directory of the running test,
-//! and get an environment of their own, so that nothing of the developer's leaks in. What they
+//! They are built once for each run, in the profile and target directory of the running test
+//! (`DRAFTSMAN_TEST_BIN_DIR` names a directory that has them already), and get an environment of their own, so that nothing of the developer's leaks in. What they
 //! log goes to a file, which is shown if the test fails.
 
 use std::ffi::OsStr;
@@ -35,22 +35,44 @@ impl Program {
         }
     }
 
-    /// Where its binary is; the first call builds all three.
+    /// The package that has it.
+    fn package(self) -> &'static str {
+        match self {
+            Program::Intake => "intake",
+            Program::Worker => "worker",
+            Program::Draftsman => "cli",
+        }
+    }
+
+    /// Where its binary is; the first call builds all three, unless [`build_only`] came before.
     ///
     /// # Panics
     /// If they do not build.
     pub fn path(self) -> PathBuf {
-        // A failure is kept too: one build that fails is enough for all tests.
-        static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-        match BUILT.get_or_init(build) {
+        let all = [Program::Intake, Program::Worker, Program::Draftsman];
+        match BUILT.get_or_init(|| build(&all)) {
             Ok(dir) => dir.join(self.name()),
             Err(why) => panic!("the programs do not build: {why}"),
         }
     }
 }
 
+/// The directory of the programs. A failure is kept too: one build that fails is enough for all tests.
+static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+
+/// Builds these programs and no others, for a process that runs no others. Has no effect after
+/// the first use of any.
+pub fn build_only(programs: &[Program]) {
+    BUILT.get_or_init(|| build(programs));
+}
+
 /// Builds the programs and returns the directory they are in.
-fn build() -> Result<PathBuf, String> {
+fn build(programs: &[Program]) -> Result<PathBuf, String> {
+    // Whoever has just built the whole workspace need not build a part of it again: cargo would,
+    // because fewer packages ask for fewer features of what they share.
+    if let Some(dir) = std::env::var_os("DRAFTSMAN_TEST_BIN_DIR") {
+        return Ok(workspace_dir().join(dir));
+    }
     let profile_dir = profile_dir();
     let target_dir = profile_dir
         .parent()
@@ -59,9 +81,8 @@ fn build() -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args([
-            "build", "--quiet", "-p", "intake", "-p", "worker", "-p", "cli",
-        ])
+        .args(["build", "--quiet"])
+        .args(programs.iter().flat_map(|p| ["-p", p.package()]))
         .current_dir(workspace_dir())
         .env("CARGO_TARGET_DIR", target_dir);
     match profile_dir.file_name().and_then(OsStr::to_str) {

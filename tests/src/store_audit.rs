@@ -27,7 +27,10 @@ pub type Dump = BTreeMap<String, Content>;
 /// Answers one text and not an array of arrays, which the client takes much longer to read.
 const DUMP_SCRIPT: &str = "
 local read = {
-  string = function(key) return { redis.call('GET', key) } end,
+  string = function(key)
+    local length = redis.call('STRLEN', key)
+    return { length < 1000000 and redis.call('GET', key) or length .. ' bytes' }
+  end,
   list = function(key) return redis.call('LRANGE', key, 0, -1) end,
   hash = function(key) return redis.call('HGETALL', key) end,
   zset = function(key) return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end,

@@ -11,9 +11,9 @@ use shared::blueprint::Blueprint;
 use shared::commit::{Commit, Epoch};
 use shared::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 use shared::ids::{BlueprintId, IssueId, WorkerId};
-use shared::issue::{Issue, NewIssue, RejectionCause};
+use shared::issue::{Issue, IssueState, NewIssue, RejectionCause};
 use shared::store::{
-    ClaimOutcome, Claimed, Decision, ExpectedHead, IssueRef, Lease, PopLink, PutOutcome,
+    ClaimOutcome, Claimed, Decision, ExpectedHead, IssueRef, Lease, PopLink, PutOutcome, Release,
     SettleOutcome, Settlement, Store, StoreError, SubmitOutcome,
 };
 use tokio::sync::Mutex;
@@ -265,6 +265,41 @@ impl Stand {
         found.expect("the store answers").expect("a log entry")
     }
 
+    /// Holds that an issue is rejected, and that a bare log entry says so: one that no flow has made.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub async fn assert_rejected(
+        &self,
+        issue: &IssueRef,
+        prev_hash: &str,
+        cause: RejectionCause,
+        reason: &str,
+    ) {
+        let found = self.issue(issue).await;
+        assert_eq!(
+            (found.state, found.cause, found.reason.as_str()),
+            (IssueState::Rejected, Some(cause), reason)
+        );
+        assert_eq!(found.new_version, None);
+        let entry = LogEntry {
+            issue_id: found.issue_id,
+            blueprint_id: found.blueprint_id,
+            prev_hash: prev_hash.to_owned(),
+            new_hash: String::new(),
+            intent: found.intent,
+            rationale: String::new(),
+            verdicts: Vec::new(),
+            cause: Some(cause),
+            reasons: vec![reason.to_owned()],
+            attempt: found.attempt,
+            patch_json: String::new(),
+            ts_ms: found.updated_at_ms,
+            usage: SpawnerUsage::default(),
+        };
+        assert_eq!(self.log_entry(issue).await, entry);
+    }
+
     /// Decides a claimed issue against the head that it was claimed with.
     ///
     /// # Errors
@@ -300,6 +335,20 @@ impl Stand {
 /// The hash that every applied patch of a test has.
 pub const PATCH_HASH: &str = "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
 
+/// The reason of an issue whose Blueprint was archived.
+pub const ARCHIVED: &str = "dispatch failed: blueprint is archived; unarchive it and retry";
+
+/// A fault that may pass.
+pub fn fault(delay_ms: u64) -> Release {
+    Release::Fault {
+        delay_ms,
+        reason: FAULT.to_owned(),
+    }
+}
+
+/// The reason of an issue after [`fault`].
+pub const FAULT: &str = "redis is away";
+
 /// The attempt that the claim began.
 pub fn epoch_of(claimed: &Claimed) -> Epoch {
     Epoch {
@@ -321,9 +370,10 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
         issue_id: claimed.lease.issue.issue_id.clone(),
         blueprint_id: claimed.lease.issue.blueprint_id.clone(),
         prev_hash: claimed.head.version.to_string(),
-        new_hash: (how == How::Applied)
-            .then(|| new.version().to_string())
-            .unwrap_or_default(),
+        new_hash: match how {
+            How::Applied => new.version().to_string(),
+            _ => String::new(),
+        },
         intent: claimed.intent.clone(),
         rationale: "größer \"☃\"\n".to_owned(),
         verdicts: vec![verdict],

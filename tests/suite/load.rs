@@ -245,3 +245,29 @@ async fn a_blueprint_with_a_long_queue_does_not_starve_the_others() {
     hot.push(cold.issue_id);
     assert_sound(&rig, &hot, Attempts::One).await;
 }
+
+#[tokio::test]
+async fn a_hot_blueprint_hands_its_head_from_issue_to_issue() {
+    let mut rig = Rig::without_worker().await;
+    rig.client.put(factory::two_kb("hot")).await;
+    // More slots than the one issue that may run: each claim overlaps with the end of the one before.
+    rig.add_worker(&[("DRAFTSMAN_CONCURRENCY", "16")]);
+    let mut submitters = JoinSet::new();
+    for k in 0..8 {
+        let client = rig.client.clone();
+        submitters.spawn(async move {
+            for n in 0..60 {
+                client
+                    .submit("hot", format!("describe as number {k}/{n}"))
+                    .await;
+            }
+        });
+    }
+    submitters.join_all().await;
+    // Eight submitters at once: which of them came first only the server knows.
+    assert_sound(&rig, &[], Attempts::One).await;
+    for issue in rig.client.issues().await {
+        assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    }
+    assert_eq!(rig.client.history("hot").await.len(), 1 + 8 * 60);
+}

@@ -1,28 +1,20 @@
 //! The scripts when something goes wrong: workers that die, stall and come back, replies that get
 //! lost, callers that race, a Redis that forgets scripts or is full.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use shared::ids::WorkerId;
 use shared::issue::{IssueState, RejectionCause};
 use shared::store::redis::script;
 use shared::store::{
-    Beat, CancelOutcome, ClaimOutcome, Claimed, ExpectedHead, IssueRef, Lease, PromoteOutcome,
-    PutOutcome, ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, Seed, SettleOutcome, Store,
-    StoreError, SubmitOutcome,
+    Beat, CancelOutcome, ClaimOutcome, Claimed, IssueRef, Lease, PromoteOutcome, ReapOutcome,
+    Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, Store, StoreError, SubmitOutcome,
 };
 use tests::store_audit::audit;
-use tests::store_stand::{How, LONG, OVER, Stand, claimed, issue_ref, marked, new_issue, worker_id};
+use tests::store_stand::{How, LONG, OVER, Stand, claimed, fault, issue_ref, new_issue, worker_id};
 
 const MAX_ATTEMPTS: u32 = 5;
-
-fn fault() -> Release {
-    Release::Fault {
-        delay_ms: 0,
-        reason: "passing".to_owned(),
-    }
-}
 
 /// Takes the issue that is ready, lets the lease run out, has it reaped and promoted.
 async fn crash(stand: &Stand, worker: &WorkerId) -> Claimed {
@@ -42,8 +34,10 @@ async fn assert_fenced(stand: &Stand, late: &Claimed, what: &str) {
         let outcome = stand.refused(stand.settle(late, how)).await;
         assert_eq!(outcome, SettleOutcome::Stale, "{what}");
     }
-    for release in [Release::Shutdown, fault()] {
-        let outcome = stand.refused(stand.store.release(&late.lease, &release)).await;
+    for release in [Release::Shutdown, fault(0)] {
+        let outcome = stand
+            .refused(stand.store.release(&late.lease, &release))
+            .await;
         assert_eq!(outcome, ReleaseOutcome::Stale, "{what}");
     }
 }
@@ -62,8 +56,17 @@ async fn a_worker_that_comes_back_is_fenced() {
     let present = stand.take(&quick, LONG).await;
     assert_ne!(present.lease.token, late.lease.token);
     assert_fenced(&stand, &late, "claimed by another").await;
-    let beat = store.beat(&slow, LONG, std::slice::from_ref(&late.lease)).await.unwrap();
-    assert_eq!(beat, Beat { lost: vec![issue.clone()], ..Beat::default() });
+    let beat = store
+        .beat(&slow, LONG, std::slice::from_ref(&late.lease))
+        .await
+        .unwrap();
+    assert_eq!(
+        beat,
+        Beat {
+            lost: vec![issue.clone()],
+            ..Beat::default()
+        }
+    );
     let outcome = stand.step(stand.settle(&present, How::Applied)).await;
     assert_eq!(outcome, SettleOutcome::Settled(IssueState::Applied));
     assert_fenced(&stand, &late, "decided by another").await;
@@ -78,9 +81,15 @@ async fn the_same_worker_under_the_same_nonce_gets_a_new_token() {
     let mut tokens = BTreeSet::new();
     for _ in 0..3 {
         stand.pop(&worker).await.expect("an element");
-        let claim = claimed(stand.step(store.claim(&issue, &worker, "n", LONG, None)).await);
+        let claim = claimed(
+            stand
+                .step(store.claim(&issue, &worker, "n", LONG, None))
+                .await,
+        );
         assert!(tokens.insert(claim.lease.token.clone()), "{tokens:?}");
-        stand.step(store.release(&claim.lease, &Release::Shutdown)).await;
+        stand
+            .step(store.release(&claim.lease, &Release::Shutdown))
+            .await;
         assert_fenced(&stand, &claim, "given back").await;
     }
 }
@@ -96,20 +105,29 @@ async fn reap_takes_only_what_ran_out() {
         let (store, issue) = (store.clone(), issue.clone());
         async move { store.reap(&issue, MAX_ATTEMPTS, 0.5).await }
     };
-    assert_eq!(stand.refused(reap(&issue_ref("a", "unknown"))).await, ReapOutcome::Gone);
+    assert_eq!(
+        stand.refused(reap(&issue_ref("a", "unknown"))).await,
+        ReapOutcome::Gone
+    );
     let issue = stand.submit("a", "i").await;
     assert_eq!(stand.refused(reap(&issue)).await, ReapOutcome::Gone);
     let running = stand.take(&worker, LONG).await;
     assert_eq!(stand.refused(reap(&issue)).await, ReapOutcome::Alive);
     assert!(store.expired_leases(10).await.unwrap().is_empty());
-    stand.step(store.release(&running.lease, &Release::Shutdown)).await;
+    stand
+        .step(store.release(&running.lease, &Release::Shutdown))
+        .await;
 
     stand.take(&worker, OVER).await;
-    assert_eq!(store.expired_leases(10).await.unwrap(), [issue.clone()]);
+    let expired = store.expired_leases(10).await.unwrap();
+    assert_eq!(expired, std::slice::from_ref(&issue));
     assert_eq!(stand.step(reap(&issue)).await, ReapOutcome::Delayed(500));
     assert_eq!(stand.refused(reap(&issue)).await, ReapOutcome::Gone);
     let found = stand.issue(&issue).await;
-    assert_eq!((found.state, found.attempt, found.revision), (IssueState::Pending, 1, 5));
+    assert_eq!(
+        (found.state, found.attempt, found.revision),
+        (IssueState::Pending, 1, 5)
+    );
     assert_eq!(found.reason, "worker w let its lease run out");
     assert_eq!(stand.place("a").await, "delayed");
 }
@@ -122,7 +140,10 @@ async fn an_expired_lease_that_nobody_reaped_may_be_extended() {
     let issue = stand.submit("a", "i").await;
     let claimed = stand.take(&worker, OVER).await;
     let held = std::slice::from_ref(&claimed.lease);
-    assert_eq!(stand.step(store.beat(&worker, LONG, held)).await, Beat::default());
+    assert_eq!(
+        stand.step(store.beat(&worker, LONG, held)).await,
+        Beat::default()
+    );
     let outcome = stand.refused(store.reap(&issue, MAX_ATTEMPTS, 0.0)).await;
     assert_eq!(outcome, ReapOutcome::Alive);
 }
@@ -142,20 +163,31 @@ async fn the_delay_doubles_up_to_a_minute_and_then_the_issue_is_dead() {
             ReapOutcome::Dead => break,
             other => panic!("{other:?}"),
         }
-        let _: i64 = stand.raw(&["ZADD", &store.keys().delayed(), "1", &issue.element()]).await;
+        let _: i64 = stand
+            .raw(&["ZADD", &store.keys().delayed(), "1", &issue.element()])
+            .await;
         stand.step(store.promote(&issue)).await;
     }
     assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60]);
 
     let found = stand.issue(&issue).await;
-    assert_eq!((found.state, found.cause), (IssueState::Rejected, Some(RejectionCause::Failed)));
+    assert_eq!(
+        (found.state, found.cause),
+        (IssueState::Rejected, Some(RejectionCause::Failed))
+    );
     assert_eq!(found.attempt, 9);
     let entry = stand.log_entry(&issue).await;
     assert_eq!(entry.reasons, [found.reason.as_str()]);
     assert_eq!((entry.attempt, entry.intent), (9, found.intent));
-    assert!(found.reason.starts_with("dispatch failed after 9 attempts"), "{}", found.reason);
+    assert!(
+        found.reason.starts_with("dispatch failed after 9 attempts"),
+        "{}",
+        found.reason
+    );
     assert!(found.reason.ends_with("last w9"), "{}", found.reason);
-    let dead: Vec<String> = stand.raw(&["ZRANGE", &store.keys().dead(), "0", "-1"]).await;
+    let dead: Vec<String> = stand
+        .raw(&["ZRANGE", &store.keys().dead(), "0", "-1"])
+        .await;
     assert_eq!(dead, ["poison"]);
     assert_eq!(stand.pending().await, ["a/next"]);
 }
@@ -169,8 +201,11 @@ async fn passing_faults_send_no_issue_to_the_dead_list() {
     for retries in 0..6 {
         let claimed = stand.take(&worker, LONG).await;
         assert_eq!((claimed.attempt, claimed.retries), (retries + 1, retries));
-        stand.step(store.release(&claimed.lease, &fault())).await;
-        assert_eq!(stand.step(store.promote(&issue)).await, PromoteOutcome::Promoted);
+        stand.step(store.release(&claimed.lease, &fault(0))).await;
+        assert_eq!(
+            stand.step(store.promote(&issue)).await,
+            PromoteOutcome::Promoted
+        );
     }
     for _ in 1..MAX_ATTEMPTS {
         crash(&stand, &worker).await;
@@ -185,13 +220,26 @@ async fn passing_faults_send_no_issue_to_the_dead_list() {
 /// Runs a script of an issue with a holder that the caller has read too early, which the typed
 /// functions cannot be made to do: they read just before.
 async fn run_with_old_holder(stand: &Stand, name: &str, issue: &IssueRef, args: &[&str]) -> String {
-    let script = script::all().into_iter().find(|s| s.name() == name).expect("a script");
-    let keys = stand.store.keys().issue_block(&issue.blueprint_id, &issue.issue_id, "old");
+    let script = script::all()
+        .into_iter()
+        .find(|s| s.name() == name)
+        .expect("a script");
+    let keys = stand
+        .store
+        .keys()
+        .issue_block(&issue.blueprint_id, &issue.issue_id, "old");
     let mut eval = redis::cmd("EVAL");
     eval.arg(script.source()).arg(keys.len()).arg(keys);
-    eval.arg(issue.blueprint_id.as_str()).arg(issue.issue_id.as_str());
-    eval.arg("channel").arg("issue-channel").arg("old").arg(args);
-    let call = stand.store.link().command::<Vec<String>>("old holder", &eval);
+    eval.arg(issue.blueprint_id.as_str())
+        .arg(issue.issue_id.as_str());
+    eval.arg("channel")
+        .arg("issue-channel")
+        .arg("old")
+        .arg(args);
+    let call = stand
+        .store
+        .link()
+        .command::<Vec<String>>("old holder", &eval);
     stand.refused(call).await.swap_remove(0)
 }
 
@@ -219,8 +267,12 @@ async fn a_heartbeat_extends_and_tells_what_was_missed() {
         let lease_ms = if name == "lost" { OVER } else { 1000 };
         leases.push(stand.take(&worker, lease_ms).await);
     }
-    stand.step(store.reap(&leases[1].lease.issue, MAX_ATTEMPTS, 0.0)).await;
-    stand.step(store.cancel_issue(&leases[2].lease.issue.issue_id)).await;
+    stand
+        .step(store.reap(&leases[1].lease.issue, MAX_ATTEMPTS, 0.0))
+        .await;
+    stand
+        .step(store.cancel_issue(&leases[2].lease.issue.issue_id))
+        .await;
     stand.step(stand.settle(&leases[3], How::Applied)).await;
     // A pop whose reply got lost, and what another worker has.
     let popped = stand.submit("popped", "popped").await;
@@ -242,17 +294,36 @@ async fn a_heartbeat_extends_and_tells_what_was_missed() {
     };
     assert_eq!(beat, expected);
     assert!(expires().await >= before + LONG - 1000);
-    assert_eq!(store.processing("w").await.unwrap(), [popped.clone(), held[0].issue.clone()]);
+    assert_eq!(
+        store.processing("w").await.unwrap(),
+        [popped.clone(), held[0].issue.clone()]
+    );
     // The found element is claimed like any popped one.
-    claimed(stand.step(store.claim(&popped, &worker, "n", LONG, None)).await);
+    claimed(
+        stand
+            .step(store.claim(&popped, &worker, "n", LONG, None))
+            .await,
+    );
 
     // A wrong token extends nothing.
-    let wrong = Lease { token: "1-wrong".to_owned(), ..held[0].clone() };
+    let wrong = Lease {
+        token: "1-wrong".to_owned(),
+        ..held[0].clone()
+    };
     let before = expires().await;
     let beat = stand.step(store.beat(&worker, 2 * LONG, &[wrong])).await;
-    assert_eq!(beat, Beat { lost: vec![held[0].issue.clone()], ..Beat::default() });
+    assert_eq!(
+        beat,
+        Beat {
+            lost: vec![held[0].issue.clone()],
+            ..Beat::default()
+        }
+    );
     assert_eq!(expires().await, before);
-    assert_eq!(stand.step(store.beat(&other, LONG, &[])).await, Beat::default());
+    assert_eq!(
+        stand.step(store.beat(&other, LONG, &[])).await,
+        Beat::default()
+    );
 }
 
 #[tokio::test]
@@ -267,7 +338,9 @@ async fn workers_are_known_until_they_are_forgotten() {
     let two_hours_ago = async |name: &str| {
         let seen: f64 = stand.raw(&["ZSCORE", &store.keys().workers(), name]).await;
         let seen = (seen as u64 - 7_200_000).to_string();
-        let _: i64 = stand.raw(&["ZADD", &store.keys().workers(), &seen, name]).await;
+        let _: i64 = stand
+            .raw(&["ZADD", &store.keys().workers(), &seen, name])
+            .await;
     };
     two_hours_ago("dead").await;
     two_hours_ago("left").await;
@@ -277,7 +350,10 @@ async fn workers_are_known_until_they_are_forgotten() {
     assert_eq!(silent.len(), 2, "{silent:?}");
     // One that left something is remembered until that is given back.
     store.forget_old_workers().await.unwrap();
-    assert_eq!(store.silent_workers(LONG).await.unwrap(), [worker_id("left")]);
+    assert_eq!(
+        store.silent_workers(LONG).await.unwrap(),
+        [worker_id("left")]
+    );
     for issue in store.processing("left").await.unwrap() {
         let outcome = stand.step(store.return_element(&issue, "left")).await;
         assert_eq!(outcome, ReturnOutcome::Returned);
@@ -294,12 +370,19 @@ async fn workers_are_known_until_they_are_forgotten() {
 async fn racing_claims_give_one_lease() {
     let stand = Stand::with(&["a"]).await;
     let worker = worker_id("w");
-    let clients = [stand.store.with_own_connection(), stand.store.with_own_connection()];
+    let clients = [
+        stand.store.with_own_connection(),
+        stand.store.with_own_connection(),
+    ];
     for round in 0..20 {
         let issue = stand.submit("a", &format!("i{round}")).await;
         stand.pop(&worker).await.expect("an element");
         // The same call twice, or heartbeat and consumer each with a nonce of its own.
-        let nonces = if round % 2 == 0 { ["same", "same"] } else { ["one", "two"] };
+        let nonces = if round % 2 == 0 {
+            ["same", "same"]
+        } else {
+            ["one", "two"]
+        };
         let claims = clients.iter().zip(nonces);
         let claims = claims.map(|(store, nonce)| store.claim(&issue, &worker, nonce, LONG, None));
         let mut leases = Vec::new();
@@ -313,7 +396,10 @@ async fn racing_claims_give_one_lease() {
         }
         audit(&stand.store).await;
         assert!(leases.windows(2).all(|pair| pair[0].lease == pair[1].lease));
-        assert_eq!((leases.len(), held), if round % 2 == 0 { (2, 0) } else { (1, 1) });
+        assert_eq!(
+            (leases.len(), held),
+            if round % 2 == 0 { (2, 0) } else { (1, 1) }
+        );
         assert_eq!(stand.issue(&issue).await.attempt, 1);
         stand.step(stand.settle(&leases[0], How::Denied)).await;
     }
@@ -327,10 +413,20 @@ async fn racing_submissions_store_one_issue() {
         let new = new_issue("a", &format!("i{round}"));
         let outcomes = join_all(clients.iter().map(|store| store.submit(&new))).await;
         audit(&stand.store).await;
-        let accepted = |o: &Result<SubmitOutcome, StoreError>| matches!(o, Ok(SubmitOutcome::Accepted(_)));
-        let existed = |o: &Result<SubmitOutcome, StoreError>| matches!(o, Ok(SubmitOutcome::Existed(_)));
-        assert_eq!(outcomes.iter().filter(|o| accepted(o)).count(), 1, "{outcomes:?}");
-        assert_eq!(outcomes.iter().filter(|o| existed(o)).count(), 7, "{outcomes:?}");
+        let accepted =
+            |o: &Result<SubmitOutcome, StoreError>| matches!(o, Ok(SubmitOutcome::Accepted(_)));
+        let existed =
+            |o: &Result<SubmitOutcome, StoreError>| matches!(o, Ok(SubmitOutcome::Existed(_)));
+        assert_eq!(
+            outcomes.iter().filter(|o| accepted(o)).count(),
+            1,
+            "{outcomes:?}"
+        );
+        assert_eq!(
+            outcomes.iter().filter(|o| existed(o)).count(),
+            7,
+            "{outcomes:?}"
+        );
     }
 }
 
@@ -360,166 +456,17 @@ async fn settle_cancel_and_reap_race_for_one_decision() {
         let decided = usize::from(cancelled) + usize::from(settled) + usize::from(reaped);
         assert!(decided <= 1, "{cancelled} {settled} {reaped}");
         let found = stand.issue(&issue).await;
-        assert_eq!(decided, usize::from(found.state.is_terminal()), "{released:?}");
+        assert_eq!(
+            decided,
+            usize::from(found.state.is_terminal()),
+            "{released:?}"
+        );
         if decided == 0 {
             stand.step(stand.store.cancel_issue(&issue.issue_id)).await;
         }
-        assert_eq!(stand.log_entry(&issue).await.cause, stand.issue(&issue).await.cause);
-    }
-}
-
-// ---- Redis --------------------------------------------------------------------------------
-
-#[tokio::test]
-async fn a_redis_that_forgot_the_scripts_gets_them_again() {
-    let stand = Stand::with(&["a"]).await;
-    let store = &stand.store;
-    let worker = worker_id("w");
-    let forget = async || {
-        let _: String = stand.raw(&["SCRIPT", "FLUSH"]).await;
-    };
-    forget().await;
-    store.prepare(&Seed::bundled()).await.unwrap();
-    for how in [How::Applied, How::Denied] {
-        let mark = format!("{how:?}");
-        forget().await;
-        let issue = stand.submit("a", &mark).await;
-        forget().await;
-        let first = stand.take(&worker, LONG).await;
-        forget().await;
-        stand.step(store.beat(&worker, OVER, &[first.lease])).await;
-        forget().await;
-        stand.step(store.reap(&issue, MAX_ATTEMPTS, 0.0)).await;
-        forget().await;
-        assert_eq!(stand.step(store.promote(&issue)).await, PromoteOutcome::Promoted);
-        stand.pop(&worker).await.expect("an element");
-        forget().await;
-        stand.step(store.return_element(&issue, "w")).await;
-        let second = stand.take(&worker, LONG).await;
-        forget().await;
-        stand.step(store.release(&second.lease, &Release::Shutdown)).await;
-        let third = stand.take(&worker, LONG).await;
-        forget().await;
-        stand.step(stand.settle(&third, how)).await;
-        assert!(stand.issue(&issue).await.state.is_terminal());
-        forget().await;
-        stand.step(store.cancel_issue(&issue.issue_id)).await;
-    }
-}
-
-#[tokio::test]
-async fn a_cut_connection_is_an_error_once() {
-    let stand = Stand::with(&["a"]).await;
-    let store = stand.store.with_own_connection();
-    let id: u64 = store.link().command("id", redis::cmd("CLIENT").arg("ID")).await.unwrap();
-    stand.store.kill_connection(id).await.unwrap();
-    let new = new_issue("a", "i");
-    let mut outcome = store.submit(&new).await;
-    if let Err(error) = outcome {
-        assert!(error.is_retryable(), "{error:?}");
-        outcome = store.submit(&new).await;
-    }
-    let is_there = matches!(outcome, Ok(SubmitOutcome::Accepted(_) | SubmitOutcome::Existed(_)));
-    assert!(is_there, "{outcome:?}");
-    audit(&stand.store).await;
-}
-
-/// Fills Redis and sets its limit so that this part of it is used, in percent.
-async fn fill(stand: &Stand, percent: u64) -> u64 {
-    let _: i64 = stand.raw(&["SETRANGE", "filling", "60000000", "x"]).await;
-    let info: String = stand.raw(&["INFO", "memory"]).await;
-    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
-    let used: u64 = used.expect("used_memory").trim().parse().expect("a number");
-    let limit = used * 100 / percent;
-    let _: String = stand.raw(&["CONFIG", "SET", "maxmemory", &limit.to_string()]).await;
-    limit
-}
-
-#[tokio::test]
-async fn from_nine_tenths_of_the_memory_on_nothing_is_taken_in() {
-    let stand = Stand::with(&["a"]).await;
-    stand.submit("a", "before").await;
-    let limit = fill(&stand, 95).await;
-    // A store looks at the memory once a second; a new one looks at once.
-    let store = stand.store.with_own_connection();
-    match stand.refused(store.submit(&new_issue("a", "too-much"))).await {
-        SubmitOutcome::MemoryFull { used, max } => assert!(max == limit && used > limit / 10 * 9),
-        other => panic!("{other:?}"),
-    }
-    // What is queued still moves.
-    let claimed = stand.take(&worker_id("w"), LONG).await;
-    stand.step(stand.settle(&claimed, How::Applied)).await;
-    let _: i64 = stand.raw(&["DEL", "filling"]).await;
-    let store = stand.store.with_own_connection();
-    let outcome = stand.step(store.submit(&new_issue("a", "fits-again"))).await;
-    assert!(matches!(outcome, SubmitOutcome::Accepted(_)), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn a_full_redis_lets_what_is_in_flight_finish() {
-    let names = ["settled", "released", "reaped", "cancelled", "popped", "delayed"];
-    let stand = Stand::with(&names).await;
-    let store = &stand.store;
-    let worker = worker_id("w");
-    let mut leases = BTreeMap::new();
-    for name in names {
-        stand.submit(name, name).await;
-        if name == "popped" {
-            stand.pop(&worker).await.expect("an element");
-        } else {
-            let lease_ms = if name == "reaped" { OVER } else { LONG };
-            leases.insert(name, stand.take(&worker, lease_ms).await);
-        }
-    }
-    stand.step(store.release(&leases["delayed"].lease, &fault())).await;
-    // A Redis that loses all scripts now would refuse to load one: each has run before.
-    stand.step(store.reap(&issue_ref("settled", "settled"), 5, 0.0)).await;
-    stand.step(store.promote(&issue_ref("settled", "settled"))).await;
-    store.beat(&worker, LONG, &[]).await.unwrap();
-    fill(&stand, 110).await;
-
-    let popped = issue_ref("popped", "popped");
-    let refusals = [
-        store.claim(&popped, &worker, "n", LONG, None).await.map(drop),
-        store.put_blueprint(&marked("new", "m", ""), ExpectedHead::Any, "").await.map(drop),
-    ];
-    for refusal in refusals {
-        let error = refusal.expect_err("nothing new is taken in");
-        assert!(error.certainly_not_executed() && error.is_retryable(), "{error:?}");
-    }
-    let beat = stand.step(store.beat(&worker, LONG, &[leases["settled"].lease.clone()])).await;
-    assert_eq!(beat.lost, []);
-    let settled = stand.step(stand.settle(&leases["settled"], How::Applied)).await;
-    assert_eq!(settled, SettleOutcome::Settled(IssueState::Applied));
-    let released = stand.step(store.release(&leases["released"].lease, &fault())).await;
-    assert_eq!(released, ReleaseOutcome::Released);
-    let reaped = stand.step(store.reap(&issue_ref("reaped", "reaped"), 5, 0.0)).await;
-    assert_eq!(reaped, ReapOutcome::Delayed(0));
-    let cancelled = issue_ref("cancelled", "cancelled").issue_id;
-    let cancelled = stand.step(store.cancel_issue(&cancelled)).await;
-    assert!(matches!(cancelled, CancelOutcome::Cancelled(_)));
-    let returned = stand.step(store.return_element(&popped, "w")).await;
-    assert_eq!(returned, ReturnOutcome::Returned);
-    let promoted = stand.step(store.promote(&issue_ref("delayed", "delayed"))).await;
-    assert_eq!(promoted, PromoteOutcome::Promoted);
-}
-
-#[tokio::test]
-async fn two_writers_race_for_one_head() {
-    let stand = Stand::with(&["a"]).await;
-    let clients = [stand.store.with_own_connection(), stand.store.with_own_connection()];
-    let mut head = marked("a", "first", "1.0.0").version().clone();
-    for round in 0..10 {
-        let documents = [0, 1].map(|n| marked("a", &format!("{round} by {n}"), ""));
-        let puts = clients.iter().zip(&documents).map(|(store, document)| {
-            store.put_blueprint(document, ExpectedHead::At(head.clone()), "raced")
-        });
-        let outcomes: Vec<PutOutcome> =
-            join_all(puts).await.into_iter().map(|outcome| outcome.unwrap()).collect();
-        let winner = outcomes.iter().position(|o| matches!(o, PutOutcome::Created(_)));
-        let winner = winner.unwrap_or_else(|| panic!("{outcomes:?}"));
-        head = documents[winner].version().clone();
-        let told = PutOutcome::HeadMoved { actual: Some(head.clone()) };
-        assert_eq!(outcomes[1 - winner], told);
+        assert_eq!(
+            stand.log_entry(&issue).await.cause,
+            stand.issue(&issue).await.cause
+        );
     }
 }

@@ -12,15 +12,8 @@ use shared::store::{
 use shared::version_selector::VersionSelector;
 use tests::store_audit::{audit, dump, violations};
 use tests::store_stand::{
-    How, LONG, OVER, Stand, blueprint_id, issue_ref, marked, new_issue, worker_id,
+    How, LONG, OVER, Stand, blueprint_id, fault, marked, new_issue, worker_id,
 };
-
-fn fault(delay_ms: u64) -> Release {
-    Release::Fault {
-        delay_ms,
-        reason: "passing".to_owned(),
-    }
-}
 
 /// Splitmix64: the same seed gives the same run of choices.
 struct Dice(u64);
@@ -123,7 +116,11 @@ impl Chaos<'_> {
         };
         let nonce = format!("n{}", self.dice.roll(1 << 30));
         let lease_ms = if self.dice.roll(4) == 0 { OVER } else { LONG };
-        let claim = || self.stand.store.claim(&issue, &worker, &nonce, lease_ms, None);
+        let claim = || {
+            self.stand
+                .store
+                .claim(&issue, &worker, &nonce, lease_ms, None)
+        };
         let first = self.stand.step(claim()).await;
         let outcome = if self.dice.roll(5) == 0 {
             let again = self.stand.step(claim()).await;
@@ -180,18 +177,33 @@ impl Chaos<'_> {
         self.past.push(claimed);
     }
 
-    /// A worker that stalled comes back with what it held long ago.
+    /// A worker that stalled comes back with what it held long ago. Only if it was taken for dead
+    /// and nobody reaped its lease yet may it still decide.
     async fn late(&mut self) {
         let Some(claimed) = self.dice.pick(&self.past).cloned() else {
             return;
         };
+        let issue = self.stand.issue(&claimed.lease.issue).await;
+        let leases = self.stand.store.keys().leases();
+        let element = claimed.lease.issue.element();
+        let score: Option<f64> = self.stand.raw(&["ZSCORE", &leases, &element]).await;
+        let may_hold = score.is_some() && issue.worker_id == claimed.lease.worker_id.as_str();
         if self.dice.roll(2) == 0 {
-            let outcome = self.stand.step(self.stand.settle(&claimed, How::Applied)).await;
-            let decided = matches!(outcome, SettleOutcome::Settled(_) | SettleOutcome::Stale);
-            assert!(decided, "{outcome:?}");
+            let outcome = self
+                .stand
+                .step(self.stand.settle(&claimed, How::Applied))
+                .await;
+            let is_fenced = match outcome {
+                SettleOutcome::Stale => true,
+                // Decided by an earlier call under this token.
+                SettleOutcome::Settled(state) => state == issue.state,
+                _ => false,
+            };
+            assert!(may_hold || is_fenced, "{outcome:?}");
         } else {
             let release = self.stand.store.release(&claimed.lease, &Release::Shutdown);
-            assert_eq!(self.stand.step(release).await, ReleaseOutcome::Stale);
+            let outcome = self.stand.step(release).await;
+            assert!(may_hold || outcome == ReleaseOutcome::Stale, "{outcome:?}");
         }
         self.saw("late");
     }
@@ -200,10 +212,18 @@ impl Chaos<'_> {
         let Some(claimed) = self.dice.draw(&mut self.held) else {
             return;
         };
-        let release = if self.dice.roll(2) == 0 { Release::Shutdown } else { fault(0) };
+        let release = if self.dice.roll(2) == 0 {
+            Release::Shutdown
+        } else {
+            fault(0)
+        };
         let call = || self.stand.store.release(&claimed.lease, &release);
         let outcome = self.stand.step(call()).await;
-        self.saw(if outcome == ReleaseOutcome::Stale { "release stale" } else { "released" });
+        self.saw(if outcome == ReleaseOutcome::Stale {
+            "release stale"
+        } else {
+            "released"
+        });
         assert_eq!(self.stand.step(call()).await, ReleaseOutcome::Stale);
         self.past.push(claimed);
     }
@@ -236,17 +256,30 @@ impl Chaos<'_> {
     }
 
     async fn reap(&mut self) {
-        let expired = self.stand.store.expired_leases(100).await.expect("Redis answers");
+        let expired = self
+            .stand
+            .store
+            .expired_leases(100)
+            .await
+            .expect("Redis answers");
         let Some(issue) = self.dice.pick(&expired).cloned() else {
             return;
         };
-        let outcome = self.stand.step(self.stand.store.reap(&issue, PATIENT, 0.0)).await;
+        let outcome = self
+            .stand
+            .step(self.stand.store.reap(&issue, PATIENT, 0.0))
+            .await;
         assert_eq!(outcome, ReapOutcome::Delayed(0));
         self.saw("reaped");
     }
 
     async fn promote(&mut self) {
-        let due = self.stand.store.due_issues(100).await.expect("Redis answers");
+        let due = self
+            .stand
+            .store
+            .due_issues(100)
+            .await
+            .expect("Redis answers");
         let Some(issue) = self.dice.pick(&due).cloned() else {
             return;
         };
@@ -259,7 +292,11 @@ impl Chaos<'_> {
         if let Some((worker, issue)) = self.dice.draw(&mut self.popped) {
             let call = self.stand.store.return_element(&issue, worker.as_str());
             let outcome = self.stand.step(call).await;
-            self.saw(if outcome == ReturnOutcome::Returned { "returned" } else { "return gone" });
+            self.saw(if outcome == ReturnOutcome::Returned {
+                "returned"
+            } else {
+                "return gone"
+            });
         }
     }
 
@@ -277,9 +314,20 @@ impl Chaos<'_> {
             .partition(|claimed| claimed.lease.worker_id == dead);
         self.held = held;
         let of_dead: Vec<Claimed> = of_dead;
-        let leases: Vec<Lease> = of_dead.iter().map(|claimed| claimed.lease.clone()).collect();
-        self.stand.step(self.stand.store.beat(&dead, OVER, &leases)).await;
-        for issue in self.stand.store.processing(dead.as_str()).await.expect("Redis answers") {
+        let leases: Vec<Lease> = of_dead
+            .iter()
+            .map(|claimed| claimed.lease.clone())
+            .collect();
+        self.stand
+            .step(self.stand.store.beat(&dead, OVER, &leases))
+            .await;
+        for issue in self
+            .stand
+            .store
+            .processing(dead.as_str())
+            .await
+            .expect("Redis answers")
+        {
             let call = self.stand.store.return_element(&issue, dead.as_str());
             self.stand.step(call).await;
         }
@@ -289,9 +337,15 @@ impl Chaos<'_> {
 
     async fn beat(&mut self) {
         let worker = self.dice.pick(&self.workers).expect("workers").clone();
-        let mine = self.held.iter().filter(|claimed| claimed.lease.worker_id == worker);
+        let mine = self
+            .held
+            .iter()
+            .filter(|claimed| claimed.lease.worker_id == worker);
         let leases: Vec<Lease> = mine.map(|claimed| claimed.lease.clone()).collect();
-        let beat = self.stand.step(self.stand.store.beat(&worker, LONG, &leases)).await;
+        let beat = self
+            .stand
+            .step(self.stand.store.beat(&worker, LONG, &leases))
+            .await;
         for issue in &beat.unleased {
             let known = self.popped.iter().any(|(w, i)| *w == worker && i == issue);
             assert!(known, "{worker} never popped {issue:?}");
@@ -319,10 +373,24 @@ impl Chaos<'_> {
             while !self.popped.is_empty() {
                 self.claim().await;
             }
-            for issue in self.stand.store.expired_leases(100).await.expect("Redis answers") {
-                self.stand.step(self.stand.store.reap(&issue, PATIENT, 0.0)).await;
+            for issue in self
+                .stand
+                .store
+                .expired_leases(100)
+                .await
+                .expect("Redis answers")
+            {
+                self.stand
+                    .step(self.stand.store.reap(&issue, PATIENT, 0.0))
+                    .await;
             }
-            for issue in self.stand.store.due_issues(100).await.expect("Redis answers") {
+            for issue in self
+                .stand
+                .store
+                .due_issues(100)
+                .await
+                .expect("Redis answers")
+            {
                 self.stand.step(self.stand.store.promote(&issue)).await;
             }
             self.pop().await;
@@ -338,14 +406,38 @@ impl Chaos<'_> {
     /// say the same.
     async fn check_end(&self) {
         let store = &self.stand.store;
-        assert!(store.processing("none").await.unwrap().is_empty());
-        let everything = PageRequest { size: 100_000, after: None };
+        let everything_left = dump(store).await;
+        assert_eq!(violations(&everything_left), Vec::<String>::new());
+        let queues = [
+            "pending",
+            "processing",
+            "backlog",
+            "places",
+            "leases",
+            "delayed",
+            "waiting",
+        ];
+        for key in everything_left.keys() {
+            let name = key.rsplit("}:").next().and_then(|n| n.split(':').next());
+            assert!(!queues.contains(&name.expect("a name")), "{key} is left");
+        }
+        let everything = PageRequest {
+            size: 100_000,
+            after: None,
+        };
         for (name, accepted) in &self.accepted {
             let id = blueprint_id(name);
-            let entries = store.list_log_entries(Some(&id), false, &everything).await.unwrap().items;
+            let entries = store
+                .list_log_entries(Some(&id), false, &everything)
+                .await
+                .expect("Redis answers")
+                .items;
             let decided: Vec<String> = entries.iter().map(|e| e.issue_id.to_string()).collect();
             let in_order = |ids: &[String]| -> Vec<String> {
-                ids.iter().filter(|id| !self.cancelled.contains(*id)).cloned().collect()
+                ids.iter()
+                    .filter(|id| !self.cancelled.contains(*id))
+                    .cloned()
+                    .collect()
             };
             assert_eq!(in_order(&decided), in_order(accepted), "{name}");
             let (unique, all): (BTreeSet<&String>, BTreeSet<&String>) =
@@ -354,23 +446,43 @@ impl Chaos<'_> {
 
             let mut applied = Vec::new();
             for entry in &entries {
-                let issue = store.issue(&entry.issue_id).await.unwrap().expect("an issue");
+                let issue = store
+                    .issue(&entry.issue_id)
+                    .await
+                    .expect("Redis answers")
+                    .expect("an issue");
                 self.check_entry(&issue);
                 assert_eq!((issue.cause, issue.attempt), (entry.cause, entry.attempt));
                 let version = issue.new_version.map(|v| v.to_string()).unwrap_or_default();
-                assert_eq!((version.as_str(), entry.ts_ms), (entry.new_hash.as_str(), issue.updated_at_ms));
+                assert_eq!(
+                    (version.as_str(), entry.ts_ms),
+                    (entry.new_hash.as_str(), issue.updated_at_ms)
+                );
                 if issue.state == IssueState::Applied {
                     applied.push((issue.issue_id, version));
                 }
             }
-            let mut commits = store.list_commits(&id, &everything).await.unwrap().expect("commits").items;
+            let mut commits = store
+                .list_commits(&id, &everything)
+                .await
+                .expect("Redis answers")
+                .expect("commits")
+                .items;
             commits.reverse();
             for (at, commit) in commits.iter().enumerate() {
-                let parents = at.checked_sub(1).map(|before| commits[before].version.clone());
-                assert_eq!((commit.seq, &commit.parents), (at as u64 + 1, &Vec::from_iter(parents)));
+                let parents = at
+                    .checked_sub(1)
+                    .map(|before| commits[before].version.clone());
+                assert_eq!(
+                    (commit.seq, &commit.parents),
+                    (at as u64 + 1, &Vec::from_iter(parents))
+                );
                 let fixed = VersionSelector::Fixed(commit.version.clone());
-                let found = store.blueprint(&id, &fixed).await.unwrap();
-                assert_eq!(found.expect("a version").blueprint.version(), &commit.version);
+                let found = store.blueprint(&id, &fixed).await.expect("Redis answers");
+                assert_eq!(
+                    found.expect("a version").blueprint.version(),
+                    &commit.version
+                );
             }
             let made: Vec<_> = commits
                 .into_iter()
@@ -378,13 +490,16 @@ impl Chaos<'_> {
                 .collect();
             assert_eq!(made, applied, "{name}");
         }
-        assert_eq!(violations(&dump(store).await), Vec::<String>::new());
     }
 
     fn check_entry(&self, issue: &Issue) {
         assert!(issue.state.is_terminal(), "{issue:?}");
         let is_cancelled = issue.cause == Some(RejectionCause::Cancelled);
-        assert_eq!(self.cancelled.contains(issue.issue_id.as_str()), is_cancelled, "{issue:?}");
+        assert_eq!(
+            self.cancelled.contains(issue.issue_id.as_str()),
+            is_cancelled,
+            "{issue:?}"
+        );
     }
 }
 
@@ -415,76 +530,30 @@ async fn anything_in_any_order_keeps_the_rules() {
     chaos.finish().await;
     chaos.check_end().await;
     println!("{:?}", chaos.seen);
+    // Rarer ones may be missed by an unlucky run.
     for outcome in [
-        "existed", "claimed again", "claim gone", "claim not mine", "moved head", "settled",
-        "settled again", "settle stale", "late", "released", "release stale", "cancelled",
-        "cancel decided", "reaped", "promoted", "returned", "died", "beat", "by hand",
+        "existed",
+        "claimed again",
+        "claim gone",
+        "moved head",
+        "settled",
+        "settled again",
+        "settle stale",
+        "late",
+        "released",
+        "cancelled",
+        "cancel decided",
+        "reaped",
+        "promoted",
+        "returned",
+        "died",
+        "beat",
+        "by hand",
     ] {
-        assert!(chaos.seen.contains_key(outcome), "never met: {outcome}; {:?}", chaos.seen);
+        assert!(
+            chaos.seen.contains_key(outcome),
+            "never met: {outcome}; {:?}",
+            chaos.seen
+        );
     }
 }
-
-#[tokio::test]
-async fn the_audit_finds_damage() {
-    let stand = Stand::with(&["r", "l", "d", "p"]).await;
-    let store = &stand.store;
-    let worker = worker_id("w");
-    for name in ["l", "d", "p", "r"] {
-        if name == "p" {
-            stand.pause("p").await;
-        }
-        stand.submit(name, &format!("{name}1")).await;
-        stand.submit(name, &format!("{name}2")).await;
-        match name {
-            "l" => drop(stand.take(&worker, LONG).await),
-            "d" => {
-                let claimed = stand.take(&worker, LONG).await;
-                stand.step(store.release(&claimed.lease, &fault(LONG))).await;
-            }
-            _ => {}
-        }
-    }
-    let keys = store.keys();
-    let (places, pending, leases) = (keys.places(), keys.pending(), keys.leases());
-    let (delayed, waiting, counts) = (keys.delayed(), keys.waiting(), keys.counts());
-    let (list, backlog) = (keys.processing("w"), keys.backlog(&blueprint_id("r")));
-    let issue = keys.issue(&issue_ref("r", "r2").issue_id);
-    let head = keys.issue(&issue_ref("l", "l1").issue_id);
-    let damages: [&[&str]; 17] = [
-        &["HSET", &places, "r", "parked"],
-        &["HDEL", &places, "p"],
-        &["HSET", &places, "empty", "ready"],
-        &["DEL", &pending],
-        &["LPUSH", &pending, "r/r1"],
-        &["LPUSH", &pending, "r/r2"],
-        &["LPUSH", &list, "r/r1"],
-        &["LPUSH", &list, "r/r2"],
-        &["ZREM", &leases, "l/l1"],
-        &["ZADD", &leases, "1", "r/r1"],
-        &["ZREM", &delayed, "d/d1"],
-        &["ZREM", &waiting, "r"],
-        &["ZADD", &waiting, "1", "l"],
-        &["HINCRBY", &counts, "pending", "1"],
-        &["RPOP", &backlog],
-        &["HSET", &issue, "state", "in_flight"],
-        &["HSET", &head, "state", "applied"],
-    ];
-    for damage in damages {
-        let client = store.link();
-        let sound = dump(store).await;
-        assert_eq!(violations(&sound), Vec::<String>::new());
-        // DUMP and RESTORE of what is damaged: each case starts from the same sound queues.
-        let saved: Option<Vec<u8>> =
-            client.command("save", redis::cmd("DUMP").arg(damage[1])).await.unwrap();
-        let _: redis::Value = stand.raw(damage).await;
-        let found = violations(&dump(store).await);
-        assert!(!found.is_empty(), "{damage:?} is not found");
-        let _: i64 = stand.raw(&["DEL", damage[1]]).await;
-        if let Some(saved) = saved {
-            let mut restore = redis::cmd("RESTORE");
-            restore.arg(damage[1]).arg(0).arg(saved);
-            let _: String = client.command("restore", &restore).await.unwrap();
-        }
-    }
-}
-

@@ -15,19 +15,15 @@
 //! it. [`parse`] knows the second kind of case: where its own reading is in doubt, a text that is
 //! byte for byte what [`emit`] writes is read as that.
 
-use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::Arc;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput, Tag};
 use serde::Serialize;
 
-use crate::blueprint::error::{Language, Place, cut};
-use crate::blueprint::measure::{self, Measure};
-use crate::blueprint::scalar::{self, Plain};
-use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, MAX_LEVELS, Num, json, pointer};
+use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, MAX_LEVELS, json, measure};
+use reader::Reader;
 
 mod canonical;
+mod reader;
 
 /// Line breaks to libyaml, which wrote our texts; ordinary characters to YAML 1.2.
 const YAML_1_1_BREAKS: [char; 2] = ['\u{2028}', '\u{2029}'];
@@ -51,18 +47,21 @@ pub fn parse(text: &str) -> Result<Doc, DocumentError> {
         }
     }
     let read = Reader::new(text).document();
+    let separators = text.contains(YAML_1_1_BREAKS);
     let doubtful = match &read {
-        Ok(_) => text.contains(YAML_1_1_BREAKS),
+        Ok(_) => separators,
         Err(error) if error.is_range() => false,
-        Err(_) => {
-            text.contains(YAML_1_1_BREAKS) || (text.starts_with('|') && text.ends_with("\n...\n"))
-        }
+        Err(_) => separators || (text.starts_with('|') && text.ends_with("\n...\n")),
     };
     if !doubtful {
         return read;
     }
     if !is_harmless(text) {
-        return read.and(Err(DocumentError::Ambiguous));
+        return if separators {
+            Err(DocumentError::Ambiguous)
+        } else {
+            read
+        };
     }
     if let Ok(ours) = parse_canonical(text)
         && emit(&ours).is_ok_and(|canonical| canonical == text)
@@ -132,297 +131,5 @@ impl io::Write for Bounded {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A value that is complete, and how much it is with its aliases written out.
-#[derive(Clone)]
-struct Complete {
-    doc: Doc,
-    measure: Measure,
-}
-
-/// A container that is still being read.
-struct Open {
-    members: Members,
-    anchor: usize,
-    measure: Measure,
-}
-
-enum Members {
-    Array(Vec<Doc>),
-    Object {
-        entries: BTreeMap<Arc<str>, Doc>,
-        key: Option<Arc<str>>,
-    },
-}
-
-struct Reader<'a> {
-    parser: Parser<'a, StrInput<'a>>,
-    open: Vec<Open>,
-    anchors: HashMap<usize, Complete>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(text: &'a str) -> Self {
-        Reader {
-            parser: Parser::new_from_str(text),
-            open: Vec::with_capacity(16),
-            anchors: HashMap::new(),
-        }
-    }
-
-    fn document(mut self) -> Result<Doc, DocumentError> {
-        let mut documents = 0;
-        let mut root = None;
-        while let Some(next) = self.parser.next_event() {
-            let (event, span) = match next {
-                Ok(event) => event,
-                Err(error) => {
-                    let place = self.place(*error.marker());
-                    return Err(DocumentError::Syntax {
-                        language: Language::Yaml,
-                        place,
-                        problem: error.info().to_owned(),
-                    });
-                }
-            };
-            if matches!(event, Event::DocumentStart(_)) {
-                documents += 1;
-                if documents > 1 {
-                    return Err(DocumentError::SecondDocument {
-                        place: self.place(span.start),
-                    });
-                }
-            }
-            if let Some(complete) = self.event(event, span.start)? {
-                root = Some(complete.doc);
-            }
-        }
-        root.ok_or(DocumentError::Empty)
-    }
-
-    /// Takes an event in; returns the document's root when it is complete.
-    fn event(&mut self, event: Event<'a>, mark: Marker) -> Result<Option<Complete>, DocumentError> {
-        match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                self.no_tag(tag.as_deref(), mark)?;
-                let doc = self.scalar(text, style, mark)?;
-                let measure = Measure::scalar(doc.as_str().map_or(1, str::len));
-                self.complete(Complete { doc, measure }, anchor, mark)
-            }
-            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
-                Some(complete) => {
-                    if self.open.len() + complete.measure.levels > MAX_LEVELS {
-                        return Err(DocumentError::TooDeep {
-                            place: Some(self.place(mark)),
-                        });
-                    }
-                    self.complete(complete, 0, mark)
-                }
-                // The parser knows the anchor, so its value has begun and not ended.
-                None => Err(DocumentError::AliasCycle {
-                    place: self.place(mark),
-                }),
-            },
-            Event::SequenceStart(anchor, tag) => {
-                self.no_tag(tag.as_deref(), mark)?;
-                self.begin(Members::Array(Vec::new()), anchor, mark)
-            }
-            Event::MappingStart(anchor, tag) => {
-                self.no_tag(tag.as_deref(), mark)?;
-                self.begin(
-                    Members::Object {
-                        entries: BTreeMap::new(),
-                        key: None,
-                    },
-                    anchor,
-                    mark,
-                )
-            }
-            Event::SequenceEnd | Event::MappingEnd => {
-                let open = self
-                    .open
-                    .pop()
-                    .expect("proven invariant: the parser pairs starts and ends");
-                let doc = match open.members {
-                    Members::Array(items) => Doc::array(items),
-                    Members::Object { entries, .. } => Doc::Object(Arc::new(entries)),
-                };
-                self.complete(
-                    Complete {
-                        doc,
-                        measure: open.measure,
-                    },
-                    open.anchor,
-                    mark,
-                )
-            }
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(None),
-        }
-    }
-
-    fn begin(
-        &mut self,
-        members: Members,
-        anchor: usize,
-        mark: Marker,
-    ) -> Result<Option<Complete>, DocumentError> {
-        if let Some(Open {
-            members: Members::Object { key: None, .. },
-            ..
-        }) = self.open.last()
-        {
-            let found = match members {
-                Members::Array(_) => "an array",
-                Members::Object { .. } => "an object",
-            };
-            return Err(DocumentError::KeyNotString {
-                found,
-                place: self.place(mark),
-            });
-        }
-        if self.open.len() == MAX_LEVELS {
-            return Err(DocumentError::TooDeep {
-                place: Some(self.place(mark)),
-            });
-        }
-        let measure = Measure::empty(matches!(members, Members::Array(_)));
-        self.open.push(Open {
-            members,
-            anchor,
-            measure,
-        });
-        Ok(None)
-    }
-
-    /// Puts a complete value where it belongs; returns it if it is the root.
-    fn complete(
-        &mut self,
-        value: Complete,
-        anchor: usize,
-        mark: Marker,
-    ) -> Result<Option<Complete>, DocumentError> {
-        if anchor != 0 {
-            self.anchors.insert(anchor, value.clone());
-        }
-        let Some(parent) = self.open.last_mut() else {
-            return Ok(Some(value));
-        };
-        match &mut parent.members {
-            Members::Array(items) => {
-                parent
-                    .measure
-                    .insert(parent.measure.entry("", value.measure));
-                items.push(value.doc);
-            }
-            Members::Object { entries, key } => match key.take() {
-                None => {
-                    let Doc::Str(text) = value.doc else {
-                        let found = value.doc.kind();
-                        return Err(DocumentError::KeyNotString {
-                            found,
-                            place: self.place(mark),
-                        });
-                    };
-                    if entries.contains_key(&text) {
-                        let place = self.place(mark);
-                        return Err(DocumentError::DuplicateKey {
-                            key: cut(&text, 80),
-                            place,
-                        });
-                    }
-                    *key = Some(text);
-                }
-                Some(key) => {
-                    parent
-                        .measure
-                        .insert(parent.measure.entry(&key, value.measure));
-                    entries.insert(key, value.doc);
-                }
-            },
-        }
-        // Without aliases the text's own length bounds the document.
-        if parent.measure.bytes > MAX_DOCUMENT_BYTES && !self.anchors.is_empty() {
-            return Err(DocumentError::AliasesTooLarge {
-                place: self.place(mark),
-            });
-        }
-        Ok(None)
-    }
-
-    fn scalar(
-        &self,
-        text: std::borrow::Cow<'a, str>,
-        style: ScalarStyle,
-        mark: Marker,
-    ) -> Result<Doc, DocumentError> {
-        if style != ScalarStyle::Plain {
-            return Ok(Doc::Str(text.into()));
-        }
-        let given = || cut(&text, 80);
-        Ok(match scalar::resolve(&text) {
-            Plain::Null => Doc::Null,
-            Plain::Bool(b) => Doc::Bool(b),
-            Plain::Int(i) => Doc::Num(Num::Int(i)),
-            Plain::Float(f) => Doc::Num(Num::Float(f)),
-            Plain::Text => Doc::Str(text.into()),
-            Plain::IntegerRange => {
-                return Err(DocumentError::IntegerRange {
-                    given: given(),
-                    place: self.place(mark),
-                });
-            }
-            Plain::FloatRange => {
-                return Err(DocumentError::FloatRange {
-                    given: given(),
-                    place: self.place(mark),
-                });
-            }
-            Plain::NotFinite => {
-                return Err(DocumentError::NotFinite {
-                    given: given(),
-                    place: self.place(mark),
-                });
-            }
-        })
-    }
-
-    fn no_tag(&self, tag: Option<&Tag>, mark: Marker) -> Result<(), DocumentError> {
-        match tag {
-            None => Ok(()),
-            Some(tag) => {
-                let tag = if tag.is_yaml_core_schema() {
-                    format!("!!{}", tag.suffix)
-                } else {
-                    format!("{}{}", tag.handle, tag.suffix)
-                };
-                Err(DocumentError::Tag {
-                    tag: cut(&tag, 80),
-                    place: self.place(mark),
-                })
-            }
-        }
-    }
-
-    /// The place of `mark`, with a pointer to the value that is being read.
-    fn place(&self, mark: Marker) -> Place {
-        let mut path = String::new();
-        for open in &self.open {
-            match &open.members {
-                Members::Array(items) => pointer::push_index(&mut path, items.len()),
-                Members::Object { key: Some(key), .. } => pointer::push_key(&mut path, key),
-                Members::Object { key: None, .. } => {}
-            }
-        }
-        Place {
-            line: mark.line(),
-            column: mark.col() + 1,
-            pointer: path,
-        }
     }
 }

@@ -282,3 +282,32 @@ fn a_raw_line_separator_is_never_guessed_at() {
         Doc::array(vec![Doc::from("\u{2028} & *")])
     );
 }
+
+#[test]
+fn a_block_text_ends_where_the_text_ends() {
+    for (text, value) in [
+        ("a: |\n  x", "x"),
+        ("a: |\n  x\n", "x\n"),
+        ("a: |+\n  x\n\n", "x\n\n"),
+        ("a: |+\n  x", "x"),
+        ("a: |-\n  x", "x"),
+        ("a: >\n  x\n  é", "x é"),
+        ("a: |\n  x\n# é", "x\n"),
+        ("a: |\n  x\n  ", "x\n"),
+        ("a: |\n  x\n ", "x\n"),
+        ("a: |+\n  x\n\n  ", "x\n\n"),
+        ("a: |\n  x  ", "x  "),
+        ("a: |\r\n  x\r\n  y", "x\ny"),
+        ("a: |\r\n  x\r\n", "x\n"),
+    ] {
+        assert_eq!(
+            yaml::parse(text).unwrap().get("a"),
+            Some(&Doc::from(value)),
+            "{text:?}"
+        );
+    }
+    assert_eq!(
+        yaml::parse("- |\n  x\n- y").unwrap(),
+        super::doc(r#"["x\n","y"]"#)
+    );
+}

@@ -22,14 +22,25 @@ async fn everything_survives_a_whole_flow() {
     let bench = Bench::bundled();
     let blueprint = bench.commit(HARD, "set /touched to true").await;
     let mut expected = json::parse(HARD).unwrap();
-    let Doc::Object(members) = &mut expected else { panic!("an object") };
+    let Doc::Object(members) = &mut expected else {
+        panic!("an object")
+    };
     let members = std::sync::Arc::make_mut(members);
     members.insert("touched".into(), Doc::Bool(true));
-    let metadata = [("further", Doc::array(vec![])), ("version_label", Doc::from("0.1.1"))];
+    let metadata = [
+        ("further", Doc::array(vec![])),
+        ("version_label", Doc::from("0.1.1")),
+    ];
     members.insert("metadata".into(), Doc::object(metadata));
     assert_eq!(json::emit(blueprint.doc()), json::emit(&expected));
-    assert_eq!(blueprint.doc().get("float"), Some(&Doc::Num(Num::Float(1.0))));
-    assert_eq!(blueprint.doc().get("int"), Some(&Doc::Num(Num::Int((1 << 60) + 1))));
+    assert_eq!(
+        blueprint.doc().get("float"),
+        Some(&Doc::Num(Num::Float(1.0)))
+    );
+    assert_eq!(
+        blueprint.doc().get("int"),
+        Some(&Doc::Num(Num::Int((1 << 60) + 1)))
+    );
     // And what was written is what is read again.
     let again = Blueprint::from_stored(blueprint.version(), blueprint.canonical_yaml()).unwrap();
     assert_eq!(json::emit(again.doc()), json::emit(&expected));
@@ -73,38 +84,62 @@ async fn prompts_and_labels_follow_the_change() {
     let hash = |text: &str| Some(shared::ids::sha256_hex(text.as_bytes()));
     let version_hash = |blueprint: &Blueprint, agent: &str| {
         let profile = blueprint.agent(agent).and_then(|a| a.get("profile"))?;
-        profile.get("version_hash").and_then(Doc::as_str).map(str::to_owned)
+        profile
+            .get("version_hash")
+            .and_then(Doc::as_str)
+            .map(str::to_owned)
     };
 
-    let changed = bench.commit(TARGET, "set prompt of agent writer to Be kind.").await;
+    let changed = bench
+        .commit(TARGET, "set prompt of agent writer to Be kind.")
+        .await;
     assert_eq!(version_hash(&changed, "writer"), hash("Be kind."));
     assert_eq!(version_hash(&changed, "reviewer"), None);
 
     let renamed = bench.commit(TARGET, "rename agent writer to author").await;
     assert_eq!(version_hash(&renamed, "author"), None);
 
-    let added =
-        bench.commit(TARGET, r#"add {"name": "third", "profile": {"system_prompt": "New."}} to /agents"#).await;
+    let added = bench
+        .commit(
+            TARGET,
+            r#"add {"name": "third", "profile": {"system_prompt": "New."}} to /agents"#,
+        )
+        .await;
     assert_eq!(version_hash(&added, "third"), hash("New."));
     assert_eq!(version_hash(&added, "writer"), None);
 
     let moved = bench
-        .commit(TARGET, r#"[{"op":"move","from":"/agents/0","path":"/agents/1"}]"#)
+        .commit(
+            TARGET,
+            r#"[{"op":"move","from":"/agents/0","path":"/agents/1"}]"#,
+        )
         .await;
     assert_eq!(version_hash(&moved, "writer"), None);
 
     let bare = "{id: bare, flow: {}, agents: []}";
-    assert_eq!(bench.commit(bare, "set /x to 1").await.version_label(), Some("0.0.1"));
+    assert_eq!(
+        bench.commit(bare, "set /x to 1").await.version_label(),
+        Some("0.0.1")
+    );
     let pre = "{id: pre, flow: {}, agents: [], metadata: {version_label: 1.2.3-rc.1+b}}";
-    assert_eq!(bench.commit(pre, "set /x to 1").await.version_label(), Some("1.2.4"));
+    assert_eq!(
+        bench.commit(pre, "set /x to 1").await.version_label(),
+        Some("1.2.4")
+    );
 }
 
 #[tokio::test]
 async fn a_document_at_the_limit_goes_through() {
     let filler = "x".repeat((1 << 20) - 2000);
-    let large = format!("{{id: large, flow: {{}}, agents: [], metadata: {{}}, filler: \"{filler}\"}}");
+    let large =
+        format!("{{id: large, flow: {{}}, agents: [], metadata: {{}}, filler: \"{filler}\"}}");
     let bench = Bench::bundled();
     bench.commit(&large, "set /y to 1").await;
-    let reasons = bench.deny(&large, &format!("set /y to {}", "y".repeat(4000))).await;
-    assert!(reasons[0].starts_with("apply: ") && reasons[0].contains("1 MiB"), "{reasons:?}");
+    let reasons = bench
+        .deny(&large, &format!("set /y to {}", "y".repeat(4000)))
+        .await;
+    assert!(
+        reasons[0].starts_with("apply: ") && reasons[0].contains("1 MiB"),
+        "{reasons:?}"
+    );
 }

@@ -21,15 +21,25 @@ async fn all_lua_tests_pass() {
     let scripts = Arc::new(Scripts::load(Some(&dir)).unwrap());
     let pool = Pool::new(scripts.clone()).unwrap();
     let prev = input(TARGET, "x").prev;
-    let tests: Vec<String> = scripts.step_names().into_iter().filter(|name| name.ends_with("_test")).collect();
+    let tests: Vec<String> = scripts
+        .step_names()
+        .into_iter()
+        .filter(|name| name.ends_with("_test"))
+        .collect();
     assert!(!tests.is_empty(), "no tests in {}", dir.display());
     for name in tests {
-        let run = Arc::new(RunState::new(&prev, std::time::Instant::now() + Duration::from_secs(60)));
+        let run = Arc::new(RunState::new(
+            &prev,
+            std::time::Instant::now() + Duration::from_secs(60),
+        ));
         let mut ctx = json::parse(CTX).unwrap();
         if let Doc::Object(members) = &mut ctx {
             Arc::make_mut(members).insert("yaml".into(), Doc::Str(prev.canonical_yaml().clone()));
         }
-        let cx = StepContext { step: "test", run: &run };
+        let cx = StepContext {
+            step: "test",
+            run: &run,
+        };
         let returned = pool.run(scripts.step(&name).unwrap(), ctx, &cx).await;
         assert!(returned.is_ok(), "{name}: {}", returned.unwrap_err());
     }

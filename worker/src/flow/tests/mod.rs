@@ -4,6 +4,7 @@ mod fidelity;
 mod lua_tests;
 mod oracle;
 mod outcomes;
+mod scheduling;
 mod spawner;
 
 use std::sync::Arc;

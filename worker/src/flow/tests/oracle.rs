@@ -38,7 +38,10 @@ struct Theirs;
 #[async_trait]
 impl AsyncDispatcher for Theirs {
     async fn dispatch(&self, name: &str, input: Value) -> Result<Value, EvalError> {
-        step(name, input).map_err(|msg| EvalError::DispatcherError { ref_: name.into(), msg })
+        step(name, input).map_err(|msg| EvalError::DispatcherError {
+            ref_: name.into(),
+            msg,
+        })
     }
 }
 
@@ -56,11 +59,17 @@ impl Agent for Ours {
 
 fn run_state() -> Arc<RunState> {
     let prev = Arc::new(Blueprint::parse("{id: x, flow: {}, agents: []}").unwrap());
-    Arc::new(RunState::new(&prev, Instant::now() + std::time::Duration::from_secs(60)))
+    Arc::new(RunState::new(
+        &prev,
+        Instant::now() + std::time::Duration::from_secs(60),
+    ))
 }
 
 async fn ours(node: &Node, ctx: &Value) -> Result<Value, FlowError> {
-    let agents: Vec<Arc<dyn Agent>> = STEPS.iter().map(|name| Arc::new(Ours(name)) as Arc<dyn Agent>).collect();
+    let agents: Vec<Arc<dyn Agent>> = STEPS
+        .iter()
+        .map(|name| Arc::new(Ours(name)) as Arc<dyn Agent>)
+        .collect();
     let plan = Plan::compile(node, &|name| STEPS.iter().position(|step| *step == name)).unwrap();
     let mut ctx = Doc::try_from(ctx).unwrap();
     evaluate(&plan, &mut ctx, &agents, &run_state()).await?;
@@ -85,28 +94,59 @@ fn without_words(value: &mut Value) {
 }
 
 fn path() -> impl Strategy<Value = Value> {
-    prop::sample::select(vec!["$.a", "$.b", "$.a.x", "$.c.d.e", "$[\"k.k\"].l", "$.list", "$"])
-        .prop_map(|at| json!({"op": "path", "at": at}))
+    prop::sample::select(vec![
+        "$.a",
+        "$.b",
+        "$.a.x",
+        "$.c.d.e",
+        "$[\"k.k\"].l",
+        "$.list",
+        "$",
+    ])
+    .prop_map(|at| json!({"op": "path", "at": at}))
 }
 
 fn literal() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
-        json!(null), json!(true), json!(false), json!(0), json!(2), json!(-3), json!(0.5), json!(1i64 << 60), json!("a"),
-        json!(""), json!([]), json!({}), json!([1, [2], {"x": null}]), json!({"x": 1, "y": [true]}),
+        json!(null),
+        json!(true),
+        json!(false),
+        json!(0),
+        json!(2),
+        json!(-3),
+        json!(0.5),
+        json!(1i64 << 60),
+        json!("a"),
+        json!(""),
+        json!([]),
+        json!({}),
+        json!([1, [2], {"x": null}]),
+        json!({"x": 1, "y": [true]}),
     ])
 }
 
 fn expression() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![4 => path(), 2 => literal().prop_map(|v| json!({"op": "lit", "value": v}))];
+    let leaf =
+        prop_oneof![4 => path(), 2 => literal().prop_map(|v| json!({"op": "lit", "value": v}))];
     leaf.prop_recursive(2, 8, 3, |inner| {
-        let two = prop::sample::select(vec!["eq", "ne", "lt", "lte", "gt", "gte", "add", "sub", "mul", "div", "mod"]);
+        let two = prop::sample::select(vec![
+            "eq", "ne", "lt", "lte", "gt", "gte", "add", "sub", "mul", "div", "mod",
+        ]);
         prop_oneof![
-            (two, inner.clone(), inner.clone()).prop_map(|(op, l, r)| json!({"op": op, "lhs": l, "rhs": r})),
-            (prop::sample::select(vec!["not", "len", "exists"]), inner.clone())
+            (two, inner.clone(), inner.clone())
+                .prop_map(|(op, l, r)| json!({"op": op, "lhs": l, "rhs": r})),
+            (
+                prop::sample::select(vec!["not", "len", "exists"]),
+                inner.clone()
+            )
                 .prop_map(|(op, e)| json!({"op": op, "arg": e})),
-            (prop::sample::select(vec!["and", "or"]), prop::collection::vec(inner.clone(), 0..3))
+            (
+                prop::sample::select(vec!["and", "or"]),
+                prop::collection::vec(inner.clone(), 0..3)
+            )
                 .prop_map(|(op, args)| json!({"op": op, "args": args})),
-            (inner.clone(), inner.clone()).prop_map(|(n, h)| json!({"op": "in", "needle": n, "haystack": h})),
+            (inner.clone(), inner.clone())
+                .prop_map(|(n, h)| json!({"op": "in", "needle": n, "haystack": h})),
             inner.prop_map(|e| json!({"op": "call_extern", "ref": "none", "args": [e]})),
         ]
     })
@@ -117,7 +157,8 @@ fn node() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         (prop::sample::select(STEPS.to_vec()), expression(), target())
             .prop_map(|(r, i, o)| json!({"kind": "step", "ref": r, "in": i, "out": o})),
-        (expression(), target()).prop_map(|(v, at)| json!({"kind": "let", "at": at["at"], "value": v})),
+        (expression(), target())
+            .prop_map(|(v, at)| json!({"kind": "let", "at": at["at"], "value": v})),
     ];
     leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
@@ -145,8 +186,9 @@ fn node() -> impl Strategy<Value = Value> {
 }
 
 fn context() -> impl Strategy<Value = Value> {
-    (literal(), literal(), prop::collection::vec(literal(), 0..4))
-        .prop_map(|(a, b, list)| json!({"a": a, "b": b, "list": list, "c": {"d": {"e": 1, "f": 2}}}))
+    (literal(), literal(), prop::collection::vec(literal(), 0..4)).prop_map(
+        |(a, b, list)| json!({"a": a, "b": b, "list": list, "c": {"d": {"e": 1, "f": 2}}}),
+    )
 }
 
 proptest! {
@@ -182,7 +224,10 @@ enum Odd {
 impl Agent for Odd {
     async fn run(&self, _: Doc, _: &StepContext<'_>) -> Result<Doc, StepError> {
         match self {
-            Odd::Passing => Err(StepError::Passing { message: "provider says 429".into(), retry_after: None }),
+            Odd::Passing => Err(StepError::Passing {
+                message: "provider says 429".into(),
+                retry_after: None,
+            }),
             Odd::Pending => std::future::pending().await,
         }
     }
@@ -190,9 +235,16 @@ impl Agent for Odd {
 
 async fn odd(flow: Value) -> Result<Value, FlowError> {
     let names = ["passing", "pending", "echo", "fail"];
-    let agents: Vec<Arc<dyn Agent>> =
-        vec![Arc::new(Odd::Passing), Arc::new(Odd::Pending), Arc::new(Ours("echo")), Arc::new(Ours("fail"))];
-    let plan = Plan::compile(&serde_json::from_value(flow).unwrap(), &|n| names.iter().position(|x| *x == n)).unwrap();
+    let agents: Vec<Arc<dyn Agent>> = vec![
+        Arc::new(Odd::Passing),
+        Arc::new(Odd::Pending),
+        Arc::new(Ours("echo")),
+        Arc::new(Ours("fail")),
+    ];
+    let plan = Plan::compile(&serde_json::from_value(flow).unwrap(), &|n| {
+        names.iter().position(|x| *x == n)
+    })
+    .unwrap();
     let mut ctx = Doc::try_from(&json!({"list": [1, 2]})).unwrap();
     evaluate(&plan, &mut ctx, &agents, &run_state()).await?;
     Ok(Value::from(&ctx))
@@ -213,7 +265,13 @@ fn fan(join: &str) -> Value {
 #[tokio::test]
 async fn a_passing_fault_ends_the_evaluation() {
     let caught = json!({"kind": "try", "body": do_step("passing"), "catch": do_step("echo"), "err_at": null});
-    for flow in [do_step("passing"), caught, fan("all"), fan("all_settled"), fan("race")] {
+    for flow in [
+        do_step("passing"),
+        caught,
+        fan("all"),
+        fan("all_settled"),
+        fan("race"),
+    ] {
         let error = odd(flow.clone()).await.unwrap_err();
         assert!(error.is_passing(), "{flow}: {error}");
     }
@@ -225,7 +283,9 @@ async fn a_passing_fault_ends_the_evaluation() {
 async fn a_branch_that_hangs_does_not_keep_the_others() {
     let text = |join: &str| fan(join).to_string().replace("\"passing\"", "\"pending\"");
     for join in ["any", "race"] {
-        let ended = odd(serde_json::from_str(&text(join)).unwrap()).await.unwrap();
+        let ended = odd(serde_json::from_str(&text(join)).unwrap())
+            .await
+            .unwrap();
         assert_eq!(ended["joined"]["i"], json!(2));
     }
     let failing = text("all").replace("\"echo\"", "\"fail\"");

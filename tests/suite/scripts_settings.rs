@@ -1,0 +1,152 @@
+//! Settings as the store keeps them, the counter by which workers notice an edit, and what is
+//! bundled.
+
+use futures::future::join_all;
+use shared::blueprint::Blueprint;
+use shared::ids::{SettingId, Version};
+use shared::setting::EnhanceSetting;
+use shared::store::{ExpectedHead, PutOutcome, PutSettingOutcome, Seed, Store, StoreError};
+use shared::version_selector::VersionSelector;
+use tests::store_stand::{How, LONG, Stand, blueprint_id, marked, worker_id};
+
+fn semver(req: &str) -> VersionSelector {
+    VersionSelector::SemverReq(req.parse().expect("a requirement"))
+}
+
+fn setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting {
+    let spawner =
+        r#"{"kind":"llm","big":1152921504606846977,"one":1.0,"none":null,"list":[],"map":{}}"#;
+    EnhanceSetting {
+        id: SettingId::parse(name).expect("an id"),
+        blueprint_id: blueprint_id(orbit),
+        selector,
+        verifier_axes: vec!["noop".to_owned()],
+        ttl_secs: 30,
+        spawner: Some(shared::blueprint::json::parse(spawner).expect("JSON")),
+        revision: 99,
+    }
+}
+
+#[tokio::test]
+async fn a_setting_is_written_under_its_revision() {
+    let stand = Stand::with(&["orbit"]).await;
+    let store = &stand.store;
+    let fixed = VersionSelector::Fixed(Version::of("x"));
+    let mut revision = 0;
+    for selector in [VersionSelector::Latest, fixed, semver("^1.2, <2")] {
+        let new = setting("s", "orbit", selector);
+        for wrong in [revision + 1, 7] {
+            let put = stand.refused(store.put_setting(&new, Some(wrong))).await;
+            assert_eq!(put, PutSettingOutcome::RevisionMoved { actual: revision });
+        }
+        let expected = (revision > 0).then_some(revision);
+        revision += 1;
+        let stored = EnhanceSetting {
+            revision,
+            ..new.clone()
+        };
+        let put = store.put_setting(&new, expected).await.unwrap();
+        assert_eq!(put, PutSettingOutcome::Stored(stored.clone()));
+        assert_eq!(store.setting(&new.id).await.unwrap(), Some(stored.clone()));
+        assert_eq!(store.list_settings().await.unwrap(), [stored]);
+    }
+    let lost = setting("s", "nowhere", VersionSelector::Latest);
+    let put = stand.refused(store.put_setting(&lost, None)).await;
+    assert_eq!(put, PutSettingOutcome::UnknownOrbit);
+    // A store that knows the setting is told of the revision first.
+    let put = stand.refused(store.put_setting(&lost, Some(0))).await;
+    assert_eq!(put, PutSettingOutcome::RevisionMoved { actual: revision });
+}
+
+#[tokio::test]
+async fn the_counter_rises_with_settings_and_their_orbits_alone() {
+    let stand = Stand::with(&["orbit", "pinned", "other"]).await;
+    let store = &stand.store;
+    let counter = async || {
+        let count: Option<u64> = stand.raw(&["GET", &store.keys().settings_counter()]).await;
+        count.unwrap_or(0)
+    };
+    assert_eq!(counter().await, 0);
+    let fixed = VersionSelector::Fixed(Version::of("x"));
+    for (name, orbit, selector) in [
+        ("one", "orbit", VersionSelector::Latest),
+        ("two", "orbit", VersionSelector::Latest),
+        ("three", "pinned", fixed),
+    ] {
+        store
+            .put_setting(&setting(name, orbit, selector), None)
+            .await
+            .unwrap();
+    }
+    assert_eq!(counter().await, 3);
+    stand.put(&marked("other", "new", "")).await;
+    assert_eq!(counter().await, 3);
+    stand.put(&marked("pinned", "new", "")).await;
+    assert_eq!(counter().await, 4);
+
+    // An issue against an orbit, too: once, however many settings name it.
+    for (name, how, expected) in [
+        ("orbit", How::Denied, 4),
+        ("other", How::Applied, 4),
+        ("orbit", How::Applied, 5),
+    ] {
+        stand.submit(name, &format!("{name}-{how:?}")).await;
+        let claimed = stand.take(&worker_id("w"), LONG).await;
+        assert_eq!(claimed.settings_counter, 4);
+        stand.step(stand.settle(&claimed, how)).await;
+        assert_eq!(counter().await, expected, "{name} {how:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_orbit_that_could_not_run_is_not_written() {
+    let stand = Stand::with(&["orbit"]).await;
+    let store = &stand.store;
+    let broken = "id: orbit\nflow: {kind: nonsense}\nagents: []\n";
+    let broken = Blueprint::parse(broken).expect("a Blueprint");
+    let follows = setting("s", "orbit", VersionSelector::Latest);
+    store.put_setting(&follows, None).await.unwrap();
+    let put = stand
+        .refused(store.put_blueprint(&broken, ExpectedHead::Any, ""))
+        .await;
+    assert!(matches!(put, PutOutcome::NotRunnable(_)), "{put:?}");
+    // Pinned, its head is nobody's business.
+    let pinned = setting("s", "orbit", VersionSelector::Fixed(Version::of("x")));
+    store.put_setting(&pinned, None).await.unwrap();
+    stand.put(&broken).await;
+}
+
+#[tokio::test]
+async fn what_is_bundled_is_written_once_and_never_over_an_edit() {
+    let stand = Stand::start().await;
+    let store = &stand.store;
+    let seed = Seed::bundled();
+    let clients: Vec<Store> = (0..4).map(|_| store.with_own_connection()).collect();
+    for prepared in join_all(clients.iter().map(|client| client.prepare(&seed))).await {
+        prepared.unwrap();
+    }
+    let (seeded, again) = (store.list_settings().await.unwrap(), store.prepare(&seed));
+    assert_eq!(
+        (seeded.len(), seeded[0].id.as_str(), seeded[0].revision),
+        (1, "default", 1)
+    );
+    stand.refused(again).await;
+    let edited = EnhanceSetting {
+        ttl_secs: 7,
+        ..seeded[0].clone()
+    };
+    store.put_setting(&edited, Some(1)).await.unwrap();
+    stand.refused(store.prepare(&seed)).await;
+
+    for (field, value) in [("format", "2"), ("shards", "3")] {
+        let meta = store.keys().meta();
+        let before: String = stand.raw(&["HGET", &meta, field]).await;
+        let _: i64 = stand.raw(&["HSET", &meta, field, value]).await;
+        let refused = store.prepare(&seed).await;
+        assert!(
+            matches!(refused, Err(StoreError::Damaged { .. })),
+            "{field}: {refused:?}"
+        );
+        let _: i64 = stand.raw(&["HSET", &meta, field, &before]).await;
+    }
+}
