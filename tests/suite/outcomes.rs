@@ -112,7 +112,10 @@ async fn a_patch_that_does_not_apply_is_denied_by_apply_alone() {
         assert_eq!(entry.reasons.len(), 1);
         ids.push(issue.issue_id);
     }
-    assert_eq!(rig.client.history("unappliable").await, [first.clone()]);
+    assert_eq!(
+        rig.client.history("unappliable").await,
+        std::slice::from_ref(&first)
+    );
 
     // Also with no axes at all.
     rig.client.edit_setting(|s| s.verifier_axes.clear()).await;

@@ -12,6 +12,7 @@ use tests::programs::workspace_dir;
 use tests::rig::Rig;
 
 /// The Python to use; `None` with a printed reason if there is none.
+#[expect(clippy::print_stdout, reason = "a skipped test says why")]
 fn python() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("DRAFTSMAN_TEST_PYTHON") {
         return Some(named.into());

@@ -6,8 +6,7 @@ use shared::blueprint::Blueprint;
 use shared::ids::Version;
 use shared::issue::IssueState;
 use shared::store::{
-    ExpectedHead, IssueFilter, Page, PageRequest, PutOutcome, Seed, SettleOutcome, Store,
-    StoreError,
+    ExpectedHead, IssueFilter, Page, PageRequest, PutOutcome, SettleOutcome, Store, StoreError,
 };
 use shared::version_selector::VersionSelector;
 use tests::store_stand::{How, LONG, Stand, blueprint_id, marked, worker_id};
