@@ -28,15 +28,16 @@ check: ## formatting and lints only, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# The suites start `intake`, `worker` and `draftsman` as processes, and `cargo test` alone does not build them.
+# The suites start `intake`, `worker` and `draftsman` as processes: built here with everything else, in
+# one go, so that no dependency is built twice for other features.
 unit: ## every test, without formatting and lints
-	cargo build --package intake --package worker --package cli
+	cargo build --workspace --all-targets
 	if [ -e '$(PY_STAMP)' ]; then export DRAFTSMAN_TEST_PYTHON='$(CURDIR)/$(PY_VENV)/bin/python'; fi; \
-	cargo test --workspace
+	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' cargo test --workspace
 
 bench: missing ## measure release builds; options go in BENCH_ARGS, as in BENCH_ARGS=--json
-	cargo build --release --package intake --package worker --package cli
-	cargo run --release --package tests --bin bench -- $(BENCH_ARGS)
+	cargo build --release --package intake --package worker --package tests
+	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/release' '$(TARGET_DIR)/release/bench' $(BENCH_ARGS)
 
 fmt: ## format the Rust sources
 	cargo fmt --all

@@ -162,7 +162,15 @@ fn configurations(
         "--listen",
         &args.listen,
     ])?;
-    let worker = worker::Args::try_parse_from(["worker", "--redis-url", NO_REDIS_YET])?;
+    // One address cannot serve two: intake's numbers are the ones that tell how the queue stands.
+    let worker = [
+        "worker",
+        "--redis-url",
+        NO_REDIS_YET,
+        "--metrics-listen",
+        "off",
+    ];
+    let worker = worker::Args::try_parse_from(worker)?;
     let (intake, worker) = (intake.into_config(), worker.into_config());
     match (intake, worker) {
         (Ok((intake, telemetry)), Ok((worker, _))) => Ok((intake, worker, telemetry)),

@@ -94,6 +94,32 @@ async fn the_same_worker_under_the_same_nonce_gets_a_new_token() {
     }
 }
 
+#[tokio::test]
+async fn a_token_that_was_given_up_owns_no_later_decision() {
+    let stand = Stand::with(&["a"]).await;
+    let store = &stand.store;
+    let (slow, quick) = (worker_id("slow"), worker_id("quick"));
+    for (name, gives_up) in [("released", true), ("reaped", false)] {
+        let issue = stand.submit("a", name).await;
+        let late = stand.take(&slow, OVER).await;
+        if gives_up {
+            stand
+                .step(store.release(&late.lease, &Release::Shutdown))
+                .await;
+        } else {
+            stand.step(store.reap(&issue, MAX_ATTEMPTS, 0.0)).await;
+            stand.step(store.promote(&issue)).await;
+        }
+        // Decided without any lease, so that no new token takes the place of the old one.
+        stand.pop(&quick).await.expect("an element");
+        stand.set_archived("a", true).await;
+        let claim = store.claim(&issue, &quick, "n", LONG, None);
+        assert!(matches!(stand.step(claim).await, ClaimOutcome::Archived));
+        assert_fenced(&stand, &late, name).await;
+        stand.set_archived("a", false).await;
+    }
+}
+
 // ---- reap ---------------------------------------------------------------------------------
 
 #[tokio::test]

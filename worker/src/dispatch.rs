@@ -62,7 +62,7 @@ impl Dispatcher {
     /// Runs one popped element to its end. Logs what it cannot mend.
     pub(crate) async fn run(&self, issue: &IssueRef) {
         let asked = Instant::now();
-        let Some(claimed) = self.claim(issue).await else {
+        let Some((claimed, known)) = self.claim(issue).await else {
             return;
         };
         Metrics::count(&self.metrics.claimed);
@@ -71,25 +71,25 @@ impl Dispatcher {
             .keep(&claimed.lease, asked, Duration::from_secs(DEFAULT_TTL_SECS));
         let span =
             tracing::info_span!("issue", issue_id = %issue.issue_id, attempt = claimed.attempt);
-        self.work(claimed, &signal).instrument(span).await;
+        self.work(claimed, known, &signal).instrument(span).await;
     }
 
-    async fn claim(&self, issue: &IssueRef) -> Option<Claimed> {
+    /// The lease, and the document that was named to the store as known: if it is the head, it was
+    /// not sent, and by now the cache may hold another.
+    async fn claim(&self, issue: &IssueRef) -> Option<(Claimed, Option<Arc<Blueprint>>)> {
         let nonce = format!("{:016x}", fastrand::u64(..));
         let lease_ms = self.lease.as_millis() as u64;
-        let known = self
-            .documents
-            .get(&issue.blueprint_id)
-            .map(|b| b.version().clone());
+        let known = self.documents.get(&issue.blueprint_id);
+        let known_version = known.as_ref().map(|b| b.version());
         let mut pause = Pause::default();
         let deadline = Instant::now() + self.lease;
         loop {
             let claimed = self
                 .store
-                .claim(issue, &self.worker_id, &nonce, lease_ms, known.as_ref())
+                .claim(issue, &self.worker_id, &nonce, lease_ms, known_version)
                 .await;
             match claimed {
-                Ok(ClaimOutcome::Claimed(claimed)) => return Some(*claimed),
+                Ok(ClaimOutcome::Claimed(claimed)) => return Some((*claimed, known)),
                 Ok(other) => {
                     tracing::debug!(issue_id = %issue.issue_id, outcome = ?other, "not claimed");
                     return None;
@@ -107,7 +107,7 @@ impl Dispatcher {
         }
     }
 
-    async fn work(&self, claimed: Claimed, signal: &Signal) {
+    async fn work(&self, claimed: Claimed, known: Option<Arc<Blueprint>>, signal: &Signal) {
         let launch = match self.orbits.at(claimed.settings_counter).await {
             Ok(launch) => launch,
             Err(LaunchError::Store(error)) if error.is_retryable() => {
@@ -125,7 +125,10 @@ impl Dispatcher {
         );
         let mut head = claimed.head.clone();
         for _ in 0..=MAX_RERUNS {
-            let outcome = match self.work_on(&claimed, &head, &launch, signal).await {
+            let outcome = match self
+                .work_on(&claimed, &head, known.as_ref(), &launch, signal)
+                .await
+            {
                 Worked::Decided(outcome) => *outcome,
                 Worked::Fault { problem, wait } => {
                     return self.put_off(&claimed, Some(&head), &problem, wait).await;
@@ -156,11 +159,12 @@ impl Dispatcher {
         &self,
         claimed: &Claimed,
         head: &Head,
+        known: Option<&Arc<Blueprint>>,
         launch: &Launch,
         signal: &Signal,
     ) -> Worked {
         let issue = &claimed.lease.issue;
-        let prev = match self.document(issue, head) {
+        let prev = match self.document(issue, head, known) {
             Ok(prev) => prev,
             Err(error) => {
                 return Worked::Decided(Box::new(Outcome::of_error(
@@ -202,14 +206,15 @@ impl Dispatcher {
         }
     }
 
-    /// The head's document: sent with the claim, or known from before.
-    fn document(&self, issue: &IssueRef, head: &Head) -> Result<Arc<Blueprint>, StoreError> {
-        let cached = self
-            .documents
-            .get(&issue.blueprint_id)
-            .filter(|b| *b.version() == head.version);
-        if let Some(cached) = cached {
-            return Ok(cached);
+    /// The head's document: sent with the claim, or `known` from before it.
+    fn document(
+        &self,
+        issue: &IssueRef,
+        head: &Head,
+        known: Option<&Arc<Blueprint>>,
+    ) -> Result<Arc<Blueprint>, StoreError> {
+        if let Some(known) = known.filter(|b| *b.version() == head.version) {
+            return Ok(Arc::clone(known));
         }
         let damaged = |problem: String| StoreError::Damaged {
             what: "document",

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use shared::blueprint::{Blueprint, Doc, DocumentError, Num, yaml};
+use shared::blueprint::{Blueprint, Doc, DocumentError, yaml};
 use shared::enhance_log::SpawnerUsage;
 use shared::ids::Version;
 
@@ -162,7 +162,7 @@ impl Memo {
         let at = match self
             .emitted
             .iter()
-            .position(|known| identical(known.doc(), doc))
+            .position(|known| known.doc().identical(doc))
         {
             Some(at) => at,
             None => {
@@ -185,30 +185,5 @@ impl Memo {
             }
         };
         Ok(&mut self.emitted[at])
-    }
-}
-
-/// True if both have the same canonical form: equal, with floats compared by their bits (`0.0`
-/// and `-0.0` are written differently).
-pub(super) fn identical(a: &Doc, b: &Doc) -> bool {
-    if a.same_allocation(b) {
-        return true;
-    }
-    match (a, b) {
-        (Doc::Null, Doc::Null) => true,
-        (Doc::Bool(a), Doc::Bool(b)) => a == b,
-        (Doc::Num(Num::Int(a)), Doc::Num(Num::Int(b))) => a == b,
-        (Doc::Num(Num::Float(a)), Doc::Num(Num::Float(b))) => a.to_bits() == b.to_bits(),
-        (Doc::Str(a), Doc::Str(b)) => a == b,
-        (Doc::Array(a), Doc::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| identical(a, b))
-        }
-        (Doc::Object(a), Doc::Object(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .zip(b.iter())
-                    .all(|((k, a), (l, b))| k == l && identical(a, b))
-        }
-        _ => false,
     }
 }

@@ -13,8 +13,6 @@ use std::ops::Bound;
 use mlua::{AnyUserData, Error, Lua, MetaMethod, Result, UserData, UserDataMethods, Value};
 use shared::blueprint::{Doc, Num};
 
-use super::super::run_state::identical;
-
 /// A view of an array or object.
 #[derive(Debug)]
 pub(super) struct View(pub(super) Doc);
@@ -31,7 +29,7 @@ impl UserData for View {
         methods.add_meta_method(MetaMethod::Eq, |_, view, other: AnyUserData| {
             Ok(other
                 .borrow::<View>()
-                .is_ok_and(|other| identical(&view.0, &other.0)))
+                .is_ok_and(|other| view.0.identical(&other.0)))
         });
         methods.add_meta_method(MetaMethod::ToString, |_, view, ()| {
             Ok(format!(
