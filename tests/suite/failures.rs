@@ -332,3 +332,27 @@ async fn a_worker_does_not_start_with_a_script_that_is_no_lua() {
         "the file is named: {finished:?}"
     );
 }
+
+#[tokio::test]
+async fn an_orbit_in_use_may_name_a_script_that_a_worker_has() {
+    let (rig, _dir) = rig_with_scripts(&[(
+        "annotate.lua",
+        "return { ops = { { op = 'add', path = '/note', value = 'by a script of ours' } },
+                  bump = 'minor', rationale = 'annotated' }",
+    )])
+    .await;
+    // Decided by a worker: so it has registered, and its scripts with it.
+    let issue = rig.client.run("failing", "tag first").await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+
+    let mut orbit = rig.client.head_json("enhance-default").await;
+    orbit["agents"][0]["spec"]["fn_id"] = json!("annotate");
+    rig.client.put(orbit.to_string()).await;
+    let issue = rig.client.run("failing", "whatever").await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    let target = rig.client.head_json("failing").await;
+    assert_eq!(target["note"], "by a script of ours");
+
+    orbit["agents"][0]["spec"]["fn_id"] = json!("nobody_has_this");
+    rig.client.put_refused(orbit.to_string()).await;
+}

@@ -7,6 +7,7 @@ use shared::store::{
     CancelOutcome, Claimed, PromoteOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome,
 };
 use shared::version_selector::VersionSelector;
+use tests::eventually::within_patience;
 use tests::store_stand::{
     ARCHIVED, FAULT, How, LONG, PATCH_HASH, Stand, blueprint_id, epoch_of, fault, issue_ref,
     log_of, marked, with_token, worker_id,
@@ -233,7 +234,8 @@ async fn cancel_decides_in_every_state() {
         stand
             .assert_rejected(&issue, "", RejectionCause::Cancelled, "cancelled")
             .await;
-        assert_eq!(called_off.next().await.unwrap(), issue.issue_id, "{state}");
+        let heard = within_patience("the call-off", called_off.next()).await;
+        assert_eq!(heard.unwrap(), issue.issue_id, "{state}");
         assert_eq!(stand.place("a").await, place, "{state}");
         assert_eq!(stand.pending().await, pending, "{state}");
         let expected = if state.starts_with("behind") {

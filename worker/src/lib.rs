@@ -104,7 +104,7 @@ pub async fn run(
     let probes = serve_probes(&config, &held, &metrics).await?;
     tokio::pin!(shutdown);
     tokio::select! {
-        ready = wait_until_ready(&store, &worker_id, config.lease) => ready?,
+        ready = wait_until_ready(&store, &worker_id, config.lease, &host) => ready?,
         () = &mut shutdown => return Ok(()),
     }
 
@@ -207,6 +207,7 @@ async fn wait_until_ready(
     store: &Store,
     worker: &WorkerId,
     lease: Duration,
+    host: &FlowHost,
 ) -> Result<(), StartError> {
     let seed = Seed::bundled();
     let mut pause = service::Pause::default();
@@ -214,6 +215,7 @@ async fn wait_until_ready(
         let tried = async {
             store.ping().await?;
             store.prepare(&seed).await?;
+            store.register_scripts(&host.script_names()).await?;
             store.beat(worker, lease.as_millis() as u64, &[]).await
         };
         match tried.await {

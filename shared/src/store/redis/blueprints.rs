@@ -12,7 +12,7 @@
 //! Every document that is read is hashed again: a damaged one is an error and is never served.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use redis::cmd;
@@ -77,7 +77,10 @@ impl Store {
     ) -> Result<PutOutcome, StoreError> {
         let id = blueprint.id();
         if self.is_orbit_by_latest(id).await? {
-            let known = |name: &str| runnable::BUNDLED_SCRIPTS.contains(&name);
+            let read = cmd("SMEMBERS").arg(self.keys.scripts()).to_owned();
+            let registered: HashSet<String> = self.link.command("scripts", &read).await?;
+            let known =
+                |name: &str| runnable::BUNDLED_SCRIPTS.contains(&name) || registered.contains(name);
             if let Err(why) = runnable::check(blueprint, &known) {
                 return Ok(PutOutcome::NotRunnable(why.to_string()));
             }

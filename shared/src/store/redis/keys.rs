@@ -160,6 +160,10 @@ impl Keys {
     pub fn worker_load(&self) -> String {
         self.key("worker_load")
     }
+    /// SET of script names: what workers have besides the bundled ones, so that the edge knows which orbits can run.
+    pub fn scripts(&self) -> String {
+        self.key("scripts")
+    }
     /// HASH: format and shards, written at the first start.
     pub fn meta(&self) -> String {
         self.key("meta")
@@ -220,11 +224,12 @@ mod tests {
             keys.worker_load(),
             keys.fence(),
             keys.meta(),
+            keys.scripts(),
         ]);
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
             decided decided:team.alpha dead processing:w-1 issues issues:team.alpha blueprint:team.alpha \
             documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha blueprints settings \
-            setting_revisions settings_counter orbits workers worker_load fence meta";
+            setting_revisions settings_counter orbits workers worker_load fence meta scripts";
         let expected: Vec<String> = expected
             .split_whitespace()
             .map(|k| format!("{{draftsman:0}}:{k}"))

@@ -73,6 +73,17 @@ impl Store {
         }
     }
 
+    /// Makes the names of a worker's scripts known to whoever checks whether an orbit can run.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn register_scripts(&self, names: &[String]) -> Result<(), StoreError> {
+        let mut add = cmd("SADD");
+        add.arg(self.keys.scripts()).arg(names);
+        let _: u64 = self.link.command("register scripts", &add).await?;
+        Ok(())
+    }
+
     /// Takes a worker that ends in order off the list. Its processing list must be empty.
     ///
     /// # Errors
