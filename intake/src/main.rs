@@ -1,12 +1,11 @@
 //! The program `intake`: configuration, telemetry, then [`intake::run`] until a signal.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use intake::Args;
 use shared::config::EXIT_BAD_CONFIG;
-use tokio::signal::unix::{SignalKind, signal};
+use shared::program::{self, stop_signal};
 
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
@@ -48,28 +47,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Resolves at the first SIGTERM or SIGINT.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        tracing::info!(signal = name, "asked to stop");
-    })
-}
-
-/// Says on stderr why the program ends; `code` is its exit status.
 fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    let mut line = format!("intake: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    // Nobody is left to tell if stderr is gone.
-    let _ = writeln!(std::io::stderr(), "{line}");
-    ExitCode::from(code)
+    program::fail("intake", code, error)
 }

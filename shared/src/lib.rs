@@ -12,6 +12,7 @@ pub mod enhance_log;
 pub mod error;
 pub mod ids;
 pub mod issue;
+pub mod program;
 pub mod setting;
 pub mod store;
 pub mod telemetry;

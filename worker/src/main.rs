@@ -1,11 +1,10 @@
 //! The program `worker`: configuration, telemetry, then [`worker::run`] until a signal.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use shared::config::EXIT_BAD_CONFIG;
-use tokio::signal::unix::{SignalKind, signal};
+use shared::program::{self, stop_signal};
 use worker::Args;
 
 fn main() -> ExitCode {
@@ -54,22 +53,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Resolves at the first SIGTERM or SIGINT.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        tracing::info!(signal = name, "asked to stop");
-    })
-}
-
-/// Says on stderr why the program ends; `code` is its exit status.
 fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
-    // Nobody is left to tell if stderr is gone.
-    let _ = writeln!(std::io::stderr(), "worker: {}", shared::error::chain(error));
-    ExitCode::from(code)
+    program::fail("worker", code, error)
 }

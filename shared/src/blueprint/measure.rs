@@ -111,8 +111,8 @@ type Members = BTreeMap<Arc<str>, Doc>;
 /// Keeps an address taken, so that it cannot come to mean another container. A weak reference
 /// does that without making the container look shared to `Arc::make_mut`.
 enum Kept {
-    Array(#[allow(dead_code)] Weak<Vec<Doc>>),
-    Object(#[allow(dead_code)] Weak<Members>),
+    Array(#[expect(dead_code, reason = "held, never read")] Weak<Vec<Doc>>),
+    Object(#[expect(dead_code, reason = "held, never read")] Weak<Members>),
 }
 
 /// Measures values, remembering the large ones.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, Value};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, IntoConnectionInfo, RedisError, Value};
 use tokio::sync::Mutex;
 
 use super::error::{StoreError, is_broken};
@@ -43,7 +43,10 @@ struct Current {
 
 impl Link {
     pub(crate) fn open(url: &str) -> Result<Link, StoreError> {
-        let client = redis::Client::open(url).map_err(StoreError::Url)?;
+        let info = url.into_connection_info().map_err(StoreError::Url)?;
+        // Scripts are small and somebody waits for each: Nagle's algorithm would hold them back.
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(StoreError::Url)?;
         Ok(Link {
             client,
             current: Arc::default(),
