@@ -26,7 +26,7 @@ pub enum ScriptError {
         path: String,
     },
     /// Scripts that do not compile: every one of them, in the order of their names.
-    #[error("{} do not compile: {}", count(.problems.len()), .problems.join("; "))]
+    #[error("{} not compile: {}", do_or_does(.problems.len()), .problems.join("; "))]
     Compile {
         /// What Lua says to each, with file and line.
         problems: Vec<String>,
@@ -55,11 +55,11 @@ pub enum ScriptError {
     },
 }
 
-fn count(n: usize) -> String {
+fn do_or_does(n: usize) -> String {
     if n == 1 {
-        "1 script".into()
+        "1 script does".into()
     } else {
-        format!("{n} scripts")
+        format!("{n} scripts do")
     }
 }
 
