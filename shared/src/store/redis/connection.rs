@@ -273,3 +273,22 @@ impl PopLink {
         Ok(popped.into_iter().flatten().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::super::Store;
+
+    /// A TLS connection needs a choice of cryptography, which is made in the manifest: without it the
+    /// first use of `rediss://` panics.
+    #[tokio::test]
+    async fn a_server_that_speaks_no_tls_is_an_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("rediss://{}", listener.local_addr().unwrap());
+        let hanging_up = tokio::spawn(async move { drop(listener.accept().await) });
+        let error = Store::open(&url).unwrap().ping().await.unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
+        hanging_up.await.unwrap();
+    }
+}
