@@ -5,7 +5,10 @@
 //! text for one document. Between them stand the patch ([`patch`]), the differences ([`diff`]),
 //! and the questions that Draftsman asks of a document ([`refs`], [`runnable`], [`label`]).
 
-#[allow(clippy::module_inception)] // the type Blueprint deserves the file of its name
+#[expect(
+    clippy::module_inception,
+    reason = "the type Blueprint deserves the file of its name"
+)]
 pub mod blueprint;
 pub mod diff;
 pub mod doc;
