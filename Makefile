@@ -5,6 +5,8 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PY_VENV    := target/py-venv
 PY_STAMP   := $(PY_VENV)/.ready
 PY_LIBS    := tests/python/requirements.txt
+# The programs under test can be made to die at named places (shared/src/fail_point.rs); no other build can.
+FAIL_POINTS := --features worker/fail-points,intake/fail-points
 # What `make bench` hands to the load generator, as in: make bench BENCH_ARGS=--json
 BENCH_ARGS ?=
 
@@ -26,14 +28,14 @@ test: missing py-venv check unit ## formatting, lints, then every test against p
 
 check: ## formatting and lints only, warnings are errors
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets $(FAIL_POINTS) -- -D warnings
 
 # The suites start `intake`, `worker` and `draftsman` as processes: built here with everything else, in
 # one go, so that no dependency is built twice for other features.
 unit: ## every test, without formatting and lints
-	cargo build --workspace --all-targets
+	cargo build --workspace --all-targets $(FAIL_POINTS)
 	if [ -e '$(PY_STAMP)' ]; then export DRAFTSMAN_TEST_PYTHON='$(CURDIR)/$(PY_VENV)/bin/python'; fi; \
-	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' cargo test --workspace
+	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' cargo test --workspace $(FAIL_POINTS)
 
 bench: missing ## measure release builds; options go in BENCH_ARGS, as in BENCH_ARGS=--json
 	cargo build --release --package intake --package worker --package tests

@@ -4,6 +4,7 @@ use proto::v1;
 use proto::v1::blueprint_service_server::BlueprintService;
 use shared::blueprint::{Blueprint, json};
 use shared::commit::Commit;
+use shared::fail_point;
 use shared::store::{ExpectedHead, PutOutcome, Store};
 use shared::version_selector::VersionSelector;
 use tonic::{Request, Response, Status};
@@ -30,7 +31,9 @@ pub(crate) async fn write(
     rationale: &str,
 ) -> Result<(Commit, bool), RequestError> {
     let blueprint_id = || blueprint.id().clone();
-    match store.put_blueprint(blueprint, expected, rationale).await? {
+    let put = store.put_blueprint(blueprint, expected, rationale).await?;
+    fail_point::pass("put.after");
+    match put {
         PutOutcome::Created(commit) => Ok((commit, true)),
         PutOutcome::Unchanged(commit) => Ok((commit, false)),
         PutOutcome::HeadMoved { actual } => Err(RequestError::HeadMoved {

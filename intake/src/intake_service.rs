@@ -5,6 +5,7 @@ use std::pin::Pin;
 use futures::Stream;
 use proto::v1;
 use proto::v1::intake_service_server::IntakeService;
+use shared::fail_point;
 use shared::store::{CancelOutcome, IssueFilter, SubmitOutcome};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -116,7 +117,9 @@ impl Intake {
         request: v1::CancelIssueRequest,
     ) -> Result<v1::CancelIssueResponse, RequestError> {
         let issue_id = convert::issue_id(&request.issue_id)?;
-        match self.backend.store()?.cancel_issue(&issue_id).await? {
+        let cancelled = self.backend.store()?.cancel_issue(&issue_id).await?;
+        fail_point::pass("cancel.after");
+        match cancelled {
             CancelOutcome::Cancelled(issue) => Ok(v1::CancelIssueResponse {
                 issue: Some(convert::issue_to_wire(issue)),
             }),

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use shared::fail_point;
 use shared::issue::NewIssue;
 use shared::store::SubmitOutcome;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -34,7 +35,9 @@ pub(crate) async fn submit(
     let mut pause = FIRST_PAUSE;
     // Out of the loop by the deadline only: while it waits, or between two attempts.
     while let Ok(store) = timeout_at(deadline, backend.store_when_ready()).await {
-        match timeout_at(deadline, store.submit(issue)).await {
+        let submitted = timeout_at(deadline, store.submit(issue)).await;
+        fail_point::pass("submit.after");
+        match submitted {
             Ok(Ok(outcome)) => return Ok(outcome),
             Ok(Err(error)) if !error.is_retryable() => return Err(error.into()),
             Ok(Err(error)) => {

@@ -10,6 +10,7 @@ pub mod commit;
 pub mod config;
 pub mod enhance_log;
 pub mod error;
+pub mod fail_point;
 pub mod ids;
 pub mod issue;
 pub mod program;

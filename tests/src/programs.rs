@@ -86,7 +86,9 @@ fn build(programs: &[Program]) -> Result<PathBuf, String> {
         .current_dir(workspace_dir())
         .env("CARGO_TARGET_DIR", target_dir);
     match profile_dir.file_name().and_then(OsStr::to_str) {
-        Some("debug") | None => {}
+        Some("debug") | None => {
+            command.args(["--features", "worker/fail-points,intake/fail-points"]);
+        }
         Some(profile) => {
             command.args(["--profile", profile]);
         }

@@ -1,5 +1,7 @@
 //! Redis, intake and workers of one test, and a client connected to them.
 
+use shared::store::redis::keys::Keys;
+
 use crate::client::Client;
 use crate::programs::Process;
 use crate::redis_server::{Aof, RedisServer};
@@ -54,9 +56,42 @@ impl Rig {
 
     /// Starts intake anew (on another free port) and connects the client to it.
     pub async fn restart_intake(&mut self) {
-        self.intake = Process::intake(&self.redis.url(), &[]);
+        self.restart_intake_with(&[]).await;
+    }
+
+    /// As [`Rig::restart_intake`], with this environment besides the usual.
+    pub async fn restart_intake_with(&mut self, env: &[(&str, &str)]) {
+        self.intake = Process::intake(&self.redis.url(), env);
         self.address = self.intake.address().await;
         self.client = Client::connect(&self.address).await;
+    }
+
+    /// How many issues are decided.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn n_decided(&self) -> u64 {
+        let mut connection = self.redis.connection().await;
+        let length = redis::cmd("HLEN")
+            .arg(Keys::single().log())
+            .query_async(&mut connection)
+            .await;
+        length.expect("HLEN")
+    }
+
+    /// One of the store's own counters, such as `reaped`; 0 if it never counted.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn counted(&self, name: &str) -> u64 {
+        let mut connection = self.redis.connection().await;
+        let count: Option<u64> = redis::cmd("HGET")
+            .arg(Keys::single().counts())
+            .arg(name)
+            .query_async(&mut connection)
+            .await
+            .expect("HGET");
+        count.unwrap_or(0)
     }
 
     /// Every key of Redis with its content in Redis's own serialised form; equal dumps mean that

@@ -13,8 +13,8 @@ use shared::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 use shared::ids::{BlueprintId, IssueId, WorkerId};
 use shared::issue::{Issue, IssueState, NewIssue, RejectionCause};
 use shared::store::{
-    ClaimOutcome, Claimed, Decision, ExpectedHead, IssueRef, Lease, PopLink, PutOutcome, Release,
-    SettleOutcome, Settlement, Store, StoreError, SubmitOutcome,
+    ClaimOutcome, Claimed, Company, Decision, ExpectedHead, IssueRef, Lease, PopLink, PutOutcome,
+    ReapOutcome, Release, SettleOutcome, Settlement, Store, StoreError, SubmitOutcome,
 };
 use tokio::sync::Mutex;
 
@@ -27,6 +27,11 @@ pub const LONG: u64 = 600_000;
 
 /// A lease that has run out when the claim is answered.
 pub const OVER: u64 = 0;
+
+/// A claimer that runs other issues too, and minds no crashes.
+pub const BESIDE: Company = Company::Others {
+    bearable_crashes: u32::MAX,
+};
 
 /// A store on a private Redis.
 pub struct Stand {
@@ -239,12 +244,33 @@ impl Stand {
     /// # Panics
     /// If nothing is ready, or the claim is not granted.
     pub async fn take(&self, worker: &WorkerId, lease_ms: u64) -> Claimed {
+        self.take_in(worker, lease_ms, BESIDE).await
+    }
+
+    /// As [`Stand::take`], beside other issues or alone.
+    ///
+    /// # Panics
+    /// If nothing is ready, or the claim is not granted.
+    pub async fn take_in(&self, worker: &WorkerId, lease_ms: u64, company: Company) -> Claimed {
         let issue = self.pop(worker).await.expect("an element is ready");
         let nonce = IssueId::generate();
         let claim = self
             .store
-            .claim(&issue, worker, nonce.as_str(), lease_ms, None);
+            .claim(&issue, worker, nonce.as_str(), lease_ms, None, company);
         claimed(self.step(claim).await)
+    }
+
+    /// Takes the issue that is ready, lets the lease run out, has it reaped and promoted.
+    ///
+    /// # Panics
+    /// If the issue does not come back.
+    pub async fn crash(&self, worker: &WorkerId) -> Claimed {
+        let claimed = self.take(worker, OVER).await;
+        let issue = &claimed.lease.issue;
+        let outcome = self.step(self.store.reap(issue, u32::MAX, 0.0)).await;
+        assert_eq!(outcome, ReapOutcome::Delayed(0));
+        self.step(self.store.promote(issue)).await;
+        claimed
     }
 
     /// The issue as it is stored.

@@ -429,7 +429,7 @@ async fn an_unclaimed_element_is_given_back() {
         ReturnOutcome::NotMine
     );
     let claimed = stand.take(&worker, LONG).await;
-    assert_eq!(stand.step(give_back("w")).await, ReturnOutcome::Gone);
+    assert_eq!(stand.refused(give_back("w")).await, ReturnOutcome::Leased);
     assert_eq!(stand.place("a").await, "leased");
     let outcome = stand.step(stand.settle(&claimed, How::Applied)).await;
     assert_eq!(outcome, SettleOutcome::Settled(IssueState::Applied));

@@ -4,27 +4,19 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
-use shared::ids::WorkerId;
 use shared::issue::{IssueState, RejectionCause};
 use shared::store::redis::script;
 use shared::store::{
-    Beat, CancelOutcome, ClaimOutcome, Claimed, IssueRef, Lease, PromoteOutcome, ReapOutcome,
-    Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, Store, StoreError, SubmitOutcome,
+    Beat, CancelOutcome, ClaimOutcome, Claimed, Company, IssueRef, Lease, PromoteOutcome,
+    ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, Store, StoreError,
+    SubmitOutcome,
 };
 use tests::store_audit::audit;
-use tests::store_stand::{How, LONG, OVER, Stand, claimed, fault, issue_ref, new_issue, worker_id};
+use tests::store_stand::{
+    BESIDE, How, LONG, OVER, Stand, claimed, fault, issue_ref, new_issue, worker_id,
+};
 
 const MAX_ATTEMPTS: u32 = 5;
-
-/// Takes the issue that is ready, lets the lease run out, has it reaped and promoted.
-async fn crash(stand: &Stand, worker: &WorkerId) -> Claimed {
-    let claimed = stand.take(worker, OVER).await;
-    let issue = &claimed.lease.issue;
-    let outcome = stand.step(stand.store.reap(issue, MAX_ATTEMPTS, 0.0)).await;
-    assert_eq!(outcome, ReapOutcome::Delayed(0));
-    stand.step(stand.store.promote(issue)).await;
-    claimed
-}
 
 // ---- fencing ------------------------------------------------------------------------------
 
@@ -83,7 +75,7 @@ async fn the_same_worker_under_the_same_nonce_gets_a_new_token() {
         stand.pop(&worker).await.expect("an element");
         let claim = claimed(
             stand
-                .step(store.claim(&issue, &worker, "n", LONG, None))
+                .step(store.claim(&issue, &worker, "n", LONG, None, BESIDE))
                 .await,
         );
         assert!(tokens.insert(claim.lease.token.clone()), "{tokens:?}");
@@ -113,7 +105,7 @@ async fn a_token_that_was_given_up_owns_no_later_decision() {
         // Decided without any lease, so that no new token takes the place of the old one.
         stand.pop(&quick).await.expect("an element");
         stand.set_archived("a", true).await;
-        let claim = store.claim(&issue, &quick, "n", LONG, None);
+        let claim = store.claim(&issue, &quick, "n", LONG, None, BESIDE);
         assert!(matches!(stand.step(claim).await, ClaimOutcome::Archived));
         assert_fenced(&stand, &late, name).await;
         stand.set_archived("a", false).await;
@@ -183,7 +175,8 @@ async fn the_delay_doubles_up_to_a_minute_and_then_the_issue_is_dead() {
     let mut delays = Vec::new();
     for attempt in 1..=9 {
         let worker = worker_id(&format!("w{attempt}"));
-        assert_eq!(stand.take(&worker, OVER).await.attempt, attempt);
+        let taken = stand.take_in(&worker, OVER, Company::Alone).await;
+        assert_eq!(taken.attempt, attempt);
         match stand.step(store.reap(&issue, 9, 1.0)).await {
             ReapOutcome::Delayed(ms) => delays.push(ms / 1000),
             ReapOutcome::Dead => break,
@@ -234,9 +227,9 @@ async fn passing_faults_send_no_issue_to_the_dead_list() {
         );
     }
     for _ in 1..MAX_ATTEMPTS {
-        crash(&stand, &worker).await;
+        stand.crash(&worker).await;
     }
-    let last = stand.take(&worker, OVER).await;
+    let last = stand.take_in(&worker, OVER, Company::Alone).await;
     assert_eq!(last.attempt, 6 + MAX_ATTEMPTS);
     let outcome = stand.step(store.reap(&issue, MAX_ATTEMPTS, 0.0)).await;
     assert_eq!(outcome, ReapOutcome::Dead);
@@ -327,7 +320,7 @@ async fn a_heartbeat_extends_and_tells_what_was_missed() {
     // The found element is claimed like any popped one.
     claimed(
         stand
-            .step(store.claim(&popped, &worker, "n", LONG, None))
+            .step(store.claim(&popped, &worker, "n", LONG, None, BESIDE))
             .await,
     );
 
@@ -410,7 +403,8 @@ async fn racing_claims_give_one_lease() {
             ["one", "two"]
         };
         let claims = clients.iter().zip(nonces);
-        let claims = claims.map(|(store, nonce)| store.claim(&issue, &worker, nonce, LONG, None));
+        let claims =
+            claims.map(|(store, nonce)| store.claim(&issue, &worker, nonce, LONG, None, BESIDE));
         let mut leases = Vec::new();
         let mut held = 0;
         for outcome in join_all(claims).await {
@@ -466,7 +460,8 @@ async fn settle_cancel_and_reap_race_for_one_decision() {
     );
     for round in 0..20 {
         let issue = stand.submit("a", &format!("i{round}")).await;
-        let claimed = stand.take(&worker_id("w"), OVER).await;
+        let worker = worker_id("w");
+        let claimed = stand.take_in(&worker, OVER, Company::Alone).await;
         let settle = settler.release(&claimed.lease, &Release::Shutdown);
         let settled = stand.settle(&claimed, How::Denied);
         let (settled, cancelled, reaped, released) = tokio::join!(

@@ -7,7 +7,7 @@ use shared::store::{ClaimOutcome, IssueRef, Page, PageRequest, Release, Store, S
 use tests::events::{ALL_CHANNEL, Events, issue_channel};
 use tests::eventually::eventually;
 use tests::store_stand::{
-    ARCHIVED, How, LONG, Stand, blueprint_id, claimed, fault, issue_ref, marked, new_issue,
+    ARCHIVED, BESIDE, How, LONG, Stand, blueprint_id, claimed, fault, issue_ref, marked, new_issue,
     worker_id,
 };
 
@@ -190,7 +190,7 @@ async fn a_claim_hands_over_all_that_the_worker_needs() {
     assert_eq!(stand.pop(&worker).await, Some(issue.clone()));
     let first = claimed(
         stand
-            .step(store.claim(&issue, &worker, "n-1", LONG, None))
+            .step(store.claim(&issue, &worker, "n-1", LONG, None, BESIDE))
             .await,
     );
     assert_eq!(first.lease.issue, issue);
@@ -220,20 +220,20 @@ async fn a_claim_hands_over_all_that_the_worker_needs() {
     // The reply got lost: the same lease once more, without the document that the caller has.
     let known = Some(head.version());
     let again = stand
-        .refused(store.claim(&issue, &worker, "n-1", LONG, known))
+        .refused(store.claim(&issue, &worker, "n-1", LONG, known, BESIDE))
         .await;
     let again = claimed(again);
     assert_eq!((again.lease, again.attempt), (first.lease, 1));
     assert_eq!((again.head.seq, again.head.document), (1, None));
     // Heartbeat and consumer may race for it.
     let held = stand
-        .refused(store.claim(&issue, &worker, "n-2", LONG, None))
+        .refused(store.claim(&issue, &worker, "n-2", LONG, None, BESIDE))
         .await;
     assert!(matches!(held, ClaimOutcome::Held), "{held:?}");
     // Another version is known: it does not help.
     let other = Version::of("other");
     let again = stand
-        .refused(store.claim(&issue, &worker, "n-1", LONG, Some(&other)))
+        .refused(store.claim(&issue, &worker, "n-1", LONG, Some(&other), BESIDE))
         .await;
     assert!(claimed(again).head.document.is_some());
 }
@@ -245,7 +245,7 @@ async fn a_claim_needs_the_element_in_the_own_list() {
     let (mine, other) = (worker_id("mine"), worker_id("other"));
     let not_mine = async |issue: &IssueRef, what: &str| {
         let outcome = stand
-            .refused(store.claim(issue, &mine, "n", LONG, None))
+            .refused(store.claim(issue, &mine, "n", LONG, None, BESIDE))
             .await;
         assert!(
             matches!(outcome, ClaimOutcome::NotMine),
@@ -268,7 +268,10 @@ async fn a_stale_element_is_gone() {
     let worker = worker_id("w");
     let list = store.keys().processing("w");
     let gone = async |issue: &IssueRef, what: &str| {
-        let outcome = store.claim(issue, &worker, "n", LONG, None).await.unwrap();
+        let outcome = store
+            .claim(issue, &worker, "n", LONG, None, BESIDE)
+            .await
+            .unwrap();
         assert!(matches!(outcome, ClaimOutcome::Gone), "{what}: {outcome:?}");
         stand.step(async { Ok(()) }).await;
         assert_eq!(store.processing("w").await.unwrap(), [], "{what}");
@@ -306,7 +309,7 @@ async fn a_claim_of_a_paused_queue_parks_it() {
         stand.pop(&worker).await.expect("an element");
         stand.pause(paused).await;
         let outcome = stand
-            .step(store.claim(&issue, &worker, "n", LONG, None))
+            .step(store.claim(&issue, &worker, "n", LONG, None, BESIDE))
             .await;
         assert!(
             matches!(outcome, ClaimOutcome::Parked),
@@ -352,7 +355,7 @@ async fn a_claim_for_an_archived_blueprint_decides() {
     stand.submit("a", "next").await;
     stand.pop(&worker).await.expect("an element");
     stand.set_archived("a", true).await;
-    let claim = stand.store.claim(&issue, &worker, "n", LONG, None);
+    let claim = stand.store.claim(&issue, &worker, "n", LONG, None, BESIDE);
     let outcome = stand.step(claim).await;
     assert!(matches!(outcome, ClaimOutcome::Archived), "{outcome:?}");
     stand

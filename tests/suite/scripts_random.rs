@@ -12,7 +12,7 @@ use shared::store::{
 use shared::version_selector::VersionSelector;
 use tests::store_audit::{audit, dump, violations};
 use tests::store_stand::{
-    How, LONG, OVER, Stand, blueprint_id, fault, marked, new_issue, worker_id,
+    BESIDE, How, LONG, OVER, Stand, blueprint_id, fault, marked, new_issue, worker_id,
 };
 
 /// Splitmix64: the same seed gives the same run of choices.
@@ -119,7 +119,7 @@ impl Chaos<'_> {
         let claim = || {
             self.stand
                 .store
-                .claim(&issue, &worker, &nonce, lease_ms, None)
+                .claim(&issue, &worker, &nonce, lease_ms, None, BESIDE)
         };
         let first = self.stand.step(claim()).await;
         let outcome = if self.dice.roll(5) == 0 {

@@ -8,7 +8,9 @@ use shared::store::{
     ReturnOutcome, Seed, SettleOutcome, SubmitOutcome,
 };
 use tests::store_audit::audit;
-use tests::store_stand::{How, LONG, OVER, Stand, fault, issue_ref, marked, new_issue, worker_id};
+use tests::store_stand::{
+    BESIDE, How, LONG, OVER, Stand, fault, issue_ref, marked, new_issue, worker_id,
+};
 
 const MAX_ATTEMPTS: u32 = 5;
 
@@ -157,7 +159,7 @@ async fn a_full_redis_lets_what_is_in_flight_finish() {
     let popped = issue_ref("popped", "popped");
     let refusals = [
         store
-            .claim(&popped, &worker, "n", LONG, None)
+            .claim(&popped, &worker, "n", LONG, None, BESIDE)
             .await
             .map(drop),
         store

@@ -5,17 +5,21 @@
 //! and Redis might move an element that nobody waits for. After any error on the popping
 //! connection it is unknown whether an element moved, so the connection is killed from another
 //! one, and what lies in the own processing list is dispatched as if popped.
+//!
+//! An issue that has to run alone waits for all slots at once. The semaphore is fair, so while it
+//! waits nothing else gets a slot, and nothing is popped.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::fail_point;
 use shared::store::{IssueRef, PopLink, StoreError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Met};
 use crate::held::Stop;
 use crate::service::{Complaint, Pause};
 
@@ -31,13 +35,16 @@ pub(crate) struct Consumer {
     n_slots: usize,
     running: TaskTracker,
     found: UnboundedReceiver<IssueRef>,
+    stop: CancellationToken,
 }
 
 impl Consumer {
-    /// A consumer, and where to send elements that were popped without it knowing.
+    /// A consumer that pops until `stop`, and where to send elements that were popped without it
+    /// knowing.
     pub(crate) fn new(
         dispatcher: Arc<Dispatcher>,
         n_slots: usize,
+        stop: CancellationToken,
     ) -> (Consumer, UnboundedSender<IssueRef>) {
         let (sender, found) = unbounded_channel();
         let slots = Arc::new(Semaphore::new(n_slots));
@@ -48,22 +55,28 @@ impl Consumer {
                 n_slots,
                 running: TaskTracker::new(),
                 found,
+                stop,
             },
             sender,
         )
     }
 
-    /// Pops until `stop`. Returns itself, to be drained.
-    pub(crate) async fn run(mut self, stop: CancellationToken) -> Consumer {
+    /// Pops until it is to stop. Returns itself, to be drained.
+    pub(crate) async fn run(mut self) -> Consumer {
         let mut link: Option<PopLink> = None;
+        let mut broken: Option<u64> = None;
         let (mut complaint, mut pause) = (Complaint::default(), Pause::default());
-        while !stop.is_cancelled() {
+        while !self.stop.is_cancelled() {
             let round = async {
+                if let Some(id) = broken {
+                    self.clear_up(id).await?;
+                    broken = None;
+                }
                 if link.is_none() {
                     link = Some(self.dispatcher.store.link().pop_link(BLOCK).await?);
                 }
                 match link.as_mut() {
-                    Some(open) => self.run_once(open, &stop).await,
+                    Some(open) => self.run_once(open).await,
                     None => Ok(()),
                 }
             };
@@ -71,7 +84,7 @@ impl Consumer {
                 Ok(()) => pause.reset(),
                 Err(error) => {
                     complaint.about("consumer", &error);
-                    self.give_up(link.take()).await;
+                    broken = link.take().map(|link| link.id()).or(broken);
                     pause.wait().await;
                 }
             }
@@ -79,14 +92,10 @@ impl Consumer {
         self
     }
 
-    async fn run_once(
-        &mut self,
-        link: &mut PopLink,
-        stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
+    async fn run_once(&mut self, link: &mut PopLink) -> Result<(), StoreError> {
         let slot = tokio::select! {
             slot = Arc::clone(&self.slots).acquire_owned() => slot,
-            () = stop.cancelled() => return Ok(()),
+            () = self.stop.cancelled() => return Ok(()),
         };
         let Ok(slot) = slot else { return Ok(()) };
         if let Ok(issue) = self.found.try_recv() {
@@ -98,13 +107,21 @@ impl Consumer {
             keys.pending(),
             keys.processing(self.dispatcher.worker_id.as_str()),
         );
-        let Some(element) = link.pop(&from, &to).await? else {
+        let Some(element) = self.pop(link, &from, &to).await? else {
             return Ok(());
         };
+        fail_point::pass("pop.after");
+        if self.stop.is_cancelled() {
+            // Given back when the worker signs off, and at once if Redis is there.
+            if let Some(issue) = IssueRef::parse(&element) {
+                self.dispatcher.give_back(&issue).await;
+            }
+            return Ok(());
+        }
         self.start_element(&element, slot);
         // Where one is there may be more: take what fits without waiting.
         let free = self.slots.available_permits();
-        if free > 0 && !stop.is_cancelled() {
+        if free > 0 && !self.stop.is_cancelled() {
             let permits = Arc::clone(&self.slots).try_acquire_many_owned(free as u32);
             let Ok(mut permits) = permits else {
                 return Ok(());
@@ -116,6 +133,30 @@ impl Consumer {
             }
         }
         Ok(())
+    }
+
+    /// Waits for an element, about a second or until the worker is to stop: then the pop is not
+    /// dropped, but Redis is asked to end it.
+    async fn pop(
+        &self,
+        link: &mut PopLink,
+        from: &str,
+        to: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let id = link.id();
+        let popping = link.pop(from, to);
+        tokio::pin!(popping);
+        tokio::select! {
+            popped = &mut popping => return popped,
+            () = self.stop.cancelled() => {}
+        }
+        if let Err(error) = self.dispatcher.store.unblock_connection(id).await {
+            tracing::debug!(
+                error = shared::error::chain(&error),
+                "the last pop takes its time"
+            );
+        }
+        popping.await
     }
 
     fn start_element(&self, element: &str, slot: OwnedSemaphorePermit) {
@@ -132,49 +173,41 @@ impl Consumer {
         if !self.dispatcher.held.open(&issue) {
             return;
         }
+        let work = Work {
+            dispatcher: Arc::clone(&self.dispatcher),
+            slots: Arc::clone(&self.slots),
+            n_slots: self.n_slots as u32,
+            stop: self.stop.clone(),
+            issue: issue.clone(),
+        };
         let dispatcher = Arc::clone(&self.dispatcher);
         self.running.spawn(async move {
-            let work = tokio::spawn({
-                let (dispatcher, issue) = (Arc::clone(&dispatcher), issue.clone());
-                async move { dispatcher.run(&issue).await }
-            });
-            if let Err(panic) = work.await {
+            if let Err(panic) = tokio::spawn(work.run(slot)).await {
                 // A bug in one issue's way is a failed attempt of that issue, never a dead worker.
                 tracing::error!(issue_id = %issue.issue_id, %panic, "dispatch ended by a panic; its lease will run out");
             }
             dispatcher.held.close(&issue);
-            drop(slot);
         });
     }
 
     /// Makes sure that a broken connection moves nothing any more, then looks at what it may have moved.
-    async fn give_up(&self, link: Option<PopLink>) {
-        let Some(link) = link else { return };
+    async fn clear_up(&self, connection: u64) -> Result<(), StoreError> {
         let store = &self.dispatcher.store;
-        let id = link.id();
-        drop(link);
-        let looked = async {
-            store.kill_connection(id).await?;
-            store.processing(self.dispatcher.worker_id.as_str()).await
-        };
-        match looked.await {
-            Ok(elements) => {
-                for issue in elements
-                    .into_iter()
-                    .filter(|issue| !self.dispatcher.held.is_open(issue))
-                {
-                    let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
-                        return;
-                    };
-                    self.start(issue, slot);
-                }
+        store.kill_connection(connection).await?;
+        let listed = store.processing(self.dispatcher.worker_id.as_str()).await?;
+        let unknown = listed
+            .into_iter()
+            .filter(|issue| !self.dispatcher.held.is_open(issue));
+        for issue in unknown {
+            tokio::select! {
+                slot = Arc::clone(&self.slots).acquire_owned() => match slot {
+                    Ok(slot) => self.start(issue, slot),
+                    Err(_) => return Ok(()),
+                },
+                () = self.stop.cancelled() => return Ok(()),
             }
-            // The heartbeat lists the same elements once Redis is back.
-            Err(error) => tracing::debug!(
-                error = shared::error::chain(&error),
-                "could not look at the own list yet"
-            ),
         }
+        Ok(())
     }
 
     /// Lets what is open finish within `grace`, then has the rest handed back.
@@ -207,6 +240,32 @@ impl Consumer {
                     "some issues could not be handed back; their leases will run out"
                 );
             }
+        }
+    }
+}
+
+/// One element, from its slot to its end.
+struct Work {
+    dispatcher: Arc<Dispatcher>,
+    slots: Arc<Semaphore>,
+    n_slots: u32,
+    stop: CancellationToken,
+    issue: IssueRef,
+}
+
+impl Work {
+    async fn run(self, slot: OwnedSemaphorePermit) {
+        if self.dispatcher.run(&self.issue).await == Met::Done {
+            return;
+        }
+        // Two that wait for all slots while each keeps one would wait for ever.
+        drop(slot);
+        let all_slots = tokio::select! {
+            all = Arc::clone(&self.slots).acquire_many_owned(self.n_slots) => all,
+            () = self.stop.cancelled() => return self.dispatcher.give_back(&self.issue).await,
+        };
+        if let Ok(_all) = all_slots {
+            self.dispatcher.run_alone(&self.issue).await;
         }
     }
 }

@@ -3,6 +3,10 @@
 //! Everything that may go wrong on the way ends in one of four calls: settle (decided), release
 //! (given back), nothing (somebody else has it by now), or nothing (Redis is away for longer
 //! than the lease is trusted: a reaper will find it).
+//!
+//! An issue that crashed its worker before may do it again. From its third time on it is claimed
+//! *alone*: the caller waits until this worker runs nothing else, so that a poison issue costs its
+//! neighbours nothing more.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,10 +14,12 @@ use std::time::{Duration, Instant};
 use shared::blueprint::Blueprint;
 use shared::commit::Epoch;
 use shared::error::chain;
+use shared::fail_point;
 use shared::ids::WorkerId;
 use shared::setting::DEFAULT_TTL_SECS;
 use shared::store::{
-    ClaimOutcome, Claimed, Head, IssueRef, Release, SettleOutcome, Store, StoreError,
+    ClaimOutcome, Claimed, Company, Head, IssueRef, Release, ReturnOutcome, SettleOutcome, Store,
+    StoreError,
 };
 use tracing::Instrument;
 
@@ -27,6 +33,8 @@ use crate::service::Pause;
 
 /// How often an issue is worked on anew because the head moved under it.
 const MAX_RERUNS: u32 = 10;
+/// How many crashes of a worker by one issue are borne beside other issues.
+const BEARABLE_CRASHES: u32 = 1;
 /// The back-off of passing faults: base and cap, before jitter.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// The longest wait that a provider's retry-after can ask for.
@@ -42,8 +50,25 @@ pub(crate) struct Dispatcher {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) documents: DocumentCache,
     pub(crate) lease: Duration,
+    pub(crate) max_attempts: u32,
     pub(crate) max_retries: u32,
 }
+
+/// A claim that was refused because this worker runs other issues.
+struct MustBeAlone;
+
+/// How a popped element was met.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// There is nothing left to do for it.
+    Done,
+    /// It is to be run alone, and is still in the own list.
+    MustBeAlone,
+}
+
+/// The lease, and the document that was named to the store as known: if it is the head, it was
+/// not sent, and by now the cache may hold another.
+type Granted = (Claimed, Option<Arc<Blueprint>>);
 
 /// How the work on one head ended.
 enum Worked {
@@ -59,12 +84,28 @@ enum Worked {
 }
 
 impl Dispatcher {
-    /// Runs one popped element to its end. Logs what it cannot mend.
-    pub(crate) async fn run(&self, issue: &IssueRef) {
+    /// Runs one popped element to its end, beside others. Logs what it cannot mend.
+    pub(crate) async fn run(&self, issue: &IssueRef) -> Met {
+        // The last attempt that an issue may have is one alone, as far as there are enough for that.
+        let bearable_crashes = BEARABLE_CRASHES.min(self.max_attempts.saturating_sub(2));
+        self.run_in(issue, Company::Others { bearable_crashes })
+            .await
+    }
+
+    /// As [`Dispatcher::run`], while this worker runs nothing else.
+    pub(crate) async fn run_alone(&self, issue: &IssueRef) {
+        tracing::warn!(issue_id = %issue.issue_id, "has crashed its worker before; running it alone");
+        self.run_in(issue, Company::Alone).await;
+    }
+
+    async fn run_in(&self, issue: &IssueRef, company: Company) -> Met {
         let asked = Instant::now();
-        let Some((claimed, known)) = self.claim(issue).await else {
-            return;
+        let (claimed, known) = match self.claim(issue, company).await {
+            Ok(Some(granted)) => granted,
+            Ok(None) => return Met::Done,
+            Err(MustBeAlone) => return Met::MustBeAlone,
         };
+        fail_point::pass("claim.after");
         Metrics::count(&self.metrics.claimed);
         let signal = self
             .held
@@ -72,11 +113,15 @@ impl Dispatcher {
         let span =
             tracing::info_span!("issue", issue_id = %issue.issue_id, attempt = claimed.attempt);
         self.work(claimed, known, &signal).instrument(span).await;
+        Met::Done
     }
 
-    /// The lease, and the document that was named to the store as known: if it is the head, it was
-    /// not sent, and by now the cache may hold another.
-    async fn claim(&self, issue: &IssueRef) -> Option<(Claimed, Option<Arc<Blueprint>>)> {
+    /// The lease; `None` if there is nothing to claim.
+    async fn claim(
+        &self,
+        issue: &IssueRef,
+        company: Company,
+    ) -> Result<Option<Granted>, MustBeAlone> {
         let nonce = format!("{:016x}", fastrand::u64(..));
         let lease_ms = self.lease.as_millis() as u64;
         let known = self.documents.get(&issue.blueprint_id);
@@ -86,13 +131,21 @@ impl Dispatcher {
         loop {
             let claimed = self
                 .store
-                .claim(issue, &self.worker_id, &nonce, lease_ms, known_version)
+                .claim(
+                    issue,
+                    &self.worker_id,
+                    &nonce,
+                    lease_ms,
+                    known_version,
+                    company,
+                )
                 .await;
             match claimed {
-                Ok(ClaimOutcome::Claimed(claimed)) => return Some((*claimed, known)),
+                Ok(ClaimOutcome::Claimed(claimed)) => return Ok(Some((*claimed, known))),
+                Ok(ClaimOutcome::MustBeAlone) => return Err(MustBeAlone),
                 Ok(other) => {
                     tracing::debug!(issue_id = %issue.issue_id, outcome = ?other, "not claimed");
-                    return None;
+                    return Ok(None);
                 }
                 // The same nonce again gets the same lease if it was granted.
                 Err(error) if error.is_retryable() && Instant::now() < deadline => {
@@ -101,8 +154,23 @@ impl Dispatcher {
                 }
                 Err(error) => {
                     tracing::warn!(issue_id = %issue.issue_id, error = chain(&error), "could not claim");
-                    return None;
+                    return Ok(None);
                 }
+            }
+        }
+    }
+
+    /// Gives back what was popped and is not going to be claimed. What cannot be given back now is
+    /// when the worker signs off, or by a reaper.
+    pub(crate) async fn give_back(&self, issue: &IssueRef) {
+        let returned = self.store.return_element(issue, self.worker_id.as_str());
+        match returned.await {
+            Ok(ReturnOutcome::Returned | ReturnOutcome::Gone | ReturnOutcome::NotMine) => {}
+            Ok(ReturnOutcome::Leased) => {
+                tracing::error!(issue_id = %issue.issue_id, "was claimed by nobody known; its lease will run out");
+            }
+            Err(error) => {
+                tracing::debug!(issue_id = %issue.issue_id, error = chain(&error), "could not give back yet");
             }
         }
     }
@@ -189,7 +257,15 @@ impl Dispatcher {
             ceiling: Duration::from_secs(launch.setting.ttl_secs),
             must_be_runnable: launch.must_be_runnable(&issue.blueprint_id),
         };
+        if let Some(problem) = fail_point::fault("flow.fault") {
+            return Worked::Fault {
+                problem,
+                wait: None,
+            };
+        }
         let ran = self.host.run(&launch.orbit, input, signal.token()).await;
+        fail_point::pass("flow.after");
+        fail_point::pass_with("flow.after", &issue.issue_id);
         if signal.why().is_some() {
             return Worked::Stopped;
         }
@@ -245,11 +321,12 @@ impl Dispatcher {
                 tracing::warn!("lease is not certain any more; the decision is dropped");
                 return None;
             }
-            match self
+            let settled = self
                 .store
                 .settle(&claimed.lease, &outcome.settlement(head_seq))
-                .await
-            {
+                .await;
+            fail_point::pass("settle.after");
+            match settled {
                 Ok(SettleOutcome::Settled(_)) => {
                     outcome.log_settled();
                     outcome.count(&self.metrics);
@@ -332,7 +409,9 @@ impl Dispatcher {
     async fn release(&self, claimed: &Claimed, release: &Release) {
         let mut pause = Pause::default();
         while self.held.is_trusted(&claimed.lease.issue.issue_id) {
-            match self.store.release(&claimed.lease, release).await {
+            let released = self.store.release(&claimed.lease, release).await;
+            fail_point::pass("release.after");
+            match released {
                 Ok(_) => return,
                 Err(error) if error.is_retryable() => pause.wait().await,
                 Err(error) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use shared::fail_point;
 use shared::ids::WorkerId;
 use shared::store::{IssueRef, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
@@ -79,10 +80,12 @@ impl Beating {
     async fn run_once(&self) -> Result<(), StoreError> {
         let named = self.held.to_name();
         let start = Instant::now();
+        fail_point::pass("beat.before");
         let beat = self
             .store
             .beat(&self.worker, self.lease.as_millis() as u64, &named)
             .await?;
+        fail_point::pass("beat.after");
         self.metrics.has_beaten();
         let is_in = |list: &[IssueRef], issue: &IssueRef| list.contains(issue);
         let (mut extended, mut gone) = (Vec::new(), Vec::new());

@@ -69,6 +69,8 @@ struct Inside {
     leases: HashMap<IssueId, Entry>,
     /// Popped and not through: claimed or about to be.
     open: HashSet<IssueRef>,
+    /// All work was stopped for this; what is claimed later is stopped at once.
+    stopped: Option<Stop>,
 }
 
 /// The leases of this process.
@@ -123,15 +125,17 @@ impl Held {
         ceiling: Duration,
     ) -> std::sync::Arc<Signal> {
         let signal = std::sync::Arc::new(Signal::default());
+        let mut inside = self.inside();
+        if let Some(why) = inside.stopped {
+            signal.stop(why);
+        }
         let entry = Entry {
             lease: lease.clone(),
             signal: std::sync::Arc::clone(&signal),
             trusted_from: asked,
             named_until: asked + ceiling + PAST_CEILING,
         };
-        self.inside()
-            .leases
-            .insert(lease.issue.issue_id.clone(), entry);
+        inside.leases.insert(lease.issue.issue_id.clone(), entry);
         signal
     }
 
@@ -190,9 +194,11 @@ impl Held {
         }
     }
 
-    /// Stops all work.
+    /// Stops all work, and what is claimed from now on: a claim may be under way.
     pub(crate) fn stop_all(&self, why: Stop) {
-        for entry in self.inside().leases.values() {
+        let mut inside = self.inside();
+        inside.stopped = Some(why);
+        for entry in inside.leases.values() {
             entry.signal.stop(why);
         }
     }
@@ -247,6 +253,14 @@ mod tests {
         assert_eq!(signal.why(), None);
         held.stop_untrusted();
         assert_eq!(signal.why(), Some(Stop::Lost));
+    }
+
+    #[test]
+    fn a_claim_that_was_under_way_is_stopped_with_the_rest() {
+        let held = Held::new(Duration::from_secs(10));
+        held.stop_all(Stop::Shutdown);
+        let signal = held.keep(&lease("1"), Instant::now(), Duration::from_secs(1));
+        assert_eq!(signal.why(), Some(Stop::Shutdown));
     }
 
     #[test]

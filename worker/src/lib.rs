@@ -2,11 +2,12 @@
 //!
 //! One role per file. The consumer pops, `dispatch` takes one issue from claim to settlement,
 //! the heartbeat keeps leases alive from a thread of its own, the reaper takes issues from
-//! workers that died, the promoter moves what is due. What they share is in `held`: the
+//! workers that died, the promoter moves what is due, the auditor mends what nobody else would. What they share is in `held`: the
 //! leases that this process has.
 
 pub mod flow;
 
+mod auditor;
 mod config;
 mod consumer;
 mod decide;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::error::chain;
+use shared::fail_point;
 use shared::ids::WorkerId;
 use shared::store::{Seed, Store, StoreError};
 use shared::telemetry::probes;
@@ -108,6 +110,7 @@ pub async fn run(
         () = &mut shutdown => return Ok(()),
     }
 
+    fail_point::pass("register.after");
     let stopping = CancellationToken::new();
     let ended = CancellationToken::new();
     let dispatcher = Arc::new(Dispatcher {
@@ -119,9 +122,14 @@ pub async fn run(
         metrics: Arc::clone(&metrics),
         documents: DocumentCache::default(),
         lease: config.lease,
+        max_attempts: config.max_attempts,
         max_retries: config.max_retries,
     });
-    let (consumer, found) = Consumer::new(Arc::clone(&dispatcher), config.concurrency);
+    let (consumer, found) = Consumer::new(
+        Arc::clone(&dispatcher),
+        config.concurrency,
+        stopping.clone(),
+    );
     let heartbeat = Beating {
         store: store.with_own_connection(),
         worker: worker_id.clone(),
@@ -136,6 +144,12 @@ pub async fn run(
             store.clone(),
             config.lease,
             config.max_attempts,
+            Arc::clone(&metrics),
+            stopping.clone(),
+        )),
+        tokio::spawn(auditor::run(
+            store.clone(),
+            Arc::clone(&metrics),
             stopping.clone(),
         )),
         tokio::spawn(promoter::run(store.clone(), stopping.clone())),
@@ -146,7 +160,7 @@ pub async fn run(
         )),
     ];
     tracing::info!(%worker_id, "worker is ready");
-    let consuming = tokio::spawn(consumer.run(stopping.clone()));
+    let consuming = tokio::spawn(consumer.run());
 
     shutdown.await;
     // Nothing new, then what is open, then the rest back: the heartbeat beats until all of it is done.
@@ -160,6 +174,7 @@ pub async fn run(
     }
     ended.cancel();
     heartbeat.join().await;
+    fail_point::pass("sign_off.before");
     if let Err(error) = sign_off(&store, &worker_id).await {
         tracing::warn!(
             error = chain(&error),

@@ -8,6 +8,7 @@ use shared::program::{self, stop_signal};
 use worker::Args;
 
 fn main() -> ExitCode {
+    shared::fail_point::arm();
     let args = match Args::try_parse() {
         Ok(args) => args,
         // `--help` and `--version` come this way too, and are no mistake.

@@ -15,6 +15,8 @@ pub(crate) struct Metrics {
     pub(crate) put_off: AtomicU64,
     pub(crate) handed_back: AtomicU64,
     pub(crate) lost: AtomicU64,
+    pub(crate) reaped: AtomicU64,
+    pub(crate) repaired: AtomicU64,
     started: Instant,
     /// Milliseconds from the start to the last heartbeat that Redis answered; 0: none yet.
     last_beat_ms: AtomicU64,
@@ -30,6 +32,8 @@ impl Metrics {
             put_off: AtomicU64::new(0),
             handed_back: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            reaped: AtomicU64::new(0),
+            repaired: AtomicU64::new(0),
             started: Instant::now(),
             last_beat_ms: AtomicU64::new(0),
         }
@@ -97,6 +101,18 @@ impl Metrics {
                 ("{outcome=\"handed_back\"}", read(&self.handed_back)),
                 ("{outcome=\"lost\"}", read(&self.lost)),
             ],
+        );
+        line(
+            "draftsman_worker_reaped_total",
+            "counter",
+            "Leases of dead or stalled workers that this worker has ended.",
+            &[("", read(&self.reaped))],
+        );
+        line(
+            "draftsman_worker_repaired_total",
+            "counter",
+            "Queues whose record this worker has found untrue and mended; 0 unless Redis lost something.",
+            &[("", read(&self.repaired))],
         );
         line(
             "draftsman_worker_open",

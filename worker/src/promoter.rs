@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shared::fail_point;
 use shared::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ async fn run_once(store: &Store) -> Result<(), StoreError> {
         let due = store.due_issues(BATCH).await?;
         for issue in &due {
             let outcome = store.promote(issue).await?;
+            fail_point::pass("promote.after");
             tracing::debug!(issue_id = %issue.issue_id, ?outcome, "delayed issue is due");
         }
         if due.len() < BATCH {

@@ -6,22 +6,31 @@
 //! only after one lease time of unbroken contact with one and the same run of Redis: by then
 //! every living worker has beaten.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shared::fail_point;
 use shared::store::{ReapOutcome, ReturnOutcome, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Metrics;
 use crate::service::Complaint;
 
 /// How many leases are looked at in one round.
 const BATCH: usize = 100;
 
-pub(crate) async fn run(store: Store, lease: Duration, max_attempts: u32, stop: CancellationToken) {
+pub(crate) async fn run(
+    store: Store,
+    lease: Duration,
+    max_attempts: u32,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
     let every = (lease / 3).min(Duration::from_secs(5));
     let mut contact = Contact::default();
     let mut complaint = Complaint::default();
     while !stop.is_cancelled() {
-        if let Err(error) = run_once(&store, lease, max_attempts, &mut contact).await {
+        if let Err(error) = run_once(&store, lease, max_attempts, &metrics, &mut contact).await {
             contact = Contact::default();
             complaint.about("reaper", &error);
         }
@@ -55,22 +64,29 @@ async fn run_once(
     store: &Store,
     lease: Duration,
     max_attempts: u32,
+    metrics: &Metrics,
     contact: &mut Contact,
 ) -> Result<(), StoreError> {
     if contact.lasted(store.run_id().await?) < lease {
         return Ok(());
     }
-    reap_leases(store, max_attempts).await?;
+    reap_leases(store, max_attempts, metrics).await?;
     return_unclaimed(store, lease).await?;
     store.forget_old_workers().await
 }
 
-async fn reap_leases(store: &Store, max_attempts: u32) -> Result<(), StoreError> {
+async fn reap_leases(
+    store: &Store,
+    max_attempts: u32,
+    metrics: &Metrics,
+) -> Result<(), StoreError> {
     loop {
         let expired = store.expired_leases(BATCH).await?;
         for issue in &expired {
             let outcome = store.reap(issue, max_attempts, fastrand::f64()).await?;
+            fail_point::pass("reap.after");
             if matches!(outcome, ReapOutcome::Delayed(_) | ReapOutcome::Dead) {
+                Metrics::count(&metrics.reaped);
                 tracing::warn!(issue_id = %issue.issue_id, blueprint_id = %issue.blueprint_id, ?outcome, "lease ran out");
             }
         }

@@ -4,14 +4,15 @@ pub mod redis;
 
 pub use self::redis::Store;
 pub use self::redis::acceptance::{CancelOutcome, SubmitOutcome};
+pub use self::redis::audit::Repaired;
 pub use self::redis::blueprints::{ExpectedHead, PutOutcome, StoredBlueprint};
 pub use self::redis::connection::{Link, PopLink};
 pub use self::redis::error::StoreError;
 pub use self::redis::events::{CancelStream, EventStream, IssueEvent};
 pub use self::redis::issues::{IssueFilter, Page, PageRequest};
 pub use self::redis::queue::{
-    ClaimOutcome, Claimed, Decision, Head, IssueRef, Lease, PromoteOutcome, ReapOutcome, Release,
-    ReleaseOutcome, ReturnOutcome, SettleOutcome, Settlement,
+    ClaimOutcome, Claimed, Company, Decision, Head, IssueRef, Lease, PromoteOutcome, ReapOutcome,
+    Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, Settlement,
 };
 pub use self::redis::seed::Seed;
 pub use self::redis::settings::PutSettingOutcome;

@@ -14,7 +14,7 @@ pub const EVENTS_CHANNEL: &str = "draftsman:events";
 pub const CANCEL_CHANNEL: &str = "draftsman:cancelled";
 
 /// The channel of one issue's changes.
-pub fn issue_channel(issue: &IssueId) -> String {
+pub fn issue_channel(issue: &str) -> String {
     format!("draftsman:events:issue:{issue}")
 }
 
@@ -72,9 +72,13 @@ impl Keys {
     pub fn waiting(&self) -> String {
         self.key("waiting")
     }
-    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled, retries, reaped.
+    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled, retries, reaped, repaired.
     pub fn counts(&self) -> String {
         self.key("counts")
+    }
+    /// STRING, expires: there while nobody need audit the queues.
+    pub fn audited(&self) -> String {
+        self.key("audited")
     }
     /// STRING: the fencing counter; only rises.
     pub fn fence(&self) -> String {
@@ -177,9 +181,19 @@ impl Keys {
         issue: &IssueId,
         holder: &str,
     ) -> Vec<String> {
+        self.issue_block_of(blueprint, issue.as_str(), holder)
+    }
+
+    /// As [`Keys::issue_block`], for a queue that may have no head: `-` stands for its id.
+    pub fn issue_block_of(
+        &self,
+        blueprint: &BlueprintId,
+        issue: &str,
+        holder: &str,
+    ) -> Vec<String> {
         vec![
-            self.issue(issue),
-            self.intent(issue),
+            self.of("issue", issue),
+            self.of("intent", issue),
             self.backlog(blueprint),
             self.places(),
             self.pending(),
@@ -225,16 +239,17 @@ mod tests {
             keys.fence(),
             keys.meta(),
             keys.scripts(),
+            keys.audited(),
         ]);
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
             decided decided:team.alpha dead processing:w-1 issues issues:team.alpha blueprint:team.alpha \
             documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha blueprints settings \
-            setting_revisions settings_counter orbits workers worker_load fence meta scripts";
+            setting_revisions settings_counter orbits workers worker_load fence meta scripts audited";
         let expected: Vec<String> = expected
             .split_whitespace()
             .map(|k| format!("{{draftsman:0}}:{k}"))
             .collect();
         assert_eq!(all, expected);
-        assert_eq!(issue_channel(&issue), "draftsman:events:issue:i-1");
+        assert_eq!(issue_channel(issue.as_str()), "draftsman:events:issue:i-1");
     }
 }

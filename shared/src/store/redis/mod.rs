@@ -6,6 +6,7 @@
 //! number, a log entry under its issue) is written once.
 
 pub mod acceptance;
+pub mod audit;
 pub mod blueprints;
 pub mod connection;
 pub mod error;

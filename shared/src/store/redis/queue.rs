@@ -27,12 +27,16 @@
 //!   ([`Store::return_element`]); no attempt is counted.
 //! * The reply of a pop gets lost: the same, but the worker lives. Its heartbeat lists elements
 //!   that no lease has, and the consumer claims them as if popped.
-//! * A worker dies after the claim: the lease runs out and a reaper delays the issue.
+//! * A worker dies after the claim: the lease runs out and a reaper delays the issue. One that goes on
+//!   crashing its workers is claimed alone, so that its neighbours do not pay for it, and is decided
+//!   once it has crashed as often as is allowed, the last time alone.
 //! * A worker stalls past its lease and comes back: its token is not the issue's any more, so
 //!   whatever it still says answers `stale`. Tokens come from a counter that only rises plus
 //!   the claimer's nonce, so no two claims ever share one.
 //! * A reply of claim, settle, release or cancel gets lost: the caller repeats the call under
 //!   the same nonce, token or id and gets the answer that it missed.
+//! * Redis itself loses something, or a script is wrong: a queue's place may be untrue, and nothing would
+//!   ever move it. An audit looks at each queue once a minute ([`Store::audit_queues`]) and mends it.
 
 use super::Store;
 use super::error::StoreError;
@@ -112,6 +116,18 @@ pub struct Claimed {
     pub head: Head,
 }
 
+/// Whether a worker runs other issues beside the one that it claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// It does: an issue that crashed its worker more often than this is not for it.
+    Others {
+        /// How many crashes are borne.
+        bearable_crashes: u32,
+    },
+    /// It runs nothing else until this issue is through.
+    Alone,
+}
+
 /// What became of a claim.
 #[derive(Debug)]
 pub enum ClaimOutcome {
@@ -127,6 +143,8 @@ pub enum ClaimOutcome {
     Parked,
     /// Its Blueprint is archived; it was decided.
     Archived,
+    /// It is to be claimed alone; it is still in this worker's list.
+    MustBeAlone,
 }
 
 /// How an issue is decided.
@@ -205,8 +223,10 @@ pub enum ReleaseOutcome {
 /// What became of an element that nobody claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReturnOutcome {
-    /// Back in `pending`.
+    /// Back in its place.
     Returned,
+    /// That worker has claimed it: its lease decides.
+    Leased,
     /// A stale copy, taken out.
     Gone,
     /// Not in that list.
@@ -261,6 +281,7 @@ impl Store {
         nonce: &str,
         lease_ms: u64,
         known: Option<&Version>,
+        company: Company,
     ) -> Result<ClaimOutcome, StoreError> {
         let mut keys = self.block(issue, worker.as_str());
         keys.push(self.keys.blueprint(&issue.blueprint_id));
@@ -275,6 +296,10 @@ impl Store {
                 call.arg(worker.as_str()).arg(nonce).arg(lease_ms);
                 call.arg(known.map(Version::as_str).unwrap_or_default())
                     .arg(&log);
+                match company {
+                    Company::Others { bearable_crashes } => call.arg(bearable_crashes),
+                    Company::Alone => call.arg("alone"),
+                };
             })
             .await?;
         match reply.outcome() {
@@ -300,6 +325,7 @@ impl Store {
             "held" => Ok(ClaimOutcome::Held),
             "parked" => Ok(ClaimOutcome::Parked),
             "archived" => Ok(ClaimOutcome::Archived),
+            "alone" => Ok(ClaimOutcome::MustBeAlone),
             _ => Err(reply.unknown()),
         }
     }
@@ -441,11 +467,13 @@ impl Store {
         let reply = self
             .link
             .script(&script::RETURN_ELEMENT, &keys, |call| {
-                head_args(call, issue)
+                head_args(call, issue);
+                call.arg(holder);
             })
             .await?;
         match reply.outcome() {
             "returned" => Ok(ReturnOutcome::Returned),
+            "leased" => Ok(ReturnOutcome::Leased),
             "gone" => Ok(ReturnOutcome::Gone),
             "not_mine" => Ok(ReturnOutcome::NotMine),
             _ => Err(reply.unknown()),
@@ -516,9 +544,17 @@ impl Store {
 
 /// The arguments that every script of an issue begins with.
 pub(super) fn head_args(call: &mut redis::ScriptInvocation<'_>, issue: &IssueRef) {
-    call.arg(issue.blueprint_id.as_str())
-        .arg(issue.issue_id.as_str());
-    call.arg(EVENTS_CHANNEL).arg(issue_channel(&issue.issue_id));
+    head_args_of(call, &issue.blueprint_id, issue.issue_id.as_str());
+}
+
+/// As [`head_args`], for a queue that may have no head.
+pub(super) fn head_args_of(
+    call: &mut redis::ScriptInvocation<'_>,
+    blueprint: &BlueprintId,
+    issue: &str,
+) {
+    call.arg(blueprint.as_str()).arg(issue);
+    call.arg(EVENTS_CHANNEL).arg(issue_channel(issue));
 }
 
 fn read_head(reply: &mut super::reply::Reply, blueprint: &BlueprintId) -> Result<Head, StoreError> {

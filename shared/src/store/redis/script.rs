@@ -77,6 +77,7 @@ scripts! {
     PROMOTE_ISSUE = "promote_issue",
     REAP_ISSUE = "reap_issue",
     BEAT_WORKER = "beat_worker",
+    AUDIT_QUEUE = "audit_queue",
     PUT_BLUEPRINT = "put_blueprint",
     PUT_SETTING = "put_setting",
 }

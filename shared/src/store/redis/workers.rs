@@ -102,6 +102,19 @@ impl Store {
         Ok(())
     }
 
+    /// Every worker that is registered, the dead of the last hour among them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub(super) async fn registered_workers(&self) -> Result<Vec<String>, StoreError> {
+        let range = cmd("ZRANGE")
+            .arg(self.keys.workers())
+            .arg(0)
+            .arg(-1)
+            .to_owned();
+        self.link.command("workers", &range).await
+    }
+
     /// Workers that were not heard of for `silent_ms`.
     ///
     /// # Errors
@@ -185,6 +198,19 @@ impl Store {
         let _: u64 = self
             .link
             .command("client kill", cmd("CLIENT").arg("KILL").arg("ID").arg(id))
+            .await?;
+        Ok(())
+    }
+
+    /// Ends the blocking pop of a connection as if its time were up. Nothing is lost: what it popped
+    /// before that, it still answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away or does not permit it.
+    pub async fn unblock_connection(&self, id: u64) -> Result<(), StoreError> {
+        let _: u64 = self
+            .link
+            .command("client unblock", cmd("CLIENT").arg("UNBLOCK").arg(id))
             .await?;
         Ok(())
     }

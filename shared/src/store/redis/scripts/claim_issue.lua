@@ -2,19 +2,21 @@
 -- Makes a popped element a lease, and hands over all that the worker needs for the issue.
 -- KEYS  1-15 the issue block; 16 blueprint; 17 documents; 18 fence; 19 settings_counter
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 worker_id; 6 nonce; 7 lease ms;
---       8 a head version whose document the caller has, or ''; 9 log entry for archived, without intent
+--       8 a head version whose document the caller has, or ''; 9 log entry for archived, without intent;
+--       10 how often it may have crashed its worker to be claimed beside others, or 'alone'
 -- Outcomes  ok | again: token, attempt, retries, submitted_at, intent, now, settings counter, seq, version, document or ''
 --   gone: terminal or not its queue's head; taken out of the list | not_mine: not in this list
 --   held: leased to this worker under another nonce | parked: paused; taken out | archived: decided
+--   alone: it has crashed too often to be claimed beside others; left in the list
 --@include keys
 --@include place_head
 --@include announce
 --@include decide
 local blueprint, documents, fence, settings_counter = KEYS[16], KEYS[17], KEYS[18], KEYS[19]
 local worker, nonce, lease_ms, known_version, log = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
+local alone, bearable = ARGV[10] == 'alone', tonumber(ARGV[10])
 
-if not redis.call('LPOS', K.processing, element) then return { 'not_mine' } end
-local f = redis.call('HMGET', K.issue, 'state', 'attempt', 'retries', 'submitted_at', 'nonce', 'worker_id', 'token')
+local f = redis.call('HMGET', K.issue, 'state', 'attempt', 'retries', 'submitted_at', 'nonce', 'worker_id', 'token', 'crashes')
 local place = redis.call('HGET', K.places, bp)
 local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
 
@@ -30,6 +32,7 @@ if mine and head_of_queue() == id then
   if f[5] == nonce then return handover('again', f[7], tonumber(f[2])) end
   return { 'held' }
 end
+if not redis.call('LPOS', K.processing, element) then return { 'not_mine' } end
 local is_ready = f[1] == 'pending' and place == 'ready' and head_of_queue() == id
 if not is_ready then
   redis.call('LREM', K.processing, 0, element)
@@ -48,10 +51,13 @@ if head[3] == '1' then
   announce()
   return { 'archived' }
 end
+local crashes = tonumber(f[8] or 0)
+if not alone and crashes > bearable then return { 'alone' } end
 
 local attempt = tonumber(f[2]) + 1
 local token = int(redis.call('INCR', fence)) .. '-' .. nonce
 change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker, 'attempt', attempt, 'reason', '')
+if alone then redis.call('HSET', K.issue, 'alone', '1') end
 redis.call('ZADD', K.leases, now + lease_ms, element)
 redis.call('HSET', K.places, bp, 'leased')
 redis.call('HINCRBY', K.counts, 'pending', -1)

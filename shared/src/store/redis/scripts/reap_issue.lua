@@ -1,5 +1,7 @@
 #!lua flags=allow-oom
 -- Takes an issue from a worker that let its lease run out. Safe to run twice and by everybody.
+-- What crashed its worker too often is decided, but only if it did so while it ran alone: beside
+-- others it may have been their fault.
 -- KEYS  1-15 the issue block, processing being the holder's
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 the holder that the caller read;
 --       6 max attempts; 7 jitter, 0 to 1; 8 log entry
@@ -14,7 +16,7 @@ local holder, max_attempts, jitter, log = ARGV[5], tonumber(ARGV[6]), tonumber(A
 local expires = redis.call('ZSCORE', K.leases, element)
 if not expires then return { 'gone' } end
 if tonumber(expires) > now then return { 'alive' } end
-local f = redis.call('HMGET', K.issue, 'state', 'worker_id', 'attempt', 'retries')
+local f = redis.call('HMGET', K.issue, 'state', 'worker_id', 'attempt', 'crashes', 'alone')
 if f[2] ~= holder then return { 'moved' } end
 if f[1] ~= 'in_flight' then
   redis.call('ZREM', K.leases, element)
@@ -22,8 +24,8 @@ if f[1] ~= 'in_flight' then
 end
 
 redis.call('HINCRBY', K.counts, 'reaped', 1)
-local crashes = tonumber(f[3]) - tonumber(f[4] or 0)
-if crashes >= max_attempts then
+local crashes = redis.call('HINCRBY', K.issue, 'crashes', 1)
+if crashes >= max_attempts and f[5] then
   local reason = 'dispatch failed after ' .. f[3] .. ' attempts: the worker died or stalled each time; last ' .. holder
   decide({ state = 'rejected', cause = 'failed', reason = reason, new_version = '', dead = true,
     log = failed_log(log, reason) })
@@ -34,7 +36,7 @@ end
 local delay = math.floor(math.min(60000, 1000 * 2 ^ (crashes - 1)) * jitter)
 redis.call('ZREM', K.leases, element)
 redis.call('LREM', K.processing, 0, element)
-redis.call('HDEL', K.issue, 'token', 'nonce')
+redis.call('HDEL', K.issue, 'token', 'nonce', 'alone')
 change('state', 'pending', 'reason', 'worker ' .. holder .. ' let its lease run out')
 redis.call('HINCRBY', K.counts, 'pending', 1)
 redis.call('ZADD', K.delayed, now + delay, element)

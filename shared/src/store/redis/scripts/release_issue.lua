@@ -15,7 +15,7 @@ if f[1] ~= 'in_flight' or f[2] ~= token then return { 'stale' } end
 redis.call('ZREM', K.leases, element)
 redis.call('LREM', K.processing, 0, element)
 redis.call('HINCRBY', K.counts, 'pending', 1)
-redis.call('HDEL', K.issue, 'token', 'nonce')
+redis.call('HDEL', K.issue, 'token', 'nonce', 'alone')
 if mode == 'shutdown' then
   change('state', 'pending', 'attempt', tonumber(f[3]) - 1)
   place_head(true)

@@ -2,14 +2,20 @@
 -- Takes an element that nobody claimed out of a processing list. It goes back to `pending`
 -- only if it is its queue's head and the queue says it is ready: anything else is a stale copy.
 -- KEYS  1-15 the issue block
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel
--- Outcomes  returned | gone: only taken out | not_mine: not in this list
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 whose list it is
+-- Outcomes  returned: to its place | gone: only taken out | not_mine: not in this list
+--   leased: claimed by the list's worker, whose lease decides; left in the list
 --@include keys
 --@include place_head
-if redis.call('LREM', K.processing, 0, element) == 0 then return { 'not_mine' } end
-local place = redis.call('HGET', K.places, bp)
+local holder = ARGV[5]
 
-if place == 'ready' and head_of_queue() == id then
+if not redis.call('LPOS', K.processing, element) then return { 'not_mine' } end
+local place = redis.call('HGET', K.places, bp)
+local is_head = head_of_queue() == id
+if is_head and place == 'leased' and redis.call('HGET', K.issue, 'worker_id') == holder then return { 'leased' } end
+
+redis.call('LREM', K.processing, 0, element)
+if is_head and place == 'ready' then
   place_head(true)
   return { 'returned' }
 end

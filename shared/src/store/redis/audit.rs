@@ -1,0 +1,176 @@
+//! The audit of the queues: is every queue's head where the record `places` says it is?
+//!
+//! It is, unless Redis lost something or a script is wrong, and then nobody else would ever look: an
+//! untrue place means that no worker hears of that queue again. What is read here, outside any
+//! script, only finds queues to suspect, and may be old by a moment. The script `audit_queue`
+//! looks at everything again and mends only what is untrue then.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use redis::cmd;
+
+use super::Store;
+use super::error::StoreError;
+use super::queue::{IssueRef, head_args_of};
+use super::script;
+use crate::ids::{BlueprintId, IssueId};
+
+/// How many queues, or elements of a list, are read in one round trip.
+const BATCH: usize = 500;
+/// What stands for the head of a queue that has none; no id can be spelled so.
+const NO_HEAD: &str = "-";
+
+/// A queue that was mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repaired {
+    /// Whose queue.
+    pub blueprint_id: BlueprintId,
+    /// The place that was untrue: `none`, `ready`, `leased`, `delayed` or `parked`.
+    pub place: String,
+}
+
+impl Store {
+    /// True for one caller in each `every`: the one that is to audit.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the turn may have been taken all the same, and comes again.
+    pub async fn take_audit_turn(&self, every: Duration) -> Result<bool, StoreError> {
+        let mut set = cmd("SET");
+        set.arg(self.keys.audited()).arg("1").arg("NX");
+        set.arg("PX").arg(every.as_millis() as u64);
+        let taken: Option<String> = self.link.command("audit turn", &set).await?;
+        Ok(taken.is_some())
+    }
+
+    /// Looks at every queue that is not empty and mends those whose place is untrue. Returns those;
+    /// without faults there are none.
+    ///
+    /// Safe to run at any time, by any number of callers, and to drop half-way.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was mended stays mended.
+    pub async fn audit_queues(&self) -> Result<Vec<Repaired>, StoreError> {
+        let workers = self.registered_workers().await?;
+        let lists: Vec<String> = workers.iter().map(|w| self.keys.processing(w)).collect();
+        let mut listed = HashSet::new();
+        for list in lists.iter().chain([&self.keys.pending()]) {
+            self.read_list(list, &mut listed).await?;
+        }
+        let (mut repaired, mut seen) = (Vec::new(), HashSet::new());
+        // A queue that lost its place is found by its waiting issues.
+        for (scan, index) in [
+            ("HSCAN", self.keys.places()),
+            ("ZSCAN", self.keys.waiting()),
+        ] {
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = cmd(scan);
+                scan.arg(&index).arg(cursor).arg("COUNT").arg(BATCH);
+                let rows: (u64, Vec<(String, String)>) =
+                    self.link.command("audit scan", &scan).await?;
+                let names = rows.1.into_iter().map(|(name, _)| name);
+                let new = names.filter(|name| seen.insert(name.clone()));
+                let new: Vec<_> = new.filter_map(|n| BlueprintId::parse(&n).ok()).collect();
+                self.audit_batch(new, &listed, &lists, &mut repaired)
+                    .await?;
+                cursor = rows.0;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(repaired)
+    }
+
+    async fn audit_batch(
+        &self,
+        blueprints: Vec<BlueprintId>,
+        listed: &HashSet<String>,
+        lists: &[String],
+        repaired: &mut Vec<Repaired>,
+    ) -> Result<(), StoreError> {
+        if blueprints.is_empty() {
+            return Ok(());
+        }
+        let mut pipeline = redis::pipe();
+        for blueprint in &blueprints {
+            pipeline
+                .cmd("HGET")
+                .arg(self.keys.places())
+                .arg(blueprint.as_str());
+            pipeline
+                .cmd("LINDEX")
+                .arg(self.keys.backlog(blueprint))
+                .arg(0);
+        }
+        let read: Vec<Option<String>> = self.link.pipeline("audit read", &pipeline).await?;
+        for (blueprint_id, read) in blueprints.into_iter().zip(read.chunks(2)) {
+            let head = read[1].as_deref().and_then(|item| item.split('|').next());
+            let head = head.and_then(|id| IssueId::parse(id).ok());
+            let is_listed = head.as_ref().is_some_and(|id| {
+                let issue = IssueRef {
+                    blueprint_id: blueprint_id.clone(),
+                    issue_id: id.clone(),
+                };
+                listed.contains(&issue.element())
+            });
+            if read[0].as_deref() == Some("ready") && is_listed {
+                continue;
+            }
+            if let Some(place) = self
+                .audit_queue(&blueprint_id, head.as_ref(), lists)
+                .await?
+            {
+                repaired.push(Repaired {
+                    blueprint_id,
+                    place,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The untrue place that was mended, if it was one.
+    async fn audit_queue(
+        &self,
+        blueprint: &BlueprintId,
+        head: Option<&IssueId>,
+        lists: &[String],
+    ) -> Result<Option<String>, StoreError> {
+        let head = head.map_or(NO_HEAD, IssueId::as_str);
+        let mut keys = self
+            .keys
+            .issue_block_of(blueprint, head, super::queue::NOBODY);
+        keys.extend_from_slice(lists);
+        let mut reply = self
+            .link
+            .script(&script::AUDIT_QUEUE, &keys, |call| {
+                head_args_of(call, blueprint, head)
+            })
+            .await?;
+        match reply.outcome() {
+            "sound" | "moved" => Ok(None),
+            "repaired" => Ok(Some(reply.take()?)),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    async fn read_list(&self, list: &str, into: &mut HashSet<String>) -> Result<(), StoreError> {
+        let mut start = 0;
+        loop {
+            let range = cmd("LRANGE")
+                .arg(list)
+                .arg(start)
+                .arg(start + BATCH - 1)
+                .to_owned();
+            let part: Vec<String> = self.link.command("audit list", &range).await?;
+            let full = part.len() == BATCH;
+            into.extend(part);
+            if !full {
+                return Ok(());
+            }
+            start += BATCH;
+        }
+    }
+}

@@ -1,0 +1,48 @@
+#!lua flags=allow-oom
+-- Holds a queue's place against what is true, and mends it if it is not. Without faults of Redis
+-- or of ours it never is.
+-- KEYS  1-15 the issue block of the queue's head; 16.. the processing list of each worker
+-- ARGV  1 blueprint_id; 2 the head that the caller read, or '-' for an empty queue; 3 channel; 4 issue channel
+-- Outcomes  sound | repaired: the untrue place or 'none' | moved: the head is another by now
+--@include keys
+--@include place_head
+local head = head_of_queue()
+if (head or '-') ~= id then return { 'moved' } end
+local place = redis.call('HGET', K.places, bp)
+local state = redis.call('HGET', K.issue, 'state')
+local leased = redis.call('ZSCORE', K.leases, element)
+local delayed = redis.call('ZSCORE', K.delayed, element)
+
+local function listed()
+  if redis.call('LPOS', K.pending, element) then return true end
+  for i = 16, #KEYS do
+    if redis.call('LPOS', KEYS[i], element) then return true end
+  end
+  return false
+end
+local function sound()
+  if not head then return not place end
+  if place == 'leased' then return state == 'in_flight' and leased end
+  if state ~= 'pending' then return false end
+  if place == 'ready' then return listed() end
+  if place == 'delayed' then return delayed end
+  if place == 'parked' then
+    local paused = redis.call('HMGET', K.paused, '*', bp)
+    return paused[1] or paused[2]
+  end
+  return false
+end
+if sound() then return { 'sound' } end
+
+redis.call('HINCRBY', K.counts, 'repaired', 1)
+if head and state == 'in_flight' then
+  -- A lease that has run out: the reaper takes it from here.
+  redis.call('ZADD', K.leases, 'NX', now, element)
+  redis.call('HSET', K.places, bp, 'leased')
+else
+  if head and state ~= 'pending' then redis.call('LPOP', K.backlog) end
+  redis.call('ZREM', K.leases, element)
+  redis.call('ZREM', K.delayed, element)
+  place_head(true)
+end
+return { 'repaired', place or 'none' }

@@ -1,0 +1,80 @@
+//! Workers are replaced again and again under load, in good order. A release is no failure: no
+//! issue's attempt is raised by it, and nothing has to be reaped.
+
+use tests::checker::{Attempts, assert_sound};
+use tests::client::Client;
+use tests::factory;
+use tests::programs::{Process, Signal};
+use tests::rig::Rig;
+use tokio::sync::watch;
+
+const N_BLUEPRINTS: usize = 12;
+/// Workers at any time.
+const N_WORKERS: usize = 3;
+
+/// How many restarts: 30, or what `DRAFTSMAN_TEST_RESTARTS` says.
+fn n_restarts() -> usize {
+    match std::env::var("DRAFTSMAN_TEST_RESTARTS") {
+        Ok(text) => text.parse().expect("DRAFTSMAN_TEST_RESTARTS is a number"),
+        Err(_) => 30,
+    }
+}
+
+/// Keeps a few issues of one Blueprint undecided until told to end; returns all that it submitted.
+async fn load(client: Client, blueprint_id: String, end: watch::Receiver<bool>) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    while !*end.borrow() {
+        let n = ids.len();
+        ids.push(
+            client
+                .submit(&blueprint_id, format!("tag n{n}"))
+                .await
+                .issue_id,
+        );
+        if n >= 4 {
+            client.decided(&ids[n - 4]).await;
+        }
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_attempt_is_raised() {
+    let mut rig = Rig::without_worker().await;
+    let (stop, end) = watch::channel(false);
+    let mut loads = tokio::task::JoinSet::new();
+    for n in 0..N_BLUEPRINTS {
+        let id = format!("bp-{n}");
+        rig.client.put(factory::small(&id)).await;
+        loads.spawn(load(rig.client.clone(), id, end.clone()));
+    }
+    // A lease that nobody's patience outlasts: whatever is done was not reaped.
+    let env = [
+        ("DRAFTSMAN_LEASE_SECS", "3600"),
+        ("DRAFTSMAN_GRACE_SECS", "0"),
+    ];
+    for _ in 0..N_WORKERS {
+        rig.add_worker(&env);
+    }
+    for n in 0..n_restarts() {
+        let url = rig.redis.url();
+        let place = n % N_WORKERS;
+        // Let it come to its work: a worker that never had any has nothing to hand back.
+        let decided = rig.n_decided().await + 2;
+        tests::eventually::eventually("work goes on", async || match rig.n_decided().await {
+            now if now >= decided => Ok(()),
+            now => Err(format!("{now} of {decided}")),
+        })
+        .await;
+        rig.workers[place].signal(Signal::Terminate);
+        let new = Process::worker(&url, &env);
+        let mut old = std::mem::replace(&mut rig.workers[place], new);
+        assert_eq!(old.wait().await.code(), Some(0), "{}", old.stderr());
+    }
+    stop.send(true).expect("the load listens");
+    let ids: Vec<String> = loads.join_all().await.into_iter().flatten().collect();
+    let snapshot = assert_sound(&rig, &ids, Attempts::One).await;
+    assert!(snapshot.entries.len() > n_restarts());
+    assert_eq!(rig.counted("reaped").await, 0);
+    assert_eq!(rig.counted("repaired").await, 0);
+}

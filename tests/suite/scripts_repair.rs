@@ -1,0 +1,107 @@
+//! The audit of the queues: it mends every kind of untrue record, and touches nothing else.
+
+use std::time::Duration;
+
+use shared::store::ReapOutcome;
+use tests::store_audit::dump;
+use tests::store_stand::{LONG, Stand, fault, issue_ref, worker_id};
+
+/// Every way in which a queue's record can be untrue, and that the audit makes the queue move again.
+#[tokio::test]
+async fn the_audit_mends_what_is_untrue_and_nothing_else() {
+    let sound = ["empty", "ready", "popped", "leased", "delayed", "parked"];
+    let damaged = [
+        "no-place",
+        "not-listed",
+        "no-lease",
+        "not-delayed",
+        "not-paused",
+        "no-queue",
+        "decided",
+    ];
+    let all: Vec<&str> = sound.iter().chain(&damaged).copied().collect();
+    let stand = Stand::with(&all).await;
+    let (store, keys) = (&stand.store, stand.store.keys());
+    let worker = worker_id("w");
+    stand.step(store.beat(&worker, LONG, &[])).await;
+    let submit = async |name: &str| stand.submit(name, &format!("{name}.1")).await;
+    let set = async |command: &[&str]| {
+        let _: i64 = stand.raw(command).await;
+    };
+
+    for name in ["leased", "no-lease", "delayed", "not-delayed", "decided"] {
+        submit(name).await;
+        let taken = stand.take(&worker, LONG).await;
+        if name.ends_with("delayed") {
+            stand.step(store.release(&taken.lease, &fault(LONG))).await;
+        }
+    }
+    submit("popped").await;
+    stand.pop(&worker).await.unwrap();
+    for name in ["parked", "not-paused"] {
+        stand.pause(name).await;
+        submit(name).await;
+    }
+    for name in ["ready", "no-place", "not-listed"] {
+        submit(name).await;
+    }
+    let damage_begins = dump(store).await;
+    assert_eq!(store.audit_queues().await.unwrap(), []);
+    assert_eq!(dump(store).await, damage_begins);
+
+    set(&["HDEL", &keys.places(), "no-place"]).await;
+    set(&["LREM", &keys.pending(), "0", "no-place/no-place.1"]).await;
+    set(&["LREM", &keys.pending(), "0", "not-listed/not-listed.1"]).await;
+    set(&["ZREM", &keys.leases(), "no-lease/no-lease.1"]).await;
+    set(&["ZREM", &keys.delayed(), "not-delayed/not-delayed.1"]).await;
+    stand.lift_pause("not-paused").await;
+    set(&["HSET", &keys.places(), "no-queue", "ready"]).await;
+    let decided = issue_ref("decided", "decided.1").issue_id;
+    set(&["HSET", &keys.issue(&decided), "state", "applied"]).await;
+
+    let repaired = store.audit_queues().await.unwrap();
+    let mut names: Vec<&str> = repaired.iter().map(|r| r.blueprint_id.as_str()).collect();
+    names.sort_unstable();
+    let mut expected = damaged.to_vec();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    let count: String = stand.raw(&["HGET", &keys.counts(), "repaired"]).await;
+    assert_eq!(count, damaged.len().to_string());
+    for (name, place) in [
+        ("no-place", "ready"),
+        ("not-listed", "ready"),
+        ("no-lease", "leased"),
+        ("not-delayed", "ready"),
+        ("not-paused", "ready"),
+        ("no-queue", "none"),
+        ("decided", "none"),
+    ] {
+        assert_eq!(stand.place(name).await, place, "{name}");
+    }
+    let mut pending = stand.pending().await;
+    pending.sort_unstable();
+    assert_eq!(
+        pending,
+        [
+            "no-place/no-place.1",
+            "not-delayed/not-delayed.1",
+            "not-listed/not-listed.1",
+            "not-paused/not-paused.1",
+            "ready/ready.1"
+        ]
+    );
+    let lost = issue_ref("no-lease", "no-lease.1");
+    assert_eq!(
+        store.reap(&lost, 5, 0.0).await.unwrap(),
+        ReapOutcome::Delayed(0)
+    );
+    assert_eq!(store.audit_queues().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn one_caller_in_a_while_has_the_turn_to_audit() {
+    let stand = Stand::with(&[]).await;
+    let minute = Duration::from_secs(60);
+    assert!(stand.store.take_audit_turn(minute).await.unwrap());
+    assert!(!stand.store.take_audit_turn(minute).await.unwrap());
+}

@@ -1,0 +1,34 @@
+//! Looks at every queue once a minute, whichever worker's turn it is, and mends those that nothing
+//! would ever move again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::store::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// How often the queues are audited, by all workers together.
+const EVERY: Duration = Duration::from_secs(60);
+/// How often a worker asks whether it is its turn.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(store: Store, metrics: Arc<Metrics>, stop: CancellationToken) {
+    crate::service::repeat("auditor", ASK_EVERY, stop, || run_once(&store, &metrics)).await;
+}
+
+async fn run_once(store: &Store, metrics: &Metrics) -> Result<(), StoreError> {
+    if !store.take_audit_turn(EVERY).await? {
+        return Ok(());
+    }
+    for repaired in store.audit_queues().await? {
+        Metrics::count(&metrics.repaired);
+        tracing::error!(
+            blueprint_id = %repaired.blueprint_id,
+            place = repaired.place,
+            "this queue was not where its record said; it is mended. Redis has lost something, or this is a bug"
+        );
+    }
+    Ok(())
+}
