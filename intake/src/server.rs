@@ -171,19 +171,18 @@ impl Server {
             );
         // The loops live in this future, not in tasks: they end with it. Calls run in tasks of
         // their own and do not wait for them.
-        let loops = async {
-            tokio::join!(
-                keeper.run(stopping.clone()),
-                hub.run(store, stopping.clone())
-            )
-            .0
+        let watching = async {
+            hub.run(store, stopping.clone()).await;
+            Ok(())
         };
+        // A keeper that gives up must not wait for the hub, which never does.
+        let loops = async { tokio::try_join!(keeper.run(stopping.clone()), watching) };
         let probes = probes(metrics.map(|(listener, _)| listener), &backend, &stopping);
         tokio::pin!(serving, loops, probes);
 
         let result = tokio::select! {
             () = shutdown => Ok(()),
-            failed = &mut loops => failed.map_err(StartError::from),
+            failed = &mut loops => failed.map(drop).map_err(StartError::from),
             ended = &mut serving => return ended.map_err(StartError::from),
             () = &mut probes => Ok(()),
         };
