@@ -30,6 +30,7 @@ mod suite {
     mod settings;
     mod shutdown;
     mod spawner;
+    mod start_checks;
     mod submit_errors;
 }
 

@@ -1,7 +1,7 @@
 //! Whether Redis is there and prepared, for handlers, for health checks and for the log.
 //!
-//! Intake listens before Redis answers. Until the store is prepared (versions checked, orbit and
-//! setting seeded), and again whenever Redis does not answer, calls are refused UNAVAILABLE at
+//! Intake listens before Redis answers. Until the store is prepared (server and versions checked, orbit
+//! and setting seeded), and again whenever Redis does not answer, calls are refused UNAVAILABLE at
 //! once and health says NOT_SERVING. It says so too from the moment the server drains; calls that
 //! are open then may still finish.
 
@@ -75,7 +75,7 @@ impl Keeper {
     /// Waits for Redis, prepares it, then watches it until `stopping`.
     ///
     /// # Errors
-    /// What preparing says if waiting cannot help: another shard count, a Redis that is too old.
+    /// What preparing says if waiting cannot help: another shard count, a Redis that will not do.
     pub(crate) async fn run(self, stopping: CancellationToken) -> Result<(), StoreError> {
         Self::report(&self.health, false).await;
         stopping
@@ -86,8 +86,9 @@ impl Keeper {
 
     async fn watch(&self) -> Result<(), StoreError> {
         let mut served = false;
+        let mut checked = false;
         loop {
-            self.wait(served).await?;
+            self.wait(served, &mut checked).await?;
             served = true;
             self.ready.send_replace(true);
             Self::report(&self.health, true).await;
@@ -106,10 +107,10 @@ impl Keeper {
     /// # Errors
     /// At the start, an error that waiting cannot help. Later none: a server that served goes on
     /// trying, and says what is wrong.
-    async fn wait(&self, served: bool) -> Result<(), StoreError> {
+    async fn wait(&self, served: bool, checked: &mut bool) -> Result<(), StoreError> {
         let mut said: Option<Instant> = None;
         loop {
-            let error = match timeout(PREPARE_WITHIN, self.prepare()).await {
+            let error = match timeout(PREPARE_WITHIN, self.prepare(checked)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) if !error.is_retryable() && !served => {
                     return Err(error);
@@ -125,7 +126,12 @@ impl Keeper {
         }
     }
 
-    async fn prepare(&self) -> Result<(), StoreError> {
+    /// The server is checked at the first contact only: one that takes over later was set up like it.
+    async fn prepare(&self, checked: &mut bool) -> Result<(), StoreError> {
+        if !*checked {
+            self.store.check_server().await?;
+            *checked = true;
+        }
         self.store.ping().await?;
         self.store.prepare(&self.seed).await
     }

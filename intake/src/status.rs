@@ -300,10 +300,12 @@ fn store_answer(error: &StoreError) -> Answer {
         StoreError::NoMatchingVersion { .. } => "NO_MATCHING_VERSION",
         StoreError::InvalidSemver { .. } => "INVALID_SEMVER",
         StoreError::Damaged { .. } | StoreError::Document { .. } => "STORED_DATA_DAMAGED",
-        StoreError::Redis { .. } if error.is_retryable() => "STORE_UNAVAILABLE",
-        StoreError::Redis { .. } | StoreError::Contract { .. } | StoreError::Url(_) => {
-            "STORE_INTERNAL"
-        }
+        _ if error.is_retryable() => "STORE_UNAVAILABLE",
+        StoreError::Redis { .. }
+        | StoreError::Replica { .. }
+        | StoreError::Unfit(_)
+        | StoreError::Contract { .. }
+        | StoreError::Url(_) => "STORE_INTERNAL",
     };
     let code = match error.kind() {
         ErrorKind::InvalidInput => Code::InvalidArgument,

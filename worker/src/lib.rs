@@ -217,7 +217,7 @@ async fn serve_probes(
     Ok(Some(tokio::spawn(probes::serve(listener, answer))))
 }
 
-/// Waits for Redis, seeds what is bundled, and registers before the first pop.
+/// Waits for Redis, looks whether it will do, seeds what is bundled, and registers before the first pop.
 async fn wait_until_ready(
     store: &Store,
     worker: &WorkerId,
@@ -226,8 +226,13 @@ async fn wait_until_ready(
 ) -> Result<(), StartError> {
     let seed = Seed::bundled();
     let mut pause = service::Pause::default();
+    let mut checked = false;
     loop {
         let tried = async {
+            if !checked {
+                store.check_server().await?;
+                checked = true;
+            }
             store.ping().await?;
             store.prepare(&seed).await?;
             store.register_scripts(&host.script_names()).await?;

@@ -15,6 +15,7 @@ pub use self::redis::queue::{
     Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, Settlement,
 };
 pub use self::redis::seed::Seed;
+pub use self::redis::server_check::Finding;
 pub use self::redis::settings::PutSettingOutcome;
 pub use self::redis::stats::{QueueStats, WorkerStats};
 pub use self::redis::workers::Beat;

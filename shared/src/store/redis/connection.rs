@@ -53,6 +53,12 @@ impl Link {
         })
     }
 
+    /// The user that the URL names; Redis's own name for who names none.
+    pub(crate) fn user(&self) -> &str {
+        let settings = self.client.get_connection_info().redis_settings();
+        settings.username().unwrap_or("default")
+    }
+
     pub(crate) fn fresh(&self) -> Link {
         Link {
             client: self.client.clone(),

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::server_check::{Finding, sentences};
 use crate::blueprint::DocumentError;
 use crate::error::ErrorKind;
 
@@ -22,6 +23,18 @@ pub enum StoreError {
         #[source]
         source: redis::RedisError,
     },
+    /// Redis is a replica: what is written there is lost, if it can be written at all.
+    #[error(
+        "redis is a replica of {master}; waiting for it to become the master, or let {} name the master",
+        crate::config::REDIS_URL
+    )]
+    Replica {
+        /// Its master, `host:port`.
+        master: String,
+    },
+    /// Redis, or the access that it gives, is not what the programs need.
+    #[error("redis is not fit for use: {}", sentences(.0))]
+    Unfit(Vec<Finding>),
     /// A script answered something that its contract does not name.
     #[error("script {script} answered {got:?}, which is not in its contract")]
     Contract {
@@ -78,10 +91,12 @@ impl StoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             StoreError::Url(_) | StoreError::Cursor(_) => ErrorKind::InvalidInput,
-            StoreError::Redis { .. } if self.is_retryable() => ErrorKind::Unavailable,
+            _ if self.is_retryable() => ErrorKind::Unavailable,
             StoreError::NoMatchingVersion { .. } => ErrorKind::NotFound,
             StoreError::InvalidSemver { .. } => ErrorKind::Precondition,
             StoreError::Redis { .. }
+            | StoreError::Replica { .. }
+            | StoreError::Unfit(_)
             | StoreError::Contract { .. }
             | StoreError::Damaged { .. }
             | StoreError::Document { .. } => ErrorKind::Internal,
@@ -92,6 +107,7 @@ impl StoreError {
     pub fn is_retryable(&self) -> bool {
         match self {
             StoreError::Redis { source, .. } => self.certainly_not_executed() || is_broken(source),
+            StoreError::Replica { .. } => true,
             _ => false,
         }
     }

@@ -13,6 +13,9 @@ pub const EVENTS_CHANNEL: &str = "draftsman:events";
 /// Ids of issues that were called off, so that a worker need not listen to everything to stop in time.
 pub const CANCEL_CHANNEL: &str = "draftsman:cancelled";
 
+/// What the name of every channel matches, as access rules write it.
+pub const CHANNEL_PATTERN: &str = "draftsman:*";
+
 /// The channel of one issue's changes.
 pub fn issue_channel(issue: &str) -> String {
     format!("draftsman:events:issue:{issue}")
@@ -30,6 +33,11 @@ impl Keys {
         Keys {
             prefix: "{draftsman:0}:".into(),
         }
+    }
+
+    /// What the name of every key matches, as access rules write it.
+    pub fn pattern(&self) -> String {
+        self.key("*")
     }
 
     fn key(&self, name: &str) -> String {

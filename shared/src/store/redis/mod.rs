@@ -18,6 +18,7 @@ pub mod queue;
 mod reply;
 pub mod script;
 pub mod seed;
+pub mod server_check;
 pub mod settings;
 pub mod stats;
 mod stored;

@@ -1,0 +1,489 @@
+//! Whether the Redis that was reached is one on which the promises can be kept.
+//!
+//! The programs look once, at the first contact: what they rely on is configured by people, and
+//! who made a mistake should read about it at the start and not when the first issue is lost.
+//! Nothing that is looked at leaves a trace in the data, and nearly all of it comes from `INFO`,
+//! because managed services forbid `CONFIG`. What cannot be found out is not held against Redis.
+//!
+//! # Access rights
+//!
+//! A Redis user with this rule can do all that intake and workers do, and no more:
+//!
+//! ```text
+//! ACL SETUSER draftsman on >PASSWORD ~{draftsman:0}:* &draftsman:*
+//!   +brpoplpush +exists +get +hdel +hexists +hget +hgetall +hincrby +hkeys +hmget +hset +hsetnx +hvals
+//!   +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem +rpoplpush +rpush +sadd +set +smembers
+//!   +zadd +zcard +zcount +zrange +zrangebylex +zrangebyscore +zrem +zrevrange +zrevrank +zscore
+//!   +publish +subscribe +client|id +client|kill +info +time +evalsha +script|load
+//! ```
+//!
+//! A URL with a database other than 0 needs `+select` besides. Whether the user may do all this is
+//! asked with `redis.acl_check_cmd`, which runs nothing, inside a script of ours: so the right to run
+//! scripts is tried by doing it, and no right to `ACL` is needed.
+
+use std::fmt;
+
+use redis::{ErrorKind, cmd};
+
+use super::Store;
+use super::error::StoreError;
+use super::keys::{CHANNEL_PATTERN, EVENTS_CHANNEL, Keys};
+use super::script;
+use crate::config::REDIS_URL;
+
+/// The oldest release whose scripts begin with `#!lua`, as ours do.
+const OLDEST_MAJOR: u32 = 7;
+
+/// Each command that is used, as a whole call, because Redis looks for its keys as if it were going to run
+/// it: 7.0 crashes on a call that is too short. `K` stands for a key, `C` for a channel.
+const CALLS: &str = "brpoplpush K K 1, exists K, get K, hdel K f, hexists K f, hget K f, hgetall K, \
+    hincrby K f 1, hkeys K, hmget K f, hset K f v, hsetnx K f v, hvals K, incr K, lindex K 0, llen K, lpop K, \
+    lpos K e, lpush K e, lrange K 0 1, lrem K 0 e, rpoplpush K K, rpush K e, sadd K m, set K v, smembers K, \
+    zadd K 1 m, zcard K, zcount K 0 1, zrange K 0 1, zrangebylex K - +, zrangebyscore K 0 1, zrem K m, \
+    zrevrange K 0 1, zrevrank K m, zscore K m, publish C m, subscribe C, client|id, client|kill id 1, info, time";
+/// What is used to ask, and is not asked for: it is known to work by then.
+const ASKING: &str = "evalsha, script|load";
+
+/// Something about Redis that a person should change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    severity: Severity,
+    found: String,
+    matters: &'static str,
+    change: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    /// Nothing can work, or what was accepted would be lost while all is well.
+    Refuse,
+    /// It works, and keeps less than it could.
+    Warn,
+}
+
+impl Finding {
+    fn refuse(found: String, matters: &'static str, change: String) -> Finding {
+        let severity = Severity::Refuse;
+        Finding {
+            severity,
+            found,
+            matters,
+            change,
+        }
+    }
+
+    fn warn(found: String, matters: &'static str, change: String) -> Finding {
+        Finding {
+            severity: Severity::Warn,
+            ..Finding::refuse(found, matters, change)
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.found, self.matters, self.change)
+    }
+}
+
+/// All findings as one line.
+pub(super) fn sentences(findings: &[Finding]) -> String {
+    let each: Vec<String> = findings.iter().map(Finding::to_string).collect();
+    each.join(" | ")
+}
+
+impl Store {
+    /// Looks whether this Redis will do, logs a warning for each thing that could be better, and
+    /// loads every script, so that a Redis that is full later has those that let work finish.
+    ///
+    /// # Errors
+    /// [`StoreError::Unfit`] with everything that must be changed first; [`StoreError::Replica`], and
+    /// other errors that may pass, if Redis cannot be looked at yet.
+    pub async fn check_server(&self) -> Result<(), StoreError> {
+        let info = match self.info().await {
+            Ok(info) => info,
+            Err(error) => return Err(self.first_contact(error)),
+        };
+        if let Some(master) = info.master() {
+            return Err(StoreError::Replica { master });
+        }
+        let mut findings = info.findings();
+        // An older one would refuse our scripts for what they begin with.
+        if !info.is_too_old() {
+            findings.extend(self.fsync_finding(&info).await?);
+            findings.extend(self.rights_finding().await?);
+        }
+        let (refusals, warnings): (Vec<_>, Vec<_>) = findings
+            .into_iter()
+            .partition(|finding| finding.severity == Severity::Refuse);
+        for finding in warnings {
+            tracing::warn!(
+                found = finding.found,
+                change = finding.change,
+                "redis can be used, but {}",
+                finding.matters
+            );
+        }
+        if refusals.is_empty() {
+            Ok(())
+        } else {
+            Err(StoreError::Unfit(refusals))
+        }
+    }
+
+    /// What Redis says about itself; nothing if it may not.
+    async fn info(&self) -> Result<Info, StoreError> {
+        match self.link.command("info", &cmd("INFO")).await {
+            // The rights are looked at later, all at once.
+            Err(error) if code_of(&error) == Some("NOPERM") => Ok(Info(String::new())),
+            answer => answer.map(Info),
+        }
+    }
+
+    /// An error of the first call: wrong credentials will not become right by waiting.
+    fn first_contact(&self, error: StoreError) -> StoreError {
+        let StoreError::Redis { source, .. } = &error else {
+            return error;
+        };
+        let user = self.link.user();
+        let (found, matters) = if source.kind() == ErrorKind::AuthenticationFailed {
+            (
+                format!("redis refuses user {user} with this password"),
+                "nothing can be read or written",
+            )
+        } else if source.code() == Some("NOAUTH") {
+            (
+                "redis asks for a password and was given none".to_owned(),
+                "nothing can be read or written",
+            )
+        } else {
+            return error;
+        };
+        let change = format!(
+            "set {REDIS_URL} to redis://<user>:<password>@<host>:<port> with a user and password that this \
+             server has (a server without any takes none)"
+        );
+        StoreError::Unfit(vec![Finding::refuse(found, matters, change)])
+    }
+
+    /// When the append-only file reaches the disk. Only `CONFIG` tells.
+    async fn fsync_finding(&self, info: &Info) -> Result<Option<Finding>, StoreError> {
+        if info.get("aof_enabled") != Some("1") {
+            return Ok(None);
+        }
+        let asked = cmd("CONFIG").arg("GET").arg("appendfsync").to_owned();
+        let answer: Result<Vec<String>, _> = self.link.command("appendfsync", &asked).await;
+        match answer {
+            Ok(answer) if answer.get(1).is_some_and(|value| value == "no") => {
+                Ok(Some(Finding::warn(
+                    "appendfsync is no".to_owned(),
+                    "what was accepted in the last half minute or more is lost when its machine stops",
+                    "set `appendfsync everysec` in redis.conf, or `CONFIG SET appendfsync everysec`"
+                        .to_owned(),
+                )))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.is_retryable() => Err(error),
+            Err(error) => {
+                tracing::debug!(error = crate::error::chain(&error), "appendfsync is not known");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Loads the scripts and has one of them ask for the rights that all of this needs.
+    async fn rights_finding(&self) -> Result<Option<Finding>, StoreError> {
+        let asked = async {
+            for script in script::all() {
+                let load = cmd("SCRIPT").arg("LOAD").arg(script.source()).to_owned();
+                let _: String = self.link.command("load scripts", &load).await?;
+            }
+            let key = [self.keys.fence()];
+            let mut reply = self
+                .link
+                .script(&script::PROBE_RIGHTS, &key, |probe| {
+                    for call in calls(&self.keys) {
+                        probe.arg(call);
+                    }
+                })
+                .await?;
+            match reply.outcome() {
+                "ok" => reply.take::<Vec<String>>(),
+                "unknown" => {
+                    tracing::debug!("this server does not tell what its user may do");
+                    Ok(Vec::new())
+                }
+                _ => Err(reply.unknown()),
+            }
+        };
+        let found = match asked.await {
+            Ok(refused) if refused.is_empty() => return Ok(None),
+            Ok(refused) => format!("it may not do: {}", refused.join(", ")),
+            Err(error) => match (code_of(&error), &error) {
+                (Some("NOPERM"), StoreError::Redis { source, .. }) => source
+                    .detail()
+                    .unwrap_or("it may not run scripts")
+                    .to_owned(),
+                (Some("MOVED"), StoreError::Redis { source, .. }) => {
+                    return Ok(Some(elsewhere(source)));
+                }
+                _ => return Err(error),
+            },
+        };
+        let user = self.link.user();
+        Ok(Some(Finding::refuse(
+            format!("redis user {user} lacks rights ({found})"),
+            "issues could not be accepted or worked on",
+            format!(
+                "as an administrator: ACL SETUSER {user} {}",
+                rule(&self.keys)
+            ),
+        )))
+    }
+}
+
+fn code_of(error: &StoreError) -> Option<&str> {
+    match error {
+        StoreError::Redis { source, .. } => source.code(),
+        _ => None,
+    }
+}
+
+/// All keys carry one hash tag, so one node of a cluster has them all.
+fn elsewhere(moved: &redis::RedisError) -> Finding {
+    let node = moved
+        .redirect_node()
+        .map_or("another node", |(node, _)| node);
+    Finding::refuse(
+        format!("this node of the Redis Cluster does not have the keys, {node} has"),
+        "redirections are not followed",
+        format!("let {REDIS_URL} name {node}"),
+    )
+}
+
+/// The names of all commands that are used, as access rules write them.
+fn commands() -> impl Iterator<Item = &'static str> {
+    let calls = CALLS.split(", ").chain(ASKING.split(", "));
+    calls.filter_map(|call| call.split(' ').next())
+}
+
+/// What a user needs beside its password, as `ACL SETUSER` takes it.
+fn rule(keys: &Keys) -> String {
+    let commands: Vec<String> = commands().map(|command| format!("+{command}")).collect();
+    format!(
+        "~{} &{CHANNEL_PATTERN} {}",
+        keys.pattern(),
+        commands.join(" ")
+    )
+}
+
+/// The calls whose right is asked for, each a line of words.
+fn calls(keys: &Keys) -> impl Iterator<Item = String> {
+    let key = keys.fence();
+    CALLS.split(", ").map(move |call| {
+        let words = call.split([' ', '|']).map(|word| match word {
+            "K" => &key,
+            "C" => EVENTS_CHANNEL,
+            word => word,
+        });
+        words.collect::<Vec<&str>>().join(" ")
+    })
+}
+
+/// What `INFO` answered.
+struct Info(String);
+
+impl Info {
+    fn get(&self, name: &str) -> Option<&str> {
+        let mut lines = self.0.lines();
+        lines
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+    }
+
+    fn is_too_old(&self) -> bool {
+        let version = self.get("redis_version");
+        let major = version.and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+        major.is_some_and(|major| major < OLDEST_MAJOR)
+    }
+
+    /// The master, if this is a replica.
+    fn master(&self) -> Option<String> {
+        let part = |name| self.get(name).unwrap_or("?");
+        (self.get("role") == Some("slave"))
+            .then(|| format!("{}:{}", part("master_host"), part("master_port")))
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        for name in ["redis_version", "maxmemory_policy", "aof_enabled"] {
+            if self.get(name).is_none() {
+                tracing::debug!(name, "redis does not tell; not checked");
+            }
+        }
+        let mut findings = Vec::new();
+        if self.is_too_old() {
+            // Valkey gives the version of Redis that it is compatible with.
+            let version = self.get("redis_version").unwrap_or_default();
+            findings.push(Finding::refuse(
+                format!("redis_version is {version}"),
+                "its scripts lack what Draftsman needs",
+                format!("use Redis {OLDEST_MAJOR}.0 or later, or Valkey"),
+            ));
+        }
+        findings.extend(self.eviction());
+        if self.get("aof_enabled") == Some("0") {
+            findings.push(Finding::warn(
+                "appendonly is no".to_owned(),
+                "what is accepted is lost with its process",
+                "set `appendonly yes` in redis.conf, or `CONFIG SET appendonly yes`".to_owned(),
+            ));
+        }
+        if self.get("cluster_enabled") == Some("1") {
+            findings.push(Finding::warn(
+                "cluster_enabled is 1".to_owned(),
+                "all keys are on this one node, and redirections to another are not followed",
+                format!("let {REDIS_URL} name another node after a failover or resharding; better use a Redis without cluster mode"),
+            ));
+        }
+        findings
+    }
+
+    /// Only `allkeys-…` under a limit throws away what was acknowledged: nothing that must be kept has a lifetime,
+    /// so `volatile-…` finds nothing to evict.
+    fn eviction(&self) -> Option<Finding> {
+        let policy = self
+            .get("maxmemory_policy")
+            .filter(|policy| *policy != "noeviction")?;
+        let limit = self.get("maxmemory").unwrap_or("0");
+        let found = format!("maxmemory-policy is {policy} with maxmemory {limit}");
+        let change =
+            "set `maxmemory-policy noeviction` in redis.conf, or `CONFIG SET maxmemory-policy noeviction`"
+                .to_owned();
+        Some(if limit != "0" && policy.starts_with("allkeys") {
+            Finding::refuse(
+                found,
+                "a full Redis would throw accepted issues and Blueprints away",
+                change,
+            )
+        } else {
+            Finding::warn(
+                found,
+                "one change of its configuration away from throwing accepted issues away",
+                change,
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn findings(info: &str) -> Vec<(Severity, String)> {
+        let findings = Info(info.replace(' ', "\r\n")).findings();
+        findings
+            .into_iter()
+            .map(|f| (f.severity, f.found))
+            .collect()
+    }
+
+    #[test]
+    fn what_info_says_is_judged() {
+        use Severity::{Refuse, Warn};
+        let cases: &[(&str, &[(Severity, &str)])] = &[
+            ("", &[]),
+            (
+                "redis_version:7.0.0 maxmemory:1 maxmemory_policy:noeviction aof_enabled:1 cluster_enabled:0",
+                &[],
+            ),
+            (
+                "redis_version:7.2.4 server_name:valkey valkey_version:9.0.1",
+                &[],
+            ),
+            ("redis_version:255.255.255", &[]),
+            ("redis_version:unstable", &[]),
+            (
+                "redis_version:6.2.14",
+                &[(Refuse, "redis_version is 6.2.14")],
+            ),
+            (
+                "maxmemory:0 maxmemory_policy:allkeys-lru",
+                &[(Warn, "maxmemory-policy is allkeys-lru with maxmemory 0")],
+            ),
+            (
+                "maxmemory:9 maxmemory_policy:volatile-lru",
+                &[(Warn, "maxmemory-policy is volatile-lru with maxmemory 9")],
+            ),
+            (
+                "redis_version:5.0.0 maxmemory:9 maxmemory_policy:allkeys-lfu aof_enabled:0 cluster_enabled:1",
+                &[
+                    (Refuse, "redis_version is 5.0.0"),
+                    (Refuse, "maxmemory-policy is allkeys-lfu with maxmemory 9"),
+                    (Warn, "appendonly is no"),
+                    (Warn, "cluster_enabled is 1"),
+                ],
+            ),
+        ];
+        for (info, expected) in cases {
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|(s, text)| (*s, (*text).to_owned()))
+                .collect();
+            assert_eq!(findings(info), expected, "{info}");
+        }
+        assert_eq!(Info("role:master".to_owned()).master(), None);
+        let replica = Info("role:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379\r\n".to_owned());
+        assert_eq!(replica.master().as_deref(), Some("10.0.0.1:6379"));
+    }
+
+    #[test]
+    fn the_rule_at_the_head_of_this_file_is_the_one_that_is_asked_for() {
+        let page: Vec<&str> = include_str!("server_check.rs")
+            .lines()
+            .filter_map(|line| line.strip_prefix("//! "))
+            .flat_map(str::split_whitespace)
+            .collect();
+        let page = page.join(" ");
+        assert!(
+            page.contains(&rule(&Keys::single())),
+            "{}",
+            rule(&Keys::single())
+        );
+    }
+
+    /// A command that the code uses and the rule lacks would fail for everybody who follows the rule.
+    #[test]
+    fn the_rule_names_exactly_the_commands_that_are_used() {
+        let mut used = BTreeSet::new();
+        for script in script::all() {
+            for call in script.source().split("call(").skip(1) {
+                // The name may be chosen: `given_back and 'RPUSH' or 'LPUSH'`.
+                let name = call.split([',', ')']).next().unwrap_or_default();
+                used.extend(name.split('\'').skip(1).step_by(2).map(str::to_lowercase));
+            }
+        }
+        let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/redis");
+        for file in std::fs::read_dir(here).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "rs") {
+                let text: String = std::fs::read_to_string(path)
+                    .unwrap()
+                    .split_whitespace()
+                    .collect();
+                for call in text.split("cmd(\"").skip(1) {
+                    used.insert(call.split('"').next().unwrap_or_default().to_lowercase());
+                }
+            }
+        }
+        // What this check itself looks at if it may.
+        used.remove("config");
+        // What the client library sends for a script and a subscription.
+        used.extend(["evalsha", "subscribe"].map(str::to_owned));
+        let named: BTreeSet<String> = commands()
+            .map(|command| command.split('|').next().unwrap_or_default().to_owned())
+            .collect();
+        assert_eq!(used, named);
+    }
+}
