@@ -10,6 +10,7 @@ mod suite {
     mod lists;
     mod load;
     mod main_job;
+    mod memory;
     mod outcomes;
     mod poison;
     mod python;
