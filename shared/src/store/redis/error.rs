@@ -117,11 +117,12 @@ impl StoreError {
         let StoreError::Redis { source, .. } = self else {
             return false;
         };
-        const REFUSALS: [&str; 9] = [
+        const REFUSALS: [&str; 10] = [
             "NOSCRIPT",
             "LOADING",
             "BUSY",
             "READONLY",
+            "NOREPLICAS",
             "OOM",
             "TRYAGAIN",
             "CLUSTERDOWN",
