@@ -125,8 +125,8 @@ impl Outcome {
     }
 
     /// A passing fault that did not pass within the retries that there are.
-    pub(crate) fn of_exhausted(claimed: &Claimed, head: Option<&Head>, problem: &str) -> Outcome {
-        let prev_hash = head.map(|h| h.version.to_string()).unwrap_or_default();
+    pub(crate) fn of_exhausted(claimed: &Claimed, head: &Head, problem: &str) -> Outcome {
+        let prev_hash = head.version.to_string();
         let reason = format!(
             "dispatch failed after {} attempts: {problem}",
             claimed.attempt

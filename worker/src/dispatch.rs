@@ -176,15 +176,26 @@ impl Dispatcher {
     }
 
     async fn work(&self, claimed: Claimed, known: Option<Arc<Blueprint>>, signal: &Signal) {
-        let launch = match self.orbits.at(claimed.settings_counter).await {
-            Ok(launch) => launch,
-            Err(LaunchError::Store(error)) if error.is_retryable() => {
-                return self.put_off(&claimed, None, &chain(&error), None).await;
-            }
-            Err(error) => {
-                let outcome = Outcome::of_error(&claimed, None, &chain(&error));
-                self.settle(&claimed, claimed.head.seq, outcome).await;
-                return;
+        let mut pause = Pause::default();
+        let launch = loop {
+            match self.orbits.at(claimed.settings_counter).await {
+                Ok(launch) => break launch,
+                // A read is repeated, and costs no attempt, until the lease is not certain any more.
+                Err(LaunchError::Store(error)) if error.is_retryable() => {
+                    tracing::debug!(error = chain(&error), "the setting is read again");
+                    tokio::select! {
+                        () = pause.wait() => {}
+                        () = signal.token().cancelled() => {}
+                    }
+                    if signal.why().is_some() {
+                        return self.stopped(&claimed, signal).await;
+                    }
+                }
+                Err(error) => {
+                    let outcome = Outcome::of_error(&claimed, None, &chain(&error));
+                    self.settle(&claimed, claimed.head.seq, outcome).await;
+                    return;
+                }
             }
         };
         self.held.set_ceiling(
@@ -199,7 +210,7 @@ impl Dispatcher {
             {
                 Worked::Decided(outcome) => *outcome,
                 Worked::Fault { problem, wait } => {
-                    return self.put_off(&claimed, Some(&head), &problem, wait).await;
+                    return self.put_off(&claimed, &head, &problem, wait).await;
                 }
                 Worked::Stopped => return self.stopped(&claimed, signal).await,
             };
@@ -360,13 +371,7 @@ impl Dispatcher {
     }
 
     /// A fault that may pass: back to the queue after a while, or onto the dead list.
-    async fn put_off(
-        &self,
-        claimed: &Claimed,
-        head: Option<&Head>,
-        problem: &str,
-        wait: Option<Duration>,
-    ) {
+    async fn put_off(&self, claimed: &Claimed, head: &Head, problem: &str, wait: Option<Duration>) {
         if claimed.retries >= self.max_retries {
             self.settle(
                 claimed,
