@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::held::{Held, Stop};
 use crate::metrics::Metrics;
-use crate::service::Complaint;
+use crate::service::{Complaint, Pause};
 
 /// The heartbeat's thread.
 pub(crate) struct Heartbeat(JoinHandle<()>);
@@ -55,7 +55,7 @@ impl Beating {
     async fn run(&self, stop: CancellationToken) {
         // Three beats in a lease: two may go wrong.
         let every = (self.lease / 3).min(Duration::from_secs(5));
-        let mut complaint = Complaint::default();
+        let (mut complaint, mut pause) = (Complaint::default(), Pause::default());
         while !stop.is_cancelled() {
             let watching = async {
                 loop {
@@ -64,10 +64,17 @@ impl Beating {
                 }
             };
             let beat = async {
-                if let Err(error) = self.run_once().await {
-                    complaint.about("heartbeat", &error);
+                match self.run_once().await {
+                    Ok(()) => {
+                        pause.reset();
+                        tokio::time::sleep(every).await;
+                    }
+                    // Waiting for it may have taken much of the lease already: again at once.
+                    Err(error) => {
+                        complaint.about("heartbeat", &error);
+                        pause.wait().await;
+                    }
                 }
-                tokio::time::sleep(every).await;
             };
             tokio::select! {
                 () = beat => {}
