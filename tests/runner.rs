@@ -4,6 +4,7 @@
 mod suite {
     mod checker;
     mod cli;
+    mod cuts;
     mod documents;
     mod fail_points;
     mod failures;
@@ -17,6 +18,11 @@ mod suite {
     mod redis_away;
     mod reflection_health;
     mod rolling_restarts;
+    mod partitions;
+    mod python;
+    mod redis_away;
+    mod reflection_health;
+    mod resp_proxy;
     mod scripts_audit;
     mod scripts_decisions;
     mod scripts_faults;

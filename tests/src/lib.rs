@@ -11,6 +11,7 @@ pub mod factory;
 pub mod judgement;
 pub mod programs;
 pub mod redis_server;
+pub mod resp_proxy;
 pub mod rig;
 pub mod store_audit;
 pub mod store_stand;
