@@ -13,16 +13,13 @@ mod suite {
     mod main_job;
     mod memory;
     mod outcomes;
+    mod partitions;
     mod poison;
     mod python;
     mod redis_away;
     mod reflection_health;
-    mod rolling_restarts;
-    mod partitions;
-    mod python;
-    mod redis_away;
-    mod reflection_health;
     mod resp_proxy;
+    mod rolling_restarts;
     mod scripts_audit;
     mod scripts_decisions;
     mod scripts_faults;

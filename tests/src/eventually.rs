@@ -43,6 +43,23 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, 
     }
 }
 
+/// As [`eventually`], for what can be looked at without waiting.
+///
+/// # Panics
+/// If [`patience`] runs out.
+pub async fn eventually_now<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(seen) if start.elapsed() > patience() => {
+                panic!("{what}: not within {:?}; last seen: {seen}", patience())
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
 /// As [`eventually`], for callers that run no async code.
 ///
 /// # Panics

@@ -3,8 +3,10 @@
 //!
 //! The suites are in `suite/` (one test binary, `runner.rs`), the load generator in `benches/`.
 
+pub mod chaos;
 pub mod checker;
 pub mod client;
+pub mod dice;
 pub mod events;
 pub mod eventually;
 pub mod factory;

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::eventually::{eventually, eventually_blocking};
+use crate::eventually::{eventually_blocking, eventually_now};
 
 /// The programs that the rig runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,7 +233,7 @@ impl Process {
     /// If the program ends, or logs another first line.
     pub async fn address(&mut self) -> String {
         let log = self.dir.path().join("stderr");
-        let line = eventually("the first log line", async || {
+        let line = eventually_now("the first log line", || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
             match text.split_once('\n') {
                 Some((line, _)) => Ok(line.to_owned()),
@@ -272,7 +272,7 @@ impl Process {
     /// If it does not.
     pub async fn wait(&mut self) -> ExitStatus {
         let name = self.program.name();
-        eventually(&format!("{name} ends"), async || {
+        eventually_now(&format!("{name} ends"), || {
             self.try_wait().ok_or_else(|| "it runs".to_owned())
         })
         .await

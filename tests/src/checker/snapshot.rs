@@ -65,7 +65,7 @@ impl Snapshot {
             histories: BTreeMap::new(),
             heads: BTreeMap::new(),
             documents: BTreeMap::new(),
-            left: left(rig).await,
+            left: Self::left(rig).await,
             watched: Vec::new(),
         };
         for blueprint_id in client.blueprint_ids().await {
@@ -101,39 +101,42 @@ impl Snapshot {
         }
         snapshot
     }
-}
 
-/// The counts of the queue, and the length of every list and lease set that must be empty.
-async fn left(rig: &Rig) -> BTreeMap<String, u64> {
-    let stats = rig.client.stats().await;
-    let mut left = BTreeMap::from([
-        ("GetQueueStats.pending".to_owned(), stats.pending),
-        ("GetQueueStats.ready".to_owned(), stats.ready),
-        ("GetQueueStats.delayed".to_owned(), stats.delayed),
-        ("GetQueueStats.in_flight".to_owned(), stats.in_flight),
-    ]);
-    let mut connection = rig.redis.connection().await;
-    let keys: Vec<String> = redis::cmd("KEYS")
-        .arg("*")
-        .query_async(&mut connection)
-        .await
-        .expect("KEYS");
-    for key in keys {
-        let name = key.rsplit_once("}:").map_or(key.as_str(), |(_, name)| name);
-        let command = match name.split(':').next().unwrap_or_default() {
-            "pending" | "processing" | "backlog" => "LLEN",
-            "leases" | "delayed" | "waiting" => "ZCARD",
-            "places" => "HLEN",
-            _ => continue,
-        };
-        let count = redis::cmd(command)
-            .arg(&key)
+    /// The counts of the queue, and the length of every list and lease set that must be empty.
+    ///
+    /// # Panics
+    /// If they cannot be read.
+    pub async fn left(rig: &Rig) -> BTreeMap<String, u64> {
+        let stats = rig.client.stats().await;
+        let mut left = BTreeMap::from([
+            ("GetQueueStats.pending".to_owned(), stats.pending),
+            ("GetQueueStats.ready".to_owned(), stats.ready),
+            ("GetQueueStats.delayed".to_owned(), stats.delayed),
+            ("GetQueueStats.in_flight".to_owned(), stats.in_flight),
+        ]);
+        let mut connection = rig.redis.connection().await;
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg("*")
             .query_async(&mut connection)
-            .await;
-        left.insert(
-            key.clone(),
-            count.unwrap_or_else(|error| panic!("{command} {key}: {error}")),
-        );
+            .await
+            .expect("KEYS");
+        for key in keys {
+            let name = key.rsplit_once("}:").map_or(key.as_str(), |(_, name)| name);
+            let command = match name.split(':').next().unwrap_or_default() {
+                "pending" | "processing" | "backlog" => "LLEN",
+                "leases" | "delayed" | "waiting" => "ZCARD",
+                "places" => "HLEN",
+                _ => continue,
+            };
+            let count = redis::cmd(command)
+                .arg(&key)
+                .query_async(&mut connection)
+                .await;
+            left.insert(
+                key.clone(),
+                count.unwrap_or_else(|error| panic!("{command} {key}: {error}")),
+            );
+        }
+        left
     }
-    left
 }

@@ -116,6 +116,11 @@ impl RespProxy {
         self.order(Fault::StallBefore, name, n)
     }
 
+    /// Drops every order that has not come to its call.
+    pub fn forget_orders(&self) {
+        self.shared.faults.forget();
+    }
+
     /// While true, what either side sends is held, and that a side closes too: a partition. New
     /// connections are taken and get no answer.
     pub fn stall(&self, stalled: bool) {

@@ -59,13 +59,14 @@ impl Store {
         }
         let (mut repaired, mut seen) = (Vec::new(), HashSet::new());
         // A queue that lost its place is found by its waiting issues.
-        for (scan, index) in [
-            ("HSCAN", self.keys.places()),
-            ("ZSCAN", self.keys.waiting()),
-        ] {
+        let scans = [
+            (cmd("HSCAN"), self.keys.places()),
+            (cmd("ZSCAN"), self.keys.waiting()),
+        ];
+        for (scan, index) in scans {
             let mut cursor = 0_u64;
             loop {
-                let mut scan = cmd(scan);
+                let mut scan = scan.clone();
                 scan.arg(&index).arg(cursor).arg("COUNT").arg(BATCH);
                 let rows: (u64, Vec<(String, String)>) =
                     self.link.command("audit scan", &scan).await?;

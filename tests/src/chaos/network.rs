@@ -1,0 +1,136 @@
+//! The lane of faults that befall Redis and the connections to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::programs::rest;
+use super::stage::Stage;
+use crate::dice::Dice;
+use crate::programs::Signal;
+use crate::resp_proxy::{Fault, RespProxy};
+
+/// What a worker calls.
+const WORKER_CALLS: [&str; 10] = [
+    "claim_issue",
+    "settle_issue",
+    "release_issue",
+    "beat_worker",
+    "promote_issue",
+    "reap_issue",
+    "return_element",
+    "audit_queue",
+    "BRPOPLPUSH",
+    "RPOPLPUSH",
+];
+/// What an intake calls.
+const INTAKE_CALLS: [&str; 3] = ["submit_issue", "cancel_issue", "put_blueprint"];
+
+/// Begins and ends faults until told to stop. Redis runs and is a master when it returns.
+pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<bool>) {
+    let mut dice = Dice::part(seed, 2);
+    while !*stopped.borrow() {
+        let proxy = if dice.one_in(3) {
+            &stage.intake_proxy
+        } else {
+            &stage.worker_proxy
+        };
+        let a_while = Duration::from_millis(dice.roll(1_500) as u64);
+        let happened = match dice.roll(14) {
+            // Counted when it fires.
+            0..=5 => {
+                order(&stage, &mut dice);
+                ""
+            }
+            6 => {
+                // Sometimes past the lease.
+                hold(proxy, a_while * 3).await;
+                "network: partition"
+            }
+            7 => {
+                proxy.drop_all();
+                "network: all connections closed"
+            }
+            8 => {
+                proxy.refuse(true);
+                proxy.drop_all();
+                tokio::time::sleep(a_while).await;
+                proxy.refuse(false);
+                "network: connections refused"
+            }
+            9 => {
+                stage.kill_redis(a_while / 2);
+                "redis: SIGKILL and restart"
+            }
+            10 => {
+                stage.restart_redis();
+                "redis: SIGTERM and restart"
+            }
+            11 => {
+                stage.signal_redis(Signal::Stop);
+                tokio::time::sleep(a_while * 3).await;
+                stage.signal_redis(Signal::Continue);
+                "redis: SIGSTOP"
+            }
+            12 => {
+                for _ in 0..20 {
+                    run(&stage, &["SCRIPT", "FLUSH"]).await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                "redis: SCRIPT FLUSH in a loop"
+            }
+            _ if dice.one_in(2) => {
+                run(&stage, &["CLIENT", "KILL", "TYPE", "normal"]).await;
+                "redis: CLIENT KILL"
+            }
+            _ => {
+                // Nobody listens on port 1: it stays a replica without a master, and read-only.
+                run(&stage, &["REPLICAOF", "127.0.0.1", "1"]).await;
+                tokio::time::sleep(a_while).await;
+                run(&stage, &["REPLICAOF", "NO", "ONE"]).await;
+                "redis: read-only"
+            }
+        };
+        if !happened.is_empty() {
+            stage.tally.fault_happened(happened);
+        }
+        rest(&mut dice, &stopped).await;
+    }
+}
+
+/// Orders that one of the next calls of a name goes wrong.
+fn order(stage: &Stage, dice: &mut Dice) {
+    let (proxy, name) = if dice.one_in(3) {
+        (&stage.intake_proxy, dice.pick(&INTAKE_CALLS))
+    } else {
+        (&stage.worker_proxy, dice.pick(&WORKER_CALLS))
+    };
+    let faults = [
+        Fault::CutBefore,
+        Fault::CutAfter,
+        Fault::CutAfter,
+        Fault::SilenceAfter,
+        Fault::Double,
+    ];
+    let (Some(name), Some(fault)) = (name, dice.pick(&faults)) else {
+        return;
+    };
+    proxy.order(fault, name, 1 + dice.roll(5) as u64);
+}
+
+async fn hold(proxy: &RespProxy, duration: Duration) {
+    proxy.stall(true);
+    tokio::time::sleep(duration).await;
+    proxy.stall(false);
+}
+
+/// Runs a command on Redis, which is up: this lane alone takes it away.
+async fn run(stage: &Stage, words: &[&str]) {
+    let answer = stage.command(words).await;
+    // CLIENT KILL ends the connection that asks, too, before it has its answer.
+    assert!(
+        answer.is_ok() || words[0] == "CLIENT",
+        "{words:?}: {answer:?}"
+    );
+}

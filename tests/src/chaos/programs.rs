@@ -1,0 +1,112 @@
+//! The lane of faults that befall workers and intakes: killed, stopped, told to end, killed by
+//! themselves at a named place, met by passing faults.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::stage::{LEASE, N_INTAKES, N_WORKERS, Stage};
+use crate::dice::Dice;
+use crate::programs::Signal;
+
+/// Where a worker can die.
+const WORKER_PLACES: [&str; 11] = [
+    "register.after",
+    "pop.after",
+    "claim.after",
+    "flow.after",
+    "settle.after",
+    "release.after",
+    "promote.after",
+    "beat.before",
+    "beat.after",
+    "reap.after",
+    "sign_off.before",
+];
+/// Where an intake can die.
+const INTAKE_PLACES: [&str; 3] = ["submit.after", "cancel.after", "put.after"];
+
+/// Begins and ends faults until told to stop. Whatever it stopped goes on when it returns.
+pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<bool>) {
+    let mut dice = Dice::part(seed, 1);
+    while !*stopped.borrow() {
+        let worker = dice.roll(N_WORKERS);
+        let intake = dice.roll(N_INTAKES);
+        let happened = match dice.roll(12) {
+            0 | 1 => {
+                stage.replace_worker(worker, "");
+                "worker: SIGKILL"
+            }
+            2 => {
+                let longer = LEASE + Duration::from_millis(dice.roll(3_000) as u64);
+                freeze(&stage, worker, longer).await;
+                "worker: SIGSTOP past its lease"
+            }
+            3 => {
+                let shorter = Duration::from_millis(dice.roll(1_200) as u64);
+                freeze(&stage, worker, shorter).await;
+                "worker: SIGSTOP within its lease"
+            }
+            4 | 5 => {
+                stage.restart_worker(worker).await;
+                "worker: SIGTERM"
+            }
+            6..=8 => {
+                let place = dice.pick(&WORKER_PLACES).unwrap_or_default();
+                let passes = dice.roll(12);
+                stage.replace_worker(worker, &format!("{place}={passes}*off->return(kill)"));
+                "worker: armed to die at a place"
+            }
+            9 => {
+                let (first, second) = (dice.roll(5), dice.roll(5));
+                let faults =
+                    format!("flow.fault={first}*off->2*return(busy)->{second}*off->3*return(away)");
+                stage.replace_worker(worker, &faults);
+                "worker: passing faults"
+            }
+            10 => {
+                let signal = dice.one_in(2).then_some(Signal::Terminate);
+                stage.replace_intake(intake, signal, "").await;
+                if signal.is_some() {
+                    "intake: SIGTERM"
+                } else {
+                    "intake: SIGKILL"
+                }
+            }
+            _ => {
+                let place = dice.pick(&INTAKE_PLACES).unwrap_or_default();
+                let passes = dice.roll(8);
+                let arms = format!("{place}={passes}*off->return(kill)");
+                stage.replace_intake(intake, None, &arms).await;
+                "intake: armed to die at a place"
+            }
+        };
+        stage.tally.fault_happened(happened);
+        rest(&mut dice, &stopped).await;
+        stage.tally.faults_happened(
+            "worker: died by itself".to_owned(),
+            stage.seat_the_missing(),
+        );
+        for n in 0..N_INTAKES {
+            if stage.intake_died(n) {
+                stage.replace_intake(n, None, "").await;
+                stage.tally.fault_happened("intake: died by itself");
+            }
+        }
+    }
+}
+
+async fn freeze(stage: &Stage, worker: usize, duration: Duration) {
+    stage.signal_worker(worker, Signal::Stop);
+    tokio::time::sleep(duration).await;
+    stage.signal_worker(worker, Signal::Continue);
+}
+
+/// Lets the load go on for a while: up to a second, or until the end.
+pub(super) async fn rest(dice: &mut Dice, stopped: &watch::Receiver<bool>) {
+    let pause = Duration::from_millis(100 + dice.roll(900) as u64);
+    let mut stopped = stopped.clone();
+    // Ends early if the sender says stop; it cannot be gone while this runs.
+    let _ended = tokio::time::timeout(pause, stopped.wait_for(|stop| *stop)).await;
+}

@@ -1,0 +1,266 @@
+//! The processes of a run, and what can be done to them.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+
+use super::report::Tally;
+use crate::client::Client;
+use crate::programs::{Process, Signal, send_signal};
+use crate::redis_server::{Aof, RedisServer};
+use crate::resp_proxy::RespProxy;
+use crate::rig::Rig;
+
+/// Workers at any time.
+pub(super) const N_WORKERS: usize = 4;
+/// Intakes at any time.
+pub(super) const N_INTAKES: usize = 2;
+/// How often a worker may die over an issue.
+pub(super) const MAX_ATTEMPTS: u32 = 5;
+/// How often a passing fault is retried.
+pub(super) const MAX_RETRIES: u32 = 20;
+/// How long a lease lives.
+pub(super) const LEASE: Duration = Duration::from_secs(2);
+
+/// The issue that kills every worker that runs it, as long as there are faults.
+pub(super) const POISON: &str = "poison";
+const KILLED_BY_POISON: &str = "flow.after:poison=return(kill);";
+
+/// Everything that runs. Shared by those who put it under load and those who break it.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) tally: Arc<Tally>,
+    /// What every worker is armed with.
+    always: Mutex<&'static str>,
+    redis: Mutex<RedisServer>,
+    redis_port: u16,
+    pub(super) worker_proxy: RespProxy,
+    pub(super) intake_proxy: RespProxy,
+    workers: Mutex<Vec<Process>>,
+    intakes: Mutex<Vec<Process>>,
+    /// Where each intake listens; a new process has a new port.
+    addresses: Mutex<Vec<String>>,
+}
+
+/// One of the lists of processes.
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().expect("no holder of this lock panics")
+}
+
+impl Stage {
+    pub(super) async fn start(aof: Aof, poison: bool, tally: Arc<Tally>) -> Self {
+        let redis = RedisServer::start(aof);
+        let redis_port = redis.port();
+        let stage = Self {
+            tally,
+            always: Mutex::new(if poison { KILLED_BY_POISON } else { "" }),
+            redis: Mutex::new(redis),
+            redis_port,
+            worker_proxy: RespProxy::start(redis_port).await,
+            intake_proxy: RespProxy::start(redis_port).await,
+            workers: Mutex::default(),
+            intakes: Mutex::default(),
+            addresses: Mutex::default(),
+        };
+        for _ in 0..N_INTAKES {
+            let (intake, address) = stage.new_intake("").await;
+            lock(&stage.intakes).push(intake);
+            lock(&stage.addresses).push(address);
+        }
+        for _ in 0..N_WORKERS {
+            let worker = stage.new_worker("");
+            lock(&stage.workers).push(worker);
+        }
+        stage
+    }
+
+    fn new_worker(&self, fail_points: &str) -> Process {
+        let fail_points = format!("{}{fail_points}", lock(&self.always));
+        let number = |n: u64| n.to_string();
+        let lease = number(LEASE.as_secs());
+        let (attempts, retries) = (number(MAX_ATTEMPTS.into()), number(MAX_RETRIES.into()));
+        let env = [
+            ("DRAFTSMAN_LEASE_SECS", lease.as_str()),
+            ("DRAFTSMAN_MAX_ATTEMPTS", &attempts),
+            ("DRAFTSMAN_MAX_RETRIES", &retries),
+            ("DRAFTSMAN_GRACE_SECS", "1"),
+            ("FAILPOINTS", &fail_points),
+        ];
+        Process::worker(&self.worker_proxy.url(), &env)
+    }
+
+    async fn new_intake(&self, fail_points: &str) -> (Process, String) {
+        let env = [("FAILPOINTS", fail_points)];
+        let mut intake = Process::intake(&self.intake_proxy.url(), &env);
+        let address = intake.address().await;
+        (intake, address)
+    }
+
+    /// True if workers are armed against the poison issue.
+    pub(super) fn is_poisoned(&self) -> bool {
+        !lock(&self.always).is_empty()
+    }
+
+    fn endpoint(&self, n: usize) -> Endpoint {
+        let address = lock(&self.addresses)[n % N_INTAKES].clone();
+        let endpoint = Endpoint::from_shared(format!("http://{address}"));
+        endpoint
+            .expect("an address makes a URL")
+            .connect_timeout(Duration::from_secs(1))
+    }
+
+    /// A connection to one intake, wherever it listens now; made when it is first used.
+    pub(super) fn channel(&self, n: usize) -> Channel {
+        self.endpoint(n)
+            .timeout(Duration::from_secs(20))
+            .connect_lazy()
+    }
+
+    /// As [`Stage::channel`], for a call that takes as long as it takes.
+    pub(super) fn watching_channel(&self, n: usize) -> Channel {
+        self.endpoint(n).connect_lazy()
+    }
+
+    /// Sends a signal to a worker, if it has not died by itself.
+    pub(super) fn signal_worker(&self, n: usize, signal: Signal) {
+        let mut workers = lock(&self.workers);
+        if workers[n].try_wait().is_none() {
+            workers[n].signal(signal);
+        }
+    }
+
+    /// Kills a worker, if it has not died by itself, and starts another in its seat.
+    pub(super) fn replace_worker(&self, n: usize, fail_points: &str) {
+        let new = self.new_worker(fail_points);
+        let mut old = std::mem::replace(&mut lock(&self.workers)[n], new);
+        old.kill();
+    }
+
+    /// Ends a worker in good order and starts another in its seat.
+    pub(super) async fn restart_worker(&self, n: usize) {
+        let new = self.new_worker("");
+        let mut old = std::mem::replace(&mut lock(&self.workers)[n], new);
+        if old.try_wait().is_some() {
+            return;
+        }
+        old.signal(Signal::Terminate);
+        // With Redis away it cannot hand back what it has, and takes its time trying.
+        old.wait().await;
+    }
+
+    /// Starts another worker in the seat of each that has died; returns how many had.
+    pub(super) fn seat_the_missing(&self) -> u64 {
+        let mut missing = 0;
+        for n in 0..N_WORKERS {
+            let died = lock(&self.workers)[n].try_wait().is_some();
+            if died {
+                let new = self.new_worker("");
+                lock(&self.workers)[n] = new;
+                missing += 1;
+            }
+        }
+        missing
+    }
+
+    /// Kills an intake, or ends it in good order, and starts another.
+    pub(super) async fn replace_intake(&self, n: usize, signal: Option<Signal>, fail_points: &str) {
+        let (new, address) = self.new_intake(fail_points).await;
+        let mut old = std::mem::replace(&mut lock(&self.intakes)[n], new);
+        lock(&self.addresses)[n] = address;
+        match signal {
+            Some(signal) if old.try_wait().is_none() => {
+                old.signal(signal);
+                old.wait().await;
+            }
+            _ => old.kill(),
+        }
+    }
+
+    /// True if that intake has died by itself.
+    pub(super) fn intake_died(&self, n: usize) -> bool {
+        lock(&self.intakes)[n].try_wait().is_some()
+    }
+
+    /// SIGKILL for Redis; what it had written is there again afterwards.
+    pub(super) fn kill_redis(&self, away: Duration) {
+        tokio::task::block_in_place(|| {
+            let mut redis = lock(&self.redis);
+            redis.kill();
+            std::thread::sleep(away);
+            redis.start_again();
+        });
+    }
+
+    /// SIGTERM for Redis, and a new process with the same data.
+    pub(super) fn restart_redis(&self) {
+        tokio::task::block_in_place(|| {
+            let mut redis = lock(&self.redis);
+            redis.stop();
+            redis.start_again();
+        });
+    }
+
+    /// SIGSTOP or SIGCONT for Redis.
+    pub(super) fn signal_redis(&self, signal: Signal) {
+        send_signal(lock(&self.redis).pid(), signal);
+    }
+
+    /// Runs one command on Redis itself, past the proxies.
+    ///
+    /// # Errors
+    /// What Redis answers.
+    pub(super) async fn command(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
+        let url = format!("redis://127.0.0.1:{}", self.redis_port);
+        let client = redis::Client::open(url)?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query_async(&mut connection).await
+    }
+
+    /// Ends every fault: a clean process in each seat, and no proxy in a mood.
+    pub(super) async fn heal(&self) {
+        *lock(&self.always) = "";
+        for proxy in [&self.worker_proxy, &self.intake_proxy] {
+            proxy.forget_orders();
+            proxy.stall(false);
+            proxy.refuse(false);
+        }
+        for n in 0..N_WORKERS {
+            self.signal_worker(n, Signal::Continue);
+            self.restart_worker(n).await;
+        }
+        for n in 0..N_INTAKES {
+            self.replace_intake(n, Some(Signal::Terminate), "").await;
+        }
+    }
+
+    /// The rig that the checker reads, once nobody else uses the stage, and the proxies that its
+    /// programs go through.
+    pub(super) async fn into_rig(self) -> (Rig, [RespProxy; 2]) {
+        let mut intakes = self
+            .intakes
+            .into_inner()
+            .expect("no holder of this lock panics");
+        let addresses = self
+            .addresses
+            .into_inner()
+            .expect("no holder of this lock panics");
+        let address = addresses[0].clone();
+        let rig = Rig {
+            client: Client::connect(&address).await,
+            workers: self
+                .workers
+                .into_inner()
+                .expect("no holder of this lock panics"),
+            intake: intakes.swap_remove(0),
+            redis: self
+                .redis
+                .into_inner()
+                .expect("no holder of this lock panics"),
+            address,
+        };
+        (rig, [self.worker_proxy, self.intake_proxy])
+    }
+}
