@@ -41,6 +41,18 @@ pub fn document(id: &str, n_agents: usize, prompt_bytes: usize) -> String {
     text
 }
 
+/// A directory for `DRAFTSMAN_LUA_DIR` whose spawner never ends: what a worker has claimed stays in
+/// flight.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn endless_scripts() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let spawner = dir.path().join("patch_spawner.lua");
+    std::fs::write(spawner, "while true do end").expect("a script file");
+    dir
+}
+
 /// Words up to about `bytes` bytes; never fewer than one.
 fn prompt(n: usize, bytes: usize) -> String {
     let mut text = format!("You are agent number {n}.");

@@ -227,6 +227,18 @@ impl Process {
         std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
     }
 
+    /// Waits until `words` stand in what it wrote to stderr.
+    ///
+    /// # Panics
+    /// If they do not come.
+    pub async fn until_logged(&self, words: &str) {
+        eventually(&format!("the log says {words:?}"), async || {
+            let log = self.stderr();
+            log.contains(words).then_some(()).ok_or(log)
+        })
+        .await;
+    }
+
     /// The address that the first log line names as `address=…`.
     ///
     /// # Panics

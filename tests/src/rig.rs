@@ -3,6 +3,7 @@
 use shared::store::redis::keys::Keys;
 
 use crate::client::Client;
+use crate::eventually::eventually;
 use crate::programs::Process;
 use crate::redis_server::{Aof, RedisServer};
 
@@ -36,7 +37,13 @@ impl Rig {
 
     /// Intake on the given Redis.
     pub async fn with_redis(redis: RedisServer) -> Self {
-        let mut intake = Process::intake(&redis.url(), &[]);
+        let url = redis.url();
+        Self::with_redis_at(redis, &url).await
+    }
+
+    /// Intake on the given Redis, which it reaches at `url`: that of a proxy.
+    pub async fn with_redis_at(redis: RedisServer, url: &str) -> Self {
+        let mut intake = Process::intake(url, &[]);
         let address = intake.address().await;
         let client = Client::connect(&address).await;
         Self {
@@ -46,6 +53,19 @@ impl Rig {
             redis,
             address,
         }
+    }
+
+    /// Waits until exactly `n` issues are in flight.
+    ///
+    /// # Panics
+    /// If that does not come to be.
+    pub async fn until_in_flight(&self, n: u64) {
+        eventually(&format!("{n} issues are in flight"), async || {
+            let stats = self.client.stats().await;
+            let all = stats.in_flight == n;
+            all.then_some(()).ok_or_else(|| format!("{stats:?}"))
+        })
+        .await;
     }
 
     /// Starts one more worker with this environment besides the usual.

@@ -64,42 +64,15 @@ impl Scene {
         assert_sound(&self.rig, &self.ids, attempts).await;
         self.rig.workers.clear();
     }
-
-    async fn until_in_flight(&self, n: u64) {
-        eventually("they are in flight", async || {
-            let stats = self.rig.client.stats().await;
-            if stats.in_flight == n {
-                Ok(())
-            } else {
-                Err(format!("{stats:?}"))
-            }
-        })
-        .await;
-    }
 }
 
-async fn until_logged(worker: &Process, words: &str) {
-    eventually(&format!("the log says {words:?}"), async || {
-        let log = worker.stderr();
-        log.contains(words).then_some(()).ok_or(log)
-    })
-    .await;
-}
-
+/// Shown with the test if it fails.
 #[expect(
     clippy::print_stdout,
     reason = "the test harness shows it with the failed test"
 )]
 fn announce(fault: Fault, name: &str, n: u64) {
     println!("case: {fault:?}, call {n} of {name}");
-}
-
-/// Scripts that never end, for a worker that is to keep what it has.
-fn endless_scripts() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let spawner = dir.path().join("patch_spawner.lua");
-    std::fs::write(spawner, "while true do end").expect("a script file");
-    dir
 }
 
 /// Has a new worker draft nine issues while each of these calls goes wrong once, in each way.
@@ -169,7 +142,7 @@ async fn a_pop_is_found_by_the_heartbeat_if_the_broken_connection_cannot_be_look
 
 #[tokio::test]
 async fn what_a_dead_worker_held_is_reaped_and_promoted_over_a_cut() {
-    let endless = endless_scripts();
+    let endless = factory::endless_scripts();
     let endless_dir = endless.path().to_str().expect("a plain path");
     let short = ("DRAFTSMAN_LEASE_SECS", "1");
     let mut scene = Scene::start().await;
@@ -179,7 +152,7 @@ async fn what_a_dead_worker_held_is_reaped_and_promoted_over_a_cut() {
             let ids = scene.submit().await;
             let env = [short, ("DRAFTSMAN_LUA_DIR", endless_dir)];
             scene.rig.add_worker(&env);
-            scene.until_in_flight(3).await;
+            scene.rig.until_in_flight(3).await;
             scene.rig.workers[0].kill();
             scene.rig.workers.clear();
 
@@ -233,7 +206,7 @@ async fn what_a_dead_worker_popped_and_never_claimed_is_returned_over_a_cut() {
 
 #[tokio::test]
 async fn a_worker_that_ends_hands_back_over_a_cut() {
-    let endless = endless_scripts();
+    let endless = factory::endless_scripts();
     let endless_dir = endless.path().to_str().expect("a plain path");
     let mut scene = Scene::start().await;
     for (fault, n) in FAULTS.into_iter().zip([1, 2, 3]) {
@@ -248,12 +221,12 @@ async fn a_worker_that_ends_hands_back_over_a_cut() {
             ("DRAFTSMAN_LUA_DIR", endless_dir),
         ];
         scene.worker_behind(&proxy, &env);
-        scene.until_in_flight(3).await;
+        scene.rig.until_in_flight(3).await;
         let worker = &mut scene.rig.workers[0];
         let status = worker.terminate().await;
         assert_eq!(status.code(), Some(0), "{}", worker.stderr());
         ordered.fired().await;
-        scene.until_in_flight(0).await;
+        scene.rig.until_in_flight(0).await;
         for id in &ids {
             let issue = scene.rig.client.issue(id).await;
             assert_eq!(
@@ -272,16 +245,7 @@ async fn a_worker_that_ends_hands_back_over_a_cut() {
 async fn intake_behind(n_workers: usize) -> (Rig, RespProxy) {
     let redis = RedisServer::start(Aof::None);
     let proxy = RespProxy::start(redis.port()).await;
-    let mut intake = Process::intake(&proxy.url(), &[]);
-    let address = intake.address().await;
-    let client = tests::client::Client::connect(&address).await;
-    let mut rig = Rig {
-        client,
-        workers: Vec::new(),
-        intake,
-        redis,
-        address,
-    };
+    let mut rig = Rig::with_redis_at(redis, &proxy.url()).await;
     for _ in 0..n_workers {
         rig.add_worker(&[]);
     }
@@ -328,7 +292,7 @@ async fn a_submission_over_a_cut_is_accepted_once() {
 
 #[tokio::test]
 async fn a_cancellation_over_a_cut_is_answered_the_same_again() {
-    let endless = endless_scripts();
+    let endless = factory::endless_scripts();
     let endless_dir = endless.path().to_str().expect("a plain path");
     for (fault, in_flight) in FAULTS.into_iter().flat_map(|f| [(f, false), (f, true)]) {
         announce(fault, "cancel_issue", 1);
@@ -374,7 +338,7 @@ async fn a_cancellation_over_a_cut_is_answered_the_same_again() {
         assert_eq!(issue.cause(), RejectionCause::Cancelled);
         assert_eq!(issue.revision, revision + 1, "cancelled once: {issue:?}");
         if in_flight {
-            until_logged(&rig.workers[0], "cancelled; work stopped").await;
+            rig.workers[0].until_logged("cancelled; work stopped").await;
             assert_eq!(rig.workers[0].terminate().await.code(), Some(0));
         }
         rig.add_worker(&[]);
@@ -388,7 +352,7 @@ async fn a_cancellation_over_a_cut_is_answered_the_same_again() {
 
 #[tokio::test]
 async fn a_cancellation_reaches_its_holder_without_a_subscription() {
-    let endless = endless_scripts();
+    let endless = factory::endless_scripts();
     let endless_dir = endless.path().to_str().expect("a plain path");
     let mut scene = Scene::start().await;
     let proxy = RespProxy::start(scene.rig.redis.port()).await;
@@ -399,14 +363,16 @@ async fn a_cancellation_reaches_its_holder_without_a_subscription() {
     let ids = scene.submit().await;
     scene.worker_behind(&proxy, &[("DRAFTSMAN_LUA_DIR", endless_dir)]);
     subscriptions[0].fired().await;
-    scene.until_in_flight(3).await;
+    scene.rig.until_in_flight(3).await;
     let request = v1::CancelIssueRequest {
         issue_id: ids[0].clone(),
     };
     let mut intake = scene.rig.client.intake.clone();
     intake.cancel_issue(request).await.expect("CancelIssue");
     // From the heartbeat.
-    until_logged(&scene.rig.workers[0], "cancelled; work stopped").await;
+    scene.rig.workers[0]
+        .until_logged("cancelled; work stopped")
+        .await;
 }
 
 #[tokio::test]

@@ -16,34 +16,9 @@ use tonic_types::StatusExt;
 
 const SHORT: (&str, &str) = ("DRAFTSMAN_LEASE_SECS", "1");
 
-async fn until_logged(worker: &Process, words: &str) {
-    eventually(&format!("the log says {words:?}"), async || {
-        let log = worker.stderr();
-        log.contains(words).then_some(()).ok_or(log)
-    })
-    .await;
-}
-
-async fn until_in_flight(rig: &Rig, n: u64) {
-    eventually("they are in flight", async || {
-        let stats = rig.client.stats().await;
-        let all = stats.in_flight == n;
-        all.then_some(()).ok_or_else(|| format!("{stats:?}"))
-    })
-    .await;
-}
-
-/// Scripts that never end, for a worker that is to keep what it has.
-fn endless_scripts() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let spawner = dir.path().join("patch_spawner.lua");
-    std::fs::write(spawner, "while true do end").expect("a script file");
-    dir
-}
-
 #[tokio::test]
 async fn a_worker_that_cannot_reach_redis_stops_its_work_by_itself() {
-    let scripts = endless_scripts();
+    let scripts = factory::endless_scripts();
     let endless = scripts.path().to_str().expect("a plain path");
     let mut rig = Rig::without_worker().await;
     let proxy = RespProxy::start(rig.redis.port()).await;
@@ -58,10 +33,12 @@ async fn a_worker_that_cannot_reach_redis_stops_its_work_by_itself() {
         rig.client.put(factory::small(id)).await;
         ids.push(rig.client.submit(id, "tag x").await.issue_id);
     }
-    until_in_flight(&rig, 2).await;
+    rig.until_in_flight(2).await;
     proxy.stall(true);
     // Nobody has taken the issues yet, and it hears nothing: only its own clock tells it.
-    until_logged(&rig.workers[0], "lease lost; work stopped").await;
+    rig.workers[0]
+        .until_logged("lease lost; work stopped")
+        .await;
     rig.add_worker(&[SHORT, ("DRAFTSMAN_WORKER_NAME", "living")]);
     for id in &ids {
         let issue = rig.client.decided(id).await;
@@ -84,7 +61,7 @@ async fn a_worker_that_cannot_reach_redis_stops_its_work_by_itself() {
 
 #[tokio::test]
 async fn one_heartbeat_without_an_answer_costs_no_lease() {
-    let scripts = endless_scripts();
+    let scripts = factory::endless_scripts();
     let endless = scripts.path().to_str().expect("a plain path");
     let mut rig = Rig::without_worker().await;
     let proxy = RespProxy::start(rig.redis.port()).await;
@@ -96,7 +73,7 @@ async fn one_heartbeat_without_an_answer_costs_no_lease() {
     ];
     rig.workers.push(Process::worker(&proxy.url(), &env));
     let issue_id = rig.client.submit("kept", "tag x").await.issue_id;
-    until_in_flight(&rig, 1).await;
+    rig.until_in_flight(1).await;
     let mut silent = proxy.silence_after("beat_worker", 1);
     silent.fired().await;
     let n_beats = proxy.outcomes("beat_worker").len();
@@ -156,7 +133,7 @@ async fn a_call_that_arrives_too_late_changes_nothing() {
 
 #[tokio::test]
 async fn a_worker_that_ends_while_cut_off_hands_nothing_back_twice() {
-    let scripts = endless_scripts();
+    let scripts = factory::endless_scripts();
     let endless = scripts.path().to_str().expect("a plain path");
     let mut rig = Rig::without_worker().await;
     let proxy = RespProxy::start(rig.redis.port()).await;
@@ -176,7 +153,7 @@ async fn a_worker_that_ends_while_cut_off_hands_nothing_back_twice() {
     ];
     rig.workers.push(Process::worker(&proxy.url(), &env));
     let issue_id = rig.client.submit("late", "tag x").await.issue_id;
-    until_in_flight(&rig, 1).await;
+    rig.until_in_flight(1).await;
     rig.workers[0].signal(Signal::Terminate);
     stalled.fired().await;
     let status = rig.workers[0].wait().await;
@@ -202,16 +179,7 @@ async fn a_worker_that_ends_while_cut_off_hands_nothing_back_twice() {
 async fn connections_that_break_again_and_again_cost_no_attempt() {
     let redis = RedisServer::start(Aof::None);
     let proxy = RespProxy::start(redis.port()).await;
-    let mut intake = Process::intake(&proxy.url(), &[]);
-    let address = intake.address().await;
-    let client = tests::client::Client::connect(&address).await;
-    let mut rig = Rig {
-        client,
-        workers: Vec::new(),
-        intake,
-        redis,
-        address,
-    };
+    let mut rig = Rig::with_redis_at(redis, &proxy.url()).await;
     let ids = submit_many(&rig).await;
     for _ in 0..2 {
         rig.workers.push(Process::worker(&proxy.url(), &[]));
@@ -355,10 +323,34 @@ async fn the_programs_outlive_a_redis_that_stands_still() {
     // Longer than any call waits, of intake and of the worker.
     let executed = submit_in_vain(&rig, "unknown").await;
     assert_eq!(executed, "unknown");
-    until_logged(&rig.workers[0], "will be tried again").await;
+    rig.workers[0].until_logged("will be tried again").await;
     send_signal(rig.redis.pid(), Signal::Continue);
     submit_again(&rig, "unknown").await;
     ids.push("unknown".to_owned());
+    assert_sound(&rig, &ids, Attempts::One).await;
+    assert_eq!(rig.workers[0].try_wait(), None, "it is the same worker");
+}
+
+#[tokio::test]
+async fn the_programs_outlive_a_redis_that_takes_no_more_clients() {
+    let redis = RedisServer::start(Aof::None);
+    let proxy = RespProxy::start(redis.port()).await;
+    let mut rig = Rig::with_redis_at(redis, &proxy.url()).await;
+    let mut ids = submit_many(&rig).await;
+    rig.workers.push(Process::worker(&proxy.url(), &[]));
+    until_some_are_decided(&rig).await;
+    // This one stays, to end it with.
+    let mut direct = rig.redis.connection().await;
+    let most = |n: u32| cmd("CONFIG").arg("SET").arg("maxclients").arg(n).to_owned();
+    let () = most(1).query_async(&mut direct).await.expect("CONFIG SET");
+    proxy.drop_all();
+    let _executed = submit_in_vain(&rig, "refused").await;
+    let () = most(100)
+        .query_async(&mut direct)
+        .await
+        .expect("CONFIG SET");
+    submit_again(&rig, "refused").await;
+    ids.push("refused".to_owned());
     assert_sound(&rig, &ids, Attempts::One).await;
     assert_eq!(rig.workers[0].try_wait(), None, "it is the same worker");
 }
