@@ -25,7 +25,6 @@ mod suite {
     mod scripts_faults;
     mod scripts_poison;
     mod scripts_queue;
-    mod scripts_random;
     mod scripts_redis;
     mod scripts_repair;
     mod scripts_settings;
@@ -33,6 +32,7 @@ mod suite {
     mod selectors;
     mod settings;
     mod shutdown;
+    mod simulation;
     mod spawner;
     mod start_checks;
     mod submit_errors;

@@ -15,5 +15,6 @@ pub mod programs;
 pub mod redis_server;
 pub mod resp_proxy;
 pub mod rig;
+pub mod simulation;
 pub mod store_audit;
 pub mod store_stand;

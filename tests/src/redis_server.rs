@@ -14,6 +14,9 @@ use tempfile::TempDir;
 use crate::eventually::eventually_blocking;
 use crate::programs::{Signal, send_signal};
 
+/// The name of its socket in its directory.
+const SOCKET: &str = "redis.sock";
+
 /// How the server writes its append-only file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aof {
@@ -102,6 +105,11 @@ impl RedisServer {
     /// The URL for `DRAFTSMAN_REDIS_URL`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The URL of its socket in the file system: the same server, and each call takes less time.
+    pub fn socket_url(&self) -> String {
+        format!("unix://{}", self.dir.path().join(SOCKET).display())
     }
 
     /// The port it listens on.
@@ -204,6 +212,8 @@ impl RedisServer {
                 "",
             ])
             .args(["--maxmemory-policy", "noeviction", "--daemonize", "no"])
+            // Below its directory, which it changes to first.
+            .args(["--unixsocket", SOCKET])
             .arg("--dir")
             .arg(self.dir.path());
         match self.aof {

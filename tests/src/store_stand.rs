@@ -90,7 +90,7 @@ impl Stand {
     /// If it does not come up.
     pub async fn start() -> Self {
         let redis = RedisServer::start(Aof::None);
-        let store = Store::open(&redis.url()).expect("a valid URL");
+        let store = Store::open(&redis.socket_url()).expect("a valid URL");
         let block = Duration::from_millis(100);
         let popper = store.link().pop_link(block).await.expect("a connection");
         Self {

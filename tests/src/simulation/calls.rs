@@ -1,0 +1,353 @@
+//! Every call of the store that the simulation makes, each in one place: with the fault that it
+//! meets on its way, what the ledger says of the outcome, and the rules checked after it.
+//!
+//! A call answers `None` to an actor that sees no answer; whether it was carried out, only the
+//! ledger knows. The actor then does what the protocol says: it repeats the call.
+
+use shared::blueprint::Blueprint;
+use shared::ids::{BlueprintId, IssueId, WorkerId};
+use shared::store::{
+    Beat, CancelOutcome, ClaimOutcome, Claimed, ExpectedHead, IssueRef, Lease, PromoteOutcome,
+    PutOutcome, ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, StoreError,
+    SubmitOutcome,
+};
+
+use super::ledger::{Ledger, MAX_ATTEMPTS};
+use super::world::World;
+use crate::store_stand::{How, LONG, OVER, Stand, new_issue};
+
+/// What an actor sees of its call, or the rules that it broke.
+pub(super) type Seen<T> = Result<T, Vec<String>>;
+
+/// What happens to a call on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// Redis never sees it.
+    RequestLost,
+    /// It is carried out, and the caller does not learn it.
+    ReplyLost,
+    /// It is carried out twice.
+    Doubled,
+}
+
+impl Fault {
+    fn times(self) -> usize {
+        match self {
+            Fault::RequestLost => 0,
+            Fault::None | Fault::ReplyLost => 1,
+            Fault::Doubled => 2,
+        }
+    }
+}
+
+/// What a call is about.
+#[derive(Clone, Copy, Default)]
+struct About<'a> {
+    blueprint: Option<&'a BlueprintId>,
+    issue: Option<&'a IssueId>,
+}
+
+fn about(issue: &IssueRef) -> About<'_> {
+    About {
+        blueprint: Some(&issue.blueprint_id),
+        issue: Some(&issue.issue_id),
+    }
+}
+
+impl World {
+    fn fault(&mut self) -> Fault {
+        if self.is_healed {
+            return Fault::None;
+        }
+        match self.dice.roll(100) {
+            0..4 => Fault::RequestLost,
+            4..9 => Fault::ReplyLost,
+            9..13 => Fault::Doubled,
+            _ => Fault::None,
+        }
+    }
+
+    async fn call<T>(
+        &mut self,
+        name: &str,
+        words: &str,
+        about: About<'_>,
+        make: impl AsyncFn(&Stand) -> Result<T, StoreError>,
+        judge: impl Fn(&mut Ledger, &T) -> &'static str,
+    ) -> Seen<Option<T>> {
+        let fault = self.fault();
+        let mut answer = None;
+        for _ in 0..fault.times() {
+            let outcome = match make(&self.stand).await {
+                Ok(outcome) => outcome,
+                Err(error) => return Err(vec![format!("error: {name} {words}: {error:?}")]),
+            };
+            let outcome_name = judge(&mut self.ledger, &outcome);
+            self.trace.note(name, words, outcome_name);
+            self.check(about).await?;
+            // What comes second is the answer to a copy, which nobody waits for.
+            answer.get_or_insert(outcome);
+        }
+        if fault != Fault::None {
+            self.trace.note("fault", name, &format!("{fault:?}"));
+        }
+        Ok(answer.filter(|_| fault != Fault::ReplyLost))
+    }
+
+    async fn check(&mut self, about: About<'_>) -> Seen<()> {
+        let store = &self.stand.store;
+        let must_be_parked = about
+            .blueprint
+            .is_some_and(|name| self.ledger.take_parked(name));
+        let dropped_by = self.ledger.take_dropped_by();
+        let (blueprint, issue) = (about.blueprint, about.issue);
+        let check =
+            self.invariants
+                .check(store, blueprint, issue, must_be_parked, dropped_by.as_ref());
+        let found = check.await;
+        let mut broken = self.ledger.take_broken();
+        broken.extend(found.broken);
+        let known = self.ledger.last_decided.as_ref().map(IssueId::as_str);
+        if (found.n_decided, found.last_decided.as_str())
+            != (self.ledger.n_decided, known.unwrap_or_default())
+        {
+            broken.push(format!(
+                "decided: {} issues are, the last is {:?}; by what was answered it is {} and {known:?}",
+                found.n_decided, found.last_decided, self.ledger.n_decided
+            ));
+        }
+        let (is, expected) = ((found.n_over, found.n_due), self.ledger.n_over_and_due());
+        if is != expected {
+            broken.push(format!(
+                "time: {is:?} leases are over and delayed issues due, not {expected:?}"
+            ));
+        }
+        if broken.is_empty() {
+            Ok(())
+        } else {
+            Err(broken)
+        }
+    }
+
+    pub(super) async fn submit(
+        &mut self,
+        blueprint: &BlueprintId,
+        id: &IssueId,
+    ) -> Seen<Option<SubmitOutcome>> {
+        let issue = IssueRef {
+            blueprint_id: blueprint.clone(),
+            issue_id: id.clone(),
+        };
+        let new = new_issue(blueprint.as_str(), id.as_str());
+        self.call(
+            "submit",
+            &issue.element(),
+            about(&issue),
+            async |stand| stand.store.submit(&new).await,
+            |ledger, outcome| ledger.submitted(&issue, outcome),
+        )
+        .await
+    }
+
+    /// Not a script, so the ledger has no say: where the element lies is what the rules are about.
+    pub(super) async fn pop(&mut self, worker: &WorkerId) -> Seen<Option<IssueRef>> {
+        let answer = self
+            .call(
+                "pop",
+                worker.as_str(),
+                About::default(),
+                async |stand| Ok(stand.pop(worker).await),
+                |_, outcome| {
+                    if outcome.is_some() {
+                        "popped"
+                    } else {
+                        "nothing"
+                    }
+                },
+            )
+            .await?;
+        if let Some(Some(issue)) = &answer {
+            let words = format!("{worker} {}", issue.element());
+            self.trace.note("popped", &words, "ok");
+        }
+        Ok(answer.flatten())
+    }
+
+    pub(super) async fn claim(&mut self, claim: &Claim) -> Seen<Option<ClaimOutcome>> {
+        let Claim {
+            issue,
+            worker,
+            nonce,
+            is_short,
+        } = claim;
+        let lease_ms = if *is_short { OVER } else { LONG };
+        self.call(
+            "claim",
+            &format!("{} {worker} {nonce}", issue.element()),
+            about(issue),
+            async |stand| {
+                stand
+                    .store
+                    .claim(issue, worker, nonce, lease_ms, None)
+                    .await
+            },
+            |ledger, outcome| ledger.claimed(issue, worker, nonce, *is_short, outcome),
+        )
+        .await
+    }
+
+    pub(super) async fn settle(
+        &mut self,
+        claimed: &Claimed,
+        how: How,
+    ) -> Seen<Option<SettleOutcome>> {
+        let lease = &claimed.lease;
+        self.call(
+            "settle",
+            &format!(
+                "{} {} {how:?} at {}",
+                lease.issue.element(),
+                lease.token,
+                claimed.head.seq
+            ),
+            about(&lease.issue),
+            async |stand| stand.settle(claimed, how).await,
+            |ledger, outcome| ledger.settled(lease, how, claimed.head.seq, outcome),
+        )
+        .await
+    }
+
+    pub(super) async fn release(
+        &mut self,
+        lease: &Lease,
+        how: &Release,
+    ) -> Seen<Option<ReleaseOutcome>> {
+        self.call(
+            "release",
+            &format!("{} {}", lease.issue.element(), lease.token),
+            about(&lease.issue),
+            async |stand| stand.store.release(lease, how).await,
+            |ledger, outcome| ledger.released(lease, how, *outcome),
+        )
+        .await
+    }
+
+    pub(super) async fn return_element(
+        &mut self,
+        issue: &IssueRef,
+        holder: &WorkerId,
+    ) -> Seen<Option<ReturnOutcome>> {
+        self.call(
+            "return",
+            &format!("{} of {holder}", issue.element()),
+            about(issue),
+            async |stand| stand.store.return_element(issue, holder.as_str()).await,
+            |ledger, outcome| ledger.returned(issue, holder, *outcome),
+        )
+        .await
+    }
+
+    pub(super) async fn promote(&mut self, issue: &IssueRef) -> Seen<Option<PromoteOutcome>> {
+        self.call(
+            "promote",
+            &issue.element(),
+            about(issue),
+            async |stand| stand.store.promote(issue).await,
+            |ledger, outcome| ledger.promoted(issue, *outcome),
+        )
+        .await
+    }
+
+    pub(super) async fn reap(&mut self, issue: &IssueRef) -> Seen<Option<ReapOutcome>> {
+        self.call(
+            "reap",
+            &issue.element(),
+            about(issue),
+            // Without jitter's luck: it is due at once, and no wall time enters the run.
+            async |stand| stand.store.reap(issue, MAX_ATTEMPTS, 0.0).await,
+            |ledger, outcome| ledger.reaped(issue, outcome),
+        )
+        .await
+    }
+
+    pub(super) async fn cancel(&mut self, issue: &IssueRef) -> Seen<Option<CancelOutcome>> {
+        self.call(
+            "cancel",
+            &issue.element(),
+            about(issue),
+            async |stand| stand.store.cancel_issue(&issue.issue_id).await,
+            |ledger, outcome| ledger.cancelled(issue, outcome),
+        )
+        .await
+    }
+
+    pub(super) async fn beat(&mut self, worker: &WorkerId, held: &[Lease]) -> Seen<Option<Beat>> {
+        self.call(
+            "beat",
+            &format!("{worker} {}", held.len()),
+            About::default(),
+            async |stand| stand.store.beat(worker, LONG, held).await,
+            |ledger, outcome| ledger.beaten(held, LONG, outcome),
+        )
+        .await
+    }
+
+    pub(super) async fn put(
+        &mut self,
+        blueprint: &Blueprint,
+        expected: &ExpectedHead,
+    ) -> Seen<Option<PutOutcome>> {
+        let id = blueprint.id();
+        let about = About {
+            blueprint: Some(id),
+            issue: None,
+        };
+        self.call(
+            "put",
+            &format!("{id} {}", &blueprint.version().as_str()[..8]),
+            about,
+            async |stand| {
+                stand
+                    .store
+                    .put_blueprint(blueprint, expected.clone(), "by hand")
+                    .await
+            },
+            |ledger, outcome| ledger.put(id, expected, outcome),
+        )
+        .await
+    }
+
+    /// Lets time pass for one lease or one delayed issue: its score is long ago.
+    pub(super) async fn strike(&mut self, index: &str, issue: &IssueRef) -> Seen<()> {
+        let element = issue.element();
+        self.trace.note("clock", &element, "struck");
+        let _: i64 = self.stand.raw(&["ZADD", index, "XX", "1", &element]).await;
+        self.ledger.struck(issue);
+        self.check(about(issue)).await
+    }
+
+    /// What a list of the store shows, in an order that does not depend on the time of day.
+    pub(super) async fn look(
+        &mut self,
+        name: &str,
+        read: impl AsyncFn(&Stand) -> Result<Vec<IssueRef>, StoreError>,
+    ) -> Seen<Vec<IssueRef>> {
+        let mut found = read(&self.stand)
+            .await
+            .map_err(|error| vec![format!("error: {name}: {error:?}")])?;
+        found.sort_by_key(IssueRef::element);
+        self.trace.note("look", name, &found.len().to_string());
+        Ok(found)
+    }
+}
+
+/// The arguments of a claim, kept for repeating it.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub(super) issue: IssueRef,
+    pub(super) worker: WorkerId,
+    pub(super) nonce: String,
+    /// The lease has run out when the claim is answered.
+    pub(super) is_short: bool,
+}

@@ -1,0 +1,210 @@
+//! What is stored once everything is decided: every issue once, in order, and the issues, the log,
+//! the commits and the counters say the same.
+
+use std::collections::BTreeMap;
+
+use shared::ids::{BlueprintId, IssueId};
+use shared::issue::{IssueState, RejectionCause};
+use shared::store::{PageRequest, Store};
+use shared::version_selector::VersionSelector;
+
+use super::calls::Seen;
+use super::ledger::{Ledger, Place};
+use super::world::World;
+
+const EVERYTHING: PageRequest = PageRequest {
+    size: 1_000_000,
+    after: None,
+};
+
+/// What is wrong, gathered.
+struct Findings(Vec<String>);
+
+impl Findings {
+    fn same<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        what: impl std::fmt::Display,
+        is: T,
+        expected: T,
+    ) {
+        if is != expected {
+            self.0
+                .push(format!("end: {what} is {is:?} and not {expected:?}"));
+        }
+    }
+}
+
+impl World {
+    /// Holds what Redis has against the ledger. Every issue is decided.
+    pub(super) async fn check_end(&self) -> Seen<()> {
+        let mut findings = Findings(Vec::new());
+        self.check_leftovers(&mut findings).await;
+        self.check_counts(&mut findings).await;
+        for name in self.ledger.queues.keys() {
+            check_history(&self.stand.store, &self.ledger, name, &mut findings).await;
+        }
+        if findings.0.is_empty() {
+            Ok(())
+        } else {
+            Err(findings.0)
+        }
+    }
+
+    /// Whether everything is decided and no worker's list holds anything.
+    pub(super) async fn is_done(&self) -> bool {
+        if self.ledger.open_issues().next().is_some() {
+            return false;
+        }
+        let workers: Vec<String> = self
+            .stand
+            .raw(&["ZRANGE", &self.stand.store.keys().workers(), "0", "-1"])
+            .await;
+        for worker in workers {
+            let left = self.stand.store.processing(&worker).await;
+            if !left.expect("Redis answers").is_empty() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Nothing waits anywhere; what workers' lists hold was looked at before.
+    async fn check_leftovers(&self, findings: &mut Findings) {
+        let keys = self.stand.store.keys();
+        for key in [
+            keys.pending(),
+            keys.places(),
+            keys.leases(),
+            keys.delayed(),
+            keys.waiting(),
+        ] {
+            let is_there: u64 = self.stand.raw(&["EXISTS", &key]).await;
+            findings.same(&key, is_there, 0);
+        }
+        for name in self.ledger.queues.keys() {
+            let key = keys.backlog(name);
+            let is_there: u64 = self.stand.raw(&["EXISTS", &key]).await;
+            findings.same(&key, is_there, 0);
+        }
+    }
+
+    async fn check_counts(&self, findings: &mut Findings) {
+        let key = self.stand.store.keys().counts();
+        let mut counts: BTreeMap<String, u64> = self.stand.raw(&["HGETALL", &key]).await;
+        counts.retain(|_, n| *n > 0);
+        let expected = self
+            .ledger
+            .counts
+            .iter()
+            .map(|(name, n)| ((*name).to_owned(), *n));
+        findings.same("counts", counts, expected.collect());
+    }
+}
+
+/// One Blueprint: its log, its issues, its commits.
+async fn check_history(
+    store: &Store,
+    ledger: &Ledger,
+    name: &BlueprintId,
+    findings: &mut Findings,
+) {
+    let entries = store.list_log_entries(Some(name), false, &EVERYTHING).await;
+    let entries = entries.expect("Redis answers").items;
+    let queue = &ledger.queues[name];
+    let in_order = |ids: Vec<&IssueId>| -> Vec<String> {
+        let is_cancelled = |id: &IssueId| cause_of(ledger, id) == Some(RejectionCause::Cancelled);
+        ids.into_iter()
+            .filter(|id| !is_cancelled(id))
+            .map(ToString::to_string)
+            .collect()
+    };
+    let decided: Vec<&IssueId> = entries.iter().map(|entry| &entry.issue_id).collect();
+    findings.same(
+        format!("the number of entries of {name}"),
+        decided.len(),
+        queue.accepted.len(),
+    );
+    findings.same(
+        format!("the order of {name}"),
+        in_order(decided),
+        in_order(queue.accepted.iter().collect()),
+    );
+
+    let mut applied = Vec::new();
+    for entry in &entries {
+        let id = &entry.issue_id;
+        let found = store.issue(id).await.expect("Redis answers");
+        let Some(issue) = found else {
+            findings.0.push(format!("end: {id} is lost"));
+            continue;
+        };
+        let place = &ledger.issues[id].place;
+        let is_as_told = matches!(place, Place::Decided { state, cause, .. } if (*state, *cause) == (issue.state, issue.cause));
+        findings.same(
+            format!("{id}, {place:?}, {issue:?}: as it was told"),
+            is_as_told,
+            true,
+        );
+        findings.same(format!("the cause of {id}"), entry.cause, issue.cause);
+        findings.same(
+            format!("the attempts of {id}"),
+            (issue.attempt, entry.attempt),
+            {
+                let attempts = ledger.issues[id].attempts;
+                (attempts, attempts)
+            },
+        );
+        let version = issue.new_version.map(|v| v.to_string()).unwrap_or_default();
+        findings.same(format!("the version of {id}"), &entry.new_hash, &version);
+        findings.same(
+            format!("the time of {id}"),
+            entry.ts_ms,
+            issue.updated_at_ms,
+        );
+        if issue.state == IssueState::Applied {
+            applied.push((id.clone(), version));
+        }
+    }
+
+    let commits = store
+        .list_commits(name, &EVERYTHING)
+        .await
+        .expect("Redis answers");
+    let mut commits = commits.expect("every Blueprint has a first commit").items;
+    commits.reverse();
+    findings.same(
+        format!("the head of {name}"),
+        commits.len() as u64,
+        queue.head_seq,
+    );
+    let mut before = None;
+    for (seq, commit) in (1..).zip(&commits) {
+        let place = (commit.seq, commit.parents.clone());
+        findings.same(
+            format!("commit {seq} of {name}"),
+            place,
+            (seq, Vec::from_iter(before)),
+        );
+        before = Some(commit.version.clone());
+        let fixed = VersionSelector::Fixed(commit.version.clone());
+        let found = store.blueprint(name, &fixed).await.expect("Redis answers");
+        let version = found.map(|found| found.blueprint.version().clone());
+        findings.same(
+            format!("document {seq} of {name}"),
+            version.as_ref(),
+            Some(&commit.version),
+        );
+    }
+    let made: Vec<_> = commits
+        .into_iter()
+        .filter_map(|commit| Some((commit.issue_id?, commit.version.to_string())))
+        .collect();
+    findings.same(format!("the issues with a commit of {name}"), made, applied);
+}
+
+fn cause_of(ledger: &Ledger, id: &IssueId) -> Option<RejectionCause> {
+    match &ledger.issues.get(id)?.place {
+        Place::Decided { cause, .. } => *cause,
+        _ => None,
+    }
+}

@@ -1,0 +1,224 @@
+//! The rules that hold after every call, checked inside Redis by one read-only script
+//! (`invariants.lua`): a dump after each of some thousand calls a second would be most of the work.
+
+use redis::{Cmd, cmd};
+use shared::ids::{BlueprintId, IssueId, WorkerId};
+use shared::store::Store;
+
+use super::ledger::MAX_ATTEMPTS;
+
+const SCRIPT: &str = include_str!("invariants.lua");
+
+/// The check, loaded and with all arguments that stay the same.
+#[derive(Debug)]
+pub(super) struct Invariants {
+    keys: Vec<String>,
+    prefixes: Vec<String>,
+    blueprints: Vec<BlueprintId>,
+    sha: String,
+}
+
+/// What the check found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// How many issues are decided.
+    pub(super) n_decided: usize,
+    /// The last of them; empty if there is none.
+    pub(super) last_decided: String,
+    /// How many leases are over.
+    pub(super) n_over: usize,
+    /// How many delayed issues are due.
+    pub(super) n_due: usize,
+    /// Each broken rule: its name, a colon, and what breaks it.
+    pub(super) broken: Vec<String>,
+}
+
+impl Invariants {
+    /// Loads the script for a store that has these Blueprints and no others.
+    ///
+    /// # Panics
+    /// If Redis does not take it.
+    pub(super) async fn load(store: &Store, blueprints: Vec<BlueprintId>) -> Self {
+        let mut load = cmd("SCRIPT");
+        load.arg("LOAD").arg(SCRIPT);
+        let sha = store.link().command("load", &load).await;
+        let keys = store.keys();
+        let any_issue = IssueId::parse("any").expect("an id");
+        let any = BlueprintId::parse("any").expect("an id");
+        let prefix = |key: String| key.strip_suffix("any").map(str::to_owned);
+        let prefixes = [
+            keys.issue(&any_issue),
+            keys.backlog(&any),
+            keys.processing("any"),
+            keys.blueprint(&any),
+            keys.documents(&any),
+            keys.commits(&any),
+            keys.newest(&any),
+        ];
+        Self {
+            keys: vec![
+                keys.pending(),
+                keys.places(),
+                keys.leases(),
+                keys.delayed(),
+                keys.waiting(),
+                keys.counts(),
+                keys.log(),
+                keys.decided(),
+                keys.issues(),
+                keys.workers(),
+                keys.dead(),
+            ],
+            prefixes: prefixes
+                .into_iter()
+                .map(|key| prefix(key).expect("a key ends with its id"))
+                .collect(),
+            blueprints,
+            sha: sha.expect("Redis compiles the check"),
+        }
+    }
+
+    /// Holds Redis against the rules after a call about this Blueprint and this issue.
+    /// `must_be_parked`: the call has placed the queue's head while it is paused; `dropped_by`: the
+    /// worker that it has taken the issue from.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub(super) async fn check(
+        &self,
+        store: &Store,
+        blueprint: Option<&BlueprintId>,
+        issue: Option<&IssueId>,
+        must_be_parked: bool,
+        dropped_by: Option<&WorkerId>,
+    ) -> Found {
+        let mut call = self.call();
+        call.arg(blueprint.map(BlueprintId::as_str).unwrap_or_default());
+        call.arg(issue.map(IssueId::as_str).unwrap_or_default());
+        call.arg(if must_be_parked { "1" } else { "" });
+        call.arg(dropped_by.map(WorkerId::as_str).unwrap_or_default());
+        for name in &self.blueprints {
+            call.arg(name.as_str());
+        }
+        let answer: Result<Vec<String>, _> = store.link().command("check", &call).await;
+        let mut answer = answer.expect("the check runs").into_iter();
+        Found {
+            n_decided: number(answer.next()),
+            last_decided: answer.next().expect("an id or nothing"),
+            n_over: number(answer.next()),
+            n_due: number(answer.next()),
+            broken: answer.collect(),
+        }
+    }
+
+    fn call(&self) -> Cmd {
+        let mut call = cmd("EVALSHA");
+        call.arg(&self.sha).arg(self.keys.len()).arg(&self.keys);
+        call.arg(&self.prefixes).arg(MAX_ATTEMPTS);
+        call
+    }
+}
+
+fn number(text: Option<String>) -> usize {
+    let number = text.and_then(|text| text.parse().ok());
+    number.expect("the check answers a number")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scheduler::Scheduler;
+    use super::super::world::World;
+
+    /// What one raw command does to sound queues, and the rule that it breaks. `H` is a head that
+    /// is ready, `L` one that is leased, `B` and `M` their Blueprints.
+    const DAMAGES: [(&str, &str); 20] = [
+        ("DEL pending", "place"),
+        ("LPUSH pending B/H", "place"),
+        ("HSET places B parked", "place"),
+        ("HSET places M ready", "place"),
+        ("HDEL places M", "place"),
+        ("LPUSH pending M/L", "stray"),
+        ("ZADD leases 1 B/H", "stray"),
+        ("ZADD delayed 1 B/H", "stray"),
+        ("LPUSH backlog:M stranger|1", "queue"),
+        ("RPUSH backlog:B H|1", "queue"),
+        ("HSET issue:L state applied", "queue"),
+        ("HSET issue:L attempt 99", "attempts"),
+        ("HDEL issue:L token", "token"),
+        ("HSET issue:H token t", "token"),
+        ("ZADD waiting 1 B", "waiting"),
+        ("HINCRBY counts pending 1", "counts"),
+        ("ZADD issues 1 stranger", "lost"),
+        ("HSET log stranger {}", "log"),
+        ("HDEL newest:M V", "chain"),
+        ("HDEL documents:M V", "chain"),
+    ];
+
+    async fn broken(world: &World, issue: &super::IssueId) -> Vec<String> {
+        let issue = &world.ledger.issues[issue].issue;
+        let (blueprint, id) = (Some(&issue.blueprint_id), Some(&issue.issue_id));
+        let check = world
+            .invariants
+            .check(&world.stand.store, blueprint, id, false, None);
+        check.await.broken
+    }
+
+    #[tokio::test]
+    async fn each_damage_breaks_the_rule_that_names_it() {
+        let mut scheduler = Scheduler::new(5).await;
+        // Until there is a ready head and a leased one.
+        let (ready, leased) = loop {
+            scheduler.run(20).await.expect("no rule is broken");
+            let world = &scheduler.world;
+            let pending = world.stand.pending().await;
+            let leased = world.ledger.running_leases().pop();
+            if let (Some(element), Some(lease)) = (pending.first(), leased) {
+                let ready = shared::store::IssueRef::parse(element).expect("an element");
+                break (ready, lease.issue);
+            }
+        };
+        let world = &scheduler.world;
+        let stand = &world.stand;
+        let prefix = stand.store.keys().pending();
+        let prefix = prefix.strip_suffix("pending").expect("its name");
+        let head = stand.store.keys().blueprint(&leased.blueprint_id);
+        let version: String = stand.raw(&["HGET", &head, "version"]).await;
+        for (damage, rule) in DAMAGES {
+            assert_eq!(broken(world, &leased.issue_id).await, Vec::<String>::new());
+            let named = |word: &str| {
+                let parts = word.split_inclusive([':', '/', '|']);
+                let part = |part: &str| {
+                    let name = part.trim_end_matches([':', '/', '|']);
+                    let end = &part[name.len()..];
+                    let name = match name {
+                        "H" => ready.issue_id.as_str(),
+                        "L" => leased.issue_id.as_str(),
+                        "B" => ready.blueprint_id.as_str(),
+                        "M" => leased.blueprint_id.as_str(),
+                        "V" => &version,
+                        other => other,
+                    };
+                    format!("{name}{end}")
+                };
+                parts.map(part).collect::<String>()
+            };
+            let mut words: Vec<String> = damage.split(' ').map(named).collect();
+            words[1] = format!("{prefix}{}", words[1]);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let key = words[1];
+            // Each case starts from the same sound queues.
+            let copy = format!("{key}.copy");
+            let _: i64 = stand.raw(&["COPY", key, &copy]).await;
+            let _: redis::Value = stand.raw(&words).await;
+            let found = broken(world, &leased.issue_id).await;
+            let is_named = found
+                .iter()
+                .any(|found| found.starts_with(&format!("{rule}: ")));
+            assert!(is_named, "{words:?} is not found as {rule}: {found:?}");
+            let _: i64 = stand.raw(&["DEL", key]).await;
+            if stand.raw::<i64>(&["EXISTS", &copy]).await == 1 {
+                let _: String = stand.raw(&["RENAME", &copy, key]).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! Holds each outcome of a call against the ledger, and writes it down there: a script that answers
+//! what the protocol does not allow at that moment breaks the rule that the finding begins with.
+
+use shared::ids::{BlueprintId, WorkerId};
+use shared::issue::{IssueState, RejectionCause};
+use shared::store::{
+    Beat, CancelOutcome, ClaimOutcome, ExpectedHead, IssueRef, Lease, PromoteOutcome, PutOutcome,
+    ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, SubmitOutcome,
+};
+
+use super::ledger::{Ledger, MAX_ATTEMPTS, Place, Record};
+use crate::store_stand::How;
+
+/// Each answers the outcome's name in the trace.
+impl Ledger {
+    pub(super) fn submitted(&mut self, issue: &IssueRef, outcome: &SubmitOutcome) -> &'static str {
+        let is_known = self.issues.contains_key(&issue.issue_id);
+        let is_archived = self.queue(&issue.blueprint_id).is_archived;
+        match outcome {
+            SubmitOutcome::Accepted(_) => {
+                self.hold(!is_known, || {
+                    format!("once: {issue:?} is accepted a second time")
+                });
+                self.hold(!is_archived, || format!("archived: {issue:?} is accepted"));
+                let queue = self.queue(&issue.blueprint_id);
+                let is_first = queue.open.is_empty();
+                queue.accepted.push(issue.issue_id.clone());
+                queue.open.push_back(issue.issue_id.clone());
+                let (issue, place) = (issue.clone(), Place::Waiting);
+                let record = Record {
+                    issue: issue.clone(),
+                    place,
+                    attempts: 0,
+                    retries: 0,
+                };
+                self.issues.insert(issue.issue_id, record);
+                self.has_placed |= is_first;
+                self.count("submitted");
+                "accepted"
+            }
+            SubmitOutcome::Existed(_) => {
+                self.hold(is_known, || {
+                    format!("once: {issue:?} exists and was never accepted")
+                });
+                "existed"
+            }
+            SubmitOutcome::Archived => {
+                self.hold(is_archived, || format!("archived: {issue:?} is refused"));
+                "archived"
+            }
+            _ => {
+                self.hold(false, || {
+                    format!("outcome: submit of {issue:?}: {outcome:?}")
+                });
+                "other"
+            }
+        }
+    }
+
+    pub(super) fn claimed(
+        &mut self,
+        issue: &IssueRef,
+        worker: &WorkerId,
+        nonce: &str,
+        is_over: bool,
+        outcome: &ClaimOutcome,
+    ) -> &'static str {
+        let before = self.record(issue).place.clone();
+        if !matches!(outcome, ClaimOutcome::Claimed(_) | ClaimOutcome::Held) {
+            self.dropped_by = Some(worker.clone());
+        }
+        match outcome {
+            ClaimOutcome::Claimed(claimed) => {
+                let lease = claimed.lease.clone();
+                if let Place::Leased {
+                    lease: known,
+                    nonce: known_nonce,
+                    ..
+                } = &before
+                {
+                    let is_again = *known == lease && known_nonce == nonce;
+                    self.hold(is_again, || {
+                        format!("one holder: {lease:?} besides {known:?}")
+                    });
+                    return "again";
+                }
+                let is_free = before == Place::Waiting && self.is_front(issue);
+                self.hold(is_free, || {
+                    format!("one holder: {issue:?} is claimed, {before:?}")
+                });
+                let is_stopped = self.is_paused(&issue.blueprint_id);
+                self.hold(!is_stopped, || format!("paused: {issue:?} is claimed"));
+                let is_new = self.tokens.insert(lease.token.clone());
+                self.hold(is_new, || format!("fencing: {lease:?} has an old token"));
+                let record = self.record(issue);
+                record.attempts += 1;
+                record.place = Place::Leased {
+                    lease,
+                    nonce: nonce.to_owned(),
+                    is_over,
+                };
+                let counted = (record.attempts, record.retries);
+                let told = (claimed.attempt, claimed.retries);
+                self.hold(counted == told, || {
+                    format!("attempts: {issue:?} has had {counted:?} attempts and retries, told are {told:?}")
+                });
+                "ok"
+            }
+            ClaimOutcome::Held => {
+                let is_held = matches!(&before, Place::Leased { lease, nonce: known, .. }
+                    if lease.worker_id == *worker && known != nonce);
+                self.hold(is_held, || {
+                    format!("one holder: {issue:?} is held, {before:?}")
+                });
+                "held"
+            }
+            ClaimOutcome::Parked => {
+                let is_paused = self.is_paused(&issue.blueprint_id);
+                let is_paused = is_paused && before == Place::Waiting;
+                self.hold(is_paused, || {
+                    format!("paused: {issue:?} is parked, {before:?}")
+                });
+                "parked"
+            }
+            ClaimOutcome::Archived => {
+                let is_archived = self.queue(&issue.blueprint_id).is_archived;
+                self.hold(is_archived, || {
+                    format!("archived: {issue:?} is turned down")
+                });
+                self.hold(before == Place::Waiting, || {
+                    format!("once: {issue:?} was {before:?}")
+                });
+                self.decide(
+                    issue,
+                    rejected(RejectionCause::Failed, None),
+                    "failed",
+                    true,
+                );
+                "archived"
+            }
+            ClaimOutcome::Gone => "gone",
+            ClaimOutcome::NotMine => "not_mine",
+        }
+    }
+
+    pub(super) fn settled(
+        &mut self,
+        lease: &Lease,
+        how: How,
+        expected_seq: u64,
+        outcome: &SettleOutcome,
+    ) -> &'static str {
+        let issue = &lease.issue;
+        let before = self.record(issue).place.clone();
+        let is_holder = self.token(issue) == Some(&lease.token);
+        let was_decided_so =
+            matches!(&before, Place::Decided { token, .. } if token.as_ref() == Some(&lease.token));
+        let blueprint = &issue.blueprint_id;
+        let (seq, is_archived) = (
+            self.queues[blueprint].head_seq,
+            self.queues[blueprint].is_archived,
+        );
+        let uses_head = matches!(how, How::Applied | How::Denied);
+        let decided = |state| Place::Decided {
+            state,
+            cause: how.cause(),
+            token: Some(lease.token.clone()),
+        };
+        match outcome {
+            SettleOutcome::Settled(state) if was_decided_so => {
+                // Which call under this token decided is not said: a late one may have judged otherwise.
+                let is_same =
+                    matches!(&before, Place::Decided { state: known, .. } if known == state);
+                self.hold(is_same, || {
+                    format!("once: {lease:?} settled {state:?}, {before:?}")
+                });
+                "again"
+            }
+            SettleOutcome::Settled(state) => {
+                self.hold(is_holder, || {
+                    format!("fencing: {lease:?} settled, {before:?}")
+                });
+                let is_as_judged = !uses_head || (expected_seq == seq && !is_archived);
+                self.hold(is_as_judged, || {
+                    format!("compare-and-set: {issue:?} settled against {expected_seq}, the head is {seq}")
+                });
+                let is_told = (*state == IssueState::Applied) == (how == How::Applied);
+                self.hold(is_told, || {
+                    format!("outcome: {issue:?}, {how:?} is {state:?}")
+                });
+                if how == How::Applied {
+                    let queue = self.queue(blueprint);
+                    queue.head_seq += 1;
+                    queue.head_by_hand = None;
+                }
+                let (count, name) = match how {
+                    How::Applied => ("applied", "applied"),
+                    How::Denied => ("denied", "denied"),
+                    How::Failed => ("failed", "failed"),
+                    How::Dead => ("failed", "dead"),
+                };
+                self.dropped_by = Some(lease.worker_id.clone());
+                self.decide(issue, decided(*state), count, true);
+                name
+            }
+            SettleOutcome::Stale => {
+                self.hold(!is_holder && !was_decided_so, || {
+                    format!("fencing: {lease:?} is refused")
+                });
+                "stale"
+            }
+            SettleOutcome::MovedHead(head) => {
+                let is_moved = is_holder && uses_head && head.seq == seq && seq != expected_seq;
+                self.hold(is_moved, || {
+                    format!(
+                        "compare-and-set: {issue:?} at {expected_seq}, the head is {seq}: {head:?}"
+                    )
+                });
+                "moved_head"
+            }
+            SettleOutcome::Archived if was_decided_so => "archived again",
+            SettleOutcome::Archived => {
+                let is_right = is_holder && is_archived && uses_head;
+                self.hold(is_right, || {
+                    format!("archived: {lease:?} is turned down, {before:?}")
+                });
+                let token = Some(lease.token.clone());
+                self.decide(
+                    issue,
+                    rejected(RejectionCause::Failed, token),
+                    "failed",
+                    true,
+                );
+                "archived"
+            }
+        }
+    }
+
+    pub(super) fn released(
+        &mut self,
+        lease: &Lease,
+        how: &Release,
+        outcome: ReleaseOutcome,
+    ) -> &'static str {
+        let is_holder = self.token(&lease.issue) == Some(&lease.token);
+        if outcome == ReleaseOutcome::Stale {
+            self.hold(!is_holder, || {
+                format!("fencing: {lease:?} is not given back")
+            });
+            return "stale";
+        }
+        self.hold(is_holder, || format!("fencing: {lease:?} is given back"));
+        self.dropped_by = Some(lease.worker_id.clone());
+        let record = self.record(&lease.issue);
+        if let Release::Fault { delay_ms, .. } = how {
+            record.retries += 1;
+            record.place = Place::Delayed {
+                is_due: *delay_ms == 0,
+            };
+            self.count("retries");
+            "to delayed"
+        } else {
+            record.attempts -= 1;
+            record.place = Place::Waiting;
+            self.has_placed = true;
+            "at once"
+        }
+    }
+
+    pub(super) fn returned(
+        &mut self,
+        issue: &IssueRef,
+        holder: &WorkerId,
+        outcome: ReturnOutcome,
+    ) -> &'static str {
+        self.dropped_by = Some(holder.clone());
+        match outcome {
+            ReturnOutcome::Returned => {
+                let is_free = self.place(issue) == Some(&Place::Waiting) && self.is_front(issue);
+                self.hold(is_free, || {
+                    format!("one holder: {issue:?} goes back to pending")
+                });
+                self.has_placed = true;
+                "returned"
+            }
+            ReturnOutcome::Gone => "gone",
+            ReturnOutcome::NotMine => "not_mine",
+        }
+    }
+
+    pub(super) fn promoted(&mut self, issue: &IssueRef, outcome: PromoteOutcome) -> &'static str {
+        let before = self.record(issue).place.clone();
+        let (expected, name) = match outcome {
+            PromoteOutcome::Promoted => (before == Place::Delayed { is_due: true }, "promoted"),
+            PromoteOutcome::NotDue => (before == Place::Delayed { is_due: false }, "not_due"),
+            PromoteOutcome::Gone => (!matches!(before, Place::Delayed { .. }), "gone"),
+        };
+        self.hold(expected, || {
+            format!("delay: {issue:?} is {name}, {before:?}")
+        });
+        if outcome == PromoteOutcome::Promoted {
+            self.record(issue).place = Place::Waiting;
+            self.has_placed = true;
+        }
+        name
+    }
+
+    pub(super) fn reaped(&mut self, issue: &IssueRef, outcome: &ReapOutcome) -> &'static str {
+        let before = self.record(issue).place.clone();
+        let is_over = match before {
+            Place::Leased { is_over, .. } => Some(is_over),
+            _ => None,
+        };
+        let (expected, name) = match outcome {
+            ReapOutcome::Delayed(_) => (is_over == Some(true), "delayed"),
+            ReapOutcome::Dead => (is_over == Some(true), "dead"),
+            ReapOutcome::Alive => (is_over == Some(false), "alive"),
+            ReapOutcome::Gone => (is_over.is_none(), "gone"),
+            ReapOutcome::Moved => (false, "moved"),
+        };
+        self.hold(expected, || {
+            format!("expiry: {issue:?} is {name}, {before:?}")
+        });
+        let record = self.record(issue);
+        let is_used_up = record.attempts - record.retries >= MAX_ATTEMPTS;
+        match outcome {
+            ReapOutcome::Delayed(_) => {
+                record.place = Place::Delayed { is_due: true };
+                self.hold(!is_used_up, || {
+                    format!("attempts: {issue:?} gets another one")
+                });
+                self.count("reaped");
+            }
+            ReapOutcome::Dead => {
+                self.hold(is_used_up, || {
+                    format!("attempts: {issue:?} is given up too early")
+                });
+                self.count("reaped");
+                self.decide(
+                    issue,
+                    rejected(RejectionCause::Failed, None),
+                    "failed",
+                    true,
+                );
+            }
+            _ => {}
+        }
+        name
+    }
+
+    pub(super) fn cancelled(&mut self, issue: &IssueRef, outcome: &CancelOutcome) -> &'static str {
+        let before = self.record(issue).place.clone();
+        let cause = match &before {
+            Place::Decided { cause, .. } => Some(*cause),
+            _ => None,
+        };
+        match outcome {
+            CancelOutcome::Cancelled(_) if cause.is_none() => {
+                let how = rejected(RejectionCause::Cancelled, None);
+                self.decide(issue, how, "cancelled", false);
+                "cancelled"
+            }
+            CancelOutcome::Cancelled(_) => {
+                let was_so = cause == Some(Some(RejectionCause::Cancelled));
+                self.hold(was_so, || {
+                    format!("once: {issue:?} is cancelled, {before:?}")
+                });
+                "again"
+            }
+            CancelOutcome::Decided(_) => {
+                let is_so = cause.is_some_and(|cause| cause != Some(RejectionCause::Cancelled));
+                self.hold(is_so, || {
+                    format!("once: {issue:?} cannot be cancelled, {before:?}")
+                });
+                "decided"
+            }
+            CancelOutcome::NotFound => {
+                self.hold(false, || format!("lost: {issue:?}"));
+                "not_found"
+            }
+        }
+    }
+
+    pub(super) fn beaten(&mut self, held: &[Lease], lease_ms: u64, beat: &Beat) -> &'static str {
+        for lease in held {
+            let is_dropped =
+                beat.lost.contains(&lease.issue) || beat.cancelled.contains(&lease.issue);
+            let is_holder = self.token(&lease.issue) == Some(&lease.token);
+            self.hold(is_dropped != is_holder, || {
+                format!(
+                    "fencing: {lease:?} is kept by the heartbeat: {}",
+                    !is_dropped
+                )
+            });
+            if let Place::Leased { is_over, .. } = &mut self.record(&lease.issue).place
+                && !is_dropped
+            {
+                *is_over = lease_ms == 0;
+            }
+        }
+        match (
+            beat.lost.is_empty(),
+            beat.cancelled.is_empty(),
+            beat.unleased.is_empty(),
+        ) {
+            (true, true, true) => "ok",
+            (false, _, _) => "lost",
+            (_, false, _) => "cancelled",
+            (_, _, false) => "unleased",
+        }
+    }
+
+    pub(super) fn put(
+        &mut self,
+        blueprint: &BlueprintId,
+        expected_head: &ExpectedHead,
+        outcome: &PutOutcome,
+    ) -> &'static str {
+        let queue = self.queue(blueprint);
+        let (seq, is_archived) = (queue.head_seq, queue.is_archived);
+        let (expected, name) = match outcome {
+            PutOutcome::Created(commit) => {
+                let is_as_expected = match expected_head {
+                    ExpectedHead::At(version) => queue.head_by_hand.as_ref() == Some(version),
+                    _ => true,
+                };
+                queue.head_seq += 1;
+                queue.head_by_hand = Some(commit.version.clone());
+                (
+                    commit.seq == seq + 1 && !is_archived && is_as_expected,
+                    "created",
+                )
+            }
+            PutOutcome::Unchanged(commit) => (commit.seq == seq, "unchanged"),
+            PutOutcome::HeadMoved { .. } => (true, "head_moved"),
+            PutOutcome::Archived => (is_archived, "archived"),
+            PutOutcome::NotRunnable(_) => (false, "not_runnable"),
+        };
+        self.hold(expected, || {
+            format!("compare-and-set: {blueprint} is at {seq}: {outcome:?}")
+        });
+        name
+    }
+}
+
+fn rejected(cause: RejectionCause, token: Option<String>) -> Place {
+    Place::Decided {
+        state: IssueState::Rejected,
+        cause: Some(cause),
+        token,
+    }
+}

@@ -1,0 +1,153 @@
+//! Which actor makes the next step. One at a time, chosen by the seed: every order of calls that
+//! real processes could have is possible, and the same seed gives the same one again.
+
+use super::callers::{Callers, archive};
+use super::calls::Seen;
+use super::ledger::Record;
+use super::worker::Worker;
+use super::world::World;
+use crate::store_audit::{dump, violations};
+use crate::store_stand::worker_id;
+
+/// Worker processes at the start; one that dies gets a successor under a new id.
+const WORKERS: usize = 4;
+/// So many steps apart everything is dumped and held against the rules a second time, in Rust.
+const AUDIT_EVERY: usize = 1000;
+/// After the last fault everything is decided within as many steps, or something hangs.
+const STEPS_TO_FINISH: usize = 5000;
+
+/// All actors.
+#[derive(Debug)]
+pub(super) struct Scheduler {
+    pub(super) world: World,
+    callers: Callers,
+    awake: Vec<Worker>,
+    asleep: Vec<Worker>,
+}
+
+impl Scheduler {
+    pub(super) async fn new(seed: u64) -> Self {
+        let mut scheduler = Self {
+            world: World::new(seed).await,
+            callers: Callers::default(),
+            awake: Vec::new(),
+            asleep: Vec::new(),
+        };
+        for _ in 0..WORKERS {
+            scheduler.start_worker();
+        }
+        scheduler
+    }
+
+    fn start_worker(&mut self) {
+        let id = worker_id(&self.world.new_name("w"));
+        self.world.trace.note("start", id.as_str(), "ok");
+        self.awake.push(Worker::new(id));
+    }
+
+    /// Lets the actors make this many steps, and faults happen.
+    pub(super) async fn run(&mut self, steps: usize) -> Seen<()> {
+        for _ in 0..steps {
+            self.world.trace.next_step();
+            self.step().await?;
+            if self.world.trace.step().is_multiple_of(AUDIT_EVERY) {
+                self.audit().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self) -> Seen<()> {
+        match self.world.dice.roll(100) {
+            0..20 => self.callers.submit(&mut self.world).await,
+            20..65 => self.work().await,
+            65..79 => self.world.keep().await,
+            79..90 => self.world.tick().await,
+            90..92 => self.callers.cancel(&mut self.world).await,
+            92..94 => self.callers.operate(&mut self.world).await,
+            94..97 => self.world.arrive().await,
+            97 => self.die(),
+            98 => self.fall_asleep(),
+            _ => self.wake().await,
+        }
+    }
+
+    async fn work(&mut self) -> Seen<()> {
+        let at = self.world.dice.roll(self.awake.len());
+        self.awake[at].step(&mut self.world).await
+    }
+
+    /// A process is gone with all it knew. What it sent may still arrive.
+    fn die(&mut self) -> Seen<()> {
+        let at = self.world.dice.roll(self.awake.len());
+        let dead = self.awake.swap_remove(at).id;
+        self.world.trace.note("die", dead.as_str(), "ok");
+        self.world.dead.push(dead);
+        self.start_worker();
+        Ok(())
+    }
+
+    /// A process stalls; it wakes up with what it had in mind, whatever became of its leases.
+    fn fall_asleep(&mut self) -> Seen<()> {
+        if self.awake.len() > 2 {
+            let at = self.world.dice.roll(self.awake.len());
+            let worker = self.awake.swap_remove(at);
+            self.world.trace.note("sleep", worker.id.as_str(), "ok");
+            self.world.silent.insert(worker.id.clone());
+            self.asleep.push(worker);
+        }
+        Ok(())
+    }
+
+    /// Mostly its heartbeat, which is a thread of its own, is what goes on first.
+    async fn wake(&mut self) -> Seen<()> {
+        if let Some(worker) = self.world.dice.draw(&mut self.asleep) {
+            self.world.trace.note("wake", worker.id.as_str(), "ok");
+            self.world.silent.remove(&worker.id);
+            self.awake.push(worker);
+            if !self.world.dice.one_in(3) {
+                let worker = self.awake.last_mut().expect("it was pushed just now");
+                return worker.beat(&mut self.world).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all faults and lets the actors work until everything is decided.
+    pub(super) async fn finish(&mut self) -> Seen<()> {
+        self.world.is_healed = true;
+        while !self.asleep.is_empty() {
+            self.wake().await?;
+        }
+        while !self.world.late.is_empty() {
+            self.world.arrive().await?;
+        }
+        archive(&mut self.world, false).await?;
+        self.callers.lift(&mut self.world).await?;
+        for _ in 0..STEPS_TO_FINISH {
+            if self.world.is_done().await {
+                return self.audit().await;
+            }
+            self.world.trace.next_step();
+            match self.world.dice.roll(20) {
+                0..12 => self.work().await?,
+                12..17 => self.world.keep().await?,
+                17..19 => self.world.tick().await?,
+                _ => self.callers.cancel_parked(&mut self.world).await?,
+            }
+        }
+        let open: Vec<&Record> = self.world.ledger.open_issues().collect();
+        Err(vec![format!(
+            "end: after {STEPS_TO_FINISH} steps without faults some elements are left, and {open:?}"
+        )])
+    }
+
+    async fn audit(&self) -> Seen<()> {
+        let broken = violations(&dump(&self.world.stand.store).await);
+        if broken.is_empty() {
+            Ok(())
+        } else {
+            Err(broken)
+        }
+    }
+}

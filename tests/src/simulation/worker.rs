@@ -1,0 +1,193 @@
+//! A simulated worker: what it believes to hold, and what it does next. Each of its steps makes
+//! at most one call; an answer that does not come leaves it where it is, to call again the same way.
+
+use shared::ids::WorkerId;
+use shared::store::{ClaimOutcome, Claimed, IssueRef, Lease, Release, SettleOutcome};
+
+use super::calls::{Claim, Seen};
+use super::world::{Late, World};
+use crate::store_stand::{How, LONG, fault};
+
+/// As many issues a worker has at once.
+const SLOTS: usize = 2;
+
+/// One process.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) id: WorkerId,
+    /// It beats before its first pop.
+    is_registered: bool,
+    jobs: Vec<Job>,
+}
+
+/// One slot: an issue on its way from the pop to its end.
+#[derive(Debug)]
+enum Job {
+    /// Popped; the claim is (to be) sent.
+    Popped(Claim),
+    /// Claimed and worked on.
+    Working(Claimed),
+    /// Judged; the settlement is sent and no answer came.
+    Settling(Claimed, How),
+    /// Given up; the release is sent and no answer came.
+    Releasing(Lease, Release),
+}
+
+impl Job {
+    fn issue(&self) -> &IssueRef {
+        match self {
+            Job::Popped(claim) => &claim.issue,
+            Job::Working(claimed) | Job::Settling(claimed, _) => &claimed.lease.issue,
+            Job::Releasing(lease, _) => &lease.issue,
+        }
+    }
+
+    fn lease(&self) -> Option<&Lease> {
+        match self {
+            Job::Popped(_) => None,
+            Job::Working(claimed) | Job::Settling(claimed, _) => Some(&claimed.lease),
+            Job::Releasing(lease, _) => Some(lease),
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn new(id: WorkerId) -> Self {
+        Self {
+            id,
+            is_registered: false,
+            jobs: Vec::new(),
+        }
+    }
+
+    /// One step: a heartbeat, a pop, or one call for one of its issues.
+    pub(super) async fn step(&mut self, world: &mut World) -> Seen<()> {
+        if !self.is_registered || world.dice.one_in(7) {
+            return self.beat(world).await;
+        }
+        if self.jobs.len() < SLOTS && world.dice.one_in(3) {
+            return self.pop(world).await;
+        }
+        let Some(job) = world.dice.draw(&mut self.jobs) else {
+            return self.pop(world).await;
+        };
+        let next = match job {
+            Job::Popped(claim) if world.dice.one_in(12) => give_back(world, claim).await?,
+            Job::Popped(claim) => send_claim(world, claim).await?,
+            Job::Working(claimed) => judge(world, claimed).await?,
+            Job::Settling(claimed, how) => settle(world, claimed, how).await?,
+            Job::Releasing(lease, how) => release(world, lease, how).await?,
+        };
+        self.jobs.extend(next);
+        Ok(())
+    }
+
+    /// Extends its leases, drops what is lost, and takes on what lies in its list unclaimed.
+    pub(super) async fn beat(&mut self, world: &mut World) -> Seen<()> {
+        let held: Vec<Lease> = self.jobs.iter().filter_map(Job::lease).cloned().collect();
+        let Some(beat) = world.beat(&self.id, &held).await? else {
+            return Ok(());
+        };
+        self.is_registered = true;
+        let is_ended =
+            |issue: &IssueRef| beat.lost.contains(issue) || beat.cancelled.contains(issue);
+        self.jobs
+            .retain(|job| job.lease().is_none() || !is_ended(job.issue()));
+        for issue in beat.unleased {
+            // Popped, and the reply got lost.
+            if !self.jobs.iter().any(|job| *job.issue() == issue) {
+                self.take(world, issue);
+            }
+        }
+        Ok(())
+    }
+
+    async fn pop(&mut self, world: &mut World) -> Seen<()> {
+        if world.is_late() {
+            world.late.push(Late::Pop(self.id.clone()));
+            return Ok(());
+        }
+        if let Some(issue) = world.pop(&self.id).await? {
+            self.take(world, issue);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, world: &mut World, issue: IssueRef) {
+        self.jobs.push(Job::Popped(Claim {
+            issue,
+            worker: self.id.clone(),
+            nonce: world.new_name("n"),
+            is_short: !world.is_healed && world.dice.one_in(8),
+        }));
+    }
+}
+
+async fn send_claim(world: &mut World, claim: Claim) -> Seen<Option<Job>> {
+    if world.is_late() {
+        world.late.push(Late::Claim(claim.clone()));
+        return Ok(Some(Job::Popped(claim)));
+    }
+    Ok(match world.claim(&claim).await? {
+        None => Some(Job::Popped(claim)),
+        Some(ClaimOutcome::Claimed(claimed)) => Some(Job::Working(*claimed)),
+        Some(_) => None,
+    })
+}
+
+async fn give_back(world: &mut World, claim: Claim) -> Seen<Option<Job>> {
+    let answer = world.return_element(&claim.issue, &claim.worker).await?;
+    Ok(answer.is_none().then_some(Job::Popped(claim)))
+}
+
+async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
+    if is_poison(&claimed) && !world.is_healed {
+        // It takes the work down with it; what was under way may still arrive.
+        let late = if world.dice.one_in(2) {
+            Late::Release(claimed.lease, Release::Shutdown)
+        } else {
+            Late::Settle(claimed, How::Applied)
+        };
+        world.late.push(late);
+        return Ok(None);
+    }
+    let how = match world.dice.roll(12) {
+        0 => return release(world, claimed.lease, Release::Shutdown).await,
+        1 => return release(world, claimed.lease, fault(0)).await,
+        2 => return release(world, claimed.lease, fault(LONG)).await,
+        3 => How::Denied,
+        4 => How::Failed,
+        5 => How::Dead,
+        _ => How::Applied,
+    };
+    settle(world, claimed, how).await
+}
+
+/// Some issues are never answered by those who work on them.
+fn is_poison(claimed: &Claimed) -> bool {
+    claimed.lease.issue.issue_id.as_str().ends_with('7')
+}
+
+async fn settle(world: &mut World, mut claimed: Claimed, how: How) -> Seen<Option<Job>> {
+    if world.is_late() {
+        world.late.push(Late::Settle(claimed.clone(), how));
+        return Ok(Some(Job::Settling(claimed, how)));
+    }
+    Ok(match world.settle(&claimed, how).await? {
+        None => Some(Job::Settling(claimed, how)),
+        Some(SettleOutcome::MovedHead(head)) => {
+            claimed.head = head;
+            Some(Job::Working(claimed))
+        }
+        Some(_) => None,
+    })
+}
+
+async fn release(world: &mut World, lease: Lease, how: Release) -> Seen<Option<Job>> {
+    if world.is_late() {
+        world.late.push(Late::Release(lease.clone(), how.clone()));
+        return Ok(Some(Job::Releasing(lease, how)));
+    }
+    let answer = world.release(&lease, &how).await?;
+    Ok(answer.is_none().then_some(Job::Releasing(lease, how)))
+}

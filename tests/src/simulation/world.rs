@@ -1,0 +1,111 @@
+//! What all actors share: the store, the dice, the ledger, the trace, and the network's backlog.
+
+use std::collections::BTreeSet;
+
+use shared::ids::WorkerId;
+use shared::store::{Claimed, IssueRef, Lease, Release};
+
+use super::calls::{Claim, Seen};
+use super::dice::Dice;
+use super::invariants::Invariants;
+use super::ledger::Ledger;
+use super::trace::Trace;
+use crate::store_stand::{How, Stand, blueprint_id};
+
+/// The Blueprints; the first is hot.
+pub(super) const BLUEPRINTS: [&str; 8] = [
+    "bp-0", "bp-1", "bp-2", "bp-3", "bp-4", "bp-5", "bp-6", "bp-7",
+];
+
+/// A call that its caller gave up and that Redis still carries out: it sat in a socket's buffer.
+#[derive(Debug)]
+pub(super) enum Late {
+    Pop(WorkerId),
+    Claim(Claim),
+    Settle(Claimed, How),
+    Release(Lease, Release),
+}
+
+/// A piece of work that a keeper has read from a list, and that may be out of date by now.
+#[derive(Debug)]
+pub(super) enum Chore {
+    Reap(IssueRef),
+    Promote(IssueRef),
+    Return(IssueRef, WorkerId),
+}
+
+/// What all actors share.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) stand: Stand,
+    pub(super) invariants: Invariants,
+    pub(super) dice: Dice,
+    pub(super) ledger: Ledger,
+    pub(super) trace: Trace,
+    pub(super) late: Vec<Late>,
+    pub(super) chores: Vec<Chore>,
+    /// Workers that died and are not forgotten yet.
+    pub(super) dead: Vec<WorkerId>,
+    /// Workers that say nothing at the moment.
+    pub(super) silent: BTreeSet<WorkerId>,
+    /// No fault happens any more.
+    pub(super) is_healed: bool,
+    n_names: usize,
+}
+
+impl World {
+    /// A private Redis with a version of each Blueprint.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub(super) async fn new(seed: u64) -> Self {
+        let stand = Stand::with(&BLUEPRINTS).await;
+        let names: Vec<_> = BLUEPRINTS.iter().map(|name| blueprint_id(name)).collect();
+        Self {
+            ledger: Ledger::new(&names),
+            invariants: Invariants::load(&stand.store, names).await,
+            stand,
+            dice: Dice::new(seed),
+            trace: Trace::default(),
+            late: Vec::new(),
+            chores: Vec::new(),
+            dead: Vec::new(),
+            silent: BTreeSet::new(),
+            is_healed: false,
+            n_names: 0,
+        }
+    }
+
+    /// A name that nothing had before.
+    pub(super) fn new_name(&mut self, kind: &str) -> String {
+        self.n_names += 1;
+        format!("{kind}{}", self.n_names)
+    }
+
+    /// Whether the next call arrives only after its caller has given it up.
+    pub(super) fn is_late(&mut self) -> bool {
+        !self.is_healed && self.dice.one_in(16)
+    }
+
+    /// One late call arrives.
+    pub(super) async fn arrive(&mut self) -> Seen<()> {
+        let Some(late) = self.dice.draw(&mut self.late) else {
+            return Ok(());
+        };
+        match late {
+            Late::Pop(worker) => {
+                self.pop(&worker).await?;
+            }
+            Late::Claim(claim) => {
+                self.claim(&claim).await?;
+            }
+            Late::Settle(claimed, how) => {
+                self.settle(&claimed, how).await?;
+            }
+            Late::Release(lease, how) => {
+                self.release(&lease, &how).await?;
+            }
+        }
+        Ok(())
+    }
+}
