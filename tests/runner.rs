@@ -12,6 +12,7 @@ mod suite {
     mod load;
     mod main_job;
     mod memory;
+    mod model;
     mod outcomes;
     mod partitions;
     mod poison;

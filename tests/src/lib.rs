@@ -11,6 +11,7 @@ pub mod events;
 pub mod eventually;
 pub mod factory;
 pub mod judgement;
+pub mod model;
 pub mod programs;
 pub mod redis_server;
 pub mod resp_proxy;

@@ -1,0 +1,251 @@
+//! A model of the Redis protocol that a model checker searches to its end.
+//!
+//! [`scripts`] are the real scripts over again, one step each; [`steps`] is everything that may
+//! happen between two of them; [`rules`] is what must hold in every state; [`scenarios`] are the
+//! small worlds that are searched; [`mistakes`] are lines that must not be changed, each with the
+//! rule that notices.
+//!
+//! What it leaves out: documents, watchers, settings, pruning, archived Blueprints and flows that
+//! fail (they are decided like denied ones, without the compare-and-set). Time is left to chance:
+//! a lease may run out whenever nobody who runs extends it, and what is delayed is due at once. A
+//! request that gets lost is none that was sent, since its caller repeats it. A worker that does
+//! not trust its lease any more gives up without a word; one that is stopped in its tracks may
+//! still send what it was about to send.
+//!
+//! A change of a script is made here too. The tests over the real scripts are in
+//! `suite/scripts_*.rs`: they say that the scripts do what is written, this that it is enough.
+
+pub mod mistakes;
+pub mod requests;
+pub mod rules;
+pub mod scenarios;
+mod scripts;
+pub mod state;
+pub mod steps;
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use stateright::{Checker, HasDiscoveries, Model, Property};
+
+use mistakes::Mistake;
+use rules::{Broken, Rule};
+use scenarios::Scenario;
+use state::{Caller, Issue, IssueState, Lease, Place, Queue, Redis, State, Status, Truth, Worker};
+use steps::Action;
+
+/// The protocol in a small world, perhaps with a mistake.
+#[derive(Debug)]
+pub struct Protocol {
+    scenario: Scenario,
+    mistake: Option<Mistake>,
+    /// Every verb and outcome of the search.
+    seen: Mutex<BTreeSet<(&'static str, &'static str)>>,
+    /// The rules that the first bad state broke.
+    first_broken: Mutex<Option<Vec<Rule>>>,
+}
+
+/// What a search found.
+#[derive(Debug)]
+pub struct Found {
+    /// How many different states there were.
+    pub n_states: usize,
+    /// The longest way, in steps.
+    pub depth: usize,
+    /// Every verb and outcome.
+    pub seen: BTreeSet<(&'static str, &'static str)>,
+    /// The rules that the first bad state broke; none if there was no bad one.
+    pub broken: Vec<Rule>,
+    /// The way there.
+    pub way: Vec<String>,
+}
+
+/// Searches every state of a scenario, or up to the first bad ones.
+pub fn search(scenario: Scenario, mistake: Option<Mistake>) -> Found {
+    let model = Protocol {
+        scenario,
+        mistake,
+        seen: Mutex::default(),
+        first_broken: Mutex::default(),
+    };
+    // One thread: states come in the order of their distance, so the first bad one is a nearest.
+    let checker = model
+        .checker()
+        .finish_when(HasDiscoveries::AnyFailures)
+        .spawn_bfs()
+        .join();
+    let model = checker.model();
+    // Taken out, because the way is found by walking it once more.
+    let broken = model.first_broken().take().unwrap_or_default();
+    let way = broken
+        .first()
+        .and_then(|rule| checker.discovery(rule.name()));
+    Found {
+        n_states: checker.unique_state_count(),
+        depth: checker.max_depth(),
+        seen: model
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone(),
+        way: way.map_or_else(Vec::new, |way| {
+            way.into_actions()
+                .iter()
+                .map(|a| format!("{a:?}"))
+                .collect()
+        }),
+        broken,
+    }
+}
+
+impl Protocol {
+    fn makes(&self, mistake: Mistake) -> bool {
+        self.mistake == Some(mistake)
+    }
+
+    fn first_broken(&self) -> MutexGuard<'_, Option<Vec<Rule>>> {
+        self.first_broken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a state keeps a rule; of the first that does not, all that it breaks is noted.
+    fn keeps(&self, rule: Rule, state: &State) -> bool {
+        let holds = rule.holds(self, state);
+        if !holds {
+            let broken = |rule: &&Rule| !rule.holds(self, state);
+            self.first_broken()
+                .get_or_insert_with(|| Rule::ALL.iter().filter(broken).copied().collect());
+        }
+        holds
+    }
+
+    fn note(&self, verb: &'static str, outcome: &'static str) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert((verb, outcome));
+    }
+}
+
+macro_rules! properties {
+    ($($rule:ident),+) => { vec![$(
+        Property::always(Rule::$rule.name(), |model, state| model.keeps(Rule::$rule, state))
+    ),+] };
+}
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![first_state(&self.scenario)]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        // Nothing that comes after a bad state is of interest.
+        if self.first_broken().is_none() {
+            steps::going_on(self, state, actions);
+            steps::going_wrong(self, state, actions);
+        }
+    }
+
+    fn next_state(&self, before: &State, action: Action) -> Option<State> {
+        Some(steps::after(self, before, action))
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties![
+            OneCommit,
+            OneEntry,
+            TerminalStays,
+            Order,
+            Chain,
+            Base,
+            Fenced,
+            Told,
+            LeaseKept,
+            QueueSound,
+            OneList,
+            PlaceTrue,
+            LeaseTrue,
+            Attempts,
+            DeadAlone,
+            RunsAlone,
+            Drained
+        ]
+    }
+}
+
+fn first_state(scenario: &Scenario) -> State {
+    let n_issues = scenario.issues.len();
+    let n_queues = scenario.issues.iter().max().map_or(0, |b| *b as usize + 1);
+    let issue = |i: usize| Issue {
+        state: if i < scenario.n_accepted {
+            IssueState::Pending
+        } else {
+            IssueState::Unknown
+        },
+        attempt: 0,
+        retries: 0,
+        crashes: 0,
+        alone: false,
+        token: None,
+        nonce: None,
+        worker: None,
+    };
+    let queue = |b: usize| {
+        let own = (0..scenario.n_accepted).filter(|i| scenario.issues[*i] as usize == b);
+        let backlog: Vec<u8> = own.map(|i| i as u8).collect();
+        Queue {
+            place: if backlog.is_empty() {
+                Place::None
+            } else {
+                Place::Ready
+            },
+            backlog,
+            paused: false,
+            head: 0,
+            commits: Vec::new(),
+        }
+    };
+    let queues: Vec<Queue> = (0..n_queues).map(queue).collect();
+    let worker = Worker {
+        status: Status::Up,
+        tasks: Vec::new(),
+    };
+    let submitter = |i: usize| {
+        if i < scenario.n_accepted {
+            Caller::Answered
+        } else {
+            Caller::Idle
+        }
+    };
+    State {
+        redis: Redis {
+            issues: (0..n_issues).map(issue).collect(),
+            pending: queues
+                .iter()
+                .filter_map(|q| q.backlog.first().copied())
+                .collect(),
+            queues,
+            processing: vec![Vec::new(); scenario.n_workers],
+            registered: vec![true; scenario.n_workers],
+            leases: vec![Lease::None; n_issues],
+            delayed: vec![false; n_issues],
+            fence: 0,
+            log: Vec::new(),
+        },
+        workers: vec![worker; scenario.n_workers],
+        submitters: (0..n_issues).map(submitter).collect(),
+        cancellers: vec![Caller::Idle; n_issues],
+        late: Vec::new(),
+        faults: scenario.faults,
+        nonce: 0,
+        truth: Truth {
+            grants: vec![0; n_issues],
+            decided_by: vec![None; n_issues],
+            ran_alone: vec![false; n_issues],
+            broken: Broken::default(),
+            is_damaged: false,
+        },
+    }
+}
