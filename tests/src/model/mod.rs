@@ -1,9 +1,9 @@
 //! A model of the Redis protocol that a model checker searches to its end.
 //!
-//! [`scripts`] are the real scripts over again, one step each; [`steps`] is everything that may
-//! happen between two of them; [`rules`] is what must hold in every state; [`scenarios`] are the
-//! small worlds that are searched; [`mistakes`] are lines that must not be changed, each with the
-//! rule that notices.
+//! `scripts` are the real scripts over again, one step each; [`actions`] is everything that may
+//! happen between two of them, `steps` what it does; [`rules`] is what must hold in every state;
+//! [`scenarios`] are the small worlds that are searched; [`mistakes`] are lines that must not be
+//! changed, each with the rule that notices.
 //!
 //! What it leaves out: documents, watchers, settings, pruning, archived Blueprints and flows that
 //! fail (they are decided like denied ones, without the compare-and-set). Time is left to chance:
@@ -15,24 +15,26 @@
 //! A change of a script is made here too. The tests over the real scripts are in
 //! `suite/scripts_*.rs`: they say that the scripts do what is written, this that it is enough.
 
+pub mod actions;
+mod calls;
 pub mod mistakes;
 pub mod requests;
 pub mod rules;
 pub mod scenarios;
 mod scripts;
 pub mod state;
-pub mod steps;
+mod steps;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
+use actions::Action;
 use mistakes::Mistake;
 use rules::{Broken, Rule};
 use scenarios::Scenario;
 use state::{Caller, Issue, IssueState, Lease, Place, Queue, Redis, State, Status, Truth, Worker};
-use steps::Action;
 
 /// The protocol in a small world, perhaps with a mistake.
 #[derive(Debug)]
@@ -143,8 +145,8 @@ impl Model for Protocol {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         // Nothing that comes after a bad state is of interest.
         if self.first_broken().is_none() {
-            steps::going_on(self, state, actions);
-            steps::going_wrong(self, state, actions);
+            actions::going_on(self, state, actions);
+            actions::going_wrong(self, state, actions);
         }
     }
 

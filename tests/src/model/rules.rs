@@ -1,7 +1,9 @@
 //! What must hold in every state, and what the end must look like.
 
-use super::state::{BlueprintNo, Caller, IssueState, Lease, Phase, Place, Redis, State, Status};
-use super::{Protocol, steps};
+use super::state::{
+    BlueprintNo, Caller, IssueNo, IssueState, Lease, Phase, Place, Redis, State, Status,
+};
+use super::{Protocol, actions};
 
 /// A rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +36,7 @@ pub enum Rule {
     LeaseTrue,
     /// Crashes, retries and attempts stay within their bounds.
     Attempts,
-    /// An issue is called dead only after it ran alone.
+    /// An issue is called dead only after it had a lease to run alone.
     DeadAlone,
     /// Nothing runs beside an issue that runs alone.
     RunsAlone,
@@ -170,7 +172,7 @@ impl Rule {
                 }
                 running <= 1 || !alone
             }),
-            Rule::Drained => is_drained(state) || steps::goes_on(model, state),
+            Rule::Drained => is_drained(state) || actions::goes_on(model, state),
         }
     }
 }
@@ -220,9 +222,18 @@ fn place_says_the_facts(redis: &Redis, blueprint: BlueprintNo) -> bool {
     }
 }
 
-/// Whether a queue's place says where its head is, and the head is there.
+/// Whether a queue's place says where its head is, and the head is there. A second copy of it is
+/// no fault that needs a repair: who claims it later is told that it is gone.
 pub fn place_is_true(redis: &Redis, blueprint: BlueprintNo) -> bool {
-    place_says_the_facts(redis, blueprint) && ready_head_is_in_one_list(redis, blueprint)
+    let queue = &redis.queues[blueprint as usize];
+    let is_there = |head| queue.place != Place::Ready || is_in_a_list(redis, head);
+    place_says_the_facts(redis, blueprint) && queue.backlog.first().copied().is_none_or(is_there)
+}
+
+/// Whether an element is in `pending` or in any processing list.
+pub fn is_in_a_list(redis: &Redis, element: IssueNo) -> bool {
+    let mut lists = redis.processing.iter().chain([&redis.pending]);
+    lists.any(|list| list.contains(&element))
 }
 
 /// Every issue that was acknowledged is decided, and nothing is left anywhere.

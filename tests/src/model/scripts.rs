@@ -5,18 +5,18 @@
 
 use super::mistakes::Mistake;
 use super::requests::{Held, Release, Reply, Request, Verdict};
-use super::rules::{Rule, place_is_true};
+use super::rules::{Rule, is_in_a_list, place_is_true};
 use super::scenarios::Scenario;
 use super::state::{
-    BlueprintNo, Commit, Issue, IssueNo, IssueState, Lease, Phase, Place, Queue, Redis, Status,
-    Task, Token, Truth, Worker, WorkerNo,
+    BlueprintNo, Commit, Issue, IssueNo, IssueState, Lease, Phase, Place, Queue, Redis, Token,
+    Truth, Worker, WorkerNo,
 };
 
 /// Redis, while it carries out one script.
 pub(super) struct Scripts<'a> {
     pub(super) redis: &'a mut Redis,
     pub(super) truth: &'a mut Truth,
-    /// Read by truth alone, and by beat for what its arguments name.
+    /// For what the arguments of a beat name.
     pub(super) workers: &'a [Worker],
     pub(super) scenario: &'a Scenario,
     pub(super) mistake: Option<Mistake>,
@@ -214,12 +214,7 @@ impl Scripts<'_> {
         self.queue_of(issue).place = Place::Leased;
         self.truth.grants[issue as usize] = grant;
 
-        let works = |task: &Task| matches!(task.phase, Phase::Working { .. });
-        let mind = &self.workers[worker as usize];
-        let waits = mind.tasks.iter().any(|t| t.issue == issue);
-        if waits && mind.status != Status::Dead && !mind.tasks.iter().any(works) {
-            self.truth.ran_alone[issue as usize] = true;
-        }
+        self.truth.ran_alone[issue as usize] |= promise;
         Reply::Claimed {
             again: false,
             token,
@@ -458,17 +453,17 @@ impl Scripts<'_> {
         };
         let is_in_flight = self.issue(head).state == IssueState::InFlight;
         let is_delayed = self.redis.delayed[head as usize];
-        if is_in_flight {
-            self.queue(blueprint).place = Place::Leased;
+        let place = if is_in_flight {
+            Place::Leased
         } else if is_delayed {
-            self.queue(blueprint).place = Place::Delayed;
+            Place::Delayed
+        } else if is_in_a_list(self.redis, head) {
+            Place::Ready
         } else {
-            self.redis.pending.retain(|e| *e != head);
-            for list in &mut self.redis.processing {
-                list.retain(|e| *e != head);
-            }
             self.place_head(blueprint, false);
-        }
+            return Reply::Repaired;
+        };
+        self.queue(blueprint).place = place;
         Reply::Repaired
     }
 }

@@ -215,6 +215,13 @@ pub struct Worker {
     pub tasks: Vec<Task>,
 }
 
+impl Worker {
+    /// Whether an issue is in one of its slots.
+    pub fn is_open(&self, issue: IssueNo) -> bool {
+        self.tasks.iter().any(|task| task.issue == issue)
+    }
+}
+
 /// Somebody who calls intake until answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caller {
@@ -233,7 +240,7 @@ pub struct Truth {
     pub grants: Vec<u8>,
     /// By issue: which lease decided it, if one did.
     pub decided_by: Vec<Option<u8>>,
-    /// By issue: whether it ever had a lease while its worker worked on nothing else.
+    /// By issue: whether it ever had a lease that was given on the promise to run nothing else.
     pub ran_alone: Vec<bool>,
     /// Rules that were broken in a step and leave no trace in the data.
     pub broken: Broken,

@@ -1,0 +1,229 @@
+//! Who would call Redis now, and with what: what intake, the workers' loops and people do.
+
+use super::Protocol;
+use super::mistakes::Mistake;
+use super::requests::{Held, Release, Request, Verdict};
+use super::rules::place_is_true;
+use super::state::{
+    BlueprintNo, Call, Caller, IssueNo, IssueState, Lease, Phase, State, Status, Task, Worker,
+    WorkerNo,
+};
+
+/// Of submitters and cancellers.
+pub(super) fn client_calls(model: &Protocol, state: &State, call: &mut impl FnMut(Request)) {
+    for i in 0..state.redis.issues.len() as IssueNo {
+        // Submitters of one Blueprint come one after the other; numbers are the order of acceptance.
+        let older = (0..i)
+            .filter(|o| model.scenario.issues[*o as usize] == model.scenario.issues[i as usize]);
+        let is_next = older
+            .into_iter()
+            .all(|o| state.redis.issues[o as usize].state != IssueState::Unknown);
+        if is_next && state.submitters[i as usize] != Caller::Answered {
+            call(Request::Submit(i));
+        }
+        if state.cancellers[i as usize] == Caller::Unsure {
+            call(cancel(state, i));
+        }
+    }
+}
+
+fn cancel(state: &State, issue: IssueNo) -> Request {
+    let holder = state.redis.issues[issue as usize].worker;
+    Request::Cancel { issue, holder }
+}
+
+/// Of a worker's consumer, dispatches and heartbeat.
+pub(super) fn worker_calls(
+    model: &Protocol,
+    state: &State,
+    w: WorkerNo,
+    call: &mut impl FnMut(Request),
+) {
+    let worker = &state.workers[w as usize];
+    if !matches!(worker.status, Status::Up | Status::Stopping) {
+        return;
+    }
+    let free = model.scenario.slots - worker.tasks.len();
+    if worker.status == Status::Up && free > 0 && !state.redis.pending.is_empty() {
+        call(Request::Pop(w));
+    }
+    for (at, task) in worker.tasks.iter().enumerate() {
+        let others = worker.tasks.iter().enumerate().filter(|(o, _)| *o != at);
+        let mut others = others.map(|(_, other)| other);
+        match task.phase {
+            Phase::Claiming { promise, .. } => {
+                // Who runs alone waits until nothing runs, and nothing begins beside it.
+                let must_wait = if promise {
+                    others.any(has_asked)
+                } else {
+                    others.any(|o| match o.phase {
+                        Phase::Working { alone, .. } => alone,
+                        Phase::Claiming { promise, unsure } => promise && unsure,
+                    })
+                };
+                if !must_wait || model.makes(Mistake::AloneNotKept) {
+                    call(Request::Claim {
+                        worker: w,
+                        issue: task.issue,
+                        nonce: task.nonce,
+                        promise,
+                    });
+                }
+            }
+            Phase::Working { unsure, .. } => {
+                let end = unsure.unwrap_or(Call::Apply);
+                call(end_of(w, task, end));
+                if unsure.is_none() && worker.status == Status::Stopping {
+                    call(end_of(w, task, Call::HandBack));
+                }
+            }
+        }
+    }
+    let redis = &state.redis;
+    let has_news = worker.tasks.iter().any(|task| match task.phase {
+        Phase::Working { token, .. } => {
+            redis.issues[task.issue as usize].token != Some(token)
+                || redis.issues[task.issue as usize].state != IssueState::InFlight
+                || redis.leases[task.issue as usize] == Lease::RanOut
+        }
+        Phase::Claiming { .. } => false,
+    });
+    let is_found = |e: &IssueNo| redis.leases[*e as usize] == Lease::None && !worker.is_open(*e);
+    let finds = worker.status == Status::Up
+        && free > 0
+        && !model.makes(Mistake::NoUnleased)
+        && redis.processing[w as usize].iter().any(is_found);
+    if has_news || finds {
+        call(Request::Beat(w));
+    }
+}
+
+/// The call that ends a lease.
+fn end_of(worker: WorkerNo, task: &Task, end: Call) -> Request {
+    let Phase::Working {
+        token,
+        grant,
+        seq,
+        base,
+        ..
+    } = task.phase
+    else {
+        unreachable!("only a task that has a lease ends one")
+    };
+    let held = Held {
+        issue: task.issue,
+        worker,
+        token,
+        grant,
+    };
+    let settle = |verdict| Request::Settle {
+        held,
+        verdict,
+        seq,
+        base,
+    };
+    let release = |why| Request::Release { held, why };
+    match end {
+        Call::Apply => settle(Verdict::Applied),
+        Call::Deny => settle(Verdict::Denied),
+        Call::PutOff => release(Release::Fault),
+        Call::HandBack => release(Release::Shutdown),
+    }
+}
+
+/// Of reapers, promoters and the audit, and of operators who resume.
+pub(super) fn background_calls(model: &Protocol, state: &State, call: &mut impl FnMut(Request)) {
+    let redis = &state.redis;
+    let is_there = |w: &Worker| matches!(w.status, Status::Up | Status::Stopping);
+    if !state.workers.iter().any(is_there) {
+        return;
+    }
+    for i in 0..redis.issues.len() as IssueNo {
+        if redis.leases[i as usize] == Lease::RanOut {
+            let holder = redis.issues[i as usize].worker;
+            call(Request::Reap { issue: i, holder });
+        }
+        if redis.delayed[i as usize] {
+            call(Request::Promote(i));
+        }
+    }
+    for (w, worker) in state.workers.iter().enumerate() {
+        let is_looked_at = match worker.status {
+            Status::Dead | Status::Ended => {
+                redis.registered[w] && !model.makes(Mistake::UnclaimedStays)
+            }
+            Status::Stopping => worker.tasks.is_empty(),
+            Status::Up | Status::Paused => false,
+        };
+        if is_looked_at {
+            for issue in &redis.processing[w] {
+                call(Request::Return {
+                    worker: w as WorkerNo,
+                    issue: *issue,
+                });
+            }
+        }
+    }
+    for (b, queue) in redis.queues.iter().enumerate() {
+        let b = b as BlueprintNo;
+        if queue.paused {
+            call(Request::Resume(b));
+        }
+        if !place_is_true(redis, b) && !model.makes(Mistake::NoAudit) {
+            call(Request::Audit(b));
+        }
+    }
+}
+
+/// Calls that nothing waits for.
+pub(super) fn optional_calls(model: &Protocol, state: &State, call: &mut impl FnMut(Request)) {
+    let (redis, faults) = (&state.redis, &state.faults);
+    for i in 0..redis.issues.len() as IssueNo {
+        let issue = &redis.issues[i as usize];
+        let is_asked = state.cancellers[i as usize] != Caller::Idle;
+        if faults.cancels > 0 && !is_asked && issue.state != IssueState::Unknown {
+            call(cancel(state, i));
+        }
+    }
+    for (w, worker) in state.workers.iter().enumerate() {
+        let w = w as WorkerNo;
+        if worker.status == Status::Paused {
+            // A reaper takes a silent worker for a dead one.
+            for issue in &redis.processing[w as usize] {
+                call(Request::Return {
+                    worker: w,
+                    issue: *issue,
+                });
+            }
+        }
+        if !matches!(worker.status, Status::Up | Status::Stopping) {
+            continue;
+        }
+        for task in &worker.tasks {
+            let Phase::Working { unsure: None, .. } = task.phase else {
+                continue;
+            };
+            if faults.denials > 0 {
+                call(end_of(w, task, Call::Deny));
+            }
+            let retries = redis.issues[task.issue as usize].retries;
+            if faults.passing > 0 && retries < model.scenario.max_retries {
+                call(end_of(w, task, Call::PutOff));
+            }
+        }
+    }
+    for (b, queue) in redis.queues.iter().enumerate() {
+        let b = b as BlueprintNo;
+        if faults.puts > 0 {
+            call(Request::Put(b));
+        }
+        if faults.holds > 0 && !queue.paused {
+            call(Request::Pause(b));
+        }
+    }
+}
+
+/// Whether a dispatch may have a lease.
+pub(super) fn has_asked(task: &Task) -> bool {
+    !matches!(task.phase, Phase::Claiming { unsure: false, .. })
+}
