@@ -35,6 +35,11 @@ impl Dice {
         self.roll(n) == 0
     }
 
+    /// Takes one away; `None` if there is none.
+    pub fn draw<T>(&mut self, from: &mut Vec<T>) -> Option<T> {
+        (!from.is_empty()).then(|| from.swap_remove(self.roll(from.len())))
+    }
+
     /// One of them; `None` if there is none.
     pub fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
         (!from.is_empty()).then(|| from[self.roll(from.len())].clone())

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::eventually::{eventually_blocking, eventually_now};
+use crate::eventually::{eventually, eventually_blocking, eventually_now};
 
 /// The programs that the rig runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,9 @@
 use shared::blueprint::Blueprint;
 use shared::ids::{BlueprintId, IssueId, WorkerId};
 use shared::store::{
-    Beat, CancelOutcome, ClaimOutcome, Claimed, ExpectedHead, IssueRef, Lease, PromoteOutcome,
-    PutOutcome, ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, StoreError,
-    SubmitOutcome,
+    Beat, CancelOutcome, ClaimOutcome, Claimed, Company, ExpectedHead, IssueRef, Lease,
+    PromoteOutcome, PutOutcome, ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome,
+    StoreError, SubmitOutcome,
 };
 
 use super::ledger::{Ledger, MAX_ATTEMPTS};
@@ -180,19 +180,20 @@ impl World {
             worker,
             nonce,
             is_short,
+            company,
         } = claim;
         let lease_ms = if *is_short { OVER } else { LONG };
         self.call(
             "claim",
-            &format!("{} {worker} {nonce}", issue.element()),
+            &format!("{} {worker} {nonce} {company:?}", issue.element()),
             about(issue),
             async |stand| {
                 stand
                     .store
-                    .claim(issue, worker, nonce, lease_ms, None)
+                    .claim(issue, worker, nonce, lease_ms, None, *company)
                     .await
             },
-            |ledger, outcome| ledger.claimed(issue, worker, nonce, *is_short, outcome),
+            |ledger, outcome| ledger.claimed(claim, outcome),
         )
         .await
     }
@@ -350,4 +351,5 @@ pub(super) struct Claim {
     pub(super) nonce: String,
     /// The lease has run out when the claim is answered.
     pub(super) is_short: bool,
+    pub(super) company: Company,
 }

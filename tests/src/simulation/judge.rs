@@ -4,10 +4,11 @@
 use shared::ids::{BlueprintId, WorkerId};
 use shared::issue::{IssueState, RejectionCause};
 use shared::store::{
-    Beat, CancelOutcome, ClaimOutcome, ExpectedHead, IssueRef, Lease, PromoteOutcome, PutOutcome,
-    ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, SubmitOutcome,
+    Beat, CancelOutcome, ClaimOutcome, Company, ExpectedHead, IssueRef, Lease, PromoteOutcome,
+    PutOutcome, ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, SubmitOutcome,
 };
 
+use super::calls::Claim;
 use super::ledger::{Ledger, MAX_ATTEMPTS, Place, Record};
 use crate::store_stand::How;
 
@@ -32,6 +33,7 @@ impl Ledger {
                     place,
                     attempts: 0,
                     retries: 0,
+                    crashes: 0,
                 };
                 self.issues.insert(issue.issue_id, record);
                 self.has_placed |= is_first;
@@ -57,16 +59,24 @@ impl Ledger {
         }
     }
 
-    pub(super) fn claimed(
-        &mut self,
-        issue: &IssueRef,
-        worker: &WorkerId,
-        nonce: &str,
-        is_over: bool,
-        outcome: &ClaimOutcome,
-    ) -> &'static str {
+    pub(super) fn claimed(&mut self, claim: &Claim, outcome: &ClaimOutcome) -> &'static str {
+        let Claim {
+            issue,
+            worker,
+            nonce,
+            is_short,
+            company,
+        } = claim;
         let before = self.record(issue).place.clone();
-        if !matches!(outcome, ClaimOutcome::Claimed(_) | ClaimOutcome::Held) {
+        let is_bearable = match company {
+            Company::Others { bearable_crashes } => self.record(issue).crashes <= *bearable_crashes,
+            Company::Alone => true,
+        };
+        let keeps = matches!(
+            outcome,
+            ClaimOutcome::Claimed(_) | ClaimOutcome::Held | ClaimOutcome::MustBeAlone
+        );
+        if !keeps {
             self.dropped_by = Some(worker.clone());
         }
         match outcome {
@@ -90,6 +100,9 @@ impl Ledger {
                 });
                 let is_stopped = self.is_paused(&issue.blueprint_id);
                 self.hold(!is_stopped, || format!("paused: {issue:?} is claimed"));
+                self.hold(is_bearable, || {
+                    format!("alone: {issue:?} is claimed beside others")
+                });
                 let is_new = self.tokens.insert(lease.token.clone());
                 self.hold(is_new, || format!("fencing: {lease:?} has an old token"));
                 let record = self.record(issue);
@@ -97,7 +110,8 @@ impl Ledger {
                 record.place = Place::Leased {
                     lease,
                     nonce: nonce.to_owned(),
-                    is_over,
+                    is_over: *is_short,
+                    is_alone: *company == Company::Alone,
                 };
                 let counted = (record.attempts, record.retries);
                 let told = (claimed.attempt, claimed.retries);
@@ -137,6 +151,13 @@ impl Ledger {
                     true,
                 );
                 "archived"
+            }
+            ClaimOutcome::MustBeAlone => {
+                let is_free = before == Place::Waiting && self.is_front(issue);
+                self.hold(is_free && !is_bearable, || {
+                    format!("alone: {issue:?} has to be claimed alone, {before:?}")
+                });
+                "alone"
             }
             ClaimOutcome::Gone => "gone",
             ClaimOutcome::NotMine => "not_mine",
@@ -273,8 +294,18 @@ impl Ledger {
         holder: &WorkerId,
         outcome: ReturnOutcome,
     ) -> &'static str {
-        self.dropped_by = Some(holder.clone());
+        if outcome != ReturnOutcome::Leased {
+            self.dropped_by = Some(holder.clone());
+        }
         match outcome {
+            ReturnOutcome::Leased => {
+                let is_holder = matches!(self.place(issue), Some(Place::Leased { lease, .. })
+                    if lease.worker_id == *holder);
+                self.hold(is_holder, || {
+                    format!("one holder: {issue:?} stays in the list of {holder}")
+                });
+                "leased"
+            }
             ReturnOutcome::Returned => {
                 let is_free = self.place(issue) == Some(&Place::Waiting) && self.is_front(issue);
                 self.hold(is_free, || {
@@ -307,9 +338,11 @@ impl Ledger {
 
     pub(super) fn reaped(&mut self, issue: &IssueRef, outcome: &ReapOutcome) -> &'static str {
         let before = self.record(issue).place.clone();
-        let is_over = match before {
-            Place::Leased { is_over, .. } => Some(is_over),
-            _ => None,
+        let (is_over, was_alone) = match before {
+            Place::Leased {
+                is_over, is_alone, ..
+            } => (Some(is_over), is_alone),
+            _ => (None, false),
         };
         let (expected, name) = match outcome {
             ReapOutcome::Delayed(_) => (is_over == Some(true), "delayed"),
@@ -322,10 +355,11 @@ impl Ledger {
             format!("expiry: {issue:?} is {name}, {before:?}")
         });
         let record = self.record(issue);
-        let is_used_up = record.attempts - record.retries >= MAX_ATTEMPTS;
+        let is_used_up = was_alone && record.crashes + 1 >= MAX_ATTEMPTS;
         match outcome {
             ReapOutcome::Delayed(_) => {
                 record.place = Place::Delayed { is_due: true };
+                record.crashes += 1;
                 self.hold(!is_used_up, || {
                     format!("attempts: {issue:?} gets another one")
                 });

@@ -9,8 +9,11 @@ use shared::ids::{BlueprintId, IssueId, Version, WorkerId};
 use shared::issue::{IssueState, RejectionCause};
 use shared::store::{IssueRef, Lease};
 
-/// After as many attempts, less those that ended in a passing fault, an issue is given up.
+/// After as many crashes of its worker, the last one alone, an issue is given up.
 pub(super) const MAX_ATTEMPTS: u32 = 3;
+
+/// How often an issue may have crashed its worker and still be claimed beside others.
+pub(super) const BEARABLE_CRASHES: u32 = 1;
 
 /// Where an issue is.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +25,7 @@ pub(super) enum Place {
         lease: Lease,
         nonce: String,
         is_over: bool,
+        is_alone: bool,
     },
     /// It may not be tried before it is due.
     Delayed { is_due: bool },
@@ -40,6 +44,7 @@ pub(super) struct Record {
     pub(super) place: Place,
     pub(super) attempts: u32,
     pub(super) retries: u32,
+    pub(super) crashes: u32,
 }
 
 /// A Blueprint.

@@ -16,7 +16,6 @@
 
 mod callers;
 mod calls;
-mod dice;
 mod end;
 mod invariants;
 mod judge;

@@ -2,9 +2,10 @@
 //! at most one call; an answer that does not come leaves it where it is, to call again the same way.
 
 use shared::ids::WorkerId;
-use shared::store::{ClaimOutcome, Claimed, IssueRef, Lease, Release, SettleOutcome};
+use shared::store::{ClaimOutcome, Claimed, Company, IssueRef, Lease, Release, SettleOutcome};
 
 use super::calls::{Claim, Seen};
+use super::ledger::BEARABLE_CRASHES;
 use super::world::{Late, World};
 use crate::store_stand::{How, LONG, fault};
 
@@ -65,10 +66,26 @@ impl Worker {
         if !self.is_registered || world.dice.one_in(7) {
             return self.beat(world).await;
         }
-        if self.jobs.len() < SLOTS && world.dice.one_in(3) {
-            return self.pop(world).await;
-        }
-        let Some(job) = world.dice.draw(&mut self.jobs) else {
+        let waits_alone =
+            |job: &Job| matches!(job, Job::Popped(claim) if claim.company == Company::Alone);
+        let (alone, others): (Vec<Job>, Vec<Job>) = std::mem::take(&mut self.jobs)
+            .into_iter()
+            .partition(waits_alone);
+        let is_free = alone.is_empty() && others.len() < SLOTS;
+        // Who has to be alone waits until the others are through.
+        let (mut jobs, waiting) = if others.is_empty() {
+            (alone, others)
+        } else {
+            (others, alone)
+        };
+        let job = if is_free && world.dice.one_in(3) {
+            None
+        } else {
+            world.dice.draw(&mut jobs)
+        };
+        self.jobs = jobs;
+        self.jobs.extend(waiting);
+        let Some(job) = job else {
             return self.pop(world).await;
         };
         let next = match job {
@@ -119,6 +136,9 @@ impl Worker {
             worker: self.id.clone(),
             nonce: world.new_name("n"),
             is_short: !world.is_healed && world.dice.one_in(8),
+            company: Company::Others {
+                bearable_crashes: BEARABLE_CRASHES,
+            },
         }));
     }
 }
@@ -131,6 +151,11 @@ async fn send_claim(world: &mut World, claim: Claim) -> Seen<Option<Job>> {
     Ok(match world.claim(&claim).await? {
         None => Some(Job::Popped(claim)),
         Some(ClaimOutcome::Claimed(claimed)) => Some(Job::Working(*claimed)),
+        Some(ClaimOutcome::MustBeAlone) => Some(Job::Popped(Claim {
+            nonce: world.new_name("n"),
+            company: Company::Alone,
+            ..claim
+        })),
         Some(_) => None,
     })
 }

@@ -6,10 +6,10 @@ use shared::ids::WorkerId;
 use shared::store::{Claimed, IssueRef, Lease, Release};
 
 use super::calls::{Claim, Seen};
-use super::dice::Dice;
 use super::invariants::Invariants;
 use super::ledger::Ledger;
 use super::trace::Trace;
+use crate::dice::Dice;
 use crate::store_stand::{How, Stand, blueprint_id};
 
 /// The Blueprints; the first is hot.
