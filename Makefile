@@ -9,9 +9,12 @@ PY_LIBS    := tests/python/requirements.txt
 FAIL_POINTS := --features worker/fail-points,intake/fail-points
 # What `make bench` hands to the load generator, as in: make bench BENCH_ARGS=--json
 BENCH_ARGS ?=
+# How long `make chaos` puts everything under load and faults, and the seed of the faults; empty: another each time.
+SECONDS ?= 60
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit bench fmt missing py-venv clean
+.PHONY: help demo up test check unit chaos bench fmt missing py-venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +39,10 @@ unit: ## every test, without formatting and lints
 	cargo build --workspace --all-targets $(FAIL_POINTS)
 	if [ -e '$(PY_STAMP)' ]; then export DRAFTSMAN_TEST_PYTHON='$(CURDIR)/$(PY_VENV)/bin/python'; fi; \
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' cargo test --workspace $(FAIL_POINTS)
+
+chaos: missing ## load and faults of every kind, then the checker; as in: make chaos SECONDS=600 SEED=7
+	cargo build --workspace --bins $(FAIL_POINTS)
+	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' '$(TARGET_DIR)/debug/chaos' --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 bench: missing ## measure release builds; options go in BENCH_ARGS, as in BENCH_ARGS=--json
 	cargo build --release --package intake --package worker --package tests

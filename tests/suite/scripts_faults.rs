@@ -2,6 +2,7 @@
 //! lost, callers that race, a Redis that forgets scripts or is full.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures::future::join_all;
 use shared::issue::{IssueState, RejectionCause};
@@ -390,8 +391,8 @@ async fn racing_claims_give_one_lease() {
     let stand = Stand::with(&["a"]).await;
     let worker = worker_id("w");
     let clients = [
-        stand.store.with_own_connection(),
-        stand.store.with_own_connection(),
+        stand.store.with_own_connection(Duration::MAX),
+        stand.store.with_own_connection(Duration::MAX),
     ];
     for round in 0..20 {
         let issue = stand.submit("a", &format!("i{round}")).await;
@@ -428,7 +429,9 @@ async fn racing_claims_give_one_lease() {
 #[tokio::test]
 async fn racing_submissions_store_one_issue() {
     let stand = Stand::with(&["a"]).await;
-    let clients: Vec<Store> = (0..8).map(|_| stand.store.with_own_connection()).collect();
+    let clients: Vec<Store> = (0..8)
+        .map(|_| stand.store.with_own_connection(Duration::MAX))
+        .collect();
     for round in 0..5 {
         let new = new_issue("a", &format!("i{round}"));
         let outcomes = join_all(clients.iter().map(|store| store.submit(&new))).await;
@@ -454,9 +457,9 @@ async fn racing_submissions_store_one_issue() {
 async fn settle_cancel_and_reap_race_for_one_decision() {
     let stand = Stand::with(&["a"]).await;
     let (settler, canceller, reaper) = (
-        stand.store.with_own_connection(),
-        stand.store.with_own_connection(),
-        stand.store.with_own_connection(),
+        stand.store.with_own_connection(Duration::MAX),
+        stand.store.with_own_connection(Duration::MAX),
+        stand.store.with_own_connection(Duration::MAX),
     );
     for round in 0..20 {
         let issue = stand.submit("a", &format!("i{round}")).await;

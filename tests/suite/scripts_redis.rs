@@ -1,6 +1,7 @@
 //! The scripts on a Redis that forgets them, cuts connections, or is full.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use shared::issue::IssueState;
 use shared::store::{
@@ -59,7 +60,7 @@ async fn a_redis_that_forgot_the_scripts_gets_them_again() {
 #[tokio::test]
 async fn a_cut_connection_is_an_error_once() {
     let stand = Stand::with(&["a"]).await;
-    let store = stand.store.with_own_connection();
+    let store = stand.store.with_own_connection(Duration::MAX);
     let id: u64 = store
         .link()
         .command("id", redis::cmd("CLIENT").arg("ID"))
@@ -101,7 +102,7 @@ async fn from_nine_tenths_of_the_memory_on_nothing_is_taken_in() {
     stand.submit("a", "before").await;
     let limit = fill(&stand, 95).await;
     // A store looks at the memory once a second; a new one looks at once.
-    let store = stand.store.with_own_connection();
+    let store = stand.store.with_own_connection(Duration::MAX);
     match stand
         .refused(store.submit(&new_issue("a", "too-much")))
         .await
@@ -113,7 +114,7 @@ async fn from_nine_tenths_of_the_memory_on_nothing_is_taken_in() {
     let claimed = stand.take(&worker_id("w"), LONG).await;
     stand.step(stand.settle(&claimed, How::Applied)).await;
     let _: i64 = stand.raw(&["DEL", "filling"]).await;
-    let store = stand.store.with_own_connection();
+    let store = stand.store.with_own_connection(Duration::MAX);
     let outcome = stand
         .step(store.submit(&new_issue("a", "fits-again")))
         .await;

@@ -7,6 +7,7 @@ use shared::ids::{SettingId, Version};
 use shared::setting::EnhanceSetting;
 use shared::store::{ExpectedHead, PutOutcome, PutSettingOutcome, Seed, Store, StoreError};
 use shared::version_selector::VersionSelector;
+use std::time::Duration;
 use tests::store_stand::{How, LONG, Stand, blueprint_id, marked, worker_id};
 
 fn semver(req: &str) -> VersionSelector {
@@ -121,7 +122,9 @@ async fn what_is_bundled_is_written_once_and_never_over_an_edit() {
     let stand = Stand::start().await;
     let store = &stand.store;
     let seed = Seed::bundled();
-    let clients: Vec<Store> = (0..4).map(|_| store.with_own_connection()).collect();
+    let clients: Vec<Store> = (0..4)
+        .map(|_| store.with_own_connection(Duration::MAX))
+        .collect();
     for prepared in join_all(clients.iter().map(|client| client.prepare(&seed))).await {
         prepared.unwrap();
     }

@@ -9,6 +9,7 @@ use shared::store::{
     ExpectedHead, IssueFilter, Page, PageRequest, PutOutcome, SettleOutcome, Store, StoreError,
 };
 use shared::version_selector::VersionSelector;
+use std::time::Duration;
 use tests::store_stand::{How, LONG, Stand, blueprint_id, marked, worker_id};
 
 fn page(size: usize, after: Option<String>) -> PageRequest {
@@ -159,8 +160,8 @@ async fn a_put_that_is_refused_changes_nothing() {
 async fn two_writers_race_for_one_head() {
     let stand = Stand::with(&["a"]).await;
     let clients = [
-        stand.store.with_own_connection(),
-        stand.store.with_own_connection(),
+        stand.store.with_own_connection(Duration::MAX),
+        stand.store.with_own_connection(Duration::MAX),
     ];
     let mut head = marked("a", "first", "1.0.0").version().clone();
     for round in 0..10 {

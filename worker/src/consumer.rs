@@ -36,6 +36,8 @@ pub(crate) struct Consumer {
     running: TaskTracker,
     found: UnboundedReceiver<IssueRef>,
     stop: CancellationToken,
+    /// A popping connection that broke and is not known to be dead: Redis may still move elements for it.
+    broken: Option<u64>,
 }
 
 impl Consumer {
@@ -56,6 +58,7 @@ impl Consumer {
                 running: TaskTracker::new(),
                 found,
                 stop,
+                broken: None,
             },
             sender,
         )
@@ -64,13 +67,12 @@ impl Consumer {
     /// Pops until it is to stop. Returns itself, to be drained.
     pub(crate) async fn run(mut self) -> Consumer {
         let mut link: Option<PopLink> = None;
-        let mut broken: Option<u64> = None;
         let (mut complaint, mut pause) = (Complaint::default(), Pause::default());
         while !self.stop.is_cancelled() {
             let round = async {
-                if let Some(id) = broken {
+                if let Some(id) = self.broken {
                     self.clear_up(id).await?;
-                    broken = None;
+                    self.broken = None;
                 }
                 if link.is_none() {
                     link = Some(self.dispatcher.store.link().pop_link(BLOCK).await?);
@@ -84,7 +86,7 @@ impl Consumer {
                 Ok(()) => pause.reset(),
                 Err(error) => {
                     complaint.about("consumer", &error);
-                    broken = link.take().map(|link| link.id()).or(broken);
+                    self.broken = link.take().map(|link| link.id()).or(self.broken);
                     pause.wait().await;
                 }
             }
@@ -208,6 +210,14 @@ impl Consumer {
             }
         }
         Ok(())
+    }
+
+    /// True if nothing can come into the own list any more, once this has ended popping.
+    pub(crate) async fn is_over(&self) -> bool {
+        match self.broken {
+            Some(id) => self.dispatcher.store.kill_connection(id).await.is_ok(),
+            None => true,
+        }
     }
 
     /// Lets what is open finish within `grace`, then has the rest handed back.

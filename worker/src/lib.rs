@@ -131,7 +131,8 @@ pub async fn run(
         stopping.clone(),
     );
     let heartbeat = Beating {
-        store: store.with_own_connection(),
+        // Two beats that get no answer must not use up what a lease is trusted for.
+        store: store.with_own_connection(config.lease / 4),
         worker: worker_id.clone(),
         lease: config.lease,
         held: Arc::clone(&held),
@@ -165,8 +166,10 @@ pub async fn run(
     shutdown.await;
     // Nothing new, then what is open, then the rest back: the heartbeat beats until all of it is done.
     stopping.cancel();
+    let mut list_is_final = false;
     if let Ok(consumer) = consuming.await {
         consumer.drain(config.grace).await;
+        list_is_final = consumer.is_over().await;
     }
     for task in background {
         // A task that panicked has nothing left to stop.
@@ -175,7 +178,7 @@ pub async fn run(
     ended.cancel();
     heartbeat.join().await;
     fail_point::pass("sign_off.before");
-    if let Err(error) = sign_off(&store, &worker_id).await {
+    if let Err(error) = sign_off(&store, &worker_id, list_is_final).await {
         tracing::warn!(
             error = chain(&error),
             "could not sign off; what is left will be reaped"
@@ -188,12 +191,13 @@ pub async fn run(
     Ok(())
 }
 
-/// Gives back what was popped and never claimed, and takes the worker off the list if nothing is left.
-async fn sign_off(store: &Store, worker: &WorkerId) -> Result<(), StoreError> {
+/// Gives back what was popped and never claimed, and takes the worker off the list if nothing is left
+/// and nothing more can come: the list of a forgotten worker is looked at by nobody.
+async fn sign_off(store: &Store, worker: &WorkerId, list_is_final: bool) -> Result<(), StoreError> {
     for issue in store.processing(worker.as_str()).await? {
         store.return_element(&issue, worker.as_str()).await?;
     }
-    if store.processing(worker.as_str()).await?.is_empty() {
+    if list_is_final && store.processing(worker.as_str()).await?.is_empty() {
         store.forget_worker(worker).await?;
     }
     Ok(())

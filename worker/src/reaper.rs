@@ -49,14 +49,15 @@ struct Contact {
 }
 
 impl Contact {
-    fn lasted(&mut self, run_id: String) -> Duration {
+    /// How long it has lasted, now that Redis has said this; `None` if it begins just now.
+    fn lasted(&mut self, run_id: &str) -> Option<Duration> {
         if self.run_id != run_id {
-            *self = Contact {
-                run_id,
-                since: None,
-            };
+            self.run_id = run_id.to_owned();
+            self.since = None;
         }
-        self.since.get_or_insert_with(Instant::now).elapsed()
+        let lasted = self.since.map(|since| since.elapsed());
+        self.since.get_or_insert_with(Instant::now);
+        lasted
     }
 }
 
@@ -67,8 +68,12 @@ async fn run_once(
     metrics: &Metrics,
     contact: &mut Contact,
 ) -> Result<(), StoreError> {
-    if contact.lasted(store.run_id().await?) < lease {
-        return Ok(());
+    let run_id = store.run_id().await?;
+    match contact.lasted(&run_id) {
+        // This Redis may never have seen our scripts.
+        None => return store.load_scripts().await,
+        Some(lasted) if lasted < lease => return Ok(()),
+        Some(_) => {}
     }
     reap_leases(store, max_attempts, metrics).await?;
     return_unclaimed(store, lease).await?;

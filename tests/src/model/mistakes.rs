@@ -59,7 +59,7 @@ mistakes! {
     /// cancel leaves the lease.
     CancelKeepsLease: cancels => [LeaseTrue];
     /// return_element pushes without looking at the place.
-    ReturnWithoutPlace: cancels_crash => [PlaceTrue];
+    ReturnWithoutPlace: cancels_crash => [OneList];
     /// reap does not look at the lease's time again.
     ReapWithoutExpiry: pauses => [LeaseKept];
     /// reap does not see that another worker holds it by now.

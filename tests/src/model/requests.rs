@@ -150,6 +150,8 @@ pub enum Reply {
     Gone,
     /// claim, return
     NotMine,
+    /// return: that worker has claimed it
+    LeftThere,
     /// claim
     Held,
     /// claim
@@ -215,6 +217,7 @@ impl Reply {
             Reply::Claimed { again: true, .. } => "again",
             Reply::Gone => "gone",
             Reply::NotMine => "not_mine",
+            Reply::LeftThere => "leased",
             Reply::Held => "held",
             Reply::Parked => "parked",
             Reply::Alone => "alone",

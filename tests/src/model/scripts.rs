@@ -160,9 +160,6 @@ impl Scripts<'_> {
     }
 
     fn claim(&mut self, worker: WorkerNo, issue: IssueNo, nonce: u8, promise: bool) -> Reply {
-        if !self.redis.processing[worker as usize].contains(&issue) {
-            return Reply::NotMine;
-        }
         let f = self.issue(issue).clone();
         let is_head = self.is_head(issue);
         let (place, paused, seq) = {
@@ -180,6 +177,9 @@ impl Scripts<'_> {
                 },
                 None => Reply::Held,
             };
+        }
+        if !self.redis.processing[worker as usize].contains(&issue) {
+            return Reply::NotMine;
         }
         let is_ready = f.state == IssueState::Pending && place == Place::Ready && is_head;
         if !is_ready && !self.makes(Mistake::ClaimTakesAnything) {
@@ -389,8 +389,13 @@ impl Scripts<'_> {
         if !self.redis.processing[worker as usize].contains(&issue) {
             return Reply::NotMine;
         }
+        let is_head = self.is_head(issue);
+        let place = self.queue_of(issue).place;
+        if place == Place::Leased && is_head && self.issue(issue).worker == Some(worker) {
+            return Reply::LeftThere;
+        }
         self.take_out(worker, issue);
-        let is_ready = self.queue_of(issue).place == Place::Ready && self.is_head(issue);
+        let is_ready = place == Place::Ready && is_head;
         if !is_ready && !self.makes(Mistake::ReturnWithoutPlace) {
             return Reply::Gone;
         }

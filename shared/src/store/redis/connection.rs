@@ -17,7 +17,7 @@ use super::error::{StoreError, is_broken};
 use super::reply::Reply;
 use super::script::Script;
 
-/// How long a call may take. Redis answers in well under a millisecond; past this it is away.
+/// How long a call may take at most. Redis answers in well under a millisecond; past this it is away.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,6 +30,7 @@ const FAILURE_HOLDS: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Link {
     client: redis::Client,
+    call_timeout: Duration,
     current: Arc<Current>,
 }
 
@@ -49,6 +50,7 @@ impl Link {
         let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(StoreError::Url)?;
         Ok(Link {
             client,
+            call_timeout: CALL_TIMEOUT,
             current: Arc::default(),
         })
     }
@@ -59,9 +61,11 @@ impl Link {
         settings.username().unwrap_or("default")
     }
 
-    pub(crate) fn fresh(&self) -> Link {
+    /// A link to the same Redis that shares nothing, and whose calls take no longer than this.
+    pub(crate) fn fresh(&self, call_timeout: Duration) -> Link {
         Link {
             client: self.client.clone(),
+            call_timeout: call_timeout.min(CALL_TIMEOUT),
             current: Arc::default(),
         }
     }
@@ -83,8 +87,8 @@ impl Link {
             return Err(error.clone());
         }
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(CALL_TIMEOUT))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT.min(self.call_timeout)))
+            .set_response_timeout(Some(self.call_timeout))
             .set_pipeline_buffer_size(PIPELINE);
         let connecting = self
             .client

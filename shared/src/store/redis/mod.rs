@@ -24,6 +24,8 @@ pub mod stats;
 mod stored;
 pub mod workers;
 
+use std::time::Duration;
+
 use connection::Link;
 use error::StoreError;
 use keys::Keys;
@@ -59,10 +61,11 @@ impl Store {
         })
     }
 
-    /// The same store over a connection of its own, shared with nothing.
-    pub fn with_own_connection(&self) -> Store {
+    /// The same store over a connection of its own, shared with nothing, whose calls take no longer
+    /// than `call_timeout` (and never longer than those of the shared one).
+    pub fn with_own_connection(&self, call_timeout: Duration) -> Store {
         Store {
-            link: self.link.fresh(),
+            link: self.link.fresh(call_timeout),
             keys: self.keys.clone(),
             memory: Default::default(),
         }

@@ -131,6 +131,32 @@ impl Store {
         }
     }
 
+    /// Gives Redis every script: one that is full takes no new ones, and those that let work finish
+    /// must be there by then.
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn load_scripts(&self) -> Result<(), StoreError> {
+        for script in script::all() {
+            let load = cmd("SCRIPT").arg("LOAD").arg(script.source()).to_owned();
+            let _: String = self.link.command("load scripts", &load).await?;
+        }
+        Ok(())
+    }
+
+    /// Redis's name for this run of itself: another one means that it was restarted, or that another
+    /// server has taken over. Empty if it may not be asked.
+    ///
+    /// # Errors
+    /// [`StoreError::Replica`] if it takes no writes; other errors if Redis is away.
+    pub async fn run_id(&self) -> Result<String, StoreError> {
+        let info = self.info().await?;
+        match info.master() {
+            Some(master) => Err(StoreError::Replica { master }),
+            None => Ok(info.get("run_id").unwrap_or_default().to_owned()),
+        }
+    }
+
     /// What Redis says about itself; nothing if it may not.
     async fn info(&self) -> Result<Info, StoreError> {
         match self.link.command("info", &cmd("INFO")).await {
@@ -194,10 +220,7 @@ impl Store {
     /// Loads the scripts and has one of them ask for the rights that all of this needs.
     async fn rights_finding(&self) -> Result<Option<Finding>, StoreError> {
         let asked = async {
-            for script in script::all() {
-                let load = cmd("SCRIPT").arg("LOAD").arg(script.source()).to_owned();
-                let _: String = self.link.command("load scripts", &load).await?;
-            }
+            self.load_scripts().await?;
             let key = [self.keys.fence()];
             let mut reply = self
                 .link

@@ -215,23 +215,6 @@ impl Store {
         Ok(())
     }
 
-    /// Redis's name for this run of itself: another one means that it was restarted.
-    ///
-    /// # Errors
-    /// [`StoreError`] if Redis is away.
-    pub async fn run_id(&self) -> Result<String, StoreError> {
-        let info: String = self
-            .link
-            .command("run id", cmd("INFO").arg("server"))
-            .await?;
-        Ok(info
-            .lines()
-            .find_map(|l| l.strip_prefix("run_id:"))
-            .unwrap_or_default()
-            .trim()
-            .to_owned())
-    }
-
     async fn server_ms(&self) -> Result<u64, StoreError> {
         let (secs, micros): (u64, u64) = self.link.command("time", &cmd("TIME")).await?;
         Ok(secs * 1000 + micros / 1000)

@@ -39,10 +39,15 @@ if head and state == 'in_flight' then
   -- A lease that has run out: the reaper takes it from here.
   redis.call('ZADD', K.leases, 'NX', now, element)
   redis.call('HSET', K.places, bp, 'leased')
+elseif head and state ~= 'pending' then
+  redis.call('LPOP', K.backlog)
+  place_head(true)
+elseif head and delayed then
+  redis.call('HSET', K.places, bp, 'delayed')
+elseif head and listed() then
+  -- Not pushed a second time: a claim finds out whether the queue is paused.
+  redis.call('HSET', K.places, bp, 'ready')
 else
-  if head and state ~= 'pending' then redis.call('LPOP', K.backlog) end
-  redis.call('ZREM', K.leases, element)
-  redis.call('ZREM', K.delayed, element)
   place_head(true)
 end
 return { 'repaired', place or 'none' }
