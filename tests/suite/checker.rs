@@ -1,11 +1,15 @@
-//! The checker is itself tested: for each rule, a damaged state that only that rule catches.
+//! The checker is itself tested: for each rule, damage that exactly this rule catches, done to what
+//! the checker has read and to what Redis holds.
 
 use proto::v1;
+use shared::ids::{BlueprintId, IssueId};
+use shared::store::redis::keys::Keys;
 use tests::checker::{Attempts, Rule, Snapshot, assert_sound, violations};
 use tests::factory;
 use tests::rig::Rig;
 
-async fn healthy() -> Snapshot {
+/// A rig on which two Blueprints had three issues each, the third of them denied.
+async fn worked_on() -> (Rig, Snapshot) {
     let rig = Rig::start().await;
     let mut ids = Vec::new();
     let mut watched = Vec::new();
@@ -23,126 +27,237 @@ async fn healthy() -> Snapshot {
     }
     let mut snapshot = assert_sound(&rig, &ids, Attempts::One).await;
     snapshot.watched = watched;
-    snapshot
+    (rig, snapshot)
 }
 
-/// The rules that `damage` breaks.
-fn broken(healthy: &Snapshot, damage: impl FnOnce(&mut Snapshot)) -> Vec<Rule> {
-    let mut damaged = healthy.clone();
-    damage(&mut damaged);
-    let mut rules: Vec<Rule> = violations(&damaged, Attempts::One)
-        .into_iter()
-        .map(|v| v.rule)
-        .collect();
+/// The rules that a snapshot breaks.
+fn broken_rules(snapshot: &Snapshot) -> Vec<Rule> {
+    let found = violations(snapshot, Attempts::One);
+    let mut rules: Vec<Rule> = found.into_iter().map(|v| v.rule).collect();
     rules.dedup();
     rules
 }
 
-#[tokio::test]
-async fn each_rule_catches_what_only_it_can() {
-    let healthy = healthy().await;
-    assert_eq!(violations(&healthy, Attempts::One), []);
-    let (first, denied) = (
-        healthy.acknowledged[0].clone(),
-        healthy.acknowledged[2].clone(),
-    );
+fn entry<'a>(s: &'a mut Snapshot, id: &str) -> &'a mut v1::LogEntry {
+    let found = s.entries.iter_mut().find(|e| e.issue_id == id);
+    found.expect("an entry")
+}
 
-    let lost_entry = broken(&healthy, |s| s.entries.retain(|e| e.issue_id != denied));
-    assert_eq!(lost_entry, [Rule::Decided, Rule::Order][..lost_entry.len()]);
-    assert_eq!(lost_entry[0], Rule::Decided);
-    assert_eq!(
-        broken(&healthy, |s| {
-            let twice = s.entries.iter().find(|e| e.issue_id == denied).cloned();
-            s.entries.extend(twice);
-        }),
-        [Rule::Decided]
+const OTHER_PATCH: &str = r#"[{"op":"add","path":"/metadata/tags/-","value":"other"}]"#;
+
+#[tokio::test]
+async fn each_damage_is_caught_by_the_rule_that_names_it() {
+    let (_rig, healthy) = worked_on().await;
+    assert_eq!(broken_rules(&healthy), []);
+    let (first, denied) = (
+        healthy.acknowledged[0].as_str(),
+        healthy.acknowledged[2].as_str(),
     );
-    assert_eq!(
-        broken(&healthy, |s| {
-            let entry = s
-                .entries
-                .iter_mut()
-                .find(|e| e.issue_id == denied)
-                .expect("an entry");
-            entry.cause = "failed".to_owned();
-        }),
-        [Rule::Decided]
-    );
-    assert_eq!(
-        broken(&healthy, |s| {
-            let last = s
-                .histories
-                .get_mut("a")
-                .and_then(|h| h.last_mut())
-                .expect("a commit");
-            last.issue_id.clear();
-        }),
-        [Rule::OneCommit]
-    );
-    assert_eq!(
-        broken(&healthy, |s| {
-            s.histories.get_mut("a").expect("a history")[1].parents = vec!["0".repeat(64)];
-        }),
-        [Rule::Chain]
-    );
-    assert_eq!(
-        broken(&healthy, |s| {
-            let key = ("a".to_owned(), s.histories["a"][1].version.clone());
-            s.documents
-                .get_mut(&key)
-                .expect("a document")
-                .yaml
-                .push('\n');
-        }),
-        [Rule::Chain]
-    );
-    assert_eq!(
-        broken(&healthy, |s| s
-            .heads
-            .get_mut("a")
-            .expect("a head")
-            .replace_range(..1, "x")),
-        [Rule::Chain]
-    );
-    assert_eq!(broken(&healthy, |s| s.entries.swap(0, 1)), [Rule::Order]);
-    assert_eq!(
-        broken(&healthy, |s| {
-            s.issues.get_mut(&first).expect("an issue").attempt = 2;
-            s.entries
-                .iter_mut()
-                .find(|e| e.issue_id == first)
-                .expect("an entry")
-                .attempt = 2;
-            s.watched.clear();
-        }),
-        [Rule::Order]
-    );
-    assert_eq!(
-        broken(&healthy, |s| s
-            .left
-            .extend([("processing:w".to_owned(), 1)])),
-        [Rule::Empty]
-    );
-    assert_eq!(
-        broken(&healthy, |s| {
-            let repeated = v1::Issue {
-                state: v1::IssueState::Pending.into(),
-                ..s.watched[0][0].clone()
-            };
-            s.watched[0].insert(0, repeated);
-        }),
-        [Rule::Watched]
-    );
-    assert_eq!(
-        broken(&healthy, |s| {
-            let entry = s
-                .entries
-                .iter_mut()
-                .find(|e| e.issue_id == first)
-                .expect("an entry");
-            entry.patch_json =
-                r#"[{"op":"add","path":"/metadata/tags/-","value":"other"}]"#.to_owned();
-        }),
-        [Rule::Fold]
-    );
+    type Damage<'a> = Box<dyn Fn(&mut Snapshot) + 'a>;
+    let damages: Vec<(&str, Rule, Damage<'_>)> = vec![
+        (
+            "an acknowledged issue is not there",
+            Rule::Decided,
+            Box::new(|s| s.acknowledged.push("lost".to_owned())),
+        ),
+        (
+            "no log entry",
+            Rule::Decided,
+            Box::new(|s| s.entries.retain(|e| e.issue_id != denied)),
+        ),
+        (
+            "two log entries",
+            Rule::Decided,
+            Box::new(|s| {
+                let twice = entry(s, denied).clone();
+                s.entries.push(twice);
+            }),
+        ),
+        (
+            "a log entry that says something else",
+            Rule::Decided,
+            Box::new(|s| entry(s, denied).cause = "failed".to_owned()),
+        ),
+        (
+            "a commit of nobody",
+            Rule::OneCommit,
+            Box::new(|s| {
+                let history = s.histories.get_mut("a").expect("a history");
+                history.last_mut().expect("a commit").issue_id.clear();
+            }),
+        ),
+        (
+            "another parent",
+            Rule::Chain,
+            Box::new(|s| {
+                s.histories.get_mut("a").expect("a history")[1].parents = vec!["0".repeat(64)];
+            }),
+        ),
+        (
+            "another document",
+            Rule::Chain,
+            Box::new(|s| {
+                let key = ("a".to_owned(), s.histories["a"][1].version.clone());
+                let document = s.documents.get_mut(&key).expect("a document");
+                document.yaml.push('\n');
+            }),
+        ),
+        (
+            "another head",
+            Rule::Chain,
+            Box::new(|s| {
+                s.heads
+                    .get_mut("a")
+                    .expect("a head")
+                    .replace_range(..1, "x")
+            }),
+        ),
+        (
+            "decided in another order",
+            Rule::Order,
+            Box::new(|s| s.entries.swap(0, 1)),
+        ),
+        (
+            "an attempt too many",
+            Rule::Order,
+            Box::new(|s| {
+                s.issues.get_mut(first).expect("an issue").attempt = 2;
+                entry(s, first).attempt = 2;
+                s.watched.clear();
+            }),
+        ),
+        (
+            "something left",
+            Rule::Empty,
+            Box::new(|s| s.left.extend([("processing:w".to_owned(), 1)])),
+        ),
+        (
+            "a revision seen twice",
+            Rule::Watched,
+            Box::new(|s| {
+                let twice = s.watched[0][0].clone();
+                s.watched[0].insert(0, twice);
+            }),
+        ),
+        (
+            "a watcher that missed the end",
+            Rule::Watched,
+            Box::new(|s| {
+                s.watched[0].pop();
+            }),
+        ),
+        (
+            "a patch that was not applied",
+            Rule::Fold,
+            Box::new(|s| entry(s, first).patch_json = OTHER_PATCH.to_owned()),
+        ),
+    ];
+    for (what, rule, damage) in damages {
+        let mut damaged = healthy.clone();
+        damage(&mut damaged);
+        assert_eq!(broken_rules(&damaged), [rule], "{what}");
+    }
+}
+
+/// The same from the other end: what Redis holds is damaged, and read again through the programs.
+#[tokio::test]
+async fn each_damage_of_redis_is_caught_by_the_rule_that_names_it() {
+    let (rig, healthy) = worked_on().await;
+    let keys = Keys::single();
+    let a = BlueprintId::parse("a").expect("an id");
+    let id = |n: usize| IssueId::parse(&healthy.acknowledged[n]).expect("an id");
+    let (first, second) = (id(0), id(1));
+    let mut redis = rig.redis.connection().await;
+    let mut run = async |words: &[&str]| -> redis::Value {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command
+            .query_async(&mut redis)
+            .await
+            .expect("Redis answers")
+    };
+    let text = |value: redis::Value| -> String { redis::from_redis_value(value).expect("a text") };
+    let (log, commits, decided) = (keys.log(), keys.commits(&a), keys.decided_of(&a));
+    let issue = keys.issue(&first);
+    let stray = keys.processing("ghost");
+    let log_entry = text(run(&["HGET", &log, first.as_str()]).await);
+    let commit = text(run(&["HGET", &commits, "2"]).await);
+    let edit = |json: &str, field: &str, value: serde_json::Value| -> String {
+        let mut object: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        assert!(object.get(field).is_some(), "{field} is in {json}");
+        object[field] = value;
+        object.to_string()
+    };
+    let failed = edit(&log_entry, "attempt", 7.into());
+    let other_patch = edit(&log_entry, "patch", OTHER_PATCH.into());
+    let of_nobody = edit(&commit, "issue_id", "".into());
+    let other_parent = edit(&commit, "parents", serde_json::json!(["0".repeat(64)]));
+    let all = keys.decided();
+    let cases: Vec<(Rule, Vec<Vec<&str>>, Vec<Vec<&str>>)> = vec![
+        (
+            Rule::Decided,
+            vec![vec!["HSET", &log, first.as_str(), &failed]],
+            vec![vec!["HSET", &log, first.as_str(), &log_entry]],
+        ),
+        (
+            Rule::OneCommit,
+            vec![vec!["HSET", &commits, "2", &of_nobody]],
+            vec![vec!["HSET", &commits, "2", &commit]],
+        ),
+        (
+            Rule::Chain,
+            vec![vec!["HSET", &commits, "2", &other_parent]],
+            vec![vec!["HSET", &commits, "2", &commit]],
+        ),
+        (
+            Rule::Order,
+            [&all, &decided]
+                .iter()
+                .flat_map(|list| {
+                    [
+                        vec!["LSET", list, "0", second.as_str()],
+                        vec!["LSET", list, "1", first.as_str()],
+                    ]
+                })
+                .collect(),
+            [&all, &decided]
+                .iter()
+                .flat_map(|list| {
+                    [
+                        vec!["LSET", list, "0", first.as_str()],
+                        vec!["LSET", list, "1", second.as_str()],
+                    ]
+                })
+                .collect(),
+        ),
+        (
+            Rule::Empty,
+            vec![vec!["RPUSH", &stray, "a/nobody"]],
+            vec![vec!["DEL", &stray]],
+        ),
+        (
+            Rule::Watched,
+            vec![vec!["HINCRBY", &issue, "revision", "1"]],
+            vec![vec!["HINCRBY", &issue, "revision", "-1"]],
+        ),
+        (
+            Rule::Fold,
+            vec![vec!["HSET", &log, first.as_str(), &other_patch]],
+            vec![vec!["HSET", &log, first.as_str(), &log_entry]],
+        ),
+    ];
+    for (rule, damage, repair) in cases {
+        for words in &damage {
+            run(words).await;
+        }
+        let mut damaged = Snapshot::take(&rig, &healthy.acknowledged).await;
+        damaged.watched.clone_from(&healthy.watched);
+        assert_eq!(broken_rules(&damaged), [rule], "{damage:?}");
+        for words in &repair {
+            run(words).await;
+        }
+    }
+    let mut repaired = Snapshot::take(&rig, &healthy.acknowledged).await;
+    repaired.watched.clone_from(&healthy.watched);
+    assert_eq!(broken_rules(&repaired), []);
 }

@@ -73,7 +73,8 @@ async fn run(max_attempts: u32, deaths: u32) {
 
     let alone = |worker: &&tests::programs::Process| {
         let log = worker.stderr();
-        log.lines().any(|line| line.contains("running it alone") && line.contains("=poison"))
+        log.lines()
+            .any(|line| line.contains("running it alone") && line.contains("=poison"))
     };
     let n_alone = rig.workers.iter().filter(alone).count() as u32;
     // Beside others it runs twice at most, and the last time never.
