@@ -2,6 +2,7 @@
 //! linked once. Each file of `suite/` is a module; a test below holds the list complete.
 
 mod suite {
+    mod auditor;
     mod chaos;
     mod checker;
     mod cli;

@@ -277,7 +277,10 @@ impl Watcher {
                 .await
                 .ok_or(RequestError::ShuttingDown)?;
             patience = match read {
-                Ok(Some(issue)) if issue.revision > self.seen => return Ok(issue),
+                // A decision is told whatever its number: it may have been made again after Redis lost one.
+                Ok(Some(issue)) if issue.revision > self.seen || issue.state.is_terminal() => {
+                    return Ok(issue);
+                }
                 Ok(Some(_)) => REREAD_EVERY,
                 Ok(None) => {
                     return Err(RequestError::IssueNotFound(

@@ -193,7 +193,9 @@ async fn each_damage_of_redis_is_caught_by_the_rule_that_names_it() {
     let of_nobody = edit(&commit, "issue_id", "".into());
     let other_parent = edit(&commit, "parents", serde_json::json!(["0".repeat(64)]));
     let all = keys.decided();
-    let cases: Vec<(Rule, Vec<Vec<&str>>, Vec<Vec<&str>>)> = vec![
+    /// Commands, word by word.
+    type Commands<'a> = Vec<Vec<&'a str>>;
+    let cases: Vec<(Rule, Commands<'_>, Commands<'_>)> = vec![
         (
             Rule::Decided,
             vec![vec!["HSET", &log, first.as_str(), &failed]],

@@ -59,6 +59,8 @@ const ONE_SLOT: (&str, &str) = ("DRAFTSMAN_CONCURRENCY", "1");
 
 async fn dies_at(worker: &mut Process, place: &str) {
     if place == "sign_off.before" {
+        // Before that nobody listens to the signal.
+        worker.until_logged("worker is ready").await;
         worker.signal(tests::programs::Signal::Terminate);
     }
     let status = worker.wait().await;

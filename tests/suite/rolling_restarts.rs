@@ -1,6 +1,7 @@
 //! Workers are replaced again and again under load, in good order. A release is no failure: no
 //! issue's attempt is raised by it, and nothing has to be reaped.
 
+use shared::store::Store;
 use tests::checker::{Attempts, assert_sound};
 use tests::client::Client;
 use tests::factory;
@@ -56,6 +57,8 @@ async fn no_attempt_is_raised() {
     for _ in 0..N_WORKERS {
         rig.add_worker(&env);
     }
+    let store = Store::open(&rig.redis.url()).expect("a URL of Redis");
+    let mut handed_back = 0;
     for n in 0..n_restarts() {
         let url = rig.redis.url();
         let place = n % N_WORKERS;
@@ -66,11 +69,16 @@ async fn no_attempt_is_raised() {
             now => Err(format!("{now} of {decided}")),
         })
         .await;
+        // Before that nobody listens to the signal.
+        rig.workers[place].until_logged("worker is ready").await;
         rig.workers[place].signal(Signal::Terminate);
         let new = Process::worker(&url, &env);
         let mut old = std::mem::replace(&mut rig.workers[place], new);
         assert_eq!(old.wait().await.code(), Some(0), "{}", old.stderr());
+        handed_back += old.stderr().matches("handed back").count();
+        assert_eq!(store.audit_queues().await.expect("Redis answers"), []);
     }
+    assert!(handed_back > 0, "nobody had anything to hand back");
     stop.send(true).expect("the load listens");
     let ids: Vec<String> = loads.join_all().await.into_iter().flatten().collect();
     let snapshot = assert_sound(&rig, &ids, Attempts::One).await;

@@ -61,12 +61,11 @@ async fn a_redis_that_forgot_the_scripts_gets_them_again() {
 async fn a_cut_connection_is_an_error_once() {
     let stand = Stand::with(&["a"]).await;
     let store = stand.store.with_own_connection(Duration::MAX);
-    let id: u64 = store
-        .link()
-        .command("id", redis::cmd("CLIENT").arg("ID"))
-        .await
-        .unwrap();
-    stand.store.kill_connection(id).await.unwrap();
+    store.ping().await.unwrap();
+    let mut kill = redis::cmd("CLIENT");
+    kill.arg("KILL").arg("TYPE").arg("normal");
+    let killed: i64 = stand.store.link().command("kill", &kill).await.unwrap();
+    assert!(killed > 0);
     let new = new_issue("a", "i");
     let mut outcome = store.submit(&new).await;
     if let Err(error) = outcome {

@@ -18,6 +18,8 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
         "not-paused",
         "no-queue",
         "decided",
+        "popped-no-place",
+        "delayed-ready",
     ];
     let all: Vec<&str> = sound.iter().chain(&damaged).copied().collect();
     let stand = Stand::with(&all).await;
@@ -29,15 +31,24 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
         let _: i64 = stand.raw(command).await;
     };
 
-    for name in ["leased", "no-lease", "delayed", "not-delayed", "decided"] {
+    for name in [
+        "leased",
+        "no-lease",
+        "delayed",
+        "not-delayed",
+        "delayed-ready",
+        "decided",
+    ] {
         submit(name).await;
         let taken = stand.take(&worker, LONG).await;
-        if name.ends_with("delayed") {
+        if name.contains("delayed") {
             stand.step(store.release(&taken.lease, &fault(LONG))).await;
         }
     }
-    submit("popped").await;
-    stand.pop(&worker).await.unwrap();
+    for name in ["popped", "popped-no-place"] {
+        submit(name).await;
+        stand.pop(&worker).await.unwrap();
+    }
     for name in ["parked", "not-paused"] {
         stand.pause(name).await;
         submit(name).await;
@@ -56,6 +67,8 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
     set(&["ZREM", &keys.delayed(), "not-delayed/not-delayed.1"]).await;
     stand.lift_pause("not-paused").await;
     set(&["HSET", &keys.places(), "no-queue", "ready"]).await;
+    set(&["HDEL", &keys.places(), "popped-no-place"]).await;
+    set(&["HSET", &keys.places(), "delayed-ready", "ready"]).await;
     let decided = issue_ref("decided", "decided.1").issue_id;
     set(&["HSET", &keys.issue(&decided), "state", "applied"]).await;
 
@@ -75,6 +88,9 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
         ("not-paused", "ready"),
         ("no-queue", "none"),
         ("decided", "none"),
+        // Neither is pushed: the one is in a list, the other is not due.
+        ("popped-no-place", "ready"),
+        ("delayed-ready", "delayed"),
     ] {
         assert_eq!(stand.place(name).await, place, "{name}");
     }

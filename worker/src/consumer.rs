@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::fail_point;
-use shared::store::{IssueRef, PopLink, StoreError};
+use shared::store::{ConnectionId, IssueRef, PopLink, StoreError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ pub(crate) struct Consumer {
     found: UnboundedReceiver<IssueRef>,
     stop: CancellationToken,
     /// A popping connection that broke and is not known to be dead: Redis may still move elements for it.
-    broken: Option<u64>,
+    broken: Option<ConnectionId>,
 }
 
 impl Consumer {
@@ -70,7 +70,7 @@ impl Consumer {
         let (mut complaint, mut pause) = (Complaint::default(), Pause::default());
         while !self.stop.is_cancelled() {
             let round = async {
-                if let Some(id) = self.broken {
+                if let Some(id) = &self.broken {
                     self.clear_up(id).await?;
                     self.broken = None;
                 }
@@ -86,7 +86,10 @@ impl Consumer {
                 Ok(()) => pause.reset(),
                 Err(error) => {
                     complaint.about("consumer", &error);
-                    self.broken = link.take().map(|link| link.id()).or(self.broken);
+                    self.broken = link
+                        .take()
+                        .map(|link| link.id().clone())
+                        .or(self.broken.take());
                     pause.wait().await;
                 }
             }
@@ -145,14 +148,14 @@ impl Consumer {
         from: &str,
         to: &str,
     ) -> Result<Option<String>, StoreError> {
-        let id = link.id();
+        let id = link.id().clone();
         let popping = link.pop(from, to);
         tokio::pin!(popping);
         tokio::select! {
             popped = &mut popping => return popped,
             () = self.stop.cancelled() => {}
         }
-        if let Err(error) = self.dispatcher.store.unblock_connection(id).await {
+        if let Err(error) = self.dispatcher.store.unblock_connection(&id).await {
             tracing::debug!(
                 error = shared::error::chain(&error),
                 "the last pop takes its time"
@@ -193,7 +196,7 @@ impl Consumer {
     }
 
     /// Makes sure that a broken connection moves nothing any more, then looks at what it may have moved.
-    async fn clear_up(&self, connection: u64) -> Result<(), StoreError> {
+    async fn clear_up(&self, connection: &ConnectionId) -> Result<(), StoreError> {
         let store = &self.dispatcher.store;
         store.kill_connection(connection).await?;
         let listed = store.processing(self.dispatcher.worker_id.as_str()).await?;
@@ -214,7 +217,7 @@ impl Consumer {
 
     /// True if nothing can come into the own list any more, once this has ended popping.
     pub(crate) async fn is_over(&self) -> bool {
-        match self.broken {
+        match &self.broken {
             Some(id) => self.dispatcher.store.kill_connection(id).await.is_ok(),
             None => true,
         }

@@ -66,9 +66,9 @@ pub(crate) enum Met {
     MustBeAlone,
 }
 
-/// The lease, and the document that was named to the store as known: if it is the head, it was
-/// not sent, and by now the cache may hold another.
-type Granted = (Claimed, Option<Arc<Blueprint>>);
+/// The lease; the document that was named to the store as known: if it is the head, it was not sent,
+/// and by now the cache may hold another; and since when the lease may run.
+type Granted = (Claimed, Option<Arc<Blueprint>>, Instant);
 
 /// How the work on one head ended.
 enum Worked {
@@ -99,8 +99,7 @@ impl Dispatcher {
     }
 
     async fn run_in(&self, issue: &IssueRef, company: Company) -> Met {
-        let asked = Instant::now();
-        let (claimed, known) = match self.claim(issue, company).await {
+        let (claimed, known, asked) = match self.claim(issue, company).await {
             Ok(Some(granted)) => granted,
             Ok(None) => return Met::Done,
             Err(MustBeAlone) => return Met::MustBeAlone,
@@ -128,6 +127,7 @@ impl Dispatcher {
         let known_version = known.as_ref().map(|b| b.version());
         let mut pause = Pause::default();
         let deadline = Instant::now() + self.lease;
+        let (mut asked, mut is_certain) = (Instant::now(), true);
         loop {
             let claimed = self
                 .store
@@ -141,7 +141,7 @@ impl Dispatcher {
                 )
                 .await;
             match claimed {
-                Ok(ClaimOutcome::Claimed(claimed)) => return Ok(Some((*claimed, known))),
+                Ok(ClaimOutcome::Claimed(claimed)) => return Ok(Some((*claimed, known, asked))),
                 Ok(ClaimOutcome::MustBeAlone) => return Err(MustBeAlone),
                 Ok(other) => {
                     tracing::debug!(issue_id = %issue.issue_id, outcome = ?other, "not claimed");
@@ -150,7 +150,11 @@ impl Dispatcher {
                 // The same nonce again gets the same lease if it was granted.
                 Err(error) if error.is_retryable() && Instant::now() < deadline => {
                     tracing::debug!(issue_id = %issue.issue_id, error = chain(&error), "claim is repeated");
+                    is_certain &= error.certainly_not_executed();
                     pause.wait().await;
+                    if is_certain {
+                        asked = Instant::now();
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(issue_id = %issue.issue_id, error = chain(&error), "could not claim");
@@ -198,12 +202,13 @@ impl Dispatcher {
                 }
             }
         };
-        self.held.set_ceiling(
-            &claimed.lease.issue.issue_id,
-            Duration::from_secs(launch.setting.ttl_secs),
-        );
         let mut head = claimed.head.clone();
         for _ in 0..=MAX_RERUNS {
+            // Each run has the whole time for itself.
+            self.held.set_ceiling(
+                &claimed.lease.issue.issue_id,
+                Duration::from_secs(launch.setting.ttl_secs),
+            );
             let outcome = match self
                 .work_on(&claimed, &head, known.as_ref(), &launch, signal)
                 .await
@@ -330,6 +335,7 @@ impl Dispatcher {
         loop {
             if !self.held.is_trusted(issue) {
                 tracing::warn!("lease is not certain any more; the decision is dropped");
+                self.let_go(claimed).await;
                 return None;
             }
             let settled = self
@@ -381,12 +387,7 @@ impl Dispatcher {
             .await;
             return;
         }
-        let back_off = BACK_OFF
-            .0
-            .saturating_mul(1 << claimed.retries.min(16))
-            .min(BACK_OFF.1);
-        let jittered = back_off.mul_f64(fastrand::f64());
-        let delay = wait.map_or(jittered, |asked| jittered.max(asked.min(LONGEST_WAIT)));
+        let delay = delay(claimed.retries, wait, fastrand::f64());
         Metrics::count(&self.metrics.put_off);
         tracing::warn!(problem, delay_ms = delay.as_millis() as u64, "put off");
         let release = Release::Fault {
@@ -407,13 +408,33 @@ impl Dispatcher {
             Some(Stop::Lost) | None => {
                 Metrics::count(&self.metrics.lost);
                 tracing::warn!("lease lost; work stopped");
+                self.let_go(claimed).await;
             }
         }
     }
 
+    /// Gives back a lease that may be ours no more: Redis was away, nothing crashed. If somebody has
+    /// taken it over the answer is `stale`, and nothing changes.
+    async fn let_go(&self, claimed: &Claimed) {
+        let deadline = Instant::now() + self.lease;
+        let goes_on = || Instant::now() < deadline;
+        self.release_while(goes_on, claimed, &Release::Shutdown)
+            .await;
+    }
+
     async fn release(&self, claimed: &Claimed, release: &Release) {
+        let is_ours = || self.held.is_trusted(&claimed.lease.issue.issue_id);
+        self.release_while(is_ours, claimed, release).await;
+    }
+
+    async fn release_while(
+        &self,
+        goes_on: impl Fn() -> bool,
+        claimed: &Claimed,
+        release: &Release,
+    ) {
         let mut pause = Pause::default();
-        while self.held.is_trusted(&claimed.lease.issue.issue_id) {
+        while goes_on() {
             let released = self.store.release(&claimed.lease, release).await;
             fail_point::pass("release.after");
             match released {
@@ -428,5 +449,31 @@ impl Dispatcher {
                 }
             }
         }
+    }
+}
+
+/// How long an issue waits after its `retries`-th fault: 1 s doubled each time up to a minute, times
+/// `jitter` (0 to 1), or as long as the provider has asked for if that is longer, up to ten minutes.
+fn delay(retries: u32, asked: Option<Duration>, jitter: f64) -> Duration {
+    let back_off = BACK_OFF.0.saturating_mul(1 << retries.min(16));
+    let jittered = back_off.min(BACK_OFF.1).mul_f64(jitter);
+    jittered.max(asked.unwrap_or_default().min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_and_a_longer_wish_of_the_provider_wins() {
+        let secs = Duration::from_secs;
+        let doubled: Vec<u64> = (0..8).map(|n| delay(n, None, 1.0).as_secs()).collect();
+        assert_eq!(doubled, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(delay(u32::MAX, None, 1.0), secs(60));
+        assert_eq!(delay(3, None, 0.25), secs(2));
+        assert_eq!(delay(3, None, 0.0), Duration::ZERO);
+        assert_eq!(delay(0, Some(secs(30)), 1.0), secs(30));
+        assert_eq!(delay(6, Some(secs(30)), 1.0), secs(60));
+        assert_eq!(delay(0, Some(secs(3_600)), 0.5), secs(600));
     }
 }

@@ -56,14 +56,8 @@ impl Beating {
         // Three beats in a lease: two may go wrong.
         let every = (self.lease / 3).min(Duration::from_secs(5));
         let (mut complaint, mut pause) = (Complaint::default(), Pause::default());
-        while !stop.is_cancelled() {
-            let watching = async {
-                loop {
-                    tokio::time::sleep(every / 4).await;
-                    self.held.stop_untrusted();
-                }
-            };
-            let beat = async {
+        let beating = async {
+            loop {
                 match self.run_once().await {
                     Ok(()) => {
                         pause.reset();
@@ -75,12 +69,19 @@ impl Beating {
                         pause.wait().await;
                     }
                 }
-            };
-            tokio::select! {
-                () = beat => {}
-                () = watching => {}
-                () = stop.cancelled() => {}
             }
+        };
+        // Goes on while a beat waits for its answer, and while beats fail.
+        let watching = async {
+            loop {
+                tokio::time::sleep(every / 8).await;
+                self.held.stop_untrusted();
+            }
+        };
+        tokio::select! {
+            () = beating => {}
+            () = watching => {}
+            () = stop.cancelled() => {}
         }
     }
 

@@ -131,8 +131,7 @@ pub async fn run(
         stopping.clone(),
     );
     let heartbeat = Beating {
-        // Two beats that get no answer must not use up what a lease is trusted for.
-        store: store.with_own_connection(config.lease / 4),
+        store: store.with_own_connection(call_timeout(config.lease)),
         worker: worker_id.clone(),
         lease: config.lease,
         held: Arc::clone(&held),
@@ -142,7 +141,7 @@ pub async fn run(
     let heartbeat = heartbeat.start(ended.clone()).map_err(StartError::Thread)?;
     let background = [
         tokio::spawn(reaper::run(
-            store.clone(),
+            store.with_own_connection(call_timeout(config.lease)),
             config.lease,
             config.max_attempts,
             Arc::clone(&metrics),
@@ -189,6 +188,12 @@ pub async fn run(
     }
     tracing::info!(%worker_id, "worker ended");
     Ok(())
+}
+
+/// How long a call may take on which leases depend. Two beats that get no answer must not use up the four
+/// fifths for which a lease is trusted, and a reaper that waited long has not seen what went on meanwhile.
+fn call_timeout(lease: Duration) -> Duration {
+    (lease / 5).max(Duration::from_millis(400))
 }
 
 /// Gives back what was popped and never claimed, and takes the worker off the list if nothing is left

@@ -65,14 +65,15 @@ impl Orbits {
         }
     }
 
-    /// The launch as of this value of the settings counter, or a later one.
+    /// The launch as of this value of the settings counter, or a later one. A value that went back is as
+    /// good a reason to read again: Redis may have lost its newest writes.
     ///
     /// # Errors
     /// [`LaunchError`]; nothing of it is kept, the next issue looks again.
     pub(crate) async fn at(&self, counter: u64) -> Result<Arc<Launch>, LaunchError> {
         let mut current = self.current.lock().await;
         if let Some((seen, launch)) = current.as_ref()
-            && *seen >= counter
+            && *seen == counter
         {
             return Ok(Arc::clone(launch));
         }

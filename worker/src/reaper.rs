@@ -26,7 +26,6 @@ pub(crate) async fn run(
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) {
-    let every = (lease / 3).min(Duration::from_secs(5));
     let mut contact = Contact::default();
     let mut complaint = Complaint::default();
     while !stop.is_cancelled() {
@@ -35,10 +34,15 @@ pub(crate) async fn run(
             complaint.about("reaper", &error);
         }
         tokio::select! {
-            () = tokio::time::sleep(every) => {}
+            () = tokio::time::sleep(every(lease)) => {}
             () = stop.cancelled() => {}
         }
     }
+}
+
+/// How often a reaper looks.
+fn every(lease: Duration) -> Duration {
+    (lease / 3).min(Duration::from_secs(5))
 }
 
 /// Since when Redis has been the same and in reach.
@@ -46,12 +50,15 @@ pub(crate) async fn run(
 struct Contact {
     run_id: String,
     since: Option<Instant>,
+    last: Option<Instant>,
 }
 
 impl Contact {
-    /// How long it has lasted, now that Redis has said this; `None` if it begins just now.
-    fn lasted(&mut self, run_id: &str) -> Option<Duration> {
-        if self.run_id != run_id {
+    /// How long it has lasted, now that Redis has said this; `None` if it begins just now: with another
+    /// run of Redis, or after a gap longer than `most`, in which other workers may have been cut off too.
+    fn lasted(&mut self, run_id: &str, most: Duration) -> Option<Duration> {
+        let gap = self.last.replace(Instant::now()).map(|last| last.elapsed());
+        if self.run_id != run_id || gap.is_none_or(|gap| gap > most) {
             self.run_id = run_id.to_owned();
             self.since = None;
         }
@@ -69,7 +76,7 @@ async fn run_once(
     contact: &mut Contact,
 ) -> Result<(), StoreError> {
     let run_id = store.run_id().await?;
-    match contact.lasted(&run_id) {
+    match contact.lasted(&run_id, every(lease) + lease / 3) {
         // This Redis may never have seen our scripts.
         None => return store.load_scripts().await,
         Some(lasted) if lasted < lease => return Ok(()),
@@ -87,15 +94,17 @@ async fn reap_leases(
 ) -> Result<(), StoreError> {
     loop {
         let expired = store.expired_leases(BATCH).await?;
+        let mut progress = false;
         for issue in &expired {
             let outcome = store.reap(issue, max_attempts, fastrand::f64()).await?;
             fail_point::pass("reap.after");
+            progress |= !matches!(outcome, ReapOutcome::Alive | ReapOutcome::Moved);
             if matches!(outcome, ReapOutcome::Delayed(_) | ReapOutcome::Dead) {
                 Metrics::count(&metrics.reaped);
                 tracing::warn!(issue_id = %issue.issue_id, blueprint_id = %issue.blueprint_id, ?outcome, "lease ran out");
             }
         }
-        if expired.len() < BATCH {
+        if expired.len() < BATCH || !progress {
             return Ok(());
         }
     }

@@ -6,7 +6,7 @@ pub use self::redis::Store;
 pub use self::redis::acceptance::{CancelOutcome, SubmitOutcome};
 pub use self::redis::audit::Repaired;
 pub use self::redis::blueprints::{ExpectedHead, PutOutcome, StoredBlueprint};
-pub use self::redis::connection::{Link, PopLink};
+pub use self::redis::connection::{ConnectionId, Link, PopLink};
 pub use self::redis::error::StoreError;
 pub use self::redis::events::{CancelStream, EventStream, IssueEvent};
 pub use self::redis::issues::{IssueFilter, Page, PageRequest};

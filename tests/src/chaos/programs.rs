@@ -10,6 +10,10 @@ use super::stage::{LEASE, N_INTAKES, N_WORKERS, Stage};
 use crate::dice::Dice;
 use crate::programs::Signal;
 
+/// A worker that is to die by itself.
+pub(super) const ARMED: &str = "worker: armed to die at a place";
+/// One that did.
+pub(super) const DIED: &str = "worker: died by itself";
 /// Where a worker can die.
 const WORKER_PLACES: [&str; 11] = [
     "register.after",
@@ -56,7 +60,7 @@ pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<
                 let place = dice.pick(&WORKER_PLACES).unwrap_or_default();
                 let passes = dice.roll(12);
                 stage.replace_worker(worker, &format!("{place}={passes}*off->return(kill)"));
-                "worker: armed to die at a place"
+                ARMED
             }
             9 => {
                 let (first, second) = (dice.roll(5), dice.roll(5));
@@ -84,10 +88,9 @@ pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<
         };
         stage.tally.fault_happened(happened);
         rest(&mut dice, &stopped).await;
-        stage.tally.faults_happened(
-            "worker: died by itself".to_owned(),
-            stage.seat_the_missing(),
-        );
+        stage
+            .tally
+            .faults_happened(DIED.to_owned(), stage.seat_the_missing());
         for n in 0..N_INTAKES {
             if stage.intake_died(n) {
                 stage.replace_intake(n, None, "").await;

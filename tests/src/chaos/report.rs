@@ -67,7 +67,7 @@ impl Report {
         counted: Vec<(&'static str, u64)>,
         violations: Vec<String>,
     ) -> Self {
-        let mut outcomes = BTreeMap::new();
+        let mut report = Self::stuck(options, took, tally);
         for issue in snapshot.issues.values() {
             let outcome = match (issue.state(), issue.cause()) {
                 (IssueState::Applied, _) => "applied",
@@ -76,26 +76,29 @@ impl Report {
                 (_, RejectionCause::Cancelled) => "cancelled",
                 _ => "undecided",
             };
-            *outcomes.entry(outcome).or_default() += 1;
+            *report.outcomes.entry(outcome).or_default() += 1;
         }
+        let attempts = snapshot.issues.values().map(|i| i.attempt);
+        Self {
+            most_attempts: attempts.max().unwrap_or(0),
+            counted,
+            violations,
+            ..report
+        }
+    }
+
+    /// The report of a run whose load did not come to its end.
+    pub(super) fn stuck(options: &Options, took: Duration, tally: &Tally) -> Self {
+        let load = tally.load.lock().expect("no holder of this lock panics");
         Self {
             options: options.clone(),
             took,
             faults: tally.faults(),
-            load: tally
-                .load
-                .lock()
-                .expect("no holder of this lock panics")
-                .clone(),
-            outcomes,
-            most_attempts: snapshot
-                .issues
-                .values()
-                .map(|i| i.attempt)
-                .max()
-                .unwrap_or(0),
-            counted,
-            violations,
+            load: load.clone(),
+            outcomes: BTreeMap::new(),
+            most_attempts: 0,
+            counted: Vec::new(),
+            violations: vec!["somebody still waits for an answer or a decision".to_owned()],
         }
     }
 }

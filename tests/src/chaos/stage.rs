@@ -206,13 +206,17 @@ impl Stage {
         send_signal(lock(&self.redis).pid(), signal);
     }
 
+    /// Where Redis itself is, past the proxies.
+    pub(super) fn redis_url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.redis_port)
+    }
+
     /// Runs one command on Redis itself, past the proxies.
     ///
     /// # Errors
     /// What Redis answers.
     pub(super) async fn command(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
-        let url = format!("redis://127.0.0.1:{}", self.redis_port);
-        let client = redis::Client::open(url)?;
+        let client = redis::Client::open(self.redis_url())?;
         let mut connection = client.get_multiplexed_async_connection().await?;
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);

@@ -53,6 +53,15 @@ impl Snapshot {
             }
         })
         .await;
+        Self::read(rig, acknowledged).await
+    }
+
+    /// Reads everything as it is.
+    ///
+    /// # Panics
+    /// If something cannot be read.
+    pub async fn read(rig: &Rig, acknowledged: &[String]) -> Self {
+        let client = &rig.client;
         let mut snapshot = Self {
             acknowledged: acknowledged.to_vec(),
             issues: client

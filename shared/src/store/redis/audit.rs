@@ -52,10 +52,10 @@ impl Store {
     /// [`StoreError`]; what was mended stays mended.
     pub async fn audit_queues(&self) -> Result<Vec<Repaired>, StoreError> {
         let workers = self.registered_workers().await?;
-        let lists: Vec<String> = workers.iter().map(|w| self.keys.processing(w)).collect();
         let mut listed = HashSet::new();
-        for list in lists.iter().chain([&self.keys.pending()]) {
-            self.read_list(list, &mut listed).await?;
+        let lists = workers.iter().map(|w| self.keys.processing(w));
+        for list in lists.chain([self.keys.pending()]) {
+            self.read_list(&list, &mut listed).await?;
         }
         let (mut repaired, mut seen) = (Vec::new(), HashSet::new());
         // A queue that lost its place is found by its waiting issues.
@@ -73,7 +73,7 @@ impl Store {
                 let names = rows.1.into_iter().map(|(name, _)| name);
                 let new = names.filter(|name| seen.insert(name.clone()));
                 let new: Vec<_> = new.filter_map(|n| BlueprintId::parse(&n).ok()).collect();
-                self.audit_batch(new, &listed, &lists, &mut repaired)
+                self.audit_batch(new, &listed, &workers, &mut repaired)
                     .await?;
                 cursor = rows.0;
                 if cursor == 0 {
@@ -88,7 +88,7 @@ impl Store {
         &self,
         blueprints: Vec<BlueprintId>,
         listed: &HashSet<String>,
-        lists: &[String],
+        workers: &[String],
         repaired: &mut Vec<Repaired>,
     ) -> Result<(), StoreError> {
         if blueprints.is_empty() {
@@ -120,7 +120,7 @@ impl Store {
                 continue;
             }
             if let Some(place) = self
-                .audit_queue(&blueprint_id, head.as_ref(), lists)
+                .audit_queue(&blueprint_id, head.as_ref(), workers)
                 .await?
             {
                 repaired.push(Repaired {
@@ -137,17 +137,19 @@ impl Store {
         &self,
         blueprint: &BlueprintId,
         head: Option<&IssueId>,
-        lists: &[String],
+        workers: &[String],
     ) -> Result<Option<String>, StoreError> {
         let head = head.map_or(NO_HEAD, IssueId::as_str);
         let mut keys = self
             .keys
             .issue_block_of(blueprint, head, super::queue::NOBODY);
-        keys.extend_from_slice(lists);
+        keys.push(self.keys.workers());
+        keys.extend(workers.iter().map(|w| self.keys.processing(w)));
         let mut reply = self
             .link
             .script(&script::AUDIT_QUEUE, &keys, |call| {
-                head_args_of(call, blueprint, head)
+                head_args_of(call, blueprint, head);
+                call.arg(workers);
             })
             .await?;
         match reply.outcome() {

@@ -213,11 +213,19 @@ impl Link {
             .get_multiplexed_async_connection_with_config(&config)
             .await
             .map_err(wrap)?;
-        let id: u64 = redis::cmd("CLIENT")
-            .arg("ID")
+        let info: String = redis::cmd("CLIENT")
+            .arg("INFO")
             .query_async(&mut connection)
             .await
             .map_err(wrap)?;
+        let field = |name: &str| {
+            let mut fields = info.split_whitespace();
+            fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+        };
+        let id = ConnectionId {
+            number: field("id").and_then(|id| id.parse().ok()).unwrap_or(0),
+            address: field("addr").unwrap_or_default().to_owned(),
+        };
         Ok(PopLink {
             connection,
             id,
@@ -226,17 +234,25 @@ impl Link {
     }
 }
 
+/// Redis's name for a connection. The number alone is not enough: a restarted Redis counts anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionId {
+    pub(crate) number: u64,
+    /// Where the client is, as Redis sees it.
+    pub(crate) address: String,
+}
+
 /// A connection that blocks in BRPOPLPUSH.
 pub struct PopLink {
     connection: MultiplexedConnection,
-    id: u64,
+    id: ConnectionId,
     block: Duration,
 }
 
 impl PopLink {
-    /// Redis's id of this connection, for `CLIENT KILL`.
-    pub fn id(&self) -> u64 {
-        self.id
+    /// Redis's name for this connection, for `CLIENT KILL`.
+    pub fn id(&self) -> &ConnectionId {
+        &self.id
     }
 
     /// Moves one element from `from` to `to`, waiting about the block time. `None`: nothing came.

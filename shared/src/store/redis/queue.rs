@@ -508,28 +508,19 @@ impl Store {
         max_attempts: u32,
         jitter: f64,
     ) -> Result<ReapOutcome, StoreError> {
-        let Some(found) = self.issue(&issue.issue_id).await? else {
-            return Ok(ReapOutcome::Gone);
+        // A lease of an issue that is not there is taken off, too.
+        let found = self.issue(&issue.issue_id).await?;
+        let (holder, intent) = match &found {
+            Some(found) if !found.worker_id.is_empty() => (&*found.worker_id, &*found.intent),
+            _ => (NOBODY, ""),
         };
-        let log = stored::failed_log_draft(
-            &issue.issue_id,
-            &issue.blueprint_id,
-            Some(&found.intent),
-            "",
-        );
+        let log = stored::failed_log_draft(&issue.issue_id, &issue.blueprint_id, Some(intent), "");
         let mut reply = self
             .link
-            .script(
-                &script::REAP_ISSUE,
-                &self.block(issue, &found.worker_id),
-                |call| {
-                    head_args(call, issue);
-                    call.arg(&found.worker_id)
-                        .arg(max_attempts)
-                        .arg(jitter)
-                        .arg(&log);
-                },
-            )
+            .script(&script::REAP_ISSUE, &self.block(issue, holder), |call| {
+                head_args(call, issue);
+                call.arg(holder).arg(max_attempts).arg(jitter).arg(&log);
+            })
             .await?;
         match reply.outcome() {
             "delayed" => Ok(ReapOutcome::Delayed(reply.take()?)),

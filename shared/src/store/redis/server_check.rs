@@ -14,7 +14,7 @@
 //!   +brpoplpush +exists +get +hdel +hexists +hget +hgetall +hincrby +hkeys +hmget +hscan +hset +hsetnx +hvals
 //!   +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem +rpoplpush +rpush +sadd +set +smembers
 //!   +zadd +zcard +zcount +zrange +zrangebylex +zrangebyscore +zrem +zrevrange +zrevrank +zscan +zscore
-//!   +publish +subscribe +client|id +client|kill +client|unblock +info +time +evalsha +script|load
+//!   +publish +subscribe +client|info +client|kill +client|unblock +info +time +evalsha +script|load
 //! ```
 //!
 //! A URL with a database other than 0 needs `+select` besides. Whether the user may do all this is
@@ -40,7 +40,7 @@ const CALLS: &str = "brpoplpush K K 1, exists K, get K, hdel K f, hexists K f, h
     hincrby K f 1, hkeys K, hmget K f, hscan K 0, hset K f v, hsetnx K f v, hvals K, incr K, lindex K 0, llen K, lpop K, \
     lpos K e, lpush K e, lrange K 0 1, lrem K 0 e, rpoplpush K K, rpush K e, sadd K m, set K v, smembers K, \
     zadd K 1 m, zcard K, zcount K 0 1, zrange K 0 1, zrangebylex K - +, zrangebyscore K 0 1, zrem K m, \
-    zrevrange K 0 1, zrevrank K m, zscan K 0, zscore K m, publish C m, subscribe C, client|id, client|kill id 1, client|unblock 1, info, time";
+    zrevrange K 0 1, zrevrank K m, zscan K 0, zscore K m, publish C m, subscribe C, client|info, client|kill id 1 addr a, client|unblock 1, info, time";
 /// What is used to ask, and is not asked for: it is known to work by then.
 const ASKING: &str = "evalsha, script|load";
 

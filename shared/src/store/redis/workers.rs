@@ -3,6 +3,7 @@
 use redis::cmd;
 
 use super::Store;
+use super::connection::ConnectionId;
 use super::error::StoreError;
 use super::queue::{IssueRef, Lease};
 use super::script;
@@ -194,11 +195,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] if Redis is away.
-    pub async fn kill_connection(&self, id: u64) -> Result<(), StoreError> {
-        let _: u64 = self
-            .link
-            .command("client kill", cmd("CLIENT").arg("KILL").arg("ID").arg(id))
-            .await?;
+    pub async fn kill_connection(&self, id: &ConnectionId) -> Result<(), StoreError> {
+        let mut kill = cmd("CLIENT");
+        kill.arg("KILL").arg("ID").arg(id.number);
+        kill.arg("ADDR").arg(&id.address);
+        let _: u64 = self.link.command("client kill", &kill).await?;
         Ok(())
     }
 
@@ -207,10 +208,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] if Redis is away or does not permit it.
-    pub async fn unblock_connection(&self, id: u64) -> Result<(), StoreError> {
+    pub async fn unblock_connection(&self, id: &ConnectionId) -> Result<(), StoreError> {
         let _: u64 = self
             .link
-            .command("client unblock", cmd("CLIENT").arg("UNBLOCK").arg(id))
+            .command(
+                "client unblock",
+                cmd("CLIENT").arg("UNBLOCK").arg(id.number),
+            )
             .await?;
         Ok(())
     }

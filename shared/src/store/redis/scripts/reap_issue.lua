@@ -17,11 +17,11 @@ local expires = redis.call('ZSCORE', K.leases, element)
 if not expires then return { 'gone' } end
 if tonumber(expires) > now then return { 'alive' } end
 local f = redis.call('HMGET', K.issue, 'state', 'worker_id', 'attempt', 'crashes', 'alone')
-if f[2] ~= holder then return { 'moved' } end
 if f[1] ~= 'in_flight' then
   redis.call('ZREM', K.leases, element)
   return { 'gone' }
 end
+if f[2] ~= holder then return { 'moved' } end
 
 redis.call('HINCRBY', K.counts, 'reaped', 1)
 local crashes = redis.call('HINCRBY', K.issue, 'crashes', 1)
