@@ -33,6 +33,8 @@ mod suite {
     mod scripts_settings;
     mod scripts_store;
     mod selectors;
+    mod setting_checks;
+    mod setting_choice;
     mod settings;
     mod shutdown;
     mod simulation;

@@ -8,6 +8,7 @@ use proto::v1;
 use shared::blueprint::{Doc, Num};
 use shared::commit::{BlueprintSummary, Commit, Epoch};
 use shared::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use shared::id_pattern::IdPattern;
 use shared::ids::{BlueprintId, IssueId, SettingId, Version};
 use shared::issue::{InvalidIssue, Issue, IssueState, MAX_INTENT_BYTES, NewIssue, RejectionCause};
 use shared::setting::EnhanceSetting;
@@ -22,6 +23,8 @@ const MAX_RATIONALE_BYTES: usize = MAX_INTENT_BYTES;
 const MAX_AXES: usize = 64;
 /// Longest name of an axis, in bytes.
 const MAX_AXIS_BYTES: usize = 128;
+/// Most patterns of one setting.
+const MAX_PATTERNS: usize = 64;
 /// Longest ceiling: a year. What follows from it (leases, deadlines) is counted in milliseconds.
 const MAX_TTL_SECS: u64 = 365 * 24 * 3_600;
 /// Deepest nesting of a spawner: that of a Blueprint.
@@ -182,7 +185,9 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         "setting.ttl_secs",
         match given.ttl_secs {
             1..=MAX_TTL_SECS => Ok(given.ttl_secs),
-            other => Err(format!("{other} is not from 1 to {MAX_TTL_SECS}")),
+            other => Err(format!(
+                "{other} is not from 1 to {MAX_TTL_SECS} seconds (a year)"
+            )),
         },
     );
     let spawner = match given.spawner {
@@ -191,6 +196,7 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
             .check("setting.spawner", spawner_to_doc(spawner))
             .map(Some),
     };
+    let applies_to = violations.check("setting.applies_to", patterns(&given.applies_to));
     let (
         Some(id),
         Some(blueprint_id),
@@ -198,7 +204,16 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         Some(verifier_axes),
         Some(ttl_secs),
         Some(spawner),
-    ) = (id, blueprint_id, selector, axes, ttl_secs, spawner)
+        Some(applies_to),
+    ) = (
+        id,
+        blueprint_id,
+        selector,
+        axes,
+        ttl_secs,
+        spawner,
+        applies_to,
+    )
     else {
         return Err(violations.into());
     };
@@ -209,6 +224,7 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         verifier_axes,
         ttl_secs,
         spawner,
+        applies_to,
         revision: 0,
     })
 }
@@ -217,15 +233,38 @@ fn axes(given: Vec<String>) -> Result<Vec<String>, String> {
     if given.len() > MAX_AXES {
         return Err(format!("has {} axes; the limit is {MAX_AXES}", given.len()));
     }
-    match given
-        .iter()
-        .position(|axis| axis.is_empty() || axis.len() > MAX_AXIS_BYTES)
-    {
-        Some(index) => Err(format!(
-            "element {index} is not of 1 to {MAX_AXIS_BYTES} bytes"
-        )),
-        None => Ok(given),
+    for (index, axis) in given.iter().enumerate() {
+        if axis.is_empty() || axis.len() > MAX_AXIS_BYTES {
+            return Err(format!(
+                "element {index} is not of 1 to {MAX_AXIS_BYTES} bytes"
+            ));
+        }
+        if given[..index].contains(axis) {
+            return Err(format!(
+                "element {index} names the axis {axis:?} again; name each once"
+            ));
+        }
     }
+    Ok(given)
+}
+
+fn patterns(given: &[String]) -> Result<Vec<IdPattern>, String> {
+    if given.len() > MAX_PATTERNS {
+        let n = given.len();
+        return Err(format!("has {n} patterns; the limit is {MAX_PATTERNS}"));
+    }
+    let mut patterns = Vec::with_capacity(given.len());
+    for (index, text) in given.iter().enumerate() {
+        let pattern =
+            IdPattern::parse(text).map_err(|error| format!("element {index}: {error}"))?;
+        if patterns.contains(&pattern) {
+            return Err(format!(
+                "element {index} is {text:?} again; give each pattern once"
+            ));
+        }
+        patterns.push(pattern);
+    }
+    Ok(patterns)
 }
 
 fn spawner_to_doc(spawner: Struct) -> Result<Doc, String> {
@@ -404,6 +443,11 @@ pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
         verifier_axes: setting.verifier_axes,
         ttl_secs: setting.ttl_secs,
         spawner: setting.spawner.as_ref().map(doc_to_struct),
+        applies_to: setting
+            .applies_to
+            .iter()
+            .map(IdPattern::to_string)
+            .collect(),
         revision: setting.revision,
     }
 }

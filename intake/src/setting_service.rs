@@ -3,8 +3,11 @@
 use proto::v1;
 use proto::v1::setting_service_server::SettingService;
 use shared::blueprint::Blueprint;
-use shared::setting::EnhanceSetting;
-use shared::store::{ExpectedHead, Page, PageRequest, PutSettingOutcome, Store};
+use shared::blueprint::runnable::NotRunnable;
+use shared::setting::{DEFAULT_SETTING, EnhanceSetting};
+use shared::store::{
+    DeleteSettingOutcome, ExpectedHead, Page, PageRequest, PutSettingOutcome, SettingFault, Store,
+};
 use tonic::{Request, Response, Status};
 
 use crate::backend::Backend;
@@ -40,17 +43,33 @@ impl Settings {
             return Err(violations.into());
         };
 
+        if let Some(orbit) = orbit.as_ref().filter(|o| *o.id() != setting.blueprint_id) {
+            return Err(RequestError::field(
+                "orbit_document",
+                format!(
+                    "its id is {}, but setting.blueprint_id is {}",
+                    orbit.id(),
+                    setting.blueprint_id
+                ),
+            ));
+        }
+
         let store = self.backend.store()?;
+        check(store, &setting, orbit.as_ref(), request.expected_revision).await?;
         let mut orbit_commit = None;
         if let Some(orbit) = orbit {
-            orbit_commit =
-                Some(put_orbit(store, &setting, &orbit, request.expected_revision).await?);
+            let rationale = format!("orbit of setting {}", setting.id);
+            let written = blueprint_service::write(store, &orbit, ExpectedHead::Any, &rationale);
+            let (commit, _) = written.await.map_err(as_orbit_document)?;
+            orbit_commit = Some(convert::commit_to_wire(commit));
         }
+        let put = store.put_setting(&setting, request.expected_revision).await;
+        let put = match put {
+            Err(error) if orbit_commit.is_some() => Err(RequestError::StoreHalfway(error)),
+            other => other.map_err(RequestError::from),
+        };
         let setting_id = setting.id.clone();
-        match store
-            .put_setting(&setting, request.expected_revision)
-            .await?
-        {
+        match put? {
             PutSettingOutcome::Stored(stored) => Ok(v1::PutSettingResponse {
                 setting: Some(convert::setting_to_wire(stored)),
                 orbit_commit,
@@ -61,6 +80,23 @@ impl Settings {
             PutSettingOutcome::UnknownOrbit => {
                 Err(RequestError::OrbitNotFound(setting.blueprint_id))
             }
+            PutSettingOutcome::ArchivedOrbit => {
+                Err(RequestError::OrbitArchived(setting.blueprint_id))
+            }
+        }
+    }
+
+    async fn delete(
+        &self,
+        request: v1::DeleteSettingRequest,
+    ) -> Result<v1::DeleteSettingResponse, RequestError> {
+        let setting_id = convert::setting_id(&request.setting_id)?;
+        if setting_id.as_str() == DEFAULT_SETTING {
+            return Err(RequestError::DefaultSetting);
+        }
+        match self.backend.store()?.delete_setting(&setting_id).await? {
+            DeleteSettingOutcome::Deleted => Ok(v1::DeleteSettingResponse {}),
+            DeleteSettingOutcome::UnknownSetting => Err(RequestError::SettingNotFound(setting_id)),
         }
     }
 
@@ -95,30 +131,18 @@ impl Settings {
     }
 }
 
-/// Writes the orbit that came with a setting.
-async fn put_orbit(
+/// Looks at everything that the write would be refused for, before anything is written: the orbit is
+/// written first, and a request that will be refused should not have written one. The write of the setting
+/// looks at revision and orbit again.
+async fn check(
     store: &Store,
     setting: &EnhanceSetting,
-    orbit: &Blueprint,
+    orbit: Option<&Blueprint>,
     expected_revision: Option<u64>,
-) -> Result<v1::Commit, RequestError> {
-    if *orbit.id() != setting.blueprint_id {
-        return Err(RequestError::field(
-            "orbit_document",
-            format!(
-                "its id is {}, but setting.blueprint_id is {}",
-                orbit.id(),
-                setting.blueprint_id
-            ),
-        ));
-    }
-    // The orbit is written first. A request that will be refused for its revision should not have
-    // written one, so look at the revision here too; the write of the setting looks again.
+) -> Result<(), RequestError> {
     if let Some(expected) = expected_revision {
-        let actual = store
-            .setting(&setting.id)
-            .await?
-            .map_or(0, |stored| stored.revision);
+        let stored = store.setting(&setting.id).await?;
+        let actual = stored.map_or(0, |stored| stored.revision);
         if actual != expected {
             return Err(RequestError::RevisionMoved {
                 setting_id: setting.id.clone(),
@@ -126,9 +150,54 @@ async fn put_orbit(
             });
         }
     }
-    let rationale = format!("orbit of setting {}", setting.id);
-    let (commit, _) = blueprint_service::write(store, orbit, ExpectedHead::Any, &rationale).await?;
-    Ok(convert::commit_to_wire(commit))
+    let Some(fault) = store.check_setting(setting, orbit).await? else {
+        return Ok(());
+    };
+    let blueprint_id = setting.blueprint_id.clone();
+    Err(match fault {
+        SettingFault::UnknownOrbit => RequestError::OrbitNotFound(blueprint_id),
+        SettingFault::ArchivedOrbit => RequestError::OrbitArchived(blueprint_id),
+        SettingFault::NoVersion(problem) => RequestError::OrbitVersionNotFound {
+            blueprint_id,
+            problem,
+        },
+        SettingFault::Orbit(problem) => RequestError::SettingNotRunnable {
+            field: if orbit.is_some() {
+                "orbit_document"
+            } else {
+                "setting.blueprint_id"
+            },
+            blueprint_id,
+            problem: problem.to_string(),
+        },
+        // What is no definition of an agent at all is wrong whatever is stored.
+        SettingFault::Spawner(
+            problem @ (NotRunnable::UnknownKind { .. } | NotRunnable::MissingField { .. }),
+        ) => RequestError::field("setting.spawner", problem),
+        SettingFault::Spawner(problem) => RequestError::SettingNotRunnable {
+            field: "setting.spawner",
+            blueprint_id,
+            problem: problem.to_string(),
+        },
+        SettingFault::UnknownAxes { unknown, known } => {
+            RequestError::UnknownAxes { unknown, known }
+        }
+    })
+}
+
+/// An orbit that another setting follows, too, is refused for its own sake: in this request it has another name.
+fn as_orbit_document(error: RequestError) -> RequestError {
+    match error {
+        RequestError::NotRunnable {
+            blueprint_id,
+            problem,
+        } => RequestError::SettingNotRunnable {
+            field: "orbit_document",
+            blueprint_id,
+            problem,
+        },
+        other => other,
+    }
 }
 
 /// The part of a sorted list that `page` asks for; its cursor is the last id of the page before.
@@ -176,8 +245,10 @@ impl SettingService for Settings {
 
     async fn delete_setting(
         &self,
-        _request: Request<v1::DeleteSettingRequest>,
+        request: Request<v1::DeleteSettingRequest>,
     ) -> Result<Response<v1::DeleteSettingResponse>, Status> {
-        self.backend.not_built("DeleteSetting").await
+        self.backend
+            .answer("DeleteSetting", self.delete(request.into_inner()))
+            .await
     }
 }

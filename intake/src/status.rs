@@ -68,6 +68,29 @@ pub(crate) enum RequestError {
         "there is no Blueprint {0} to be the orbit; write it first or send it as orbit_document"
     )]
     OrbitNotFound(BlueprintId),
+    #[error("the orbit {0} is archived; unarchive it, or name another as setting.blueprint_id")]
+    OrbitArchived(BlueprintId),
+    #[error("{problem}; ListCommits shows what there is, or send the version as orbit_document")]
+    OrbitVersionNotFound {
+        blueprint_id: BlueprintId,
+        problem: String,
+    },
+    #[error("the setting cannot be worked by: {field}: {problem}")]
+    SettingNotRunnable {
+        field: &'static str,
+        blueprint_id: BlueprintId,
+        problem: String,
+    },
+    #[error(
+        "no script is known for {}: there are {}; a running worker whose DRAFTSMAN_LUA_DIR has \
+         verifiers/<axis>.lua makes an axis known", .unknown.join(", "), .known.join(", ")
+    )]
+    UnknownAxes {
+        unknown: Vec<String>,
+        known: Vec<String>,
+    },
+    #[error("the setting default cannot be deleted; edit it, or set DRAFTSMAN_SETTING to another")]
+    DefaultSetting,
     #[error(
         "Redis uses {used} of {max} bytes and takes no new issues; wait for workers or raise maxmemory"
     )]
@@ -86,6 +109,9 @@ pub(crate) enum RequestError {
     NotBuilt(&'static str),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// As [`RequestError::Store`], after a part of the request was carried out already.
+    #[error("{0}; a part of the request is written: read what is there and send the request again")]
+    StoreHalfway(#[source] StoreError),
 }
 
 /// One field that cannot be used.
@@ -97,14 +123,39 @@ pub(crate) struct Violation {
     pub(crate) problem: String,
 }
 
-/// Whether a submission that could not be confirmed was carried out.
+/// Whether a write that could not be confirmed was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Executed {
     /// Certainly not.
     No,
-    /// Nobody knows; submitting again under the same id finds out.
+    /// Nobody knows. Looking at what is there, or making the same call again, finds out.
     Unknown,
 }
+
+impl Executed {
+    /// Its word in the metadata `executed`.
+    fn as_str(self) -> &'static str {
+        match self {
+            Executed::No => "no",
+            Executed::Unknown => "unknown",
+        }
+    }
+}
+
+/// The RPCs that change something besides SubmitIssue, which knows for itself. When one of them is answered
+/// UNAVAILABLE, the metadata `executed` says whether it may have happened all the same.
+const WRITES: [&str; 10] = [
+    "CancelIssue",
+    "RetryIssue",
+    "PauseQueue",
+    "ResumeQueue",
+    "PutBlueprint",
+    "RevertBlueprint",
+    "ArchiveBlueprint",
+    "UnarchiveBlueprint",
+    "PutSetting",
+    "DeleteSetting",
+];
 
 impl RequestError {
     /// One field that cannot be used.
@@ -113,6 +164,17 @@ impl RequestError {
             field: field.into(),
             problem: problem.to_string(),
         }])
+    }
+
+    /// Whether a write that ended with this may have been carried out; `None` if the error itself says that
+    /// it was refused. A read that failed before the write counts as unknown too, which is always safe.
+    fn executed(&self) -> Option<Executed> {
+        match self {
+            Self::NotReady => Some(Executed::No),
+            Self::Store(store) if store.certainly_not_executed() => Some(Executed::No),
+            Self::Store(_) | Self::StoreHalfway(_) => Some(Executed::Unknown),
+            _ => None,
+        }
     }
 }
 
@@ -157,7 +219,12 @@ impl From<Violations> for RequestError {
 
 /// The status for `error`. Defects are logged here, once; an outage is logged by `readiness.rs`.
 pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
-    let status = Status::from(error);
+    let status = if WRITES.contains(&rpc) {
+        let executed = error.executed();
+        error.into_status(executed)
+    } else {
+        error.into_status(None)
+    };
     match status.code() {
         Code::Internal => {
             let cause = status.source().map(chain).unwrap_or_default();
@@ -272,6 +339,27 @@ fn answer(error: &RequestError) -> Answer {
         E::OrbitNotFound(id) => Answer::new(Code::FailedPrecondition, "ORBIT_NOT_FOUND")
             .with("blueprint_id", id)
             .field("setting.blueprint_id", error),
+        E::OrbitArchived(id) => Answer::new(Code::FailedPrecondition, "ORBIT_ARCHIVED")
+            .with("blueprint_id", id)
+            .field("setting.blueprint_id", error),
+        E::OrbitVersionNotFound { blueprint_id, .. } => {
+            Answer::new(Code::FailedPrecondition, "ORBIT_VERSION_NOT_FOUND")
+                .with("blueprint_id", blueprint_id)
+                .field("setting.selector", error)
+        }
+        E::SettingNotRunnable {
+            field,
+            blueprint_id,
+            problem,
+        } => Answer::new(Code::FailedPrecondition, "ORBIT_NOT_RUNNABLE")
+            .with("blueprint_id", blueprint_id)
+            .field(field, problem),
+        E::UnknownAxes { unknown, .. } => Answer::new(Code::FailedPrecondition, "AXIS_UNKNOWN")
+            .with("axes", cut(&unknown.join(",")))
+            .field("setting.verifier_axes", error),
+        E::DefaultSetting => {
+            Answer::new(Code::FailedPrecondition, "SETTING_DEFAULT").field("setting_id", error)
+        }
         E::MemoryFull { .. } => {
             Answer::new(Code::ResourceExhausted, "MEMORY_FULL").retry_after(LATER)
         }
@@ -280,17 +368,11 @@ fn answer(error: &RequestError) -> Answer {
         } => Answer::new(Code::Unavailable, "STORE_UNAVAILABLE")
             .retry_after(SOON)
             .with("issue_id", issue_id)
-            .with(
-                "executed",
-                match executed {
-                    Executed::No => "no",
-                    Executed::Unknown => "unknown",
-                },
-            ),
+            .with("executed", executed.as_str()),
         E::NotReady => Answer::new(Code::Unavailable, "STORE_UNAVAILABLE").retry_after(SOON),
         E::ShuttingDown => Answer::new(Code::Unavailable, "SHUTTING_DOWN").retry_after(SOON),
         E::NotBuilt(_) => Answer::new(Code::Unimplemented, "NOT_IMPLEMENTED"),
-        E::Store(store) => store_answer(store),
+        E::Store(store) | E::StoreHalfway(store) => store_answer(store),
     }
 }
 
@@ -325,7 +407,17 @@ fn store_answer(error: &StoreError) -> Answer {
 
 impl From<RequestError> for Status {
     fn from(error: RequestError) -> Self {
-        let answer = answer(&error);
+        error.into_status(None)
+    }
+}
+
+impl RequestError {
+    /// The status; if it is UNAVAILABLE, with what is known about a write.
+    fn into_status(self, executed: Option<Executed>) -> Status {
+        let mut answer = answer(&self);
+        if let (Code::Unavailable, Some(executed)) = (answer.code, executed) {
+            answer = answer.with("executed", executed.as_str());
+        }
         let metadata: HashMap<String, String> = answer
             .metadata
             .into_iter()
@@ -339,12 +431,13 @@ impl From<RequestError> for Status {
         if answer.retry_after.is_some() {
             details.set_retry_info(answer.retry_after);
         }
-        let mut status = Status::with_error_details(answer.code, cut(&error.to_string()), details);
-        if let RequestError::Store(source)
-        | RequestError::SubmitUndecided {
+        let mut status = Status::with_error_details(answer.code, cut(&self.to_string()), details);
+        if let Self::Store(source)
+        | Self::StoreHalfway(source)
+        | Self::SubmitUndecided {
             source: Some(source),
             ..
-        } = error
+        } = self
         {
             status.set_source(std::sync::Arc::new(source));
         }
@@ -366,6 +459,8 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use super::*;
 
     fn id() -> IssueId {
@@ -411,6 +506,53 @@ mod tests {
             assert_eq!(info.metadata["issue_id"], "i-1");
             assert_eq!(info.metadata["executed"], text);
         }
+    }
+
+    #[test]
+    fn every_write_says_whether_it_happened() {
+        let executed = |status: &Status| {
+            let info = status.get_details_error_info().unwrap();
+            info.metadata.get("executed").cloned()
+        };
+        let broken = || {
+            let source =
+                redis::RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+            StoreError::Redis { call: "x", source }
+        };
+        for rpc in WRITES {
+            let not_ready = refuse(rpc, RequestError::NotReady);
+            assert_eq!(executed(&not_ready).as_deref(), Some("no"), "{rpc}");
+            for error in [
+                RequestError::Store(broken()),
+                RequestError::StoreHalfway(broken()),
+            ] {
+                let status = refuse(rpc, error);
+                assert_eq!(status.code(), Code::Unavailable);
+                assert_eq!(executed(&status).as_deref(), Some("unknown"), "{rpc}");
+            }
+            let refused = refuse(rpc, RequestError::IssueNotFound(id()));
+            assert_eq!(executed(&refused), None, "{rpc}");
+        }
+        assert_eq!(executed(&refuse("GetIssue", RequestError::NotReady)), None);
+    }
+
+    /// A new RPC must be put into one list or the other.
+    #[test]
+    fn every_rpc_is_a_read_or_a_write() {
+        let files = prost_types::FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
+        let services = files.file.iter().flat_map(|file| &file.service);
+        let mut writes: Vec<&str> = services
+            .flat_map(|service| &service.method)
+            .map(|method| method.name())
+            .filter(|name| {
+                let reads = ["Get", "List", "Watch", "Diff", "Preview"];
+                *name != "SubmitIssue" && !reads.iter().any(|read| name.starts_with(read))
+            })
+            .collect();
+        let mut listed = WRITES.to_vec();
+        writes.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(writes, listed);
     }
 
     #[test]

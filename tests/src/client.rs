@@ -317,6 +317,30 @@ impl Client {
             .expect("PutSetting answers the setting")
     }
 
+    /// Writes a setting.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn put_setting(
+        &self,
+        request: v1::PutSettingRequest,
+    ) -> Result<v1::PutSettingResponse, tonic::Status> {
+        let answer = self.settings.clone().put_setting(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Deletes a setting.
+    ///
+    /// # Errors
+    /// What the server answers.
+    pub async fn delete_setting(&self, setting_id: &str) -> Result<(), tonic::Status> {
+        let request = v1::DeleteSettingRequest {
+            setting_id: setting_id.to_owned(),
+        };
+        self.settings.clone().delete_setting(request).await?;
+        Ok(())
+    }
+
     /// All commits of a Blueprint, oldest first.
     ///
     /// # Panics

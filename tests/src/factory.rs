@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use proto::v1;
+use serde_json::Value;
+
 /// The smallest Blueprint: two agents and a flow that names both.
 pub fn small(id: &str) -> String {
     document(id, 2, 0)
@@ -51,6 +54,57 @@ pub fn endless_scripts() -> tempfile::TempDir {
     let spawner = dir.path().join("patch_spawner.lua");
     std::fs::write(spawner, "while true do end").expect("a script file");
     dir
+}
+
+/// A request to write a setting that works by the bundled orbit with one axis, after `edit`.
+pub fn setting(id: &str, edit: impl FnOnce(&mut v1::EnhanceSetting)) -> v1::PutSettingRequest {
+    let mut setting = v1::EnhanceSetting {
+        id: id.to_owned(),
+        blueprint_id: "enhance-default".to_owned(),
+        verifier_axes: vec!["des".to_owned()],
+        ttl_secs: 60,
+        ..Default::default()
+    };
+    edit(&mut setting);
+    v1::PutSettingRequest {
+        setting: Some(setting),
+        ..Default::default()
+    }
+}
+
+/// A version selector as it travels.
+pub fn selector(selector: v1::version_selector::Selector) -> Option<v1::VersionSelector> {
+    Some(v1::VersionSelector {
+        selector: Some(selector),
+    })
+}
+
+/// An object as it travels.
+///
+/// # Panics
+/// If it is none.
+pub fn to_struct(value: &Value) -> prost_types::Struct {
+    match to_wire(value).kind {
+        Some(prost_types::value::Kind::StructValue(fields)) => fields,
+        _ => panic!("an object is expected"),
+    }
+}
+
+fn to_wire(value: &Value) -> prost_types::Value {
+    use prost_types::value::Kind;
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(b) => Kind::BoolValue(*b),
+        Value::Number(n) => Kind::NumberValue(n.as_f64().expect("a float")),
+        Value::String(s) => Kind::StringValue(s.clone()),
+        Value::Array(items) => Kind::ListValue(prost_types::ListValue {
+            values: items.iter().map(to_wire).collect(),
+        }),
+        Value::Object(map) => Kind::StructValue(prost_types::Struct {
+            fields: map.iter().map(|(k, v)| (k.clone(), to_wire(v))).collect(),
+        }),
+    };
+    prost_types::Value { kind: Some(kind) }
 }
 
 /// Words up to about `bytes` bytes; never fewer than one.

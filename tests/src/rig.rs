@@ -1,6 +1,9 @@
 //! Redis, intake and workers of one test, and a client connected to them.
 
+use shared::ids::SettingId;
+use shared::setting::{DEFAULT_SETTING, EnhanceSetting};
 use shared::store::redis::keys::Keys;
+use shared::store::{PutSettingOutcome, Store};
 
 use crate::client::Client;
 use crate::eventually::eventually;
@@ -84,6 +87,34 @@ impl Rig {
         self.intake = Process::intake(&self.redis.url(), env);
         self.address = self.intake.address().await;
         self.client = Client::connect(&self.address).await;
+    }
+
+    /// Waits until this many workers have registered, and their scripts with them.
+    ///
+    /// # Panics
+    /// If that does not come to be.
+    pub async fn until_registered(&self, n: usize) {
+        eventually(&format!("{n} workers have registered"), async || {
+            let stats = self.client.stats().await;
+            let all = stats.workers.len() == n;
+            all.then_some(()).ok_or_else(|| format!("{stats:?}"))
+        })
+        .await;
+    }
+
+    /// Changes the setting `default` past the checks of PutSetting: it becomes one that was right when it was
+    /// written and is not any more.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn write_setting(&self, edit: impl FnOnce(&mut EnhanceSetting)) {
+        let store = Store::open(&self.redis.url()).expect("a URL");
+        let default = SettingId::parse(DEFAULT_SETTING).expect("an id");
+        let found = store.setting(&default).await.expect("the store answers");
+        let mut setting = found.expect("it is seeded");
+        edit(&mut setting);
+        let put = store.put_setting(&setting, None).await;
+        assert!(matches!(put, Ok(PutSettingOutcome::Stored(_))), "{put:?}");
     }
 
     /// How many issues are decided.

@@ -3,8 +3,10 @@
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
 use serde_json::{Value, json};
+use shared::blueprint::Doc;
+use shared::version_selector::VersionSelector;
 use tests::checker::{Attempts, assert_sound};
-use tests::factory;
+use tests::factory::{self, to_struct};
 use tests::judgement::{assert_denied_by, assert_failed};
 use tests::rig::Rig;
 
@@ -14,6 +16,8 @@ async fn rig_with_scripts(scripts: &[(&str, &str)]) -> (Rig, tempfile::TempDir) 
     let mut rig = Rig::without_worker().await;
     let lua_dir = dir.path().to_str().expect("a plain path").to_owned();
     rig.add_worker(&[("DRAFTSMAN_LUA_DIR", &lua_dir)]);
+    // A setting that names its scripts is refused before that.
+    rig.until_registered(1).await;
     rig.client.put(factory::small("failing")).await;
     (rig, dir)
 }
@@ -151,9 +155,8 @@ async fn a_spawner_that_cannot_run_fails_and_is_named() {
             &["subprocess"][..],
         ),
     ] {
-        let Some(()) = try_spawner(&rig, spawner.clone(), words).await else {
-            continue;
-        };
+        let spawner_doc = Doc::try_from(&spawner).expect("a document");
+        rig.write_setting(|s| s.spawner = Some(spawner_doc)).await;
         let issue = rig.client.run("failing", "tag x").await;
         let reason = assert_failed(&rig, &issue).await;
         for word in words {
@@ -211,13 +214,8 @@ async fn the_commit_is_read_strictly() {
 #[tokio::test]
 async fn an_orbit_version_that_does_not_exist_fails_the_issue() {
     let (rig, _dir) = rig_with_scripts(&[]).await;
-    let selector = v1::version_selector::Selector::SemverReq(">=99".to_owned());
-    rig.client
-        .edit_setting(|s| {
-            s.selector = Some(v1::VersionSelector {
-                selector: Some(selector),
-            })
-        })
+    let req = ">=99".parse().expect("a requirement");
+    rig.write_setting(|s| s.selector = VersionSelector::SemverReq(req))
         .await;
     let issue = rig.client.run("failing", "tag x").await;
     let reason = assert_failed(&rig, &issue).await;
@@ -255,61 +253,6 @@ async fn use_spawner(rig: &Rig, spawner: Value) {
     rig.client
         .edit_setting(|s| s.spawner = Some(to_struct(&spawner)))
         .await;
-}
-
-/// Stores the spawner; `None` if the write is refused, which must then name what is wrong.
-async fn try_spawner(rig: &Rig, spawner: Value, words: &[&str]) -> Option<()> {
-    let mut settings = rig.client.settings.clone();
-    let request = v1::GetSettingRequest {
-        setting_id: "default".to_owned(),
-    };
-    let mut setting = settings
-        .get_setting(request)
-        .await
-        .expect("GetSetting")
-        .into_inner()
-        .setting?;
-    setting.spawner = Some(to_struct(&spawner));
-    match settings
-        .put_setting(v1::PutSettingRequest {
-            setting: Some(setting),
-            ..Default::default()
-        })
-        .await
-    {
-        Ok(_) => Some(()),
-        Err(status) => {
-            assert!(
-                words.iter().any(|w| status.message().contains(w)),
-                "{spawner}: {status}"
-            );
-            None
-        }
-    }
-}
-
-fn to_struct(value: &Value) -> prost_types::Struct {
-    match to_wire(value).kind {
-        Some(prost_types::value::Kind::StructValue(fields)) => fields,
-        _ => panic!("an agent definition is a mapping"),
-    }
-}
-
-fn to_wire(value: &Value) -> prost_types::Value {
-    use prost_types::value::Kind;
-    let kind = match value {
-        Value::Null => Kind::NullValue(0),
-        Value::Bool(b) => Kind::BoolValue(*b),
-        Value::Number(n) => Kind::NumberValue(n.as_f64().expect("a float")),
-        Value::String(s) => Kind::StringValue(s.clone()),
-        Value::Array(items) => Kind::ListValue(prost_types::ListValue {
-            values: items.iter().map(to_wire).collect(),
-        }),
-        Value::Object(map) => Kind::StructValue(prost_types::Struct {
-            fields: map.iter().map(|(k, v)| (k.clone(), to_wire(v))).collect(),
-        }),
-    };
-    prost_types::Value { kind: Some(kind) }
 }
 
 #[tokio::test]

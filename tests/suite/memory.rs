@@ -142,14 +142,12 @@ async fn a_full_redis_has_what_is_in_flight_finished_and_all_goes_on_later() {
     let mut rig = Rig::with_redis(RedisServer::start(Aof::EverySecond)).await;
     rig.client.put(factory::small("running")).await;
     rig.client.put(factory::small("full")).await;
-    let edit = |axis: &str, ttl_secs| {
-        let axis = axis.to_owned();
-        move |s: &mut v1::EnhanceSetting| {
-            s.verifier_axes = vec![axis];
-            s.ttl_secs = ttl_secs;
-        }
-    };
-    rig.client.edit_setting(edit("spin", 2)).await;
+    // Before there is a worker that makes the axis known, so that it comes upon it with its first issue.
+    rig.write_setting(|s| {
+        s.verifier_axes = vec!["spin".to_owned()];
+        s.ttl_secs = 2;
+    })
+    .await;
     // One slot, so that nothing else is popped meanwhile, and a lease that outlasts the standstill below.
     rig.add_worker(&[
         ("DRAFTSMAN_LUA_DIR", &lua_dir),
@@ -167,7 +165,11 @@ async fn a_full_redis_has_what_is_in_flight_finished_and_all_goes_on_later() {
     // Standing still, the worker cannot finish it before Redis is full.
     rig.workers[0].signal(Signal::Stop);
     let waiting = rig.client.submit("full", "tag waiting").await.issue_id;
-    rig.client.edit_setting(edit("des", 60)).await;
+    let edit = |s: &mut v1::EnhanceSetting| {
+        s.verifier_axes = vec!["des".to_owned()];
+        s.ttl_secs = 60;
+    };
+    rig.client.edit_setting(edit).await;
     fill(&rig.redis, 110).await;
     assert_eq!(
         rig.client.issue(&running).await.state(),

@@ -142,8 +142,7 @@ async fn a_copy_bomb_is_denied_and_the_worker_lives() {
 async fn an_unknown_axis_denies_by_its_name() {
     let rig = Rig::start().await;
     rig.client.put(factory::small("axes")).await;
-    rig.client
-        .edit_setting(|s| s.verifier_axes = vec!["des".to_owned(), "no-such-axis".to_owned()])
+    rig.write_setting(|s| s.verifier_axes = vec!["des".to_owned(), "no-such-axis".to_owned()])
         .await;
     let issue = rig.client.run("axes", "tag x").await;
     let entry = assert_denied_by(&rig, &issue, "no-such-axis").await;
@@ -159,8 +158,7 @@ async fn an_unknown_axis_denies_by_its_name() {
 async fn several_denials_are_all_in_the_reason() {
     let rig = Rig::start().await;
     rig.client.put(factory::small("several")).await;
-    rig.client
-        .edit_setting(|s| s.verifier_axes = vec!["nobody".into(), "noop".into(), "nothing".into()])
+    rig.write_setting(|s| s.verifier_axes = vec!["nobody".into(), "noop".into(), "nothing".into()])
         .await;
     let issue = rig.client.run("several", "whatever").await;
     let entry = assert_denied_by(&rig, &issue, "nobody").await;

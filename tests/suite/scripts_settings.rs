@@ -3,9 +3,12 @@
 
 use futures::future::join_all;
 use shared::blueprint::Blueprint;
+use shared::id_pattern::IdPattern;
 use shared::ids::{SettingId, Version};
 use shared::setting::EnhanceSetting;
-use shared::store::{ExpectedHead, PutOutcome, PutSettingOutcome, Seed, Store, StoreError};
+use shared::store::{
+    DeleteSettingOutcome, ExpectedHead, PutOutcome, PutSettingOutcome, Seed, Store, StoreError,
+};
 use shared::version_selector::VersionSelector;
 use std::time::Duration;
 use tests::store_stand::{How, LONG, Stand, blueprint_id, marked, worker_id};
@@ -24,6 +27,7 @@ fn setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting
         verifier_axes: vec!["noop".to_owned()],
         ttl_secs: 30,
         spawner: Some(shared::blueprint::json::parse(spawner).expect("JSON")),
+        applies_to: vec![IdPattern::parse("team.*").expect("a pattern")],
         revision: 99,
     }
 }
@@ -54,9 +58,68 @@ async fn a_setting_is_written_under_its_revision() {
     let lost = setting("s", "nowhere", VersionSelector::Latest);
     let put = stand.refused(store.put_setting(&lost, None)).await;
     assert_eq!(put, PutSettingOutcome::UnknownOrbit);
+    stand.set_archived("orbit", true).await;
+    let archived = setting("s", "orbit", VersionSelector::Latest);
+    let put = stand.refused(store.put_setting(&archived, None)).await;
+    assert_eq!(put, PutSettingOutcome::ArchivedOrbit);
     // A store that knows the setting is told of the revision first.
     let put = stand.refused(store.put_setting(&lost, Some(0))).await;
     assert_eq!(put, PutSettingOutcome::RevisionMoved { actual: revision });
+}
+
+#[tokio::test]
+async fn a_deleted_setting_is_gone_and_its_revisions_go_on() {
+    let stand = Stand::with(&["orbit"]).await;
+    let store = &stand.store;
+    let (one, two) = (
+        setting("one", "orbit", VersionSelector::Latest),
+        setting("two", "orbit", semver(">=1")),
+    );
+    for new in [&one, &one, &two] {
+        store.put_setting(new, None).await.unwrap();
+    }
+    let counter = async || -> u64 { stand.raw(&["GET", &store.keys().settings_counter()]).await };
+    assert_eq!(counter().await, 3);
+    let deleted = store.delete_setting(&one.id).await.unwrap();
+    assert_eq!(deleted, DeleteSettingOutcome::Deleted);
+    assert_eq!(counter().await, 4, "workers see it");
+    assert_eq!(store.setting(&one.id).await.unwrap(), None);
+    let left = store.list_settings().await.unwrap();
+    assert_eq!(
+        left.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(),
+        ["two"]
+    );
+    assert!(!store.is_orbit_by_latest(&one.blueprint_id).await.unwrap());
+    for name in ["one", "never"] {
+        let id = SettingId::parse(name).expect("an id");
+        let again = stand.refused(store.delete_setting(&id)).await;
+        assert_eq!(again, DeleteSettingOutcome::UnknownSetting);
+    }
+
+    // Who saw it before cannot write over a new one of its name.
+    let stale = stand.refused(store.put_setting(&one, Some(2))).await;
+    assert_eq!(stale, PutSettingOutcome::RevisionMoved { actual: 0 });
+    let new = store.put_setting(&one, Some(0)).await.unwrap();
+    assert!(
+        matches!(&new, PutSettingOutcome::Stored(stored) if stored.revision == 3),
+        "{new:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_setting_of_a_release_without_patterns_has_none() {
+    let stand = Stand::with(&["orbit"]).await;
+    let store = &stand.store;
+    let mut old = setting("s", "orbit", VersionSelector::Latest);
+    old.applies_to.clear();
+    store.put_setting(&old, None).await.unwrap();
+    let text: String = stand.raw(&["HGET", &store.keys().settings(), "s"]).await;
+    assert!(
+        !text.contains("applies_to"),
+        "older releases can read it: {text}"
+    );
+    let read = store.setting(&old.id).await.unwrap().expect("it is there");
+    assert_eq!(read.applies_to, []);
 }
 
 #[tokio::test]

@@ -3,30 +3,9 @@
 use proto::v1;
 use proto::v1::IssueState;
 use proto::v1::version_selector::Selector;
-use tests::factory;
+use tests::factory::{self, selector, setting};
 use tests::rig::Rig;
 use tonic::{Code, Status};
-
-fn setting(id: &str, edit: impl FnOnce(&mut v1::EnhanceSetting)) -> v1::PutSettingRequest {
-    let mut setting = v1::EnhanceSetting {
-        id: id.to_owned(),
-        blueprint_id: "enhance-default".to_owned(),
-        verifier_axes: vec!["des".to_owned()],
-        ttl_secs: 60,
-        ..Default::default()
-    };
-    edit(&mut setting);
-    v1::PutSettingRequest {
-        setting: Some(setting),
-        ..Default::default()
-    }
-}
-
-fn selector(selector: Selector) -> Option<v1::VersionSelector> {
-    Some(v1::VersionSelector {
-        selector: Some(selector),
-    })
-}
 
 async fn put(rig: &Rig, request: v1::PutSettingRequest) -> Result<v1::EnhanceSetting, Status> {
     let answer = rig.client.settings.clone().put_setting(request).await?;

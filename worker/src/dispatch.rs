@@ -109,8 +109,8 @@ impl Dispatcher {
         let signal = self
             .held
             .keep(&claimed.lease, asked, Duration::from_secs(DEFAULT_TTL_SECS));
-        let span =
-            tracing::info_span!("issue", issue_id = %issue.issue_id, attempt = claimed.attempt);
+        let span = tracing::info_span!("issue", issue_id = %issue.issue_id, attempt = claimed.attempt,
+            setting = tracing::field::Empty);
         self.work(claimed, known, &signal).instrument(span).await;
         Met::Done
     }
@@ -182,7 +182,8 @@ impl Dispatcher {
     async fn work(&self, claimed: Claimed, known: Option<Arc<Blueprint>>, signal: &Signal) {
         let mut pause = Pause::default();
         let launch = loop {
-            match self.orbits.at(claimed.settings_counter).await {
+            let blueprint_id = &claimed.lease.issue.blueprint_id;
+            match self.orbits.at(claimed.settings_counter, blueprint_id).await {
                 Ok(launch) => break launch,
                 // A read is repeated, and costs no attempt, until the lease is not certain any more.
                 Err(LaunchError::Store(error)) if error.is_retryable() => {
@@ -202,6 +203,7 @@ impl Dispatcher {
                 }
             }
         };
+        tracing::Span::current().record("setting", launch.setting.id.as_str());
         let mut head = claimed.head.clone();
         for _ in 0..=MAX_RERUNS {
             // Each run has the whole time for itself.

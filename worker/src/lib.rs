@@ -244,7 +244,8 @@ async fn wait_until_ready(
             }
             store.ping().await?;
             store.prepare(&seed).await?;
-            store.register_scripts(&host.script_names()).await?;
+            let (steps, axes) = (host.script_names(), host.axes());
+            store.register_scripts(&steps, &axes).await?;
             store.beat(worker, lease.as_millis() as u64, &[]).await
         };
         match tried.await {

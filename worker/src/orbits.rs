@@ -1,11 +1,12 @@
-//! The setting and the orbit that issues are worked on by, read again when the settings counter
-//! moved: every claim brings the counter, so an edit acts on the next claim.
+//! The settings and the orbits that issues are worked on by, read again when the settings counter
+//! moved: every claim brings the counter, so an edit acts on the next claim. While it stands, an issue
+//! costs no call of the store: the settings are kept, and each that was used with its orbit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use shared::ids::{BlueprintId, SettingId};
-use shared::setting::EnhanceSetting;
+use shared::setting::{self, EnhanceSetting};
 use shared::store::{Store, StoreError};
 use shared::version_selector::VersionSelector;
 use thiserror::Error;
@@ -37,7 +38,7 @@ pub(crate) struct Launch {
     pub(crate) setting: EnhanceSetting,
     pub(crate) orbit: Orbit,
     /// Blueprints that some setting follows as its orbit: what they become must be runnable.
-    orbits_in_use: HashSet<BlueprintId>,
+    orbits_in_use: Arc<HashSet<BlueprintId>>,
 }
 
 impl Launch {
@@ -47,49 +48,87 @@ impl Launch {
     }
 }
 
-/// Keeps the launch of one setting.
+/// Everything that was read at one value of the settings counter, or later.
+struct Known {
+    counter: u64,
+    settings: Vec<EnhanceSetting>,
+    orbits_in_use: Arc<HashSet<BlueprintId>>,
+    /// Of the settings that an issue was worked on by.
+    launches: HashMap<SettingId, Arc<Launch>>,
+}
+
+/// Keeps the launches of the settings that are in use.
 pub(crate) struct Orbits {
     store: Store,
     host: Arc<FlowHost>,
-    setting: SettingId,
-    current: Mutex<Option<(u64, Arc<Launch>)>>,
+    own: SettingId,
+    known: Mutex<Option<Known>>,
 }
 
 impl Orbits {
-    pub(crate) fn new(store: Store, host: Arc<FlowHost>, setting: SettingId) -> Orbits {
+    /// `own` is the setting for whatever no other setting applies to.
+    pub(crate) fn new(store: Store, host: Arc<FlowHost>, own: SettingId) -> Orbits {
         Orbits {
             store,
             host,
-            setting,
-            current: Mutex::new(None),
+            own,
+            known: Mutex::new(None),
         }
     }
 
-    /// The launch as of this value of the settings counter, or a later one. A value that went back is as
-    /// good a reason to read again: Redis may have lost its newest writes.
+    /// The launch for an issue of this Blueprint (see [`setting::choose`]), as of this value of the
+    /// settings counter, or a later one.
     ///
     /// # Errors
-    /// [`LaunchError`]; nothing of it is kept, the next issue looks again.
-    pub(crate) async fn at(&self, counter: u64) -> Result<Arc<Launch>, LaunchError> {
-        let mut current = self.current.lock().await;
-        if let Some((seen, launch)) = current.as_ref()
-            && *seen == counter
-        {
-            return Ok(Arc::clone(launch));
+    /// [`LaunchError`]; it is not kept, the next issue looks again.
+    pub(crate) async fn at(
+        &self,
+        counter: u64,
+        blueprint: &BlueprintId,
+    ) -> Result<Arc<Launch>, LaunchError> {
+        let mut known = self.known.lock().await;
+        let mut now = match known.take() {
+            // A value that went back: Redis may have lost its newest writes.
+            Some(kept) if kept.counter == counter => kept,
+            _ => self.read(counter).await?,
+        };
+        let chosen = setting::choose(&now.settings, &self.own, blueprint)
+            .ok_or_else(|| LaunchError::NoSetting(self.own.clone()))?;
+        if let Some(launch) = now.launches.get(&chosen.id) {
+            let launch = Arc::clone(launch);
+            *known = Some(now);
+            return Ok(launch);
         }
-        let launch = Arc::new(self.read().await?);
-        *current = Some((counter, Arc::clone(&launch)));
-        Ok(launch)
+        let orbits_in_use = Arc::clone(&now.orbits_in_use);
+        let launched = self.launch(chosen.clone(), orbits_in_use).await;
+        let launched = launched.map(Arc::new);
+        if let Ok(launch) = &launched {
+            let kept = Arc::clone(launch);
+            now.launches.insert(launch.setting.id.clone(), kept);
+        }
+        *known = Some(now);
+        launched
     }
 
-    async fn read(&self) -> Result<Launch, LaunchError> {
+    async fn read(&self, counter: u64) -> Result<Known, LaunchError> {
         let settings = self.store.list_settings().await?;
         let followed = settings
             .iter()
             .filter(|s| s.selector == VersionSelector::Latest);
         let orbits_in_use = followed.map(|s| s.blueprint_id.clone()).collect();
-        let setting = settings.into_iter().find(|s| s.id == self.setting);
-        let setting = setting.ok_or_else(|| LaunchError::NoSetting(self.setting.clone()))?;
+        Ok(Known {
+            counter,
+            orbits_in_use: Arc::new(orbits_in_use),
+            launches: HashMap::new(),
+            settings,
+        })
+    }
+
+    async fn launch(
+        &self,
+        setting: EnhanceSetting,
+        orbits_in_use: Arc<HashSet<BlueprintId>>,
+    ) -> Result<Launch, LaunchError> {
         let found = self
             .store
             .blueprint(&setting.blueprint_id, &setting.selector)

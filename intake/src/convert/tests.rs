@@ -154,6 +154,27 @@ fn a_setting_names_every_wrong_field() {
             "setting.spawner"
         ]
     );
+    let twice = v1::EnhanceSetting {
+        verifier_axes: vec!["des".into(), "noop".into(), "des".into()],
+        applies_to: vec!["a*".into(), "b".into(), "a*".into()],
+        ..good_setting()
+    };
+    let field_names = ["setting.verifier_axes", "setting.applies_to"];
+    assert_eq!(fields(setting(Some(twice)).unwrap_err()), field_names);
+    let too_many = v1::EnhanceSetting {
+        verifier_axes: (0..65).map(|n| format!("axis-{n}")).collect(),
+        applies_to: (0..65).map(|n| format!("b{n}")).collect(),
+        ..good_setting()
+    };
+    assert_eq!(fields(setting(Some(too_many)).unwrap_err()), field_names);
+    let no_pattern = v1::EnhanceSetting {
+        applies_to: vec!["team/*".into()],
+        ..good_setting()
+    };
+    assert_eq!(
+        fields(setting(Some(no_pattern)).unwrap_err()),
+        field_names[1..]
+    );
     let forever = v1::EnhanceSetting {
         ttl_secs: u64::MAX,
         ..good_setting()
@@ -196,6 +217,7 @@ fn a_setting_comes_back_as_it_went_in() {
         ),
     ]);
     let given = v1::EnhanceSetting {
+        applies_to: vec!["team.*".into(), "a?".into()],
         spawner: Some(spawner),
         selector: Some(v1::VersionSelector {
             selector: Some(v1::version_selector::Selector::Latest(true)),

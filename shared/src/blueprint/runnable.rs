@@ -15,6 +15,9 @@ pub const BUNDLED_SCRIPTS: &[&str] = &[
     "committer",
 ];
 
+/// The agent whose place a setting's `spawner` takes.
+pub const SPAWNER: &str = "patch-spawner";
+
 /// The kinds of agent that can run a step.
 pub const AGENT_KINDS: &[&str] = &["lua", "llm", "subprocess"];
 
@@ -32,6 +35,14 @@ pub enum NotRunnable {
     UnknownAgent {
         /// The step's `ref`.
         step: String,
+        /// The names of the agents that are there.
+        declared: Vec<String>,
+    },
+    /// There is no agent whose place a setting's spawner could take.
+    #[error(
+        "it declares no agent {SPAWNER:?}, whose place the setting's spawner takes; declared are: {}", list(.declared)
+    )]
+    NoSpawner {
         /// The names of the agents that are there.
         declared: Vec<String>,
     },
@@ -55,7 +66,8 @@ pub enum NotRunnable {
     },
     /// An agent names a script that is not there.
     #[error(
-        "agent {agent:?} names the script {script:?}, which is not there; bundled are: {}",
+        "agent {agent:?} names the script {script:?}, which is not there; bundled are: {}; a running worker whose \
+         DRAFTSMAN_LUA_DIR has it makes it known",
         BUNDLED_SCRIPTS.join(", ")
     )]
     UnknownScript {
@@ -75,30 +87,53 @@ pub fn check(
     blueprint: &Blueprint,
     known_scripts: &dyn Fn(&str) -> bool,
 ) -> Result<(), NotRunnable> {
+    check_with(blueprint, None, known_scripts)
+}
+
+/// As [`check`], with a setting's `spawner` in the place of the agent [`SPAWNER`].
+///
+/// # Errors
+/// As [`check`]; [`NotRunnable::NoSpawner`] if there is no such agent.
+pub fn check_with(
+    blueprint: &Blueprint,
+    spawner: Option<&Doc>,
+    known_scripts: &dyn Fn(&str) -> bool,
+) -> Result<(), NotRunnable> {
     let flow = serde_json::Value::from(blueprint.flow());
     let _: flow_ir_core::Node =
         serde_json::from_value(flow).map_err(|source| NotRunnable::Flow { source })?;
     for step in refs::step_refs(blueprint.flow()) {
         if blueprint.agent(step).is_none() {
-            let declared = blueprint
-                .agents()
-                .iter()
-                .map(|agent| name(agent).to_owned())
-                .collect();
             return Err(NotRunnable::UnknownAgent {
                 step: step.to_owned(),
-                declared,
+                declared: names(blueprint),
             });
         }
     }
-    blueprint
-        .agents()
-        .iter()
-        .try_for_each(|agent| check_agent(agent, known_scripts))
+    let agents = blueprint.agents().iter();
+    agents
+        .filter(|agent| spawner.is_none() || name(agent) != SPAWNER)
+        .try_for_each(|agent| check_agent(name(agent), agent, known_scripts))?;
+    match spawner {
+        Some(_) if blueprint.agent(SPAWNER).is_none() => Err(NotRunnable::NoSpawner {
+            declared: names(blueprint),
+        }),
+        Some(spawner) => check_agent(SPAWNER, spawner, known_scripts),
+        None => Ok(()),
+    }
 }
 
-fn check_agent(agent: &Doc, known_scripts: &dyn Fn(&str) -> bool) -> Result<(), NotRunnable> {
-    let agent_name = || name(agent).to_owned();
+fn names(blueprint: &Blueprint) -> Vec<String> {
+    let agents = blueprint.agents().iter();
+    agents.map(|agent| name(agent).to_owned()).collect()
+}
+
+fn check_agent(
+    name: &str,
+    agent: &Doc,
+    known_scripts: &dyn Fn(&str) -> bool,
+) -> Result<(), NotRunnable> {
+    let agent_name = || name.to_owned();
     let spec = |field: &str| {
         agent
             .get("spec")
@@ -175,6 +210,38 @@ agents:
             "kind: subprocess, spec: {program: /bin/cat}",
         );
         assert_eq!(outcome(&program), Ok(()));
+    }
+
+    #[test]
+    fn a_spawner_is_checked_in_the_place_of_the_agent() {
+        let known = |script: &str| script == "committer";
+        let orbit = ORBIT
+            .replace("name: a", "name: patch-spawner")
+            .replace("ref: a", "ref: patch-spawner");
+        let broken = orbit.replace("kind: lua", "kind: operator");
+        let with = |orbit: &str, spawner: &str| {
+            let spawner = crate::blueprint::json::parse(spawner).unwrap();
+            check_with(&Blueprint::parse(orbit).unwrap(), Some(&spawner), &known)
+                .map_err(|e| e.to_string())
+        };
+        let good = r#"{"kind": "lua", "name": "other", "spec": {"fn_id": "committer"}}"#;
+        assert_eq!(with(&orbit, good), Ok(()));
+        assert_eq!(
+            with(&broken, good),
+            Ok(()),
+            "what is replaced does not matter"
+        );
+        let unknown = with(&orbit, &good.replace("committer", "nobody")).unwrap_err();
+        assert!(
+            unknown.contains("\"patch-spawner\"") && unknown.contains("DRAFTSMAN_LUA_DIR"),
+            "{unknown}"
+        );
+        assert!(with(&orbit, "{}").unwrap_err().contains("no kind"));
+        let none = with(ORBIT, good).unwrap_err();
+        assert!(
+            none.contains("\"patch-spawner\"") && none.ends_with("declared are: a"),
+            "{none}"
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub use self::redis::queue::{
 };
 pub use self::redis::seed::Seed;
 pub use self::redis::server_check::Finding;
-pub use self::redis::settings::PutSettingOutcome;
+pub use self::redis::setting_check::SettingFault;
+pub use self::redis::settings::{DeleteSettingOutcome, PutSettingOutcome};
 pub use self::redis::stats::{QueueStats, WorkerStats};
 pub use self::redis::workers::Beat;

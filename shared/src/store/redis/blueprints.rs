@@ -12,7 +12,7 @@
 //! Every document that is read is hashed again: a damaged one is an error and is never served.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use redis::cmd;
@@ -77,11 +77,8 @@ impl Store {
     ) -> Result<PutOutcome, StoreError> {
         let id = blueprint.id();
         if self.is_orbit_by_latest(id).await? {
-            let read = cmd("SMEMBERS").arg(self.keys.scripts()).to_owned();
-            let registered: HashSet<String> = self.link.command("scripts", &read).await?;
-            let known =
-                |name: &str| runnable::BUNDLED_SCRIPTS.contains(&name) || registered.contains(name);
-            if let Err(why) = runnable::check(blueprint, &known) {
+            let known = self.known_scripts().await?;
+            if let Err(why) = runnable::check(blueprint, &|name| known.has_step(name)) {
                 return Ok(PutOutcome::NotRunnable(why.to_string()));
             }
         }
@@ -180,10 +177,7 @@ impl Store {
                     .await?
             }
             VersionSelector::SemverReq(req) => {
-                let labels: HashMap<String, u64> = self
-                    .link
-                    .command("labels", cmd("HGETALL").arg(self.keys.labels(id)))
-                    .await?;
+                let labels = self.labels(id).await?;
                 if labels.is_empty() && !self.exists(id).await? {
                     None
                 } else {
@@ -204,6 +198,16 @@ impl Store {
             blueprint: Arc::new(blueprint),
             commit,
         }))
+    }
+
+    /// A Blueprint's labels, each with its newest commit.
+    pub(super) async fn labels(
+        &self,
+        id: &BlueprintId,
+    ) -> Result<HashMap<String, u64>, StoreError> {
+        self.link
+            .command("labels", cmd("HGETALL").arg(self.keys.labels(id)))
+            .await
     }
 
     async fn exists(&self, id: &BlueprintId) -> Result<bool, StoreError> {
@@ -364,7 +368,7 @@ fn read_commit(id: &BlueprintId, seq: u64, text: Option<String>) -> Result<Commi
 }
 
 /// The number of the commit with the highest label that satisfies the requirement.
-fn highest(
+pub(super) fn highest(
     id: &BlueprintId,
     req: &semver::VersionReq,
     labels: &HashMap<String, u64>,

@@ -152,11 +152,11 @@ impl Keys {
     pub fn settings(&self) -> String {
         self.key("settings")
     }
-    /// HASH setting_id → revision.
+    /// HASH setting_id → its last revision, also of settings that are deleted.
     pub fn setting_revisions(&self) -> String {
         self.key("setting_revisions")
     }
-    /// STRING: rises with every write of a setting or of an orbit that a setting names.
+    /// STRING: rises with every write or deletion of a setting, and every write of an orbit that a setting names.
     pub fn settings_counter(&self) -> String {
         self.key("settings_counter")
     }
@@ -172,7 +172,7 @@ impl Keys {
     pub fn worker_load(&self) -> String {
         self.key("worker_load")
     }
-    /// SET of script names: what workers have besides the bundled ones, so that the edge knows which orbits can run.
+    /// SET of script names, axes as `verifiers/<axis>`: what workers have besides the bundled ones, so that the edge knows what can run.
     pub fn scripts(&self) -> String {
         self.key("scripts")
     }

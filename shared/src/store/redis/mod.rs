@@ -19,6 +19,7 @@ mod reply;
 pub mod script;
 pub mod seed;
 pub mod server_check;
+pub mod setting_check;
 pub mod settings;
 pub mod stats;
 mod stored;

@@ -80,6 +80,7 @@ scripts! {
     AUDIT_QUEUE = "audit_queue",
     PUT_BLUEPRINT = "put_blueprint",
     PUT_SETTING = "put_setting",
+    DELETE_SETTING = "delete_setting",
     PROBE_RIGHTS = "probe_rights",
 }
 

@@ -31,6 +31,7 @@ impl Seed {
             verifier_axes: DEFAULT_AXES.map(str::to_owned).to_vec(),
             ttl_secs: DEFAULT_TTL_SECS,
             spawner: None,
+            applies_to: Vec::new(),
             revision: 0,
         };
         Seed { orbit, setting }

@@ -23,10 +23,22 @@ pub enum PutSettingOutcome {
     },
     /// There is no such orbit.
     UnknownOrbit,
+    /// The orbit is archived.
+    ArchivedOrbit,
+}
+
+/// What became of a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteSettingOutcome {
+    /// It is gone.
+    Deleted,
+    /// There was none.
+    UnknownSetting,
 }
 
 impl Store {
-    /// Writes a setting; its `revision` is ignored and a new one given.
+    /// Writes a setting; its `revision` is ignored and a new one given. Whether it can be worked by is for
+    /// [`Store::check_setting`] to say, before.
     ///
     /// # Errors
     /// [`StoreError`]; it may have been written all the same.
@@ -65,6 +77,30 @@ impl Store {
                 actual: reply.take()?,
             }),
             "unknown_orbit" => Ok(PutSettingOutcome::UnknownOrbit),
+            "archived_orbit" => Ok(PutSettingOutcome::ArchivedOrbit),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Deletes a setting. Workers see it with their next issue.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been deleted all the same.
+    pub async fn delete_setting(&self, id: &SettingId) -> Result<DeleteSettingOutcome, StoreError> {
+        let keys = [
+            self.keys.settings(),
+            self.keys.settings_counter(),
+            self.keys.orbits(),
+        ];
+        let reply = self
+            .link
+            .script(&script::DELETE_SETTING, &keys, |call| {
+                call.arg(id.as_str());
+            })
+            .await?;
+        match reply.outcome() {
+            "deleted" => Ok(DeleteSettingOutcome::Deleted),
+            "unknown_setting" => Ok(DeleteSettingOutcome::UnknownSetting),
             _ => Err(reply.unknown()),
         }
     }

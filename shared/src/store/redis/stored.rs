@@ -10,6 +10,7 @@ use super::error::StoreError;
 use crate::blueprint::{Doc, json};
 use crate::commit::{Commit, Epoch};
 use crate::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use crate::id_pattern::IdPattern;
 use crate::ids::{BlueprintId, IssueId, SettingId, Version};
 use crate::issue::{Issue, IssueState, RejectionCause};
 use crate::setting::EnhanceSetting;
@@ -371,6 +372,9 @@ struct StoredSetting {
     ttl_secs: u64,
     /// JSON of the AgentDef, as text, so that its numbers stay exact.
     spawner: Option<String>,
+    /// Not in what releases without it have written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    applies_to: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
 }
@@ -388,6 +392,11 @@ pub(super) fn setting_draft(setting: &EnhanceSetting) -> String {
         verifier_axes: setting.verifier_axes.clone(),
         ttl_secs: setting.ttl_secs,
         spawner: setting.spawner.as_ref().map(json::emit),
+        applies_to: setting
+            .applies_to
+            .iter()
+            .map(IdPattern::to_string)
+            .collect(),
         revision: None,
     })
 }
@@ -418,6 +427,12 @@ pub(super) fn setting(setting_id: &SettingId, text: &str) -> Result<EnhanceSetti
         verifier_axes: stored.verifier_axes,
         ttl_secs: stored.ttl_secs,
         spawner,
+        applies_to: stored
+            .applies_to
+            .iter()
+            .map(|pattern| IdPattern::parse(pattern))
+            .collect::<Result<_, _>>()
+            .map_err(|e| damaged("setting", id, e))?,
         revision: stored
             .revision
             .ok_or_else(|| damaged("setting", id, "field revision is missing"))?,

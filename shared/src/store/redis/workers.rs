@@ -1,5 +1,7 @@
 //! Workers as the store knows them: their heartbeats, and what dead ones left behind.
 
+use std::collections::{BTreeSet, HashSet};
+
 use redis::cmd;
 
 use super::Store;
@@ -7,7 +9,9 @@ use super::connection::ConnectionId;
 use super::error::StoreError;
 use super::queue::{IssueRef, Lease};
 use super::script;
+use crate::blueprint::runnable::BUNDLED_SCRIPTS;
 use crate::ids::WorkerId;
+use crate::setting::DEFAULT_AXES;
 
 /// What a heartbeat found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +27,33 @@ pub struct Beat {
 /// How long a worker that is gone stays registered: a command that sat in a socket's buffer
 /// can fill its list after its death.
 const REMEMBERED_MS: u64 = 3_600_000;
+
+/// Before the name of an axis among the scripts, as in its path. No script of a step is called that: its
+/// name has no slash.
+const AXIS: &str = "verifiers/";
+
+/// The scripts and axes that orbits and settings may name.
+#[derive(Debug, Clone)]
+pub struct KnownScripts(HashSet<String>);
+
+impl KnownScripts {
+    /// True if an agent of kind `lua` may name this script.
+    pub fn has_step(&self, name: &str) -> bool {
+        BUNDLED_SCRIPTS.contains(&name) || (!name.starts_with(AXIS) && self.0.contains(name))
+    }
+
+    /// True if this axis has a script.
+    pub fn has_axis(&self, name: &str) -> bool {
+        DEFAULT_AXES.contains(&name) || self.0.contains(&format!("{AXIS}{name}"))
+    }
+
+    /// The axes that there are, in order.
+    pub fn axes(&self) -> Vec<&str> {
+        let registered = self.0.iter().filter_map(|name| name.strip_prefix(AXIS));
+        let all: BTreeSet<&str> = registered.chain(DEFAULT_AXES).collect();
+        all.into_iter().collect()
+    }
+}
 
 impl Store {
     /// Says that the worker lives and extends the leases that it names.
@@ -74,15 +105,29 @@ impl Store {
         }
     }
 
-    /// Makes the names of a worker's scripts known to whoever checks whether an orbit can run.
+    /// Makes the names of a worker's scripts and axes known to whoever checks whether an orbit can run.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is away.
-    pub async fn register_scripts(&self, names: &[String]) -> Result<(), StoreError> {
+    pub async fn register_scripts(
+        &self,
+        steps: &[String],
+        axes: &[String],
+    ) -> Result<(), StoreError> {
+        let axes: Vec<String> = axes.iter().map(|axis| format!("{AXIS}{axis}")).collect();
         let mut add = cmd("SADD");
-        add.arg(self.keys.scripts()).arg(names);
+        add.arg(self.keys.scripts()).arg(steps).arg(axes);
         let _: u64 = self.link.command("register scripts", &add).await?;
         Ok(())
+    }
+
+    /// The scripts and axes that there are: the bundled ones and what workers have registered.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn known_scripts(&self) -> Result<KnownScripts, StoreError> {
+        let read = cmd("SMEMBERS").arg(self.keys.scripts()).to_owned();
+        Ok(KnownScripts(self.link.command("scripts", &read).await?))
     }
 
     /// Takes a worker that ends in order off the list. Its processing list must be empty.

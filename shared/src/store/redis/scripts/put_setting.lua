@@ -2,13 +2,16 @@
 -- Writes a setting and raises the counter by which workers see that something moved.
 -- KEYS  1 settings; 2 setting_revisions; 3 settings_counter; 4 orbits; 5 blueprint of the orbit
 -- ARGV  1 setting_id; 2 setting without revision; 3 expected revision or ''; 4 orbit entry
--- Outcomes  stored: revision | revision_moved: revision | unknown_orbit
+-- Outcomes  stored: revision | revision_moved: revision | unknown_orbit | archived_orbit
 local settings, revisions, settings_counter, orbits, orbit = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, setting, expected, orbit_entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local revision = tonumber(redis.call('HGET', revisions, id) or 0)
+-- A deleted setting keeps its place in `revisions`, so that a new one of its name goes on from there.
+local revision = 0
+if redis.call('HEXISTS', settings, id) == 1 then revision = tonumber(redis.call('HGET', revisions, id) or 0) end
 if expected ~= '' and tonumber(expected) ~= revision then return { 'revision_moved', revision } end
 if redis.call('HEXISTS', orbit, 'seq') == 0 then return { 'unknown_orbit' } end
+if redis.call('HGET', orbit, 'archived') == '1' then return { 'archived_orbit' } end
 
 revision = redis.call('HINCRBY', revisions, id, 1)
 redis.call('HSET', settings, id, string.sub(setting, 1, -2) .. ',"revision":' .. revision .. '}')

@@ -1,0 +1,125 @@
+//! Whether a setting can be worked by, asked before it is written.
+//!
+//! Nothing is promised for later: an orbit may be changed and a worker's scripts may go. Then the worker says
+//! so for each issue. Who writes a setting should read about a mistake at once.
+
+use super::Store;
+use super::blueprints::highest;
+use super::error::StoreError;
+use crate::blueprint::Blueprint;
+use crate::blueprint::runnable::{self, NotRunnable, SPAWNER};
+use crate::setting::EnhanceSetting;
+use crate::version_selector::VersionSelector;
+
+/// Why a setting cannot be worked by.
+#[derive(Debug)]
+pub enum SettingFault {
+    /// There is no such orbit.
+    UnknownOrbit,
+    /// The orbit is archived.
+    ArchivedOrbit,
+    /// The orbit has no version that the selector chooses: why.
+    NoVersion(String),
+    /// The orbit cannot run.
+    Orbit(NotRunnable),
+    /// The setting's spawner cannot run, or there is no agent whose place it could take.
+    Spawner(NotRunnable),
+    /// Axes that have no script.
+    UnknownAxes {
+        /// Those of the setting.
+        unknown: Vec<String>,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+}
+
+/// Stands for the commit that is yet to be made: newer than all there are.
+const TO_BE: u64 = u64::MAX;
+
+impl Store {
+    /// Looks whether the setting's orbit, in the version that its selector chooses now, can run with the
+    /// setting's spawner, and whether its axes have scripts. `document` is what the orbit's head is going
+    /// to be. Returns the first fault.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away or the stored orbit is damaged.
+    pub async fn check_setting(
+        &self,
+        setting: &EnhanceSetting,
+        document: Option<&Blueprint>,
+    ) -> Result<Option<SettingFault>, StoreError> {
+        let summary = self.summary(&setting.blueprint_id).await?;
+        if summary.as_ref().is_some_and(|s| s.archived) {
+            return Ok(Some(SettingFault::ArchivedOrbit));
+        }
+        if summary.is_none() && document.is_none() {
+            return Ok(Some(SettingFault::UnknownOrbit));
+        }
+        let known = self.known_scripts().await?;
+        let check = |orbit: &Blueprint| {
+            let ran = runnable::check_with(orbit, setting.spawner.as_ref(), &|name| {
+                known.has_step(name)
+            });
+            ran.err().map(|why| match &why {
+                NotRunnable::NoSpawner { .. } => SettingFault::Spawner(why),
+                NotRunnable::UnknownKind { agent, .. }
+                | NotRunnable::MissingField { agent, .. }
+                | NotRunnable::UnknownScript { agent, .. }
+                    if setting.spawner.is_some() && agent == SPAWNER =>
+                {
+                    SettingFault::Spawner(why)
+                }
+                _ => SettingFault::Orbit(why),
+            })
+        };
+        let fault = match document {
+            Some(document) if self.will_choose(setting, document).await? => check(document),
+            _ => match self
+                .blueprint(&setting.blueprint_id, &setting.selector)
+                .await
+            {
+                Ok(Some(stored)) => check(&stored.blueprint),
+                Ok(None) => Some(SettingFault::NoVersion(match &setting.selector {
+                    VersionSelector::Fixed(version) => {
+                        format!("orbit {} has no version {version}", setting.blueprint_id)
+                    }
+                    _ => format!("orbit {} has no version", setting.blueprint_id),
+                })),
+                Err(
+                    why @ (StoreError::NoMatchingVersion { .. } | StoreError::InvalidSemver { .. }),
+                ) => Some(SettingFault::NoVersion(why.to_string())),
+                Err(error) => return Err(error),
+            },
+        };
+        if fault.is_some() {
+            return Ok(fault);
+        }
+        let axes = setting.verifier_axes.iter();
+        let unknown: Vec<String> = axes.filter(|a| !known.has_axis(a)).cloned().collect();
+        if unknown.is_empty() {
+            return Ok(None);
+        }
+        let known = known.axes().into_iter().map(str::to_owned).collect();
+        Ok(Some(SettingFault::UnknownAxes { unknown, known }))
+    }
+
+    /// True if the selector chooses `document` once that is the orbit's head.
+    async fn will_choose(
+        &self,
+        setting: &EnhanceSetting,
+        document: &Blueprint,
+    ) -> Result<bool, StoreError> {
+        Ok(match &setting.selector {
+            VersionSelector::Latest => true,
+            VersionSelector::Fixed(version) => version == document.version(),
+            VersionSelector::SemverReq(req) => {
+                let mut labels = self.labels(&setting.blueprint_id).await?;
+                if let Some(label) = document.version_label() {
+                    labels.insert(label.to_owned(), TO_BE);
+                }
+                // An error is one of the stored labels: the caller comes upon it again.
+                highest(&setting.blueprint_id, req, &labels).is_ok_and(|seq| seq == TO_BE)
+            }
+        })
+    }
+}

@@ -1,0 +1,289 @@
+//! A setting that cannot be worked by is refused when it is written: the field is named, what to do is
+//! said, and nothing has changed.
+
+use proto::v1;
+use proto::v1::IssueState;
+use proto::v1::version_selector::Selector;
+use serde_json::{Value, json};
+use tests::factory::{self, selector, setting, to_struct};
+use tests::rig::Rig;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+fn with_spawner(spawner: Value) -> v1::PutSettingRequest {
+    setting("s", |s| s.spawner = Some(to_struct(&spawner)))
+}
+
+fn with_orbit(orbit: impl Into<String>) -> v1::PutSettingRequest {
+    let orbit: String = orbit.into();
+    v1::PutSettingRequest {
+        orbit_document: Some(orbit),
+        ..setting("s", |s| s.blueprint_id = "own-orbit".to_owned())
+    }
+}
+
+/// The bundled orbit under another name, with another label.
+async fn own_orbit(rig: &Rig, label: &str) -> Value {
+    let mut orbit = rig.client.head_json("enhance-default").await;
+    orbit["id"] = json!("own-orbit");
+    orbit["metadata"]["version_label"] = json!(label);
+    orbit
+}
+
+/// Holds that the refusal is as expected: code, reason, the one field, and these words in its message.
+fn assert_refusal(what: &str, status: &Status, expected: (Code, &str, &str), words: &[&str]) {
+    let (code, reason, field) = expected;
+    assert_eq!(status.code(), code, "{what}: {status}");
+    let info = status.get_details_error_info().expect("an ErrorInfo");
+    assert_eq!(info.reason, reason, "{what}: {status}");
+    let violations = status.get_details_bad_request().map(|b| b.field_violations);
+    let fields: Vec<String> = violations.into_iter().flatten().map(|v| v.field).collect();
+    assert_eq!(fields, [field], "{what}: {status}");
+    for word in words {
+        assert!(status.message().contains(word), "{what}: {word}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_worked_by_is_refused_by_field() {
+    use Code::{FailedPrecondition, InvalidArgument};
+    let rig = Rig::without_worker().await;
+    rig.client.put(factory::small("no-spawner")).await;
+    rig.client
+        .put("id: no-flow\nflow: {kind: nonsense}\nagents: []\n")
+        .await;
+    let own = own_orbit(&rig, "1.0.0").await;
+    let mut broken = own.clone();
+    broken["agents"] = json!([]);
+    let lua = |fn_id: &str| json!({"kind": "lua", "spec": {"fn_id": fn_id}});
+    let cases = [
+        (
+            "no such orbit",
+            setting("s", |s| s.blueprint_id = "nobody".to_owned()),
+            (
+                FailedPrecondition,
+                "ORBIT_NOT_FOUND",
+                "setting.blueprint_id",
+            ),
+            &["nobody", "orbit_document"][..],
+        ),
+        (
+            "no such version",
+            setting("s", |s| {
+                s.selector = selector(Selector::Fixed("0".repeat(64)))
+            }),
+            (
+                FailedPrecondition,
+                "ORBIT_VERSION_NOT_FOUND",
+                "setting.selector",
+            ),
+            &["enhance-default", "ListCommits"],
+        ),
+        (
+            "no version of that label",
+            setting("s", |s| {
+                s.selector = selector(Selector::SemverReq(">=99".to_owned()))
+            }),
+            (
+                FailedPrecondition,
+                "ORBIT_VERSION_NOT_FOUND",
+                "setting.selector",
+            ),
+            &[">=99", "ListCommits"],
+        ),
+        (
+            "an orbit whose flow is none",
+            setting("s", |s| s.blueprint_id = "no-flow".to_owned()),
+            (
+                FailedPrecondition,
+                "ORBIT_NOT_RUNNABLE",
+                "setting.blueprint_id",
+            ),
+            &["flow"],
+        ),
+        (
+            "a spawner for an orbit without one",
+            {
+                let mut request = with_spawner(lua("patch_spawner"));
+                request.setting.as_mut().expect("a setting").blueprint_id = "no-spawner".to_owned();
+                request
+            },
+            (FailedPrecondition, "ORBIT_NOT_RUNNABLE", "setting.spawner"),
+            &["patch-spawner", "agent-0"],
+        ),
+        (
+            "a spawner of no known kind",
+            with_spawner(json!({"kind": "alien"})),
+            (InvalidArgument, "INVALID_FIELD", "setting.spawner"),
+            &["alien", "lua"],
+        ),
+        (
+            "a spawner without its script",
+            with_spawner(json!({"kind": "lua", "spec": {}})),
+            (InvalidArgument, "INVALID_FIELD", "setting.spawner"),
+            &["fn_id"],
+        ),
+        (
+            "a spawner whose script nobody has",
+            with_spawner(lua("nowhere")),
+            (FailedPrecondition, "ORBIT_NOT_RUNNABLE", "setting.spawner"),
+            &["nowhere", "DRAFTSMAN_LUA_DIR"],
+        ),
+        (
+            "an axis that is a script of a step",
+            setting("s", |s| {
+                s.verifier_axes = vec!["des".into(), "committer".into()]
+            }),
+            (FailedPrecondition, "AXIS_UNKNOWN", "setting.verifier_axes"),
+            &[
+                "committer",
+                "agent-ref, canonical, des, noop",
+                "DRAFTSMAN_LUA_DIR",
+            ],
+        ),
+        (
+            "an axis twice",
+            setting("s", |s| s.verifier_axes = vec!["des".into(), "des".into()]),
+            (InvalidArgument, "INVALID_FIELD", "setting.verifier_axes"),
+            &["des"],
+        ),
+        (
+            "a pattern that is none",
+            setting("s", |s| s.applies_to = vec!["team/*".into()]),
+            (InvalidArgument, "INVALID_FIELD", "setting.applies_to"),
+            &["team/*"],
+        ),
+        (
+            "an orbit of another name",
+            v1::PutSettingRequest {
+                orbit_document: Some(factory::small("another")),
+                ..setting("s", |_| {})
+            },
+            (InvalidArgument, "INVALID_FIELD", "orbit_document"),
+            &["another", "enhance-default"],
+        ),
+        (
+            "an orbit that is no document",
+            with_orbit("- a\n- b\n"),
+            (InvalidArgument, "INVALID_FIELD", "orbit_document"),
+            &[],
+        ),
+        (
+            "an orbit that cannot run",
+            with_orbit(broken.to_string()),
+            (FailedPrecondition, "ORBIT_NOT_RUNNABLE", "orbit_document"),
+            &["patch-spawner"],
+        ),
+        (
+            "an orbit that the selector does not choose",
+            {
+                let mut request = with_orbit(own.to_string());
+                request.setting.as_mut().expect("a setting").selector =
+                    selector(Selector::SemverReq("^2".to_owned()));
+                request
+            },
+            (
+                FailedPrecondition,
+                "ORBIT_VERSION_NOT_FOUND",
+                "setting.selector",
+            ),
+            &["own-orbit"],
+        ),
+        (
+            "a bundled orbit that everybody uses, broken",
+            {
+                let mut everybodys = broken.clone();
+                everybodys["id"] = json!("enhance-default");
+                v1::PutSettingRequest {
+                    orbit_document: Some(everybodys.to_string()),
+                    ..setting("s", |s| {
+                        s.selector = selector(Selector::SemverReq("*".to_owned()))
+                    })
+                }
+            },
+            (FailedPrecondition, "ORBIT_NOT_RUNNABLE", "orbit_document"),
+            &["patch-spawner"],
+        ),
+    ];
+    let before = rig.key_dump().await;
+    for (what, request, expected, words) in cases {
+        let status = rig.client.put_setting(request).await.expect_err(what);
+        assert_refusal(what, &status, expected, words);
+        assert!(before == rig.key_dump().await, "{what}: something changed");
+    }
+
+    // A revision that moved is said first, and the orbit that came along is not written.
+    let mut late = with_orbit(own.to_string());
+    late.expected_revision = Some(3);
+    let status = rig.client.put_setting(late).await.expect_err("no revision");
+    assert_eq!(status.code(), Code::Aborted, "{status}");
+    assert!(before == rig.key_dump().await);
+}
+
+#[tokio::test]
+async fn an_orbit_may_come_with_its_setting() {
+    let rig = Rig::start().await;
+    rig.client.put(factory::small("target")).await;
+    let first = own_orbit(&rig, "1.4.0").await;
+    let choose = |orbit: &Value, selector_given| {
+        let mut request = with_orbit(orbit.to_string());
+        let setting = request.setting.as_mut().expect("a setting");
+        setting.selector = selector(selector_given);
+        setting.applies_to = vec!["target".to_owned()];
+        request
+    };
+    let request = choose(&first, Selector::SemverReq("^1.4".to_owned()));
+    let stored = rig.client.put_setting(request).await.expect("PutSetting");
+    let commit = stored.orbit_commit.expect("the orbit's commit");
+    assert_eq!((commit.blueprint_id.as_str(), commit.seq), ("own-orbit", 1));
+    let issue = rig.client.run("target", "tag one").await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+
+    // A version that exists by this very request.
+    let second = own_orbit(&rig, "2.0.0").await;
+    let version = shared::blueprint::Blueprint::parse(&second.to_string())
+        .expect("a Blueprint")
+        .version()
+        .to_string();
+    let request = choose(&second, Selector::Fixed(version.clone()));
+    let stored = rig.client.put_setting(request).await.expect("PutSetting");
+    assert_eq!(stored.orbit_commit.expect("a commit").version, version);
+    assert_eq!(stored.setting.expect("a setting").revision, 2);
+    let issue = rig.client.run("target", "tag two").await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+}
+
+#[tokio::test]
+async fn an_axis_is_known_once_a_worker_has_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let axes = dir.path().join("verifiers");
+    std::fs::create_dir(&axes).expect("a directory");
+    let verdict = "return { status = 'pass', evidence = 'ours' }";
+    std::fs::write(axes.join("house-rules.lua"), verdict).expect("a script file");
+    let mut rig = Rig::without_worker().await;
+    rig.client.put(factory::small("ruled")).await;
+    let request = || {
+        setting("s", |s| {
+            s.verifier_axes = vec!["house-rules".to_owned(), "des".to_owned()];
+            s.applies_to = vec!["ruled".to_owned()];
+        })
+    };
+    let status = rig
+        .client
+        .put_setting(request())
+        .await
+        .expect_err("unknown");
+    assert!(status.message().contains("DRAFTSMAN_LUA_DIR"), "{status}");
+    let lua_dir = dir.path().to_str().expect("a plain path");
+    rig.add_worker(&[("DRAFTSMAN_LUA_DIR", lua_dir)]);
+    rig.until_registered(1).await;
+    rig.client.put_setting(request()).await.expect("PutSetting");
+    let issue = rig.client.run("ruled", "tag x").await;
+    let entry = rig.client.entry(&issue.issue_id).await;
+    let details: Vec<&str> = entry.verdicts.iter().map(|v| v.detail.as_str()).collect();
+    assert_eq!((details.len(), details[0]), (2, "ours"), "{entry:?}");
+
+    // It is the name of an axis, and of no script that an agent may run.
+    let agent = with_spawner(json!({"kind": "lua", "spec": {"fn_id": "verifiers/house-rules"}}));
+    rig.client.put_setting(agent).await.expect_err("no script");
+}
