@@ -3,11 +3,13 @@
 
 mod suite {
     mod auditor;
+    mod bad_input;
     mod chaos;
     mod checker;
     mod cli;
     mod cuts;
     mod documents;
+    mod errors;
     mod fail_points;
     mod failures;
     mod lists;

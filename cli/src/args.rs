@@ -69,6 +69,9 @@ pub(crate) enum Verb {
     History(HistoryArgs),
     /// Show what changed between two versions of a Blueprint.
     Diff(DiffArgs),
+    /// Write, show, list or delete the settings by which issues are worked on.
+    #[command(subcommand)]
+    Setting(SettingVerb),
     /// Show the queue: what waits, what is worked on, and by which workers.
     Stats,
 }
@@ -250,6 +253,41 @@ pub(crate) struct DiffArgs {
     /// Print the change as an RFC 6902 patch instead of a unified diff.
     #[arg(long)]
     pub(crate) patch: bool,
+}
+
+/// What can be done with settings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SettingVerb {
+    /// Print a setting; `setting put` takes what it prints.
+    Get(SettingArg),
+    /// Write a setting (YAML or JSON, with the field names that `setting get` prints).
+    Put(SettingPutArgs),
+    /// List the settings by id.
+    List,
+    /// Delete a setting; not `default`.
+    Delete(SettingArg),
+}
+
+/// Names a setting.
+#[derive(Debug, Args)]
+pub(crate) struct SettingArg {
+    /// Which setting.
+    #[arg(value_name = "SETTING")]
+    pub(crate) setting_id: String,
+}
+
+/// Options of `setting put`.
+#[derive(Debug, Args)]
+pub(crate) struct SettingPutArgs {
+    /// The setting; `-` reads standard input. Its own `id` says which one it is; its `revision` is not read.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// A Blueprint to be written first, as the setting's orbit.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) orbit: Option<PathBuf>,
+    /// Refuse unless this is the stored revision; 0: unless there is no such setting.
+    #[arg(long, value_name = "N")]
+    pub(crate) expected_revision: Option<u64>,
 }
 
 #[cfg(test)]

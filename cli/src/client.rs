@@ -7,6 +7,7 @@ use std::time::Duration;
 use proto::v1::blueprint_service_client::BlueprintServiceClient;
 use proto::v1::enhance_log_service_client::EnhanceLogServiceClient;
 use proto::v1::intake_service_client::IntakeServiceClient;
+use proto::v1::setting_service_client::SettingServiceClient;
 use shared::blueprint::DocumentError;
 use thiserror::Error;
 use tonic::transport::{Channel, Endpoint};
@@ -58,6 +59,14 @@ pub(crate) enum CliError {
         /// Why.
         source: io::Error,
     },
+    /// What was read is no setting.
+    #[error("{} is no setting: {problem}", .path.display())]
+    Setting {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Standard output cannot be written.
     #[error("cannot write the answer")]
     Write(#[from] io::Error),
@@ -105,6 +114,8 @@ pub(crate) struct Client {
     pub(crate) intake: IntakeServiceClient<Channel>,
     /// Blueprints and their history.
     pub(crate) blueprints: BlueprintServiceClient<Channel>,
+    /// How issues are worked on.
+    pub(crate) settings: SettingServiceClient<Channel>,
     /// What was decided.
     pub(crate) log: EnhanceLogServiceClient<Channel>,
 }
@@ -133,6 +144,9 @@ impl Client {
             intake: IntakeServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_ANSWER_BYTES),
             blueprints: BlueprintServiceClient::new(channel.clone())
+                .max_decoding_message_size(MAX_ANSWER_BYTES)
+                .max_encoding_message_size(MAX_ANSWER_BYTES),
+            settings: SettingServiceClient::new(channel.clone())
                 .max_decoding_message_size(MAX_ANSWER_BYTES)
                 .max_encoding_message_size(MAX_ANSWER_BYTES),
             log: EnhanceLogServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES),

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use crate::args::{Cli, Verb};
 use crate::client::{CliError, Client};
 use crate::up::UpError;
-use crate::verbs::{blueprints, issues, log, stats};
+use crate::verbs::{blueprints, issues, log, settings, stats};
 
 /// The exit status of any verb that went wrong.
 const ERROR: u8 = 1;
@@ -101,6 +101,7 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         Verb::Log(args) => log::log(client, args, format).await?,
         Verb::History(args) => blueprints::history(client, args, format).await?,
         Verb::Diff(args) => blueprints::diff(client, args, format).await?,
+        Verb::Setting(verb) => settings::setting(client, verb, format).await?,
         Verb::Stats => stats::stats(client, format).await?,
     }
     Ok(0)

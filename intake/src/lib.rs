@@ -16,6 +16,8 @@ mod blueprint_service;
 mod config;
 mod convert;
 mod enhance_log_service;
+#[cfg(test)]
+mod error_page;
 mod intake_service;
 mod metrics;
 mod page;
@@ -23,6 +25,8 @@ mod readiness;
 mod server;
 mod setting_service;
 mod status;
+#[cfg(test)]
+mod strangers;
 mod submission;
 mod watch;
 

@@ -154,6 +154,7 @@ fn cursor(token: &str, fingerprint: &str) -> Result<Option<String>, &'static str
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use proto::v1::Verdict;
 
     use super::*;
@@ -198,6 +199,23 @@ mod tests {
             assert_eq!(fields(query(0, bad).unwrap_err()), ["page_token"], "{bad}");
         }
         assert_eq!(query(0, "").unwrap().token(None), "");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_token_brings_back_its_cursor_whatever_that_is(cursor in "\\PC{0,60}") {
+            let token = query(0, "").unwrap().token(Some(cursor.clone()));
+            prop_assert_eq!(query(0, &token).unwrap().after, Some(cursor));
+        }
+
+        #[test]
+        fn nobody_guesses_a_token(size in any::<i32>(), token in prop_oneof!["\\PC{0,60}", "[0-9a-f]{0,80}"]) {
+            let named = query(size, &token).map_or_else(fields, |_| Vec::new());
+            prop_assert_eq!(named.contains(&"page_size".to_owned()), size < 0);
+            prop_assert_eq!(named.contains(&"page_token".to_owned()), !token.is_empty());
+        }
     }
 
     /// Walks a list of items with these sizes page by page; gives the number of items on each.

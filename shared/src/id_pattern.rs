@@ -34,7 +34,7 @@ impl IdPattern {
         let bytes = text.as_bytes();
         let good = bytes.len() <= MAX_ID_BYTES
             && bytes.first().is_some_and(first)
-            && bytes.iter().all(|b| later(b));
+            && bytes.iter().all(later);
         if good {
             Ok(IdPattern(text.into()))
         } else {

@@ -17,5 +17,7 @@ pub mod issue;
 pub mod program;
 pub mod setting;
 pub mod store;
+#[cfg(test)]
+mod strangers;
 pub mod telemetry;
 pub mod version_selector;

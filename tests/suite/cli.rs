@@ -105,6 +105,8 @@ async fn every_verb_speaks_json() {
         &["log", "one"],
         &["history", "spoken"],
         &["stats"],
+        &["setting", "get", "default"],
+        &["setting", "list"],
     ] {
         let args: Vec<&str> = args.iter().copied().chain(["--output", "json"]).collect();
         let answer = draftsman(&rig, &args).await;
@@ -118,6 +120,45 @@ async fn every_verb_speaks_json() {
     let last: Value =
         serde_json::from_str(watch.stdout.lines().last().expect("a line")).expect("JSON lines");
     assert_eq!(last["issue"]["state"], "applied", "{watch:?}");
+}
+
+#[tokio::test]
+async fn a_setting_is_written_shown_and_deleted() {
+    let rig = Rig::without_worker().await;
+    let shown = draftsman(&rig, &["setting", "get", "default"]).await;
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let path = file.path().to_str().expect("a plain path");
+    let mine = shown.stdout.replace("id: default\n", "id: mine\n");
+    std::fs::write(file.path(), &mine).expect("a setting");
+    let put = [
+        "setting",
+        "put",
+        path,
+        "--expected-revision",
+        "0",
+        "--output",
+        "json",
+    ];
+    let written = draftsman(&rig, &put).await;
+    assert_eq!(json(&written)["setting"]["id"], "mine", "{written:?}");
+    let again = draftsman(&rig, &put).await;
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.stderr.contains("REVISION_MOVED"), "{again:?}");
+    let listed = draftsman(&rig, &["setting", "list"]).await;
+    assert!(
+        listed.stdout.contains("mine") && listed.stdout.contains("default"),
+        "{listed:?}"
+    );
+
+    std::fs::write(file.path(), mine.replace("noop", "nop")).expect("a setting");
+    let refused = draftsman(&rig, &["setting", "put", path]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("AXIS_UNKNOWN"), "{refused:?}");
+    let deleted = draftsman(&rig, &["setting", "delete", "mine"]).await;
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    let gone = draftsman(&rig, &["setting", "delete", "mine"]).await;
+    assert!(gone.stderr.contains("SETTING_NOT_FOUND"), "{gone:?}");
 }
 
 /// Starts `draftsman up` in `dir` on a free port and waits until it serves.

@@ -291,7 +291,8 @@ async fn commits(
     Ok(commits)
 }
 
-fn read(file: &Path) -> Result<String, CliError> {
+/// What a file holds; `-` stands for standard input.
+pub(super) fn read(file: &Path) -> Result<String, CliError> {
     let text = if file == Path::new("-") {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text).map(|_| text)

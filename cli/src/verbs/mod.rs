@@ -3,6 +3,7 @@
 pub(crate) mod blueprints;
 pub(crate) mod issues;
 pub(crate) mod log;
+pub(crate) mod settings;
 pub(crate) mod stats;
 
 /// The most that one page of a list may hold.

@@ -9,6 +9,7 @@ mod patches;
 mod refusals;
 mod round_trip;
 mod samples;
+mod strangers;
 mod suite;
 
 use proptest::prelude::ProptestConfig;

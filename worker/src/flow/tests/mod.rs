@@ -1,5 +1,6 @@
 //! Tests of the flow through its public door: a host, an orbit, an issue.
 
+mod commit;
 mod fidelity;
 mod lua_tests;
 mod oracle;

@@ -1,0 +1,324 @@
+//! `setting get`, `put`, `list` and `delete`.
+//!
+//! A setting in a file has the field names of `EnhanceSetting`, in YAML or JSON; `get` prints what `put` takes.
+
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value as WireValue};
+use proto::v1::version_selector::Selector;
+use proto::v1::{
+    DeleteSettingRequest, EnhanceSetting, GetSettingRequest, ListSettingsRequest,
+    PutSettingRequest, VersionSelector,
+};
+use serde_json::{Value, json};
+use shared::blueprint::{Doc, Num, yaml};
+
+use super::blueprints::read;
+use super::page_size;
+use crate::args::{Output, SettingPutArgs, SettingVerb};
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// The fields of a setting in a file.
+const FIELDS: [&str; 8] = [
+    "id",
+    "blueprint_id",
+    "selector",
+    "verifier_axes",
+    "ttl_secs",
+    "spawner",
+    "applies_to",
+    "revision",
+];
+/// Integers up to here are exact in the doubles of a `google.protobuf.Struct`.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// Does what was asked for with settings.
+///
+/// # Errors
+/// What the file, intake or standard output said.
+pub(crate) async fn setting(
+    client: Client,
+    verb: SettingVerb,
+    format: Output,
+) -> Result<(), CliError> {
+    match verb {
+        SettingVerb::Get(args) => get(client, args.setting_id, format).await,
+        SettingVerb::Put(args) => put(client, args, format).await,
+        SettingVerb::List => list(client, format).await,
+        SettingVerb::Delete(args) => delete(client, args.setting_id, format).await,
+    }
+}
+
+async fn get(mut client: Client, setting_id: String, format: Output) -> Result<(), CliError> {
+    let answer = client
+        .settings
+        .get_setting(GetSettingRequest { setting_id });
+    let setting = answer.await?.into_inner().setting;
+    let value = to_json(&setting.ok_or(CliError::Answer { field: "setting" })?);
+    if format == Output::Json {
+        return Ok(output::json_document(&json!({ "setting": value }))?);
+    }
+    let as_yaml = Doc::try_from(&value)
+        .ok()
+        .and_then(|doc| yaml::emit(&doc).ok());
+    Ok(output::exact(&as_yaml.ok_or(CliError::Answer {
+        field: "setting.spawner",
+    })?)?)
+}
+
+async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result<(), CliError> {
+    let text = read(&args.file)?;
+    let setting = yaml::parse(&text).map_err(|error| error.to_string());
+    let setting = setting.and_then(|doc| from_doc(&doc));
+    let setting = setting.map_err(|problem| CliError::Setting {
+        path: args.file.clone(),
+        problem,
+    })?;
+    let orbit_document = args.orbit.as_deref().map(read).transpose()?;
+    let request = PutSettingRequest {
+        setting: Some(setting),
+        orbit_document,
+        expected_revision: args.expected_revision,
+    };
+    let answer = client.settings.put_setting(request).await?.into_inner();
+    let setting = answer
+        .setting
+        .ok_or(CliError::Answer { field: "setting" })?;
+    if format == Output::Json {
+        let orbit_commit = answer.orbit_commit.as_ref().map(output::commit_json);
+        let value = json!({ "setting": to_json(&setting), "orbit_commit": orbit_commit });
+        return Ok(output::json_document(&value)?);
+    }
+    if let Some(commit) = answer.orbit_commit {
+        output::line(format_args!(
+            "{}: commit {}, version {}",
+            commit.blueprint_id, commit.seq, commit.version
+        ))?;
+    }
+    Ok(output::line(format_args!(
+        "setting {}: revision {}; it acts on the next issue",
+        setting.id, setting.revision
+    ))?)
+}
+
+async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
+    let (mut settings, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListSettingsRequest {
+            page_size: page_size(usize::MAX),
+            page_token,
+        };
+        let page = client.settings.list_settings(request).await?.into_inner();
+        settings.extend(page.settings);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    if format == Output::Json {
+        let settings: Vec<_> = settings.iter().map(to_json).collect();
+        return Ok(output::json_document(&json!({ "settings": settings }))?);
+    }
+    let rows = settings.iter().map(|setting| {
+        [
+            setting.id.clone(),
+            setting.blueprint_id.clone(),
+            setting.verifier_axes.join(","),
+            setting.ttl_secs.to_string(),
+            setting.applies_to.join(" "),
+            setting.revision.to_string(),
+        ]
+    });
+    let header = [
+        "SETTING",
+        "ORBIT",
+        "AXES",
+        "SECONDS",
+        "APPLIES TO",
+        "REVISION",
+    ];
+    Ok(output::line(output::table(header, rows))?)
+}
+
+async fn delete(mut client: Client, setting_id: String, format: Output) -> Result<(), CliError> {
+    let request = DeleteSettingRequest {
+        setting_id: setting_id.clone(),
+    };
+    client.settings.delete_setting(request).await?;
+    if format == Output::Json {
+        return Ok(output::json_document(&json!({}))?);
+    }
+    Ok(output::line(format_args!(
+        "setting {setting_id} is deleted"
+    ))?)
+}
+
+/// A setting from a file. What it holds beside its shape is for intake to judge.
+fn from_doc(doc: &Doc) -> Result<EnhanceSetting, String> {
+    let members = doc
+        .as_object()
+        .ok_or_else(|| format!("it must be a mapping, not {}", doc.kind()))?;
+    if let Some(unknown) = members.keys().find(|key| !FIELDS.contains(&&***key)) {
+        let known = FIELDS.join(", ");
+        return Err(format!("there is no field {unknown}; fields are {known}"));
+    }
+    let given = |name: &str| doc.get(name).filter(|value| !matches!(value, Doc::Null));
+    let needed = |name: &str| given(name).ok_or_else(|| format!("{name} is missing"));
+    let text = |name: &str| {
+        let found = needed(name)?.as_str().map(str::to_owned);
+        found.ok_or_else(|| format!("{name} must be a string"))
+    };
+    let ttl_secs = match needed("ttl_secs")? {
+        Doc::Num(Num::Int(secs)) => u64::try_from(*secs).ok(),
+        _ => None,
+    };
+    Ok(EnhanceSetting {
+        id: text("id")?,
+        blueprint_id: text("blueprint_id")?,
+        selector: given("selector").map(selector).transpose()?,
+        // Needed, so that nobody turns verification off by leaving a line out.
+        verifier_axes: texts("verifier_axes", needed("verifier_axes")?)?,
+        ttl_secs: ttl_secs.ok_or("ttl_secs must be a whole number of seconds")?,
+        spawner: match given("spawner") {
+            None => None,
+            Some(spawner) => match to_wire(spawner)?.kind {
+                Some(Kind::StructValue(fields)) => Some(fields),
+                _ => return Err("spawner must be a mapping, the definition of an agent".to_owned()),
+            },
+        },
+        applies_to: given("applies_to").map_or(Ok(Vec::new()), |list| texts("applies_to", list))?,
+        revision: 0,
+    })
+}
+
+fn texts(name: &str, list: &Doc) -> Result<Vec<String>, String> {
+    let texts = list.as_array().and_then(|items| {
+        let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
+        texts.collect::<Option<Vec<String>>>()
+    });
+    texts.ok_or_else(|| format!("{name} must be a list of strings"))
+}
+
+fn selector(given: &Doc) -> Result<VersionSelector, String> {
+    const EXPECTED: &str =
+        "selector must be one of `latest: true`, `fixed: <version>`, `semver_req: <requirement>`";
+    let members = given.as_object().filter(|members| members.len() == 1);
+    let choice = members.and_then(|members| members.iter().next());
+    let choice = match choice.map(|(name, value)| (&**name, value)) {
+        Some(("latest", Doc::Bool(latest))) => Selector::Latest(*latest),
+        Some(("fixed", Doc::Str(version))) => Selector::Fixed(version.to_string()),
+        Some(("semver_req", Doc::Str(requirement))) => Selector::SemverReq(requirement.to_string()),
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    Ok(VersionSelector {
+        selector: Some(choice),
+    })
+}
+
+fn to_wire(doc: &Doc) -> Result<WireValue, String> {
+    let kind = match doc {
+        Doc::Null => Kind::NullValue(0),
+        Doc::Bool(bool) => Kind::BoolValue(*bool),
+        Doc::Num(Num::Int(integer)) if integer.unsigned_abs() > MAX_EXACT => {
+            return Err(format!(
+                "the integer {integer} in spawner is outside -2^53 to 2^53; write it as text"
+            ));
+        }
+        Doc::Num(Num::Int(integer)) => Kind::NumberValue(*integer as f64),
+        Doc::Num(Num::Float(float)) => Kind::NumberValue(*float),
+        Doc::Str(text) => Kind::StringValue(text.to_string()),
+        Doc::Array(items) => Kind::ListValue(ListValue {
+            values: items.iter().map(to_wire).collect::<Result<_, _>>()?,
+        }),
+        Doc::Object(members) => Kind::StructValue(Struct {
+            fields: members
+                .iter()
+                .map(|(key, value)| Ok((key.to_string(), to_wire(value)?)))
+                .collect::<Result<_, String>>()?,
+        }),
+    };
+    Ok(WireValue { kind: Some(kind) })
+}
+
+/// A setting as JSON, with the field names of the call.
+fn to_json(setting: &EnhanceSetting) -> Value {
+    let selector = match setting.selector.as_ref().and_then(|s| s.selector.as_ref()) {
+        None => Value::Null,
+        Some(Selector::Latest(latest)) => json!({ "latest": latest }),
+        Some(Selector::Fixed(version)) => json!({ "fixed": version }),
+        Some(Selector::SemverReq(requirement)) => json!({ "semver_req": requirement }),
+    };
+    json!({
+        "id": setting.id,
+        "blueprint_id": setting.blueprint_id,
+        "selector": selector,
+        "verifier_axes": setting.verifier_axes,
+        "ttl_secs": setting.ttl_secs,
+        "spawner": setting.spawner.as_ref().map(struct_to_json),
+        "applies_to": setting.applies_to,
+        "revision": setting.revision,
+    })
+}
+
+fn struct_to_json(object: &Struct) -> Value {
+    let members = object.fields.iter();
+    members
+        .map(|(key, value)| (key.clone(), value_to_json(value)))
+        .collect()
+}
+
+fn value_to_json(value: &WireValue) -> Value {
+    match &value.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(bool)) => Value::from(*bool),
+        // What was an integer is one again.
+        Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() <= MAX_EXACT as f64 => {
+            Value::from(*n as i64)
+        }
+        Some(Kind::NumberValue(n)) => Value::from(*n),
+        Some(Kind::StringValue(text)) => Value::from(text.as_str()),
+        Some(Kind::ListValue(list)) => list.values.iter().map(value_to_json).collect(),
+        Some(Kind::StructValue(object)) => struct_to_json(object),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "id: s\nblueprint_id: orbit\nselector: {semver_req: ^1.2}\nverifier_axes: [des]\nttl_secs: 60\n\
+        spawner: {kind: lua, spec: {fn_id: x, n: 7, f: 0.5, none: null, list: [true]}}\napplies_to: ['team.*']\nrevision: 3\n";
+
+    fn parse(text: &str) -> Result<EnhanceSetting, String> {
+        from_doc(&yaml::parse(text).unwrap())
+    }
+
+    #[test]
+    fn what_is_printed_is_taken_again() {
+        let first = parse(GOOD).unwrap();
+        let printed = yaml::emit(&Doc::try_from(&to_json(&first)).unwrap()).unwrap();
+        assert_eq!(parse(&printed).unwrap(), first);
+        assert_eq!(parse(&to_json(&first).to_string()).unwrap(), first);
+        let bare = parse("{id: s, blueprint_id: o, verifier_axes: [], ttl_secs: 1}").unwrap();
+        assert_eq!((bare.selector, bare.spawner), (None, None));
+    }
+
+    #[test]
+    fn what_is_no_setting_is_named() {
+        for (from, to, word) in [
+            ("id: s", "name: s", "no field name"),
+            ("id: s", "id: 5", "id must be a string"),
+            ("verifier_axes: [des]\n", "", "verifier_axes is missing"),
+            ("[des]", "[1]", "verifier_axes must be"),
+            ("ttl_secs: 60", "ttl_secs: -1", "ttl_secs must be"),
+            ("ttl_secs: 60", "ttl_secs: 0.5", "ttl_secs must be"),
+            ("semver_req", "semver", "selector must be"),
+            ("n: 7", "n: 9007199254740993", "9007199254740993"),
+            ("['team.*']", "team", "applies_to must be"),
+        ] {
+            let refused = parse(&GOOD.replace(from, to)).unwrap_err();
+            assert!(refused.contains(word), "{to}: {refused}");
+        }
+        assert!(parse("- a\n").unwrap_err().contains("mapping"));
+    }
+}

@@ -1,0 +1,113 @@
+//! `$.commit` is whatever a flow left there: it is a decision, or an error that names the field.
+
+use std::time::Instant;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use shared::blueprint::Doc;
+
+use super::super::decision::read;
+use super::super::run_state::RunState;
+use super::super::{Decision, FlowError};
+use super::*;
+
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        Just(json!(0.5)),
+        "\\PC{0,8}".prop_map(Value::from),
+        proptest::sample::select(vec!["patch", "pass", "deny", ""]).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        let names = [
+            "axis", "status", "reason", "evidence", "id", "flow", "agents", "x",
+        ];
+        let members = vec(
+            (proptest::sample::select(names.to_vec()), inner.clone()),
+            0..5,
+        );
+        prop_oneof![
+            vec(inner, 0..4).prop_map(Value::Array),
+            members.prop_map(|m| m.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()),
+        ]
+    })
+}
+
+/// A commit as the bundled committer leaves it.
+fn good(committed: bool) -> Value {
+    let target = Blueprint::parse(TARGET).unwrap();
+    json!({
+        "committed": committed,
+        "new_version": target.version().as_str(),
+        "new_bp_json": Value::from(target.doc()),
+        "bump": "patch",
+        "rationale": "r",
+        "reasons": ["noop: nothing changed"],
+        "verdicts_summary": [
+            {"axis": "des", "status": "pass", "evidence": {"n": [1, null]}},
+            {"axis": "noop", "status": "deny", "reason": "nothing changed"},
+        ],
+    })
+}
+
+/// The fields of a commit that are needed for it to be one.
+const NEEDED: [&[&str]; 2] = [
+    &["committed", "rationale", "verdicts_summary", "reasons"],
+    &[
+        "committed",
+        "rationale",
+        "verdicts_summary",
+        "bump",
+        "new_version",
+        "new_bp_json",
+    ],
+];
+
+fn decide(commit: Value) -> Result<Decision, FlowError> {
+    let ctx = Doc::try_from(&json!({ "commit": commit })).unwrap();
+    let target = Blueprint::parse(TARGET).unwrap();
+    let run = RunState::new(
+        &Arc::new(target.clone()),
+        Instant::now() + Duration::from_secs(60),
+    );
+    read(&ctx, target.id(), &run)
+}
+
+fn named(error: &FlowError) -> &str {
+    match error {
+        FlowError::CommitShape { field, .. } => field,
+        other => panic!("{other}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn anything_at_all_is_a_decision_or_an_error_that_names_the_field(commit in anything()) {
+        if let Err(error) = decide(commit) {
+            prop_assert!(named(&error).starts_with("$.commit"));
+        }
+    }
+
+    #[test]
+    fn one_field_that_is_not_as_it_must_be_is_named(committed in any::<bool>(), at in any::<prop::sample::Index>(), other in anything()) {
+        let needed = NEEDED[usize::from(committed)];
+        let field = needed[at.index(needed.len())];
+        let mut commit = good(committed);
+        prop_assert!(decide(commit.clone()).is_ok());
+        commit[field] = other.clone();
+        match decide(commit.clone()) {
+            Ok(Decision::Commit { .. }) => prop_assert!(commit["committed"] == json!(true)),
+            Ok(Decision::Deny { .. }) => prop_assert!(commit["committed"] == json!(false)),
+            Err(error) if field == "new_bp_json" => prop_assert!(named(&error).starts_with("$.commit.new_")),
+            Err(error) => prop_assert!(named(&error).starts_with(&format!("$.commit.{field}")), "{} {other}", named(&error)),
+        }
+        commit.as_object_mut().unwrap().remove(field);
+        let missing = decide(commit).unwrap_err();
+        prop_assert_eq!(named(&missing), format!("$.commit.{field}"));
+    }
+}
