@@ -344,10 +344,6 @@ fn rpcs() -> BTreeSet<String> {
 }
 
 #[tokio::test]
-#[expect(
-    clippy::print_stdout,
-    reason = "what is skipped is said where the test is read"
-)]
 async fn bad_input_is_refused_by_every_rpc_and_changes_nothing() {
     let mut rig = Rig::start().await;
     rig.client.put(factory::small("door")).await;
