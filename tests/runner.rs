@@ -2,6 +2,7 @@
 //! linked once. Each file of `suite/` is a module; a test below holds the list complete.
 
 mod suite {
+    mod archive;
     mod auditor;
     mod bad_input;
     mod chaos;
@@ -12,6 +13,7 @@ mod suite {
     mod errors;
     mod fail_points;
     mod failures;
+    mod history_costs;
     mod lists;
     mod load;
     mod main_job;
@@ -43,6 +45,8 @@ mod suite {
     mod spawner;
     mod start_checks;
     mod submit_errors;
+    mod transfer;
+    mod versions;
 }
 
 #[test]

@@ -69,6 +69,16 @@ pub(crate) enum Verb {
     History(HistoryArgs),
     /// Show what changed between two versions of a Blueprint.
     Diff(DiffArgs),
+    /// Make the content of an earlier version the head again, as a new commit.
+    Revert(RevertArgs),
+    /// Put a Blueprint away: kept, hidden from lists, not writable; what is queued for it fails.
+    Archive(BlueprintArg),
+    /// Take an archived Blueprint back into use.
+    Unarchive(BlueprintArg),
+    /// Write the whole history of a Blueprint to a file.
+    Export(ExportArgs),
+    /// Recreate a Blueprint with its whole history from such a file.
+    Import(ImportArgs),
     /// Write, show, list or delete the settings by which issues are worked on.
     #[command(subcommand)]
     Setting(SettingVerb),
@@ -288,6 +298,47 @@ pub(crate) struct SettingPutArgs {
     /// Refuse unless this is the stored revision; 0: unless there is no such setting.
     #[arg(long, value_name = "N")]
     pub(crate) expected_revision: Option<u64>,
+}
+
+/// Options of `revert`.
+#[derive(Debug, Args)]
+pub(crate) struct RevertArgs {
+    /// Which Blueprint.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+    /// The version to go back to: in full, the beginning of one, or the number of its commit.
+    #[arg(value_name = "VERSION")]
+    pub(crate) version: String,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) rationale: Option<String>,
+}
+
+/// Names a Blueprint.
+#[derive(Debug, Args)]
+pub(crate) struct BlueprintArg {
+    /// Which Blueprint.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+}
+
+/// Options of `export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Which Blueprint.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+    /// Where to write it; must not be there yet. None: standard output.
+    #[arg(short = 'o', long = "out", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// What `export` wrote.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 #[cfg(test)]

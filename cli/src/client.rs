@@ -8,7 +8,6 @@ use proto::v1::blueprint_service_client::BlueprintServiceClient;
 use proto::v1::enhance_log_service_client::EnhanceLogServiceClient;
 use proto::v1::intake_service_client::IntakeServiceClient;
 use proto::v1::setting_service_client::SettingServiceClient;
-use shared::blueprint::DocumentError;
 use thiserror::Error;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
@@ -70,15 +69,33 @@ pub(crate) enum CliError {
     /// Standard output cannot be written.
     #[error("cannot write the answer")]
     Write(#[from] io::Error),
-    /// A document from the server cannot be read.
-    #[error("version {version} cannot be read")]
-    Document {
-        /// Which version.
-        version: String,
+    /// The file for an export cannot be written.
+    #[error("cannot write {}", .path.display())]
+    WriteFile {
+        /// Which file.
+        path: PathBuf,
         /// Why.
-        source: DocumentError,
+        source: io::Error,
     },
-    /// `diff` was given what names no version.
+    /// The file is no whole export.
+    #[error("{}, line {line}: {problem}; nothing was imported", .path.display())]
+    DamagedExport {
+        /// Which file.
+        path: PathBuf,
+        /// Where; 1 is the first line.
+        line: usize,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// Intake refused a commit of the file.
+    #[error("{} was refused; nothing was imported (message N is in line N + 1)", .path.display())]
+    ImportRefused {
+        /// Which file.
+        path: PathBuf,
+        /// What intake said.
+        source: Box<CliError>,
+    },
+    /// What was given names no version.
     #[error(
         "`{given}` names no version of {blueprint_id}; `draftsman history {blueprint_id}` lists them"
     )]
@@ -88,7 +105,7 @@ pub(crate) enum CliError {
         /// What was given.
         given: String,
     },
-    /// `diff` was given what names several versions.
+    /// What was given names several versions.
     #[error("`{given}` is the beginning of several versions of {blueprint_id}; give more of it")]
     AmbiguousVersion {
         /// Whose version.

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use crate::args::{Cli, Verb};
 use crate::client::{CliError, Client};
 use crate::up::UpError;
-use crate::verbs::{blueprints, issues, log, settings, stats};
+use crate::verbs::{blueprints, issues, log, settings, stats, transfer, versions};
 
 /// The exit status of any verb that went wrong.
 const ERROR: u8 = 1;
@@ -99,8 +99,13 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         Verb::Issues(args) => issues::issues(client, args, format).await?,
         Verb::Cancel(args) => issues::cancel(client, args, format).await?,
         Verb::Log(args) => log::log(client, args, format).await?,
-        Verb::History(args) => blueprints::history(client, args, format).await?,
-        Verb::Diff(args) => blueprints::diff(client, args, format).await?,
+        Verb::History(args) => versions::history(client, args, format).await?,
+        Verb::Diff(args) => versions::diff(client, args, format).await?,
+        Verb::Revert(args) => versions::revert(client, args, format).await?,
+        Verb::Archive(args) => blueprints::archive(client, args, format).await?,
+        Verb::Unarchive(args) => blueprints::unarchive(client, args, format).await?,
+        Verb::Export(args) => transfer::export(client, args).await?,
+        Verb::Import(args) => transfer::import(client, args, format).await?,
         Verb::Setting(verb) => settings::setting(client, verb, format).await?,
         Verb::Stats => stats::stats(client, format).await?,
     }

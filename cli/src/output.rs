@@ -234,6 +234,7 @@ pub(crate) fn stats_json(stats: &GetQueueStatsResponse) -> Value {
         })).collect::<Vec<_>>(),
         "used_memory": stats.used_memory,
         "max_memory": stats.max_memory,
+        "warnings": stats.warnings,
     })
 }
 

@@ -5,14 +5,14 @@ use proto::v1::blueprint_service_server::BlueprintService;
 use shared::blueprint::{Blueprint, json};
 use shared::commit::Commit;
 use shared::fail_point;
-use shared::store::{ExpectedHead, PutOutcome, Store};
+use shared::store::{ArchiveOutcome, ExpectedHead, PutOutcome, Store};
 use shared::version_selector::VersionSelector;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::backend::Backend;
-use crate::convert;
 use crate::page::PageQuery;
 use crate::status::{RequestError, Violations};
+use crate::{convert, transfer, versions};
 
 /// The service. Cloning is cheap.
 #[derive(Clone)]
@@ -147,10 +147,29 @@ impl Blueprints {
             next_page_token,
         })
     }
+
+    async fn set_archived(
+        &self,
+        blueprint_id: &str,
+        archived: bool,
+    ) -> Result<v1::BlueprintSummary, RequestError> {
+        let blueprint_id = convert::blueprint_id(blueprint_id)?;
+        let store = self.backend.store()?;
+        match store.set_archived(&blueprint_id, archived).await? {
+            ArchiveOutcome::Done(summary) => Ok(convert::summary_to_wire(summary)),
+            ArchiveOutcome::Unknown => Err(RequestError::BlueprintNotFound(blueprint_id)),
+            ArchiveOutcome::InUse(settings) => Err(RequestError::OrbitInUse {
+                blueprint_id,
+                settings,
+            }),
+        }
+    }
 }
 
 #[tonic::async_trait]
 impl BlueprintService for Blueprints {
+    type ExportBlueprintStream = transfer::ExportStream;
+
     async fn put_blueprint(
         &self,
         request: Request<v1::PutBlueprintRequest>,
@@ -189,29 +208,62 @@ impl BlueprintService for Blueprints {
 
     async fn diff_blueprint(
         &self,
-        _request: Request<v1::DiffBlueprintRequest>,
+        request: Request<v1::DiffBlueprintRequest>,
     ) -> Result<Response<v1::DiffBlueprintResponse>, Status> {
-        self.backend.not_built("DiffBlueprint").await
+        let diff = async { versions::diff(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer("DiffBlueprint", diff).await
     }
 
     async fn revert_blueprint(
         &self,
-        _request: Request<v1::RevertBlueprintRequest>,
+        request: Request<v1::RevertBlueprintRequest>,
     ) -> Result<Response<v1::RevertBlueprintResponse>, Status> {
-        self.backend.not_built("RevertBlueprint").await
+        let revert = async { versions::revert(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer("RevertBlueprint", revert).await
     }
 
     async fn archive_blueprint(
         &self,
-        _request: Request<v1::ArchiveBlueprintRequest>,
+        request: Request<v1::ArchiveBlueprintRequest>,
     ) -> Result<Response<v1::ArchiveBlueprintResponse>, Status> {
-        self.backend.not_built("ArchiveBlueprint").await
+        let archive = async {
+            let blueprint = self.set_archived(&request.get_ref().blueprint_id, true);
+            Ok(v1::ArchiveBlueprintResponse {
+                blueprint: Some(blueprint.await?),
+            })
+        };
+        self.backend.answer("ArchiveBlueprint", archive).await
     }
 
     async fn unarchive_blueprint(
         &self,
-        _request: Request<v1::UnarchiveBlueprintRequest>,
+        request: Request<v1::UnarchiveBlueprintRequest>,
     ) -> Result<Response<v1::UnarchiveBlueprintResponse>, Status> {
-        self.backend.not_built("UnarchiveBlueprint").await
+        let unarchive = async {
+            let blueprint = self.set_archived(&request.get_ref().blueprint_id, false);
+            Ok(v1::UnarchiveBlueprintResponse {
+                blueprint: Some(blueprint.await?),
+            })
+        };
+        self.backend.answer("UnarchiveBlueprint", unarchive).await
+    }
+
+    async fn export_blueprint(
+        &self,
+        request: Request<v1::ExportBlueprintRequest>,
+    ) -> Result<Response<Self::ExportBlueprintStream>, Status> {
+        let export = async {
+            let store = self.backend.store()?.clone();
+            transfer::export(store, &request.get_ref().blueprint_id).await
+        };
+        self.backend.answer("ExportBlueprint", export).await
+    }
+
+    async fn import_blueprint(
+        &self,
+        request: Request<Streaming<v1::ImportBlueprintRequest>>,
+    ) -> Result<Response<v1::ImportBlueprintResponse>, Status> {
+        let import = async { transfer::import(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer("ImportBlueprint", import).await
     }
 }

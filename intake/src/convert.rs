@@ -365,6 +365,7 @@ pub(crate) fn issue_to_wire(issue: Issue) -> v1::Issue {
 /// The queue's numbers.
 pub(crate) fn stats_to_wire(stats: QueueStats) -> v1::GetQueueStatsResponse {
     v1::GetQueueStatsResponse {
+        warnings: stats.warnings(),
         pending: stats.pending,
         ready: stats.ready,
         delayed: stats.delayed,

@@ -28,6 +28,8 @@ mod status;
 #[cfg(test)]
 mod strangers;
 mod submission;
+mod transfer;
+mod versions;
 mod watch;
 
 pub use config::{Args, Config};

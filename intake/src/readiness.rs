@@ -28,6 +28,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 const PREPARE_WITHIN: Duration = Duration::from_secs(10);
 /// One line of log in this time, however long Redis is away.
 const SAY_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks at how full Redis is.
+const LOOK_AT_MEMORY_EVERY: Duration = Duration::from_secs(60);
 
 /// The services whose health is reported; the empty name is the server as a whole.
 const SERVICES: [&str; 5] = [
@@ -93,11 +95,23 @@ impl Keeper {
             self.ready.send_replace(true);
             Self::report(&self.health, true).await;
             tracing::info!("Redis is ready, serving");
+            let mut looked: Option<Instant> = None;
             while let Ok(Ok(())) = timeout(ANSWER_WITHIN, self.store.ping()).await {
+                if looked.is_none_or(|at| at.elapsed() >= LOOK_AT_MEMORY_EVERY) {
+                    looked = Some(Instant::now());
+                    self.look_at_memory().await;
+                }
                 sleep(LOOK_EVERY).await;
             }
             self.ready.send_replace(false);
             Self::report(&self.health, false).await;
+        }
+    }
+
+    /// Says so if Redis fills up. A look that fails is none: the next ping says what is wrong.
+    async fn look_at_memory(&self) {
+        if let Ok(Ok(Some(warning))) = timeout(ANSWER_WITHIN, self.store.memory_warning()).await {
+            tracing::warn!("{warning}");
         }
     }
 

@@ -37,6 +37,29 @@ pub(crate) enum RequestError {
         "Blueprint {0} does not exist, or has no such version; ListCommits shows what there is"
     )]
     VersionNotFound(BlueprintId),
+    #[error(
+        "{field}: Blueprint {blueprint_id} has no version {version}; ListCommits shows what there is"
+    )]
+    NoSuchVersion {
+        blueprint_id: BlueprintId,
+        version: Version,
+        field: &'static str,
+    },
+    #[error("there is a Blueprint {0} already; a history is imported where there is none")]
+    BlueprintExists(BlueprintId),
+    #[error("the import stood still for too long; begin it again")]
+    ImportExpired,
+    #[error("the stream of requests broke off: {}", .0.message())]
+    StreamBroken(Box<Status>),
+    #[error(
+        "the answer has {bytes} bytes; the limit is {limit} (3 MiB); read both versions with GetBlueprint instead"
+    )]
+    AnswerTooLarge { bytes: usize, limit: usize },
+    #[error("Blueprint {blueprint_id} is the orbit of the setting {}; let it name another one first", .settings.join(", "))]
+    OrbitInUse {
+        blueprint_id: BlueprintId,
+        settings: Vec<String>,
+    },
     #[error("there is no setting {0}; ListSettings shows what there is")]
     SettingNotFound(SettingId),
     #[error("there is no log entry of issue {0}: it does not exist or is not decided yet")]
@@ -303,6 +326,31 @@ fn answer(error: &RequestError) -> Answer {
         E::VersionNotFound(id) => {
             Answer::new(Code::NotFound, "VERSION_NOT_FOUND").with("blueprint_id", id)
         }
+        E::NoSuchVersion {
+            blueprint_id,
+            version,
+            field,
+        } => Answer::new(Code::NotFound, "VERSION_NOT_FOUND")
+            .with("blueprint_id", blueprint_id)
+            .with("version", version)
+            .with("field", field)
+            .field(field, error),
+        E::BlueprintExists(id) => {
+            Answer::new(Code::AlreadyExists, "BLUEPRINT_EXISTS").with("blueprint_id", id)
+        }
+        E::ImportExpired => Answer::new(Code::Aborted, "IMPORT_EXPIRED"),
+        E::StreamBroken(status) => Answer::new(status.code(), "STREAM_BROKEN"),
+        E::AnswerTooLarge { bytes, limit } => {
+            Answer::new(Code::FailedPrecondition, "ANSWER_TOO_LARGE")
+                .with("bytes", bytes)
+                .with("limit", limit)
+        }
+        E::OrbitInUse {
+            blueprint_id,
+            settings,
+        } => Answer::new(Code::FailedPrecondition, "ORBIT_IN_USE")
+            .with("blueprint_id", blueprint_id)
+            .with("setting_ids", settings.join(",")),
         E::SettingNotFound(id) => {
             Answer::new(Code::NotFound, "SETTING_NOT_FOUND").with("setting_id", id)
         }

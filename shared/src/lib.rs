@@ -11,6 +11,7 @@ pub mod config;
 pub mod enhance_log;
 pub mod error;
 pub mod fail_point;
+pub mod history;
 pub mod id_pattern;
 pub mod ids;
 pub mod issue;

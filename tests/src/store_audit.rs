@@ -12,7 +12,7 @@ use shared::store::Store;
 pub enum Content {
     /// A string.
     Text(String),
-    /// A list, from left to right.
+    /// A list, from left to right, or a set in the order of its bytes.
     List(Vec<String>),
     /// A hash.
     Hash(BTreeMap<String, String>),
@@ -34,6 +34,11 @@ local read = {
   list = function(key) return redis.call('LRANGE', key, 0, -1) end,
   hash = function(key) return redis.call('HGETALL', key) end,
   zset = function(key) return redis.call('ZRANGE', key, 0, -1, 'WITHSCORES') end,
+  set = function(key)
+    local members = redis.call('SMEMBERS', key)
+    table.sort(members)
+    return members
+  end,
 }
 local queue = { pending = 1, processing = 1, places = 1, backlog = 1, leases = 1, delayed = 1, waiting = 1, counts = 1 }
 local function wanted(key)
@@ -60,7 +65,7 @@ async fn read(store: &Store, what: &str) -> Dump {
         serde_json::from_str(&answer.expect("Redis dumps its keys")).expect("a dump is JSON");
     let content = |kind: &str, values: Vec<String>| match kind {
         "string" => Content::Text(values.concat()),
-        "list" => Content::List(values),
+        "list" | "set" => Content::List(values),
         "hash" => Content::Hash(pairs(values)),
         _ => Content::Ranked(pairs(values)),
     };

@@ -13,8 +13,9 @@ use shared::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 use shared::ids::{BlueprintId, IssueId, WorkerId};
 use shared::issue::{Issue, IssueState, NewIssue, RejectionCause};
 use shared::store::{
-    ClaimOutcome, Claimed, Company, Decision, ExpectedHead, IssueRef, Lease, PopLink, PutOutcome,
-    ReapOutcome, Release, SettleOutcome, Settlement, Store, StoreError, SubmitOutcome,
+    ArchiveOutcome, ClaimOutcome, Claimed, Company, Decision, ExpectedHead, IssueRef, Lease,
+    PopLink, PutOutcome, ReapOutcome, Release, SettleOutcome, Settlement, Store, StoreError,
+    SubmitOutcome,
 };
 use tokio::sync::Mutex;
 
@@ -151,11 +152,14 @@ impl Stand {
     /// Archives a Blueprint, or takes that back.
     ///
     /// # Panics
-    /// If Redis does not answer.
+    /// If it is not done.
     pub async fn set_archived(&self, name: &str, archived: bool) {
-        let key = self.store.keys().blueprint(&blueprint_id(name));
-        let flag = if archived { "1" } else { "" };
-        let _: i64 = self.raw(&["HSET", &key, "archived", flag]).await;
+        let outcome = self.store.set_archived(&blueprint_id(name), archived).await;
+        let outcome = outcome.expect("the store answers");
+        assert!(
+            matches!(&outcome, ArchiveOutcome::Done(summary) if summary.archived == archived),
+            "{name}: {outcome:?}"
+        );
     }
 
     /// Pauses a Blueprint, or everything (`*`). What waits in `pending` stays there.

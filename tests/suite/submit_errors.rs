@@ -266,7 +266,7 @@ async fn calls_about_an_unknown_issue_say_so() {
 async fn what_later_releases_build_answers_unimplemented() {
     let rig = Rig::without_worker().await;
     rig.client.put(factory::small("later")).await;
-    let (mut intake, mut blueprints) = (rig.client.intake.clone(), rig.client.blueprints.clone());
+    let mut intake = rig.client.intake.clone();
     let id = || "later".to_owned();
     // Either it works (then its own tests say how) or it says plainly that it does not exist yet.
     let plain = |what: &str, code: Option<Code>| {
@@ -292,12 +292,4 @@ async fn what_later_releases_build_answers_unimplemented() {
         })
         .await;
     plain("RetryIssue", retry.err().map(|s| s.code()));
-    let archive = blueprints
-        .archive_blueprint(v1::ArchiveBlueprintRequest { blueprint_id: id() })
-        .await;
-    plain("ArchiveBlueprint", archive.err().map(|s| s.code()));
-    let unarchive = blueprints
-        .unarchive_blueprint(v1::UnarchiveBlueprintRequest { blueprint_id: id() })
-        .await;
-    plain("UnarchiveBlueprint", unarchive.err().map(|s| s.code()));
 }

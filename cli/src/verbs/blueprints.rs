@@ -1,25 +1,20 @@
-//! `put`, `get`, `history` and `diff`.
+//! `put`, `get`, `archive` and `unarchive`.
 
 use std::io::{self, Read};
 use std::path::Path;
 
 use proto::v1::version_selector::Selector;
 use proto::v1::{
-    Commit, GetBlueprintRequest, GetBlueprintResponse, ListBlueprintsRequest, ListCommitsRequest,
-    PutBlueprintRequest, VersionSelector,
+    ArchiveBlueprintRequest, BlueprintSummary, GetBlueprintRequest, GetBlueprintResponse,
+    ListBlueprintsRequest, PutBlueprintRequest, UnarchiveBlueprintRequest, VersionSelector,
 };
 use serde_json::json;
-use shared::blueprint::{Blueprint, diff, json as doc_json};
 
 use super::page_size;
-use crate::args::{DiffArgs, GetArgs, HistoryArgs, Output, PutArgs};
+use super::versions::resolve;
+use crate::args::{BlueprintArg, GetArgs, Output, PutArgs};
 use crate::client::{CliError, Client};
 use crate::output;
-
-/// Versions have as many characters as a SHA-256 in hexadecimal.
-const VERSION_CHARACTERS: usize = 64;
-/// A number of at most so many digits names a commit by its `seq`; longer ones are the beginning of a version.
-const MAX_SEQ_DIGITS: usize = 6;
 
 /// Writes a document as it is.
 ///
@@ -122,91 +117,60 @@ async fn list(mut client: Client, include_archived: bool, format: Output) -> Res
     ))?)
 }
 
-/// Prints the commits of a Blueprint, newest first.
+/// Puts a Blueprint away.
 ///
 /// # Errors
 /// What intake or standard output said.
-pub(crate) async fn history(
+pub(crate) async fn archive(
     mut client: Client,
-    args: HistoryArgs,
+    args: BlueprintArg,
     format: Output,
 ) -> Result<(), CliError> {
-    let commits = commits(&mut client, &args.blueprint_id, args.limit).await?;
+    let request = ArchiveBlueprintRequest {
+        blueprint_id: args.blueprint_id,
+    };
+    let answer = client.blueprints.archive_blueprint(request).await?;
+    show_archived(answer.into_inner().blueprint, format)
+}
+
+/// Takes a Blueprint back into use.
+///
+/// # Errors
+/// What intake or standard output said.
+pub(crate) async fn unarchive(
+    mut client: Client,
+    args: BlueprintArg,
+    format: Output,
+) -> Result<(), CliError> {
+    let request = UnarchiveBlueprintRequest {
+        blueprint_id: args.blueprint_id,
+    };
+    let answer = client.blueprints.unarchive_blueprint(request).await?;
+    show_archived(answer.into_inner().blueprint, format)
+}
+
+fn show_archived(blueprint: Option<BlueprintSummary>, format: Output) -> Result<(), CliError> {
+    let blueprint = blueprint.ok_or(CliError::Answer { field: "blueprint" })?;
     if format == Output::Json {
-        let commits: Vec<_> = commits.iter().map(output::commit_json).collect();
-        return Ok(output::json_document(&json!({ "commits": commits }))?);
+        let value = json!({ "blueprint": output::summary_json(&blueprint) });
+        return Ok(output::json_document(&value)?);
     }
-    let rows = commits.iter().map(|commit| {
-        [
-            commit.seq.to_string(),
-            output::short(&commit.version).to_owned(),
-            commit.version_label.clone(),
-            output::time(commit.committed_at.as_ref()),
-            commit.issue_id.clone(),
-            output::brief(&commit.rationale),
-        ]
-    });
-    Ok(output::line(output::table(
-        ["SEQ", "VERSION", "LABEL", "COMMITTED", "ISSUE", "RATIONALE"],
-        rows,
+    let what = if blueprint.archived {
+        "archived: kept, hidden from lists, not writable"
+    } else {
+        "in use"
+    };
+    Ok(output::line(format_args!(
+        "{}: {what}",
+        blueprint.blueprint_id
     ))?)
 }
 
-/// Prints what changed between two versions.
+/// The version that `selector` chooses.
 ///
 /// # Errors
-/// What intake or standard output said; what was given names no version, or several.
-pub(crate) async fn diff(
-    mut client: Client,
-    args: DiffArgs,
-    format: Output,
-) -> Result<(), CliError> {
-    let id = &args.blueprint_id;
-    let to = match &args.to {
-        Some(given) => fetch_given(&mut client, id, given).await?,
-        None => fetch(&mut client, id, Selector::Latest(true)).await?,
-    };
-    let from = match &args.from {
-        Some(given) => Some(fetch_given(&mut client, id, given).await?),
-        None => match to.commit.as_ref().and_then(|commit| commit.parents.first()) {
-            Some(parent) => Some(fetch(&mut client, id, Selector::Fixed(parent.clone())).await?),
-            None => None,
-        },
-    };
-    let new = parse(&to)?;
-    // The first version of all has nothing before it: it differs from itself in nothing.
-    let old = from.as_ref().map_or_else(|| parse(&to), parse)?;
-    let patch = doc_json::emit(&diff::json_patch(old.doc(), new.doc()));
-    let unified = diff::unified(
-        old.canonical_yaml(),
-        new.canonical_yaml(),
-        &format!("{id} {}", output::short(old.version().as_str())),
-        &format!("{id} {}", output::short(new.version().as_str())),
-    );
-    match (format, args.patch) {
-        (Output::Json, _) => {
-            output::json_document(&json!({ "json_patch": patch, "unified_diff": unified }))?
-        }
-        (Output::Text, true) => output::line(patch)?,
-        (Output::Text, false) if unified.is_empty() => output::line("no difference")?,
-        (Output::Text, false) => output::exact(&unified)?,
-    }
-    Ok(())
-}
-
-/// The document of an answer. Read from JSON: it says the same as the YAML and is quicker to read.
-fn parse(answer: &GetBlueprintResponse) -> Result<Blueprint, CliError> {
-    Blueprint::parse(&answer.document_json).map_err(|source| CliError::Document {
-        version: answer
-            .commit
-            .as_ref()
-            .map(|commit| commit.version.clone())
-            .unwrap_or_default(),
-        source,
-    })
-}
-
-async fn fetch(
+/// What intake said.
+pub(super) async fn fetch(
     client: &mut Client,
     blueprint_id: &str,
     selector: Selector,
@@ -218,77 +182,6 @@ async fn fetch(
         }),
     };
     Ok(client.blueprints.get_blueprint(request).await?.into_inner())
-}
-
-async fn fetch_given(
-    client: &mut Client,
-    blueprint_id: &str,
-    given: &str,
-) -> Result<GetBlueprintResponse, CliError> {
-    let version = resolve(client, blueprint_id, given).await?;
-    fetch(client, blueprint_id, Selector::Fixed(version)).await
-}
-
-/// The version that a person means: one in full, the beginning of one, or the number of a commit.
-async fn resolve(client: &mut Client, blueprint_id: &str, given: &str) -> Result<String, CliError> {
-    if given.len() == VERSION_CHARACTERS {
-        return Ok(given.to_owned());
-    }
-    let commits = commits(client, blueprint_id, usize::MAX).await?;
-    choose(&commits, blueprint_id, given)
-}
-
-fn choose(commits: &[Commit], blueprint_id: &str, given: &str) -> Result<String, CliError> {
-    let not_found = || CliError::NoSuchVersion {
-        blueprint_id: blueprint_id.to_owned(),
-        given: given.to_owned(),
-    };
-    if given.len() <= MAX_SEQ_DIGITS && given.bytes().all(|byte| byte.is_ascii_digit()) {
-        let seq = given.parse::<u64>().map_err(|_| not_found())?;
-        let commit = commits
-            .iter()
-            .find(|commit| commit.seq == seq)
-            .ok_or_else(not_found)?;
-        return Ok(commit.version.clone());
-    }
-    let mut named = commits
-        .iter()
-        .map(|commit| &commit.version)
-        .filter(|version| version.starts_with(given));
-    let first = named.next().ok_or_else(not_found)?;
-    // The same content may have been head more than once.
-    if named.any(|other| other != first) {
-        return Err(CliError::AmbiguousVersion {
-            blueprint_id: blueprint_id.to_owned(),
-            given: given.to_owned(),
-        });
-    }
-    Ok(first.clone())
-}
-
-/// The newest commits, at most `limit`.
-async fn commits(
-    client: &mut Client,
-    blueprint_id: &str,
-    limit: usize,
-) -> Result<Vec<Commit>, CliError> {
-    let mut commits = Vec::new();
-    let mut page_token = String::new();
-    while commits.len() < limit {
-        let request = ListCommitsRequest {
-            blueprint_id: blueprint_id.to_owned(),
-            page_size: page_size(limit - commits.len()),
-            page_token,
-        };
-        let page = client.blueprints.list_commits(request).await?.into_inner();
-        commits.extend(page.commits);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    commits.truncate(limit);
-    Ok(commits)
 }
 
 /// What a file holds; `-` stands for standard input.
@@ -303,46 +196,4 @@ pub(super) fn read(file: &Path) -> Result<String, CliError> {
         path: file.to_owned(),
         source,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn commit(seq: u64, version: &str) -> Commit {
-        Commit {
-            seq,
-            version: version.to_owned(),
-            ..Commit::default()
-        }
-    }
-
-    #[test]
-    fn a_version_is_named_by_its_beginning_or_the_number_of_its_commit() {
-        let commits = [
-            commit(3, "12345678aa"),
-            commit(2, "bb22"),
-            commit(1, "12345678aa"),
-            commit(4, "bb33"),
-        ];
-        assert_eq!(choose(&commits, "swarm", "3").unwrap(), "12345678aa");
-        assert_eq!(choose(&commits, "swarm", "bb2").unwrap(), "bb22");
-        assert_eq!(
-            choose(&commits, "swarm", "12345678").unwrap(),
-            "12345678aa",
-            "head twice is one version"
-        );
-        assert!(matches!(
-            choose(&commits, "swarm", "bb"),
-            Err(CliError::AmbiguousVersion { .. })
-        ));
-        assert!(matches!(
-            choose(&commits, "swarm", "9"),
-            Err(CliError::NoSuchVersion { .. })
-        ));
-        assert!(matches!(
-            choose(&commits, "swarm", "zz"),
-            Err(CliError::NoSuchVersion { .. })
-        ));
-    }
 }

@@ -5,6 +5,8 @@ pub(crate) mod issues;
 pub(crate) mod log;
 pub(crate) mod settings;
 pub(crate) mod stats;
+pub(crate) mod transfer;
+pub(crate) mod versions;
 
 /// The most that one page of a list may hold.
 const MAX_PAGE: usize = 1000;

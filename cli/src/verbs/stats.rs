@@ -46,6 +46,9 @@ pub(crate) async fn stats(mut client: Client, format: Output) -> Result<(), CliE
         ["Redis memory".to_owned(), memory],
     ];
     output::line(output::table(["QUEUE", ""], numbers))?;
+    for warning in &stats.warnings {
+        output::line(format_args!("warning: {warning}"))?;
+    }
     output::line("")?;
     if stats.workers.is_empty() {
         output::line("no worker is there: issues wait until one starts")?;

@@ -4,6 +4,7 @@ pub mod redis;
 
 pub use self::redis::Store;
 pub use self::redis::acceptance::{CancelOutcome, SubmitOutcome};
+pub use self::redis::archive::ArchiveOutcome;
 pub use self::redis::audit::Repaired;
 pub use self::redis::blueprints::{ExpectedHead, PutOutcome, StoredBlueprint};
 pub use self::redis::connection::{ConnectionId, Link, PopLink};
@@ -19,4 +20,5 @@ pub use self::redis::server_check::Finding;
 pub use self::redis::setting_check::SettingFault;
 pub use self::redis::settings::{DeleteSettingOutcome, PutSettingOutcome};
 pub use self::redis::stats::{QueueStats, WorkerStats};
+pub use self::redis::transfer::{Import, ImportOutcome, StageOutcome};
 pub use self::redis::workers::Beat;

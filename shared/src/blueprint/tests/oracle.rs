@@ -95,6 +95,15 @@ proptest! {
     }
 
     #[test]
+    fn the_crate_goes_where_a_difference_leads(from in document(), to in document()) {
+        let ops = Value::from(&diff::json_patch(&from, &to));
+        let ops: json_patch::Patch = serde_json::from_value(ops).unwrap();
+        let mut there = Value::from(&from);
+        json_patch::patch(&mut there, &ops).unwrap();
+        prop_assert_eq!(there, Value::from(&to));
+    }
+
+    #[test]
     fn what_a_patch_changed_the_difference_finds(before in small(), ops in vec(operation(), 1..4)) {
         let before = Doc::try_from(&before).unwrap();
         if let Ok(after) = patch::apply(&before, &Doc::try_from(Value::Array(ops)).unwrap()) {

@@ -292,22 +292,9 @@ impl Store {
             .link
             .command("summary", cmd("HGETALL").arg(self.keys.blueprint(id)))
             .await?;
-        if fields.is_empty() {
-            return Ok(None);
-        }
-        let text = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
-        let bad = |field: &str| StoreError::Damaged {
-            what: "head",
-            id: id.to_string(),
-            problem: format!("field {field} is missing or mistyped"),
-        };
-        Ok(Some(BlueprintSummary {
-            blueprint_id: id.clone(),
-            head: Version::parse(text("version")).map_err(|_| bad("version"))?,
-            version_label: text("label").to_owned(),
-            archived: text("archived") == "1",
-            updated_at_ms: text("updated_at").parse().map_err(|_| bad("updated_at"))?,
-        }))
+        (!fields.is_empty())
+            .then(|| read_summary(id, &fields))
+            .transpose()
     }
 
     /// A Blueprint's commits, newest first; `None` if there is no such Blueprint.
@@ -358,7 +345,31 @@ impl Store {
     }
 }
 
-fn read_commit(id: &BlueprintId, seq: u64, text: Option<String>) -> Result<Commit, StoreError> {
+/// What a list shows of a Blueprint, from the fields of its head.
+pub(super) fn read_summary(
+    id: &BlueprintId,
+    fields: &HashMap<String, String>,
+) -> Result<BlueprintSummary, StoreError> {
+    let text = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let bad = |field: &str| StoreError::Damaged {
+        what: "head",
+        id: id.to_string(),
+        problem: format!("field {field} is missing or mistyped"),
+    };
+    Ok(BlueprintSummary {
+        blueprint_id: id.clone(),
+        head: Version::parse(text("version")).map_err(|_| bad("version"))?,
+        version_label: text("label").to_owned(),
+        archived: text("archived") == "1",
+        updated_at_ms: text("updated_at").parse().map_err(|_| bad("updated_at"))?,
+    })
+}
+
+pub(super) fn read_commit(
+    id: &BlueprintId,
+    seq: u64,
+    text: Option<String>,
+) -> Result<Commit, StoreError> {
     let text = text.ok_or_else(|| StoreError::Damaged {
         what: "commit",
         id: id.to_string(),

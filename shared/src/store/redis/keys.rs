@@ -144,6 +144,11 @@ impl Keys {
     pub fn labels(&self, blueprint: &BlueprintId) -> String {
         self.of("labels", blueprint.as_str())
     }
+    /// The HASHes documents, commits, newest and labels of a history that is being imported; they expire.
+    pub fn staged(&self, import: &str) -> [String; 4] {
+        ["documents", "commits", "newest", "labels"]
+            .map(|name| self.of(&format!("staged_{name}"), import))
+    }
     /// ZSET of blueprint_id, all with score 0: in the order of their bytes.
     pub fn blueprints(&self) -> String {
         self.key("blueprints")
@@ -249,10 +254,12 @@ mod tests {
             keys.scripts(),
             keys.audited(),
         ]);
+        all.extend(keys.staged("n"));
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
             decided decided:team.alpha dead processing:w-1 issues issues:team.alpha blueprint:team.alpha \
             documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha blueprints settings \
-            setting_revisions settings_counter orbits workers worker_load fence meta scripts audited";
+            setting_revisions settings_counter orbits workers worker_load fence meta scripts audited \
+            staged_documents:n staged_commits:n staged_newest:n staged_labels:n";
         let expected: Vec<String> = expected
             .split_whitespace()
             .map(|k| format!("{{draftsman:0}}:{k}"))

@@ -6,6 +6,7 @@
 //! number, a log entry under its issue) is written once.
 
 pub mod acceptance;
+pub mod archive;
 pub mod audit;
 pub mod blueprints;
 pub mod connection;
@@ -23,6 +24,7 @@ pub mod setting_check;
 pub mod settings;
 pub mod stats;
 mod stored;
+pub mod transfer;
 pub mod workers;
 
 use std::time::Duration;

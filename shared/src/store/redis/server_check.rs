@@ -12,7 +12,7 @@
 //! ```text
 //! ACL SETUSER draftsman on >PASSWORD ~{draftsman:0}:* &draftsman:*
 //!   +brpoplpush +exists +get +hdel +hexists +hget +hgetall +hincrby +hkeys +hmget +hscan +hset +hsetnx +hvals
-//!   +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem +rpoplpush +rpush +sadd +set +smembers
+//!   +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem +persist +pexpire +rename +rpoplpush +rpush +sadd +set +smembers +unlink
 //!   +zadd +zcard +zcount +zrange +zrangebylex +zrangebyscore +zrem +zrevrange +zrevrank +zscan +zscore
 //!   +publish +subscribe +client|info +client|kill +client|unblock +info +time +evalsha +script|load
 //! ```
@@ -38,7 +38,7 @@ const OLDEST_MAJOR: u32 = 7;
 /// it: 7.0 crashes on a call that is too short. `K` stands for a key, `C` for a channel.
 const CALLS: &str = "brpoplpush K K 1, exists K, get K, hdel K f, hexists K f, hget K f, hgetall K, \
     hincrby K f 1, hkeys K, hmget K f, hscan K 0, hset K f v, hsetnx K f v, hvals K, incr K, lindex K 0, llen K, lpop K, \
-    lpos K e, lpush K e, lrange K 0 1, lrem K 0 e, rpoplpush K K, rpush K e, sadd K m, set K v, smembers K, \
+    lpos K e, lpush K e, lrange K 0 1, lrem K 0 e, persist K, pexpire K 1, rename K K, rpoplpush K K, rpush K e, sadd K m, set K v, smembers K, unlink K, \
     zadd K 1 m, zcard K, zcount K 0 1, zrange K 0 1, zrangebylex K - +, zrangebyscore K 0 1, zrem K m, \
     zrevrange K 0 1, zrevrank K m, zscan K 0, zscore K m, publish C m, subscribe C, client|info, client|kill id 1 addr a, client|unblock 1, info, time";
 /// What is used to ask, and is not asked for: it is known to work by then.

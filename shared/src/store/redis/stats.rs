@@ -51,8 +51,30 @@ pub struct WorkerStats {
 const SHOWN_MS: u64 = 60_000;
 /// From this part of `maxmemory` on nothing is taken in.
 const ADMISSION_PERCENT: u64 = 90;
+/// From this part of `maxmemory` on a person should know.
+const WARNING_PERCENT: u64 = 70;
 /// How long a reading of Redis's memory holds.
 const MEMORY_POLL: Duration = Duration::from_secs(1);
+
+impl QueueStats {
+    /// What a person should look at, in sentences.
+    pub fn warnings(&self) -> Vec<String> {
+        memory_warning(self.used_memory, self.max_memory)
+            .into_iter()
+            .collect()
+    }
+}
+
+/// The sentence for a Redis that fills up; `None` while there is room, or no limit.
+fn memory_warning(used: u64, max: u64) -> Option<String> {
+    (max > 0 && used >= max / 100 * WARNING_PERCENT).then(|| {
+        let percent = u128::from(used) * 100 / u128::from(max);
+        format!(
+            "Redis uses {percent} % of its maxmemory ({used} of {max} bytes); from {ADMISSION_PERCENT} % on no new issues \
+             are taken; raise maxmemory, or find out why workers do not keep up"
+        )
+    })
+}
 
 /// The last reading of Redis's memory, shared by clones of a store.
 #[derive(Default)]
@@ -147,6 +169,15 @@ impl Store {
         })
     }
 
+    /// The sentence that a person should read if Redis fills up.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn memory_warning(&self) -> Result<Option<String>, StoreError> {
+        let (used, max) = self.memory().await?;
+        Ok(memory_warning(used, max))
+    }
+
     /// Bytes that Redis uses and may use.
     async fn memory(&self) -> Result<(u64, u64), StoreError> {
         let info: String = self
@@ -176,5 +207,21 @@ impl Store {
             }
         };
         Ok((max > 0 && used >= max / 100 * ADMISSION_PERCENT).then_some((used, max)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::memory_warning;
+
+    #[test]
+    fn a_redis_that_fills_up_is_warned_of_from_seven_tenths_on() {
+        assert_eq!(memory_warning(699, 1000), None);
+        assert_eq!(memory_warning(700, 0), None, "there is no limit");
+        let warning = memory_warning(700, 1000).unwrap();
+        assert!(
+            warning.contains("70 %") && warning.contains("700 of 1000"),
+            "{warning}"
+        );
     }
 }

@@ -155,6 +155,24 @@ pub(super) fn commit_draft(
     })
 }
 
+/// The JSON of a commit that has its place: the bytes that a script would have stored.
+pub(super) fn commit_whole(commit: &Commit) -> String {
+    let mut text = commit_draft(
+        &commit.version,
+        &commit.version_label,
+        &commit.rationale,
+        &commit.patch_hash,
+        commit.issue_id.as_ref(),
+        commit.epoch.as_ref(),
+    );
+    text.pop();
+    let (seq, at) = (commit.seq, commit.committed_at_ms);
+    let parents: Vec<&str> = commit.parents.iter().map(Version::as_str).collect();
+    let parents = to_json(&parents);
+    text.push_str(&format!(r#","seq":{seq},"parents":{parents},"at":{at}}}"#));
+    text
+}
+
 /// A commit from its stored JSON.
 pub(super) fn commit(blueprint_id: &BlueprintId, text: &str) -> Result<Commit, StoreError> {
     let id = blueprint_id.as_str();

@@ -10,8 +10,9 @@ local id, setting, expected, orbit_entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local revision = 0
 if redis.call('HEXISTS', settings, id) == 1 then revision = tonumber(redis.call('HGET', revisions, id) or 0) end
 if expected ~= '' and tonumber(expected) ~= revision then return { 'revision_moved', revision } end
-if redis.call('HEXISTS', orbit, 'seq') == 0 then return { 'unknown_orbit' } end
-if redis.call('HGET', orbit, 'archived') == '1' then return { 'archived_orbit' } end
+local found = redis.call('HMGET', orbit, 'seq', 'archived')
+if not found[1] then return { 'unknown_orbit' } end
+if found[2] == '1' then return { 'archived_orbit' } end
 
 revision = redis.call('HINCRBY', revisions, id, 1)
 redis.call('HSET', settings, id, string.sub(setting, 1, -2) .. ',"revision":' .. revision .. '}')

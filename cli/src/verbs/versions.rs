@@ -1,0 +1,286 @@
+//! `history`, `diff` and `revert`, and how a person names a version.
+
+use std::env;
+use std::io::{self, IsTerminal};
+
+use proto::v1::version_selector::Selector;
+use proto::v1::{Commit, DiffBlueprintRequest, ListCommitsRequest, RevertBlueprintRequest};
+use serde_json::json;
+
+use super::blueprints::fetch;
+use super::page_size;
+use crate::args::{DiffArgs, HistoryArgs, Output, RevertArgs};
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// Versions have as many characters as a SHA-256 in hexadecimal.
+const VERSION_CHARACTERS: usize = 64;
+/// A number of at most so many digits names a commit by its `seq`; longer ones are the beginning of a version.
+const MAX_SEQ_DIGITS: usize = 6;
+
+/// Prints the commits of a Blueprint, newest first.
+///
+/// # Errors
+/// What intake or standard output said.
+pub(crate) async fn history(
+    mut client: Client,
+    args: HistoryArgs,
+    format: Output,
+) -> Result<(), CliError> {
+    let commits = commits(&mut client, &args.blueprint_id, args.limit).await?;
+    if format == Output::Json {
+        let commits: Vec<_> = commits.iter().map(output::commit_json).collect();
+        return Ok(output::json_document(&json!({ "commits": commits }))?);
+    }
+    let rows = commits.iter().map(|commit| {
+        [
+            commit.seq.to_string(),
+            output::short(&commit.version).to_owned(),
+            commit.version_label.clone(),
+            output::time(commit.committed_at.as_ref()),
+            commit.issue_id.clone(),
+            output::brief(&commit.rationale),
+        ]
+    });
+    Ok(output::line(output::table(
+        ["SEQ", "VERSION", "LABEL", "COMMITTED", "ISSUE", "RATIONALE"],
+        rows,
+    ))?)
+}
+
+/// Prints what changed between two versions.
+///
+/// # Errors
+/// What intake or standard output said; what was given names no version, or several.
+pub(crate) async fn diff(
+    mut client: Client,
+    args: DiffArgs,
+    format: Output,
+) -> Result<(), CliError> {
+    let id = &args.blueprint_id;
+    let (from, to) = match (args.from, args.to) {
+        (Some(from), Some(to)) => (
+            resolve(&mut client, id, &from).await?,
+            resolve(&mut client, id, &to).await?,
+        ),
+        (Some(from), None) => {
+            let from = resolve(&mut client, id, &from).await?;
+            (from, newest(&mut client, id).await?.version)
+        }
+        (None, to) => {
+            let to = match to {
+                Some(given) => {
+                    let version = resolve(&mut client, id, &given).await?;
+                    let found = fetch(&mut client, id, Selector::Fixed(version)).await?;
+                    found.commit.ok_or(CliError::Answer { field: "commit" })?
+                }
+                None => newest(&mut client, id).await?,
+            };
+            // The first version of all has nothing before it: it differs from itself in nothing.
+            let before = to.parents.first().unwrap_or(&to.version).clone();
+            (before, to.version)
+        }
+    };
+    let request = DiffBlueprintRequest {
+        blueprint_id: id.clone(),
+        from_version: from,
+        to_version: to,
+    };
+    let answer = client.blueprints.diff_blueprint(request).await?;
+    let answer = answer.into_inner();
+    match (format, args.patch) {
+        (Output::Json, _) => output::json_document(&json!({
+            "json_patch": answer.json_patch,
+            "unified_diff": answer.unified_diff,
+        }))?,
+        (Output::Text, true) => output::line(answer.json_patch)?,
+        (Output::Text, false) if answer.unified_diff.is_empty() => output::line("no difference")?,
+        (Output::Text, false) => {
+            let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            if io::stdout().is_terminal() && !no_color {
+                output::exact(&coloured(&answer.unified_diff))?
+            } else {
+                output::exact(&answer.unified_diff)?
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A unified diff for a terminal: what is gone red, what is new green, where it is cyan.
+fn coloured(diff: &str) -> String {
+    let mut text = String::with_capacity(diff.len() * 2);
+    let mut in_header = true;
+    for line in diff.lines() {
+        in_header &= !line.starts_with("@@");
+        let code = match line.as_bytes().first() {
+            _ if in_header => "1",
+            Some(b'-') => "31",
+            Some(b'+') => "32",
+            Some(b'@') => "36",
+            _ => "",
+        };
+        match code {
+            "" => text.push_str(line),
+            code => text.push_str(&format!("\x1b[{code}m{line}\x1b[0m")),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Makes the content of an earlier version the head again.
+///
+/// # Errors
+/// What intake or standard output said; what was given names no version, or several.
+pub(crate) async fn revert(
+    mut client: Client,
+    args: RevertArgs,
+    format: Output,
+) -> Result<(), CliError> {
+    let version = resolve(&mut client, &args.blueprint_id, &args.version).await?;
+    let request = RevertBlueprintRequest {
+        blueprint_id: args.blueprint_id,
+        version,
+        rationale: args.rationale,
+    };
+    let answer = client.blueprints.revert_blueprint(request).await?;
+    let commit = answer.into_inner().commit;
+    let commit = commit.ok_or(CliError::Answer { field: "commit" })?;
+    if format == Output::Json {
+        let value = json!({ "commit": output::commit_json(&commit) });
+        return Ok(output::json_document(&value)?);
+    }
+    Ok(output::line(format_args!(
+        "{}: the head is commit {}, version {}",
+        commit.blueprint_id, commit.seq, commit.version
+    ))?)
+}
+
+/// The newest commit.
+async fn newest(client: &mut Client, blueprint_id: &str) -> Result<Commit, CliError> {
+    let commits = commits(client, blueprint_id, 1).await?;
+    let newest = commits.into_iter().next();
+    newest.ok_or(CliError::Answer { field: "commits" })
+}
+
+/// The version that a person means: one in full, the beginning of one, or the number of a commit.
+///
+/// # Errors
+/// What intake said; none is meant, or several.
+pub(super) async fn resolve(
+    client: &mut Client,
+    blueprint_id: &str,
+    given: &str,
+) -> Result<String, CliError> {
+    if given.len() == VERSION_CHARACTERS {
+        return Ok(given.to_owned());
+    }
+    let commits = commits(client, blueprint_id, usize::MAX).await?;
+    choose(&commits, blueprint_id, given)
+}
+
+fn choose(commits: &[Commit], blueprint_id: &str, given: &str) -> Result<String, CliError> {
+    let not_found = || CliError::NoSuchVersion {
+        blueprint_id: blueprint_id.to_owned(),
+        given: given.to_owned(),
+    };
+    if given.len() <= MAX_SEQ_DIGITS && given.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seq = given.parse::<u64>().map_err(|_| not_found())?;
+        let commit = commits
+            .iter()
+            .find(|commit| commit.seq == seq)
+            .ok_or_else(not_found)?;
+        return Ok(commit.version.clone());
+    }
+    let mut named = commits
+        .iter()
+        .map(|commit| &commit.version)
+        .filter(|version| version.starts_with(given));
+    let first = named.next().ok_or_else(not_found)?;
+    // The same content may have been head more than once.
+    if named.any(|other| other != first) {
+        return Err(CliError::AmbiguousVersion {
+            blueprint_id: blueprint_id.to_owned(),
+            given: given.to_owned(),
+        });
+    }
+    Ok(first.clone())
+}
+
+/// The newest commits, at most `limit`.
+async fn commits(
+    client: &mut Client,
+    blueprint_id: &str,
+    limit: usize,
+) -> Result<Vec<Commit>, CliError> {
+    let mut commits = Vec::new();
+    let mut page_token = String::new();
+    while commits.len() < limit {
+        let request = ListCommitsRequest {
+            blueprint_id: blueprint_id.to_owned(),
+            page_size: page_size(limit - commits.len()),
+            page_token,
+        };
+        let page = client.blueprints.list_commits(request).await?.into_inner();
+        commits.extend(page.commits);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    commits.truncate(limit);
+    Ok(commits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diff_is_coloured_line_by_line() {
+        let diff = "--- a\n+++ b\n@@ -1,2 +1,2 @@\n same\n--- gone\n+new\n";
+        assert_eq!(
+            coloured(diff),
+            "\x1b[1m--- a\x1b[0m\n\x1b[1m+++ b\x1b[0m\n\x1b[36m@@ -1,2 +1,2 @@\x1b[0m\n same\n\
+             \x1b[31m--- gone\x1b[0m\n\x1b[32m+new\x1b[0m\n"
+        );
+    }
+
+    fn commit(seq: u64, version: &str) -> Commit {
+        Commit {
+            seq,
+            version: version.to_owned(),
+            ..Commit::default()
+        }
+    }
+
+    #[test]
+    fn a_version_is_named_by_its_beginning_or_the_number_of_its_commit() {
+        let commits = [
+            commit(3, "12345678aa"),
+            commit(2, "bb22"),
+            commit(1, "12345678aa"),
+            commit(4, "bb33"),
+        ];
+        assert_eq!(choose(&commits, "swarm", "3").unwrap(), "12345678aa");
+        assert_eq!(choose(&commits, "swarm", "bb2").unwrap(), "bb22");
+        assert_eq!(
+            choose(&commits, "swarm", "12345678").unwrap(),
+            "12345678aa",
+            "head twice is one version"
+        );
+        assert!(matches!(
+            choose(&commits, "swarm", "bb"),
+            Err(CliError::AmbiguousVersion { .. })
+        ));
+        assert!(matches!(
+            choose(&commits, "swarm", "9"),
+            Err(CliError::NoSuchVersion { .. })
+        ));
+        assert!(matches!(
+            choose(&commits, "swarm", "zz"),
+            Err(CliError::NoSuchVersion { .. })
+        ));
+    }
+}

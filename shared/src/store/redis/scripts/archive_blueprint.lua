@@ -1,0 +1,19 @@
+#!lua
+-- Puts a Blueprint away, unless a setting names it as its orbit, or takes it back into use.
+-- KEYS  1 blueprint; 2 orbits
+-- ARGV  1 blueprint_id; 2 archive | unarchive
+-- Outcomes  done: the blueprint's fields | unknown | in_use: names of settings
+local blueprint, orbits = KEYS[1], KEYS[2]
+local bp, is_archived = ARGV[1], ARGV[2] == 'archive'
+
+if redis.call('HEXISTS', blueprint, 'seq') == 0 then return { 'unknown' } end
+local settings = {}
+local named = is_archived and redis.call('HGETALL', orbits) or {}
+for i = 1, #named, 2 do
+  if string.match(named[i + 1], '^%S+') == bp then table.insert(settings, named[i]) end
+end
+table.sort(settings)
+if settings[1] then return { 'in_use', settings } end
+
+if is_archived then redis.call('HSET', blueprint, 'archived', '1') else redis.call('HDEL', blueprint, 'archived') end
+return { 'done', redis.call('HGETALL', blueprint) }

@@ -1,0 +1,168 @@
+//! What reading, writing and changing a Blueprint costs Redis does not grow with its history.
+//!
+//! Counted, not timed: the calls that Redis carries out, those of scripts among them, and the bytes
+//! that go over its socket.
+
+use std::collections::BTreeMap;
+
+use shared::store::PageRequest;
+use shared::version_selector::VersionSelector;
+use tests::store_stand::{How, LONG, Stand, blueprint_id, marked, worker_id};
+
+/// The labels that the commits take turns with.
+const N_LABELS: usize = 7;
+/// A number of a commit, such as 3000, is longer than another, such as 10. No operation below names
+/// as many as this has bytes to spare.
+const DIGITS: usize = 64;
+
+/// How often Redis has carried out each command.
+async fn calls(stand: &Stand) -> BTreeMap<String, u64> {
+    let stats: String = stand.raw(&["INFO", "commandstats"]).await;
+    let calls = stats.lines().filter_map(|line| {
+        let (name, numbers) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        let calls = numbers.split(',').next()?.parse().ok()?;
+        (name != "info").then(|| (name.to_owned(), calls))
+    });
+    calls.collect()
+}
+
+/// The bytes that went over the socket until now, and those of this answer, which go after that.
+async fn bytes(stand: &Stand) -> (usize, usize) {
+    let stats: String = stand.raw(&["INFO", "stats"]).await;
+    let number = |name: &str| -> usize {
+        let line = stats.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|n| n.parse().ok())
+            .expect("a number in INFO stats")
+    };
+    let sum = number("total_net_input_bytes:") + number("total_net_output_bytes:");
+    (sum, stats.len())
+}
+
+/// What `operation` costs: calls, and bytes with a few for the counting, which are always the same.
+async fn cost(stand: &Stand, operation: impl AsyncFnOnce()) -> (BTreeMap<String, u64>, usize) {
+    let calls_before = calls(stand).await;
+    let (before, counting) = bytes(stand).await;
+    operation().await;
+    let (after, _) = bytes(stand).await;
+    let made = calls(stand).await.into_iter().filter_map(|(name, calls)| {
+        let made = calls - calls_before.get(&name).copied().unwrap_or(0);
+        (made > 0).then_some((name, made))
+    });
+    (made.collect(), after - before - counting)
+}
+
+type Costs = Vec<(&'static str, BTreeMap<String, u64>, usize)>;
+
+/// What each operation costs at the present length of the history.
+async fn costs(stand: &Stand, mark: &str) -> Costs {
+    let (store, id) = (&stand.store, blueprint_id("long"));
+    // Commits of issues are longer than those of writes; so is a page of both.
+    let mut version = None;
+    for n in 0..5 {
+        let blueprint = marked("long", &format!("{mark} {n}"), "1.0.0");
+        version = Some(stand.put(&blueprint).await.version);
+    }
+    let version = version.expect("five commits");
+    let selectors = [
+        ("latest", VersionSelector::Latest),
+        ("fixed", VersionSelector::Fixed(version)),
+        (
+            "semver_req",
+            VersionSelector::SemverReq("^1".parse().expect("a requirement")),
+        ),
+    ];
+    let mut costs = Vec::new();
+    for (name, selector) in &selectors {
+        let (calls, bytes) = cost(stand, async || {
+            let found = store.blueprint(&id, selector).await.expect("an answer");
+            found.expect("a version");
+        })
+        .await;
+        costs.push((*name, calls, bytes));
+    }
+    let (calls, bytes) = cost(stand, async || {
+        let page = PageRequest {
+            size: 5,
+            after: None,
+        };
+        let page = store.list_commits(&id, &page).await.expect("an answer");
+        assert_eq!(page.expect("a page").items.len(), 5);
+    })
+    .await;
+    costs.push(("list commits", calls, bytes));
+    let (calls, bytes) = cost(stand, async || {
+        stand.put(&marked("long", mark, "1.0.0")).await;
+    })
+    .await;
+    costs.push(("put", calls, bytes));
+
+    let worker = worker_id("w");
+    let issue = mark.replace(' ', "-");
+    let (calls, bytes) = cost(stand, async || {
+        let new = tests::store_stand::new_issue("long", &issue);
+        store.submit(&new).await.expect("an answer");
+    })
+    .await;
+    costs.push(("submit", calls, bytes));
+    let popped = stand.pop(&worker).await.expect("an element");
+    let mut claimed = None;
+    let (calls, bytes) = cost(stand, async || {
+        let claim = store.claim(
+            &popped,
+            &worker,
+            "nonce",
+            LONG,
+            None,
+            tests::store_stand::BESIDE,
+        );
+        claimed = Some(tests::store_stand::claimed(claim.await.expect("an answer")));
+    })
+    .await;
+    costs.push(("claim", calls, bytes));
+    let claimed = claimed.expect("a lease");
+    let (calls, bytes) = cost(stand, async || {
+        stand
+            .settle(&claimed, How::Applied)
+            .await
+            .expect("an answer");
+    })
+    .await;
+    costs.push(("settle", calls, bytes));
+    costs
+}
+
+async fn grow(stand: &Stand, from: usize, to: usize) {
+    for n in from..to {
+        // Padded, so that a document is as long as any other.
+        let label = format!("1.0.{}", n % N_LABELS);
+        stand
+            .put(&marked("long", &format!("mark {n:06}"), &label))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn three_thousand_commits_cost_what_ten_do() {
+    let stand = Stand::start().await;
+    grow(&stand, 0, 10).await;
+    // Once unmeasured: scripts are loaded, keys come into being.
+    costs(&stand, "mark 900000").await;
+    let few = costs(&stand, "mark 900001").await;
+    grow(&stand, 10, 3_000).await;
+    let many = costs(&stand, "mark 900002").await;
+    let head = stand.store.head_seq(&blueprint_id("long")).await;
+    assert!(head.expect("an answer").expect("a head") >= 3_000);
+    for ((name, few_calls, few_bytes), (_, many_calls, many_bytes)) in few.iter().zip(&many) {
+        assert!(
+            !few_calls.is_empty() && *few_bytes > 0,
+            "{name} was measured"
+        );
+        assert_eq!(few_calls, many_calls, "{name}");
+        // A submission looks at the memory of Redis, once a second: some bytes more, or not.
+        assert!(
+            *name == "submit" || (*few_bytes..=few_bytes + DIGITS).contains(many_bytes),
+            "{name}: {few_bytes} bytes, then {many_bytes}"
+        );
+    }
+    assert_eq!((few.len(), many.len()), (8, 8));
+}
