@@ -12,6 +12,7 @@
 )]
 
 mod cost;
+mod history;
 mod latency;
 mod memory;
 mod report;
@@ -42,6 +43,9 @@ struct Args {
     /// A quick look: a third of the time for each figure.
     #[arg(long)]
     short: bool,
+    /// Instead of all this: what a history of up to 100,000 commits costs.
+    #[arg(long, conflicts_with_all = ["json", "long", "short", "size", "spread"])]
+    history: bool,
     /// Only the Blueprints of this size.
     #[arg(long, value_enum)]
     size: Option<Scale>,
@@ -74,6 +78,9 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
+    if args.history {
+        return runtime.block_on(history::print());
+    }
     let report = runtime.block_on(measure(&args));
     if args.json {
         println!("{:#}", report.to_json());

@@ -1,5 +1,7 @@
 //! Blueprints that are put away: what they are refused, and that no setting ever names one.
 
+use std::time::Duration;
+
 use futures::future::join;
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -160,7 +162,10 @@ async fn an_archived_blueprint_is_kept_and_not_written() {
 async fn no_setting_ever_names_an_archived_orbit() {
     let stand = Stand::start().await;
     let store = &stand.store;
-    let (one, other) = (store.with_own_connection(), store.with_own_connection());
+    let (one, other) = (
+        store.with_own_connection(Duration::MAX),
+        store.with_own_connection(Duration::MAX),
+    );
     let mut seen = [0, 0];
     for n in 0..200 {
         let name = format!("orbit-{n}");
@@ -173,6 +178,7 @@ async fn no_setting_ever_names_an_archived_orbit() {
             verifier_axes: Vec::new(),
             ttl_secs: 1,
             spawner: None,
+            applies_to: Vec::new(),
             revision: 0,
         };
         let (archived, put) = join(

@@ -9,7 +9,7 @@ use shared::store::Store;
 use tests::checker::{Attempts, assert_sound};
 use tests::eventually::eventually;
 use tests::factory;
-use tests::programs::Signal;
+use tests::programs::{Process, Program, Signal, run};
 use tests::redis_server::{Aof, RedisServer};
 use tests::rig::Rig;
 use tonic::Code;
@@ -130,6 +130,30 @@ async fn from_nine_tenths_on_nothing_is_taken_in_and_workers_drain() {
     free(&rig.redis).await;
     submit_until(&rig, &mut accepted, Code::Ok).await;
     assert_sound(&rig, &accepted, Attempts::One).await;
+}
+
+#[tokio::test]
+async fn from_seven_tenths_on_a_person_is_told() {
+    let mut rig = Rig::without_worker().await;
+    fill(&rig.redis, 60).await;
+    assert_eq!(rig.client.stats().await.warnings, [""; 0]);
+    fill(&rig.redis, 75).await;
+    let warnings = rig.client.stats().await.warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("raise maxmemory"), "{warnings:?}");
+    assert!(
+        !rig.intake.stderr().contains("maxmemory"),
+        "it did not fill up yet"
+    );
+
+    let address = format!("http://{}", rig.address);
+    let env = [("DRAFTSMAN_ADDR", address.as_str())];
+    let shown = run(Program::Draftsman, &["stats"], &env).await;
+    assert!(shown.stdout.contains("warning: Redis uses 7"), "{shown:?}");
+    // Intake looks when Redis becomes ready, and each minute.
+    rig.intake = Process::intake(&rig.redis.url(), &[]);
+    rig.intake.until_logged("WARN").await;
+    rig.intake.until_logged("maxmemory").await;
 }
 
 #[tokio::test]

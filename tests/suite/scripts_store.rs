@@ -315,6 +315,26 @@ async fn no_label_at_all_matches_nothing() {
 }
 
 #[tokio::test]
+async fn many_labels_are_read_to_the_last() {
+    let stand = Stand::with(&["a"]).await;
+    let key = stand.store.keys().labels(&blueprint_id("a"));
+    let labels: Vec<String> = (0..3_000).map(|n| format!("0.0.{n}")).collect();
+    let mut words = vec!["HSET", &key];
+    for label in &labels {
+        words.extend([label.as_str(), "1"]);
+    }
+    let _: i64 = stand.raw(&words).await;
+    for label in labels.iter().step_by(500).chain(labels.last()) {
+        let only = VersionSelector::SemverReq(format!("={label}").parse().expect("a requirement"));
+        assert_eq!(
+            chosen(&stand.store, only).await.unwrap(),
+            Some(1),
+            "{label}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_invalid_label_counts_only_where_nothing_valid_matches() {
     let stand = Stand::start().await;
     let store = &stand.store;

@@ -26,6 +26,9 @@ use crate::commit::{BlueprintSummary, Commit};
 use crate::ids::{BlueprintId, Version};
 use crate::version_selector::VersionSelector;
 
+/// How many labels are read in one call.
+const LABELS_AT_ONCE: u32 = 1_000;
+
 /// The head that a writer expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpectedHead {
@@ -200,14 +203,28 @@ impl Store {
         }))
     }
 
-    /// A Blueprint's labels, each with its newest commit.
+    /// The newest commit of each label. Read in parts: with a label for each commit there are as many
+    /// as commits, and one answer with all of them would hold everybody else up.
     pub(super) async fn labels(
         &self,
         id: &BlueprintId,
     ) -> Result<HashMap<String, u64>, StoreError> {
-        self.link
-            .command("labels", cmd("HGETALL").arg(self.keys.labels(id)))
-            .await
+        let mut labels = HashMap::new();
+        let mut cursor: u64 = 0;
+        loop {
+            let mut scan = cmd("HSCAN");
+            scan.arg(self.keys.labels(id))
+                .arg(cursor)
+                .arg("COUNT")
+                .arg(LABELS_AT_ONCE);
+            let (next, part): (u64, HashMap<String, u64>) =
+                self.link.command("labels", &scan).await?;
+            labels.extend(part);
+            if next == 0 {
+                return Ok(labels);
+            }
+            cursor = next;
+        }
     }
 
     async fn exists(&self, id: &BlueprintId) -> Result<bool, StoreError> {
