@@ -9,11 +9,13 @@ mod suite {
     mod checker;
     mod cli;
     mod cuts;
+    mod doctor;
     mod documents;
     mod errors;
     mod fail_points;
     mod failures;
     mod history_costs;
+    mod limits;
     mod lists;
     mod load;
     mod main_job;
@@ -24,6 +26,7 @@ mod suite {
     mod poison;
     mod python;
     mod redis_away;
+    mod redis_tls;
     mod reflection_health;
     mod resp_proxy;
     mod rolling_restarts;
@@ -36,6 +39,7 @@ mod suite {
     mod scripts_repair;
     mod scripts_settings;
     mod scripts_store;
+    mod security;
     mod selectors;
     mod setting_checks;
     mod setting_choice;
@@ -45,6 +49,7 @@ mod suite {
     mod spawner;
     mod start_checks;
     mod submit_errors;
+    mod telemetry;
     mod transfer;
     mod versions;
 }

@@ -24,17 +24,58 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "Exit status:
   submit, watch  0 applied, 2 denied, 3 failed, 4 cancelled
+  doctor         0 nothing is bad, 1 something is
   every verb     0 done, 1 error, 64 wrong arguments";
 
 /// Options of every verb.
-#[derive(Debug, Clone, Args)]
+#[derive(Clone, Args)]
 pub(crate) struct Common {
     /// The address of intake.
     #[arg(long, global = true, env = "DRAFTSMAN_ADDR", default_value = DEFAULT_ADDR, value_name = "URL")]
     pub(crate) addr: String,
+    /// The token to call with, if intake wants one; better in the environment than on a command line that others can see.
+    #[arg(
+        long,
+        global = true,
+        env = "DRAFTSMAN_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub(crate) token: Option<String>,
+    /// Who must have signed intake's certificate, a PEM file, for an https:// address; the system's own list if not given.
+    #[arg(long, global = true, env = "DRAFTSMAN_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The certificate to show to an intake that wants one, a PEM file.
+    #[arg(
+        long,
+        global = true,
+        env = "DRAFTSMAN_CLIENT_CERT",
+        value_name = "FILE",
+        requires = "client_key"
+    )]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The key of that certificate, a PEM file.
+    #[arg(
+        long,
+        global = true,
+        env = "DRAFTSMAN_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "client_cert"
+    )]
+    pub(crate) client_key: Option<PathBuf>,
     /// Text for people, or JSON: the answer of the gRPC call with its field names (a stream: one line for each message).
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+}
+
+impl std::fmt::Debug for Common {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the token.
+        f.debug_struct("Common")
+            .field("addr", &self.addr)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How answers are printed.
@@ -84,6 +125,18 @@ pub(crate) enum Verb {
     Setting(SettingVerb),
     /// Show the queue: what waits, what is worked on, and by which workers.
     Stats,
+    /// Look the whole deployment over: what is wrong with it, and what to do about that.
+    Doctor,
+    /// Print the completions of this program for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// For which shell.
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// Options of `up`.

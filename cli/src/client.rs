@@ -9,10 +9,14 @@ use proto::v1::enhance_log_service_client::EnhanceLogServiceClient;
 use proto::v1::intake_service_client::IntakeServiceClient;
 use proto::v1::setting_service_client::SettingServiceClient;
 use thiserror::Error;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
+use crate::args::Common;
 use crate::up::UpError;
 
 /// How long to wait for the connection to stand.
@@ -31,6 +35,9 @@ pub(crate) enum CliError {
         /// What was given.
         addr: String,
     },
+    /// The token has characters that no header can hold.
+    #[error("the token has characters that cannot be sent (--token or DRAFTSMAN_TOKEN)")]
+    Token,
     /// Nobody answers.
     #[error(
         "no intake answers at {addr}; `draftsman up` starts everything, --addr or DRAFTSMAN_ADDR points elsewhere"
@@ -124,25 +131,61 @@ impl From<Status> for CliError {
     }
 }
 
+/// A connection that shows the token with every call.
+pub(crate) type Calls = InterceptedService<Channel, Bearer>;
+
+/// The token as a header, if there is one.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    /// The header for this token; an empty one is none.
+    fn new(token: Option<&str>) -> Result<Self, CliError> {
+        let Some(token) = token.map(str::trim).filter(|token| !token.is_empty()) else {
+            return Ok(Self(None));
+        };
+        let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
+            .parse()
+            .map_err(|_| CliError::Token)?;
+        // Kept out of what is shown of a request.
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
 /// The services that the verbs talk to, over one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
+    /// The connection itself.
+    pub(crate) calls: Calls,
     /// Issues and the queue.
-    pub(crate) intake: IntakeServiceClient<Channel>,
+    pub(crate) intake: IntakeServiceClient<Calls>,
     /// Blueprints and their history.
-    pub(crate) blueprints: BlueprintServiceClient<Channel>,
+    pub(crate) blueprints: BlueprintServiceClient<Calls>,
     /// How issues are worked on.
-    pub(crate) settings: SettingServiceClient<Channel>,
+    pub(crate) settings: SettingServiceClient<Calls>,
     /// What was decided.
-    pub(crate) log: EnhanceLogServiceClient<Channel>,
+    pub(crate) log: EnhanceLogServiceClient<Calls>,
 }
 
 impl Client {
-    /// Connects to the intake at `addr`.
+    /// Connects to the intake that the options name.
     ///
     /// # Errors
-    /// [`CliError::Address`] and [`CliError::Connect`].
-    pub(crate) async fn connect(addr: &str) -> Result<Self, CliError> {
+    /// [`CliError::Address`], [`CliError::Connect`], and [`CliError::Read`] and [`CliError::Token`] for what it is to show.
+    pub(crate) async fn connect(options: &Common) -> Result<Self, CliError> {
+        let (addr, bearer) = (&options.addr, Bearer::new(options.token.as_deref())?);
         let endpoint = Endpoint::from_shared(addr.to_owned())
             .ok()
             .filter(|endpoint| endpoint.uri().scheme().is_some() && endpoint.uri().host().is_some())
@@ -150,6 +193,17 @@ impl Client {
                 addr: addr.to_owned(),
             })?
             .connect_timeout(CONNECT_TIMEOUT);
+        let endpoint = match endpoint.uri().scheme_str() {
+            Some("https") => {
+                endpoint
+                    .tls_config(tls(options)?)
+                    .map_err(|source| CliError::Connect {
+                        addr: addr.clone(),
+                        source,
+                    })?
+            }
+            _ => endpoint,
+        };
         let channel = endpoint
             .connect()
             .await
@@ -157,18 +211,39 @@ impl Client {
                 addr: addr.to_owned(),
                 source,
             })?;
+        let calls = InterceptedService::new(channel, bearer);
         Ok(Self {
-            intake: IntakeServiceClient::new(channel.clone())
+            intake: IntakeServiceClient::new(calls.clone())
                 .max_decoding_message_size(MAX_ANSWER_BYTES),
-            blueprints: BlueprintServiceClient::new(channel.clone())
+            blueprints: BlueprintServiceClient::new(calls.clone())
                 .max_decoding_message_size(MAX_ANSWER_BYTES)
                 .max_encoding_message_size(MAX_ANSWER_BYTES),
-            settings: SettingServiceClient::new(channel.clone())
+            settings: SettingServiceClient::new(calls.clone())
                 .max_decoding_message_size(MAX_ANSWER_BYTES)
                 .max_encoding_message_size(MAX_ANSWER_BYTES),
-            log: EnhanceLogServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES),
+            log: EnhanceLogServiceClient::new(calls.clone())
+                .max_decoding_message_size(MAX_ANSWER_BYTES),
+            calls,
         })
     }
+}
+
+/// Whom to trust, and what to show to an intake that wants to know its clients.
+fn tls(options: &Common) -> Result<ClientTlsConfig, CliError> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|source| CliError::Read {
+            path: path.clone(),
+            source,
+        })
+    };
+    let mut config = match &options.ca {
+        Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    if let (Some(certificate), Some(key)) = (&options.client_cert, &options.client_key) {
+        config = config.identity(Identity::from_pem(read(certificate)?, read(key)?));
+    }
+    Ok(config)
 }
 
 /// The status as text: its message, then each detail on a line of its own.
@@ -252,7 +327,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_address_is_refused_by_name() {
-        let refused = Client::connect("not an address").await.unwrap_err();
+        let options = Common {
+            addr: "not an address".to_owned(),
+            token: None,
+            ca: None,
+            client_cert: None,
+            client_key: None,
+            output: crate::args::Output::Text,
+        };
+        let refused = Client::connect(&options).await.unwrap_err();
         assert!(matches!(refused, CliError::Address { addr } if addr == "not an address"));
     }
 }

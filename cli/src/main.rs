@@ -14,13 +14,14 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Verb};
 use crate::client::{CliError, Client};
 use crate::up::UpError;
-use crate::verbs::{blueprints, issues, log, settings, stats, transfer, versions};
+use crate::verbs::{blueprints, doctor, issues, log, settings, stats, transfer, versions};
 
 /// The exit status of any verb that went wrong.
 const ERROR: u8 = 1;
@@ -76,6 +77,13 @@ fn fail(status: u8, error: &dyn Error) -> ExitCode {
     status.into()
 }
 
+/// Prints what makes `shell` complete the words of this program.
+fn completions(shell: Shell) -> Result<(), CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "draftsman", &mut script);
+    Ok(io::stdout().lock().write_all(&script)?)
+}
+
 /// Does what was asked for. Returns the exit status.
 ///
 /// `up` must run here and not in a task of its own: see [`redis_server`].
@@ -84,10 +92,21 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         up::up(args, cli.common.output).await?;
         return Ok(0);
     }
-    let client = Client::connect(&cli.common.addr).await?;
+    if let Verb::Completions(args) = cli.verb {
+        completions(args.shell)?;
+        return Ok(0);
+    }
     let format = cli.common.output;
+    if let Verb::Doctor = cli.verb {
+        return Ok(if doctor::doctor(&cli.common, format).await? {
+            0
+        } else {
+            ERROR
+        });
+    }
+    let client = Client::connect(&cli.common).await?;
     match cli.verb {
-        Verb::Up(_) => {}
+        Verb::Up(_) | Verb::Doctor | Verb::Completions(_) => {}
         Verb::Put(args) => blueprints::put(client, args, format).await?,
         Verb::Get(args) => blueprints::get(client, args, format).await?,
         Verb::Submit(args) => {

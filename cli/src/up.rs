@@ -10,18 +10,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
-use proto::v1::GetQueueStatsRequest;
 use serde_json::json;
 use shared::config::{InvalidConfig, Problems, parse_redis_url};
+use shared::store::{Store, StoreError};
 use shared::telemetry::{self, TelemetryConfig, TelemetryError};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Output, UpArgs};
-use crate::client::Client;
 use crate::output;
 use crate::redis_server::{RedisServer, RedisServerError};
 
@@ -45,6 +45,9 @@ pub(crate) enum UpError {
     /// redis-server did not start, or ended.
     #[error(transparent)]
     Redis(#[from] RedisServerError),
+    /// The address of redis-server is of no use.
+    #[error("the store cannot be opened")]
+    Store(#[from] StoreError),
     /// Intake could not start, or ended.
     #[error("intake could not go on")]
     Intake(#[from] intake::StartError),
@@ -86,7 +89,7 @@ pub(crate) enum UpError {
 /// [`UpError`]; what was started is ended by then, except after [`UpError::Hurried`], where it ends with this process.
 pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
     let (mut intake_config, mut worker_config, telemetry) = configurations(&args)?;
-    telemetry::init(&telemetry)?;
+    let telemetry = telemetry::init(&telemetry, "draftsman")?;
     let mut signals = Signals::new().map_err(UpError::Signals)?;
 
     let mut redis = tokio::select! {
@@ -103,7 +106,9 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
     worker_config.redis_url = url;
 
     let server = intake::bind(intake_config).await?;
-    let address = server.local_addr();
+    let url = format!("{}://{}", server.scheme(), reachable(server.local_addr()));
+    let ready = server.ready();
+    let store = Store::open(worker_config.redis_url.as_str())?;
     let stop_intake = CancellationToken::new();
     let mut intake = JoinSet::new();
     intake.spawn(server.serve(stop_intake.clone().cancelled_owned()));
@@ -116,8 +121,7 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
         ));
     }
     let life = async {
-        let url = reachable(address);
-        answers(&url, args.workers.into()).await;
+        answers(ready, &store, args.workers.into()).await;
         greet(&url, &args.data_dir, format)?;
         // From here on only a signal or a part that ends by itself ends it.
         std::future::pending::<io::Result<()>>().await
@@ -143,6 +147,7 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
         drained = drain => drained,
         () = signals.next() => Err(UpError::Hurried),
     };
+    tokio::task::block_in_place(|| telemetry.end());
     // The first thing that went wrong is the cause of the others.
     ended.and(drained)?;
     if format == Output::Text {
@@ -191,7 +196,7 @@ fn configurations(
 }
 
 /// How intake is reached from this machine: who listens everywhere is reached here, too.
-fn reachable(mut address: SocketAddr) -> String {
+fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
             address.set_ip(Ipv4Addr::LOCALHOST.into())
@@ -201,21 +206,19 @@ fn reachable(mut address: SocketAddr) -> String {
         }
         _ => {}
     }
-    format!("http://{address}")
+    address
 }
 
-/// Returns once intake answers and all workers are there.
-async fn answers(url: &str, workers: usize) {
+/// Returns once intake answers and all workers are there. It asks intake's own readiness and the store: a call would need a
+/// certificate and a token, if intake wants them.
+async fn answers(mut ready: watch::Receiver<bool>, store: &Store, workers: usize) {
+    // An error means that intake has ended, which is noticed elsewhere.
+    let _ = ready.wait_for(|ready| *ready).await;
     loop {
-        if let Ok(mut client) = Client::connect(url).await {
-            while let Ok(stats) = client.intake.get_queue_stats(GetQueueStatsRequest {}).await {
-                if stats.into_inner().workers.len() >= workers {
-                    return;
-                }
-                sleep(POLL).await;
-            }
+        match store.queue_stats().await {
+            Ok(stats) if stats.workers.len() >= workers => return,
+            _ => sleep(POLL).await,
         }
-        sleep(POLL).await;
     }
 }
 

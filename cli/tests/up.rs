@@ -24,6 +24,11 @@ struct Up {
 impl Up {
     /// Starts it on a free port and waits until it says where it is.
     fn start(data_dir: &Path) -> Self {
+        Self::start_with(data_dir, &[])
+    }
+
+    /// As [`Up::start`], with this in its environment besides.
+    fn start_with(data_dir: &Path, env: &[(&str, &str)]) -> Self {
         use std::os::unix::process::CommandExt;
         let mut child = draftsman([
             "up",
@@ -36,6 +41,7 @@ impl Up {
             "--data-dir",
         ])
         .arg(data_dir)
+        .envs(env.iter().copied())
         // A process group of its own, as a shell gives it.
         .process_group(0)
         .stdout(Stdio::piped())
@@ -164,6 +170,21 @@ fn everything_ends_with_one_ctrl_c_and_is_there_again() {
     );
     kill_process(again.pid(), Signal::TERM).unwrap();
     assert!(again.ended().success());
+}
+
+#[test]
+fn one_that_wants_tokens_comes_up_without_having_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("tokens");
+    std::fs::write(&tokens, "read reader-0123456789\n").unwrap();
+    let env = [("DRAFTSMAN_TOKENS_FILE", tokens.to_str().unwrap())];
+    let up = Up::start_with(&dir.path().join("data"), &env);
+    let refused = up.run(["stats"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("UNAUTHENTICATED"), "{said}");
+    let told = up.run(["stats", "--token", "reader-0123456789"]);
+    assert_eq!(json(&told)["workers"].as_array().unwrap().len(), 1);
 }
 
 #[test]

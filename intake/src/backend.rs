@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use shared::store::Store;
 use tokio::sync::watch;
 use tonic::{Code, Response, Status};
 
-use crate::metrics::{Metrics, Watching};
+use crate::metrics::{self, Watching};
 use crate::status::{RequestError, refuse};
 
 /// The room behind the services. Cloning is cheap; all clones share everything.
@@ -16,16 +17,18 @@ use crate::status::{RequestError, refuse};
 pub(crate) struct Backend {
     store: Store,
     ready: watch::Receiver<bool>,
-    metrics: Arc<Metrics>,
+    watching: Arc<AtomicUsize>,
+    max_watches: usize,
 }
 
 impl Backend {
-    /// A backend over `store` that refuses calls while `ready` is false.
-    pub(crate) fn new(store: Store, ready: watch::Receiver<bool>) -> Self {
+    /// A backend over `store` that refuses calls while `ready` is false, and more than `max_watches` watchers.
+    pub(crate) fn new(store: Store, ready: watch::Receiver<bool>, max_watches: usize) -> Self {
         Self {
             store,
             ready,
-            metrics: Arc::default(),
+            watching: Arc::default(),
+            max_watches,
         }
     }
 
@@ -68,7 +71,7 @@ impl Backend {
             .map(Response::new)
             .map_err(|error| refuse(rpc, error));
         let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        self.metrics.count(rpc, code, began.elapsed());
+        metrics::count(rpc, code, began.elapsed());
         result
     }
 
@@ -79,12 +82,12 @@ impl Backend {
     }
 
     /// Counts an open watch stream until it is dropped.
-    pub(crate) fn watching(&self) -> Watching {
-        self.metrics.clone().watching()
-    }
-
-    /// The counters as Prometheus reads them.
-    pub(crate) fn metrics(&self, ready: bool) -> String {
-        self.metrics.render(ready)
+    ///
+    /// # Errors
+    /// [`RequestError::TooManyWatchers`] if there are as many as there may be.
+    pub(crate) fn watching(&self) -> Result<Watching, RequestError> {
+        Watching::begin(&self.watching, self.max_watches).ok_or(RequestError::TooManyWatchers {
+            max: self.max_watches,
+        })
     }
 }

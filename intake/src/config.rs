@@ -1,11 +1,15 @@
 //! What intake is told when it starts: the command line and environment, and what they mean.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
 use shared::config::{self, InvalidConfig, Problems, RedisUrl};
 use shared::telemetry::TelemetryConfig;
+
+use crate::tls::Tls;
+use crate::tokens::TokensFile;
 
 /// The command line as it was typed. Values are checked by [`Args::into_config`], all together.
 #[derive(Debug, Clone, Parser)]
@@ -27,6 +31,39 @@ pub struct Args {
     /// The address to listen on; port 0 picks a free one. The first log line shows it
     #[arg(long, value_name = "IP:PORT", env = config::LISTEN, default_value = config::DEFAULT_LISTEN)]
     pub listen: String,
+
+    /// The certificate to show, a PEM file; with it gRPC is TLS
+    #[arg(long, value_name = "FILE", env = config::TLS_CERT, default_value = "", hide_default_value = true)]
+    pub tls_cert: String,
+
+    /// The key of that certificate, a PEM file
+    #[arg(long, value_name = "FILE", env = config::TLS_KEY, default_value = "", hide_default_value = true)]
+    pub tls_key: String,
+
+    /// Who must have signed clients' certificates, a PEM file; with it every client must show one
+    #[arg(long, value_name = "FILE", env = config::TLS_CLIENT_CA, default_value = "", hide_default_value = true)]
+    pub tls_client_ca: String,
+
+    /// A file of tokens, one `<scope> <token>` or `<scope> <name> <token>` a line; scopes: read, submit (and read), admin (everything).
+    /// Read again when it changes. Without it no token is wanted
+    #[arg(long, value_name = "FILE", env = config::TOKENS_FILE, default_value = "", hide_default_value = true)]
+    pub tokens_file: String,
+
+    /// Whether to describe the services to who asks (server reflection): on or off
+    #[arg(long, value_name = "SWITCH", env = config::REFLECTION, default_value = config::DEFAULT_REFLECTION)]
+    pub reflection: String,
+
+    /// How many connections to take at once; one more is closed
+    #[arg(long, value_name = "N", env = config::MAX_CONNECTIONS, default_value = config::DEFAULT_MAX_CONNECTIONS)]
+    pub max_connections: String,
+
+    /// How many issues may be watched at once
+    #[arg(long, value_name = "N", env = config::MAX_WATCHES, default_value = config::DEFAULT_MAX_WATCHES)]
+    pub max_watches: String,
+
+    /// Where to send traces (OTLP over gRPC), e.g. http://127.0.0.1:4317; none are made without it
+    #[arg(long, value_name = "URL", env = config::OTLP_ENDPOINT, default_value = "", hide_default_value = true)]
+    pub otlp_endpoint: String,
 
     /// Where to serve /metrics (Prometheus text), /livez and /readyz; `off` for not at all
     #[arg(long, value_name = "IP:PORT", env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN)]
@@ -52,6 +89,16 @@ pub struct Config {
     pub redis_url: RedisUrl,
     /// The address to listen on; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// The certificate to show, if gRPC is to be TLS.
+    pub(crate) tls: Option<Tls>,
+    /// Who may call what; `None`: everybody everything.
+    pub(crate) tokens: Option<TokensFile>,
+    /// Whether reflection is served.
+    pub reflection: bool,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Watched issues at once.
+    pub max_watches: usize,
     /// Where to serve metrics and probes, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// How long open calls may take to finish once the server is asked to stop.
@@ -80,24 +127,53 @@ impl Args {
             config::LOG_FORMAT,
             config::parse_log_format(&self.log_format),
         );
-        let (
-            Some(redis_url),
-            Some(listen),
-            Some(metrics_listen),
-            Some(grace),
-            Some(filter),
-            Some(format),
-        ) = (redis_url, listen, metrics, grace, filter, format)
-        else {
-            return Err(problems.into());
+        let reflection = problems.check(config::REFLECTION, config::parse_switch(&self.reflection));
+        let max_connections = problems.check(
+            config::MAX_CONNECTIONS,
+            config::parse_whole(&self.max_connections, config::MAX_CONNECTIONS_RANGE),
+        );
+        let max_watches = problems.check(
+            config::MAX_WATCHES,
+            config::parse_whole(&self.max_watches, config::MAX_WATCHES_RANGE),
+        );
+        let otlp_endpoint = problems.check(
+            config::OTLP_ENDPOINT,
+            config::parse_otlp_endpoint(&self.otlp_endpoint),
+        );
+        let tls = Tls::read(
+            &self.tls_cert,
+            &self.tls_key,
+            &self.tls_client_ca,
+            &mut problems,
+        );
+        let mut tokens = None;
+        if !self.tokens_file.is_empty() {
+            match TokensFile::open(Path::new(&self.tokens_file)) {
+                Ok(file) => tokens = Some(file),
+                Err(bad) => {
+                    problems.note(config::TOKENS_FILE, format!("{}: {bad}", self.tokens_file));
+                }
+            }
+        }
+        problems.finish()?;
+        let sound = "every value was checked";
+        let telemetry = TelemetryConfig {
+            filter: filter.expect(sound),
+            format: format.expect(sound),
+            otlp_endpoint: otlp_endpoint.expect(sound),
         };
         let config = Config {
-            redis_url,
-            listen,
-            metrics_listen,
-            grace: Duration::from_secs(grace),
+            redis_url: redis_url.expect(sound),
+            listen: listen.expect(sound),
+            tls,
+            tokens,
+            reflection: reflection.expect(sound),
+            max_connections: max_connections.expect(sound) as usize,
+            max_watches: max_watches.expect(sound) as usize,
+            metrics_listen: metrics.expect(sound),
+            grace: Duration::from_secs(grace.expect(sound)),
         };
-        Ok((config, TelemetryConfig { filter, format }))
+        Ok((config, telemetry))
     }
 }
 

@@ -7,6 +7,7 @@ use proto::v1;
 use proto::v1::intake_service_server::IntakeService;
 use shared::fail_point;
 use shared::store::{CancelOutcome, IssueFilter, SubmitOutcome};
+use shared::telemetry::trace::{self, TraceParent};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
@@ -14,7 +15,7 @@ use crate::backend::Backend;
 use crate::page::PageQuery;
 use crate::status::RequestError;
 use crate::watch::{self, Hub};
-use crate::{convert, submission};
+use crate::{convert, gate, submission};
 
 /// The service. Cloning is cheap; all clones share one hub.
 #[derive(Clone)]
@@ -37,8 +38,11 @@ impl Intake {
     async fn submit(
         &self,
         request: v1::SubmitIssueRequest,
+        callers_trace: Option<TraceParent>,
     ) -> Result<v1::SubmitIssueResponse, RequestError> {
         let (issue, generated) = convert::new_issue(request)?;
+        // Where no traces are made here, the worker may still go on with the caller's.
+        let issue = issue.with_trace(trace::current().or(callers_trace));
         let (stored, existed) = match submission::submit(&self.backend, &issue).await? {
             SubmitOutcome::Accepted(stored) => (stored, false),
             // An id that was made for this call can only have been stored by this call.
@@ -148,8 +152,10 @@ impl IntakeService for Intake {
         &self,
         request: Request<v1::SubmitIssueRequest>,
     ) -> Result<Response<v1::SubmitIssueResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let callers_trace = gate::traceparent(metadata.as_ref());
         self.backend
-            .answer("SubmitIssue", self.submit(request.into_inner()))
+            .answer("SubmitIssue", self.submit(message, callers_trace))
             .await
     }
 

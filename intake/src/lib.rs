@@ -7,6 +7,7 @@
 //! answer; whatever goes wrong is a `RequestError`, and `status.rs` alone knows which gRPC status
 //! that is. `page.rs` cuts lists into pages, `watch.rs` turns Redis events into streams, and
 //! `readiness.rs` knows whether Redis is there.
+//! Before all of them, `door.rs` bounds connections and `gate.rs` looks at each call's token (`tokens.rs`, `scopes.rs`).
 //!
 //! The program calls [`Args::into_config`] and [`run`]; tests and `draftsman up` call [`bind`] to
 //! learn the port first and then [`Server::serve`].
@@ -15,13 +16,16 @@ mod backend;
 mod blueprint_service;
 mod config;
 mod convert;
+mod door;
 mod enhance_log_service;
 #[cfg(test)]
 mod error_page;
+mod gate;
 mod intake_service;
 mod metrics;
 mod page;
 mod readiness;
+mod scopes;
 mod server;
 mod setting_service;
 mod status;
@@ -30,6 +34,8 @@ mod strangers;
 mod submission;
 mod transfer;
 mod versions;
+mod tls;
+mod tokens;
 mod watch;
 
 pub use config::{Args, Config};

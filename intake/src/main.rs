@@ -27,24 +27,28 @@ fn main() -> ExitCode {
         Ok(checked) => checked,
         Err(error) => return fail(EXIT_BAD_CONFIG, &error),
     };
-    if let Err(error) = shared::telemetry::init(&telemetry) {
-        return fail(EXIT_BAD_CONFIG, &error);
-    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
-    let result = runtime.block_on(async {
-        let shutdown = stop_signal().map_err(|error| fail(1, &error))?;
-        intake::run(config, shutdown)
-            .await
-            .map_err(|error| fail(1, &error))
-    });
+    let inside = runtime.enter();
+    // Before anything that takes time: who is asked to stop while starting ends in good order, too.
+    let shutdown = match stop_signal() {
+        Ok(shutdown) => shutdown,
+        Err(error) => return fail(1, &error),
+    };
+    let telemetry = match shared::telemetry::init(&telemetry, "intake") {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fail(EXIT_BAD_CONFIG, &error),
+    };
+    drop(inside);
+    let result = runtime.block_on(intake::run(config, shutdown));
+    telemetry.end();
     // A task that does not end must not hold the process: the grace period is over.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(code) => code,
+        Err(error) => fail(1, &error),
     }
 }
 

@@ -1,156 +1,174 @@
-//! What intake counts about itself, in Prometheus's text format.
+//! What intake counts about itself, and what it tells about the queue.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use shared::store::Store;
+use shared::telemetry::numbers::{Numbers, TIDY_EVERY};
+use tokio::time::sleep;
 use tonic::Code;
 
-/// Upper ends of the histogram's buckets, in seconds.
-const BUCKETS: [f64; 9] = [0.000_5, 0.001, 0.002_5, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0];
+use crate::backend::Backend;
 
-/// The counters of one server.
-#[derive(Debug, Default)]
-pub(crate) struct Metrics {
-    calls: Mutex<BTreeMap<&'static str, Calls>>,
-    watching: AtomicI64,
+const READY: &str = "draftsman_intake_ready";
+const WATCH_STREAMS: &str = "draftsman_intake_watch_streams";
+
+/// Names the numbers for who reads them, and begins those that are shown before they were counted.
+pub(crate) fn describe() {
+    describe_gauge!(READY, "1 while Redis answers and intake is not draining.");
+    describe_gauge!(WATCH_STREAMS, "Open WatchIssue streams.");
+    describe_counter!(
+        "draftsman_intake_calls_total",
+        "Answered calls by gRPC status code."
+    );
+    describe_histogram!(
+        "draftsman_intake_call_seconds",
+        "Time to answer; of a watch: to its first state."
+    );
+    describe_counter!(
+        "draftsman_intake_refused_total",
+        "Turned away before a service saw it: connections, tokens."
+    );
+    describe_histogram!(
+        "draftsman_redis_call_seconds",
+        "Time of a call of Redis, by its name."
+    );
+    describe_counter!(
+        "draftsman_redis_errors_total",
+        "Calls of Redis that failed, by their name."
+    );
+    describe_gauge!(
+        "draftsman_queue_issues",
+        "Issues by where they stand; pending ones are ready, delayed, parked or behind another."
+    );
+    describe_gauge!(
+        "draftsman_queue_oldest_pending_seconds",
+        "Age of the oldest waiting issue; 0 if none waits."
+    );
+    describe_gauge!("draftsman_queue_paused", "1 while everything is paused.");
+    describe_gauge!(
+        "draftsman_queue_workers",
+        "Workers that were heard of within a minute."
+    );
+    describe_gauge!(
+        "draftsman_redis_memory_bytes",
+        "What Redis uses of its memory, and its limit; limit 0: none."
+    );
+    describe_counter!(
+        "draftsman_queue_submitted_total",
+        "Issues accepted since the store was made, by any intake."
+    );
+    describe_counter!(
+        "draftsman_queue_decided_total",
+        "Issues decided since the store was made, by any program."
+    );
+    gauge!(WATCH_STREAMS).set(0.0);
+    for why in ["connections", "token"] {
+        counter!("draftsman_intake_refused_total", "why" => why).absolute(0);
+    }
 }
 
-/// The calls of one RPC.
-#[derive(Debug, Default)]
-struct Calls {
-    by_code: BTreeMap<String, u64>,
-    /// How many took at most as long as the bucket of that index; each is counted in one bucket.
-    buckets: [u64; BUCKETS.len()],
-    count: u64,
-    seconds: f64,
+/// Counts a call that was answered `code` after `took`.
+pub(crate) fn count(rpc: &'static str, code: Code, took: Duration) {
+    counter!("draftsman_intake_calls_total", "rpc" => rpc, "code" => format!("{code:?}"))
+        .increment(1);
+    histogram!("draftsman_intake_call_seconds", "rpc" => rpc).record(took);
 }
 
-impl Metrics {
-    /// Counts a call that was answered `code` after `took`.
-    pub(crate) fn count(&self, rpc: &'static str, code: Code, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let mut all = self.calls();
-        let calls = all.entry(rpc).or_default();
-        *calls.by_code.entry(format!("{code:?}")).or_default() += 1;
-        if let Some(bucket) = BUCKETS.iter().position(|end| seconds <= *end) {
-            calls.buckets[bucket] += 1;
-        }
-        calls.count += 1;
-        calls.seconds += seconds;
-    }
+/// All numbers as Prometheus reads them; `ready` is whether calls are taken now.
+pub(crate) fn render(numbers: &Numbers, ready: bool) -> String {
+    gauge!(READY).set(u8::from(ready));
+    numbers.render()
+}
 
-    /// Counts an open watch stream as long as the answer lives.
-    pub(crate) fn watching(self: std::sync::Arc<Self>) -> Watching {
-        self.watching.fetch_add(1, Ordering::Relaxed);
-        Watching(self)
-    }
-
-    /// All numbers; `ready` is whether Redis answers.
-    pub(crate) fn render(&self, ready: bool) -> String {
-        let mut out = String::new();
-        // Writing into a String cannot fail.
-        let _ = self.write(&mut out, ready);
-        out
-    }
-
-    fn write(&self, out: &mut String, ready: bool) -> std::fmt::Result {
-        writeln!(
-            out,
-            "# HELP draftsman_intake_ready 1 while Redis answers and intake is not draining."
-        )?;
-        writeln!(
-            out,
-            "# TYPE draftsman_intake_ready gauge\ndraftsman_intake_ready {}",
-            u8::from(ready)
-        )?;
-        writeln!(
-            out,
-            "# HELP draftsman_intake_watch_streams Open WatchIssue streams."
-        )?;
-        let watching = self.watching.load(Ordering::Relaxed);
-        writeln!(
-            out,
-            "# TYPE draftsman_intake_watch_streams gauge\ndraftsman_intake_watch_streams {watching}"
-        )?;
-        let all = self.calls();
-        writeln!(
-            out,
-            "# HELP draftsman_intake_calls_total Answered calls by gRPC status code."
-        )?;
-        writeln!(out, "# TYPE draftsman_intake_calls_total counter")?;
-        for (rpc, calls) in all.iter() {
-            for (code, count) in &calls.by_code {
-                writeln!(
-                    out,
-                    "draftsman_intake_calls_total{{rpc=\"{rpc}\",code=\"{code}\"}} {count}"
-                )?;
+/// Keeps the queue's numbers fresh, so that no scrape waits for Redis and a hundred cost it nothing. Never returns.
+pub(crate) async fn follow_queue(numbers: Numbers, backend: &Backend) {
+    loop {
+        numbers.tidy();
+        if let Ok(store) = backend.store() {
+            // An outage shows in `draftsman_intake_ready`; the last numbers stand until it is over.
+            if let Err(error) = read_queue(store).await {
+                tracing::debug!(%error, "the queue's numbers cannot be read");
             }
         }
-        writeln!(
-            out,
-            "# HELP draftsman_intake_call_seconds Time to answer; of a watch: to its first state."
-        )?;
-        writeln!(out, "# TYPE draftsman_intake_call_seconds histogram")?;
-        for (rpc, calls) in all.iter() {
-            let mut up_to = 0;
-            for (end, count) in BUCKETS.iter().zip(calls.buckets) {
-                up_to += count;
-                writeln!(
-                    out,
-                    "draftsman_intake_call_seconds_bucket{{rpc=\"{rpc}\",le=\"{end}\"}} {up_to}"
-                )?;
-            }
-            writeln!(
-                out,
-                "draftsman_intake_call_seconds_bucket{{rpc=\"{rpc}\",le=\"+Inf\"}} {}",
-                calls.count
-            )?;
-            writeln!(
-                out,
-                "draftsman_intake_call_seconds_sum{{rpc=\"{rpc}\"}} {}",
-                calls.seconds
-            )?;
-            writeln!(
-                out,
-                "draftsman_intake_call_seconds_count{{rpc=\"{rpc}\"}} {}",
-                calls.count
-            )?;
-        }
-        Ok(())
+        sleep(TIDY_EVERY).await;
     }
+}
 
-    fn calls(&self) -> MutexGuard<'_, BTreeMap<&'static str, Calls>> {
-        // A panic in between leaves numbers that are still numbers.
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+async fn read_queue(store: &Store) -> Result<(), shared::store::StoreError> {
+    let stats = store.queue_stats().await?;
+    for (place, n_issues) in [
+        ("pending", stats.pending),
+        ("ready", stats.ready),
+        ("delayed", stats.delayed),
+        ("in_flight", stats.in_flight),
+        ("dead", stats.dead),
+    ] {
+        gauge!("draftsman_queue_issues", "place" => place).set(n_issues as f64);
     }
+    let oldest = stats.oldest_pending_at_ms.unwrap_or(stats.now_ms);
+    let age_ms = stats.now_ms.saturating_sub(oldest);
+    gauge!("draftsman_queue_oldest_pending_seconds").set(age_ms as f64 / 1000.0);
+    gauge!("draftsman_queue_paused").set(u8::from(stats.paused));
+    gauge!("draftsman_queue_workers").set(stats.workers.len() as f64);
+    gauge!("draftsman_redis_memory_bytes", "what" => "used").set(stats.used_memory as f64);
+    gauge!("draftsman_redis_memory_bytes", "what" => "limit").set(stats.max_memory as f64);
+    let totals = store.totals().await?;
+    let total = |name: &str| totals.get(name).copied().unwrap_or(0);
+    counter!("draftsman_queue_submitted_total").absolute(total("submitted"));
+    for (outcome, cause) in [
+        ("applied", ""),
+        ("rejected", "denied"),
+        ("rejected", "failed"),
+        ("rejected", "cancelled"),
+    ] {
+        let name = if cause.is_empty() { outcome } else { cause };
+        counter!("draftsman_queue_decided_total", "outcome" => outcome, "cause" => cause)
+            .absolute(total(name));
+    }
+    Ok(())
 }
 
 /// One open watch stream.
 #[derive(Debug)]
-pub(crate) struct Watching(std::sync::Arc<Metrics>);
+pub(crate) struct Watching(Arc<AtomicUsize>);
+
+impl Watching {
+    /// One more in `open`; `None` if there are `max`.
+    pub(crate) fn begin(open: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let more = |n: usize| (n < max).then_some(n + 1);
+        open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()?;
+        gauge!(WATCH_STREAMS).increment(1);
+        Some(Self(Arc::clone(open)))
+    }
+}
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        self.0.watching.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        gauge!(WATCH_STREAMS).decrement(1);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use shared::telemetry::numbers;
 
     use super::*;
 
     #[test]
     fn numbers_are_rendered_as_prometheus_reads_them() {
-        let metrics = Arc::new(Metrics::default());
-        metrics.count("GetIssue", Code::Ok, Duration::from_millis(2));
-        metrics.count("GetIssue", Code::NotFound, Duration::from_secs(60));
-        let watching = metrics.clone().watching();
-        let text = metrics.render(true);
+        let numbers = numbers::record();
+        describe();
+        count("GetIssue", Code::Ok, Duration::from_millis(2));
+        count("GetIssue", Code::NotFound, Duration::from_secs(1000));
+        let open = Arc::default();
+        let watching = Watching::begin(&open, 1);
+        assert!(Watching::begin(&open, 1).is_none());
+        let text = render(&numbers, true);
         for line in [
             "draftsman_intake_ready 1",
             "draftsman_intake_watch_streams 1",
@@ -163,10 +181,7 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
         drop(watching);
-        assert!(
-            metrics
-                .render(false)
-                .contains("draftsman_intake_watch_streams 0")
-        );
+        let text = render(&numbers, false);
+        assert!(text.contains("draftsman_intake_watch_streams 0"), "{text}");
     }
 }

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::backend::Backend;
 use crate::status::chain;
 
 /// Between two attempts to reach a Redis that is away.
@@ -49,17 +48,19 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper and what the services see of it.
-    pub(crate) fn new(store: Store, seed: Seed, health: HealthReporter) -> (Self, Backend) {
-        let ready = watch::Sender::new(false);
-        let backend = Backend::new(store.clone(), ready.subscribe());
-        let keeper = Self {
+    /// A keeper that says through `ready` whether Redis is there.
+    pub(crate) fn new(
+        store: Store,
+        seed: Seed,
+        ready: watch::Sender<bool>,
+        health: HealthReporter,
+    ) -> Self {
+        Self {
             store,
             seed,
             ready,
             health,
-        };
-        (keeper, backend)
+        }
     }
 
     /// Sets the health of every service.

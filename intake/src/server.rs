@@ -13,9 +13,11 @@ use proto::v1::enhance_log_service_server::EnhanceLogServiceServer;
 use proto::v1::intake_service_server::IntakeServiceServer;
 use proto::v1::setting_service_server::SettingServiceServer;
 use shared::store::{Seed, Store, StoreError};
+use shared::telemetry::numbers::{self, Numbers};
 use shared::telemetry::probes::{self, Probe, ProbeAnswer};
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -24,14 +26,18 @@ use tonic::transport::server::TcpIncoming;
 use crate::Config;
 use crate::backend::Backend;
 use crate::blueprint_service::Blueprints;
+use crate::door::{Patience, guests};
 use crate::enhance_log_service::EnhanceLog;
+use crate::gate::Gate;
 use crate::intake_service::Intake;
+use crate::metrics;
 use crate::readiness::Keeper;
 use crate::setting_service::Settings;
+use crate::status::MAX_REQUEST_BYTES;
+use crate::tls::Tls;
+use crate::tokens::TokensFile;
 use crate::watch::Hub;
 
-/// Largest request: a Blueprint of 1 MiB with room to be told that a larger one is too large.
-const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// Largest answer: a Blueprint of 1 MiB as YAML and as JSON, escapes included.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Open calls of one connection; the rest of them waits at the client.
@@ -42,6 +48,13 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// A connection whose peer is gone without a word is noticed within these two together.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(20);
+/// A connection that says nothing is given up: before its first word soon, later once pings must have been answered.
+const PATIENCE: Patience = Patience {
+    first_word: Duration::from_secs(10),
+    silence: Duration::from_secs(90),
+};
+/// What the headers of one call may hold together, counted as HTTP/2 counts: many tokens' worth.
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
 /// Why intake could not start, or not go on.
 #[derive(Debug, Error)]
@@ -86,19 +99,49 @@ pub async fn bind(config: Config) -> Result<Server, StartError> {
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "intake listens");
     let metrics = match config.metrics_listen {
         None => None,
-        Some(wanted) => Some(listen(wanted).await?),
+        Some(wanted) => {
+            let (listener, address) = listen(wanted).await?;
+            // Nothing records where nobody can ask.
+            Some((listener, address, numbers::record()))
+        }
     };
-    if let Some((_, metrics_address)) = &metrics {
+    metrics::describe();
+    if let Some((_, metrics_address, _)) = &metrics {
         tracing::info!(%metrics_address, "metrics and probes are served");
     }
+    warn_if_open(address, &config);
     let store = Store::open(config.redis_url.as_str())?;
+    let ready = watch::Sender::new(false);
     Ok(Server {
+        backend: Backend::new(store.clone(), ready.subscribe(), config.max_watches),
         listener,
         address,
         metrics,
         store,
+        ready,
+        tls: config.tls,
+        tokens: config.tokens,
+        reflection: config.reflection,
+        max_connections: config.max_connections,
         grace: config.grace,
     })
+}
+
+/// Says loudly what somebody else's machine may do here.
+fn warn_if_open(address: SocketAddr, config: &Config) {
+    if address.ip().is_loopback() {
+        return;
+    }
+    if config.tls.is_none() {
+        tracing::warn!(%address, "intake is reachable from other machines in plain text: tokens and documents can be read on the way; set DRAFTSMAN_TLS_CERT and DRAFTSMAN_TLS_KEY");
+    }
+    let knows_clients = config
+        .tls
+        .as_ref()
+        .is_some_and(Tls::wants_client_certificates);
+    if config.tokens.is_none() && !knows_clients {
+        tracing::warn!(%address, "intake is open: whoever reaches it may change every Blueprint and setting; set DRAFTSMAN_TOKENS_FILE or DRAFTSMAN_TLS_CLIENT_CA");
+    }
 }
 
 async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -115,8 +158,14 @@ async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), StartEr
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    metrics: Option<(TcpListener, SocketAddr)>,
+    metrics: Option<(TcpListener, SocketAddr, Numbers)>,
     store: Store,
+    backend: Backend,
+    ready: watch::Sender<bool>,
+    tls: Option<Tls>,
+    tokens: Option<TokensFile>,
+    reflection: bool,
+    max_connections: usize,
     grace: Duration,
 }
 
@@ -128,7 +177,17 @@ impl Server {
 
     /// The address of metrics and probes, if they are served.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(|(_, address)| *address)
+        self.metrics.as_ref().map(|(_, address, _)| *address)
+    }
+
+    /// How it is called: `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Turns true once it serves and Redis answers.
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
     }
 
     /// Serves until `shutdown`, then drains; returns after the grace period at the latest. Spawns
@@ -145,39 +204,65 @@ impl Server {
             listener,
             metrics,
             store,
+            backend,
+            ready,
+            tls,
+            tokens,
+            reflection,
+            max_connections,
             grace,
             ..
         } = self;
+        let metrics = metrics.map(|(listener, _, numbers)| (listener, numbers));
         let stopping = CancellationToken::new();
         // However this future ends, what it started must end too.
         let _stop_at_the_end = stopping.clone().drop_guard();
         let (health, health_service) = tonic_health::server::health_reporter();
-        let (keeper, backend) = Keeper::new(store.clone(), Seed::bundled(), health.clone());
+        let keeper = Keeper::new(store.clone(), Seed::bundled(), ready, health.clone());
         let hub = Hub::new();
 
-        let serving = tonic::transport::Server::builder()
+        let mut builder = tonic::transport::Server::builder();
+        if let Some(tls) = &tls {
+            builder = builder.tls_config(tls.to_server_config())?;
+        }
+        let (v1, v1alpha) = match reflection {
+            true => (
+                Some(describer().build_v1()?),
+                Some(describer().build_v1alpha()?),
+            ),
+            false => (None, None),
+        };
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let serving = builder
             .max_concurrent_streams(MAX_STREAMS)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
+            .layer(Gate::new(tokens.clone()))
             .add_routes(services(&backend, &hub, &stopping))
             .add_service(health_service)
-            .add_service(reflection().build_v1()?)
-            .add_service(reflection().build_v1alpha()?)
+            .add_optional_service(v1)
+            .add_optional_service(v1alpha)
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener).with_nodelay(Some(true)),
+                guests(incoming, max_connections, PATIENCE),
                 stopping.clone().cancelled_owned(),
             );
         // The loops live in this future, not in tasks: they end with it. Calls run in tasks of
         // their own and do not wait for them.
+        let numbers = metrics.as_ref().map(|(_, numbers)| numbers.clone());
         let watching = async {
-            hub.run(store, stopping.clone()).await;
+            tokio::select! {
+                () = hub.run(store, stopping.clone()) => {}
+                () = follow_tokens(tokens.as_ref()) => {}
+                () = follow_queue(numbers, &backend) => {}
+            }
             Ok(())
         };
         // A keeper that gives up must not wait for the hub, which never does.
         let loops = async { tokio::try_join!(keeper.run(stopping.clone()), watching) };
-        let probes = probes(metrics.map(|(listener, _)| listener), &backend, &stopping);
+        let probes = probes(metrics, &backend, &stopping);
         tokio::pin!(serving, loops, probes);
 
         let result = tokio::select! {
@@ -227,21 +312,41 @@ fn services(backend: &Backend, hub: &Hub, stopping: &CancellationToken) -> Route
     )
 }
 
-fn reflection() -> tonic_reflection::server::Builder<'static> {
+/// Reads tokens again, if there are any. Never returns.
+async fn follow_tokens(tokens: Option<&TokensFile>) {
+    match tokens {
+        Some(tokens) => tokens.follow().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps the queue's numbers, if anybody can ask for them. Never returns.
+async fn follow_queue(numbers: Option<Numbers>, backend: &Backend) {
+    match numbers {
+        Some(numbers) => metrics::follow_queue(numbers, backend).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn describer() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// Serves metrics and probes, if there is a listener for them. Never returns.
-async fn probes(listener: Option<TcpListener>, backend: &Backend, stopping: &CancellationToken) {
-    let Some(listener) = listener else {
+async fn probes(
+    metrics: Option<(TcpListener, Numbers)>,
+    backend: &Backend,
+    stopping: &CancellationToken,
+) {
+    let Some((listener, numbers)) = metrics else {
         return std::future::pending().await;
     };
     let answer = |probe| {
         let ready = backend.is_ready() && !stopping.is_cancelled();
         match probe {
-            Probe::Metrics => ProbeAnswer::Good(backend.metrics(ready)),
+            Probe::Metrics => ProbeAnswer::Good(metrics::render(&numbers, ready)),
             Probe::Live => ProbeAnswer::Good("alive\n".to_owned()),
             Probe::Ready if ready => ProbeAnswer::Good("ready\n".to_owned()),
             Probe::Ready if stopping.is_cancelled() => ProbeAnswer::Bad("draining\n".to_owned()),

@@ -17,8 +17,12 @@ use thiserror::Error;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::tokens::Scope;
+
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "draftsman";
+/// Largest request: a Blueprint of 1 MiB with room to be told that a larger one is too large.
+pub(crate) const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// Details travel in HTTP/2 trailers, of which common clients take 8 KiB; base64 takes a third.
 const MAX_TEXT_BYTES: usize = 1024;
 const MAX_VIOLATIONS: usize = 8;
@@ -128,6 +132,22 @@ pub(crate) enum RequestError {
     NotReady,
     #[error("this server is shutting down; connect again")]
     ShuttingDown,
+    #[error("this server wants a token: send `authorization: Bearer <token>`")]
+    NoToken,
+    #[error("this token is not one that this server knows")]
+    UnknownToken,
+    #[error("this call needs a token of scope {}, and this one has {}", .needed.as_str(), .scope.as_str())]
+    ScopeTooNarrow { needed: Scope, scope: Scope },
+    #[error(
+        "no answer within the time that a call may take; whether it was carried out is not known"
+    )]
+    TooSlow,
+    #[error("the request is larger than {MAX_REQUEST_BYTES} bytes")]
+    TooLarge,
+    #[error(
+        "{max} issues are watched through this server, and it takes no more; try another one, or ask with GetIssue"
+    )]
+    TooManyWatchers { max: usize },
     #[error("{0} is not built yet; see CHANGELOG.md")]
     NotBuilt(&'static str),
     #[error(transparent)]
@@ -253,7 +273,12 @@ pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
             let cause = status.source().map(chain).unwrap_or_default();
             tracing::error!(rpc, answer = status.message(), cause, "request failed");
         }
-        code => tracing::debug!(rpc, ?code, answer = status.message(), "request refused"),
+        // Not the message: it may quote what a person wrote.
+        code => {
+            let info = status.get_details_error_info();
+            let reason = info.map(|info| info.reason).unwrap_or_default();
+            tracing::debug!(rpc, ?code, reason, "request refused");
+        }
     }
     status
 }
@@ -419,6 +444,19 @@ fn answer(error: &RequestError) -> Answer {
             .with("executed", executed.as_str()),
         E::NotReady => Answer::new(Code::Unavailable, "STORE_UNAVAILABLE").retry_after(SOON),
         E::ShuttingDown => Answer::new(Code::Unavailable, "SHUTTING_DOWN").retry_after(SOON),
+        E::NoToken => Answer::new(Code::Unauthenticated, "TOKEN_MISSING"),
+        E::UnknownToken => Answer::new(Code::Unauthenticated, "TOKEN_UNKNOWN"),
+        E::ScopeTooNarrow { needed, scope } => {
+            Answer::new(Code::PermissionDenied, "SCOPE_TOO_NARROW")
+                .with("needed", needed.as_str())
+                .with("scope", scope.as_str())
+        }
+        E::TooSlow => Answer::new(Code::DeadlineExceeded, "TOO_SLOW"),
+        E::TooLarge => Answer::new(Code::InvalidArgument, "REQUEST_TOO_LARGE")
+            .with("limit_bytes", MAX_REQUEST_BYTES),
+        E::TooManyWatchers { max } => Answer::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS")
+            .retry_after(LATER)
+            .with("max", max),
         E::NotBuilt(_) => Answer::new(Code::Unimplemented, "NOT_IMPLEMENTED"),
         E::Store(store) | E::StoreHalfway(store) => store_answer(store),
     }

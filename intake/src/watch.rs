@@ -198,6 +198,7 @@ pub(crate) async fn watch(
 ) -> Result<impl Stream<Item = Result<v1::WatchIssueResponse, Status>> + Send + use<>, RequestError>
 {
     let store = backend.store()?;
+    let counted = backend.watching()?;
     let mut registration = hub.register(&issue_id);
     registration.about_to_read();
     let first = store
@@ -207,7 +208,7 @@ pub(crate) async fn watch(
     let watcher = Watcher {
         registration,
         store: store.clone(),
-        _counted: backend.watching(),
+        _counted: counted,
         stopping,
         seen: 0,
     };

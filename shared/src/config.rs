@@ -41,6 +41,28 @@ pub const DEFAULT_REDIS_URL: &str = "redis://127.0.0.1:6379";
 pub const LISTEN: &str = "DRAFTSMAN_LISTEN";
 /// This machine only: gRPC is plain text here.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:50051";
+/// The certificate that intake shows, in PEM form; with it gRPC is TLS.
+pub const TLS_CERT: &str = "DRAFTSMAN_TLS_CERT";
+/// The key that belongs to [`TLS_CERT`], in PEM form.
+pub const TLS_KEY: &str = "DRAFTSMAN_TLS_KEY";
+/// Who must have signed the certificates of clients, in PEM form; with it clients must show one.
+pub const TLS_CLIENT_CA: &str = "DRAFTSMAN_TLS_CLIENT_CA";
+/// The file of tokens; without one everybody who reaches intake may do everything.
+pub const TOKENS_FILE: &str = "DRAFTSMAN_TOKENS_FILE";
+/// Whether intake describes its services to who asks.
+pub const REFLECTION: &str = "DRAFTSMAN_REFLECTION";
+/// See [`REFLECTION`].
+pub const DEFAULT_REFLECTION: &str = "on";
+/// How many connections intake takes at once.
+pub const MAX_CONNECTIONS: &str = "DRAFTSMAN_MAX_CONNECTIONS";
+/// Below the 1024 files that a process may have open where nobody has raised that.
+pub const DEFAULT_MAX_CONNECTIONS: &str = "900";
+/// How many issues may be watched through one intake at once.
+pub const MAX_WATCHES: &str = "DRAFTSMAN_MAX_WATCHES";
+/// Each costs some kilobytes here, and Redis a read now and then.
+pub const DEFAULT_MAX_WATCHES: &str = "10000";
+/// Where traces are sent (OTLP over gRPC). The name that OpenTelemetry has given it.
+pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Where metrics and probes are served.
 pub const METRICS_LISTEN: &str = "DRAFTSMAN_METRICS_LISTEN";
 /// Not at all.
@@ -82,6 +104,10 @@ pub const LOG_FORMAT: &str = "DRAFTSMAN_LOG_FORMAT";
 /// See [`LOG_FORMAT`].
 pub const DEFAULT_LOG_FORMAT: &str = "text";
 
+/// What [`MAX_CONNECTIONS`] may be.
+pub const MAX_CONNECTIONS_RANGE: RangeInclusive<u64> = 1..=1_000_000;
+/// What [`MAX_WATCHES`] may be; 0 means that nobody can watch.
+pub const MAX_WATCHES_RANGE: RangeInclusive<u64> = 0..=1_000_000;
 /// What [`CONCURRENCY`] may be.
 pub const CONCURRENCY_RANGE: RangeInclusive<u64> = 1..=10_000;
 /// What [`LEASE_SECS`] may be: at least a second, at most an hour.
@@ -274,6 +300,33 @@ pub fn parse_optional_listen(text: &str) -> Result<Option<SocketAddr>, BadValue>
     match text {
         "" | "off" => Ok(None),
         address => parse_listen(address).map(Some),
+    }
+}
+
+/// `on` or `off`.
+///
+/// # Errors
+/// [`BadValue`] for anything else.
+pub fn parse_switch(text: &str) -> Result<bool, BadValue> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(BadValue::new(text, "on or off")),
+    }
+}
+
+/// An `http://` or `https://` address of a collector; empty is `None`.
+///
+/// # Errors
+/// [`BadValue`] for anything else.
+pub fn parse_otlp_endpoint(text: &str) -> Result<Option<String>, BadValue> {
+    let host = text
+        .strip_prefix("http://")
+        .or(text.strip_prefix("https://"));
+    match host {
+        _ if text.is_empty() => Ok(None),
+        Some(host) if !host.is_empty() => Ok(Some(text.to_owned())),
+        _ => Err(BadValue::new(text, "a URL like http://127.0.0.1:4317")),
     }
 }
 

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::ids::{BlueprintId, InvalidId, IssueId, Version};
+use crate::telemetry::trace::TraceParent;
 
 /// Longest intent, in bytes of UTF-8.
 pub const MAX_INTENT_BYTES: usize = 64 * 1024;
@@ -31,6 +32,7 @@ pub struct NewIssue {
     blueprint_id: BlueprintId,
     intent: String,
     retry_of: Option<IssueId>,
+    trace: Option<TraceParent>,
 }
 
 impl NewIssue {
@@ -52,8 +54,19 @@ impl NewIssue {
                 blueprint_id,
                 intent,
                 retry_of,
+                trace: None,
             }),
         }
+    }
+
+    /// The same, as a part of a trace. No part of the content: the same submission again may belong to another.
+    pub fn with_trace(self, trace: Option<TraceParent>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// The trace that it is a part of.
+    pub fn trace(&self) -> Option<&TraceParent> {
+        self.trace.as_ref()
     }
 
     /// The id it is kept under.

@@ -1,12 +1,16 @@
-//! What a program tells about itself: log lines (stderr, as text or as JSON, through a filter),
-//! and over HTTP its [`probes`].
+//! What a program tells about itself: log lines (stderr, as text or as JSON, through a filter), over HTTP its [`probes`]
+//! with its [`numbers`], and, if asked to, [`trace`]s.
 
+pub mod numbers;
 pub mod probes;
+pub mod trace;
 
 use std::io::IsTerminal;
 
 use thiserror::Error;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::LogFormat;
 
@@ -18,6 +22,8 @@ pub struct TelemetryConfig {
     pub filter: String,
     /// The form of a line.
     pub format: LogFormat,
+    /// Where traces are sent, if anywhere: OTLP over gRPC.
+    pub otlp_endpoint: Option<String>,
 }
 
 impl Default for TelemetryConfig {
@@ -25,6 +31,7 @@ impl Default for TelemetryConfig {
         Self {
             filter: crate::config::DEFAULT_LOG.to_owned(),
             format: LogFormat::Text,
+            otlp_endpoint: None,
         }
     }
 }
@@ -43,26 +50,52 @@ pub enum TelemetryError {
     /// This process has a subscriber already.
     #[error("logging is set up already")]
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
+    /// The endpoint for traces cannot be used.
+    #[error("traces cannot be sent (OTEL_EXPORTER_OTLP_ENDPOINT)")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Sets up logging for this whole process. Call once, first thing.
+/// What was set up. To be kept until the program ends.
+#[must_use = "the last spans are sent by `end`"]
+pub struct Telemetry {
+    traces: Option<trace::Traces>,
+}
+
+impl Telemetry {
+    /// Sends the spans that are left, for two seconds at most. Blocks; the runtime must still run.
+    pub fn end(self) {
+        if let Some(traces) = self.traces {
+            traces.end();
+        }
+    }
+}
+
+/// Sets up logging for this whole process, and traces under the name `program` if there is an endpoint for them. Call once,
+/// first thing, inside a runtime.
 ///
 /// # Errors
-/// [`TelemetryError::Filter`] for a filter that does not parse; [`TelemetryError::AlreadySet`]
-/// on a second call.
-pub fn init(config: &TelemetryConfig) -> Result<(), TelemetryError> {
-    use tracing_subscriber::util::SubscriberInitExt;
-
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(parse_filter(&config.filter)?)
+/// [`TelemetryError::Filter`] for a filter that does not parse; [`TelemetryError::Traces`] for an endpoint that cannot be
+/// used; [`TelemetryError::AlreadySet`] on a second call.
+pub fn init(config: &TelemetryConfig, program: &'static str) -> Result<Telemetry, TelemetryError> {
+    let filter = parse_filter(&config.filter)?;
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         // Escape codes only where a person reads: `address=…` must stay one plain word in a pipe.
         .with_ansi(std::io::stderr().is_terminal());
-    let set = match config.format {
-        LogFormat::Text => builder.finish().try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
+    let lines = match config.format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
-    set.map_err(TelemetryError::AlreadySet)
+    let traces = match &config.otlp_endpoint {
+        None => None,
+        Some(endpoint) => Some(trace::Traces::start(endpoint, program)?),
+    };
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(traces.as_ref().map(trace::Traces::layer))
+        .try_init()
+        .map_err(TelemetryError::AlreadySet)?;
+    Ok(Telemetry { traces })
 }
 
 /// The filter that `text` describes.

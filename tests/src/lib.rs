@@ -3,6 +3,7 @@
 //!
 //! The suites are in `suite/` (one test binary, `runner.rs`), the load generator in `benches/`.
 
+pub mod certificates;
 pub mod chaos;
 pub mod checker;
 pub mod client;

@@ -61,6 +61,16 @@ fn next_port() -> u16 {
     FIRST + (start + offset) % COUNT
 }
 
+/// A port of the same kind that nobody listens on now, for what a test starts besides.
+pub fn free_port() -> u16 {
+    loop {
+        let port = next_port();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 impl RedisServer {
     /// Starts a server and waits until it answers PING.
     ///

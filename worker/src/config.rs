@@ -50,6 +50,9 @@ pub struct Args {
     /// Where to serve /metrics (Prometheus text), /livez and /readyz; `off` for not at all.
     #[arg(long, env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN)]
     metrics_listen: String,
+    /// Where to send traces (OTLP over gRPC), e.g. http://127.0.0.1:4317; none are made without it.
+    #[arg(long, env = config::OTLP_ENDPOINT, default_value = "", hide_default_value = true)]
+    otlp_endpoint: String,
     /// What to log: a level, or directives such as `info,worker=debug`.
     #[arg(long, env = config::LOG, default_value = config::DEFAULT_LOG)]
     log: String,
@@ -135,11 +138,16 @@ impl Args {
             config::LOG_FORMAT,
             config::parse_log_format(&self.log_format),
         );
+        let otlp_endpoint = problems.check(
+            config::OTLP_ENDPOINT,
+            config::parse_otlp_endpoint(&self.otlp_endpoint),
+        );
         problems.finish()?;
         let sound = "every value was checked";
         let telemetry = TelemetryConfig {
             filter: filter.expect(sound),
             format: format.expect(sound),
+            otlp_endpoint: otlp_endpoint.expect(sound),
         };
         let config = Config {
             redis_url: redis_url.expect(sound),

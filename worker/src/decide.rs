@@ -7,7 +7,7 @@ use shared::issue::RejectionCause;
 use shared::store::{Claimed, Decision as Settled, Head, Settlement};
 
 use crate::flow::{Decision, FlowFailure, FlowReport};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, used};
 
 /// A decision that is ready to be settled.
 pub(crate) struct Outcome {
@@ -180,6 +180,7 @@ impl Outcome {
 
     /// Counts what was settled.
     pub(crate) fn count(&self, metrics: &Metrics) {
+        used(&self.log.usage);
         Metrics::count(match &self.decision {
             Kept::Commit { .. } => &metrics.applied,
             Kept::Denied => &metrics.denied,
@@ -187,7 +188,8 @@ impl Outcome {
         });
     }
 
-    /// Says what was settled.
+    /// Says what was settled. Not the reason: it may quote the intent or the document; it stands in the issue and in the log
+    /// entry.
     pub(crate) fn log_settled(&self) {
         let (issue_id, blueprint_id) = (&self.log.issue_id, &self.log.blueprint_id);
         match &self.decision {
@@ -195,10 +197,12 @@ impl Outcome {
                 tracing::info!(%issue_id, %blueprint_id, version = self.log.new_hash, bump, "applied");
             }
             Kept::Denied => {
-                tracing::info!(%issue_id, %blueprint_id, reason = self.reason, "denied")
+                let denying = self.log.verdicts.iter().filter(|verdict| !verdict.pass);
+                let axes: Vec<&str> = denying.map(|verdict| verdict.axis.as_str()).collect();
+                tracing::info!(%issue_id, %blueprint_id, ?axes, "denied");
             }
-            Kept::Failed { .. } => {
-                tracing::warn!(%issue_id, %blueprint_id, reason = self.reason, "failed")
+            Kept::Failed { dead } => {
+                tracing::warn!(%issue_id, %blueprint_id, dead, "failed; the issue's reason says why");
             }
         }
     }

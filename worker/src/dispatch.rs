@@ -9,7 +9,7 @@
 //! neighbours nothing more.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use shared::blueprint::Blueprint;
 use shared::commit::Epoch;
@@ -21,13 +21,14 @@ use shared::store::{
     ClaimOutcome, Claimed, Company, Head, IssueRef, Release, ReturnOutcome, SettleOutcome, Store,
     StoreError,
 };
+use shared::telemetry::trace;
 use tracing::Instrument;
 
 use crate::decide::Outcome;
 use crate::documents::DocumentCache;
 use crate::flow::{FlowError, FlowHost, FlowInput};
 use crate::held::{Held, Signal, Stop};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::orbits::{Launch, LaunchError, Orbits};
 use crate::service::Pause;
 
@@ -99,6 +100,7 @@ impl Dispatcher {
     }
 
     async fn run_in(&self, issue: &IssueRef, company: Company) -> Met {
+        let popped = SystemTime::now();
         let (claimed, known, asked) = match self.claim(issue, company).await {
             Ok(Some(granted)) => granted,
             Ok(None) => return Met::Done,
@@ -111,7 +113,18 @@ impl Dispatcher {
             .keep(&claimed.lease, asked, Duration::from_secs(DEFAULT_TTL_SECS));
         let span = tracing::info_span!("issue", issue_id = %issue.issue_id, attempt = claimed.attempt,
             setting = tracing::field::Empty);
+        if let Some(parent) = &claimed.trace {
+            trace::continue_from(&span, parent);
+            trace::record_past("pop", parent, popped);
+        }
+        if claimed.attempt == 1 {
+            let wait_ms = claimed
+                .claimed_at_ms
+                .saturating_sub(claimed.submitted_at_ms);
+            metrics::waited(Duration::from_millis(wait_ms));
+        }
         self.work(claimed, known, &signal).instrument(span).await;
+        metrics::claim_ended(asked.elapsed());
         Met::Done
     }
 
@@ -343,6 +356,7 @@ impl Dispatcher {
             let settled = self
                 .store
                 .settle(&claimed.lease, &outcome.settlement(head_seq))
+                .instrument(tracing::debug_span!(target: trace::TARGET, "settle"))
                 .await;
             fail_point::pass("settle.after");
             match settled {
@@ -356,10 +370,12 @@ impl Dispatcher {
                 }
                 Ok(SettleOutcome::MovedHead(head)) => return Some(head),
                 Ok(SettleOutcome::Stale) => {
+                    Metrics::count(&self.metrics.stale);
                     tracing::info!("decided or taken over elsewhere; the decision is dropped");
                     return None;
                 }
                 Ok(SettleOutcome::Archived) => {
+                    Metrics::count(&self.metrics.failed);
                     tracing::info!("blueprint was archived meanwhile; failed");
                     return None;
                 }

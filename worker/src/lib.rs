@@ -29,6 +29,7 @@ use shared::error::chain;
 use shared::fail_point;
 use shared::ids::WorkerId;
 use shared::store::{Seed, Store, StoreError};
+use shared::telemetry::numbers::{self, Numbers, TIDY_EVERY};
 use shared::telemetry::probes;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -102,8 +103,10 @@ pub async fn run(
     let worker_id = WorkerId::generate(&config.worker_name);
     tracing::info!(%worker_id, concurrency = config.concurrency, setting = %config.setting, "worker starts");
     let held = Arc::new(Held::new(config.lease));
+    // Nothing records where nobody can ask.
+    let numbers = config.metrics_listen.map(|_| numbers::record());
     let metrics = Arc::new(Metrics::new());
-    let probes = serve_probes(&config, &held, &metrics).await?;
+    let probes = serve_probes(&config, &held, &metrics, numbers).await?;
     tokio::pin!(shutdown);
     tokio::select! {
         ready = wait_until_ready(&store, &worker_id, config.lease, &host) => ready?,
@@ -213,8 +216,9 @@ async fn serve_probes(
     config: &Config,
     held: &Arc<Held>,
     metrics: &Arc<Metrics>,
+    numbers: Option<Numbers>,
 ) -> Result<Option<JoinHandle<()>>, StartError> {
-    let Some(address) = config.metrics_listen else {
+    let (Some(address), Some(numbers)) = (config.metrics_listen, numbers) else {
         return Ok(None);
     };
     let listening = TcpListener::bind(address).await;
@@ -222,8 +226,19 @@ async fn serve_probes(
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(metrics_address = %address, "metrics and probes are served");
     let (held, metrics, lease) = (Arc::clone(held), Arc::clone(metrics), config.lease);
-    let answer = move |probe| metrics.answer(probe, lease, held.n_open());
-    Ok(Some(tokio::spawn(probes::serve(listener, answer))))
+    Ok(Some(tokio::spawn(async move {
+        let answer = |probe| metrics.answer(probe, lease, held.n_open(), &numbers);
+        let tidying = async {
+            loop {
+                tokio::time::sleep(TIDY_EVERY).await;
+                numbers.tidy();
+            }
+        };
+        tokio::select! {
+            () = probes::serve(listener, answer) => {}
+            () = tidying => {}
+        }
+    })))
 }
 
 /// Waits for Redis, looks whether it will do, seeds what is bundled, and registers before the first pop.

@@ -1,47 +1,65 @@
 //! What this worker counts, as Prometheus text, and whether it is alive and ready.
 
-use std::fmt::Write;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use metrics::{
+    Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use shared::enhance_log::SpawnerUsage;
+use shared::telemetry::numbers::Numbers;
 use shared::telemetry::probes::{Probe, ProbeAnswer};
+
+/// Names that documents choose (of steps, of models) are labels up to this many; what comes later is `other`.
+const MOST_NAMES: usize = 100;
 
 /// Counters since the worker started.
 pub(crate) struct Metrics {
-    pub(crate) claimed: AtomicU64,
-    pub(crate) applied: AtomicU64,
-    pub(crate) denied: AtomicU64,
-    pub(crate) failed: AtomicU64,
-    pub(crate) put_off: AtomicU64,
-    pub(crate) handed_back: AtomicU64,
-    pub(crate) lost: AtomicU64,
-    pub(crate) reaped: AtomicU64,
-    pub(crate) repaired: AtomicU64,
+    pub(crate) claimed: Counter,
+    pub(crate) applied: Counter,
+    pub(crate) denied: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) put_off: Counter,
+    pub(crate) handed_back: Counter,
+    pub(crate) lost: Counter,
+    pub(crate) stale: Counter,
+    pub(crate) reaped: Counter,
+    pub(crate) repaired: Counter,
     started: Instant,
     /// Milliseconds from the start to the last heartbeat that Redis answered; 0: none yet.
     last_beat_ms: AtomicU64,
 }
 
 impl Metrics {
+    /// Counts from zero, where something records by now (see [`shared::telemetry::numbers`]).
     pub(crate) fn new() -> Metrics {
+        describe();
+        let begun = |counter: Counter| {
+            counter.absolute(0);
+            counter
+        };
+        let ended = |outcome| begun(counter!("draftsman_worker_ended_total", "outcome" => outcome));
         Metrics {
-            claimed: AtomicU64::new(0),
-            applied: AtomicU64::new(0),
-            denied: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            put_off: AtomicU64::new(0),
-            handed_back: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-            reaped: AtomicU64::new(0),
-            repaired: AtomicU64::new(0),
+            claimed: begun(counter!("draftsman_worker_claimed_total")),
+            applied: ended("applied"),
+            denied: ended("denied"),
+            failed: ended("failed"),
+            put_off: ended("put_off"),
+            handed_back: ended("handed_back"),
+            lost: ended("lost"),
+            stale: ended("stale"),
+            reaped: begun(counter!("draftsman_worker_reaped_total")),
+            repaired: begun(counter!("draftsman_worker_repaired_total")),
             started: Instant::now(),
             last_beat_ms: AtomicU64::new(0),
         }
     }
 
     /// One more.
-    pub(crate) fn count(counter: &AtomicU64) {
-        counter.fetch_add(1, Relaxed);
+    pub(crate) fn count(counter: &Counter) {
+        counter.increment(1);
     }
 
     /// Redis has answered a heartbeat.
@@ -51,7 +69,13 @@ impl Metrics {
     }
 
     /// Answers a probe. Ready is a worker whose heartbeat got through within one lease.
-    pub(crate) fn answer(&self, probe: Probe, lease: Duration, n_open: usize) -> ProbeAnswer {
+    pub(crate) fn answer(
+        &self,
+        probe: Probe,
+        lease: Duration,
+        n_open: usize,
+        numbers: &Numbers,
+    ) -> ProbeAnswer {
         match probe {
             Probe::Live => ProbeAnswer::Good("alive\n".to_owned()),
             Probe::Ready => {
@@ -69,85 +93,154 @@ impl Metrics {
                     _ => ProbeAnswer::Good("ready\n".to_owned()),
                 }
             }
-            Probe::Metrics => ProbeAnswer::Good(self.text(n_open)),
+            Probe::Metrics => {
+                gauge!("draftsman_worker_open").set(n_open as f64);
+                ProbeAnswer::Good(numbers.render())
+            }
         }
     }
+}
 
-    fn text(&self, n_open: usize) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, kind: &str, help: &str, rows: &[(&str, u64)]| {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for (labels, value) in rows {
-                let _ = writeln!(text, "{name}{labels} {value}");
-            }
-        };
-        let read = |counter: &AtomicU64| counter.load(Relaxed);
-        line(
-            "draftsman_worker_claimed_total",
-            "counter",
-            "Issues that this worker has claimed.",
-            &[("", read(&self.claimed))],
-        );
-        line(
-            "draftsman_worker_ended_total",
-            "counter",
-            "How claims of this worker have ended.",
-            &[
-                ("{outcome=\"applied\"}", read(&self.applied)),
-                ("{outcome=\"denied\"}", read(&self.denied)),
-                ("{outcome=\"failed\"}", read(&self.failed)),
-                ("{outcome=\"put_off\"}", read(&self.put_off)),
-                ("{outcome=\"handed_back\"}", read(&self.handed_back)),
-                ("{outcome=\"lost\"}", read(&self.lost)),
-            ],
-        );
-        line(
-            "draftsman_worker_reaped_total",
-            "counter",
-            "Leases of dead or stalled workers that this worker has ended.",
-            &[("", read(&self.reaped))],
-        );
-        line(
-            "draftsman_worker_repaired_total",
-            "counter",
-            "Queues whose record this worker has found untrue and mended; 0 unless Redis lost something.",
-            &[("", read(&self.repaired))],
-        );
-        line(
-            "draftsman_worker_open",
-            "gauge",
-            "Issues that this worker is working on.",
-            &[("", n_open as u64)],
-        );
-        text
+fn describe() {
+    describe_counter!(
+        "draftsman_worker_claimed_total",
+        "Issues that this worker has claimed."
+    );
+    describe_counter!(
+        "draftsman_worker_ended_total",
+        "How claims of this worker have ended; put_off: a retry later, stale: decided elsewhere."
+    );
+    describe_counter!(
+        "draftsman_worker_reaped_total",
+        "Leases of dead or stalled workers that this worker has ended."
+    );
+    describe_counter!(
+        "draftsman_worker_repaired_total",
+        "Queues whose record this worker has found untrue and mended; 0 unless Redis lost something."
+    );
+    describe_gauge!(
+        "draftsman_worker_open",
+        "Issues that this worker is working on."
+    );
+    describe_histogram!(
+        "draftsman_worker_wait_seconds",
+        "From acceptance to the first claim."
+    );
+    describe_histogram!(
+        "draftsman_worker_issue_seconds",
+        "From a claim to its end, whatever that is."
+    );
+    describe_histogram!(
+        "draftsman_worker_step_seconds",
+        "Time of one step of an orbit, by its name."
+    );
+    describe_counter!(
+        "draftsman_worker_model_tokens_total",
+        "Tokens sent to and received from models."
+    );
+    describe_counter!("draftsman_worker_model_calls_total", "Calls of models.");
+    describe_histogram!(
+        "draftsman_redis_call_seconds",
+        "Time of a call of Redis, by its name."
+    );
+    describe_counter!(
+        "draftsman_redis_errors_total",
+        "Calls of Redis that failed, by their name."
+    );
+}
+
+/// A step has run for that long.
+pub(crate) fn step_ended(name: &str, took: Duration) {
+    static NAMES: Names = Names::new();
+    histogram!("draftsman_worker_step_seconds", "step" => NAMES.label(name)).record(took);
+}
+
+/// An issue was claimed for the first time after waiting that long.
+pub(crate) fn waited(wait: Duration) {
+    histogram!("draftsman_worker_wait_seconds").record(wait);
+}
+
+/// A claim has ended after that long.
+pub(crate) fn claim_ended(took: Duration) {
+    histogram!("draftsman_worker_issue_seconds").record(took);
+}
+
+/// A flow has used that much of a model, if of any.
+pub(crate) fn used(usage: &SpawnerUsage) {
+    static MODELS: Names = Names::new();
+    if usage.model.is_empty() {
+        return;
+    }
+    let model = MODELS.label(&usage.model);
+    for (direction, n_tokens) in [
+        ("input", usage.input_tokens),
+        ("output", usage.output_tokens),
+    ] {
+        counter!("draftsman_worker_model_tokens_total", "model" => model.clone(), "direction" => direction)
+            .increment(n_tokens);
+    }
+    counter!("draftsman_worker_model_calls_total", "model" => model).increment(usage.calls.into());
+}
+
+/// Labels out of documents, so many and no more: Prometheus keeps each for ever.
+struct Names(Mutex<Option<HashSet<String>>>);
+
+impl Names {
+    const fn new() -> Names {
+        Names(Mutex::new(None))
+    }
+
+    fn label(&self, name: &str) -> String {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get_or_insert_default();
+        if known.contains(name) || (known.len() < MOST_NAMES && known.insert(name.to_owned())) {
+            name.to_owned()
+        } else {
+            "other".to_owned()
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::telemetry::numbers;
+
     use super::*;
 
     #[test]
+    fn labels_from_documents_are_bounded() {
+        let names = Names::new();
+        for n in 0..MOST_NAMES {
+            assert_eq!(names.label(&n.to_string()), n.to_string());
+        }
+        assert_eq!(names.label("one more"), "other");
+        assert_eq!(names.label("7"), "7");
+    }
+
+    #[test]
     fn ready_means_that_redis_answers() {
+        let numbers = numbers::record();
         let metrics = Metrics::new();
         let lease = Duration::from_secs(15);
         assert!(matches!(
-            metrics.answer(Probe::Ready, lease, 0),
+            metrics.answer(Probe::Ready, lease, 0, &numbers),
             ProbeAnswer::Bad(_)
         ));
         metrics.has_beaten();
         assert!(matches!(
-            metrics.answer(Probe::Ready, lease, 0),
+            metrics.answer(Probe::Ready, lease, 0, &numbers),
             ProbeAnswer::Good(_)
         ));
     }
 
     #[test]
     fn the_text_names_every_outcome() {
+        let numbers = numbers::record();
         let metrics = Metrics::new();
         Metrics::count(&metrics.denied);
-        let ProbeAnswer::Good(text) = metrics.answer(Probe::Metrics, Duration::ZERO, 3) else {
+        step_ended("draft", Duration::from_millis(3));
+        let answer = metrics.answer(Probe::Metrics, Duration::ZERO, 3, &numbers);
+        let ProbeAnswer::Good(text) = answer else {
             panic!("metrics are always there");
         };
         assert!(
@@ -155,5 +248,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("draftsman_worker_open 3"), "{text}");
+        let step = "draftsman_worker_step_seconds_bucket{step=\"draft\",le=\"0.005\"} 1";
+        assert!(text.contains(step), "{text}");
     }
 }

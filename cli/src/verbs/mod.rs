@@ -1,6 +1,7 @@
 //! What each verb does, a file for each group of them.
 
 pub(crate) mod blueprints;
+pub(crate) mod doctor;
 pub(crate) mod issues;
 pub(crate) mod log;
 pub(crate) mod settings;

@@ -12,17 +12,21 @@
 //! that succeeds still wins over one with a passing fault, for which `any` is there.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use flow_ir_core::{EvalError, JoinMode};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all, select_all, try_join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use shared::blueprint::{Doc, Num};
+use shared::telemetry::trace;
+use tracing::Instrument;
 
 use super::agents::{Agent, StepContext};
 use super::error::FlowError;
 use super::plan::{ExprPlan, PathPlan, Plan};
 use super::run_state::RunState;
+use crate::metrics::step_ended;
 
 /// Runs `plan` on `ctx`, which holds the result afterwards.
 ///
@@ -47,14 +51,14 @@ pub(super) fn evaluate<'a>(
             } => {
                 let input = input.eval(ctx)?;
                 let cx = StepContext { step: name, run };
-                let output =
-                    agents[*agent]
-                        .run(input, &cx)
-                        .await
-                        .map_err(|source| FlowError::Step {
-                            step: name.to_string(),
-                            source,
-                        })?;
+                let began = Instant::now();
+                let span = tracing::debug_span!(target: trace::TARGET, "step", otel.name = &**name);
+                let ran = agents[*agent].run(input, &cx).instrument(span).await;
+                step_ended(name, began.elapsed());
+                let output = ran.map_err(|source| FlowError::Step {
+                    step: name.to_string(),
+                    source,
+                })?;
                 Ok(out.write(ctx, output)?)
             }
             Plan::Seq(children) => {

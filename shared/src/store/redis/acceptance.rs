@@ -10,6 +10,7 @@ use super::{script, stored};
 use crate::enhance_log::LogEntry;
 use crate::ids::IssueId;
 use crate::issue::{Issue, IssueState, NewIssue, RejectionCause};
+use crate::telemetry::trace::TraceParent;
 
 /// What became of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +65,12 @@ impl Store {
         keys.push(self.keys.issues_of(&issue.blueprint_id));
         keys.push(self.keys.blueprint(&issue.blueprint_id));
         let retry_of = new.retry_of().map(IssueId::as_str).unwrap_or_default();
+        let trace = new.trace().map(TraceParent::as_str).unwrap_or_default();
         let mut reply = self
             .link
             .script(&script::SUBMIT_ISSUE, &keys, |call| {
                 head_args(call, &issue);
-                call.arg(new.intent()).arg(retry_of);
+                call.arg(new.intent()).arg(retry_of).arg(trace);
             })
             .await?;
         match reply.outcome() {

@@ -127,7 +127,7 @@ impl Link {
     ) -> Result<T, StoreError> {
         let wrap = |source| StoreError::Redis { call, source };
         let (generation, mut connection) = self.get().await.map_err(wrap)?;
-        match command.query_async(&mut connection).await {
+        match timed(call, command.query_async(&mut connection)).await {
             Ok(value) => Ok(value),
             Err(error) => {
                 self.look_at(generation, &error).await;
@@ -147,7 +147,7 @@ impl Link {
     ) -> Result<T, StoreError> {
         let wrap = |source| StoreError::Redis { call, source };
         let (generation, mut connection) = self.get().await.map_err(wrap)?;
-        match pipeline.query_async(&mut connection).await {
+        match timed(call, pipeline.query_async(&mut connection)).await {
             Ok(value) => Ok(value),
             Err(error) => {
                 self.look_at(generation, &error).await;
@@ -173,7 +173,12 @@ impl Link {
             invocation.key(key);
         }
         args(&mut invocation);
-        match invocation.invoke_async::<Value>(&mut connection).await {
+        match timed(
+            script.name(),
+            invocation.invoke_async::<Value>(&mut connection),
+        )
+        .await
+        {
             Ok(value) => Reply::read(script.name(), value),
             Err(error) => {
                 self.look_at(generation, &error).await;
@@ -240,6 +245,20 @@ pub struct ConnectionId {
     pub(crate) number: u64,
     /// Where the client is, as Redis sees it.
     pub(crate) address: String,
+}
+
+/// Measures a call by its name.
+async fn timed<T>(
+    call: &'static str,
+    calling: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, RedisError> {
+    let began = Instant::now();
+    let result = calling.await;
+    metrics::histogram!("draftsman_redis_call_seconds", "call" => call).record(began.elapsed());
+    if result.is_err() {
+        metrics::counter!("draftsman_redis_errors_total", "call" => call).increment(1);
+    }
+    result
 }
 
 /// A connection that blocks in BRPOPLPUSH.

@@ -47,6 +47,7 @@ use crate::commit::Epoch;
 use crate::enhance_log::LogEntry;
 use crate::ids::{BlueprintId, IssueId, Version, WorkerId};
 use crate::issue::IssueState;
+use crate::telemetry::trace::TraceParent;
 
 /// An issue and its queue: the element `<blueprint_id>/<issue_id>`, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -114,6 +115,8 @@ pub struct Claimed {
     pub settings_counter: u64,
     /// The target's head.
     pub head: Head,
+    /// The trace that it is a part of.
+    pub trace: Option<TraceParent>,
 }
 
 /// Whether a worker runs other issues beside the one that it claims.
@@ -318,6 +321,7 @@ impl Store {
                     claimed_at_ms: reply.take()?,
                     settings_counter: reply.take()?,
                     head: read_head(&mut reply, &issue.blueprint_id)?,
+                    trace: TraceParent::parse(&reply.take::<String>()?),
                 })))
             }
             "gone" => Ok(ClaimOutcome::Gone),

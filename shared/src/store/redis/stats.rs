@@ -12,6 +12,8 @@ use crate::ids::BlueprintId;
 /// The queue in numbers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueueStats {
+    /// When this was read, Redis time.
+    pub now_ms: u64,
     /// Issues that wait, delayed and parked ones too.
     pub pending: u64,
     /// Elements of the pending list: issues that a worker could pop now.
@@ -152,6 +154,7 @@ impl Store {
             .collect();
         workers.sort_by(|a, b| a.worker_id.cmp(&b.worker_id));
         Ok(QueueStats {
+            now_ms: now,
             pending: pending.unwrap_or(0),
             ready,
             delayed,
@@ -176,6 +179,20 @@ impl Store {
     pub async fn memory_warning(&self) -> Result<Option<String>, StoreError> {
         let (used, max) = self.memory().await?;
         Ok(memory_warning(used, max))
+    }
+
+    /// What the scripts have counted since the store was made, whoever did it: `submitted`, and decisions by the state or
+    /// cause they ended in (`applied`, `denied`, `failed`, `cancelled`).
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn totals(&self) -> Result<HashMap<String, u64>, StoreError> {
+        let counts: HashMap<String, i64> = self
+            .link
+            .command("totals", cmd("HGETALL").arg(self.keys.counts()))
+            .await?;
+        let whole = |(name, count): (String, i64)| Some((name, u64::try_from(count).ok()?));
+        Ok(counts.into_iter().filter_map(whole).collect())
     }
 
     /// Bytes that Redis uses and may use.

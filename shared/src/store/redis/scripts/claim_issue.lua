@@ -4,7 +4,7 @@
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 worker_id; 6 nonce; 7 lease ms;
 --       8 a head version whose document the caller has, or ''; 9 log entry for archived, without intent;
 --       10 how often it may have crashed its worker to be claimed beside others, or 'alone'
--- Outcomes  ok | again: token, attempt, retries, submitted_at, intent, now, settings counter, seq, version, document or ''
+-- Outcomes  ok | again: token, attempt, retries, submitted_at, intent, now, settings counter, seq, version, document or '', trace or ''
 --   gone: terminal or not its queue's head; taken out of the list | not_mine: not in this list
 --   held: leased to this worker under another nonce | parked: paused; taken out | archived: decided
 --   alone: it has crashed too often to be claimed beside others; left in the list
@@ -16,7 +16,7 @@ local blueprint, documents, fence, settings_counter = KEYS[16], KEYS[17], KEYS[1
 local worker, nonce, lease_ms, known_version, log = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 local alone, bearable = ARGV[10] == 'alone', tonumber(ARGV[10])
 
-local f = redis.call('HMGET', K.issue, 'state', 'attempt', 'retries', 'submitted_at', 'nonce', 'worker_id', 'token', 'crashes')
+local f = redis.call('HMGET', K.issue, 'state', 'attempt', 'retries', 'submitted_at', 'nonce', 'worker_id', 'token', 'crashes', 'trace')
 local place = redis.call('HGET', K.places, bp)
 local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
 
@@ -24,7 +24,7 @@ local function handover(outcome, token, attempt)
   local document = ''
   if head[2] ~= known_version then document = redis.call('HGET', documents, head[2]) or '' end
   return { outcome, token, attempt, tonumber(f[3] or 0), tonumber(f[4]), redis.call('GET', K.intent), now,
-    tonumber(redis.call('GET', settings_counter) or 0), tonumber(head[1]), head[2], document }
+    tonumber(redis.call('GET', settings_counter) or 0), tonumber(head[1]), head[2], document, f[9] or '' }
 end
 
 local mine = f[1] == 'in_flight' and place == 'leased' and f[6] == worker

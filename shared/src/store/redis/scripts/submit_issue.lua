@@ -8,7 +8,7 @@
 --@include place_head
 --@include announce
 local issues, issues_here, blueprint = KEYS[16], KEYS[17], KEYS[18]
-local intent, retry_of = ARGV[5], ARGV[6]
+local intent, retry_of, trace = ARGV[5], ARGV[6], ARGV[7]
 
 local known = redis.call('HMGET', K.issue, 'blueprint_id', 'retry_of')
 if known[1] then
@@ -24,6 +24,7 @@ if target[2] == '1' then return { 'archived' } end
 redis.call('HSET', K.issue, 'blueprint_id', bp, 'state', 'pending', 'attempt', '0',
   'submitted_at', int(now), 'updated_at', int(now), 'revision', '1')
 if retry_of ~= '' then redis.call('HSET', K.issue, 'retry_of', retry_of) end
+if trace ~= '' then redis.call('HSET', K.issue, 'trace', trace) end
 redis.call('SET', K.intent, intent)
 redis.call('ZADD', issues, now, id)
 redis.call('ZADD', issues_here, now, id)

@@ -1,0 +1,288 @@
+//! `doctor`: looks a deployment over from where its clients stand, and says what is wrong and what to do.
+//!
+//! It asks intake only, with calls that change nothing. What cannot be looked at because of what was found before is left out.
+
+mod queue;
+
+use std::time::SystemTime;
+
+use proto::v1::{GetQueueStatsRequest, PutBlueprintRequest, SubmitIssueRequest};
+use serde_json::{Value, json};
+use tonic::codegen::http::Uri;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::args::{Common, Output};
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// How one thing stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    Ok,
+    Warn,
+    Bad,
+}
+
+impl Finding {
+    fn as_str(self) -> &'static str {
+        match self {
+            Finding::Ok => "ok",
+            Finding::Warn => "warn",
+            Finding::Bad => "bad",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug)]
+struct Check {
+    name: &'static str,
+    finding: Finding,
+    found: String,
+    /// What to do; empty if nothing.
+    remedy: &'static str,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self::new(name, Finding::Ok, found, "")
+    }
+
+    fn warn(name: &'static str, found: impl Into<String>, remedy: &'static str) -> Self {
+        Self::new(name, Finding::Warn, found, remedy)
+    }
+
+    fn bad(name: &'static str, found: impl Into<String>, remedy: &'static str) -> Self {
+        Self::new(name, Finding::Bad, found, remedy)
+    }
+
+    fn new(
+        name: &'static str,
+        finding: Finding,
+        found: impl Into<String>,
+        remedy: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            finding,
+            found: found.into(),
+            remedy,
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "check": self.name, "finding": self.finding.as_str(), "found": self.found, "remedy": self.remedy })
+    }
+}
+
+/// Prints what was found. Returns whether nothing is bad.
+///
+/// # Errors
+/// Options that cannot be used, or what standard output said; what intake says is a finding.
+pub(crate) async fn doctor(options: &Common, format: Output) -> Result<bool, CliError> {
+    let checks = examine(options).await?;
+    let healthy = checks.iter().all(|check| check.finding != Finding::Bad);
+    match format {
+        Output::Json => {
+            let checks: Vec<Value> = checks.iter().map(Check::json).collect();
+            output::json_document(&json!({ "healthy": healthy, "checks": checks }))?;
+        }
+        Output::Text => {
+            for check in &checks {
+                let (finding, name) = (check.finding.as_str(), check.name);
+                output::line(format_args!("{finding:<5} {name:<8} {}", check.found))?;
+                if !check.remedy.is_empty() {
+                    output::line(format_args!("               → {}", check.remedy))?;
+                }
+            }
+        }
+    }
+    Ok(healthy)
+}
+
+async fn examine(options: &Common) -> Result<Vec<Check>, CliError> {
+    let client = match Client::connect(options).await {
+        Ok(client) => client,
+        Err(CliError::Connect { addr, source }) => {
+            let cause = shared::error::chain(&source);
+            return Ok(vec![Check::bad(
+                "address",
+                format!("nobody answers at {addr}: {cause}"),
+                "start intake or `draftsman up`, or point --addr at it; for https:// see --ca and --client-cert",
+            )]);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut checks = vec![
+        Check::ok("address", format!("{} answers", options.addr)),
+        transport(options),
+    ];
+    let stats = client
+        .intake
+        .clone()
+        .get_queue_stats(GetQueueStatsRequest {})
+        .await;
+    checks.push(token(options, &client, stats.as_ref().err()).await?);
+    checks.push(health(&client).await);
+    match stats {
+        Ok(stats) => {
+            checks.push(version(stats.metadata()));
+            checks.extend(queue::examine(stats.get_ref(), SystemTime::now()));
+        }
+        // Said as a finding about the token, or about health.
+        Err(status) if matches!(status.code(), Code::Unauthenticated | Code::Unavailable) => {}
+        Err(status) => checks.push(Check::bad(
+            "queue",
+            format!(
+                "intake does not tell: {:?}: {}",
+                status.code(),
+                status.message()
+            ),
+            "look at intake's log",
+        )),
+    }
+    Ok(checks)
+}
+
+fn transport(options: &Common) -> Check {
+    let uri: Uri = options.addr.parse().unwrap_or_default();
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost"
+        || host
+            .parse()
+            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => Check::ok(
+            "tls",
+            "the connection is encrypted, and intake's certificate is trusted",
+        ),
+        _ if is_here => Check::ok("tls", "plain text, on this machine only"),
+        _ => Check::warn(
+            "tls",
+            "plain text over the network: whoever is on the way reads tokens and documents",
+            "give intake DRAFTSMAN_TLS_CERT and DRAFTSMAN_TLS_KEY, and use https://",
+        ),
+    }
+}
+
+/// Whether a token is wanted, and which scope ours has: found with calls that are refused for their content where they are
+/// not for their token.
+async fn token(
+    options: &Common,
+    client: &Client,
+    refusal: Option<&Status>,
+) -> Result<Check, CliError> {
+    let given = options
+        .token
+        .as_ref()
+        .is_some_and(|token| !token.trim().is_empty());
+    match refusal.map(Status::code) {
+        Some(Code::Unauthenticated) if given => {
+            return Ok(Check::bad(
+                "token",
+                "intake does not know the token",
+                "take one from the file that intake reads (DRAFTSMAN_TOKENS_FILE)",
+            ));
+        }
+        Some(Code::Unauthenticated) => {
+            return Ok(Check::bad(
+                "token",
+                "intake wants a token, and none was given",
+                "set DRAFTSMAN_TOKEN",
+            ));
+        }
+        _ => {}
+    }
+    let nobody = Common {
+        token: None,
+        ..options.clone()
+    };
+    let mut nobody = Client::connect(&nobody).await?.intake;
+    let asked = nobody.get_queue_stats(GetQueueStatsRequest {}).await;
+    if asked.err().map(|status| status.code()) != Some(Code::Unauthenticated) {
+        return Ok(open(options));
+    }
+    let Client {
+        mut blueprints,
+        mut intake,
+        ..
+    } = client.clone();
+    let put = blueprints
+        .put_blueprint(PutBlueprintRequest::default())
+        .await;
+    let submit = intake.submit_issue(SubmitIssueRequest::default()).await;
+    let denied =
+        |status: Option<Status>| status.is_some_and(|s| s.code() == Code::PermissionDenied);
+    let scope = match (denied(put.err()), denied(submit.err())) {
+        (false, _) => "admin: everything",
+        (true, false) => "submit: reading and issues",
+        (true, true) => "read: reading only",
+    };
+    Ok(Check::ok(
+        "token",
+        format!("accepted, with the scope {scope}"),
+    ))
+}
+
+/// Intake wants no token of us.
+fn open(options: &Common) -> Check {
+    match transport(options).finding {
+        Finding::Ok if !options.addr.starts_with("https") => {
+            Check::ok("token", "none is wanted, on this machine only")
+        }
+        _ if options.client_cert.is_some() => {
+            Check::ok("token", "none is wanted besides the certificate")
+        }
+        _ => Check::warn(
+            "token",
+            "none is wanted: whoever reaches intake may change everything",
+            "give intake DRAFTSMAN_TOKENS_FILE",
+        ),
+    }
+}
+
+/// Whether intake serves; asked without a token.
+async fn health(client: &Client) -> Check {
+    let request = HealthCheckRequest::default();
+    let answer = HealthClient::new(client.calls.clone()).check(request).await;
+    match answer.map(|answer| answer.into_inner().status()) {
+        Ok(ServingStatus::Serving) => Check::ok("health", "intake serves, and Redis answers it"),
+        Ok(_) => Check::bad(
+            "health",
+            "intake does not serve: Redis does not answer it or will not do, or it is ending",
+            "intake's log says which; what was accepted is kept in Redis",
+        ),
+        Err(status) => Check::bad(
+            "health",
+            format!(
+                "intake does not tell: {:?}: {}",
+                status.code(),
+                status.message()
+            ),
+            "is it an intake that listens there?",
+        ),
+    }
+}
+
+/// Whether intake is of the version of this program.
+fn version(metadata: &MetadataMap) -> Check {
+    let own = env!("CARGO_PKG_VERSION");
+    match metadata
+        .get("draftsman-version")
+        .and_then(|version| version.to_str().ok())
+    {
+        Some(version) if version == own => Check::ok("version", format!("{own}, as this program")),
+        other => Check::warn(
+            "version",
+            format!(
+                "intake has {}, this program {own}",
+                other.unwrap_or("none that it tells")
+            ),
+            "use the same version of both",
+        ),
+    }
+}

@@ -1,0 +1,220 @@
+//! What the queue's numbers say about a deployment.
+
+use std::time::{Duration, SystemTime};
+
+use proto::v1::GetQueueStatsResponse;
+
+use super::Check;
+
+/// A queue whose oldest issue waits longer than this, with workers there, is stuck or short of workers.
+const LONG_WAIT: Duration = Duration::from_secs(60);
+/// Intake lists workers by Redis' clock for a minute; what differs more from ours than that is a clock.
+const CLOCK_DIFFERS: Duration = Duration::from_secs(75);
+/// Nothing is accepted from 90 % on.
+const MEMORY_WARN_PERCENT: u64 = 75;
+
+/// How the queue stands.
+pub(super) fn examine(stats: &GetQueueStatsResponse, now: SystemTime) -> Vec<Check> {
+    let mut checks = vec![workers(stats)];
+    let seen: Option<SystemTime> = stats
+        .workers
+        .iter()
+        .filter_map(|worker| SystemTime::try_from(worker.last_seen?).ok())
+        .max();
+    if let Some(seen) = seen {
+        checks.push(clock(seen, now));
+    }
+    checks.push(waiting(stats, now));
+    checks.push(match stats.dead {
+        0 => Check::ok("dead", "no issue was given up"),
+        n => Check::warn(
+            "dead",
+            format!("{n} issues were given up after their last attempt"),
+            "`draftsman issues --dead` lists them with their reasons; `draftsman retry` submits one again",
+        ),
+    });
+    checks.push(match (stats.paused, stats.paused_blueprint_ids.len()) {
+        (true, _) => Check::warn(
+            "paused",
+            "everything is paused: issues are accepted and wait",
+            "resume the queue",
+        ),
+        (false, 0) => Check::ok("paused", "nothing is paused"),
+        (false, n) => Check::warn(
+            "paused",
+            format!("{n} Blueprints are paused: their issues wait"),
+            "`draftsman stats` names them; resume them",
+        ),
+    });
+    checks.push(memory(stats.used_memory, stats.max_memory));
+    checks
+}
+
+fn workers(stats: &GetQueueStatsResponse) -> Check {
+    match stats.workers.len() {
+        0 => Check::bad(
+            "workers",
+            "no worker was heard of within the last minute: issues are accepted and wait",
+            "start a worker on the same Redis, or look at the log of one that should run",
+        ),
+        n => Check::ok(
+            "workers",
+            format!("{n} are there, with {} issues in flight", stats.in_flight),
+        ),
+    }
+}
+
+fn clock(seen: SystemTime, now: SystemTime) -> Check {
+    let differs = now
+        .duration_since(seen)
+        .unwrap_or_else(|ahead| ahead.duration());
+    if differs > CLOCK_DIFFERS {
+        Check::warn(
+            "clock",
+            format!(
+                "this machine's clock and that of Redis differ by {} s",
+                differs.as_secs()
+            ),
+            "let both be set by NTP; Draftsman goes by Redis' clock, but times shown here mislead",
+        )
+    } else {
+        Check::ok("clock", "this machine's clock and that of Redis agree")
+    }
+}
+
+fn waiting(stats: &GetQueueStatsResponse, now: SystemTime) -> Check {
+    let oldest = stats
+        .oldest_pending_at
+        .and_then(|at| SystemTime::try_from(at).ok());
+    let age = oldest.map_or(Duration::ZERO, |at| {
+        now.duration_since(at).unwrap_or_default()
+    });
+    let found = match stats.pending {
+        0 => "no issue waits".to_owned(),
+        n => format!("{n} issues wait, the oldest for {} s", age.as_secs()),
+    };
+    let is_held = stats.paused || !stats.paused_blueprint_ids.is_empty();
+    if age < LONG_WAIT || stats.workers.is_empty() || is_held {
+        Check::ok("queue", found)
+    } else if stats.in_flight == 0 && stats.delayed == 0 {
+        Check::bad(
+            "queue",
+            format!("{found}, and nothing is in flight although workers are there"),
+            "look at the workers' logs; one that hangs can be ended, what it holds goes to others",
+        )
+    } else {
+        Check::warn(
+            "queue",
+            found,
+            "add workers or raise DRAFTSMAN_CONCURRENCY, unless faults are being retried: `draftsman issues` tells",
+        )
+    }
+}
+
+fn memory(used: u64, max: u64) -> Check {
+    let mebibytes = |bytes: u64| bytes >> 20;
+    if max == 0 {
+        return Check::warn(
+            "memory",
+            format!(
+                "Redis uses {} MiB and has no limit: the system ends it when memory is short",
+                mebibytes(used)
+            ),
+            "set maxmemory, with maxmemory-policy noeviction; intake then refuses in time",
+        );
+    }
+    let percent = u128::from(used) * 100 / u128::from(max);
+    let found = format!(
+        "Redis uses {} of {} MiB ({percent} %)",
+        mebibytes(used),
+        mebibytes(max)
+    );
+    match percent {
+        90.. => Check::bad(
+            "memory",
+            found,
+            "issues are refused: raise maxmemory, or let workers catch up",
+        ),
+        percent if percent >= u128::from(MEMORY_WARN_PERCENT) => Check::warn(
+            "memory",
+            found,
+            "raise maxmemory before issues are refused, at 90 %",
+        ),
+        _ => Check::ok("memory", found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::Timestamp;
+    use proto::v1::WorkerStats;
+
+    use super::super::Finding;
+    use super::*;
+
+    fn at(secs: i64) -> Option<Timestamp> {
+        Some(Timestamp {
+            seconds: secs,
+            nanos: 0,
+        })
+    }
+
+    /// A queue at 1,000 s that has nothing wrong with it.
+    fn sound() -> GetQueueStatsResponse {
+        GetQueueStatsResponse {
+            pending: 1,
+            oldest_pending_at: at(995),
+            workers: vec![WorkerStats {
+                worker_id: "w".to_owned(),
+                in_flight: 0,
+                last_seen: at(998),
+            }],
+            used_memory: 10 << 20,
+            max_memory: 100 << 20,
+            ..Default::default()
+        }
+    }
+
+    fn not_ok(stats: &GetQueueStatsResponse) -> Vec<(&'static str, Finding)> {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let checks = examine(stats, now).into_iter();
+        let not_ok = checks.filter(|check| check.finding != Finding::Ok);
+        not_ok
+            .inspect(|check| assert!(!check.remedy.is_empty(), "{check:?}"))
+            .map(|check| (check.name, check.finding))
+            .collect()
+    }
+
+    #[test]
+    fn each_fault_is_found_and_nothing_else() {
+        use Finding::{Bad, Warn};
+        assert_eq!(not_ok(&sound()), []);
+        type Change = fn(&mut GetQueueStatsResponse);
+        let cases: [(Change, (&str, Finding)); 10] = [
+            (|s| s.workers.clear(), ("workers", Bad)),
+            (|s| s.workers[0].last_seen = at(2000), ("clock", Warn)),
+            (|s| s.workers[0].last_seen = at(100), ("clock", Warn)),
+            (|s| s.oldest_pending_at = at(900), ("queue", Bad)),
+            (
+                |s| {
+                    s.oldest_pending_at = at(900);
+                    s.in_flight = 1;
+                },
+                ("queue", Warn),
+            ),
+            (|s| s.dead = 2, ("dead", Warn)),
+            (|s| s.paused = true, ("paused", Warn)),
+            (
+                |s| s.paused_blueprint_ids = vec!["a".to_owned()],
+                ("paused", Warn),
+            ),
+            (|s| s.max_memory = 0, ("memory", Warn)),
+            (|s| s.used_memory = 95 << 20, ("memory", Bad)),
+        ];
+        for (change, expected) in cases {
+            let mut stats = sound();
+            change(&mut stats);
+            assert_eq!(not_ok(&stats), [expected]);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Traces over OTLP, off unless an endpoint is configured: one trace shows an issue from its call through the queue to its
+//! settlement, though three processes take part.
+//!
+//! What carries it is a W3C `traceparent`: out of the call's metadata, onto the issue in Redis, into the worker's spans.
+//! `tracestate` is not carried. Spans have names and ids as content, never an intent, a document or a token.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry::trace::{Span as _, TraceContextExt, Tracer, TracerProvider};
+use opentelemetry::{Context, global};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::{Metadata, Span, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::registry::LookupSpan;
+
+/// The target of spans that are made for traces alone: log lines do not show them unless asked to.
+pub const TARGET: &str = "draftsman_trace";
+/// The header that carries a trace.
+const HEADER: &str = "traceparent";
+/// How long the last spans may take to leave at the end.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A sound `traceparent` of version 00 (W3C Trace Context, section 3.2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct TraceParent(String);
+
+impl TraceParent {
+    /// The text, if it is one.
+    pub fn parse(text: &str) -> Option<TraceParent> {
+        let lower_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let parts: Vec<&str> = text.split('-').collect();
+        let [version, trace, span, flags] = parts[..] else {
+            return None;
+        };
+        let sound = version == "00"
+            && (trace.len(), span.len(), flags.len()) == (32, 16, 2)
+            && [trace, span, flags].into_iter().all(lower_hex)
+            && [trace, span]
+                .into_iter()
+                .all(|id| id.bytes().any(|b| b != b'0'));
+        sound.then(|| TraceParent(text.to_owned()))
+    }
+
+    /// As it is sent and stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TraceParent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+struct Parent<'a>(&'a TraceParent);
+
+impl Extractor for Parent<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        (key == HEADER).then_some(self.0.as_str())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![HEADER]
+    }
+}
+
+/// Hangs `span`, which was not entered yet, under `parent`. Does nothing if no traces are made.
+pub fn continue_from(span: &Span, parent: &TraceParent) {
+    if !span.is_disabled() {
+        // It fails where no traces are made, and that is no fault.
+        let _ = span.set_parent(context(parent));
+    }
+}
+
+fn context(parent: &TraceParent) -> Context {
+    TraceContextPropagator::new().extract(&Parent(parent))
+}
+
+/// The trace of the present span; `None` if no traces are made.
+pub fn current() -> Option<TraceParent> {
+    let context = Span::current().context();
+    if !context.span().span_context().is_valid() {
+        return None;
+    }
+    let mut headers = HashMap::new();
+    TraceContextPropagator::new().inject_context(&context, &mut headers);
+    TraceParent::parse(headers.get(HEADER)?)
+}
+
+/// A span that is over by now, under `parent`: for what was done before its trace was known.
+pub fn record_past(name: &'static str, parent: &TraceParent, began: SystemTime) {
+    let tracer = global::tracer("draftsman");
+    let builder = tracer.span_builder(name).with_start_time(began);
+    builder.start_with_context(&tracer, &context(parent)).end();
+}
+
+/// Sends spans away until it is shut down.
+pub(super) struct Traces(SdkTracerProvider);
+
+impl Traces {
+    /// Must be called inside a runtime. The collector need not be there.
+    pub(super) fn start(
+        endpoint: &str,
+        program: &'static str,
+    ) -> Result<Traces, ExporterBuildError> {
+        let exporter = SpanExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .build()?;
+        let provider = SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(Resource::builder().with_service_name(program).build())
+            .build();
+        global::set_tracer_provider(provider.clone());
+        Ok(Traces(provider))
+    }
+
+    /// What hands spans over.
+    pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let ours = |metadata: &Metadata<'_>| {
+            metadata.is_span()
+                && (metadata.target() == TARGET || metadata.target().starts_with("worker::"))
+        };
+        tracing_opentelemetry::layer()
+            .with_tracer(self.0.tracer("draftsman"))
+            .with_location(false)
+            .with_threads(false)
+            .with_filter(filter_fn(ours))
+    }
+
+    /// Sends what is left, for two seconds at most. Blocks; the runtime must still run.
+    pub(super) fn end(&self) {
+        if let Err(error) = self.0.shutdown_with_timeout(LEAVE_WITHIN) {
+            tracing::warn!(%error, "the last spans could not be sent");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sound_traceparents_are_taken() {
+        let sound = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(TraceParent::parse(sound).unwrap().as_str(), sound);
+        for bad in [
+            "",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+        ] {
+            assert_eq!(TraceParent::parse(bad), None, "{bad}");
+        }
+        assert_eq!(current(), None, "no traces are made here");
+    }
+}

@@ -1,0 +1,74 @@
+//! A private certificate authority for one test, and what it signs, as PEM files.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tempfile::TempDir;
+
+/// An authority and its files; gone when dropped.
+pub struct Certificates {
+    dir: TempDir,
+    authority: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// The certificate, a PEM file.
+    pub certificate: String,
+    /// Its key, a PEM file.
+    pub key: String,
+}
+
+impl Certificates {
+    /// A new authority that nobody knows.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(dir.path().join("ca.pem"), authority.pem()).expect("a file");
+        Self { dir, authority }
+    }
+
+    /// Its own certificate, a PEM file.
+    pub fn authority(&self) -> String {
+        plain(&self.dir.path().join("ca.pem"))
+    }
+
+    /// A certificate for this machine, under file names of its own.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub fn sign(&self, name: &str) -> Signed {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let params = CertificateParams::new(names).expect("sound names");
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params
+            .signed_by(&key, &self.authority)
+            .expect("a certificate");
+        let file = |ending: &str, text: String| -> PathBuf {
+            let path = self.dir.path().join(format!("{name}.{ending}"));
+            std::fs::write(&path, text).expect("a file");
+            path
+        };
+        Signed {
+            certificate: plain(&file("pem", certificate.pem())),
+            key: plain(&file("key", key.serialize_pem())),
+        }
+    }
+}
+
+impl Default for Certificates {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn plain(path: &Path) -> String {
+    path.to_str().expect("a plain path").to_owned()
+}

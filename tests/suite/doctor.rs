@@ -1,0 +1,120 @@
+//! `draftsman doctor` and `draftsman completions`.
+
+use serde_json::Value;
+use tests::eventually::eventually;
+use tests::programs::{Finished, Process, Program, run};
+use tests::redis_server::{Aof, RedisServer};
+use tests::rig::Rig;
+
+async fn doctor(address: &str, env: &[(&str, &str)]) -> (Finished, Value) {
+    let addr = format!("http://{address}");
+    let mut all = vec![("DRAFTSMAN_ADDR", addr.as_str())];
+    all.extend_from_slice(env);
+    let said = run(Program::Draftsman, &["doctor", "--output", "json"], &all).await;
+    let json =
+        serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+    (said, json)
+}
+
+/// The checks with this finding.
+fn found(json: &Value, finding: &str) -> Vec<String> {
+    let checks = json["checks"].as_array().expect("checks");
+    let these = checks.iter().filter(|check| check["finding"] == finding);
+    these
+        .map(|check| check["check"].as_str().expect("a name").to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_sound_deployment_is_sound_and_each_fault_is_named() {
+    let redis = RedisServer::start_with(Aof::EverySecond, &["--maxmemory", "1gb"]);
+    let mut rig = Rig::with_redis(redis).await;
+    let (said, json) = doctor(&rig.address, &[]).await;
+    assert_eq!(
+        (said.code, found(&json, "bad")),
+        (Some(1), vec!["workers".to_owned()]),
+        "{json}"
+    );
+
+    rig.add_worker(&[]);
+    eventually("everything is sound", async || {
+        let (said, json) = doctor(&rig.address, &[]).await;
+        let sound =
+            said.code == Some(0) && json["healthy"] == true && found(&json, "warn").is_empty();
+        sound.then_some(()).ok_or(json.to_string())
+    })
+    .await;
+    let text = run(
+        Program::Draftsman,
+        &["doctor"],
+        &[("DRAFTSMAN_ADDR", &format!("http://{}", rig.address))],
+    )
+    .await;
+    assert!(
+        text.stdout.lines().all(|line| line.starts_with("ok ")),
+        "{text:?}"
+    );
+
+    rig.redis.kill();
+    eventually("Redis is missed", async || {
+        let (said, json) = doctor(&rig.address, &[]).await;
+        let missed = said.code == Some(1) && found(&json, "bad") == ["health"];
+        missed.then_some(()).ok_or(json.to_string())
+    })
+    .await;
+    let address = rig.address.clone();
+    drop(rig);
+    let (said, json) = doctor(&address, &[]).await;
+    assert_eq!(
+        (said.code, found(&json, "bad")),
+        (Some(1), vec!["address".to_owned()]),
+        "{json}"
+    );
+}
+
+#[tokio::test]
+async fn the_scope_of_a_token_is_told() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let tokens = "read reader-0123456789\nsubmit submit-0123456789\nadmin admin-0123456789\n";
+    std::fs::write(file.path(), tokens).expect("the file of tokens");
+    let redis = RedisServer::start(Aof::None);
+    let path = file.path().to_str().expect("a plain path");
+    let mut intake = Process::intake(&redis.url(), &[("DRAFTSMAN_TOKENS_FILE", path)]);
+    let address = intake.address().await;
+    intake.until_logged("Redis is ready").await;
+    let told = async |token: &str| {
+        let (_, json) = doctor(&address, &[("DRAFTSMAN_TOKEN", token)]).await;
+        let checks = json["checks"].as_array().expect("checks").clone();
+        let check = checks
+            .into_iter()
+            .find(|check| check["check"] == "token")
+            .expect("a token check");
+        format!(
+            "{} {}",
+            check["finding"].as_str().unwrap_or_default(),
+            check["found"].as_str().unwrap_or_default()
+        )
+    };
+    for (token, words) in [
+        ("reader-0123456789", "ok accepted, with the scope read"),
+        ("submit-0123456789", "ok accepted, with the scope submit"),
+        ("admin-0123456789", "ok accepted, with the scope admin"),
+        ("unknown-0123456789", "bad intake does not know"),
+        ("", "bad intake wants a token"),
+    ] {
+        let said = told(token).await;
+        assert!(said.starts_with(words), "{token}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn completions_are_printed_for_each_shell() {
+    for shell in ["bash", "zsh", "fish"] {
+        let printed = run(Program::Draftsman, &["completions", shell], &[]).await;
+        assert_eq!(printed.code, Some(0), "{printed:?}");
+        assert!(
+            printed.stdout.contains("doctor"),
+            "{shell} completes the verbs"
+        );
+    }
+}
