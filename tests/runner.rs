@@ -5,6 +5,7 @@ mod suite {
     mod archive;
     mod auditor;
     mod bad_input;
+    mod cancelling;
     mod chaos;
     mod checker;
     mod cli;
@@ -16,6 +17,7 @@ mod suite {
     mod failures;
     mod history_costs;
     mod limits;
+    mod listing;
     mod lists;
     mod load;
     mod main_job;
@@ -23,16 +25,21 @@ mod suite {
     mod model;
     mod outcomes;
     mod partitions;
+    mod pausing;
     mod poison;
+    mod previews;
+    mod pruning;
     mod python;
     mod redis_away;
     mod redis_tls;
     mod reflection_health;
     mod resp_proxy;
+    mod retrying;
     mod rolling_restarts;
     mod scripts_audit;
     mod scripts_decisions;
     mod scripts_faults;
+    mod scripts_pause;
     mod scripts_poison;
     mod scripts_queue;
     mod scripts_redis;

@@ -23,9 +23,10 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit status:
-  submit, watch  0 applied, 2 denied, 3 failed, 4 cancelled
-  doctor         0 nothing is bad, 1 something is
-  every verb     0 done, 1 error, 64 wrong arguments";
+  submit, watch, retry  0 applied, 2 denied, 3 failed, 4 cancelled
+  preview               0 would be applied, 2 denied, 3 failed
+  doctor                0 nothing is bad, 1 something is
+  every verb            0 done, 1 error, 64 wrong arguments";
 
 /// Options of every verb.
 #[derive(Clone, Args)]
@@ -98,12 +99,20 @@ pub(crate) enum Verb {
     Get(GetArgs),
     /// Ask for a change of a Blueprint in plain words, and wait until it is decided.
     Submit(SubmitArgs),
+    /// Try a change out: what it would come to, without changing anything.
+    Preview(PreviewArgs),
     /// Follow an issue until it is decided.
     Watch(IssueArg),
     /// List issues, newest first, or show one.
     Issues(IssuesArgs),
     /// Call an issue off.
     Cancel(IssueArg),
+    /// File a rejected issue again as a new one, and wait until that is decided.
+    Retry(RetryArgs),
+    /// Hold issues back: they are accepted and wait; nothing in flight is touched.
+    Pause(QueueArg),
+    /// End a pause.
+    Resume(QueueArg),
     /// Show what was decided and why: one issue's log entry, or the latest entries.
     Log(LogArgs),
     /// List the commits of a Blueprint, newest first.
@@ -215,6 +224,39 @@ pub(crate) struct SubmitArgs {
     /// Only file it; do not wait.
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// Options of `preview`.
+#[derive(Debug, Args)]
+pub(crate) struct PreviewArgs {
+    /// The Blueprint to change.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+    /// What should change; `-` reads standard input. Several words need no quotes.
+    #[arg(value_name = "INTENT", required = true, num_args = 1.., allow_hyphen_values = false)]
+    pub(crate) intent: Vec<String>,
+}
+
+/// Options of `retry`.
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The rejected issue.
+    #[arg(value_name = "ISSUE")]
+    pub(crate) issue_id: String,
+    /// The id to file the new issue under; retrying again under the same id is safe.
+    #[arg(long, value_name = "ID")]
+    pub(crate) new_issue_id: Option<String>,
+    /// Only file it; do not wait.
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// Names a queue.
+#[derive(Debug, Args)]
+pub(crate) struct QueueArg {
+    /// Only the issues against this Blueprint; none: all issues.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: Option<String>,
 }
 
 /// Names an issue.

@@ -21,7 +21,9 @@ use tokio::runtime::Runtime;
 use crate::args::{Cli, Verb};
 use crate::client::{CliError, Client};
 use crate::up::UpError;
-use crate::verbs::{blueprints, doctor, issues, log, settings, stats, transfer, versions};
+use crate::verbs::{
+    blueprints, doctor, issues, log, preview, queue, retry, settings, stats, transfer, versions,
+};
 
 /// The exit status of any verb that went wrong.
 const ERROR: u8 = 1;
@@ -114,6 +116,14 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
                 .await?
                 .map_or(0, issues::Decision::exit_status));
         }
+        Verb::Retry(args) => {
+            return Ok(retry::retry(client, args, format)
+                .await?
+                .map_or(0, issues::Decision::exit_status));
+        }
+        Verb::Preview(args) => return preview::preview(client, args, format).await,
+        Verb::Pause(args) => queue::pause(client, args, format).await?,
+        Verb::Resume(args) => queue::resume(client, args, format).await?,
         Verb::Watch(args) => return Ok(issues::watch(client, args, format).await?.exit_status()),
         Verb::Issues(args) => issues::issues(client, args, format).await?,
         Verb::Cancel(args) => issues::cancel(client, args, format).await?,

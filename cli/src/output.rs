@@ -212,7 +212,8 @@ pub(crate) fn entry_json(entry: &LogEntry) -> Value {
     })
 }
 
-fn verdict_json(verdict: &Verdict) -> Value {
+/// A verdict as JSON.
+pub(crate) fn verdict_json(verdict: &Verdict) -> Value {
     json!({ "axis": verdict.axis, "status": verdict.status, "detail": verdict.detail })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
+use shared::ids::IssueId;
 use shared::store::Store;
 use tokio::sync::watch;
 use tonic::{Code, Response, Status};
@@ -75,12 +76,6 @@ impl Backend {
         result
     }
 
-    /// Answers an RPC that later releases build.
-    pub(crate) async fn not_built<T>(&self, rpc: &'static str) -> Result<Response<T>, Status> {
-        self.answer(rpc, std::future::ready(Err(RequestError::NotBuilt(rpc))))
-            .await
-    }
-
     /// Counts an open watch stream until it is dropped.
     ///
     /// # Errors
@@ -89,5 +84,14 @@ impl Backend {
         Watching::begin(&self.watching, self.max_watches).ok_or(RequestError::TooManyWatchers {
             max: self.max_watches,
         })
+    }
+}
+
+/// Why there is no issue of that id: there never was, or it was pruned.
+pub(crate) async fn no_issue(store: &Store, issue_id: IssueId) -> RequestError {
+    match store.is_pruned(&issue_id).await {
+        Ok(true) => RequestError::IssueGone(issue_id),
+        Ok(false) => RequestError::IssueNotFound(issue_id),
+        Err(error) => error.into(),
     }
 }

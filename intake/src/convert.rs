@@ -11,6 +11,7 @@ use shared::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 use shared::id_pattern::IdPattern;
 use shared::ids::{BlueprintId, IssueId, SettingId, Version};
 use shared::issue::{InvalidIssue, Issue, IssueState, MAX_INTENT_BYTES, NewIssue, RejectionCause};
+use shared::preview::Preview;
 use shared::setting::EnhanceSetting;
 use shared::store::{ExpectedHead, QueueStats, WorkerStats};
 use shared::version_selector::VersionSelector;
@@ -38,14 +39,7 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 pub(crate) fn new_issue(request: v1::SubmitIssueRequest) -> Result<(NewIssue, bool), RequestError> {
     let mut violations = Violations::default();
     let blueprint_id = violations.check("blueprint_id", BlueprintId::parse(&request.blueprint_id));
-    let intent = violations.check(
-        "intent",
-        match request.intent.len() {
-            0 => Err(InvalidIssue::EmptyIntent),
-            bytes if bytes > MAX_INTENT_BYTES => Err(InvalidIssue::LongIntent { bytes }),
-            _ => Ok(request.intent),
-        },
-    );
+    let intent = violations.check("intent", intent(request.intent));
     let generated = request.issue_id.is_none();
     // Present but empty is refused like any other text that is no id: a client that meant to give
     // one would otherwise lose the safety of submitting again.
@@ -60,6 +54,47 @@ pub(crate) fn new_issue(request: v1::SubmitIssueRequest) -> Result<(NewIssue, bo
     let issue = NewIssue::new(issue_id, blueprint_id, intent, None)
         .map_err(|error| RequestError::field("intent", error))?;
     Ok((issue, generated))
+}
+
+fn intent(given: String) -> Result<String, InvalidIssue> {
+    match given.len() {
+        0 => Err(InvalidIssue::EmptyIntent),
+        bytes if bytes > MAX_INTENT_BYTES => Err(InvalidIssue::LongIntent { bytes }),
+        _ => Ok(given),
+    }
+}
+
+/// The issue to try again, and the id of the new one.
+pub(crate) fn retry(request: &v1::RetryIssueRequest) -> Result<(IssueId, IssueId), RequestError> {
+    let mut violations = Violations::default();
+    let issue_id = violations.check("issue_id", IssueId::parse(&request.issue_id));
+    let new_id = match &request.new_issue_id {
+        Some(given) => violations.check("new_issue_id", IssueId::parse(given)),
+        None => Some(IssueId::generate()),
+    };
+    match (issue_id, new_id) {
+        (Some(issue_id), Some(new_id)) => Ok((issue_id, new_id)),
+        _ => Err(violations.into()),
+    }
+}
+
+/// The target and the intent of what is to be tried out.
+pub(crate) fn preview(
+    request: v1::PreviewIssueRequest,
+) -> Result<(BlueprintId, String), RequestError> {
+    let mut violations = Violations::default();
+    let blueprint_id = violations.check("blueprint_id", BlueprintId::parse(&request.blueprint_id));
+    let intent = violations.check("intent", intent(request.intent));
+    match (blueprint_id, intent) {
+        (Some(blueprint_id), Some(intent)) => Ok((blueprint_id, intent)),
+        _ => Err(violations.into()),
+    }
+}
+
+/// The field `blueprint_id` of a pause: absent means all. Empty is refused like any other text that
+/// is no id: who meant to give one would otherwise pause everything.
+pub(crate) fn paused_blueprint(given: Option<&str>) -> Result<Option<BlueprintId>, RequestError> {
+    given.map(blueprint_id).transpose()
 }
 
 /// The field `issue_id`.
@@ -381,6 +416,37 @@ pub(crate) fn stats_to_wire(stats: QueueStats) -> v1::GetQueueStatsResponse {
         workers: stats.workers.into_iter().map(worker_to_wire).collect(),
         used_memory: stats.used_memory,
         max_memory: stats.max_memory,
+    }
+}
+
+/// The queue's numbers, as a pause answers them.
+pub(crate) fn paused_stats_to_wire(stats: QueueStats) -> v1::QueueStats {
+    let stats = stats_to_wire(stats);
+    v1::QueueStats {
+        pending: stats.pending,
+        ready: stats.ready,
+        delayed: stats.delayed,
+        in_flight: stats.in_flight,
+        dead: stats.dead,
+        oldest_pending_at: stats.oldest_pending_at,
+        paused: stats.paused,
+        paused_blueprint_ids: stats.paused_blueprint_ids,
+        workers: stats.workers,
+        used_memory: stats.used_memory,
+        max_memory: stats.max_memory,
+        warnings: stats.warnings,
+    }
+}
+
+/// What an issue would come to.
+pub(crate) fn preview_to_wire(preview: Preview) -> v1::PreviewIssueResponse {
+    v1::PreviewIssueResponse {
+        would_apply: preview.would_apply,
+        json_patch: preview.json_patch,
+        unified_diff: preview.unified_diff,
+        rationale: preview.rationale,
+        verdicts: preview.verdicts.into_iter().map(verdict_to_wire).collect(),
+        reasons: preview.reasons,
     }
 }
 

@@ -6,16 +6,18 @@ use futures::Stream;
 use proto::v1;
 use proto::v1::intake_service_server::IntakeService;
 use shared::fail_point;
+use shared::ids::BlueprintId;
+use shared::issue::NewIssue;
 use shared::store::{CancelOutcome, IssueFilter, SubmitOutcome};
 use shared::telemetry::trace::{self, TraceParent};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, no_issue};
 use crate::page::PageQuery;
 use crate::status::RequestError;
 use crate::watch::{self, Hub};
-use crate::{convert, gate, submission};
+use crate::{convert, gate, preview, submission};
 
 /// The service. Cloning is cheap; all clones share one hub.
 #[derive(Clone)]
@@ -43,33 +45,24 @@ impl Intake {
         let (issue, generated) = convert::new_issue(request)?;
         // Where no traces are made here, the worker may still go on with the caller's.
         let issue = issue.with_trace(trace::current().or(callers_trace));
-        let (stored, existed) = match submission::submit(&self.backend, &issue).await? {
-            SubmitOutcome::Accepted(stored) => (stored, false),
-            // An id that was made for this call can only have been stored by this call.
-            SubmitOutcome::Existed(stored) => (stored, !generated),
-            SubmitOutcome::Conflict => {
-                return Err(RequestError::IssueTaken(issue.issue_id().clone()));
-            }
-            SubmitOutcome::Pruned => {
-                return Err(RequestError::IssuePruned(issue.issue_id().clone()));
-            }
-            SubmitOutcome::UnknownTarget => {
-                return Err(RequestError::BlueprintNotFound(
-                    issue.blueprint_id().clone(),
-                ));
-            }
-            SubmitOutcome::Archived => {
-                return Err(RequestError::BlueprintArchived(
-                    issue.blueprint_id().clone(),
-                ));
-            }
-            SubmitOutcome::MemoryFull { used, max } => {
-                return Err(RequestError::MemoryFull { used, max });
-            }
-        };
+        let outcome = submission::submit(&self.backend, &issue).await?;
+        let (stored, existed) = accepted(&issue, outcome)?;
         Ok(v1::SubmitIssueResponse {
-            issue: Some(convert::issue_to_wire(stored)),
-            already_existed: existed,
+            issue: Some(stored),
+            // An id that was made for this call can only have been stored by this call.
+            already_existed: existed && !generated,
+        })
+    }
+
+    async fn retry(
+        &self,
+        request: v1::RetryIssueRequest,
+    ) -> Result<v1::RetryIssueResponse, RequestError> {
+        let (issue_id, new_id) = convert::retry(&request)?;
+        let (issue, outcome) = submission::retry(&self.backend, &issue_id, new_id).await?;
+        let (stored, _existed) = accepted(&issue, outcome)?;
+        Ok(v1::RetryIssueResponse {
+            issue: Some(stored),
         })
     }
 
@@ -78,12 +71,10 @@ impl Intake {
         request: v1::GetIssueRequest,
     ) -> Result<v1::GetIssueResponse, RequestError> {
         let issue_id = convert::issue_id(&request.issue_id)?;
-        let issue = self
-            .backend
-            .store()?
-            .issue(&issue_id)
-            .await?
-            .ok_or(RequestError::IssueNotFound(issue_id))?;
+        let store = self.backend.store()?;
+        let Some(issue) = store.issue(&issue_id).await? else {
+            return Err(no_issue(store, issue_id).await);
+        };
         Ok(v1::GetIssueResponse {
             issue: Some(convert::issue_to_wire(issue)),
         })
@@ -121,7 +112,8 @@ impl Intake {
         request: v1::CancelIssueRequest,
     ) -> Result<v1::CancelIssueResponse, RequestError> {
         let issue_id = convert::issue_id(&request.issue_id)?;
-        let cancelled = self.backend.store()?.cancel_issue(&issue_id).await?;
+        let store = self.backend.store()?;
+        let cancelled = store.cancel_issue(&issue_id).await?;
         fail_point::pass("cancel.after");
         match cancelled {
             CancelOutcome::Cancelled(issue) => Ok(v1::CancelIssueResponse {
@@ -131,14 +123,67 @@ impl Intake {
                 issue_id,
                 state: issue.state,
             }),
-            CancelOutcome::NotFound => Err(RequestError::IssueNotFound(issue_id)),
+            CancelOutcome::NotFound => Err(no_issue(store, issue_id).await),
         }
+    }
+
+    async fn pause(
+        &self,
+        request: v1::PauseQueueRequest,
+    ) -> Result<v1::PauseQueueResponse, RequestError> {
+        let blueprint_id = convert::paused_blueprint(request.blueprint_id.as_deref())?;
+        let store = self.backend.store()?;
+        let known = store.pause_queue(blueprint_id.as_ref()).await?;
+        check_known(known, blueprint_id)?;
+        Ok(v1::PauseQueueResponse {
+            stats: Some(convert::paused_stats_to_wire(store.queue_stats().await?)),
+        })
+    }
+
+    async fn resume(
+        &self,
+        request: v1::ResumeQueueRequest,
+    ) -> Result<v1::ResumeQueueResponse, RequestError> {
+        let blueprint_id = convert::paused_blueprint(request.blueprint_id.as_deref())?;
+        let store = self.backend.store()?.clone();
+        // A task of its own: a caller that goes away must not leave half of the queues parked.
+        let resuming = tokio::spawn(async move {
+            let known = store.resume_queue(blueprint_id.as_ref()).await?;
+            check_known(known, blueprint_id)?;
+            Ok(v1::ResumeQueueResponse {
+                stats: Some(convert::paused_stats_to_wire(store.queue_stats().await?)),
+            })
+        });
+        // Only the end of the server ends it early.
+        resuming.await.unwrap_or(Err(RequestError::ShuttingDown))
     }
 
     async fn stats(&self) -> Result<v1::GetQueueStatsResponse, RequestError> {
         Ok(convert::stats_to_wire(
             self.backend.store()?.queue_stats().await?,
         ))
+    }
+}
+
+/// The stored issue, and whether it was there before.
+fn accepted(issue: &NewIssue, outcome: SubmitOutcome) -> Result<(v1::Issue, bool), RequestError> {
+    let issue_id = || issue.issue_id().clone();
+    let blueprint_id = || issue.blueprint_id().clone();
+    match outcome {
+        SubmitOutcome::Accepted(stored) => Ok((convert::issue_to_wire(stored), false)),
+        SubmitOutcome::Existed(stored) => Ok((convert::issue_to_wire(stored), true)),
+        SubmitOutcome::Conflict => Err(RequestError::IssueTaken(issue_id())),
+        SubmitOutcome::Pruned => Err(RequestError::IssuePruned(issue_id())),
+        SubmitOutcome::UnknownTarget => Err(RequestError::BlueprintNotFound(blueprint_id())),
+        SubmitOutcome::Archived => Err(RequestError::BlueprintArchived(blueprint_id())),
+        SubmitOutcome::MemoryFull { used, max } => Err(RequestError::MemoryFull { used, max }),
+    }
+}
+
+fn check_known(known: bool, blueprint_id: Option<BlueprintId>) -> Result<(), RequestError> {
+    match blueprint_id {
+        Some(id) if !known => Err(RequestError::BlueprintNotFound(id)),
+        _ => Ok(()),
     }
 }
 
@@ -208,29 +253,37 @@ impl IntakeService for Intake {
 
     async fn retry_issue(
         &self,
-        _request: Request<v1::RetryIssueRequest>,
+        request: Request<v1::RetryIssueRequest>,
     ) -> Result<Response<v1::RetryIssueResponse>, Status> {
-        self.backend.not_built("RetryIssue").await
+        self.backend
+            .answer("RetryIssue", self.retry(request.into_inner()))
+            .await
     }
 
     async fn preview_issue(
         &self,
-        _request: Request<v1::PreviewIssueRequest>,
+        request: Request<v1::PreviewIssueRequest>,
     ) -> Result<Response<v1::PreviewIssueResponse>, Status> {
-        self.backend.not_built("PreviewIssue").await
+        let patience = preview::client_patience(request.metadata());
+        let previewing = preview::preview(&self.backend, request.into_inner(), patience);
+        self.backend.answer("PreviewIssue", previewing).await
     }
 
     async fn pause_queue(
         &self,
-        _request: Request<v1::PauseQueueRequest>,
+        request: Request<v1::PauseQueueRequest>,
     ) -> Result<Response<v1::PauseQueueResponse>, Status> {
-        self.backend.not_built("PauseQueue").await
+        self.backend
+            .answer("PauseQueue", self.pause(request.into_inner()))
+            .await
     }
 
     async fn resume_queue(
         &self,
-        _request: Request<v1::ResumeQueueRequest>,
+        request: Request<v1::ResumeQueueRequest>,
     ) -> Result<Response<v1::ResumeQueueResponse>, Status> {
-        self.backend.not_built("ResumeQueue").await
+        self.backend
+            .answer("ResumeQueue", self.resume(request.into_inner()))
+            .await
     }
 }

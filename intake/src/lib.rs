@@ -24,6 +24,7 @@ mod gate;
 mod intake_service;
 mod metrics;
 mod page;
+mod preview;
 mod readiness;
 mod scopes;
 mod server;
@@ -32,10 +33,10 @@ mod status;
 #[cfg(test)]
 mod strangers;
 mod submission;
-mod transfer;
-mod versions;
 mod tls;
 mod tokens;
+mod transfer;
+mod versions;
 mod watch;
 
 pub use config::{Args, Config};

@@ -12,6 +12,7 @@ use std::time::Duration;
 use shared::error::ErrorKind;
 use shared::ids::{BlueprintId, IssueId, SettingId, Version};
 use shared::issue::IssueState;
+use shared::preview::MAX_PREVIEW_BYTES;
 use shared::store::StoreError;
 use thiserror::Error;
 use tonic::{Code, Status};
@@ -35,6 +36,10 @@ pub(crate) enum RequestError {
     Invalid(Vec<Violation>),
     #[error("there is no issue {0}")]
     IssueNotFound(IssueId),
+    #[error(
+        "issue {0} was decided and pruned; GetLogEntry of {0} (or `draftsman log {0}`) tells how"
+    )]
+    IssueGone(IssueId),
     #[error("there is no Blueprint {0}; write it with PutBlueprint first")]
     BlueprintNotFound(BlueprintId),
     #[error(
@@ -74,6 +79,13 @@ pub(crate) enum RequestError {
     IssuePruned(IssueId),
     #[error("issue {issue_id} is {} already and cannot be cancelled", .state.as_str())]
     IssueDecided {
+        issue_id: IssueId,
+        state: IssueState,
+    },
+    #[error(
+        "issue {issue_id} is {}; only a rejected issue can be retried", .state.as_str().replace('_', " ")
+    )]
+    IssueNotRejected {
         issue_id: IssueId,
         state: IssueState,
     },
@@ -122,12 +134,29 @@ pub(crate) enum RequestError {
         "Redis uses {used} of {max} bytes and takes no new issues; wait for workers or raise maxmemory"
     )]
     MemoryFull { used: u64, max: u64 },
-    #[error("Redis was away for too long; submit again as issue_id {issue_id}, that is safe")]
+    #[error("Redis was away for too long; repeat the call with the id {issue_id}, that is safe")]
     SubmitUndecided {
         issue_id: IssueId,
         executed: Executed,
         source: Option<StoreError>,
     },
+    #[error("no worker is there to run the flow; start one and try again")]
+    NoWorker,
+    #[error("{reason}")]
+    PreviewFailed { reason: String },
+    #[error("the preview met a fault that may pass: {problem}")]
+    PreviewFault {
+        problem: String,
+        retry_after: Option<Duration>,
+    },
+    #[error(
+        "no worker has answered the preview within {} s; try again, or look at what the workers do", .waited.as_secs()
+    )]
+    PreviewLate { waited: Duration },
+    #[error(
+        "the preview has {bytes} bytes; the limit is {MAX_PREVIEW_BYTES} (3 MiB); submit the issue and read its commit"
+    )]
+    PreviewTooLarge { bytes: usize },
     #[error("Redis is away or not ready yet; try again")]
     NotReady,
     #[error("this server is shutting down; connect again")]
@@ -148,8 +177,6 @@ pub(crate) enum RequestError {
         "{max} issues are watched through this server, and it takes no more; try another one, or ask with GetIssue"
     )]
     TooManyWatchers { max: usize },
-    #[error("{0} is not built yet; see CHANGELOG.md")]
-    NotBuilt(&'static str),
     #[error(transparent)]
     Store(#[from] StoreError),
     /// As [`RequestError::Store`], after a part of the request was carried out already.
@@ -345,6 +372,7 @@ fn answer(error: &RequestError) -> Answer {
             answer
         }
         E::IssueNotFound(id) => Answer::new(Code::NotFound, "ISSUE_NOT_FOUND").with("issue_id", id),
+        E::IssueGone(id) => Answer::new(Code::NotFound, "ISSUE_PRUNED").with("issue_id", id),
         E::BlueprintNotFound(id) => {
             Answer::new(Code::NotFound, "BLUEPRINT_NOT_FOUND").with("blueprint_id", id)
         }
@@ -385,9 +413,16 @@ fn answer(error: &RequestError) -> Answer {
         E::IssueTaken(id) => {
             Answer::new(Code::AlreadyExists, "ISSUE_ID_TAKEN").with("issue_id", id)
         }
-        E::IssuePruned(id) => Answer::new(Code::AlreadyExists, "ISSUE_PRUNED").with("issue_id", id),
+        E::IssuePruned(id) => {
+            Answer::new(Code::AlreadyExists, "ISSUE_ID_TAKEN").with("issue_id", id)
+        }
         E::IssueDecided { issue_id, state } => {
             Answer::new(Code::FailedPrecondition, "ISSUE_DECIDED")
+                .with("issue_id", issue_id)
+                .with("state", state.as_str())
+        }
+        E::IssueNotRejected { issue_id, state } => {
+            Answer::new(Code::FailedPrecondition, "ISSUE_NOT_REJECTED")
                 .with("issue_id", issue_id)
                 .with("state", state.as_str())
         }
@@ -442,6 +477,16 @@ fn answer(error: &RequestError) -> Answer {
             .retry_after(SOON)
             .with("issue_id", issue_id)
             .with("executed", executed.as_str()),
+        E::NoWorker => Answer::new(Code::Unavailable, "NO_WORKER").retry_after(LATER),
+        E::PreviewFailed { .. } => Answer::new(Code::FailedPrecondition, "PREVIEW_FAILED"),
+        E::PreviewFault { retry_after, .. } => {
+            Answer::new(Code::Unavailable, "PREVIEW_INTERRUPTED")
+                .retry_after(retry_after.unwrap_or(SOON))
+        }
+        E::PreviewLate { .. } => Answer::new(Code::DeadlineExceeded, "PREVIEW_LATE"),
+        E::PreviewTooLarge { bytes } => {
+            Answer::new(Code::FailedPrecondition, "ANSWER_TOO_LARGE").with("bytes", bytes)
+        }
         E::NotReady => Answer::new(Code::Unavailable, "STORE_UNAVAILABLE").retry_after(SOON),
         E::ShuttingDown => Answer::new(Code::Unavailable, "SHUTTING_DOWN").retry_after(SOON),
         E::NoToken => Answer::new(Code::Unauthenticated, "TOKEN_MISSING"),
@@ -457,7 +502,6 @@ fn answer(error: &RequestError) -> Answer {
         E::TooManyWatchers { max } => Answer::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS")
             .retry_after(LATER)
             .with("max", max),
-        E::NotBuilt(_) => Answer::new(Code::Unimplemented, "NOT_IMPLEMENTED"),
         E::Store(store) | E::StoreHalfway(store) => store_answer(store),
     }
 }
@@ -686,9 +730,34 @@ mod tests {
                 RequestError::MemoryFull { used: 9, max: 10 },
                 Code::ResourceExhausted,
             ),
+            (RequestError::IssueGone(id()), Code::NotFound),
+            (
+                RequestError::IssueNotRejected {
+                    issue_id: id(),
+                    state: IssueState::InFlight,
+                },
+                Code::FailedPrecondition,
+            ),
+            (RequestError::NoWorker, Code::Unavailable),
+            (
+                RequestError::PreviewFailed {
+                    reason: String::new(),
+                },
+                Code::FailedPrecondition,
+            ),
+            (
+                RequestError::PreviewFault {
+                    problem: String::new(),
+                    retry_after: None,
+                },
+                Code::Unavailable,
+            ),
+            (
+                RequestError::PreviewTooLarge { bytes: 4 << 20 },
+                Code::FailedPrecondition,
+            ),
             (RequestError::NotReady, Code::Unavailable),
             (RequestError::ShuttingDown, Code::Unavailable),
-            (RequestError::NotBuilt("RetryIssue"), Code::Unimplemented),
         ];
         for (error, code) in cases {
             let status = Status::from(error);

@@ -27,7 +27,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, no_issue};
 use crate::convert;
 use crate::metrics::Watching;
 use crate::status::{RequestError, refuse};
@@ -201,10 +201,9 @@ pub(crate) async fn watch(
     let counted = backend.watching()?;
     let mut registration = hub.register(&issue_id);
     registration.about_to_read();
-    let first = store
-        .issue(&issue_id)
-        .await?
-        .ok_or(RequestError::IssueNotFound(issue_id))?;
+    let Some(first) = store.issue(&issue_id).await? else {
+        return Err(no_issue(store, issue_id).await);
+    };
     let watcher = Watcher {
         registration,
         store: store.clone(),

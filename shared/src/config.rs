@@ -91,6 +91,10 @@ pub const DEFAULT_MAX_RETRIES: &str = "20";
 pub const GRACE_SECS: &str = "DRAFTSMAN_GRACE_SECS";
 /// Below the 30 s after which orchestrators kill.
 pub const DEFAULT_GRACE_SECS: &str = "20";
+/// How many days a decided issue is kept; 0: for ever.
+pub const RETENTION_DAYS: &str = "DRAFTSMAN_RETENTION_DAYS";
+/// Long enough to look something up, and to retry it, a good while later.
+pub const DEFAULT_RETENTION_DAYS: &str = "30";
 /// A directory of scripts that add to or override the embedded ones.
 pub const LUA_DIR: &str = "DRAFTSMAN_LUA_DIR";
 /// The programs that an agent of kind `subprocess` may run.
@@ -116,6 +120,8 @@ pub const LEASE_SECS_RANGE: RangeInclusive<u64> = 1..=3_600;
 pub const MAX_ATTEMPTS_RANGE: RangeInclusive<u64> = 1..=1_000;
 /// What [`MAX_RETRIES`] may be; 0 means that no fault is retried.
 pub const MAX_RETRIES_RANGE: RangeInclusive<u64> = 0..=10_000;
+/// What [`RETENTION_DAYS`] may be: up to a hundred years.
+pub const RETENTION_DAYS_RANGE: RangeInclusive<u64> = 0..=36_500;
 /// What [`GRACE_SECS`] may be; 0 means that open work is dropped at once.
 pub const GRACE_SECS_RANGE: RangeInclusive<u64> = 0..=86_400;
 

@@ -15,6 +15,7 @@ pub mod history;
 pub mod id_pattern;
 pub mod ids;
 pub mod issue;
+pub mod preview;
 pub mod program;
 pub mod setting;
 pub mod store;

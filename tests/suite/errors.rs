@@ -16,11 +16,29 @@ use tonic_types::StatusExt;
 
 const PAGE: &str = include_str!("../../docs/errors.md");
 
-/// On the page and not provoked here: why.
-const NOT_PROVOKED: [(&str, &str); 1] = [(
-    "NOT_IMPLEMENTED",
-    "a release that has every RPC never answers it",
-)];
+/// On the page and not provoked here: where they are.
+const NOT_PROVOKED: [(&str, &str); 17] = [
+    ("ANSWER_TOO_LARGE", "suite/versions.rs provokes it"),
+    ("BLUEPRINT_EXISTS", "the code is held by suite/transfer.rs"),
+    ("IMPORT_EXPIRED", "takes ten minutes"),
+    ("ISSUE_NOT_REJECTED", "suite/retrying.rs provokes it"),
+    ("ISSUE_PRUNED", "suite/pruning.rs provokes it"),
+    ("NO_WORKER", "suite/previews.rs provokes it"),
+    ("ORBIT_IN_USE", "suite/archive.rs provokes it"),
+    ("PREVIEW_FAILED", "suite/previews.rs provokes it"),
+    ("PREVIEW_INTERRUPTED", "suite/previews.rs provokes it"),
+    (
+        "PREVIEW_LATE",
+        "takes the longest time of a flow and five seconds",
+    ),
+    ("REQUEST_TOO_LARGE", "suite/limits.rs provokes it"),
+    ("SCOPE_TOO_NARROW", "suite/security.rs provokes it"),
+    ("STREAM_BROKEN", "the code is held by suite/transfer.rs"),
+    ("TOKEN_MISSING", "suite/security.rs provokes it"),
+    ("TOKEN_UNKNOWN", "suite/security.rs provokes it"),
+    ("TOO_MANY_WATCHERS", "suite/limits.rs provokes it"),
+    ("TOO_SLOW", "takes thirty seconds; intake's gate has a test"),
+];
 
 /// reason → code, as the page says.
 fn page() -> BTreeMap<String, String> {

@@ -44,6 +44,8 @@ const WORKER_CASES: [Case; 11] = [
 ];
 
 const INTAKE_PLACES: [&str; 3] = ["submit.after", "cancel.after", "put.after"];
+/// Those that the suite `previews` has a worker die at.
+const PREVIEW_PLACES: [&str; 1] = ["preview.taken"];
 
 const fn case(place: &'static str, first: &'static str, attempts: Attempts) -> Case {
     Case {
@@ -231,6 +233,7 @@ fn every_place_is_in_a_case() {
         .iter()
         .map(|case| case.place)
         .chain(INTAKE_PLACES)
+        .chain(PREVIEW_PLACES)
         .map(str::to_owned)
         .collect();
     assert_eq!(in_source, in_cases);

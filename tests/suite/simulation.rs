@@ -44,6 +44,10 @@ reap gone
 cancel again
 cancel cancelled
 cancel decided
+pause again
+pause ok
+resume again
+resume ok
 beat cancelled
 beat lost
 beat ok

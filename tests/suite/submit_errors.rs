@@ -261,35 +261,3 @@ async fn calls_about_an_unknown_issue_say_so() {
         );
     }
 }
-
-#[tokio::test]
-async fn what_later_releases_build_answers_unimplemented() {
-    let rig = Rig::without_worker().await;
-    rig.client.put(factory::small("later")).await;
-    let mut intake = rig.client.intake.clone();
-    let id = || "later".to_owned();
-    // Either it works (then its own tests say how) or it says plainly that it does not exist yet.
-    let plain = |what: &str, code: Option<Code>| {
-        let plain = !matches!(code, Some(Code::Unknown | Code::Internal));
-        assert!(plain, "{what} answers {code:?}");
-    };
-    let pause = intake
-        .pause_queue(v1::PauseQueueRequest {
-            blueprint_id: Some(id()),
-        })
-        .await;
-    plain("PauseQueue", pause.err().map(|s| s.code()));
-    let resume = intake
-        .resume_queue(v1::ResumeQueueRequest {
-            blueprint_id: Some(id()),
-        })
-        .await;
-    plain("ResumeQueue", resume.err().map(|s| s.code()));
-    let retry = intake
-        .retry_issue(v1::RetryIssueRequest {
-            issue_id: id(),
-            new_issue_id: None,
-        })
-        .await;
-    plain("RetryIssue", retry.err().map(|s| s.code()));
-}

@@ -41,6 +41,9 @@ pub struct Args {
     /// How long to let issues finish when asked to stop, in seconds.
     #[arg(long, env = config::GRACE_SECS, default_value = config::DEFAULT_GRACE_SECS)]
     grace_secs: String,
+    /// How many days to keep decided issues; 0 keeps them for ever. Log entries and commits always stay.
+    #[arg(long, env = config::RETENTION_DAYS, default_value = config::DEFAULT_RETENTION_DAYS)]
+    retention_days: String,
     /// Directory of Lua scripts that add to and override the embedded ones.
     #[arg(long, env = config::LUA_DIR, default_value = "")]
     lua_dir: String,
@@ -83,6 +86,8 @@ pub struct Config {
     pub max_retries: u32,
     /// How long issues may take to finish at shutdown.
     pub grace: Duration,
+    /// How long decided issues are kept; `None`: for ever.
+    pub retention: Option<Duration>,
     /// Scripts that add to the embedded ones.
     pub lua_dir: Option<PathBuf>,
     /// Where metrics and probes are served, if anywhere.
@@ -124,6 +129,10 @@ impl Args {
             config::GRACE_SECS,
             config::parse_whole(&self.grace_secs, config::GRACE_SECS_RANGE),
         );
+        let retention_days = problems.check(
+            config::RETENTION_DAYS,
+            config::parse_whole(&self.retention_days, config::RETENTION_DAYS_RANGE),
+        );
         let lua_dir = problems.check(config::LUA_DIR, config::parse_optional_dir(&self.lua_dir));
         problems.check(
             config::SUBPROCESS_ALLOW,
@@ -158,6 +167,9 @@ impl Args {
             max_attempts: max_attempts.expect(sound),
             max_retries: max_retries.expect(sound),
             grace: Duration::from_secs(grace_secs.expect(sound)),
+            retention: Some(retention_days.expect(sound))
+                .filter(|days| *days > 0)
+                .map(|days| Duration::from_secs(days * 24 * 3_600)),
             lua_dir: lua_dir.expect(sound),
             metrics_listen: metrics_listen.expect(sound),
             check: self.check,

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::dispatch::{Dispatcher, Met};
 use crate::held::Stop;
-use crate::service::{Complaint, Pause};
+use crate::service::{self, Complaint, Pause};
 
 /// How long a pop waits, and so how late the worker may notice that it is to stop.
 const BLOCK: Duration = Duration::from_secs(1);
@@ -149,19 +149,8 @@ impl Consumer {
         to: &str,
     ) -> Result<Option<String>, StoreError> {
         let id = link.id().clone();
-        let popping = link.pop(from, to);
-        tokio::pin!(popping);
-        tokio::select! {
-            popped = &mut popping => return popped,
-            () = self.stop.cancelled() => {}
-        }
-        if let Err(error) = self.dispatcher.store.unblock_connection(&id).await {
-            tracing::debug!(
-                error = shared::error::chain(&error),
-                "the last pop takes its time"
-            );
-        }
-        popping.await
+        let store = &self.dispatcher.store;
+        service::blocking(store, &id, &self.stop, link.pop(from, to)).await
     }
 
     fn start_element(&self, element: &str, slot: OwnedSemaphorePermit) {

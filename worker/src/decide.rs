@@ -29,6 +29,11 @@ enum Kept {
     },
 }
 
+/// The reason of an issue that could not be decided.
+pub(crate) fn failed_reason(problem: &str) -> String {
+    format!("dispatch failed: {problem}")
+}
+
 /// What all outcomes of one attempt have in common.
 fn entry(claimed: &Claimed, prev_hash: String) -> LogEntry {
     LogEntry {
@@ -107,21 +112,13 @@ impl Outcome {
         log.patch_json = failure.patch_json;
         log.usage = failure.usage;
         log.rationale = failure.rationale;
-        Outcome::failed(
-            log,
-            format!("dispatch failed: {}", chain(&failure.error)),
-            false,
-        )
+        Outcome::failed(log, failed_reason(&chain(&failure.error)), false)
     }
 
     /// An issue whose flow could not even begin, or came to no end.
     pub(crate) fn of_error(claimed: &Claimed, head: Option<&Head>, problem: &str) -> Outcome {
         let prev_hash = head.map(|h| h.version.to_string()).unwrap_or_default();
-        Outcome::failed(
-            entry(claimed, prev_hash),
-            format!("dispatch failed: {problem}"),
-            false,
-        )
+        Outcome::failed(entry(claimed, prev_hash), failed_reason(problem), false)
     }
 
     /// A passing fault that did not pass within the retries that there are.

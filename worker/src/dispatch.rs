@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use shared::blueprint::Blueprint;
-use shared::commit::Epoch;
 use shared::error::chain;
 use shared::fail_point;
 use shared::ids::WorkerId;
@@ -24,9 +23,10 @@ use shared::store::{
 use shared::telemetry::trace;
 use tracing::Instrument;
 
+use crate::attempt::{Attempt, Ran};
 use crate::decide::Outcome;
 use crate::documents::DocumentCache;
-use crate::flow::{FlowError, FlowHost, FlowInput};
+use crate::flow::FlowHost;
 use crate::held::{Held, Signal, Stop};
 use crate::metrics::{self, Metrics};
 use crate::orbits::{Launch, LaunchError, Orbits};
@@ -273,43 +273,28 @@ impl Dispatcher {
                 )));
             }
         };
-        let epoch = Epoch {
-            blueprint_id: issue.blueprint_id.clone(),
-            start_version: head.version.clone(),
-            started_at_ms: claimed.claimed_at_ms,
-        };
-        let input = FlowInput {
-            issue_id: issue.issue_id.clone(),
-            blueprint_id: issue.blueprint_id.clone(),
+        let attempt = Attempt {
+            issue: issue.clone(),
             intent: claimed.intent.clone(),
             prev,
-            epoch: epoch.clone(),
-            verifiers: launch.setting.verifier_axes.clone(),
-            ceiling: Duration::from_secs(launch.setting.ttl_secs),
-            must_be_runnable: launch.must_be_runnable(&issue.blueprint_id),
+            started_at_ms: claimed.claimed_at_ms,
         };
-        if let Some(problem) = fail_point::fault("flow.fault") {
-            return Worked::Fault {
-                problem,
-                wait: None,
-            };
-        }
-        let ran = self.host.run(&launch.orbit, input, signal.token()).await;
-        fail_point::pass("flow.after");
-        fail_point::pass_with("flow.after", &issue.issue_id);
+        let ran = attempt.run(&self.host, launch, signal.token()).await;
         if signal.why().is_some() {
             return Worked::Stopped;
         }
         match ran {
-            Ok(report) => {
-                Worked::Decided(Box::new(Outcome::of_report(claimed, head, epoch, report)))
+            Ran::Decided(report) => Worked::Decided(Box::new(Outcome::of_report(
+                claimed,
+                head,
+                attempt.epoch(),
+                *report,
+            ))),
+            Ran::Failed(failure) => {
+                Worked::Decided(Box::new(Outcome::of_failure(claimed, head, *failure)))
             }
-            Err(failure) if matches!(failure.error, FlowError::Cancelled) => Worked::Stopped,
-            Err(failure) if failure.error.is_passing() => Worked::Fault {
-                problem: chain(&failure.error),
-                wait: failure.error.retry_after(),
-            },
-            Err(failure) => Worked::Decided(Box::new(Outcome::of_failure(claimed, head, failure))),
+            Ran::Fault { problem, wait } => Worked::Fault { problem, wait },
+            Ran::Stopped => Worked::Stopped,
         }
     }
 

@@ -2,11 +2,13 @@
 //!
 //! One role per file. The consumer pops, `dispatch` takes one issue from claim to settlement,
 //! the heartbeat keeps leases alive from a thread of its own, the reaper takes issues from
-//! workers that died, the promoter moves what is due, the auditor mends what nobody else would. What they share is in `held`: the
+//! workers that died, the promoter moves what is due, the auditor mends what nobody else would, the pruner removes
+//! what was decided long ago, the previewer tries issues out. What they share is in `held`: the
 //! leases that this process has.
 
 pub mod flow;
 
+mod attempt;
 mod auditor;
 mod config;
 mod consumer;
@@ -18,7 +20,9 @@ mod held;
 mod listener;
 mod metrics;
 mod orbits;
+mod previewer;
 mod promoter;
+mod pruner;
 mod reaper;
 mod service;
 
@@ -45,6 +49,7 @@ use heartbeat::Beating;
 use held::Held;
 use metrics::Metrics;
 use orbits::Orbits;
+use previewer::Previewer;
 
 /// Why a worker could not start.
 #[derive(Debug, Error)]
@@ -142,6 +147,17 @@ pub async fn run(
         found,
     };
     let heartbeat = heartbeat.start(ended.clone()).map_err(StartError::Thread)?;
+    // Cancellations are heard until the last issue is through.
+    let listening = tokio::spawn(listener::run(
+        store.clone(),
+        Arc::clone(&held),
+        ended.clone(),
+    ));
+    let previewer = Previewer {
+        dispatcher: Arc::clone(&dispatcher),
+        grace: config.grace,
+        stop: stopping.clone(),
+    };
     let background = [
         tokio::spawn(reaper::run(
             store.with_own_connection(call_timeout(config.lease)),
@@ -156,11 +172,12 @@ pub async fn run(
             stopping.clone(),
         )),
         tokio::spawn(promoter::run(store.clone(), stopping.clone())),
-        tokio::spawn(listener::run(
+        tokio::spawn(pruner::run(
             store.clone(),
-            Arc::clone(&held),
+            config.retention,
             stopping.clone(),
         )),
+        tokio::spawn(previewer.run()),
     ];
     tracing::info!(%worker_id, "worker is ready");
     let consuming = tokio::spawn(consumer.run());
@@ -179,6 +196,7 @@ pub async fn run(
     }
     ended.cancel();
     heartbeat.join().await;
+    let _ = listening.await;
     fail_point::pass("sign_off.before");
     if let Err(error) = sign_off(&store, &worker_id, list_is_final).await {
         tracing::warn!(

@@ -76,6 +76,15 @@ impl Orbits {
         }
     }
 
+    /// The launch for an issue of this Blueprint as of now.
+    ///
+    /// # Errors
+    /// As [`Orbits::at`].
+    pub(crate) async fn now(&self, blueprint: &BlueprintId) -> Result<Arc<Launch>, LaunchError> {
+        let counter = self.store.settings_counter().await?;
+        self.at(counter, blueprint).await
+    }
+
     /// The launch for an issue of this Blueprint (see [`setting::choose`]), as of this value of the
     /// settings counter, or a later one.
     ///

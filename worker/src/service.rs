@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use shared::error::chain;
-use shared::store::StoreError;
+use shared::store::{ConnectionId, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// The shortest and longest pause after an error.
@@ -48,6 +48,25 @@ impl Complaint {
             tracing::warn!(role, error = chain(error), "will be tried again");
         }
     }
+}
+
+/// Waits for a call that blocks on the connection of this id. When it is to stop, the call is not
+/// dropped (it may be bringing something), but Redis is asked to end it.
+pub(crate) async fn blocking<T>(
+    store: &Store,
+    connection: &ConnectionId,
+    stop: &CancellationToken,
+    call: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(call);
+    tokio::select! {
+        answer = &mut call => return answer,
+        () = stop.cancelled() => {}
+    }
+    if let Err(error) = store.unblock_connection(connection).await {
+        tracing::debug!(error = chain(&error), "the last pop takes its time");
+    }
+    call.await
 }
 
 /// Repeats `once` with `every` in between until `stop`. A round that fails is logged and repeated.

@@ -47,7 +47,7 @@ impl Decision {
         }
     }
 
-    /// The exit status of `submit` and `watch`.
+    /// The exit status of `submit`, `watch` and `retry`.
     pub(crate) fn exit_status(self) -> u8 {
         match self {
             Self::Applied => 0,
@@ -67,19 +67,9 @@ pub(crate) async fn submit(
     args: SubmitArgs,
     format: Output,
 ) -> Result<Option<Decision>, CliError> {
-    let mut intent = args.intent.join(" ");
-    if intent == "-" {
-        intent.clear();
-        io::stdin()
-            .read_to_string(&mut intent)
-            .map_err(|source| CliError::Read {
-                path: "-".into(),
-                source,
-            })?;
-    }
     let request = SubmitIssueRequest {
         blueprint_id: args.blueprint_id,
-        intent,
+        intent: read_intent(&args.intent)?,
         issue_id: args.issue_id,
     };
     let answer = client.intake.submit_issue(request).await?.into_inner();
@@ -94,34 +84,64 @@ pub(crate) async fn submit(
         }
         return Ok(None);
     }
+    let known = if answer.already_existed {
+        " (was filed before)"
+    } else {
+        ""
+    };
+    let (last, decision) = see_through(&mut client, &issue, known, format).await?;
+    if format == Output::Json {
+        output::json_document(
+            &json!({ "issue": output::issue_json(&last), "already_existed": answer.already_existed }),
+        )?;
+    }
+    Ok(Some(decision))
+}
+
+/// The intent as it was typed, or from standard input.
+pub(super) fn read_intent(words: &[String]) -> Result<String, CliError> {
+    let typed = words.join(" ");
+    if typed != "-" {
+        return Ok(typed);
+    }
+    let mut intent = String::new();
+    let read = io::stdin().read_to_string(&mut intent);
+    read.map_err(|source| CliError::Read {
+        path: "-".into(),
+        source,
+    })?;
+    Ok(intent)
+}
+
+/// Says under which id an issue was filed and follows it to its end. A person sees every state and
+/// how it was judged; JSON is the caller's to print. Returns the last state and the decision.
+pub(super) async fn see_through(
+    client: &mut Client,
+    issue: &Issue,
+    note: &str,
+    format: Output,
+) -> Result<(Issue, Decision), CliError> {
     if format == Output::Text {
-        let known = if answer.already_existed {
-            " (was filed before)"
-        } else {
-            ""
-        };
         output::line(format_args!(
-            "issue {} against {}{known}",
+            "issue {} against {}{note}",
             issue.issue_id, issue.blueprint_id
         ))?;
     }
-    let (last, decision) = follow(
-        &mut client,
-        &issue.issue_id,
-        Some(&issue),
-        |issue, progress| match format {
-            Output::Text => progress.state(issue),
-            Output::Json => Ok(()),
-        },
-    )
-    .await?;
-    match format {
-        Output::Json => output::json_document(
-            &json!({ "issue": output::issue_json(&last), "already_existed": answer.already_existed }),
-        )?,
-        Output::Text => log::print_brief(&mut client, &last.issue_id).await?,
+    let (last, decision) =
+        follow(
+            client,
+            &issue.issue_id,
+            Some(issue),
+            |issue, progress| match format {
+                Output::Text => progress.state(issue),
+                Output::Json => Ok(()),
+            },
+        )
+        .await?;
+    if format == Output::Text {
+        log::print_brief(client, &last.issue_id).await?;
     }
-    Ok(Some(decision))
+    Ok((last, decision))
 }
 
 /// Follows an issue until it is decided, and returns the decision.

@@ -1,6 +1,6 @@
 //! `log`: what was decided, and why.
 
-use proto::v1::{GetLogEntryRequest, ListLogEntriesRequest, LogEntry};
+use proto::v1::{GetLogEntryRequest, ListLogEntriesRequest, LogEntry, Verdict};
 use serde_json::json;
 
 use super::page_size;
@@ -116,7 +116,7 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     for reason in &entry.reasons {
         output::line(format_args!("reason     {reason}"))?;
     }
-    print_judgement(entry, str::to_owned)?;
+    print_judgement(&entry.rationale, &entry.verdicts, str::to_owned)?;
     if !entry.patch_json.is_empty() {
         output::line(format_args!("patch      {}", entry.patch_json))?;
     }
@@ -140,12 +140,19 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
 }
 
 /// Prints the rationale and the verdicts.
-fn print_judgement(entry: &LogEntry, shown: impl Fn(&str) -> String) -> Result<(), CliError> {
-    if !entry.rationale.is_empty() {
-        output::line(format_args!("rationale  {}", shown(&entry.rationale)))?;
+///
+/// # Errors
+/// What standard output said.
+pub(super) fn print_judgement(
+    rationale: &str,
+    verdicts: &[Verdict],
+    shown: impl Fn(&str) -> String,
+) -> Result<(), CliError> {
+    if !rationale.is_empty() {
+        output::line(format_args!("rationale  {}", shown(rationale)))?;
     }
-    if !entry.verdicts.is_empty() {
-        let rows = entry.verdicts.iter().map(|verdict| {
+    if !verdicts.is_empty() {
+        let rows = verdicts.iter().map(|verdict| {
             [
                 verdict.axis.clone(),
                 verdict.status.clone(),
@@ -162,5 +169,6 @@ fn print_judgement(entry: &LogEntry, shown: impl Fn(&str) -> String) -> Result<(
 /// # Errors
 /// What intake or standard output said.
 pub(crate) async fn print_brief(client: &mut Client, issue_id: &str) -> Result<(), CliError> {
-    print_judgement(&fetch(client, issue_id).await?, output::brief)
+    let entry = fetch(client, issue_id).await?;
+    print_judgement(&entry.rationale, &entry.verdicts, output::brief)
 }

@@ -1,6 +1,6 @@
 //! `stats`: what waits, what is worked on, and by whom.
 
-use proto::v1::GetQueueStatsRequest;
+use proto::v1::{GetQueueStatsRequest, GetQueueStatsResponse};
 
 use crate::args::Output;
 use crate::client::{CliError, Client};
@@ -16,9 +16,17 @@ pub(crate) async fn stats(mut client: Client, format: Output) -> Result<(), CliE
         .get_queue_stats(GetQueueStatsRequest {})
         .await?
         .into_inner();
-    if format == Output::Json {
-        return Ok(output::json_document(&output::stats_json(&stats))?);
+    match format {
+        Output::Json => Ok(output::json_document(&output::stats_json(&stats))?),
+        Output::Text => print(&stats),
     }
+}
+
+/// Prints the numbers for a person.
+///
+/// # Errors
+/// What standard output said.
+pub(super) fn print(stats: &GetQueueStatsResponse) -> Result<(), CliError> {
     let paused = match (stats.paused, stats.paused_blueprint_ids.is_empty()) {
         (true, _) => "everything".to_owned(),
         (false, true) => "nothing".to_owned(),

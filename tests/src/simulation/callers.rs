@@ -17,11 +17,8 @@ const MAX_OPEN: usize = 16;
 /// What these actors remember.
 #[derive(Debug, Default)]
 pub(super) struct Callers {
-    /// Submissions and cancellations whose answer did not come: to be repeated.
+    /// Calls whose answer did not come: to be repeated.
     unanswered: Vec<Request>,
-    /// Queues that were parked when a pause was lifted. Nothing resumes them yet: their heads are
-    /// cancelled, which places the next.
-    parked: Vec<BlueprintId>,
     /// What the operator took for each head when last looking.
     heads: BTreeMap<BlueprintId, Blueprint>,
 }
@@ -30,6 +27,9 @@ pub(super) struct Callers {
 enum Request {
     Submit(BlueprintId, IssueId),
     Cancel(IssueRef),
+    /// A Blueprint, or `*`.
+    Pause(String),
+    Resume(String),
 }
 
 impl Callers {
@@ -58,6 +58,8 @@ impl Callers {
         let is_answered = match &request {
             Request::Submit(name, id) => world.submit(name, id).await?.is_some(),
             Request::Cancel(issue) => world.cancel(issue).await?.is_some(),
+            Request::Pause(name) => world.pause(name).await?.is_some(),
+            Request::Resume(name) => world.resume(name).await?.is_some(),
         };
         if !is_answered {
             self.unanswered.push(request);
@@ -65,26 +67,7 @@ impl Callers {
         Ok(())
     }
 
-    /// Calls off the head of a queue that is parked and not paused any more, if there is one.
-    pub(super) async fn cancel_parked(&mut self, world: &mut World) -> Seen<()> {
-        let Some(blueprint_id) = world.dice.draw(&mut self.parked) else {
-            return Ok(());
-        };
-        let head = world.ledger.queues[&blueprint_id].open.front().cloned();
-        let issue = head.map(|issue_id| IssueRef {
-            blueprint_id,
-            issue_id,
-        });
-        match issue {
-            Some(issue) => self.send(world, Request::Cancel(issue)).await,
-            None => Ok(()),
-        }
-    }
-
     pub(super) async fn cancel(&mut self, world: &mut World) -> Seen<()> {
-        if !self.parked.is_empty() {
-            return self.cancel_parked(world).await;
-        }
         let known: Vec<IssueRef> = if world.dice.one_in(4) {
             world
                 .ledger
@@ -108,7 +91,7 @@ impl Callers {
     pub(super) async fn operate(&mut self, world: &mut World) -> Seen<()> {
         match world.dice.roll(12) {
             0 => self.pause(world).await,
-            1..3 => self.lift(world).await,
+            1..3 => self.resume(world).await,
             3 => archive(world, true).await,
             4..8 => archive(world, false).await,
             _ => self.write(world).await,
@@ -145,22 +128,17 @@ impl Callers {
             0 => "*",
             n => BLUEPRINTS[n % BLUEPRINTS.len()],
         };
-        world.stand.pause(name).await;
-        world.ledger.paused.insert(name.to_owned());
-        world.trace.note("pause", name, "ok");
-        Ok(())
+        self.send(world, Request::Pause(name.to_owned())).await
     }
 
-    /// Lifts every pause.
-    pub(super) async fn lift(&mut self, world: &mut World) -> Seen<()> {
-        for name in std::mem::take(&mut world.ledger.paused) {
-            world.stand.lift_pause(&name).await;
-            world.trace.note("lift", &name, "ok");
+    /// Ends every pause, in any order; once in a while one that is none.
+    pub(super) async fn resume(&mut self, world: &mut World) -> Seen<()> {
+        let mut names: Vec<String> = world.ledger.paused.iter().cloned().collect();
+        if names.is_empty() {
+            names.push(BLUEPRINTS[world.dice.roll(BLUEPRINTS.len())].to_owned());
         }
-        for name in BLUEPRINTS {
-            if world.stand.place(name).await == "parked" {
-                self.parked.push(blueprint_id(name));
-            }
+        while let Some(name) = world.dice.draw(&mut names) {
+            self.send(world, Request::Resume(name)).await?;
         }
         Ok(())
     }

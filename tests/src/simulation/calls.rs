@@ -283,6 +283,31 @@ impl World {
         .await
     }
 
+    /// `name`: a Blueprint, or `*`.
+    pub(super) async fn pause(&mut self, name: &str) -> Seen<Option<bool>> {
+        let target = target(name);
+        self.call(
+            "pause",
+            name,
+            About::default(),
+            async |stand| stand.store.pause_queue(target.as_ref()).await,
+            |ledger, known| ledger.was_paused(name, *known),
+        )
+        .await
+    }
+
+    pub(super) async fn resume(&mut self, name: &str) -> Seen<Option<bool>> {
+        let target = target(name);
+        self.call(
+            "resume",
+            name,
+            About::default(),
+            async |stand| stand.store.resume_queue(target.as_ref()).await,
+            |ledger, known| ledger.was_resumed(name, *known),
+        )
+        .await
+    }
+
     pub(super) async fn beat(&mut self, worker: &WorkerId, held: &[Lease]) -> Seen<Option<Beat>> {
         self.call(
             "beat",
@@ -341,6 +366,11 @@ impl World {
         self.trace.note("look", name, &found.len().to_string());
         Ok(found)
     }
+}
+
+/// The Blueprint of that name; `None` for all.
+fn target(name: &str) -> Option<BlueprintId> {
+    BlueprintId::parse(name).ok()
 }
 
 /// The arguments of a claim, kept for repeating it.

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- Holds everything that is not decided yet, and what the last call was about, against the rules of
 -- the queue. Reads only; its cost does not grow with what is decided.
--- KEYS  1 pending; 2 places; 3 leases; 4 delayed; 5 waiting; 6 counts; 7 log; 8 decided; 9 issues; 10 workers; 11 dead
+-- KEYS  1 pending; 2 places; 3 leases; 4 delayed; 5 waiting; 6 counts; 7 log; 8 decided; 9 issues; 10 workers; 11 dead; 12 paused
 -- ARGV  1-7 what the keys of these begin with: issue, backlog, processing, blueprint, documents, commits, newest;
 --       8 max attempts; 9 the Blueprint and 10 the issue of the last call, or ''; 11 '1' if its queue must be parked
 --       or empty; 12 a worker whose list does not have the issue any more, or ''; 13.. every Blueprint
@@ -71,7 +71,8 @@ for i = 13, #ARGV do
       elseif place == 'delayed' then
         is_true = copies == 0 and not leased and later and f[1] == 'pending'
       elseif place == 'parked' then
-        is_true = copies == 0 and not leased and not later and f[1] == 'pending'
+        local marks = call('HMGET', KEYS[12], '*', bp)
+        is_true = (marks[1] or marks[2]) and copies == 0 and not leased and not later and f[1] == 'pending'
       end
       hold(is_true, 'place', element, ' is ', f[1], ' and ', place or 'nowhere', ', ', in_pending[element] or 0,
         ' times in pending and ', #held, ' times popped, leased: ', leased, ', delayed: ', later)

@@ -68,6 +68,7 @@ impl Invariants {
                 keys.issues(),
                 keys.workers(),
                 keys.dead(),
+                keys.paused(),
             ],
             prefixes: prefixes
                 .into_iter()

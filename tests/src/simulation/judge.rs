@@ -59,6 +59,24 @@ impl Ledger {
         }
     }
 
+    pub(super) fn was_paused(&mut self, name: &str, is_known: bool) -> &'static str {
+        self.hold(is_known, || format!("paused: {name} is not known"));
+        if self.paused.insert(name.to_owned()) {
+            "ok"
+        } else {
+            "again"
+        }
+    }
+
+    pub(super) fn was_resumed(&mut self, name: &str, is_known: bool) -> &'static str {
+        self.hold(is_known, || format!("paused: {name} is not known"));
+        if self.paused.remove(name) {
+            "ok"
+        } else {
+            "again"
+        }
+    }
+
     pub(super) fn claimed(&mut self, claim: &Claim, outcome: &ClaimOutcome) -> &'static str {
         let Claim {
             issue,

@@ -123,7 +123,7 @@ impl Scheduler {
             self.world.arrive().await?;
         }
         archive(&mut self.world, false).await?;
-        self.callers.lift(&mut self.world).await?;
+        self.callers.resume(&mut self.world).await?;
         for _ in 0..STEPS_TO_FINISH {
             if self.world.is_done().await {
                 return self.audit().await;
@@ -132,8 +132,7 @@ impl Scheduler {
             match self.world.dice.roll(20) {
                 0..12 => self.work().await?,
                 12..17 => self.world.keep().await?,
-                17..19 => self.world.tick().await?,
-                _ => self.callers.cancel_parked(&mut self.world).await?,
+                _ => self.world.tick().await?,
             }
         }
         let open: Vec<&Record> = self.world.ledger.open_issues().collect();

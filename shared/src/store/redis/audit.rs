@@ -12,14 +12,12 @@ use redis::cmd;
 
 use super::Store;
 use super::error::StoreError;
-use super::queue::{IssueRef, head_args_of};
+use super::queue::{IssueRef, NO_HEAD, head_args_of};
 use super::script;
 use crate::ids::{BlueprintId, IssueId};
 
 /// How many queues, or elements of a list, are read in one round trip.
 const BATCH: usize = 500;
-/// What stands for the head of a queue that has none; no id can be spelled so.
-const NO_HEAD: &str = "-";
 
 /// A queue that was mended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +34,21 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; the turn may have been taken all the same, and comes again.
     pub async fn take_audit_turn(&self, every: Duration) -> Result<bool, StoreError> {
+        self.take_turn("audit turn", self.keys.audited(), every)
+            .await
+    }
+
+    /// True for one caller in each `every`, of those that name this key.
+    pub(super) async fn take_turn(
+        &self,
+        call: &'static str,
+        key: String,
+        every: Duration,
+    ) -> Result<bool, StoreError> {
         let mut set = cmd("SET");
-        set.arg(self.keys.audited()).arg("1").arg("NX");
+        set.arg(key).arg("1").arg("NX");
         set.arg("PX").arg(every.as_millis() as u64);
-        let taken: Option<String> = self.link.command("audit turn", &set).await?;
+        let taken: Option<String> = self.link.command(call, &set).await?;
         Ok(taken.is_some())
     }
 

@@ -227,7 +227,7 @@ impl Store {
         }
     }
 
-    async fn exists(&self, id: &BlueprintId) -> Result<bool, StoreError> {
+    pub(super) async fn exists(&self, id: &BlueprintId) -> Result<bool, StoreError> {
         self.link
             .command("exists", cmd("EXISTS").arg(self.keys.blueprint(id)))
             .await

@@ -294,6 +294,25 @@ impl PopLink {
             })
     }
 
+    /// Takes one element from `from`, waiting about the block time. `None`: nothing came.
+    ///
+    /// Not cancel safe: an element that a dropped call takes is lost.
+    ///
+    /// # Errors
+    /// As [`PopLink::pop`]; an element that was taken is lost.
+    pub async fn take(&mut self, from: &str) -> Result<Option<String>, StoreError> {
+        let taken: Result<Option<(String, String)>, _> = redis::cmd("BRPOP")
+            .arg(from)
+            .arg(self.block.as_secs_f64())
+            .query_async(&mut self.connection)
+            .await;
+        let wrap = |source| StoreError::Redis {
+            call: "take",
+            source,
+        };
+        Ok(taken.map_err(wrap)?.map(|(_, element)| element))
+    }
+
     /// Moves up to `n` elements without waiting, in one round trip.
     ///
     /// # Errors

@@ -70,6 +70,22 @@ impl Store {
             .flatten())
     }
 
+    /// True if an issue of that id was decided, and pruned since.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn is_pruned(&self, id: &IssueId) -> Result<bool, StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("EXISTS").arg(self.keys.issue(id));
+        pipeline
+            .cmd("HEXISTS")
+            .arg(self.keys.log())
+            .arg(id.as_str());
+        let (is_there, is_logged): (bool, bool) =
+            self.link.pipeline("is pruned", &pipeline).await?;
+        Ok(is_logged && !is_there)
+    }
+
     async fn read_issues(&self, ids: &[IssueId]) -> Result<Vec<Option<Issue>>, StoreError> {
         let mut pipeline = redis::pipe();
         for id in ids {
@@ -149,49 +165,34 @@ impl Store {
     }
 
     /// The next ids of an index after the cursor: falling scores, and of equal ones falling ids.
+    /// Never by rank: ranks move when issues come and go between two pages.
     async fn ids_before(
         &self,
         index: &str,
         cursor: Option<&Cursor>,
     ) -> Result<Vec<Cursor>, StoreError> {
+        let from = cursor.map_or("+inf".to_owned(), |cursor| cursor.score.to_string());
         let mut skip = 0;
-        if let Some(cursor) = cursor {
-            let rank: Option<usize> = self
-                .link
-                .command(
-                    "list issues",
-                    cmd("ZREVRANK").arg(index).arg(cursor.id.as_str()),
-                )
-                .await?;
-            skip = match rank {
-                Some(rank) => rank + 1,
-                // Pruned since: everything above its place is newer.
-                None => {
-                    let from = format!("({}", cursor.score);
-                    self.link
-                        .command(
-                            "list issues",
-                            cmd("ZCOUNT").arg(index).arg(from).arg("+inf"),
-                        )
-                        .await?
+        loop {
+            let mut range = cmd("ZRANGE");
+            range.arg(index).arg(&from).arg("-inf").arg("BYSCORE");
+            range.arg("REV").arg("LIMIT").arg(skip).arg(BATCH);
+            range.arg("WITHSCORES");
+            let rows: Vec<(String, f64)> = self.link.command("list issues", &range).await?;
+            let n_rows = rows.len();
+            let mut found = Vec::with_capacity(n_rows);
+            for (id, score) in rows {
+                let place = Cursor::new(&id, score as u64)?;
+                if cursor.is_none_or(|cursor| place.is_after(cursor)) {
+                    found.push(place);
                 }
-            };
+            }
+            if !found.is_empty() || n_rows < BATCH {
+                return Ok(found);
+            }
+            // So many were submitted in the same millisecond as the cursor's.
+            skip += BATCH;
         }
-        let range: Vec<(String, f64)> = self
-            .link
-            .command(
-                "list issues",
-                cmd("ZREVRANGE")
-                    .arg(index)
-                    .arg(skip)
-                    .arg(skip + BATCH - 1)
-                    .arg("WITHSCORES"),
-            )
-            .await?;
-        range
-            .into_iter()
-            .map(|(id, score)| Cursor::new(&id, score as u64))
-            .collect()
     }
 }
 
@@ -213,6 +214,11 @@ impl Cursor {
         let bad = || StoreError::Cursor(text.to_owned());
         let (score, id) = text.split_once('/').ok_or_else(bad)?;
         Cursor::new(id, score.parse().map_err(|_| bad())?)
+    }
+
+    /// Whether it comes later in the list.
+    fn is_after(&self, other: &Cursor) -> bool {
+        (self.score, self.id.as_str()) < (other.score, other.id.as_str())
     }
 
     fn text(&self) -> String {

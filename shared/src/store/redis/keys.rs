@@ -88,6 +88,18 @@ impl Keys {
     pub fn audited(&self) -> String {
         self.key("audited")
     }
+    /// STRING, expires: there while nobody need prune issues.
+    pub fn pruned(&self) -> String {
+        self.key("pruned")
+    }
+    /// LIST of requests (JSON) that wait for a worker to be tried out. Pushed by intake, popped by workers.
+    pub fn previews(&self) -> String {
+        self.key("previews")
+    }
+    /// STRING, expires: the answer (JSON) to one request of [`Keys::previews`].
+    pub fn preview(&self, id: &IssueId) -> String {
+        self.of("preview", id.as_str())
+    }
     /// STRING: the fencing counter; only rises.
     pub fn fence(&self) -> String {
         self.key("fence")
@@ -253,13 +265,16 @@ mod tests {
             keys.meta(),
             keys.scripts(),
             keys.audited(),
+            keys.pruned(),
+            keys.previews(),
+            keys.preview(&issue),
         ]);
         all.extend(keys.staged("n"));
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
             decided decided:team.alpha dead processing:w-1 issues issues:team.alpha blueprint:team.alpha \
             documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha blueprints settings \
-            setting_revisions settings_counter orbits workers worker_load fence meta scripts audited \
-            staged_documents:n staged_commits:n staged_newest:n staged_labels:n";
+            setting_revisions settings_counter orbits workers worker_load fence meta scripts audited pruned previews \
+            preview:i-1 staged_documents:n staged_commits:n staged_newest:n staged_labels:n";
         let expected: Vec<String> = expected
             .split_whitespace()
             .map(|k| format!("{{draftsman:0}}:{k}"))

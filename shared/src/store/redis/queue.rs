@@ -264,6 +264,8 @@ pub enum ReapOutcome {
 
 /// No worker's processing list is meant.
 pub(super) const NOBODY: &str = "-";
+/// What stands for the head of a queue that has none; no id can be spelled so.
+pub(super) const NO_HEAD: &str = "-";
 
 impl Store {
     pub(super) fn block(&self, issue: &IssueRef, holder: &str) -> Vec<String> {

@@ -105,6 +105,16 @@ impl Store {
         }
     }
 
+    /// The counter that rises with every write of a setting, or of an orbit in use.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn settings_counter(&self) -> Result<u64, StoreError> {
+        let get = cmd("GET").arg(self.keys.settings_counter()).to_owned();
+        let counter: Option<u64> = self.link.command("settings counter", &get).await?;
+        Ok(counter.unwrap_or(0))
+    }
+
     /// The setting of that name.
     ///
     /// # Errors

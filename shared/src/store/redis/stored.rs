@@ -19,7 +19,7 @@ use crate::version_selector::VersionSelector;
 /// The version of the stored forms that this release writes.
 pub(super) const FORMAT: u32 = 1;
 
-fn damaged(what: &'static str, id: &str, problem: impl ToString) -> StoreError {
+pub(super) fn damaged(what: &'static str, id: &str, problem: impl ToString) -> StoreError {
     StoreError::Damaged {
         what,
         id: id.to_owned(),
@@ -27,11 +27,11 @@ fn damaged(what: &'static str, id: &str, problem: impl ToString) -> StoreError {
     }
 }
 
-fn to_json<T: Serialize>(form: &T) -> String {
+pub(super) fn to_json<T: Serialize>(form: &T) -> String {
     serde_json::to_string(form).expect("stored forms have string keys and finite numbers only")
 }
 
-fn from_json<'a, T: Deserialize<'a>>(
+pub(super) fn from_json<'a, T: Deserialize<'a>>(
     what: &'static str,
     id: &str,
     text: &'a str,
@@ -39,7 +39,7 @@ fn from_json<'a, T: Deserialize<'a>>(
     serde_json::from_str(text).map_err(|e| damaged(what, id, e))
 }
 
-fn check_format(what: &'static str, id: &str, v: u32) -> Result<(), StoreError> {
+pub(super) fn check_format(what: &'static str, id: &str, v: u32) -> Result<(), StoreError> {
     if v == FORMAT {
         Ok(())
     } else {
@@ -212,10 +212,30 @@ pub(super) fn commit(blueprint_id: &BlueprintId, text: &str) -> Result<Commit, S
 // ---- the log ------------------------------------------------------------------------------
 
 #[derive(Serialize, Deserialize)]
-struct StoredVerdict {
+pub(super) struct StoredVerdict {
     axis: String,
     pass: bool,
     detail: String,
+}
+
+impl From<Verdict> for StoredVerdict {
+    fn from(verdict: Verdict) -> Self {
+        StoredVerdict {
+            axis: verdict.axis,
+            pass: verdict.pass,
+            detail: verdict.detail,
+        }
+    }
+}
+
+impl From<StoredVerdict> for Verdict {
+    fn from(stored: StoredVerdict) -> Self {
+        Verdict {
+            axis: stored.axis,
+            pass: stored.pass,
+            detail: stored.detail,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -297,7 +317,6 @@ pub(super) fn failed_log_draft(
 }
 
 fn draft(entry: &LogEntry, reasons: Option<&[String]>, intent: Option<&str>) -> String {
-    let verdicts = entry.verdicts.iter();
     to_json(&LogDraft {
         v: FORMAT,
         blueprint_id: entry.blueprint_id.as_str(),
@@ -305,13 +324,7 @@ fn draft(entry: &LogEntry, reasons: Option<&[String]>, intent: Option<&str>) -> 
         new_hash: &entry.new_hash,
         intent,
         rationale: &entry.rationale,
-        verdicts: verdicts
-            .map(|v| StoredVerdict {
-                axis: v.axis.clone(),
-                pass: v.pass,
-                detail: v.detail.clone(),
-            })
-            .collect(),
+        verdicts: entry.verdicts.iter().cloned().map(Into::into).collect(),
         cause: entry.cause.map(RejectionCause::as_str).unwrap_or_default(),
         reasons,
         patch: &entry.patch_json,
@@ -337,7 +350,6 @@ pub(super) fn log_entry(issue_id: &IssueId, text: &str) -> Result<LogEntry, Stor
             RejectionCause::parse(name).ok_or_else(|| damaged("log entry", id, "unknown cause"))?,
         ),
     };
-    let verdicts = stored.verdicts.into_iter();
     Ok(LogEntry {
         issue_id: issue_id.clone(),
         blueprint_id: BlueprintId::parse(&stored.blueprint_id)
@@ -346,13 +358,7 @@ pub(super) fn log_entry(issue_id: &IssueId, text: &str) -> Result<LogEntry, Stor
         new_hash: stored.new_hash,
         intent: stored.intent,
         rationale: stored.rationale,
-        verdicts: verdicts
-            .map(|v| Verdict {
-                axis: v.axis,
-                pass: v.pass,
-                detail: v.detail,
-            })
-            .collect(),
+        verdicts: stored.verdicts.into_iter().map(Into::into).collect(),
         cause,
         reasons: stored.reasons,
         attempt: stored.attempt,

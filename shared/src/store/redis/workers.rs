@@ -264,7 +264,7 @@ impl Store {
         Ok(())
     }
 
-    async fn server_ms(&self) -> Result<u64, StoreError> {
+    pub(super) async fn server_ms(&self) -> Result<u64, StoreError> {
         let (secs, micros): (u64, u64) = self.link.command("time", &cmd("TIME")).await?;
         Ok(secs * 1000 + micros / 1000)
     }

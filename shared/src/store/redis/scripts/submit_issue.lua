@@ -23,7 +23,11 @@ if target[2] == '1' then return { 'archived' } end
 
 redis.call('HSET', K.issue, 'blueprint_id', bp, 'state', 'pending', 'attempt', '0',
   'submitted_at', int(now), 'updated_at', int(now), 'revision', '1')
-if retry_of ~= '' then redis.call('HSET', K.issue, 'retry_of', retry_of) end
+if retry_of ~= '' then
+  redis.call('HSET', K.issue, 'retry_of', retry_of)
+  -- The dead list is what nobody has taken up again.
+  redis.call('ZREM', K.dead, retry_of)
+end
 if trace ~= '' then redis.call('HSET', K.issue, 'trace', trace) end
 redis.call('SET', K.intent, intent)
 redis.call('ZADD', issues, now, id)

@@ -1,0 +1,75 @@
+//! `preview`: what an issue would come to, without filing it.
+
+use proto::v1::{PreviewIssueRequest, PreviewIssueResponse};
+use serde_json::json;
+use tonic::Status;
+use tonic_types::StatusExt;
+
+use super::issues::read_intent;
+use super::log::print_judgement;
+use crate::args::{Output, PreviewArgs};
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// The reason of a refusal that says that the flow itself failed, as an issue would.
+const FLOW_FAILED: &str = "PREVIEW_FAILED";
+
+/// Tries a change out and prints what it would come to. Returns the exit status: that of an issue
+/// that came to the same.
+///
+/// # Errors
+/// What intake, standard input or standard output said; but not that the flow failed.
+pub(crate) async fn preview(
+    mut client: Client,
+    args: PreviewArgs,
+    format: Output,
+) -> Result<u8, CliError> {
+    let request = PreviewIssueRequest {
+        blueprint_id: args.blueprint_id,
+        intent: read_intent(&args.intent)?,
+    };
+    let preview = match client.intake.preview_issue(request).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) if has_failed(&status) => {
+            match format {
+                Output::Json => output::json_document(&json!({ "failed": status.message() }))?,
+                Output::Text => {
+                    output::line(format_args!("would be rejected: {}", status.message()))?;
+                }
+            }
+            return Ok(3);
+        }
+        Err(status) => return Err(status.into()),
+    };
+    match format {
+        Output::Json => output::json_document(&json!({
+            "would_apply": preview.would_apply,
+            "json_patch": preview.json_patch,
+            "unified_diff": preview.unified_diff,
+            "rationale": preview.rationale,
+            "verdicts": preview.verdicts.iter().map(output::verdict_json).collect::<Vec<_>>(),
+            "reasons": preview.reasons,
+        }))?,
+        Output::Text => print(&preview)?,
+    }
+    Ok(if preview.would_apply { 0 } else { 2 })
+}
+
+fn has_failed(status: &Status) -> bool {
+    let info = status.get_details_error_info();
+    info.is_some_and(|info| info.reason == FLOW_FAILED)
+}
+
+fn print(preview: &PreviewIssueResponse) -> Result<(), CliError> {
+    output::exact(&preview.unified_diff)?;
+    print_judgement(&preview.rationale, &preview.verdicts, str::to_owned)?;
+    if preview.would_apply {
+        output::line("would be applied")?;
+    } else {
+        output::line(format_args!(
+            "would be denied: {}",
+            preview.reasons.join("; ")
+        ))?;
+    }
+    Ok(())
+}

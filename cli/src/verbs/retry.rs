@@ -1,0 +1,41 @@
+//! `retry`: files a rejected issue again as a new one.
+
+use proto::v1::RetryIssueRequest;
+use serde_json::json;
+
+use super::issues::{Decision, see_through};
+use crate::args::{Output, RetryArgs};
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// Files a rejected issue again and, unless detached, waits for the decision. Returns it, or `None`
+/// if detached.
+///
+/// # Errors
+/// What intake or standard output said.
+pub(crate) async fn retry(
+    mut client: Client,
+    args: RetryArgs,
+    format: Output,
+) -> Result<Option<Decision>, CliError> {
+    let request = RetryIssueRequest {
+        issue_id: args.issue_id,
+        new_issue_id: args.new_issue_id,
+    };
+    let answer = client.intake.retry_issue(request).await?.into_inner();
+    let issue = answer.issue.ok_or(CliError::Answer { field: "issue" })?;
+    let (last, decision) = if args.detach {
+        if format == Output::Text {
+            output::line(&issue.issue_id)?;
+        }
+        (issue, None)
+    } else {
+        let note = format!(", a retry of {}", issue.retry_of);
+        let (last, decision) = see_through(&mut client, &issue, &note, format).await?;
+        (last, Some(decision))
+    };
+    if format == Output::Json {
+        output::json_document(&json!({ "issue": output::issue_json(&last) }))?;
+    }
+    Ok(decision)
+}

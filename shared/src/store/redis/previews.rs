@@ -1,0 +1,276 @@
+//! Previews: requests in a list of their own, each run at most once, and each answer under a key
+//! of its own that expires.
+//!
+//! There is no lease and no retry. A request says until when somebody waits for it, and whoever
+//! gives up earlier takes it back, so that no worker runs what nobody wants any more. Who waits for
+//! an answer looks for the key, and whether there is a worker left that could write it.
+
+use std::time::Duration;
+
+use redis::cmd;
+use serde::{Deserialize, Serialize};
+
+use super::Store;
+use super::error::StoreError;
+use super::keys::CANCEL_CHANNEL;
+use super::stored::{FORMAT, StoredVerdict, check_format, damaged, from_json, to_json};
+use crate::ids::{BlueprintId, IssueId};
+use crate::preview::{Preview, PreviewAnswer, PreviewRequest};
+
+/// How long an answer is kept; who waits for it looks several times a second.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// A request as it lies in the list, to take it back.
+#[derive(Debug, Clone)]
+pub struct PreviewTicket(String);
+
+/// What somebody who waits for an answer sees.
+#[derive(Debug)]
+pub struct PreviewSight {
+    /// The answer, if there is one.
+    pub answer: Option<PreviewAnswer>,
+    /// How many workers are connected to Redis at this moment.
+    pub n_workers: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredRequest {
+    v: u32,
+    id: String,
+    blueprint_id: String,
+    intent: String,
+    expires_at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredAnswer {
+    v: u32,
+    outcome: StoredOutcome,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum StoredOutcome {
+    Decided {
+        would_apply: bool,
+        json_patch: String,
+        unified_diff: String,
+        rationale: String,
+        verdicts: Vec<StoredVerdict>,
+        reasons: Vec<String>,
+    },
+    Failed {
+        reason: String,
+    },
+    Fault {
+        problem: String,
+        retry_after: Option<u64>,
+    },
+    UnknownTarget,
+    Archived,
+    TooLarge {
+        bytes: usize,
+    },
+}
+
+impl Store {
+    /// Asks for a preview that is to be there within `patience`. Not to be repeated under the same
+    /// id: it could be run twice.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may be run all the same.
+    pub async fn request_preview(
+        &self,
+        id: &IssueId,
+        blueprint_id: &BlueprintId,
+        intent: String,
+        patience: Duration,
+    ) -> Result<PreviewTicket, StoreError> {
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let text = to_json(&StoredRequest {
+            v: FORMAT,
+            id: id.to_string(),
+            blueprint_id: blueprint_id.to_string(),
+            intent,
+            expires_at: self.server_ms().await?.saturating_add(patience),
+        });
+        let push = cmd("LPUSH").arg(self.keys.previews()).arg(&text).to_owned();
+        let _: u64 = self.link.command("request preview", &push).await?;
+        Ok(PreviewTicket(text))
+    }
+
+    /// Takes a request back that no worker has taken up yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away; the request then expires.
+    pub async fn withdraw_preview(&self, ticket: &PreviewTicket) -> Result<(), StoreError> {
+        let mut remove = cmd("LREM");
+        remove.arg(self.keys.previews()).arg(1).arg(&ticket.0);
+        let _: u64 = self.link.command("withdraw preview", &remove).await?;
+        Ok(())
+    }
+
+    /// The answer, and whether there is a worker that could give one. Every worker hears of
+    /// cancellations, and Redis knows at once when one does not any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away or the answer cannot be read.
+    pub async fn look_for_preview(&self, id: &IssueId) -> Result<PreviewSight, StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("GET").arg(self.keys.preview(id));
+        pipeline.cmd("PUBSUB").arg("NUMSUB").arg(CANCEL_CHANNEL);
+        let (answer, listeners): (Option<String>, Vec<(String, u64)>) =
+            self.link.pipeline("look for preview", &pipeline).await?;
+        let answer = answer.map(|text| read_answer(id, &text)).transpose()?;
+        Ok(PreviewSight {
+            answer,
+            n_workers: listeners.iter().map(|(_, n)| n).sum(),
+        })
+    }
+
+    /// Reads a request that a worker has taken from the list; `None` if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away, or what was taken is no request.
+    pub async fn open_preview(&self, text: &str) -> Result<Option<PreviewRequest>, StoreError> {
+        const WHAT: &str = "preview request";
+        let stored: StoredRequest = from_json(WHAT, "?", text)?;
+        check_format(WHAT, &stored.id, stored.v)?;
+        let now = self.server_ms().await?;
+        let patience = stored.expires_at.saturating_sub(now);
+        if patience == 0 {
+            return Ok(None);
+        }
+        let id = IssueId::parse(&stored.id).map_err(|e| damaged(WHAT, &stored.id, e))?;
+        let target = BlueprintId::parse(&stored.blueprint_id);
+        Ok(Some(PreviewRequest {
+            blueprint_id: target.map_err(|e| damaged(WHAT, &stored.id, e))?,
+            id,
+            intent: stored.intent,
+            taken_at_ms: now,
+            patience: Duration::from_millis(patience),
+        }))
+    }
+
+    /// Leaves the answer to a request where its caller looks for it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may be there all the same. Repeat it.
+    pub async fn answer_preview(
+        &self,
+        id: &IssueId,
+        answer: &PreviewAnswer,
+    ) -> Result<(), StoreError> {
+        let mut set = cmd("SET");
+        set.arg(self.keys.preview(id)).arg(write_answer(answer));
+        set.arg("PX").arg(KEPT.as_millis() as u64);
+        let _: String = self.link.command("answer preview", &set).await?;
+        Ok(())
+    }
+}
+
+fn write_answer(answer: &PreviewAnswer) -> String {
+    let outcome = match answer.clone() {
+        PreviewAnswer::Decided(preview) => StoredOutcome::Decided {
+            would_apply: preview.would_apply,
+            json_patch: preview.json_patch,
+            unified_diff: preview.unified_diff,
+            rationale: preview.rationale,
+            verdicts: preview.verdicts.into_iter().map(Into::into).collect(),
+            reasons: preview.reasons,
+        },
+        PreviewAnswer::Failed { reason } => StoredOutcome::Failed { reason },
+        PreviewAnswer::Fault {
+            problem,
+            retry_after_ms,
+        } => StoredOutcome::Fault {
+            problem,
+            retry_after: retry_after_ms,
+        },
+        PreviewAnswer::UnknownTarget => StoredOutcome::UnknownTarget,
+        PreviewAnswer::Archived => StoredOutcome::Archived,
+        PreviewAnswer::TooLarge { bytes } => StoredOutcome::TooLarge { bytes },
+    };
+    to_json(&StoredAnswer { v: FORMAT, outcome })
+}
+
+fn read_answer(id: &IssueId, text: &str) -> Result<PreviewAnswer, StoreError> {
+    const WHAT: &str = "preview";
+    let stored: StoredAnswer = from_json(WHAT, id.as_str(), text)?;
+    check_format(WHAT, id.as_str(), stored.v)?;
+    Ok(match stored.outcome {
+        StoredOutcome::Decided {
+            would_apply,
+            json_patch,
+            unified_diff,
+            rationale,
+            verdicts,
+            reasons,
+        } => PreviewAnswer::Decided(Preview {
+            would_apply,
+            json_patch,
+            unified_diff,
+            rationale,
+            verdicts: verdicts.into_iter().map(Into::into).collect(),
+            reasons,
+        }),
+        StoredOutcome::Failed { reason } => PreviewAnswer::Failed { reason },
+        StoredOutcome::Fault {
+            problem,
+            retry_after,
+        } => PreviewAnswer::Fault {
+            problem,
+            retry_after_ms: retry_after,
+        },
+        StoredOutcome::UnknownTarget => PreviewAnswer::UnknownTarget,
+        StoredOutcome::Archived => PreviewAnswer::Archived,
+        StoredOutcome::TooLarge { bytes } => PreviewAnswer::TooLarge { bytes },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::enhance_log::Verdict;
+
+    #[test]
+    fn every_answer_comes_back_as_it_was_written() {
+        let id = IssueId::parse("p-1").unwrap();
+        let verdict = Verdict {
+            axis: "noop".to_owned(),
+            pass: false,
+            detail: "größer \"☃\"\n".to_owned(),
+        };
+        for answer in [
+            PreviewAnswer::Decided(Preview {
+                would_apply: false,
+                json_patch: "[]".to_owned(),
+                unified_diff: "-a\n+b\n".to_owned(),
+                rationale: "because".to_owned(),
+                verdicts: vec![verdict],
+                reasons: vec!["noop: nothing changed".to_owned()],
+            }),
+            PreviewAnswer::Failed {
+                reason: "dispatch failed: x".to_owned(),
+            },
+            PreviewAnswer::Fault {
+                problem: "429".to_owned(),
+                retry_after_ms: Some(7),
+            },
+            PreviewAnswer::UnknownTarget,
+            PreviewAnswer::Archived,
+            PreviewAnswer::TooLarge { bytes: 9 },
+        ] {
+            assert_eq!(read_answer(&id, &write_answer(&answer)).unwrap(), answer);
+        }
+    }
+
+    #[test]
+    fn what_a_later_release_wrote_is_not_guessed_at() {
+        let id = IssueId::parse("p-1").unwrap();
+        assert!(read_answer(&id, r#"{"v":2,"outcome":"archived"}"#).is_err());
+        assert!(read_answer(&id, r#"{"v":1,"outcome":"postponed"}"#).is_err());
+    }
+}

@@ -1,0 +1,13 @@
+#!lua flags=allow-oom
+-- Pauses one Blueprint's queue, or all (`*`). Nothing in flight is touched; what lies in `pending` already
+-- is parked by its claim. Called again it changes nothing.
+-- KEYS  1 paused; 2 the blueprint, unless all are paused
+-- ARGV  1 blueprint_id or '*'
+-- Outcomes  ok | unknown_target
+local paused, blueprint, name = KEYS[1], KEYS[2], ARGV[1]
+local t = redis.call('TIME')
+
+if blueprint and redis.call('EXISTS', blueprint) == 0 then return { 'unknown_target' } end
+
+redis.call('HSETNX', paused, name, string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
+return { 'ok' }

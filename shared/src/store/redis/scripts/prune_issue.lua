@@ -1,0 +1,19 @@
+#!lua flags=allow-oom
+-- Removes an issue that was decided long ago. Its log entry stays, and stands for it from then on.
+-- KEYS  1-15 the issue block; 16 issues; 17 issues of this Blueprint
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 how long ago, ms
+-- Outcomes  pruned | kept: not decided, not long ago, or without a log entry | gone: no such issue
+--@include keys
+local issues, issues_here, age_ms = KEYS[16], KEYS[17], tonumber(ARGV[5])
+
+local f = redis.call('HMGET', K.issue, 'state', 'updated_at')
+if not f[1] then return { 'gone' } end
+local is_decided = f[1] == 'applied' or f[1] == 'rejected'
+if not is_decided or now - tonumber(f[2]) < age_ms then return { 'kept' } end
+if redis.call('HEXISTS', K.log, id) == 0 then return { 'kept' } end
+
+redis.call('DEL', K.issue, K.intent)
+redis.call('ZREM', issues, id)
+redis.call('ZREM', issues_here, id)
+redis.call('ZREM', K.dead, id)
+return { 'pruned' }

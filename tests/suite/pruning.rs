@@ -1,0 +1,241 @@
+//! What was decided long ago is removed, and only that; what it came to stays.
+
+use std::time::Duration;
+
+use proto::v1;
+use shared::ids::IssueId;
+use shared::store::redis::keys::Keys;
+use shared::store::{IssueRef, SubmitOutcome};
+use tests::eventually::eventually;
+use tests::factory;
+use tests::rig::Rig;
+use tests::store_audit::dump;
+use tests::store_stand::{How, LONG, Stand, fault, issue_ref, new_issue, worker_id};
+use tonic::Code;
+use tonic_types::StatusExt;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Makes an issue two days older: when it was submitted and, if `is_decided`, when it was decided.
+async fn age(stand: &Stand, issue: &IssueRef, is_decided: bool) {
+    let keys = stand.store.keys();
+    let found = stand.issue(issue).await;
+    let earlier = |ms: u64| (ms - 2 * DAY.as_millis() as u64).to_string();
+    let (submitted, updated) = (earlier(found.submitted_at_ms), earlier(found.updated_at_ms));
+    let id = issue.issue_id.as_str();
+    let key = keys.issue(&issue.issue_id);
+    for index in [keys.issues(), keys.issues_of(&issue.blueprint_id)] {
+        let _: i64 = stand.raw(&["ZADD", &index, &submitted, id]).await;
+    }
+    if is_decided {
+        let _: i64 = stand.raw(&["HSET", &key, "updated_at", &updated]).await;
+    }
+}
+
+#[tokio::test]
+async fn only_what_was_decided_long_ago_is_pruned() {
+    let stand = Stand::with(&["a", "b"]).await;
+    let (store, keys, worker) = (&stand.store, stand.store.keys(), worker_id("w"));
+    let mut decided = Vec::new();
+    for (n, how) in [
+        How::Applied,
+        How::Denied,
+        How::Failed,
+        How::Dead,
+        How::Applied,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        decided.push(stand.submit("a", &format!("a.{n}")).await);
+        let taken = stand.take(&worker, LONG).await;
+        stand.step(stand.settle(&taken, how)).await;
+    }
+    let cancelled = stand.submit("a", "cancelled").await;
+    stand.step(store.cancel_issue(&cancelled.issue_id)).await;
+    decided.push(cancelled);
+    let young = stand.submit("a", "young").await;
+    let taken = stand.take(&worker, LONG).await;
+    stand.step(stand.settle(&taken, How::Dead)).await;
+    // Open for two days: delayed, and waiting behind it; in flight; and decided only just now.
+    let delayed = stand.submit("b", "b.1").await;
+    let taken = stand.take(&worker, LONG).await;
+    stand.step(store.release(&taken.lease, &fault(LONG))).await;
+    let waiting = stand.submit("b", "b.2").await;
+    let in_flight = stand.submit("a", "in-flight").await;
+    stand.take(&worker, LONG).await;
+
+    assert_eq!(store.prune_issues(DAY).await.unwrap(), 0);
+    for issue in &decided {
+        age(&stand, issue, true).await;
+    }
+    for issue in [&young, &delayed, &waiting, &in_flight] {
+        age(&stand, issue, false).await;
+    }
+    let before = dump(store).await;
+    assert_eq!(stand.step(store.prune_issues(DAY)).await, 6);
+    let after = dump(store).await;
+    for issue in &decided {
+        let id = &issue.issue_id;
+        assert_eq!(store.issue(id).await.unwrap(), None);
+        assert!(store.is_pruned(id).await.unwrap());
+        assert!(store.log_entry(id).await.unwrap().is_some());
+        for key in [keys.issue(id), keys.intent(id)] {
+            assert!(!after.contains_key(&key), "{key}");
+        }
+        let new = new_issue("a", id.as_str());
+        assert_eq!(store.submit(&new).await.unwrap(), SubmitOutcome::Pruned);
+    }
+    for issue in [&young, &delayed, &waiting, &in_flight] {
+        assert!(store.issue(&issue.issue_id).await.unwrap().is_some());
+        assert!(!store.is_pruned(&issue.issue_id).await.unwrap());
+    }
+    assert!(!store.is_pruned(&IssueId::generate()).await.unwrap());
+    let dead: Vec<String> = stand.raw(&["ZRANGE", &keys.dead(), "0", "-1"]).await;
+    assert_eq!(dead, ["young"]);
+    let listed: Vec<String> = stand.raw(&["ZRANGE", &keys.issues(), "0", "-1"]).await;
+    assert_eq!(listed.len(), 4, "{listed:?}");
+    let listed: Vec<String> = stand
+        .raw(&["ZRANGE", &keys.issues_of(&young.blueprint_id), "0", "-1"])
+        .await;
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    // All else is as it was: log, commits, documents, queues, counters.
+    let touched = [
+        keys.dead(),
+        keys.issues(),
+        keys.issues_of(&young.blueprint_id),
+    ];
+    for (key, content) in &after {
+        if !touched.contains(key) {
+            assert_eq!(before.get(key), Some(content), "{key}");
+        }
+    }
+    assert_eq!(stand.refused(store.prune_issues(DAY)).await, 0);
+}
+
+/// An issue without a log entry would be forgotten altogether: another with its id would be accepted.
+#[tokio::test]
+async fn without_a_log_entry_nothing_is_pruned() {
+    let stand = Stand::with(&["a"]).await;
+    let issue = stand.submit("a", "a.1").await;
+    stand.step(stand.store.cancel_issue(&issue.issue_id)).await;
+    age(&stand, &issue, true).await;
+    let log = stand.store.keys().log();
+    let _: i64 = stand.raw(&["HDEL", &log, "a.1"]).await;
+    assert_eq!(stand.refused(stand.store.prune_issues(DAY)).await, 0);
+}
+
+#[tokio::test]
+async fn many_are_pruned_past_what_has_to_stay() {
+    let stand = Stand::with(&["a"]).await;
+    let store = &stand.store;
+    for n in 0..250 {
+        let issue = issue_ref("a", &format!("a.{n}"));
+        store
+            .submit(&new_issue("a", issue.issue_id.as_str()))
+            .await
+            .unwrap();
+        // Every fifth stays open.
+        if n % 5 != 0 {
+            store.cancel_issue(&issue.issue_id).await.unwrap();
+        }
+        age(&stand, &issue, n % 5 != 0).await;
+    }
+    assert_eq!(stand.step(store.prune_issues(DAY)).await, 200);
+    let left: u64 = stand.raw(&["ZCARD", &store.keys().issues()]).await;
+    assert_eq!(left, 50);
+    assert_eq!(store.prune_issues(DAY).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn one_caller_in_a_while_has_the_turn_to_prune() {
+    let stand = Stand::with(&[]).await;
+    assert!(stand.store.take_prune_turn(DAY).await.unwrap());
+    assert!(!stand.store.take_prune_turn(DAY).await.unwrap());
+    assert!(
+        stand.store.take_audit_turn(DAY).await.unwrap(),
+        "a turn of its own"
+    );
+}
+
+#[tokio::test]
+async fn a_pruned_issue_is_answered_by_its_log_entry() {
+    let mut rig = Rig::without_worker().await;
+    let (keys, mut connection) = (Keys::single(), rig.redis.connection().await);
+    rig.add_worker(&[("DRAFTSMAN_RETENTION_DAYS", "0")]);
+    rig.client.put(factory::small("kept")).await;
+    let old = rig.client.run("kept", "nobody understands this").await;
+    let young = rig.client.run("kept", "tag x").await;
+    let turn: u64 = redis::cmd("EXISTS")
+        .arg(keys.pruned())
+        .query_async(&mut connection)
+        .await
+        .expect("EXISTS");
+    assert_eq!(turn, 0, "0 days: nothing is ever pruned");
+
+    let id = IssueId::parse(&old.issue_id).expect("an id");
+    let _: i64 = redis::cmd("ZADD")
+        .arg(keys.issues())
+        .arg("1000")
+        .arg(id.as_str())
+        .query_async(&mut connection)
+        .await
+        .expect("ZADD");
+    let _: i64 = redis::cmd("HSET")
+        .arg(keys.issue(&id))
+        .arg("updated_at")
+        .arg("2000")
+        .query_async(&mut connection)
+        .await
+        .expect("HSET");
+    rig.add_worker(&[]);
+    rig.workers[1]
+        .until_logged("decided issues are removed")
+        .await;
+
+    let mut intake = rig.client.intake.clone();
+    let issue_id = || old.issue_id.clone();
+    let get = v1::GetIssueRequest {
+        issue_id: issue_id(),
+    };
+    let cancel = v1::CancelIssueRequest {
+        issue_id: issue_id(),
+    };
+    let watch = v1::WatchIssueRequest {
+        issue_id: issue_id(),
+    };
+    let retry = v1::RetryIssueRequest {
+        issue_id: issue_id(),
+        new_issue_id: None,
+    };
+    let refusals = [
+        ("GetIssue", intake.get_issue(get).await.err()),
+        ("CancelIssue", intake.cancel_issue(cancel).await.err()),
+        ("WatchIssue", intake.watch_issue(watch).await.err()),
+        ("RetryIssue", intake.retry_issue(retry).await.err()),
+    ];
+    for (what, status) in refusals {
+        let status = status.unwrap_or_else(|| panic!("{what} of a pruned issue"));
+        assert_eq!(status.code(), Code::NotFound, "{what}: {status}");
+        assert!(status.message().contains("GetLogEntry"), "{what}: {status}");
+        let info = status.get_details_error_info().expect("an ErrorInfo");
+        assert_eq!(info.reason, "ISSUE_PRUNED", "{what}");
+    }
+    let again = v1::SubmitIssueRequest {
+        blueprint_id: old.blueprint_id.clone(),
+        intent: old.intent.clone(),
+        issue_id: Some(issue_id()),
+    };
+    let refused = intake.submit_issue(again).await.expect_err("a duplicate");
+    assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
+    let entry = rig.client.entry(&old.issue_id).await;
+    assert_eq!(entry.cause, "denied");
+    assert_eq!(rig.client.issues().await, std::slice::from_ref(&young));
+    assert_eq!(rig.client.history("kept").await.len(), 2);
+    assert_eq!(rig.client.entries().await.len(), 2);
+    eventually("both workers go on", async || {
+        let issue = rig.client.run("kept", "tag y").await;
+        (issue.revision > 0).then_some(()).ok_or_else(String::new)
+    })
+    .await;
+}

@@ -1,0 +1,90 @@
+//! One run of the flow on one head: what a dispatch and a preview have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::blueprint::Blueprint;
+use shared::commit::Epoch;
+use shared::error::chain;
+use shared::fail_point;
+use shared::store::IssueRef;
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::{FlowError, FlowFailure, FlowHost, FlowInput, FlowReport};
+use crate::orbits::Launch;
+
+/// An issue (or what is tried out as one) and the head that it is to change.
+pub(crate) struct Attempt {
+    pub(crate) issue: IssueRef,
+    pub(crate) intent: String,
+    /// The head.
+    pub(crate) prev: Arc<Blueprint>,
+    /// When it began, Redis time.
+    pub(crate) started_at_ms: u64,
+}
+
+/// How a run ended.
+pub(crate) enum Ran {
+    /// With a decision.
+    Decided(Box<FlowReport>),
+    /// Without one, for good.
+    Failed(Box<FlowFailure>),
+    /// With a fault that may pass.
+    Fault {
+        problem: String,
+        /// How long the other side asked to wait.
+        wait: Option<Duration>,
+    },
+    /// By being stopped.
+    Stopped,
+}
+
+impl Attempt {
+    /// The attempt as commits name it.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch {
+            blueprint_id: self.issue.blueprint_id.clone(),
+            start_version: self.prev.version().clone(),
+            started_at_ms: self.started_at_ms,
+        }
+    }
+
+    /// Runs the flow once, under the setting's ceiling. Writes nothing.
+    ///
+    /// Cancel safe: dropped, the work stops.
+    pub(crate) async fn run(
+        &self,
+        host: &FlowHost,
+        launch: &Launch,
+        cancel: &CancellationToken,
+    ) -> Ran {
+        let input = FlowInput {
+            issue_id: self.issue.issue_id.clone(),
+            blueprint_id: self.issue.blueprint_id.clone(),
+            intent: self.intent.clone(),
+            prev: Arc::clone(&self.prev),
+            epoch: self.epoch(),
+            verifiers: launch.setting.verifier_axes.clone(),
+            ceiling: Duration::from_secs(launch.setting.ttl_secs),
+            must_be_runnable: launch.must_be_runnable(&self.issue.blueprint_id),
+        };
+        if let Some(problem) = fail_point::fault("flow.fault") {
+            return Ran::Fault {
+                problem,
+                wait: None,
+            };
+        }
+        let ran = host.run(&launch.orbit, input, cancel).await;
+        fail_point::pass("flow.after");
+        fail_point::pass_with("flow.after", &self.issue.issue_id);
+        match ran {
+            Ok(report) => Ran::Decided(Box::new(report)),
+            Err(failure) if matches!(failure.error, FlowError::Cancelled) => Ran::Stopped,
+            Err(failure) if failure.error.is_passing() => Ran::Fault {
+                problem: chain(&failure.error),
+                wait: failure.error.retry_after(),
+            },
+            Err(failure) => Ran::Failed(Box::new(failure)),
+        }
+    }
+}
