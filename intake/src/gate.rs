@@ -23,9 +23,11 @@ use crate::tokens::TokensFile;
 /// A call that takes longer has lost its client long ago: every call of the store gives up within seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Calls that take as long as somebody's flow takes; each has a limit of its own.
-const PATIENT: [&str; 2] = [
+const PATIENT: [&str; 4] = [
     "/enhance.v1.IntakeService/WatchIssue",
     "/enhance.v1.IntakeService/PreviewIssue",
+    "/enhance.v1.BlueprintService/ExportBlueprint",
+    "/enhance.v1.BlueprintService/ImportBlueprint",
 ];
 
 /// Says to whom may call at all which intake this is, for `draftsman doctor`.

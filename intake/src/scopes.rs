@@ -40,6 +40,8 @@ const TABLE: [(&str, &[(&str, Scope)]); 4] = [
             ("RevertBlueprint", Scope::Admin),
             ("ArchiveBlueprint", Scope::Admin),
             ("UnarchiveBlueprint", Scope::Admin),
+            ("ExportBlueprint", Scope::Read),
+            ("ImportBlueprint", Scope::Admin),
         ],
     ),
     (

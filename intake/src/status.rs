@@ -214,7 +214,7 @@ impl Executed {
 
 /// The RPCs that change something besides SubmitIssue, which knows for itself. When one of them is answered
 /// UNAVAILABLE, the metadata `executed` says whether it may have happened all the same.
-const WRITES: [&str; 10] = [
+const WRITES: [&str; 11] = [
     "CancelIssue",
     "RetryIssue",
     "PauseQueue",
@@ -223,6 +223,7 @@ const WRITES: [&str; 10] = [
     "RevertBlueprint",
     "ArchiveBlueprint",
     "UnarchiveBlueprint",
+    "ImportBlueprint",
     "PutSetting",
     "DeleteSetting",
 ];
@@ -675,7 +676,7 @@ mod tests {
             .flat_map(|service| &service.method)
             .map(|method| method.name())
             .filter(|name| {
-                let reads = ["Get", "List", "Watch", "Diff", "Preview"];
+                let reads = ["Get", "List", "Watch", "Diff", "Preview", "Export"];
                 *name != "SubmitIssue" && !reads.iter().any(|read| name.starts_with(read))
             })
             .collect();

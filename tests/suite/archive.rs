@@ -107,7 +107,9 @@ async fn an_archived_blueprint_is_kept_and_not_written() {
         ..Default::default()
     };
     let put = rig.client.settings.clone().put_setting(request).await;
-    refused.push(put.expect_err("archived"));
+    let status = put.expect_err("archived");
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+    assert_eq!(reason(&status), "ORBIT_ARCHIVED");
     for status in refused {
         assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
         assert_eq!(reason(&status), "BLUEPRINT_ARCHIVED");

@@ -202,6 +202,15 @@ fn blueprint_cases(client: &Client, cases: &mut Vec<Case>) {
         };
         refused! { cases, client, blueprints.list_commits(list), "ListCommits", what, InvalidArgument, ["blueprint_id"] }
         refused! { cases, client, blueprints.archive_blueprint(v1::ArchiveBlueprintRequest { blueprint_id: blueprint_id() }), "ArchiveBlueprint", what, InvalidArgument, ["blueprint_id"] }
+        refused! { cases, client, blueprints.export_blueprint(v1::ExportBlueprintRequest { blueprint_id: blueprint_id() }), "ExportBlueprint", what, InvalidArgument, ["blueprint_id"] }
+        let no_commit = v1::ImportBlueprintRequest {
+            commit: Some(v1::Commit {
+                blueprint_id: blueprint_id(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        refused! { cases, client, blueprints.import_blueprint(tokio_stream::once(no_commit)), "ImportBlueprint", what, InvalidArgument, ["commit.blueprint_id"] }
         refused! { cases, client, blueprints.unarchive_blueprint(v1::UnarchiveBlueprintRequest { blueprint_id: blueprint_id() }), "UnarchiveBlueprint", what, InvalidArgument, ["blueprint_id"] }
     }
     let huge = format!(
@@ -292,7 +301,7 @@ fn blueprint_cases(client: &Client, cases: &mut Vec<Case>) {
     let zero = "0".repeat(64);
     refused! { cases, client, blueprints.diff_blueprint(diff(BAD_VERSION, &zero)), "DiffBlueprint", "no version", InvalidArgument, ["from_version"] }
     refused! { cases, client, blueprints.diff_blueprint(diff(&zero, "")), "DiffBlueprint", "no version", InvalidArgument, ["to_version"] }
-    refused! { cases, client, blueprints.diff_blueprint(diff(&zero, &zero)), "DiffBlueprint", "unknown versions", NotFound, [] }
+    refused! { cases, client, blueprints.diff_blueprint(diff(&zero, &zero)), "DiffBlueprint", "unknown versions", NotFound, ["from_version"] }
     let revert = |version: &str, rationale: usize| v1::RevertBlueprintRequest {
         blueprint_id: door(),
         version: version.to_owned(),
@@ -300,7 +309,7 @@ fn blueprint_cases(client: &Client, cases: &mut Vec<Case>) {
     };
     refused! { cases, client, blueprints.revert_blueprint(revert(BAD_VERSION, 0)), "RevertBlueprint", "no version", InvalidArgument, ["version"] }
     refused! { cases, client, blueprints.revert_blueprint(revert(&zero, 64 * 1024 + 1)), "RevertBlueprint", "a long rationale", InvalidArgument, ["rationale"] }
-    refused! { cases, client, blueprints.revert_blueprint(revert(&zero, 0)), "RevertBlueprint", "an unknown version", NotFound, [] }
+    refused! { cases, client, blueprints.revert_blueprint(revert(&zero, 0)), "RevertBlueprint", "an unknown version", NotFound, ["version"] }
     refused! { cases, client, blueprints.archive_blueprint(v1::ArchiveBlueprintRequest { blueprint_id: "nobody".to_owned() }), "ArchiveBlueprint", "unknown", NotFound, [] }
     refused! { cases, client, blueprints.archive_blueprint(v1::ArchiveBlueprintRequest { blueprint_id: "enhance-default".to_owned() }), "ArchiveBlueprint", "an orbit in use", FailedPrecondition, [] }
     refused! { cases, client, blueprints.unarchive_blueprint(v1::UnarchiveBlueprintRequest { blueprint_id: "nobody".to_owned() }), "UnarchiveBlueprint", "unknown", NotFound, [] }

@@ -34,7 +34,7 @@ fn setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting
 
 #[tokio::test]
 async fn a_setting_is_written_under_its_revision() {
-    let stand = Stand::with(&["orbit"]).await;
+    let stand = Stand::with(&["orbit", "other"]).await;
     let store = &stand.store;
     let fixed = VersionSelector::Fixed(Version::of("x"));
     let mut revision = 0;
@@ -58,8 +58,9 @@ async fn a_setting_is_written_under_its_revision() {
     let lost = setting("s", "nowhere", VersionSelector::Latest);
     let put = stand.refused(store.put_setting(&lost, None)).await;
     assert_eq!(put, PutSettingOutcome::UnknownOrbit);
-    stand.set_archived("orbit", true).await;
-    let archived = setting("s", "orbit", VersionSelector::Latest);
+    // Named by no setting, so it can be archived; a setting may not name it from then on.
+    stand.set_archived("other", true).await;
+    let archived = setting("s", "other", VersionSelector::Latest);
     let put = stand.refused(store.put_setting(&archived, None)).await;
     assert_eq!(put, PutSettingOutcome::ArchivedOrbit);
     // A store that knows the setting is told of the revision first.
