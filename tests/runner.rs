@@ -19,6 +19,7 @@ mod suite {
     mod limits;
     mod listing;
     mod lists;
+    mod llm;
     mod load;
     mod main_job;
     mod memory;

@@ -371,6 +371,9 @@ pub(crate) enum SettingVerb {
     List,
     /// Delete a setting; not `default`.
     Delete(SettingArg),
+    /// Have a language model write the patches. Its key is the worker's: `ANTHROPIC_API_KEY`,
+    /// `OPENAI_API_KEY` and their like in the worker's environment.
+    UseModel(UseModelArgs),
 }
 
 /// Names a setting.
@@ -379,6 +382,17 @@ pub(crate) struct SettingArg {
     /// Which setting.
     #[arg(value_name = "SETTING")]
     pub(crate) setting_id: String,
+}
+
+/// Options of `setting use-model`.
+#[derive(Debug, Args)]
+pub(crate) struct UseModelArgs {
+    /// Which model, such as anthropic/claude-sonnet-4-5, openai/gpt-4o or ollama/llama3.1.
+    #[arg(value_name = "PROVIDER/MODEL")]
+    pub(crate) model: String,
+    /// In which setting.
+    #[arg(long, value_name = "SETTING", default_value = "default")]
+    pub(crate) setting: String,
 }
 
 /// Options of `setting put`.

@@ -73,6 +73,14 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         problem: String,
     },
+    /// No model that a worker can ask.
+    #[error("{given:?} is no PROVIDER/MODEL; providers are {}", .providers.join(", "))]
+    Model {
+        /// What was given.
+        given: String,
+        /// The providers there are.
+        providers: Vec<String>,
+    },
     /// Standard output cannot be written.
     #[error("cannot write the answer")]
     Write(#[from] io::Error),

@@ -99,6 +99,8 @@ pub const DEFAULT_RETENTION_DAYS: &str = "30";
 pub const LUA_DIR: &str = "DRAFTSMAN_LUA_DIR";
 /// The programs that an agent of kind `subprocess` may run.
 pub const SUBPROCESS_ALLOW: &str = "DRAFTSMAN_SUBPROCESS_ALLOW";
+/// Where every provider of language models is asked.
+pub const LLM_BASE_URL: &str = "DRAFTSMAN_LLM_BASE_URL";
 /// What is logged.
 pub const LOG: &str = "DRAFTSMAN_LOG";
 /// See [`LOG`].
@@ -406,6 +408,28 @@ pub fn parse_optional_dir(text: &str) -> Result<Option<PathBuf>, BadValue> {
     }
 }
 
+/// The address of an HTTP service, with a slash at its end; empty is `None`.
+///
+/// # Errors
+/// [`BadValue`], without a user part, for anything else.
+pub fn parse_optional_http_url(text: &str) -> Result<Option<String>, BadValue> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let host = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"))
+        .filter(|rest| !rest.starts_with(['/', ':']) && !rest.is_empty())
+        .filter(|rest| !rest.contains(|c: char| c.is_whitespace() || "?#@".contains(c)));
+    match host {
+        Some(_) => Ok(Some(format!("{}/", text.trim_end_matches('/')))),
+        None => Err(BadValue::new(
+            &without_credentials(text),
+            "a URL like https://gateway.example/v1, without user, query and fragment",
+        )),
+    }
+}
+
 /// Absolute paths separated by commas; blanks around each and empty ones are ignored.
 ///
 /// # Errors
@@ -548,6 +572,27 @@ mod tests {
         assert!(parse_optional_dir("/no/such/dir").is_err());
         assert!(parse_worker_name("--").is_err());
         assert!(parse_setting_id("no spaces").is_err());
+    }
+
+    #[test]
+    fn addresses_of_services() {
+        assert_eq!(parse_optional_http_url("").unwrap(), None);
+        for given in ["http://h:1/v1", "http://h:1/v1/"] {
+            let read = parse_optional_http_url(given).unwrap();
+            assert_eq!(read.as_deref(), Some("http://h:1/v1/"));
+        }
+        for bad in [
+            "h",
+            "ftp://h",
+            "https://",
+            "http:///v1",
+            "http://h?k=v",
+            "http://h h",
+        ] {
+            assert!(parse_optional_http_url(bad).is_err(), "{bad}");
+        }
+        let refused = parse_optional_http_url("https://u:hunter2@h").unwrap_err();
+        assert!(!refused.to_string().contains("hunter2"));
     }
 
     #[test]

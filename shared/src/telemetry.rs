@@ -103,8 +103,9 @@ pub fn init(config: &TelemetryConfig, program: &'static str) -> Result<Telemetry
 /// # Errors
 /// [`TelemetryError::Filter`] if it does not parse.
 pub fn parse_filter(text: &str) -> Result<EnvFilter, TelemetryError> {
+    // The client of the models logs what they say, even as warnings.
     EnvFilter::builder()
-        .parse(text)
+        .parse(format!("{text},genai=off"))
         .map_err(|source| TelemetryError::Filter {
             filter: text.to_owned(),
             source,

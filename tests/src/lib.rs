@@ -13,6 +13,7 @@ pub mod eventually;
 pub mod factory;
 pub mod judgement;
 pub mod model;
+pub mod model_double;
 pub mod programs;
 pub mod redis_server;
 pub mod resp_proxy;

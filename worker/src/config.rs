@@ -50,6 +50,11 @@ pub struct Args {
     /// Programs that agents of kind subprocess may run: absolute paths, comma-separated.
     #[arg(long, env = config::SUBPROCESS_ALLOW, default_value = "")]
     subprocess_allow: String,
+    /// Where to ask every provider of language models (a gateway), instead of each where it is at
+    /// home; up to and with the version, as in https://gateway.example/v1. Keys: `ANTHROPIC_API_KEY`,
+    /// `OPENAI_API_KEY` and their like.
+    #[arg(long, env = config::LLM_BASE_URL, default_value = "")]
+    llm_base_url: String,
     /// Where to serve /metrics (Prometheus text), /livez and /readyz; `off` for not at all.
     #[arg(long, env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN)]
     metrics_listen: String,
@@ -90,6 +95,8 @@ pub struct Config {
     pub retention: Option<Duration>,
     /// Scripts that add to the embedded ones.
     pub lua_dir: Option<PathBuf>,
+    /// Where every provider of models is asked, if not each where it is at home.
+    pub llm_base_url: Option<String>,
     /// Where metrics and probes are served, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// Only check, do not run.
@@ -138,6 +145,10 @@ impl Args {
             config::SUBPROCESS_ALLOW,
             config::parse_absolute_paths(&self.subprocess_allow),
         );
+        let llm_base_url = problems.check(
+            config::LLM_BASE_URL,
+            config::parse_optional_http_url(&self.llm_base_url),
+        );
         let metrics_listen = problems.check(
             config::METRICS_LISTEN,
             config::parse_optional_listen(&self.metrics_listen),
@@ -171,6 +182,7 @@ impl Args {
                 .filter(|days| *days > 0)
                 .map(|days| Duration::from_secs(days * 24 * 3_600)),
             lua_dir: lua_dir.expect(sound),
+            llm_base_url: llm_base_url.expect(sound),
             metrics_listen: metrics_listen.expect(sound),
             check: self.check,
         };

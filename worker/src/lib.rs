@@ -87,6 +87,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 fn host(config: &Config) -> Result<FlowHost, StartError> {
     FlowHost::new(&FlowConfig {
         lua_dir: config.lua_dir.clone(),
+        llm_base_url: config.llm_base_url.clone(),
     })
     .map_err(StartError::Scripts)
 }

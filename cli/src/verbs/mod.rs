@@ -10,6 +10,7 @@ pub(crate) mod retry;
 pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod transfer;
+pub(crate) mod use_model;
 pub(crate) mod versions;
 
 /// The most that one page of a list may hold.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::blueprint::{Doc, Num, yaml};
 
 use super::blueprints::read;
-use super::page_size;
+use super::{page_size, use_model};
 use crate::args::{Output, SettingPutArgs, SettingVerb};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -46,6 +46,7 @@ pub(crate) async fn setting(
         SettingVerb::Put(args) => put(client, args, format).await,
         SettingVerb::List => list(client, format).await,
         SettingVerb::Delete(args) => delete(client, args.setting_id, format).await,
+        SettingVerb::UseModel(args) => use_model::use_model(client, args, format).await,
     }
 }
 
@@ -215,7 +216,7 @@ fn selector(given: &Doc) -> Result<VersionSelector, String> {
     })
 }
 
-fn to_wire(doc: &Doc) -> Result<WireValue, String> {
+pub(super) fn to_wire(doc: &Doc) -> Result<WireValue, String> {
     let kind = match doc {
         Doc::Null => Kind::NullValue(0),
         Doc::Bool(bool) => Kind::BoolValue(*bool),
@@ -241,7 +242,7 @@ fn to_wire(doc: &Doc) -> Result<WireValue, String> {
 }
 
 /// A setting as JSON, with the field names of the call.
-fn to_json(setting: &EnhanceSetting) -> Value {
+pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
     let selector = match setting.selector.as_ref().and_then(|s| s.selector.as_ref()) {
         None => Value::Null,
         Some(Selector::Latest(latest)) => json!({ "latest": latest }),

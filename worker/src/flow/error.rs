@@ -147,6 +147,16 @@ pub enum FlowError {
         /// The scripts there are.
         known: Vec<String>,
     },
+    /// A provider of models that is not there.
+    #[error("agent {agent:?}: unknown provider {provider:?}; there are {}", list(.known))]
+    UnknownProvider {
+        /// The agent.
+        agent: String,
+        /// The provider.
+        provider: String,
+        /// The providers there are.
+        known: Vec<String>,
+    },
     /// A step failed.
     #[error("step {step:?}: {source}")]
     Step {

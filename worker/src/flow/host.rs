@@ -11,11 +11,12 @@ use shared::enhance_log::{SpawnerUsage, Verdict};
 use shared::ids::{BlueprintId, IssueId};
 use tokio_util::sync::CancellationToken;
 
+use super::agents::llm::client::Models;
 use super::decision::{self, Decision};
 use super::error::{FlowError, ScriptError, StepError};
 use super::evaluator::evaluate;
 use super::lua::pool::Pool;
-use super::orbit::{self, Orbit};
+use super::orbit::{self, Means, Orbit};
 use super::run_state::RunState;
 use super::scripts::Scripts;
 
@@ -24,13 +25,14 @@ use super::scripts::Scripts;
 pub struct FlowConfig {
     /// Scripts that add to and override the embedded ones: `*.lua` and `verifiers/*.lua`.
     pub lua_dir: Option<PathBuf>,
+    /// Where every provider of models is asked, ending in `/`; each at home if `None`.
+    pub llm_base_url: Option<String>,
 }
 
 /// Runs orbits. One for a worker, shared by all its issues.
 #[derive(Debug)]
 pub struct FlowHost {
-    scripts: Arc<Scripts>,
-    pool: Arc<Pool>,
+    means: Means,
 }
 
 /// An issue on its way into a flow.
@@ -89,22 +91,28 @@ impl FlowHost {
     pub fn new(config: &FlowConfig) -> Result<FlowHost, ScriptError> {
         let scripts = Arc::new(Scripts::load(config.lua_dir.as_deref())?);
         let pool = Arc::new(Pool::new(scripts.clone())?);
-        Ok(FlowHost { scripts, pool })
+        let models = Arc::new(Models::new(config.llm_base_url.clone()));
+        let means = Means {
+            scripts,
+            pool,
+            models,
+        };
+        Ok(FlowHost { means })
     }
 
     /// The scripts that an agent of kind `lua` may name, in order.
     pub fn script_names(&self) -> Vec<String> {
-        self.scripts.step_names()
+        self.means.scripts.step_names()
     }
 
     /// The axes that have a script, in order.
     pub fn axes(&self) -> Vec<String> {
-        self.scripts.axis_names()
+        self.means.scripts.axis_names()
     }
 
     /// SHA-256 over the names and sources of all scripts: tells whether two workers run the same.
     pub fn sources_hash(&self) -> &str {
-        self.scripts.hash()
+        self.means.scripts.hash()
     }
 
     /// Compiles an orbit. `spawner`, a setting's agent definition, takes the place of the orbit's
@@ -115,7 +123,7 @@ impl FlowHost {
     /// [`FlowError`] if the flow is no flow.ir, a step names no declared agent, an agent has a kind
     /// or script that is not there, or there is no agent for `spawner` to replace. None is passing.
     pub fn compile(&self, orbit: &Blueprint, spawner: Option<&Doc>) -> Result<Orbit, FlowError> {
-        orbit::compile(orbit, spawner, &self.scripts, &self.pool)
+        orbit::compile(orbit, spawner, &self.means)
     }
 
     /// Runs `orbit` on an issue under its ceiling.
@@ -189,8 +197,9 @@ impl FlowHost {
                 rationale,
                 mut verdicts,
                 ..
-            } if let Err(problem) =
-                runnable::check(&blueprint, &|script| self.scripts.step(script).is_some()) =>
+            } if let Err(problem) = runnable::check(&blueprint, &|script| {
+                self.means.scripts.step(script).is_some()
+            }) =>
             {
                 let reason = format!(
                     "a setting uses this Blueprint as its orbit, so it must be runnable: {problem}"

@@ -25,6 +25,7 @@ mod scripts;
 #[cfg(test)]
 mod tests;
 
+pub use agents::llm::client::providers;
 pub use decision::Decision;
 pub use error::{FlowError, ScriptError, StepError};
 pub use host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport};

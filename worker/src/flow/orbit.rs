@@ -6,8 +6,10 @@ use flow_ir_core::Node;
 use serde_json::Value;
 use shared::blueprint::{Blueprint, Doc};
 
+use super::agents::llm::LlmAgent;
+use super::agents::llm::client::{Model, Models};
 use super::agents::lua::LuaAgent;
-use super::agents::{Agent, KINDS, lua};
+use super::agents::{Agent, KINDS, llm, lua};
 use super::error::FlowError;
 use super::lua::pool::Pool;
 use super::plan::{Plan, PlanError};
@@ -21,6 +23,17 @@ pub struct Orbit {
     pub(super) agents: Vec<Arc<dyn Agent>>,
 }
 
+/// What agents run with, whatever their orbit.
+#[derive(Debug)]
+pub(super) struct Means {
+    /// For `lua`: the scripts.
+    pub(super) scripts: Arc<Scripts>,
+    /// For `lua`: the machines that run them.
+    pub(super) pool: Arc<Pool>,
+    /// For `llm`.
+    pub(super) models: Arc<Models>,
+}
+
 /// Compiles `orbit`. `spawner`, a setting's agent definition, takes the place of the agent
 /// `patch-spawner` whatever its own name is.
 ///
@@ -29,8 +42,7 @@ pub struct Orbit {
 pub(super) fn compile(
     orbit: &Blueprint,
     spawner: Option<&Doc>,
-    scripts: &Scripts,
-    pool: &Arc<Pool>,
+    means: &Means,
 ) -> Result<Orbit, FlowError> {
     let id = || orbit.id().to_string();
     let node: Node =
@@ -51,7 +63,7 @@ pub(super) fn compile(
         } else {
             declared
         };
-        agents.push(agent(name, definition, scripts, pool)?);
+        agents.push(agent(name, definition, means)?);
         names.push(name);
     }
     let declared = || names.iter().map(|name| (*name).to_owned()).collect();
@@ -76,12 +88,7 @@ pub(super) fn compile(
     Ok(Orbit { plan, agents })
 }
 
-fn agent(
-    name: &str,
-    definition: &Doc,
-    scripts: &Scripts,
-    pool: &Arc<Pool>,
-) -> Result<Arc<dyn Agent>, FlowError> {
+fn agent(name: &str, definition: &Doc, means: &Means) -> Result<Arc<dyn Agent>, FlowError> {
     match text(name, definition.get("kind"), "kind")? {
         lua::KIND => {
             let script = text(
@@ -89,14 +96,28 @@ fn agent(
                 definition.get("spec").and_then(|spec| spec.get("fn_id")),
                 "spec.fn_id",
             )?;
-            let at = scripts
+            let at = means
+                .scripts
                 .step(script)
                 .ok_or_else(|| FlowError::UnknownScript {
                     agent: name.to_owned(),
                     script: script.to_owned(),
-                    known: scripts.step_names(),
+                    known: means.scripts.step_names(),
                 })?;
-            Ok(Arc::new(LuaAgent::new(pool.clone(), at)))
+            Ok(Arc::new(LuaAgent::new(means.pool.clone(), at)))
+        }
+        llm::KIND => {
+            let member = |group: &str, field| definition.get(group).and_then(|g| g.get(field));
+            let optional = |group, field, path| match member(group, field) {
+                None | Some(Doc::Null) => Ok(None),
+                found => text(name, found, path).map(Some),
+            };
+            let model = text(name, member("profile", "model"), "profile.model")?;
+            let provider = optional("spec", "provider", "spec.provider")?;
+            let prompt = optional("profile", "system_prompt", "profile.system_prompt")?;
+            let model = Model::find(name, provider, model)?;
+            let agent = LlmAgent::new(means.models.clone(), model, prompt.unwrap_or_default());
+            Ok(Arc::new(agent))
         }
         kind => Err(FlowError::UnknownKind {
             agent: name.to_owned(),

@@ -3,6 +3,7 @@
 //! An orbit declares them (`agents[].kind` and `spec`); a step names one. Every kind takes the
 //! step's input as a document and returns a document.
 
+pub(super) mod llm;
 pub(super) mod lua;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::error::StepError;
 use super::run_state::RunState;
 
 /// The kinds of agents that this build runs.
-pub(super) const KINDS: [&str; 1] = [lua::KIND];
+pub(super) const KINDS: [&str; 2] = [lua::KIND, llm::KIND];
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy)]

@@ -71,6 +71,7 @@ impl Bench {
         }
         let host = FlowHost::new(&FlowConfig {
             lua_dir: Some(dir.0.clone()),
+            ..FlowConfig::default()
         })
         .unwrap();
         let orbit = host

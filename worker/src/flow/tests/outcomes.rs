@@ -492,7 +492,7 @@ async fn what_cannot_run_is_named_with_what_there_is() {
             "kind: lua\n    spec: {fn_id: committer}",
             "kind: magic\n    spec: {fn_id: committer}"
         ),
-        "agent \"committer\": unknown kind \"magic\"; this worker runs lua"
+        "agent \"committer\": unknown kind \"magic\"; this worker runs lua, llm"
     );
     assert_eq!(
         orbit("{fn_id: committer}", "{}"),
@@ -543,6 +543,7 @@ async fn scripts_that_do_not_compile_are_all_named() {
     std::fs::write(dir.0.join("two.lua"), "\nlocal = 5").unwrap();
     let error = FlowHost::new(&FlowConfig {
         lua_dir: Some(dir.0.clone()),
+        ..FlowConfig::default()
     })
     .unwrap_err()
     .to_string();
@@ -554,6 +555,7 @@ async fn scripts_that_do_not_compile_are_all_named() {
 
     let missing = FlowConfig {
         lua_dir: Some(dir.0.join("nowhere")),
+        ..FlowConfig::default()
     };
     assert!(
         FlowHost::new(&missing)

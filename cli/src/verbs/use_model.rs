@@ -1,0 +1,136 @@
+//! `setting use-model`: has a language model write the patches.
+//!
+//! The bundled definition of the `llm` spawner becomes the setting's. A setting that asks a model
+//! already keeps its own definition, prompt and all, and only changes the model.
+
+use prost_types::value::Kind;
+use prost_types::{Struct, Value as WireValue};
+use proto::v1::{GetSettingRequest, PutSettingRequest};
+use serde_json::json;
+use shared::blueprint::yaml;
+use worker::flow::{PATCH_SPAWNER_LLM_YAML, providers};
+
+use super::settings::{to_json, to_wire};
+use crate::args::{Output, UseModelArgs};
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// Puts the model into the setting's spawner.
+///
+/// # Errors
+/// [`CliError::Model`] before anything is asked of intake; then what intake said, such as that
+/// somebody else has just written the setting.
+pub(crate) async fn use_model(
+    mut client: Client,
+    args: UseModelArgs,
+    format: Output,
+) -> Result<(), CliError> {
+    let (provider, model) = split(&args.model)?;
+    let request = GetSettingRequest {
+        setting_id: args.setting,
+    };
+    let answer = client.settings.get_setting(request).await?.into_inner();
+    let missing = || CliError::Answer { field: "setting" };
+    let mut setting = answer.setting.ok_or_else(missing)?;
+    let own = setting.spawner.take().filter(asks_a_model);
+    let mut spawner = own.unwrap_or_else(bundled);
+    put(&mut spawner, "spec", "provider", provider);
+    put(&mut spawner, "profile", "model", model);
+    setting.spawner = Some(spawner);
+    let request = PutSettingRequest {
+        expected_revision: Some(setting.revision),
+        setting: Some(setting),
+        orbit_document: None,
+    };
+    let answer = client.settings.put_setting(request).await?.into_inner();
+    let setting = answer.setting.ok_or_else(missing)?;
+    if format == Output::Json {
+        return Ok(output::json_document(
+            &json!({ "setting": to_json(&setting) }),
+        )?);
+    }
+    Ok(output::line(format_args!(
+        "setting {}: revision {}; {model} of {provider} writes the patches from the next issue on",
+        setting.id, setting.revision
+    ))?)
+}
+
+/// Provider and model of `PROVIDER/MODEL`; a model's own name may have slashes.
+fn split(given: &str) -> Result<(&str, &str), CliError> {
+    let providers = providers();
+    match given.split_once('/') {
+        Some((provider, model))
+            if !model.is_empty() && providers.iter().any(|known| known == provider) =>
+        {
+            Ok((provider, model))
+        }
+        _ => Err(CliError::Model {
+            given: given.to_owned(),
+            providers,
+        }),
+    }
+}
+
+fn asks_a_model(spawner: &Struct) -> bool {
+    let kind = spawner
+        .fields
+        .get("kind")
+        .and_then(|kind| kind.kind.as_ref());
+    matches!(kind, Some(Kind::StringValue(kind)) if kind == "llm")
+}
+
+fn bundled() -> Struct {
+    let doc = yaml::parse(PATCH_SPAWNER_LLM_YAML).expect("the bundled definition is YAML");
+    let wire = to_wire(&doc).expect("the bundled definition has no large integers");
+    match wire.kind {
+        Some(Kind::StructValue(fields)) => fields,
+        _ => unreachable!("the bundled definition is a mapping"),
+    }
+}
+
+/// Sets `group.field`, whatever `group` was before if it was no object.
+fn put(definition: &mut Struct, group: &str, field: &str, text: &str) {
+    let text = WireValue {
+        kind: Some(Kind::StringValue(text.to_owned())),
+    };
+    let group = definition.fields.entry(group.to_owned()).or_default();
+    match &mut group.kind {
+        Some(Kind::StructValue(members)) => {
+            members.fields.insert(field.to_owned(), text);
+        }
+        other => {
+            let fields = [(field.to_owned(), text)].into_iter().collect();
+            *other = Some(Kind::StructValue(Struct { fields }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bundled_definition_takes_a_model() {
+        let mut spawner = bundled();
+        assert!(asks_a_model(&spawner));
+        put(&mut spawner, "spec", "provider", "openai");
+        put(&mut spawner, "profile", "model", "a/b");
+        let Some(Kind::StructValue(profile)) = &spawner.fields["profile"].kind else {
+            panic!("a profile is an object");
+        };
+        assert!(profile.fields.contains_key("system_prompt"));
+        assert_eq!(
+            profile.fields["model"].kind,
+            Some(Kind::StringValue("a/b".into()))
+        );
+    }
+
+    #[test]
+    fn a_model_has_a_provider_that_there_is() {
+        assert_eq!(split("open_router/a/b").unwrap(), ("open_router", "a/b"));
+        for bad in ["gpt-4o", "openai/", "/m", "opanai/gpt-4o"] {
+            let refused = split(bad).unwrap_err().to_string();
+            assert!(refused.contains("anthropic"), "{refused}");
+        }
+    }
+}

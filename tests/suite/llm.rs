@@ -1,0 +1,389 @@
+//! Agents of kind `llm`, in a real worker against a double of the providers.
+
+use proto::v1;
+use proto::v1::{IssueState, RejectionCause};
+use serde_json::{Value, json};
+use tests::checker::{Attempts, assert_sound};
+use tests::eventually::eventually;
+use tests::factory::{self, to_struct};
+use tests::judgement::{assert_denied_by, assert_failed};
+use tests::model_double::{Act, ModelDouble, TOKENS};
+use tests::programs::{Program, run};
+use tests::rig::Rig;
+
+/// What no log may hold.
+const KEY: &str = "key-of-the-tests";
+/// What no log may hold either: a word of the prompt, and one of every reply.
+const PROMPT_WORD: &str = "wombat";
+const REPLY_WORD: &str = "quokka";
+
+/// A patch that adds one tag.
+fn patch() -> String {
+    json!({
+        "ops": [{"op": "add", "path": "/metadata/tags/-", "value": REPLY_WORD}],
+        "bump": "minor",
+        "rationale": "one more tag",
+    })
+    .to_string()
+}
+
+/// A rig whose spawner is a model of `provider`, and the double behind it.
+struct Stage {
+    rig: Rig,
+    double: ModelDouble,
+}
+
+impl Stage {
+    async fn start(acts: Vec<Act>) -> Self {
+        Self::with(acts, "anthropic", &[("ANTHROPIC_API_KEY", KEY)]).await
+    }
+
+    async fn with(acts: Vec<Act>, provider: &str, env: &[(&str, &str)]) -> Self {
+        let double = ModelDouble::start(acts).await;
+        let url = double.url();
+        let mut rig = Rig::without_worker().await;
+        let mut all = vec![("DRAFTSMAN_LLM_BASE_URL", url.as_str())];
+        all.extend_from_slice(env);
+        rig.add_worker(&all);
+        rig.client.put(factory::small("target")).await;
+        let stage = Self { rig, double };
+        stage.use_model(provider).await;
+        stage
+    }
+
+    async fn use_model(&self, provider: &str) {
+        let spawner = json!({
+            "name": "patch-spawner",
+            "kind": "llm",
+            "spec": {"provider": provider},
+            "profile": {"model": "model-1", "system_prompt": format!("Write JSON, {PROMPT_WORD}.")},
+        });
+        self.edit(|s| s.spawner = Some(to_struct(&spawner))).await;
+    }
+
+    async fn edit(&self, edit: impl FnOnce(&mut v1::EnhanceSetting)) {
+        self.rig.client.edit_setting(edit).await;
+    }
+
+    async fn run(&self) -> v1::Issue {
+        self.rig.client.run("target", "one more tag").await
+    }
+
+    /// Holds what must be after every test: the store is sound, and nothing secret was logged.
+    async fn assert_sound(&self, issues: &[&v1::Issue], attempts: Attempts) {
+        let ids: Vec<String> = issues.iter().map(|i| i.issue_id.clone()).collect();
+        assert_sound(&self.rig, &ids, attempts).await;
+        let log = self.rig.workers[0].stderr();
+        for secret in [KEY, PROMPT_WORD, REPLY_WORD] {
+            assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+        }
+        for issue in issues {
+            assert!(!issue.reason.contains(KEY), "{}", issue.reason);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_model_of_every_shape_writes_the_patch() {
+    let env = [
+        ("ANTHROPIC_API_KEY", KEY),
+        ("OPENAI_API_KEY", KEY),
+        // Whatever anybody switches on.
+        ("DRAFTSMAN_LOG", "trace"),
+    ];
+    let stage = Stage::with(vec![Act::Say(patch())], "anthropic", &env).await;
+    let mut issues = Vec::new();
+    for (provider, path, key) in [
+        ("anthropic", "/v1/messages", KEY),
+        ("openai", "/v1/chat/completions", KEY),
+        ("ollama", "/v1/api/chat", ""),
+    ] {
+        stage.use_model(provider).await;
+        let issue = stage.run().await;
+        assert_eq!(issue.state(), IssueState::Applied, "{provider}: {issue:?}");
+        let call = stage.double.calls().pop().expect("a call");
+        assert_eq!(call.path, path);
+        assert!(call.key == key || provider == "ollama", "{call:?}");
+        assert_eq!(call.body["model"], "model-1");
+        let messages = call.messages();
+        assert_eq!(messages.len(), 2, "{messages:?}");
+        assert_eq!(messages[0].0, "system");
+        assert_eq!(messages[0].1, format!("Write JSON, {PROMPT_WORD}."));
+        assert_eq!(messages[1].0, "user");
+        let input: Value = serde_json::from_str(&messages[1].1).expect("the input is JSON");
+        assert_eq!(input["issue"]["intent"], "one more tag");
+        assert!(input["prev_bp_yaml"].is_string(), "{input}");
+
+        let usage = stage.rig.client.entry(&issue.issue_id).await.usage;
+        let usage = usage.expect("what it cost");
+        assert_eq!(
+            (usage.agent_kind.as_str(), usage.model.as_str(), usage.calls),
+            ("llm", "model-1", 1)
+        );
+        assert_eq!(
+            (usage.input_tokens, usage.output_tokens),
+            TOKENS,
+            "{provider}"
+        );
+        issues.push(issue);
+    }
+    let openai = &stage.double.calls()[1].body;
+    assert_eq!(openai["response_format"]["type"], "json_object");
+    assert_eq!(stage.double.calls()[2].body["format"], "json");
+    stage
+        .assert_sound(&issues.iter().collect::<Vec<_>>(), Attempts::One)
+        .await;
+}
+
+#[tokio::test]
+async fn use_model_switches_the_bundled_spawner_on() {
+    let stage = Stage::start(vec![Act::Say(patch())]).await;
+    stage.edit(|s| s.spawner = None).await;
+    let addr = format!("http://{}", stage.rig.address);
+    let env = [("DRAFTSMAN_ADDR", addr.as_str())];
+    let args = ["setting", "use-model", "anthropic/claude-test"];
+    let done = run(Program::Draftsman, &args, &env).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let issue = stage.run().await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    let call = stage.double.calls().pop().expect("a call");
+    assert_eq!(call.body["model"], "claude-test");
+    assert!(call.messages()[0].1.contains("RFC 6902"), "{call:?}");
+
+    // A prompt of one's own stays.
+    stage.use_model("ollama").await;
+    let done = run(Program::Draftsman, &args, &env).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let second = stage.run().await;
+    assert_eq!(second.state(), IssueState::Applied, "{second:?}");
+    let call = stage.double.calls().pop().expect("a call");
+    assert_eq!(
+        (call.path.as_str(), &call.body["model"]),
+        ("/v1/messages", &json!("claude-test"))
+    );
+    assert!(call.messages()[0].1.contains(PROMPT_WORD), "{call:?}");
+
+    let slip = ["setting", "use-model", "antropic/claude-test"];
+    let refused = run(Program::Draftsman, &slip, &env).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("anthropic, "), "{refused:?}");
+    let nowhere = [&args[..], &["--setting", "nowhere"]].concat();
+    assert_eq!(run(Program::Draftsman, &nowhere, &env).await.code, Some(1));
+    stage.assert_sound(&[&issue, &second], Attempts::One).await;
+}
+
+#[tokio::test]
+async fn a_fence_is_taken_off_and_what_cannot_be_used_is_asked_for_again() {
+    let fenced = format!("```json\n{}\n```", patch());
+    let sorry = format!("Sorry, {REPLY_WORD}");
+    let no_patch =
+        json!({"ops": [{"op": "delete", "path": "/id"}], "bump": "patch", "rationale": REPLY_WORD});
+    let stage = Stage::start(vec![
+        Act::Say(fenced),
+        Act::Say(sorry.clone()),
+        Act::Say(patch()),
+        Act::Say(no_patch.to_string()),
+        Act::Say(String::new()),
+        Act::Say(patch()),
+    ])
+    .await;
+    let (first, second, third) = (stage.run().await, stage.run().await, stage.run().await);
+    for (issue, calls) in [(&first, 1), (&second, 2), (&third, 3)] {
+        assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+        let usage = stage.rig.client.entry(&issue.issue_id).await.usage;
+        let usage = usage.expect("what it cost");
+        assert_eq!(usage.calls, calls);
+        assert_eq!(usage.input_tokens, TOKENS.0 * u64::from(calls));
+    }
+    let calls = stage.double.calls();
+    let again = calls[2].messages();
+    assert_eq!(again.len(), 4, "{again:?}");
+    assert_eq!(again[2], ("assistant".to_owned(), sorry));
+    assert!(again[3].1.contains("is no JSON object"), "{again:?}");
+    let last = calls[5].messages();
+    assert_eq!(last.len(), 6, "{last:?}");
+    assert!(
+        last[3].1.contains("ops[0]: there is no such operation"),
+        "{last:?}"
+    );
+    stage
+        .assert_sound(&[&first, &second, &third], Attempts::One)
+        .await;
+}
+
+#[tokio::test]
+async fn what_is_never_an_answer_is_given_up_after_three() {
+    let garbled = Stage::start(vec![Act::Say(format!("{{{REPLY_WORD}"))]).await;
+    let issue = garbled.run().await;
+    let reason = assert_failed(&garbled.rig, &issue).await;
+    assert!(
+        reason.contains("anthropic/model-1 gave no JSON object in 3 replies"),
+        "{reason}"
+    );
+    assert_eq!(garbled.double.calls().len(), 3);
+    let entry = garbled.rig.client.entry(&issue.issue_id).await;
+    let usage = entry.usage.expect("what it cost, though it failed");
+    assert_eq!((usage.calls, usage.output_tokens), (3, 3 * TOKENS.1));
+    garbled.assert_sound(&[&issue], Attempts::One).await;
+
+    let no_patch = json!({"ops": "none", "bump": "patch", "rationale": "r"}).to_string();
+    let stage = Stage::start(vec![Act::Say(no_patch)]).await;
+    let issue = stage.run().await;
+    assert_denied_by(&stage.rig, &issue, "patch").await;
+    assert_eq!(stage.double.calls().len(), 3);
+    stage.assert_sound(&[&issue], Attempts::One).await;
+}
+
+#[tokio::test]
+async fn a_provider_that_is_busy_is_asked_again_when_it_says() {
+    let stage = Stage::start(vec![Act::Refuse(429, Some("2")), Act::Say(patch())]).await;
+    let issue = stage.rig.client.submit("target", "one more tag").await;
+    let waiting = eventually("the issue waits with the reason", async || {
+        let issue = stage.rig.client.issue(&issue.issue_id).await;
+        let waits = issue.state() == IssueState::Pending && issue.reason.contains("HTTP 429");
+        waits.then(|| issue.clone()).ok_or(format!("{issue:?}"))
+    })
+    .await;
+    assert!(waiting.reason.contains("no, ***"), "{}", waiting.reason);
+    let applied = stage.rig.client.decided(&issue.issue_id).await;
+    assert_eq!(applied.state(), IssueState::Applied, "{applied:?}");
+    let pause = |issue: &v1::Issue| {
+        let at = issue.updated_at.expect("a time");
+        at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000
+    };
+    // No measure of speed: the provider asked for two seconds, so it is not asked before.
+    assert!(
+        pause(&applied) - pause(&waiting) >= 2_000,
+        "{waiting:?} {applied:?}"
+    );
+    assert_eq!(stage.double.calls().len(), 2);
+    assert_eq!(applied.attempt, 2, "a second claim: {applied:?}");
+    stage.assert_sound(&[&applied], Attempts::UpTo(2)).await;
+}
+
+#[tokio::test]
+async fn a_provider_that_stays_down_puts_the_issue_on_the_dead_list() {
+    let env = [("ANTHROPIC_API_KEY", KEY), ("DRAFTSMAN_MAX_RETRIES", "1")];
+    for act in [Act::Refuse(500, None), Act::HangUp] {
+        let stage = Stage::with(vec![act.clone()], "anthropic", &env).await;
+        let issue = stage.run().await;
+        assert_eq!(issue.cause(), RejectionCause::Failed, "{act:?}: {issue:?}");
+        assert!(
+            issue
+                .reason
+                .starts_with("dispatch failed after 2 attempts: "),
+            "{}",
+            issue.reason
+        );
+        assert_eq!(stage.double.calls().len(), 2, "{act:?}");
+        assert_eq!(stage.rig.client.stats().await.dead, 1);
+        stage.assert_sound(&[&issue], Attempts::UpTo(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_dropped_with_its_issue() {
+    let stage = Stage::start(vec![Act::Stall]).await;
+    stage.edit(|s| s.ttl_secs = 1).await;
+    let late = stage.run().await;
+    let reason = assert_failed(&stage.rig, &late).await;
+    assert!(reason.contains("ceiling exceeded"), "{reason}");
+    stage.double.until_hung_up().await;
+    let usage = stage
+        .rig
+        .client
+        .entry(&late.issue_id)
+        .await
+        .usage
+        .expect("what it cost");
+    assert_eq!((usage.calls, usage.model.as_str()), (1, "model-1"));
+    assert!(usage.duration_ms > 0, "{usage:?}");
+
+    stage.edit(|s| s.ttl_secs = 600).await;
+    let issue = stage.rig.client.submit("target", "one more tag").await;
+    stage.double.until_called(2).await;
+    let request = v1::CancelIssueRequest {
+        issue_id: issue.issue_id.clone(),
+    };
+    stage
+        .rig
+        .client
+        .intake
+        .clone()
+        .cancel_issue(request)
+        .await
+        .expect("CancelIssue");
+    stage.double.until_hung_up().await;
+    let cancelled = stage.rig.client.decided(&issue.issue_id).await;
+    assert_eq!(
+        cancelled.cause(),
+        RejectionCause::Cancelled,
+        "{cancelled:?}"
+    );
+    stage
+        .assert_sound(&[&late, &cancelled], Attempts::One)
+        .await;
+}
+
+#[tokio::test]
+async fn a_flood_is_stopped_at_the_cap() {
+    let stage = Stage::start(vec![Act::Flood]).await;
+    let issue = stage.run().await;
+    let reason = assert_failed(&stage.rig, &issue).await;
+    assert!(reason.contains("1048576 bytes (1 MiB)"), "{reason}");
+    stage.double.until_hung_up().await;
+    assert_eq!(stage.double.calls().len(), 1);
+    stage.assert_sound(&[&issue], Attempts::One).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_asked_for_again() {
+    let stage = Stage::start(vec![Act::HangUp, Act::Say(patch())]).await;
+    let issue = stage.run().await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    assert_eq!(stage.double.calls().len(), 2);
+    stage.assert_sound(&[&issue], Attempts::UpTo(2)).await;
+}
+
+#[tokio::test]
+async fn what_will_not_pass_says_what_to_change() {
+    let stage = Stage::start(vec![
+        Act::Refuse(401, None),
+        Act::Refuse(404, None),
+        Act::Refuse(400, None),
+        Act::Refuse(302, None),
+    ])
+    .await;
+    let mut issues = Vec::new();
+    for words in [
+        &["HTTP 401", "no, ***", "ANTHROPIC_API_KEY"][..],
+        &["HTTP 404", "anthropic/model-1", "profile.model"],
+        &["HTTP 400"],
+        &["HTTP 302", "DRAFTSMAN_LLM_BASE_URL"],
+    ] {
+        let issue = stage.run().await;
+        let reason = assert_failed(&stage.rig, &issue).await;
+        for word in words {
+            assert!(reason.contains(word), "{word}: {reason}");
+        }
+        issues.push(issue);
+    }
+    for (provider, word) in [
+        ("openai", "OPENAI_API_KEY"),
+        ("opanai", "there are openai, "),
+    ] {
+        stage.use_model(provider).await;
+        let issue = stage.run().await;
+        let reason = assert_failed(&stage.rig, &issue).await;
+        assert!(reason.contains(word), "{reason}");
+        issues.push(issue);
+    }
+    assert_eq!(
+        stage.double.calls().len(),
+        4,
+        "without a key or a provider nobody is called"
+    );
+    stage
+        .assert_sound(&issues.iter().collect::<Vec<_>>(), Attempts::One)
+        .await;
+}

@@ -1,0 +1,149 @@
+//! Kind `llm`: one chat completion. The profile's system prompt is the system message, the step's
+//! input as JSON the user's; the reply is one JSON object.
+//!
+//! A reply that is none, or is no patch where one is due, goes back to the model with what is
+//! wrong with it, a bounded number of times. Prompts, replies and keys are never logged.
+
+pub(in crate::flow) mod client;
+mod fault;
+mod reply;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use genai::chat::{ChatMessage, ChatRequest, Usage};
+use shared::blueprint::{Doc, json};
+
+use super::super::error::StepError;
+use super::super::run_state::{RunState, SPAWNER};
+use super::{Agent, StepContext};
+use client::{Model, Models};
+
+/// The kind's name in documents.
+pub(in crate::flow) const KIND: &str = "llm";
+
+/// How often a reply that cannot be used is asked for again.
+const MAX_REPAIRS: u32 = 2;
+
+/// Asks one model.
+#[derive(Debug)]
+pub(in crate::flow) struct LlmAgent {
+    models: Arc<Models>,
+    model: Model,
+    system_prompt: String,
+}
+
+impl LlmAgent {
+    /// An agent that asks `model` under `system_prompt`.
+    pub(in crate::flow) fn new(models: Arc<Models>, model: Model, system_prompt: &str) -> Self {
+        let mut system_prompt = system_prompt.to_owned();
+        // A provider's JSON mode refuses a conversation that does not speak of JSON.
+        if !system_prompt.to_ascii_lowercase().contains("json") {
+            system_prompt.push_str("\n\nAnswer with exactly one JSON object and nothing else.");
+        }
+        Self {
+            models,
+            model,
+            system_prompt,
+        }
+    }
+}
+
+#[async_trait]
+impl Agent for LlmAgent {
+    async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
+        let is_spawner = cx.step == SPAWNER;
+        let meter = is_spawner.then(|| Meter::start(cx.run, &self.model));
+        let mut request = ChatRequest::from_system(self.system_prompt.as_str())
+            .append_message(ChatMessage::user(json::emit(&input)));
+        drop(input);
+        let mut repairs = 0;
+        loop {
+            if let Some(meter) = &meter {
+                meter.calls();
+            }
+            let answer = self.models.ask(&self.model, request.clone()).await?;
+            if let Some(meter) = &meter {
+                meter.tokens(&answer.usage);
+            }
+            let read = reply::read(&answer.text);
+            let problem = match &read {
+                Err(problem) => Some(problem.clone()),
+                Ok(reply) if is_spawner => reply::no_patch(reply),
+                Ok(_) => None,
+            };
+            let Some(mut problem) = problem else {
+                return read.map_err(|problem| self.no_object(repairs, &problem));
+            };
+            if repairs == MAX_REPAIRS {
+                // What is an object but no patch is for the applier to deny, as from any spawner.
+                return read.map_err(|problem| self.no_object(repairs, &problem));
+            }
+            repairs += 1;
+            if answer.is_cut {
+                problem.push_str("; it was cut off at the longest answer that you can give");
+            }
+            tracing::info!(
+                step = cx.step,
+                repairs,
+                "the model's reply cannot be used; asking again"
+            );
+            request = request
+                .append_message(ChatMessage::assistant(reply::quoted(answer.text)))
+                .append_message(ChatMessage::user(format!(
+                    "That answer cannot be used: {problem}. Answer again, in full, with exactly one JSON object and nothing else."
+                )));
+        }
+    }
+}
+
+impl LlmAgent {
+    fn no_object(&self, repairs: u32, problem: &str) -> StepError {
+        StepError::Permanent {
+            message: format!(
+                "model {} gave no JSON object in {} replies; the last one {problem}. Try another model, or look at the agent's system prompt",
+                self.model,
+                repairs + 1
+            ),
+        }
+    }
+}
+
+/// Writes down what the spawner costs, also if the step is dropped half-way.
+struct Meter<'a> {
+    run: &'a RunState,
+    started: Instant,
+}
+
+impl<'a> Meter<'a> {
+    fn start(run: &'a RunState, model: &Model) -> Self {
+        run.record_usage(|usage| {
+            usage.agent_kind = KIND.to_owned();
+            usage.model = model.name.clone();
+        });
+        Self {
+            run,
+            started: Instant::now(),
+        }
+    }
+
+    fn calls(&self) {
+        self.run.record_usage(|usage| usage.calls += 1);
+    }
+
+    fn tokens(&self, of_call: &Usage) {
+        let count = |tokens: Option<i32>| tokens.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        self.run.record_usage(|usage| {
+            usage.input_tokens += count(of_call.prompt_tokens);
+            usage.output_tokens += count(of_call.completion_tokens);
+        });
+    }
+}
+
+impl Drop for Meter<'_> {
+    fn drop(&mut self) {
+        let ms = self.started.elapsed().as_millis() as u64;
+        self.run.record_usage(|usage| usage.duration_ms += ms);
+    }
+}
