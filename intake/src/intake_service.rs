@@ -8,7 +8,7 @@ use proto::v1::intake_service_server::IntakeService;
 use shared::fail_point;
 use shared::ids::BlueprintId;
 use shared::issue::NewIssue;
-use shared::store::{CancelOutcome, IssueFilter, SubmitOutcome};
+use shared::store::{CancelOutcome, IssueFilter, Store, SubmitOutcome};
 use shared::telemetry::trace::{self, TraceParent};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -136,7 +136,7 @@ impl Intake {
         let known = store.pause_queue(blueprint_id.as_ref()).await?;
         check_known(known, blueprint_id)?;
         Ok(v1::PauseQueueResponse {
-            stats: Some(convert::paused_stats_to_wire(store.queue_stats().await?)),
+            stats: Some(paused_stats(store).await?),
         })
     }
 
@@ -148,10 +148,12 @@ impl Intake {
         let store = self.backend.store()?.clone();
         // A task of its own: a caller that goes away must not leave half of the queues parked.
         let resuming = tokio::spawn(async move {
-            let known = store.resume_queue(blueprint_id.as_ref()).await?;
+            // Its first step lifts the pause, and those after it may fail.
+            let resumed = store.resume_queue(blueprint_id.as_ref()).await;
+            let known = resumed.map_err(RequestError::StoreHalfway)?;
             check_known(known, blueprint_id)?;
             Ok(v1::ResumeQueueResponse {
-                stats: Some(convert::paused_stats_to_wire(store.queue_stats().await?)),
+                stats: Some(paused_stats(&store).await?),
             })
         });
         // Only the end of the server ends it early.
@@ -163,6 +165,14 @@ impl Intake {
             self.backend.store()?.queue_stats().await?,
         ))
     }
+}
+
+/// The queue's numbers after a pause or its end, which has happened whether or not they can be read.
+async fn paused_stats(store: &Store) -> Result<v1::QueueStats, RequestError> {
+    let stats = store.queue_stats().await;
+    stats
+        .map(convert::paused_stats_to_wire)
+        .map_err(RequestError::StoreHalfway)
 }
 
 /// The stored issue, and whether it was there before.

@@ -93,7 +93,10 @@ impl PageQuery {
                 size: chunk.min(self.size - items.len()),
                 after: after.clone(),
             };
+            let asked = request.size;
             let page = fetch(request).await?;
+            // The store has looked at as much as one call may: what it found is a page, if a short one.
+            let looked_enough = page.items.len() < asked;
             let read: Vec<M> = page.items.into_iter().map(&to_wire).collect();
             let (fits, fitting_bytes) = fitting(&read, bytes);
             if fits < read.len() {
@@ -108,7 +111,7 @@ impl PageQuery {
             items.extend(read);
             bytes = fitting_bytes;
             after = page.next;
-            if cut || after.is_none() || items.len() >= self.size {
+            if cut || looked_enough || after.is_none() || items.len() >= self.size {
                 return Ok((items, self.token(after)));
             }
             if bytes < MAX_BYTES / 8 {

@@ -8,6 +8,7 @@ use shared::setting::{DEFAULT_SETTING, EnhanceSetting};
 use shared::store::{
     DeleteSettingOutcome, ExpectedHead, Page, PageRequest, PutSettingOutcome, SettingFault, Store,
 };
+use shared::version_selector::VersionSelector;
 use tonic::{Request, Response, Status};
 
 use crate::backend::Backend;
@@ -55,11 +56,23 @@ impl Settings {
         }
 
         let store = self.backend.store()?;
+        // The orbit is written over what is its head now: of two that change one setting at once, the
+        // later one is refused before it has written anything.
+        let head = match &orbit {
+            None => ExpectedHead::Any,
+            Some(orbit) => match store
+                .blueprint(orbit.id(), &VersionSelector::Latest)
+                .await?
+            {
+                Some(found) => ExpectedHead::At(found.commit.version),
+                None => ExpectedHead::Absent,
+            },
+        };
         check(store, &setting, orbit.as_ref(), request.expected_revision).await?;
         let mut orbit_commit = None;
         if let Some(orbit) = orbit {
             let rationale = format!("orbit of setting {}", setting.id);
-            let written = blueprint_service::write(store, &orbit, ExpectedHead::Any, &rationale);
+            let written = blueprint_service::write(store, &orbit, head, &rationale);
             let (commit, _) = written.await.map_err(as_orbit_document)?;
             orbit_commit = Some(convert::commit_to_wire(commit));
         }

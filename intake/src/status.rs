@@ -243,7 +243,7 @@ impl RequestError {
         match self {
             Self::NotReady => Some(Executed::No),
             Self::Store(store) if store.certainly_not_executed() => Some(Executed::No),
-            Self::Store(_) | Self::StoreHalfway(_) => Some(Executed::Unknown),
+            Self::Store(_) | Self::StoreHalfway(_) | Self::ShuttingDown => Some(Executed::Unknown),
             _ => None,
         }
     }

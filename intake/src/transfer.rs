@@ -2,6 +2,7 @@
 //! holds more than a few of them.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use prost_types::Timestamp;
@@ -17,6 +18,8 @@ use crate::status::{RequestError, Violations, refuse};
 
 /// Commits that are read or staged at one go.
 const BATCH: usize = 16;
+/// How long an import may stand still between two messages.
+const NEXT_WITHIN: Duration = Duration::from_secs(600);
 /// Contents that are staged at one go end before this: a script should be short.
 const BATCH_BYTES: usize = 1024 * 1024;
 
@@ -111,7 +114,7 @@ async fn take(
         chain.take(&entry).map_err(|problem| {
             RequestError::field(problem.field(), format!("{problem}, in message {number}"))
         })?;
-        bytes += entry.document.len();
+        bytes += entry.document.len() + entry.commit.rationale.len();
         batch.push(entry);
         if last || batch.len() == BATCH || bytes >= BATCH_BYTES {
             match import.stage(&batch).await? {
@@ -148,7 +151,8 @@ async fn take(
 async fn next(
     messages: &mut Streaming<v1::ImportBlueprintRequest>,
 ) -> Result<Option<v1::ImportBlueprintRequest>, RequestError> {
-    let next = messages.message().await;
+    let next = tokio::time::timeout(NEXT_WITHIN, messages.message());
+    let next = next.await.map_err(|_| RequestError::ImportExpired)?;
     next.map_err(|status| RequestError::StreamBroken(Box::new(status)))
 }
 

@@ -10,6 +10,7 @@ use tests::store_stand::{LONG, Stand, fault, issue_ref, worker_id};
 #[tokio::test]
 async fn the_audit_mends_what_is_untrue_and_nothing_else() {
     let sound = ["empty", "ready", "popped", "leased", "delayed", "parked"];
+    // Only placed, and not counted: a resume of everything may be on its way to "not-paused".
     let damaged = [
         "no-place",
         "not-listed",
@@ -77,9 +78,10 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
     names.sort_unstable();
     let mut expected = damaged.to_vec();
     expected.sort_unstable();
+    expected.retain(|name| *name != "not-paused");
     assert_eq!(names, expected);
     let count: String = stand.raw(&["HGET", &keys.counts(), "repaired"]).await;
-    assert_eq!(count, damaged.len().to_string());
+    assert_eq!(count, expected.len().to_string());
     for (name, place) in [
         ("no-place", "ready"),
         ("not-listed", "ready"),

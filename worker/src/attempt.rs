@@ -11,6 +11,7 @@ use shared::store::IssueRef;
 use tokio_util::sync::CancellationToken;
 
 use crate::flow::{FlowError, FlowFailure, FlowHost, FlowInput, FlowReport};
+use crate::metrics;
 use crate::orbits::Launch;
 
 /// An issue (or what is tried out as one) and the head that it is to change.
@@ -75,6 +76,10 @@ impl Attempt {
             };
         }
         let ran = host.run(&launch.orbit, input, cancel).await;
+        match &ran {
+            Ok(report) => metrics::used(&report.usage),
+            Err(failure) => metrics::used(&failure.usage),
+        }
         fail_point::pass("flow.after");
         fail_point::pass_with("flow.after", &self.issue.issue_id);
         match ran {

@@ -7,7 +7,7 @@ use shared::issue::RejectionCause;
 use shared::store::{Claimed, Decision as Settled, Head, Settlement};
 
 use crate::flow::{Decision, FlowFailure, FlowReport};
-use crate::metrics::{Metrics, used};
+use crate::metrics::Metrics;
 
 /// A decision that is ready to be settled.
 pub(crate) struct Outcome {
@@ -177,7 +177,6 @@ impl Outcome {
 
     /// Counts what was settled.
     pub(crate) fn count(&self, metrics: &Metrics) {
-        used(&self.log.usage);
         Metrics::count(match &self.decision {
             Kept::Commit { .. } => &metrics.applied,
             Kept::Denied => &metrics.denied,

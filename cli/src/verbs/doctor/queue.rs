@@ -10,8 +10,8 @@ use super::Check;
 const LONG_WAIT: Duration = Duration::from_secs(60);
 /// Intake lists workers by Redis' clock for a minute; what differs more from ours than that is a clock.
 const CLOCK_DIFFERS: Duration = Duration::from_secs(75);
-/// Nothing is accepted from 90 % on.
-const MEMORY_WARN_PERCENT: u64 = 75;
+/// From here on intake warns, too; nothing is accepted from 90 % on.
+const MEMORY_WARN_PERCENT: u64 = 70;
 
 /// How the queue stands.
 pub(super) fn examine(stats: &GetQueueStatsResponse, now: SystemTime) -> Vec<Check> {

@@ -112,6 +112,11 @@ impl StoreError {
         }
     }
 
+    /// True if Redis has no memory left for the call.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, StoreError::Redis { source, .. } if source.code() == Some("OOM"))
+    }
+
     /// True if Redis certainly did not carry the call out (protocol, rule 8).
     pub fn certainly_not_executed(&self) -> bool {
         let StoreError::Redis { source, .. } = self else {

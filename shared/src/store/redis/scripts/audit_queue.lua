@@ -4,7 +4,7 @@
 -- KEYS  1-15 the issue block of the queue's head; 16 workers; 17.. the processing list of each worker
 -- ARGV  1 blueprint_id; 2 the head that the caller read, or '-' for an empty queue; 3 channel; 4 issue channel;
 --       5.. the worker of each list
--- Outcomes  sound | repaired: the untrue place or 'none'
+-- Outcomes  sound | repaired: the untrue place or 'none' | placed: a resume had not come to it yet
 --   moved: the head, or who is a worker, is another by now: a list that is not looked at may have the element
 --@include keys
 --@include place_head
@@ -38,6 +38,10 @@ local function sound()
   return false
 end
 if sound() then return { 'sound' } end
+if place == 'parked' and state == 'pending' then
+  place_head(false)
+  return { 'placed' }
+end
 
 redis.call('HINCRBY', K.counts, 'repaired', 1)
 if head and state == 'in_flight' then

@@ -1,7 +1,8 @@
 #!lua
 -- Accepts an issue: stores it, appends it to its Blueprint's queue, places the head.
 -- KEYS  1-15 the issue block; 16 issues; 17 issues of this Blueprint; 18 blueprint
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 intent; 6 retry_of or ''
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 intent; 6 retry_of or '';
+--       7 the trace that the worker goes on with, or ''
 -- Outcomes  accepted: now | existed: fields, intent | conflict | decided | unknown_target | archived
 --   decided: the issue was decided and pruned; its log entry is the tombstone.
 --@include keys
