@@ -37,6 +37,7 @@ mod suite {
     mod resp_proxy;
     mod retrying;
     mod rolling_restarts;
+    mod sandbox;
     mod scripts_audit;
     mod scripts_decisions;
     mod scripts_faults;
@@ -57,8 +58,10 @@ mod suite {
     mod spawner;
     mod start_checks;
     mod submit_errors;
+    mod subprocess;
     mod telemetry;
     mod transfer;
+    mod verify;
     mod versions;
 }
 

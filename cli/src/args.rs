@@ -25,6 +25,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "Exit status:
   submit, watch, retry  0 applied, 2 denied, 3 failed, 4 cancelled
   preview               0 would be applied, 2 denied, 3 failed
+  verify                0 pass, 2 deny
   doctor                0 nothing is bad, 1 something is
   every verb            0 done, 1 error, 64 wrong arguments";
 
@@ -119,6 +120,8 @@ pub(crate) enum Verb {
     History(HistoryArgs),
     /// Show what changed between two versions of a Blueprint.
     Diff(DiffArgs),
+    /// Try a verifier script out on two documents, without intake.
+    Verify(VerifyArgs),
     /// Make the content of an earlier version the head again, as a new commit.
     Revert(RevertArgs),
     /// Put a Blueprint away: kept, hidden from lists, not writable; what is queued for it fails.
@@ -146,6 +149,20 @@ pub(crate) struct CompletionsArgs {
     /// For which shell.
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The script, as it would lie in DRAFTSMAN_LUA_DIR/verifiers.
+    #[arg(value_name = "SCRIPT")]
+    pub(crate) script: PathBuf,
+    /// The Blueprint as it was.
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+    /// The Blueprint as it would be.
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
 }
 
 /// Options of `up`.

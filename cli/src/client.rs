@@ -81,6 +81,9 @@ pub(crate) enum CliError {
         /// The providers there are.
         providers: Vec<String>,
     },
+    /// A verifier that was tried out gave no verdict.
+    #[error("the script gives no verdict")]
+    TryAxis(#[from] worker::flow::TryAxisError),
     /// Standard output cannot be written.
     #[error("cannot write the answer")]
     Write(#[from] io::Error),

@@ -22,7 +22,8 @@ use crate::args::{Cli, Verb};
 use crate::client::{CliError, Client};
 use crate::up::UpError;
 use crate::verbs::{
-    blueprints, doctor, issues, log, preview, queue, retry, settings, stats, transfer, versions,
+    blueprints, doctor, issues, log, preview, queue, retry, settings, stats, transfer, verify,
+    versions,
 };
 
 /// The exit status of any verb that went wrong.
@@ -31,6 +32,10 @@ const ERROR: u8 = 1;
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
+    // The workers of `up` run in this process.
+    if let Some(ended) = worker::keep_if_asked() {
+        return ended;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(refusal) => {
@@ -98,6 +103,9 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         completions(args.shell)?;
         return Ok(0);
     }
+    if let Verb::Verify(args) = cli.verb {
+        return verify::verify(args, cli.common.output).await;
+    }
     let format = cli.common.output;
     if let Verb::Doctor = cli.verb {
         return Ok(if doctor::doctor(&cli.common, format).await? {
@@ -108,7 +116,7 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
     }
     let client = Client::connect(&cli.common).await?;
     match cli.verb {
-        Verb::Up(_) | Verb::Doctor | Verb::Completions(_) => {}
+        Verb::Up(_) | Verb::Doctor | Verb::Completions(_) | Verb::Verify(_) => {}
         Verb::Put(args) => blueprints::put(client, args, format).await?,
         Verb::Get(args) => blueprints::get(client, args, format).await?,
         Verb::Submit(args) => {

@@ -32,4 +32,24 @@ assert(select("#", xpcall(function(...) return ... end, nil, 1, nil, 3)) == 4)
 -- Values are what Lua calls them.
 assert(type(1) == "number" and type(1.5) == "number" and type(nil) == "nil" and type(host.null) == "userdata")
 assert(type("") == "string" and type({}) == "table" and type(type) == "function" and type(true) == "boolean")
+
+-- Nothing tells an address, which would be another one the next time.
+assert(tostring({}) == "table" and tostring(print) == "nil" and tostring(pcall) == "function" and tostring(1) == "1")
+assert(string.format("%s %d %s %q", {}, 7, pcall, "a") == 'table 7 function "a"')
+assert(("%s%%p"):format({}) == "table%p" and ("%s"):format(_CTX.text) == _CTX.text)
+assert(not pcall(string.format, "%p", {}) and not pcall(string.format, "%-8p", "x"))
+
+-- What would keep C busy for ever and takes no memory.
+assert(("").rep("", 1 << 62) == "" and ("ab"):rep(2, "-") == "ab-ab" and (""):rep(3, "-") == "--")
+assert(not pcall(table.move, {}, 1, 1 << 60, 2))
+assert(table.concat(table.move({ 1, 2, 3 }, 2, 3, 1)) == "233")
+assert(not pcall(string.format, "%99999d", 1))
+
+-- Documents that host makes lie outside Lua's memory, and are counted as well.
+local text = "[" .. ("[],"):rep(300000) .. "[]]"
+local kept = {}
+local bounded, why = pcall(function()
+  for i = 1, 1000 do kept[i] = host.json_parse(text) end
+end)
+assert(not bounded and #kept < 100, #kept)
 return true

@@ -101,6 +101,8 @@ pub const LUA_DIR: &str = "DRAFTSMAN_LUA_DIR";
 pub const SUBPROCESS_ALLOW: &str = "DRAFTSMAN_SUBPROCESS_ALLOW";
 /// Where every provider of language models is asked.
 pub const LLM_BASE_URL: &str = "DRAFTSMAN_LLM_BASE_URL";
+/// The variables of the worker that those programs are given.
+pub const SUBPROCESS_ENV: &str = "DRAFTSMAN_SUBPROCESS_ENV";
 /// What is logged.
 pub const LOG: &str = "DRAFTSMAN_LOG";
 /// See [`LOG`].
@@ -445,6 +447,28 @@ pub fn parse_absolute_paths(text: &str) -> Result<Vec<PathBuf>, BadValue> {
             } else {
                 Err(BadValue::new(part, "absolute paths separated by commas"))
             }
+        })
+        .collect()
+}
+
+/// Names of environment variables, separated by commas; empty is none.
+///
+/// # Errors
+/// [`BadValue`] for what is no such name: letters, digits and `_`, not beginning with a digit.
+pub fn parse_variable_names(text: &str) -> Result<Vec<String>, BadValue> {
+    let is_name = |name: &str| {
+        !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    text.split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(|name| match is_name(name) {
+            true => Ok(name.to_owned()),
+            false => Err(BadValue::new(
+                name,
+                "names of variables separated by commas",
+            )),
         })
         .collect()
 }

@@ -11,6 +11,16 @@ pub const DEFAULT_SETTING: &str = "default";
 pub const DEFAULT_ORBIT: &str = "enhance-default";
 /// The axes of the setting `default`.
 pub const DEFAULT_AXES: [&str; 4] = ["des", "canonical", "noop", "agent-ref"];
+/// The axes that every worker has, with and without scripts of its own. A test of the worker holds this list true.
+pub const BUNDLED_AXES: [&str; 7] = [
+    "agent-ref",
+    "canonical",
+    "des",
+    "flow",
+    "noop",
+    "protected-paths",
+    "size",
+];
 /// The ceiling of the setting `default`, in seconds.
 pub const DEFAULT_TTL_SECS: u64 = 300;
 

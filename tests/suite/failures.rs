@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::blueprint::Doc;
 use shared::version_selector::VersionSelector;
 use tests::checker::{Attempts, assert_sound};
-use tests::factory::{self, to_struct};
+use tests::factory;
 use tests::judgement::{assert_denied_by, assert_failed};
 use tests::rig::Rig;
 
@@ -152,7 +152,7 @@ async fn a_spawner_that_cannot_run_fails_and_is_named() {
         (json!({"kind": "lua", "spec": {}}), &["fn_id"][..]),
         (
             json!({"kind": "subprocess", "spec": {"program": "/bin/true"}}),
-            &["subprocess"][..],
+            &["/bin/true", "not allowed", "allows none"][..],
         ),
     ] {
         let spawner_doc = Doc::try_from(&spawner).expect("a document");
@@ -251,7 +251,7 @@ async fn a_label_that_is_no_semver_is_never_committed() {
 
 async fn use_spawner(rig: &Rig, spawner: Value) {
     rig.client
-        .edit_setting(|s| s.spawner = Some(to_struct(&spawner)))
+        .edit_setting(|s| s.spawner = Some(factory::to_struct(&spawner)))
         .await;
 }
 

@@ -137,7 +137,7 @@ async fn what_cannot_be_worked_by_is_refused_by_field() {
             (FailedPrecondition, "AXIS_UNKNOWN", "setting.verifier_axes"),
             &[
                 "committer",
-                "agent-ref, canonical, des, noop",
+                "agent-ref, canonical, des, flow, noop",
                 "DRAFTSMAN_LUA_DIR",
             ],
         ),

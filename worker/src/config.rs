@@ -9,6 +9,8 @@ use shared::config::{self, InvalidConfig, Problems, RedisUrl};
 use shared::ids::SettingId;
 use shared::telemetry::TelemetryConfig;
 
+use crate::flow::Programs;
+
 /// One Draftsman worker: takes issues from the queue, runs the enhance flow, settles the outcome.
 ///
 /// Start as many as you like, on as many machines as you like, against one Redis. A worker that
@@ -55,6 +57,9 @@ pub struct Args {
     /// `OPENAI_API_KEY` and their like.
     #[arg(long, env = config::LLM_BASE_URL, default_value = "")]
     llm_base_url: String,
+    /// Variables of this worker that such programs are given: names, comma-separated; otherwise their environment is empty.
+    #[arg(long, env = config::SUBPROCESS_ENV, default_value = "")]
+    subprocess_env: String,
     /// Where to serve /metrics (Prometheus text), /livez and /readyz; `off` for not at all.
     #[arg(long, env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN)]
     metrics_listen: String,
@@ -97,6 +102,8 @@ pub struct Config {
     pub lua_dir: Option<PathBuf>,
     /// Where every provider of models is asked, if not each where it is at home.
     pub llm_base_url: Option<String>,
+    /// Which programs agents may run, and what those are given.
+    pub programs: Programs,
     /// Where metrics and probes are served, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// Only check, do not run.
@@ -141,13 +148,17 @@ impl Args {
             config::parse_whole(&self.retention_days, config::RETENTION_DAYS_RANGE),
         );
         let lua_dir = problems.check(config::LUA_DIR, config::parse_optional_dir(&self.lua_dir));
-        problems.check(
+        let allowed = problems.check(
             config::SUBPROCESS_ALLOW,
             config::parse_absolute_paths(&self.subprocess_allow),
         );
         let llm_base_url = problems.check(
             config::LLM_BASE_URL,
             config::parse_optional_http_url(&self.llm_base_url),
+        );
+        let env = problems.check(
+            config::SUBPROCESS_ENV,
+            config::parse_variable_names(&self.subprocess_env),
         );
         let metrics_listen = problems.check(
             config::METRICS_LISTEN,
@@ -183,6 +194,10 @@ impl Args {
                 .map(|days| Duration::from_secs(days * 24 * 3_600)),
             lua_dir: lua_dir.expect(sound),
             llm_base_url: llm_base_url.expect(sound),
+            programs: Programs {
+                allowed: allowed.expect(sound),
+                env: env.expect(sound),
+            },
             metrics_listen: metrics_listen.expect(sound),
             check: self.check,
         };

@@ -44,6 +44,7 @@ pub use config::{Args, Config};
 use consumer::Consumer;
 use dispatch::Dispatcher;
 use documents::DocumentCache;
+pub use flow::keep_if_asked;
 use flow::{FlowConfig, FlowHost};
 use heartbeat::Beating;
 use held::Held;
@@ -51,7 +52,7 @@ use metrics::Metrics;
 use orbits::Orbits;
 use previewer::Previewer;
 
-/// Why a worker could not start.
+/// Why a worker could not start, or go on.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// A Lua script does not compile.
@@ -69,6 +70,11 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// It has run, and has ended itself.
+    #[error(
+        "scripts that nothing can stop hold too many threads; start the worker again, and look for their names in its log"
+    )]
+    WornOut,
     /// The heartbeat's thread could not be started.
     #[error("heartbeat thread cannot be started")]
     Thread(#[source] std::io::Error),
@@ -88,6 +94,7 @@ fn host(config: &Config) -> Result<FlowHost, StartError> {
     FlowHost::new(&FlowConfig {
         lua_dir: config.lua_dir.clone(),
         llm_base_url: config.llm_base_url.clone(),
+        programs: config.programs.clone(),
     })
     .map_err(StartError::Scripts)
 }
@@ -99,7 +106,8 @@ fn host(config: &Config) -> Result<FlowHost, StartError> {
 /// leases run out.
 ///
 /// # Errors
-/// [`StartError`] if it cannot start. Once it runs it ends only when asked to.
+/// [`StartError`] if it cannot start. Once it runs it ends when asked to, or, having let go of all its issues,
+/// with [`StartError::WornOut`].
 pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send,
@@ -127,7 +135,7 @@ pub async fn run(
         worker_id: worker_id.clone(),
         held: Arc::clone(&held),
         orbits: Orbits::new(store.clone(), Arc::clone(&host), config.setting.clone()),
-        host,
+        host: Arc::clone(&host),
         metrics: Arc::clone(&metrics),
         documents: DocumentCache::default(),
         lease: config.lease,
@@ -183,7 +191,10 @@ pub async fn run(
     tracing::info!(%worker_id, "worker is ready");
     let consuming = tokio::spawn(consumer.run());
 
-    shutdown.await;
+    let worn_out = tokio::select! {
+        () = &mut shutdown => false,
+        () = host.worn_out().cancelled() => true,
+    };
     // Nothing new, then what is open, then the rest back: the heartbeat beats until all of it is done.
     stopping.cancel();
     let mut list_is_final = false;
@@ -209,7 +220,11 @@ pub async fn run(
         probes.abort();
     }
     tracing::info!(%worker_id, "worker ended");
-    Ok(())
+    if worn_out {
+        Err(StartError::WornOut)
+    } else {
+        Ok(())
+    }
 }
 
 /// How long a call may take on which leases depend. Two beats that get no answer must not use up the four

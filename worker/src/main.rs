@@ -8,6 +8,9 @@ use shared::program::{self, stop_signal};
 use worker::Args;
 
 fn main() -> ExitCode {
+    if let Some(ended) = worker::keep_if_asked() {
+        return ended;
+    }
     shared::fail_point::arm();
     let args = match Args::try_parse() {
         Ok(args) => args,

@@ -11,6 +11,7 @@ pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod transfer;
 pub(crate) mod use_model;
+pub(crate) mod verify;
 pub(crate) mod versions;
 
 /// The most that one page of a list may hold.

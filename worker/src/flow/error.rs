@@ -6,6 +6,8 @@ use flow_ir_core::EvalError;
 use shared::blueprint::DocumentError;
 use thiserror::Error;
 
+use super::agents::program_error::ProgramError;
+
 /// Why a script did not do its work.
 #[derive(Debug, Error)]
 pub enum ScriptError {
@@ -69,6 +71,9 @@ pub enum StepError {
     /// A script failed: for good.
     #[error(transparent)]
     Script(#[from] ScriptError),
+    /// A program failed: for good.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// An agent of another kind failed for good.
     #[error("{message}")]
     Permanent {
@@ -157,6 +162,16 @@ pub enum FlowError {
         /// The providers there are.
         known: Vec<String>,
     },
+    /// A program that this worker does not run.
+    #[error("agent {agent:?}: program {program:?} is not allowed; DRAFTSMAN_SUBPROCESS_ALLOW of this worker allows {}", list(.allowed))]
+    ProgramNotAllowed {
+        /// The agent.
+        agent: String,
+        /// The program.
+        program: String,
+        /// Those that are allowed.
+        allowed: Vec<String>,
+    },
     /// A step failed.
     #[error("step {step:?}: {source}")]
     Step {
@@ -221,7 +236,10 @@ impl FlowError {
         match self {
             FlowError::Eval(_) => true,
             FlowError::Step { source, .. } => {
-                matches!(source, StepError::Script(_) | StepError::Permanent { .. })
+                matches!(
+                    source,
+                    StepError::Script(_) | StepError::Program(_) | StepError::Permanent { .. }
+                )
             }
             _ => false,
         }

@@ -12,6 +12,7 @@ use shared::ids::{BlueprintId, IssueId};
 use tokio_util::sync::CancellationToken;
 
 use super::agents::llm::client::Models;
+use super::agents::subprocess::Programs;
 use super::decision::{self, Decision};
 use super::error::{FlowError, ScriptError, StepError};
 use super::evaluator::evaluate;
@@ -27,6 +28,8 @@ pub struct FlowConfig {
     pub lua_dir: Option<PathBuf>,
     /// Where every provider of models is asked, ending in `/`; each at home if `None`.
     pub llm_base_url: Option<String>,
+    /// What agents of kind `subprocess` may run.
+    pub programs: Programs,
 }
 
 /// Runs orbits. One for a worker, shared by all its issues.
@@ -96,6 +99,7 @@ impl FlowHost {
             scripts,
             pool,
             models,
+            programs: config.programs.clone(),
         };
         Ok(FlowHost { means })
     }
@@ -124,6 +128,12 @@ impl FlowHost {
     /// or script that is not there, or there is no agent for `spawner` to replace. None is passing.
     pub fn compile(&self, orbit: &Blueprint, spawner: Option<&Doc>) -> Result<Orbit, FlowError> {
         orbit::compile(orbit, spawner, &self.means)
+    }
+
+    /// Cancelled once so many scripts could not be stopped that the worker had better end: it goes on,
+    /// but they take its processors' time.
+    pub fn worn_out(&self) -> &CancellationToken {
+        self.means.pool.worn_out()
     }
 
     /// Runs `orbit` on an issue under its ceiling.

@@ -21,13 +21,18 @@ mod orbit;
 mod plan;
 mod run_state;
 mod scripts;
+mod try_axis;
 
 #[cfg(test)]
 mod tests;
 
+pub use agents::keeper::keep_if_asked;
 pub use agents::llm::client::providers;
+pub use agents::program_error::ProgramError;
+pub use agents::subprocess::Programs;
 pub use decision::Decision;
 pub use error::{FlowError, ScriptError, StepError};
 pub use host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport};
 pub use orbit::Orbit;
 pub use scripts::{ENHANCE_DEFAULT_YAML, PATCH_SPAWNER_LLM_YAML};
+pub use try_axis::{Judgement, TryAxisError, try_axis};

@@ -9,7 +9,8 @@ use shared::blueprint::{Blueprint, Doc};
 use super::agents::llm::LlmAgent;
 use super::agents::llm::client::{Model, Models};
 use super::agents::lua::LuaAgent;
-use super::agents::{Agent, KINDS, llm, lua};
+use super::agents::subprocess::{Programs, SubprocessAgent};
+use super::agents::{Agent, KINDS, llm, lua, subprocess};
 use super::error::FlowError;
 use super::lua::pool::Pool;
 use super::plan::{Plan, PlanError};
@@ -32,6 +33,8 @@ pub(super) struct Means {
     pub(super) pool: Arc<Pool>,
     /// For `llm`.
     pub(super) models: Arc<Models>,
+    /// For `subprocess`: which programs, and what they are given.
+    pub(super) programs: Programs,
 }
 
 /// Compiles `orbit`. `spawner`, a setting's agent definition, takes the place of the agent
@@ -117,6 +120,16 @@ fn agent(name: &str, definition: &Doc, means: &Means) -> Result<Arc<dyn Agent>, 
             let prompt = optional("profile", "system_prompt", "profile.system_prompt")?;
             let model = Model::find(name, provider, model)?;
             let agent = LlmAgent::new(means.models.clone(), model, prompt.unwrap_or_default());
+            Ok(Arc::new(agent))
+        }
+        subprocess::KIND => {
+            let spec = definition.get("spec");
+            let program = text(
+                name,
+                spec.and_then(|spec| spec.get("program")),
+                "spec.program",
+            )?;
+            let agent = SubprocessAgent::new(name, program, spec, &means.programs)?;
             Ok(Arc::new(agent))
         }
         kind => Err(FlowError::UnknownKind {

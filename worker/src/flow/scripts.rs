@@ -28,7 +28,7 @@ const STEPS: [(&str, &str); 4] = [
 ];
 
 /// The scripts in `lua/verifiers/`.
-const AXES: [(&str, &str); 4] = [
+const AXES: [(&str, &str); 7] = [
     (
         "agent-ref",
         include_str!("../../../lua/verifiers/agent-ref.lua"),
@@ -38,7 +38,13 @@ const AXES: [(&str, &str); 4] = [
         include_str!("../../../lua/verifiers/canonical.lua"),
     ),
     ("des", include_str!("../../../lua/verifiers/des.lua")),
+    ("flow", include_str!("../../../lua/verifiers/flow.lua")),
     ("noop", include_str!("../../../lua/verifiers/noop.lua")),
+    (
+        "protected-paths",
+        include_str!("../../../lua/verifiers/protected-paths.lua"),
+    ),
+    ("size", include_str!("../../../lua/verifiers/size.lua")),
 ];
 
 /// The bundled orbit as YAML.
@@ -54,6 +60,8 @@ pub(super) struct Script {
     pub(super) name: String,
     /// Where it is from, for error messages: `lua/committer.lua`, or a path.
     pub(super) origin: String,
+    /// It is one of those in the binary.
+    pub(super) bundled: bool,
     /// Its text.
     pub(super) source: String,
 }
@@ -83,6 +91,7 @@ impl Scripts {
                         Script {
                             name: (*name).to_owned(),
                             origin,
+                            bundled: true,
                             source: (*source).to_owned(),
                         },
                     )
@@ -125,9 +134,26 @@ impl Scripts {
         })
     }
 
+    /// Adds the script in a file as an axis, in place of one of the same name, and returns its name.
+    ///
+    /// # Errors
+    /// [`ScriptError`] if it cannot be read, or its name cannot be a script's.
+    pub(super) fn add_axis(&mut self, path: &Path) -> Result<String, ScriptError> {
+        let script = read_script(path)?;
+        let name = script.name.clone();
+        self.all.push(script);
+        self.axes.insert(name.clone(), self.all.len() - 1);
+        Ok(name)
+    }
+
     /// Every script.
     pub(super) fn all(&self) -> &[Script] {
         &self.all
+    }
+
+    /// True if no script is from a directory.
+    pub(super) fn all_bundled(&self) -> bool {
+        self.all.iter().all(|script| script.bundled)
     }
 
     /// The script at a place that [`Scripts::step`] or [`Scripts::axis`] gave.
@@ -162,34 +188,39 @@ impl Scripts {
 }
 
 fn read_dir(dir: &Path) -> Result<BTreeMap<String, Script>, ScriptError> {
-    let failed = |path: &Path| {
-        let path = path.display().to_string();
-        move |source| ScriptError::Read { path, source }
-    };
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(dir).map_err(failed(dir))? {
         let path: PathBuf = entry.map_err(failed(dir))?.path();
         if path.extension().is_none_or(|e| e != "lua") || !path.is_file() {
             continue;
         }
-        let name = path
-            .file_stem()
-            .and_then(|s| s.to_str())
-            .filter(|s| is_name(s));
-        let Some(name) = name else {
-            return Err(ScriptError::FileName {
-                path: path.display().to_string(),
-            });
-        };
-        let source = std::fs::read_to_string(&path).map_err(failed(&path))?;
-        let script = Script {
-            name: name.to_owned(),
-            origin: path.display().to_string(),
-            source,
-        };
-        found.insert(name.to_owned(), script);
+        let script = read_script(&path)?;
+        found.insert(script.name.clone(), script);
     }
     Ok(found)
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> ScriptError + use<> {
+    let path = path.display().to_string();
+    move |source| ScriptError::Read { path, source }
+}
+
+fn read_script(path: &Path) -> Result<Script, ScriptError> {
+    let name = path
+        .file_stem()
+        .and_then(|s| s.to_str())
+        .filter(|s| is_name(s));
+    let Some(name) = name else {
+        return Err(ScriptError::FileName {
+            path: path.display().to_string(),
+        });
+    };
+    Ok(Script {
+        name: name.to_owned(),
+        origin: path.display().to_string(),
+        bundled: false,
+        source: std::fs::read_to_string(path).map_err(failed(path))?,
+    })
 }
 
 fn is_name(text: &str) -> bool {
@@ -199,4 +230,15 @@ fn is_name(text: &str) -> bool {
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_edge_knows_every_bundled_axis() {
+        let names = AXES.map(|(name, _)| name);
+        assert_eq!(names, shared::setting::BUNDLED_AXES);
+    }
 }

@@ -11,7 +11,7 @@ use super::queue::{IssueRef, Lease};
 use super::script;
 use crate::blueprint::runnable::BUNDLED_SCRIPTS;
 use crate::ids::WorkerId;
-use crate::setting::DEFAULT_AXES;
+use crate::setting::BUNDLED_AXES;
 
 /// What a heartbeat found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,13 +44,13 @@ impl KnownScripts {
 
     /// True if this axis has a script.
     pub fn has_axis(&self, name: &str) -> bool {
-        DEFAULT_AXES.contains(&name) || self.0.contains(&format!("{AXIS}{name}"))
+        BUNDLED_AXES.contains(&name) || self.0.contains(&format!("{AXIS}{name}"))
     }
 
     /// The axes that there are, in order.
     pub fn axes(&self) -> Vec<&str> {
         let registered = self.0.iter().filter_map(|name| name.strip_prefix(AXIS));
-        let all: BTreeSet<&str> = registered.chain(DEFAULT_AXES).collect();
+        let all: BTreeSet<&str> = registered.chain(BUNDLED_AXES).collect();
         all.into_iter().collect()
     }
 }

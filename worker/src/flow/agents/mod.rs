@@ -3,8 +3,11 @@
 //! An orbit declares them (`agents[].kind` and `spec`); a step names one. Every kind takes the
 //! step's input as a document and returns a document.
 
+pub(super) mod keeper;
 pub(super) mod llm;
 pub(super) mod lua;
+pub(super) mod program_error;
+pub(super) mod subprocess;
 
 use std::sync::Arc;
 
@@ -15,7 +18,7 @@ use super::error::StepError;
 use super::run_state::RunState;
 
 /// The kinds of agents that this build runs.
-pub(super) const KINDS: [&str; 2] = [lua::KIND, llm::KIND];
+pub(super) const KINDS: [&str; 3] = [lua::KIND, llm::KIND, subprocess::KIND];
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy)]

@@ -9,6 +9,7 @@
 //! | `json_patch(doc, ops)` | the document with an RFC 6902 patch applied, all of it or nothing |
 //! | `semver_bump(label, bump)` | the label raised by `major`, `minor` or `patch`; no label counts as 0.0.0 |
 //! | `step_refs(flow)` | an array with the `ref` of every step at any depth |
+//! | `flow_problem(flow)` | what keeps `flow` from being flow.ir, or `nil` |
 //! | `null` | JSON's `null` |
 //! | `array(t)`, `object(t)` | `t` marked as an array or object; of a document a shallow copy that can be written to; of nothing an empty one |
 //! | `is_array(x)` | whether `x` is an array |
@@ -38,7 +39,21 @@ pub(super) struct Current {
     pub(super) input: Doc,
     /// The script, for the log.
     pub(super) script: String,
+    /// Lines that it has logged.
+    pub(super) logged_lines: usize,
+    /// What the documents take up that `host` made for it.
+    pub(super) made_bytes: usize,
 }
+
+/// Lines that a script may log in one run; further ones are dropped.
+const MAX_LOG_LINES: usize = 1000;
+
+/// What of a logged line is kept.
+const MAX_LOG_CHARS: usize = 2000;
+
+/// What the documents may take up that `host` makes in one run, in bytes: they lie outside Lua's
+/// own memory and its limit. Enough for a document of 1 MiB, read or patched, some hundred times.
+const MAX_MADE_BYTES: usize = 256 << 20;
 
 /// The table `host` without `axes` and `verifier`, which need the scripts.
 pub(super) fn table(lua: &Lua, marks: &Marks) -> Result<Table> {
@@ -46,6 +61,7 @@ pub(super) fn table(lua: &Lua, marks: &Marks) -> Result<Table> {
     host.set("null", Value::NULL)?;
     documents(lua, &host, marks)?;
     changes(lua, &host, marks)?;
+    flows(lua, &host, marks)?;
     shapes(lua, &host, marks)?;
     host.set("log", lua.create_function(log)?)?;
     Ok(host)
@@ -57,14 +73,12 @@ fn documents(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
         lua.create_function(|lua, text: LuaString| {
             let text = text.to_str()?;
             let parsed = run(lua)?.memo().parse(&text);
-            answer(lua, parsed.map(Shown))
+            made(lua, parsed)
         })?,
     )?;
     host.set(
         "json_parse",
-        lua.create_function(|lua, text: LuaString| {
-            answer(lua, json::parse(&text.to_str()?).map(Shown))
-        })?,
+        lua.create_function(|lua, text: LuaString| made(lua, json::parse(&text.to_str()?)))?,
     )?;
     let m = marks.clone();
     host.set(
@@ -96,7 +110,7 @@ fn changes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
         lua.create_function(move |lua, (doc, ops): (Value, Value)| {
             let doc = argument("json_patch", 1, &doc, &m)?;
             let ops = argument("json_patch", 2, &ops, &m)?;
-            answer(lua, patch::apply(&doc, &ops).map(Shown))
+            made(lua, patch::apply(&doc, &ops))
         })?,
     )?;
     host.set(
@@ -130,6 +144,18 @@ fn changes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
             let found = lua.create_sequence_from(refs::step_refs(&flow))?;
             m.mark_array(&found)?;
             Ok(found)
+        })?,
+    )
+}
+
+fn flows(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
+    let m = marks.clone();
+    host.set(
+        "flow_problem",
+        lua.create_function(move |_, flow: Value| {
+            let flow = argument("flow_problem", 1, &flow, &m)?;
+            let parsed = serde_json::from_value::<flow_ir_core::Node>((&flow).into());
+            Ok(parsed.err().map(|error| error.to_string()))
         })?,
     )
 }
@@ -213,11 +239,26 @@ fn log(lua: &Lua, (first, second): (LuaString, Option<LuaString>)) -> Result<()>
         Some(message) => (first.to_string_lossy(), message.to_string_lossy()),
         None => ("info".to_owned(), first.to_string_lossy()),
     };
-    let script = lua
-        .app_data_ref::<Current>()
-        .map(|c| c.script.clone())
-        .unwrap_or_default();
+    let (script, n) = match lua.app_data_mut::<Current>() {
+        Some(mut current) => {
+            current.logged_lines += 1;
+            (current.script.clone(), current.logged_lines)
+        }
+        None => Default::default(),
+    };
+    let mut message = message;
+    if let Some((cut, _)) = message.char_indices().nth(MAX_LOG_CHARS) {
+        message.truncate(cut);
+    }
     match level.as_str() {
+        "debug" | "info" | "warn" | "error" if n > MAX_LOG_LINES => {
+            if n == MAX_LOG_LINES + 1 {
+                tracing::warn!(
+                    script,
+                    "more than {MAX_LOG_LINES} lines; the rest is dropped"
+                );
+            }
+        }
         "debug" => tracing::debug!(script, "{message}"),
         "info" => tracing::info!(script, "{message}"),
         "warn" => tracing::warn!(script, "{message}"),
@@ -240,6 +281,34 @@ fn run(lua: &Lua) -> Result<Arc<RunState>> {
 fn argument(function: &str, n: usize, value: &Value, marks: &Marks) -> Result<Doc> {
     to_doc(value, marks)
         .map_err(|problem| Error::runtime(format!("host.{function}: argument {n}: {problem}")))
+}
+
+/// A document that did not exist before, or what kept it from being made.
+fn made<E: std::fmt::Display>(lua: &Lua, doc: std::result::Result<Doc, E>) -> Result<MultiValue> {
+    if let (Ok(doc), Some(mut current)) = (&doc, lua.app_data_mut::<Current>()) {
+        current.made_bytes = current.made_bytes.saturating_add(bytes_of(doc));
+        if current.made_bytes > MAX_MADE_BYTES {
+            return Err(Error::MemoryError(format!(
+                "documents of more than {} MiB made by host",
+                MAX_MADE_BYTES >> 20
+            )));
+        }
+    }
+    answer(lua, doc.map(Shown))
+}
+
+/// About what a document takes up in memory.
+fn bytes_of(doc: &Doc) -> usize {
+    let within = match doc {
+        Doc::Array(items) => items.iter().map(bytes_of).sum(),
+        Doc::Object(members) => members
+            .iter()
+            .map(|(k, v)| 48 + k.len() + bytes_of(v))
+            .sum(),
+        Doc::Str(text) => text.len(),
+        Doc::Null | Doc::Bool(_) | Doc::Num(_) => 0,
+    };
+    within + 2 * size_of::<Doc>()
 }
 
 /// A document on its way to Lua.

@@ -3,11 +3,12 @@
 //! - [`sandbox`] builds a machine: what a script can reach, and the hook that stops it;
 //! - [`host`] is the table `host`, what Draftsman offers to scripts;
 //! - [`view`] shows documents to Lua without converting them, [`convert`] goes back;
-//! - [`pool`] lends machines out and runs a script on one, a short slice on the caller's
-//!   thread and the rest, if there is a rest, on a thread for blocking work.
+//! - [`pool`] lends machines out and runs a script on one, [`threads`] are what long scripts, and
+//!   all that are not bundled, run on.
 
 mod convert;
 mod host;
 pub(super) mod pool;
 mod sandbox;
+mod threads;
 mod view;

@@ -5,9 +5,12 @@
 //! put back when the script has ended by itself; one that was stopped is thrown away, for nobody
 //! knows where it stands.
 //!
-//! A script first runs on the caller's thread for [`SLICE`], which is all that most need. One
-//! that is not done by then is moved, as it is, to a thread for blocking work. If the caller goes
-//! away meanwhile, a flag tells the hook to stop it there.
+//! If all scripts are bundled, one first runs on the caller's thread for [`SLICE`], which is all
+//! that most need; one that is not done by then is moved, as it is, to a thread for scripts. That is
+//! sound because no bundled script calls a library function that can take long. Somebody else's may
+//! do so in its first line, so with any of those there, every script runs on such a thread from the
+//! start (some ten microseconds more). If the caller goes away meanwhile, a flag tells the hook to
+//! stop it there.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +19,16 @@ use std::time::{Duration, Instant};
 use mlua::chunk::ChunkMode;
 use mlua::{Function, Lua, Table, Thread, Value};
 use shared::blueprint::Doc;
+use tokio_util::sync::CancellationToken;
 
 use super::super::agents::StepContext;
 use super::super::error::{ScriptError, StepError};
+use super::super::run_state::RunState;
 use super::super::scripts::Scripts;
 use super::convert::{Marks, to_doc};
 use super::host::{self, Current};
 use super::sandbox::{self, MEMORY_LIMIT_MIB, Watch};
+use super::threads::{NoResult, Threads};
 use super::view::to_lua;
 
 /// How long a script may hold the thread it was started on.
@@ -40,6 +46,7 @@ const COLLECT_AFTER: usize = 4 << 20;
 pub(in crate::flow) struct Pool {
     scripts: Arc<Scripts>,
     idle: Mutex<Vec<Machine>>,
+    threads: Arc<Threads>,
 }
 
 impl Pool {
@@ -57,10 +64,16 @@ impl Pool {
             Ok(Pool {
                 scripts,
                 idle: Mutex::new(vec![machine]),
+                threads: Threads::new(),
             })
         } else {
             Err(ScriptError::Compile { problems })
         }
+    }
+
+    /// Cancelled once so many scripts could not be stopped that the process had better end.
+    pub(in crate::flow) fn worn_out(&self) -> &CancellationToken {
+        self.threads.worn_out()
     }
 
     /// Runs script number `script` on `input` and returns what it returns.
@@ -69,7 +82,8 @@ impl Pool {
     /// [`StepError::Script`] if it raises an error, wants too much memory or returns what is no
     /// JSON; [`StepError::Interrupted`] if the run's deadline passed.
     ///
-    /// Cancel safety: dropping the future stops the script within some ten microseconds of Lua.
+    /// Cancel safety: dropping the future stops the script within some ten microseconds of Lua;
+    /// a call of a library function is left to itself, see [`Threads`].
     pub(in crate::flow) async fn run(
         &self,
         script: usize,
@@ -87,28 +101,27 @@ impl Pool {
             None => Machine::new(&self.scripts)?,
         };
         machine.watch.begin(cx.run.deadline, cancelled.0.clone());
-        machine.watch.set_slice_end(Some(Instant::now() + SLICE));
-        let started = machine.start(script, &input, cx);
+        let started = if self.scripts.all_bundled() {
+            machine.watch.set_slice_end(Some(Instant::now() + SLICE));
+            machine.start(script, &input, cx.run)
+        } else {
+            Ok(Progress::NotBegun)
+        };
         let (mut machine, result) = match started {
-            Ok(Progress::Paused(thread)) => {
-                machine.watch.set_slice_end(None);
-                let rest = tokio::task::spawn_blocking(move || {
-                    let result = machine.resume_to_end(&thread);
-                    (machine, result)
-                });
-                match rest.await {
-                    Ok((machine, result)) => (machine, result),
-                    // The runtime is going down; a panic is reported as what it is.
-                    Err(error) if error.is_cancelled() => return Err(StepError::Interrupted),
-                    Err(error) => {
-                        return Err(StepError::Permanent {
-                            message: format!("a script panicked: {error}"),
-                        });
-                    }
-                }
-            }
             Ok(Progress::Ended(result)) => (machine, Ok(result)),
             Err(error) => (machine, Err(error)),
+            Ok(unfinished) => {
+                machine.watch.set_slice_end(None);
+                let run = Arc::clone(cx.run);
+                let name = &self.scripts.get(script).name;
+                let rest = self.threads.run(name, move || {
+                    let result = machine.to_end(unfinished, script, &input, &run);
+                    (machine, result)
+                });
+                rest.await.map_err(|NoResult| StepError::Permanent {
+                    message: format!("script {name} panicked, or had no thread; see the log"),
+                })?
+            }
         };
         if machine.watch.was_interrupted() {
             return Err(StepError::Interrupted);
@@ -142,6 +155,9 @@ impl Pool {
     }
 
     fn put_back(&self, machine: Machine) {
+        if machine.watch.was_slowed() {
+            return;
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE {
             idle.push(machine);
@@ -162,6 +178,7 @@ impl Drop for CancelOnDrop {
 type Returned = Result<Doc, String>;
 
 enum Progress {
+    NotBegun,
     Ended(Returned),
     Paused(Thread),
 }
@@ -184,7 +201,7 @@ impl Machine {
 
     fn build(scripts: &Arc<Scripts>) -> mlua::Result<Machine> {
         let watch = Arc::new(Watch::default());
-        let (lua, base) = sandbox::build(&watch)?;
+        let (lua, base) = sandbox::build(&watch, scripts.all_bundled())?;
         let marks = Marks::new(&lua)?;
         let host = host::table(&lua, &marks)?;
         let fall_back = lua.create_table()?;
@@ -224,7 +241,7 @@ impl Machine {
         })
     }
 
-    fn start(&self, script: usize, input: &Doc, cx: &StepContext<'_>) -> mlua::Result<Progress> {
+    fn start(&self, script: usize, input: &Doc, run: &Arc<RunState>) -> mlua::Result<Progress> {
         let function = Library::of(&self.lua, script)?;
         let name = self
             .lua
@@ -232,9 +249,11 @@ impl Machine {
             .map(|library| library.scripts.get(script).name.clone())
             .unwrap_or_default();
         self.lua.set_app_data(Current {
-            run: cx.run.clone(),
+            run: run.clone(),
             script: name,
             input: input.clone(),
+            logged_lines: 0,
+            made_bytes: 0,
         });
         let environment = environment(&self.lua, to_lua(&self.lua, input)?)?;
         let thread = self.lua.create_thread(function)?;
@@ -253,11 +272,19 @@ impl Machine {
         Ok(Progress::Ended(to_doc(&value, &self.marks)))
     }
 
-    fn resume_to_end(&self, thread: &Thread) -> mlua::Result<Returned> {
+    fn to_end(
+        &self,
+        mut progress: Progress,
+        script: usize,
+        input: &Doc,
+        run: &Arc<RunState>,
+    ) -> mlua::Result<Returned> {
         loop {
-            if let Progress::Ended(returned) = self.resume(thread.clone(), ())? {
-                return Ok(returned);
-            }
+            progress = match progress {
+                Progress::NotBegun => self.start(script, input, run)?,
+                Progress::Paused(thread) => self.resume(thread, ())?,
+                Progress::Ended(returned) => return Ok(returned),
+            };
         }
     }
 
@@ -351,18 +378,33 @@ fn place_and_message(error: &mlua::Error) -> String {
     match error {
         mlua::Error::CallbackError { traceback, cause } => {
             let message = place_and_message(cause);
-            let place = traceback
-                .lines()
-                .map(str::trim)
-                .find(|line| line.contains(".lua:"));
-            match place.and_then(|line| line.split(": in ").next()) {
+            match place(traceback) {
                 Some(place) if !message.contains(".lua:") => format!("{place}: {message}"),
                 _ => message,
             }
         }
-        mlua::Error::RuntimeError(message) => cut_stack(message),
+        mlua::Error::RuntimeError(message) => {
+            let text = cut_stack(message);
+            // Raised below one of the sandbox's own functions: who called that is what matters.
+            let inner = text
+                .strip_prefix("sandbox:")
+                .and_then(|rest| rest.split_once(": "));
+            match (inner, place(message)) {
+                (Some((_, text)), Some(place)) => format!("{place}: {text}"),
+                _ => text,
+            }
+        }
         other => first_line(other),
     }
+}
+
+/// The innermost place in a script that a stack names.
+fn place(stack: &str) -> Option<&str> {
+    let mut lines = stack.lines().map(str::trim);
+    lines
+        .find(|line| line.contains(".lua:"))?
+        .split(": in ")
+        .next()
 }
 
 fn cut_stack(message: &str) -> String {

@@ -11,18 +11,22 @@
 //! coroutine of the script's would catch that.
 //!
 //! Three things bound a script. Memory: an allocation above [`MEMORY_LIMIT_MIB`] fails. Time: a
-//! hook, called every [`HOOK_INTERVAL`] instructions, raises an error once the deadline has
+//! hook, called every so many instructions, raises an error once the deadline has
 //! passed or the run was called off, and from then on at every instruction, so that a loop around
-//! `pcall` ends as well. And the thread: at the end of its slice the hook yields, so that a long
+//! `pcall` ends as well. Where instructions take long, because they copy long strings, it is called more often. And the thread: at the end of its slice the hook yields, so that a long
 //! script does not hold up the others on the same thread.
 //!
 //! What no hook can stop is a single call of a library function. All of them are bounded by the
-//! memory limit except pattern matching, where a pattern with many `-` or `*` in a row can take
-//! very long on a long text: a script must not take its patterns from a document.
+//! memory limit ([`GUARDED`] sees to `string.rep` and `table.move`) except pattern matching, where a
+//! pattern with many `-` or `*` in a row can take for ever on a long text, and sorting, which can
+//! take seconds. That is what [`threads`](super::threads) are for.
+//!
+//! The same script gives the same result for the same input: nothing tells the time, a random number
+//! or (`tostring`, `string.format`) an address in memory.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mlua::state::{GcIncParams, GcMode};
 use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, Result, StdLib, Table, Value, VmState};
@@ -37,13 +41,41 @@ pub(super) const MEMORY_LIMIT_MIB: usize = 96;
 /// takes a tenth of a flow's time.
 const GC_PAUSE: i32 = 400;
 
-/// Instructions between two looks at the clock: some ten microseconds.
+/// Instructions between two looks at the clock for scripts that are known: some ten microseconds.
 const HOOK_INTERVAL: u32 = 1000;
+
+/// The same for scripts that are not: any of them may copy megabytes.
+const CLOSE_INTERVAL: u32 = 200;
+
+/// The same once that many have taken longer than [`LONG_INTERVAL`].
+const SLOW_INTERVAL: u32 = 10;
+
+/// Instructions that take so long are no ordinary ones.
+const LONG_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The functions that a script has.
 const FUNCTIONS: [&str; 9] = [
     "assert", "error", "ipairs", "pairs", "pcall", "rawequal", "select", "tonumber", "tostring",
 ];
+
+/// `pcall`, at most [`MAX_PCALLS`] within one another. Lua allows 200 calls through C, and where they
+/// are used up the hook cannot run either: a script that catches that error and goes on there would
+/// never be stopped. So an error can only be caught where there is room.
+const PCALL: &str = "
+local pcall, most = ...
+local depth = 0
+local function ended(...)
+  depth = depth - 1
+  return ...
+end
+return function(f, ...)
+  if depth >= most then return false, 'stack overflow: too many pcall within one another' end
+  depth = depth + 1
+  return ended(pcall(f, ...))
+end";
+
+/// See [`PCALL`].
+const MAX_PCALLS: u32 = 100;
 
 /// `xpcall` by way of `pcall`: Lua calls a message handler while the error is being raised, and
 /// when it is the hook that raises it no hook interrupts the handler. Here the handler runs after
@@ -55,6 +87,45 @@ local function ended(handler, ok, ...)
   return false, select(2, pcall(handler, ...))
 end
 return function(f, handler, ...) return ended(handler, pcall(f, ...)) end";
+
+/// Functions in place of Lua's own: the same, but without an address in what they say, and without
+/// two ways to keep C busy for ever that cost no memory.
+const GUARDED: &str = r##"
+local string, table, tostring, type = ...
+local find, format, gsub, rep = string.find, string.format, string.gsub, string.rep
+local move, pack, unpack = table.move, table.pack, table.unpack
+local error, select = error, select
+local function shown(value)
+  local kind = type(value)
+  if kind == "table" or kind == "function" then return kind end
+  return tostring(value)
+end
+function string.rep(text, n, separator)
+  if text == "" and (separator == nil or separator == "") then return "" end
+  return rep(text, n, separator)
+end
+function string.format(form, ...)
+  if find(form, "p", 1, true) and find(gsub(form, "%%%%", ""), "%%[-+ #0-9.]*p") then
+    error("string.format: %p would show an address", 2)
+  end
+  for i = 1, select("#", ...) do
+    local kind = type((select(i, ...)))
+    if kind == "table" or kind == "function" then
+      local given = pack(...)
+      for at = i, given.n do
+        kind = type(given[at])
+        if kind == "table" or kind == "function" then given[at] = kind end
+      end
+      return format(form, unpack(given, 1, given.n))
+    end
+  end
+  return format(form, ...)
+end
+function table.move(from, first, last, to, into)
+  if last - first >= 10000000 then error("table.move: too many elements", 2) end
+  return move(from, first, last, to, into)
+end
+return shown"##;
 
 /// The libraries, and what each keeps.
 const LIBRARIES: [(&str, &[&str]); 4] = [
@@ -99,9 +170,9 @@ const LIBRARIES: [(&str, &[&str]); 4] = [
     ),
 ];
 
-/// Makes a state with nothing but the lists above in it, watched by `watch`. Returns it with the
-/// table that every script's environment falls back to.
-pub(super) fn build(watch: &Arc<Watch>) -> Result<(Lua, Table)> {
+/// Makes a state with nothing but the lists above in it, watched by `watch`, closely unless all
+/// scripts are bundled. Returns it with the table that every script's environment falls back to.
+pub(super) fn build(watch: &Arc<Watch>, all_bundled: bool) -> Result<(Lua, Table)> {
     let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH | StdLib::UTF8;
     let lua = Lua::new_with(libraries, LuaOptions::new())?;
     let all = lua.globals();
@@ -109,11 +180,23 @@ pub(super) fn build(watch: &Arc<Watch>) -> Result<(Lua, Table)> {
     for name in FUNCTIONS {
         base.raw_set(name, all.raw_get::<Value>(name)?)?;
     }
-    let xpcall: Function = lua.load(XPCALL).set_name("=sandbox").call((
-        all.raw_get::<Value>("pcall")?,
-        all.raw_get::<Value>("select")?,
-    ))?;
+    let pcall: Function = lua
+        .load(PCALL)
+        .set_name("=sandbox")
+        .call((all.raw_get::<Value>("pcall")?, MAX_PCALLS))?;
+    base.raw_set("pcall", &pcall)?;
+    let xpcall: Function = lua
+        .load(XPCALL)
+        .set_name("=sandbox")
+        .call((&pcall, all.raw_get::<Value>("select")?))?;
     base.raw_set("xpcall", xpcall)?;
+    let tostring: Function = lua.load(GUARDED).set_name("=sandbox").call((
+        all.raw_get::<Value>("string")?,
+        all.raw_get::<Value>("table")?,
+        all.raw_get::<Value>("tostring")?,
+        all.raw_get::<Value>("type")?,
+    ))?;
+    base.raw_set("tostring", tostring)?;
     for (library, names) in LIBRARIES {
         let table: Table = all.raw_get(library)?;
         // The library itself is cut down and not a copy: strings reach it as `("").rep`.
@@ -158,7 +241,12 @@ pub(super) fn build(watch: &Arc<Watch>) -> Result<(Lua, Table)> {
     lua.set_globals(lua.create_table()?)?;
     lua.set_memory_limit(MEMORY_LIMIT_MIB << 20)?;
     lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().pause(GC_PAUSE)));
-    install_hook(&lua, watch, HOOK_INTERVAL)?;
+    let interval = if all_bundled {
+        HOOK_INTERVAL
+    } else {
+        CLOSE_INTERVAL
+    };
+    install_hook(&lua, watch, interval)?;
     Ok((lua, base))
 }
 
@@ -210,7 +298,30 @@ struct Limits {
     deadline: Option<Instant>,
     cancelled: Option<Arc<AtomicBool>>,
     slice_end: Option<Instant>,
+    /// When the hook was called last.
+    last_look: Option<Instant>,
+    /// The hook is called at shorter intervals than it was at first.
+    pace: Pace,
     interrupted: bool,
+}
+
+/// How often the hook is called.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Pace {
+    #[default]
+    Ordinary,
+    Slow,
+    EachInstruction,
+}
+
+impl Pace {
+    fn interval(self) -> u32 {
+        match self {
+            Pace::Ordinary => HOOK_INTERVAL,
+            Pace::Slow => SLOW_INTERVAL,
+            Pace::EachInstruction => 1,
+        }
+    }
 }
 
 impl Watch {
@@ -220,6 +331,8 @@ impl Watch {
             deadline: Some(deadline),
             cancelled: Some(cancelled),
             slice_end: None,
+            last_look: None,
+            pace: Pace::Ordinary,
             interrupted: false,
         };
     }
@@ -227,6 +340,11 @@ impl Watch {
     /// Sets the end of the slice; `None` for no end but the deadline.
     pub(super) fn set_slice_end(&self, end: Option<Instant>) {
         self.lock().slice_end = end;
+    }
+
+    /// True if the hook is called more often than a fresh machine's.
+    pub(super) fn was_slowed(&self) -> bool {
+        self.lock().pace != Pace::Ordinary
     }
 
     /// True if the hook has raised its error: the machine must not be used again.
@@ -238,8 +356,8 @@ impl Watch {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the hook is to do, and whether this is the first time that it must stop the script.
-    fn look(&self) -> (Look, bool) {
+    /// What the hook is to do, and how often it is to be called from now on if that changes.
+    fn look(&self) -> (Look, Option<Pace>) {
         let mut limits = self.lock();
         let now = Instant::now();
         let over = limits.deadline.is_some_and(|deadline| now >= deadline)
@@ -247,15 +365,27 @@ impl Watch {
                 .cancelled
                 .as_ref()
                 .is_some_and(|flag| flag.load(Ordering::Relaxed));
-        if over || limits.interrupted {
-            let first = !limits.interrupted;
+        let is_slow = limits
+            .last_look
+            .replace(now)
+            .is_some_and(|last| now - last > LONG_INTERVAL);
+        let (look, wanted) = if over || limits.interrupted {
             limits.interrupted = true;
-            (Look::Stop, first)
+            (Look::Stop, Pace::EachInstruction)
         } else if limits.slice_end.is_some_and(|end| now >= end) {
-            (Look::Pause, false)
+            // Paused, it is not slow.
+            limits.last_look = None;
+            (Look::Pause, limits.pace)
+        } else if is_slow {
+            (Look::GoOn, Pace::Slow)
         } else {
-            (Look::GoOn, false)
-        }
+            (Look::GoOn, limits.pace)
+        };
+        (look, (wanted > limits.pace).then_some(wanted))
+    }
+
+    fn set_pace(&self, pace: Pace) {
+        self.lock().pace = pace;
     }
 }
 
@@ -269,14 +399,19 @@ fn install_hook(lua: &Lua, watch: &Arc<Watch>, interval: u32) -> Result<()> {
     let watch = watch.clone();
     lua.set_global_hook(
         HookTriggers::new().every_nth_instruction(interval),
-        move |lua, _| match watch.look() {
-            (Look::GoOn, _) => Ok(VmState::Continue),
-            (Look::Pause, _) => Ok(VmState::Yield),
-            (Look::Stop, first) => {
-                if first {
-                    install_hook(lua, &watch, 1)?;
-                }
-                Err(Error::runtime("interrupted by the ceiling or a cancel"))
+        move |lua, _| {
+            let (look, pace) = watch.look();
+            // Deep in a recursion there may be no room for it; then the next call tries again. Without
+            // it an error ends one `pcall` and a script with many within one another goes on for ever.
+            if let Some(pace) = pace
+                && install_hook(lua, &watch, pace.interval()).is_ok()
+            {
+                watch.set_pace(pace);
+            }
+            match look {
+                Look::GoOn => Ok(VmState::Continue),
+                Look::Pause => Ok(VmState::Yield),
+                Look::Stop => Err(Error::runtime("interrupted by the ceiling or a cancel")),
             }
         },
     )

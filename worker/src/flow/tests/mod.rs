@@ -3,6 +3,7 @@
 mod commit;
 mod fidelity;
 mod lua_tests;
+mod optional_axes;
 mod oracle;
 mod outcomes;
 mod scheduling;

@@ -199,7 +199,9 @@ async fn an_unknown_axis_denies_and_lists_what_there_is() {
     };
     assert_eq!(
         reasons,
-        ["beauty: unknown axis \"beauty\"; there are: agent-ref, canonical, des, noop"]
+        [
+            "beauty: unknown axis \"beauty\"; there are: agent-ref, canonical, des, flow, noop, protected-paths, size"
+        ]
     );
     assert_eq!(
         verdicts.iter().map(|v| v.pass).collect::<Vec<_>>(),
@@ -492,7 +494,7 @@ async fn what_cannot_run_is_named_with_what_there_is() {
             "kind: lua\n    spec: {fn_id: committer}",
             "kind: magic\n    spec: {fn_id: committer}"
         ),
-        "agent \"committer\": unknown kind \"magic\"; this worker runs lua, llm"
+        "agent \"committer\": unknown kind \"magic\"; this worker runs lua, llm, subprocess"
     );
     assert_eq!(
         orbit("{fn_id: committer}", "{}"),

@@ -1,0 +1,38 @@
+//! `verify`: tries a verifier out on two files. The only verb besides `up` that needs no intake.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::args::{Output, VerifyArgs};
+use crate::client::CliError;
+use crate::output;
+
+/// The exit status of a verdict that denies; the same as that of a denied issue.
+const DENIED: u8 = 2;
+
+/// Runs the script and prints its verdict. Returns the exit status.
+///
+/// # Errors
+/// [`CliError`] if a file cannot be read, or the script gives no verdict.
+pub(crate) async fn verify(args: VerifyArgs, format: Output) -> Result<u8, CliError> {
+    let (before, after) = (read(&args.before)?, read(&args.after)?);
+    let judgement = worker::flow::try_axis(&args.script, &before, &after).await?;
+    let status = if judgement.pass { "pass" } else { "deny" };
+    let detail = Value::from(&judgement.detail);
+    match format {
+        Output::Json => output::json_document(&json!({"status": status, "detail": detail}))?,
+        Output::Text => match detail.as_str() {
+            Some(text) => output::line(format!("{status}: {text}"))?,
+            None => output::line(format!("{status}: {detail}"))?,
+        },
+    }
+    Ok(if judgement.pass { 0 } else { DENIED })
+}
+
+fn read(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|source| CliError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
