@@ -57,9 +57,16 @@ impl Intake {
     async fn retry(
         &self,
         request: v1::RetryIssueRequest,
+        callers_trace: Option<TraceParent>,
     ) -> Result<v1::RetryIssueResponse, RequestError> {
         let (issue_id, new_id) = convert::retry(&request)?;
-        let (issue, outcome) = submission::retry(&self.backend, &issue_id, new_id).await?;
+        let (issue, outcome) = submission::retry(
+            &self.backend,
+            &issue_id,
+            new_id,
+            trace::current().or(callers_trace),
+        )
+        .await?;
         let (stored, _existed) = accepted(&issue, outcome)?;
         Ok(v1::RetryIssueResponse {
             issue: Some(stored),
@@ -265,8 +272,10 @@ impl IntakeService for Intake {
         &self,
         request: Request<v1::RetryIssueRequest>,
     ) -> Result<Response<v1::RetryIssueResponse>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let callers_trace = gate::traceparent(metadata.as_ref());
         self.backend
-            .answer("RetryIssue", self.retry(request.into_inner()))
+            .answer("RetryIssue", self.retry(message, callers_trace))
             .await
     }
 

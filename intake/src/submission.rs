@@ -10,6 +10,7 @@ use shared::fail_point;
 use shared::ids::IssueId;
 use shared::issue::{IssueState, NewIssue};
 use shared::store::{Store, StoreError, SubmitOutcome};
+use shared::telemetry::trace::TraceParent;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backend::{Backend, no_issue};
@@ -46,6 +47,7 @@ pub(crate) async fn retry(
     backend: &Backend,
     issue_id: &IssueId,
     new_id: IssueId,
+    trace: Option<TraceParent>,
 ) -> Result<(NewIssue, SubmitOutcome), RequestError> {
     let deadline = Instant::now() + PATIENCE;
     let read = |store: Store| async move {
@@ -63,7 +65,8 @@ pub(crate) async fn retry(
         });
     }
     let issue = NewIssue::new(new_id, old.blueprint_id, old.intent, Some(old.issue_id))
-        .map_err(|error| RequestError::field("issue_id", error))?;
+        .map_err(|error| RequestError::field("issue_id", error))?
+        .with_trace(trace);
     let outcome = submit_until(backend, &issue, deadline).await?;
     Ok((issue, outcome))
 }
