@@ -392,7 +392,11 @@ impl Dispatcher {
         }
         let delay = delay(claimed.retries, wait, fastrand::f64());
         Metrics::count(&self.metrics.put_off);
-        tracing::warn!(problem, delay_ms = delay.as_millis() as u64, "put off");
+        // Not the problem: it may quote what a provider said of the intent. It is the reason.
+        tracing::warn!(
+            delay_ms = delay.as_millis() as u64,
+            "put off; the issue's reason says why"
+        );
         let release = Release::Fault {
             delay_ms: delay.as_millis() as u64,
             reason: problem.to_owned(),
