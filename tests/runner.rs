@@ -57,6 +57,7 @@ mod suite {
     mod simulation;
     mod spawner;
     mod start_checks;
+    mod steps;
     mod submit_errors;
     mod subprocess;
     mod telemetry;

@@ -61,6 +61,10 @@ pub struct Args {
     #[arg(long, value_name = "N", env = config::MAX_WATCHES, default_value = config::DEFAULT_MAX_WATCHES)]
     pub max_watches: String,
 
+    /// How long an issue is watched at most, in seconds; whoever wants more watches again
+    #[arg(long, value_name = "SECONDS", env = config::MAX_WATCH_SECS, default_value = config::DEFAULT_MAX_WATCH_SECS)]
+    pub max_watch_secs: String,
+
     /// Where to send traces (OTLP over gRPC), e.g. http://127.0.0.1:4317; none are made without it
     #[arg(long, value_name = "URL", env = config::OTLP_ENDPOINT, default_value = "", hide_default_value = true)]
     pub otlp_endpoint: String,
@@ -99,6 +103,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Watched issues at once.
     pub max_watches: usize,
+    /// How long one issue is watched at most.
+    pub max_watch: Duration,
     /// Where to serve metrics and probes, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// How long open calls may take to finish once the server is asked to stop.
@@ -136,6 +142,10 @@ impl Args {
             config::MAX_WATCHES,
             config::parse_whole(&self.max_watches, config::MAX_WATCHES_RANGE),
         );
+        let max_watch = problems.check(
+            config::MAX_WATCH_SECS,
+            config::parse_whole(&self.max_watch_secs, config::MAX_WATCH_SECS_RANGE),
+        );
         let otlp_endpoint = problems.check(
             config::OTLP_ENDPOINT,
             config::parse_otlp_endpoint(&self.otlp_endpoint),
@@ -170,6 +180,7 @@ impl Args {
             reflection: reflection.expect(sound),
             max_connections: max_connections.expect(sound) as usize,
             max_watches: max_watches.expect(sound) as usize,
+            max_watch: Duration::from_secs(max_watch.expect(sound)),
             metrics_listen: metrics.expect(sound),
             grace: Duration::from_secs(grace.expect(sound)),
         };

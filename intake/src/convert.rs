@@ -13,6 +13,7 @@ use shared::ids::{BlueprintId, IssueId, SettingId, Version};
 use shared::issue::{InvalidIssue, Issue, IssueState, MAX_INTENT_BYTES, NewIssue, RejectionCause};
 use shared::preview::Preview;
 use shared::setting::EnhanceSetting;
+use shared::step::{StepProgress, StepStatus};
 use shared::store::{ExpectedHead, QueueStats, WorkerStats};
 use shared::version_selector::VersionSelector;
 
@@ -363,6 +364,22 @@ pub(crate) fn timestamp(ms: u64) -> Timestamp {
     Timestamp {
         seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
         nanos: i32::try_from(ms % 1_000).unwrap_or(0) * 1_000_000,
+    }
+}
+
+/// What a step has done, as a watcher that asked for steps is told.
+pub(crate) fn step_to_wire(step: StepProgress) -> v1::StepProgress {
+    let status = match step.status {
+        StepStatus::Started => v1::StepStatus::Started,
+        StepStatus::Finished => v1::StepStatus::Finished,
+        StepStatus::Failed => v1::StepStatus::Failed,
+    };
+    v1::StepProgress {
+        step: step.step,
+        axis: step.axis,
+        status: status.into(),
+        duration_ms: u64::try_from(step.duration.as_millis()).unwrap_or(u64::MAX),
+        attempt: step.attempt,
     }
 }
 

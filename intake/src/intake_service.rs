@@ -1,6 +1,7 @@
 //! `IntakeService`: issues in, and what became of them.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::Stream;
 use proto::v1;
@@ -16,7 +17,7 @@ use tonic::{Request, Response, Status};
 use crate::backend::{Backend, no_issue};
 use crate::page::PageQuery;
 use crate::status::RequestError;
-use crate::watch::{self, Hub};
+use crate::watch::{self, Hub, Manner};
 use crate::{convert, gate, preview, submission};
 
 /// The service. Cloning is cheap; all clones share one hub.
@@ -24,15 +25,23 @@ use crate::{convert, gate, preview, submission};
 pub(crate) struct Intake {
     backend: Backend,
     hub: Hub,
+    /// How long a watch may last.
+    max_watch: Duration,
     stopping: CancellationToken,
 }
 
 impl Intake {
-    /// A service over `backend` whose watch streams end once `stopping` is cancelled.
-    pub(crate) fn new(backend: Backend, hub: Hub, stopping: CancellationToken) -> Self {
+    /// A service over `backend` whose watch streams end after `max_watch`, or once `stopping` is cancelled.
+    pub(crate) fn new(
+        backend: Backend,
+        hub: Hub,
+        max_watch: Duration,
+        stopping: CancellationToken,
+    ) -> Self {
         Self {
             backend,
             hub,
+            max_watch,
             stopping,
         }
     }
@@ -244,9 +253,14 @@ impl IntakeService for Intake {
         request: Request<v1::WatchIssueRequest>,
     ) -> Result<Response<Self::WatchIssueStream>, Status> {
         let watching = async {
-            let issue_id = convert::issue_id(&request.get_ref().issue_id)?;
-            let stream =
-                watch::watch(&self.hub, &self.backend, issue_id, self.stopping.clone()).await?;
+            let request = request.get_ref();
+            let issue_id = convert::issue_id(&request.issue_id)?;
+            let manner = Manner {
+                include_steps: request.include_steps,
+                at_most: self.max_watch,
+            };
+            let stopping = self.stopping.clone();
+            let stream = watch::watch(&self.hub, &self.backend, issue_id, manner, stopping).await?;
             Ok(Box::pin(stream) as WatchStream)
         };
         self.backend.answer("WatchIssue", watching).await

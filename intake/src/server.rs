@@ -123,6 +123,7 @@ pub async fn bind(config: Config) -> Result<Server, StartError> {
         tokens: config.tokens,
         reflection: config.reflection,
         max_connections: config.max_connections,
+        max_watch: config.max_watch,
         grace: config.grace,
     })
 }
@@ -166,6 +167,7 @@ pub struct Server {
     tokens: Option<TokensFile>,
     reflection: bool,
     max_connections: usize,
+    max_watch: Duration,
     grace: Duration,
 }
 
@@ -210,6 +212,7 @@ impl Server {
             tokens,
             reflection,
             max_connections,
+            max_watch,
             grace,
             ..
         } = self;
@@ -241,7 +244,7 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .layer(Gate::new(tokens.clone()))
-            .add_routes(services(&backend, &hub, &stopping))
+            .add_routes(services(&backend, &hub, max_watch, &stopping))
             .add_service(health_service)
             .add_optional_service(v1)
             .add_optional_service(v1alpha)
@@ -288,8 +291,13 @@ impl Server {
 }
 
 /// The four services of `enhance.v1`.
-fn services(backend: &Backend, hub: &Hub, stopping: &CancellationToken) -> Routes {
-    let intake = Intake::new(backend.clone(), hub.clone(), stopping.clone());
+fn services(
+    backend: &Backend,
+    hub: &Hub,
+    max_watch: Duration,
+    stopping: &CancellationToken,
+) -> Routes {
+    let intake = Intake::new(backend.clone(), hub.clone(), max_watch, stopping.clone());
     Routes::new(
         IntakeServiceServer::new(intake)
             .max_decoding_message_size(MAX_REQUEST_BYTES)

@@ -177,6 +177,10 @@ pub(crate) enum RequestError {
         "{max} issues are watched through this server, and it takes no more; try another one, or ask with GetIssue"
     )]
     TooManyWatchers { max: usize },
+    #[error(
+        "the issue was watched for {} s, and a watch lasts no longer; watch it again", .lived.as_secs()
+    )]
+    WatchOver { lived: Duration },
     #[error(transparent)]
     Store(#[from] StoreError),
     /// As [`RequestError::Store`], after a part of the request was carried out already.
@@ -490,6 +494,9 @@ fn answer(error: &RequestError) -> Answer {
         }
         E::NotReady => Answer::new(Code::Unavailable, "STORE_UNAVAILABLE").retry_after(SOON),
         E::ShuttingDown => Answer::new(Code::Unavailable, "SHUTTING_DOWN").retry_after(SOON),
+        E::WatchOver { .. } => {
+            Answer::new(Code::Unavailable, "WATCH_OVER").retry_after(Duration::ZERO)
+        }
         E::NoToken => Answer::new(Code::Unauthenticated, "TOKEN_MISSING"),
         E::UnknownToken => Answer::new(Code::Unauthenticated, "TOKEN_UNKNOWN"),
         E::ScopeTooNarrow { needed, scope } => {

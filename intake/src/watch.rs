@@ -10,10 +10,16 @@
 //! A watcher is a stream that is polled only when its client can take more. A slow one therefore
 //! skips states, always gets the latest, and holds no more memory than one issue.
 //!
+//! Who asks for steps is told of them as they are heard of, from a short queue of the issue's that all its
+//! watchers share: a slow one misses the oldest. Steps that were heard of before a state are sent before it.
+//!
+//! A watch ends after a while, undecided or not: a client that is still there watches again, and one that
+//! only looks as if it were does not hold its place for ever.
+//!
 //! The hub subscribes when the first watcher comes and lets go some time after the last one went:
 //! an intake that nobody watches through does not pay for the events of a busy queue.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,9 +27,11 @@ use futures::Stream;
 use proto::v1;
 use shared::ids::IssueId;
 use shared::issue::Issue;
-use shared::store::{EventStream, IssueEvent, Store, StoreError};
-use tokio::sync::watch;
-use tokio::time::sleep;
+use shared::step::StepProgress;
+use shared::store::{EventStream, IssueEvent, IssueSteps, News, Store, StoreError};
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{broadcast, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -38,18 +46,28 @@ const REREAD_EVERY: Duration = Duration::from_secs(3);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// The subscription stays this long after the last watcher went.
 const LINGER: Duration = Duration::from_secs(30);
+/// Steps that are kept for the watchers of one issue.
+const STEPS_KEPT: usize = 64;
 
 /// The subscription and who waits for it.
 #[derive(Clone)]
 pub(crate) struct Hub(Arc<Inner>);
 
 struct Inner {
-    /// The newest announced revision of each watched issue. An entry lives as long as a watcher.
-    issues: Mutex<HashMap<IssueId, watch::Sender<u64>>>,
+    /// What is told to the watchers of each issue. An entry lives as long as a watcher.
+    issues: Mutex<HashMap<IssueId, Watched>>,
     /// How many issues are watched.
     watched: watch::Sender<usize>,
     /// Rises whenever the subscription came up.
     subscribed: watch::Sender<u64>,
+}
+
+/// An issue that is watched.
+struct Watched {
+    /// The newest announced revision.
+    revision: watch::Sender<u64>,
+    /// What its steps do; there once a watcher has asked for it.
+    steps: Option<broadcast::Sender<StepProgress>>,
 }
 
 impl Hub {
@@ -99,7 +117,8 @@ impl Hub {
         let broken = async {
             loop {
                 match events.next().await {
-                    Ok(event) => self.announce(&event),
+                    Ok(News::Changed(event)) => self.announce(&event),
+                    Ok(News::Steps(news)) => self.tell(news),
                     Err(error) => return error,
                 }
             }
@@ -111,8 +130,8 @@ impl Hub {
     }
 
     fn announce(&self, event: &IssueEvent) {
-        if let Some(revision) = self.issues().get(&event.issue_id) {
-            revision.send_if_modified(|newest| {
+        if let Some(watched) = self.issues().get(&event.issue_id) {
+            watched.revision.send_if_modified(|newest| {
                 let newer = event.revision > *newest;
                 *newest = (*newest).max(event.revision);
                 newer
@@ -120,22 +139,41 @@ impl Hub {
         }
     }
 
-    fn register(&self, issue_id: &IssueId) -> Registration {
+    fn tell(&self, news: IssueSteps) {
+        let issues = self.issues();
+        let told = issues.get(&news.issue_id).and_then(|w| w.steps.as_ref());
+        if let Some(told) = told {
+            for step in news.steps {
+                // Nobody may be left who asked for steps.
+                let _ = told.send(step);
+            }
+        }
+    }
+
+    fn register(&self, issue_id: &IssueId, include_steps: bool) -> Registration {
         let mut issues = self.issues();
-        let announced = issues
-            .entry(issue_id.clone())
-            .or_insert_with(|| watch::Sender::new(0))
-            .subscribe();
+        let watched = issues.entry(issue_id.clone()).or_insert_with(|| Watched {
+            revision: watch::Sender::new(0),
+            steps: None,
+        });
+        let announced = watched.revision.subscribe();
+        let steps = include_steps.then(|| {
+            let told = watched
+                .steps
+                .get_or_insert_with(|| broadcast::Sender::new(STEPS_KEPT));
+            told.subscribe()
+        });
         self.0.watched.send_replace(issues.len());
         Registration {
             hub: self.clone(),
             issue_id: issue_id.clone(),
             announced: Some(announced),
+            steps,
             subscribed: self.0.subscribed.subscribe(),
         }
     }
 
-    fn issues(&self) -> MutexGuard<'_, HashMap<IssueId, watch::Sender<u64>>> {
+    fn issues(&self) -> MutexGuard<'_, HashMap<IssueId, Watched>> {
         // Nothing can panic halfway through a change of the map.
         self.0.issues.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,6 +185,8 @@ struct Registration {
     issue_id: IssueId,
     /// `None` only while it is dropped.
     announced: Option<watch::Receiver<u64>>,
+    /// `None` if steps were not asked for.
+    steps: Option<broadcast::Receiver<StepProgress>>,
     subscribed: watch::Receiver<u64>,
 }
 
@@ -159,31 +199,72 @@ impl Registration {
         self.subscribed.borrow_and_update();
     }
 
-    /// Returns at the next wake-up, or after `at_most`.
-    async fn woken(&mut self, at_most: Duration) {
-        let Some(announced) = &mut self.announced else {
-            return;
-        };
+    /// Returns at the next wake-up, or after `at_most`; with a step if it was one that woke.
+    async fn woken(&mut self, at_most: Duration) -> Option<StepProgress> {
+        let announced = self.announced.as_mut()?;
         tokio::select! {
-            _ = announced.changed() => {}
-            _ = self.subscribed.changed() => {}
-            () = sleep(at_most) => {}
+            _ = announced.changed() => None,
+            _ = self.subscribed.changed() => None,
+            step = next_step(self.steps.as_mut()) => Some(step),
+            () = sleep(at_most) => None,
         }
     }
+
+    /// The steps that were heard of and not told yet.
+    fn steps_so_far(&mut self) -> VecDeque<StepProgress> {
+        let mut so_far = VecDeque::new();
+        let Some(steps) = &mut self.steps else {
+            return so_far;
+        };
+        loop {
+            match steps.try_recv() {
+                // As many as are kept: others may be told meanwhile.
+                Ok(step) if so_far.len() < STEPS_KEPT => so_far.push_back(step),
+                Err(TryRecvError::Lagged(_)) => {}
+                Ok(_) | Err(TryRecvError::Empty | TryRecvError::Closed) => return so_far,
+            }
+        }
+    }
+}
+
+/// The next step; never if steps were not asked for. Cancel safe.
+async fn next_step(steps: Option<&mut broadcast::Receiver<StepProgress>>) -> StepProgress {
+    if let Some(steps) = steps {
+        loop {
+            match steps.recv().await {
+                Ok(step) => return step,
+                // A slow watcher misses the oldest.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                // The registration keeps the sender, so this cannot be.
+                Err(broadcast::error::RecvError::Closed) => break,
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         self.announced = None;
+        self.steps = None;
         let mut issues = self.hub.issues();
         if issues
             .get(&self.issue_id)
-            .is_some_and(|revision| revision.receiver_count() == 0)
+            .is_some_and(|watched| watched.revision.receiver_count() == 0)
         {
             issues.remove(&self.issue_id);
         }
         self.hub.0.watched.send_replace(issues.len());
     }
+}
+
+/// How an issue is watched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// Steps are told, too.
+    pub(crate) include_steps: bool,
+    /// How long at most.
+    pub(crate) at_most: Duration,
 }
 
 /// Reads the issue and goes on watching it.
@@ -194,52 +275,67 @@ pub(crate) async fn watch(
     hub: &Hub,
     backend: &Backend,
     issue_id: IssueId,
+    manner: Manner,
     stopping: CancellationToken,
 ) -> Result<impl Stream<Item = Result<v1::WatchIssueResponse, Status>> + Send + use<>, RequestError>
 {
     let store = backend.store()?;
     let counted = backend.watching()?;
-    let mut registration = hub.register(&issue_id);
+    let ends = Instant::now() + manner.at_most;
+    let mut registration = hub.register(&issue_id, manner.include_steps);
     registration.about_to_read();
     let Some(first) = store.issue(&issue_id).await? else {
         return Err(no_issue(store, issue_id).await);
     };
-    let watcher = Watcher {
+    let mut watcher = Watcher {
         registration,
         store: store.clone(),
         _counted: counted,
         stopping,
+        ends,
+        lived: manner.at_most,
         seen: 0,
+        ready: VecDeque::new(),
     };
+    watcher.put_ready(first);
     Ok(futures::stream::unfold(
-        Step::First(Box::new(watcher), first),
-        |step| async {
-            let (watcher, result) = match step {
-                Step::First(watcher, issue) => (watcher, Ok(issue)),
-                Step::Next(mut watcher) => {
-                    let result = watcher.next().await;
-                    (watcher, result)
+        Some(Box::new(watcher)),
+        |watcher| async {
+            let mut watcher = watcher?;
+            Some(match watcher.next().await {
+                Ok(told) => {
+                    let is_last = told.is_last();
+                    (Ok(told.into_wire()), (!is_last).then_some(watcher))
                 }
-                Step::End => return None,
-            };
-            match result {
-                Ok(issue) => {
-                    let step = watcher.after(&issue);
-                    let response = v1::WatchIssueResponse {
-                        issue: Some(convert::issue_to_wire(issue)),
-                    };
-                    Some((Ok(response), step))
-                }
-                Err(error) => Some((Err(refuse("WatchIssue", error)), Step::End)),
-            }
+                Err(error) => (Err(refuse("WatchIssue", error)), None),
+            })
         },
     ))
 }
 
-enum Step {
-    First(Box<Watcher>, Issue),
-    Next(Box<Watcher>),
-    End,
+/// What is told to a client.
+enum Told {
+    Issue(Box<Issue>),
+    Step(StepProgress),
+}
+
+impl Told {
+    fn is_last(&self) -> bool {
+        matches!(self, Told::Issue(issue) if issue.state.is_terminal())
+    }
+
+    fn into_wire(self) -> v1::WatchIssueResponse {
+        match self {
+            Told::Issue(issue) => v1::WatchIssueResponse {
+                issue: Some(convert::issue_to_wire(*issue)),
+                step: None,
+            },
+            Told::Step(step) => v1::WatchIssueResponse {
+                issue: None,
+                step: Some(convert::step_to_wire(step)),
+            },
+        }
+    }
 }
 
 struct Watcher {
@@ -247,55 +343,76 @@ struct Watcher {
     store: Store,
     _counted: Watching,
     stopping: CancellationToken,
+    /// When it ends, decided or not.
+    ends: Instant,
+    /// How long that is from its beginning.
+    lived: Duration,
     /// The revision that was sent last.
     seen: u64,
+    /// What is to be told next: a state, and the steps that were heard of before it.
+    ready: VecDeque<Told>,
 }
 
 impl Watcher {
-    /// What follows once `issue` was sent.
-    fn after(mut self: Box<Self>, issue: &Issue) -> Step {
+    /// A state is to be told.
+    fn put_ready(&mut self, issue: Issue) {
         self.seen = issue.revision;
-        if issue.state.is_terminal() {
-            Step::End
-        } else {
-            Step::Next(self)
-        }
+        let steps = self.registration.steps_so_far();
+        self.ready.extend(steps.into_iter().map(Told::Step));
+        self.ready.push_back(Told::Issue(Box::new(issue)));
     }
 
-    /// The next state that is newer than what was sent.
-    async fn next(&mut self) -> Result<Issue, RequestError> {
+    /// The next state that is newer than what was sent, or the next step.
+    async fn next(&mut self) -> Result<Told, RequestError> {
         let mut patience = REREAD_EVERY;
         let stopping = self.stopping.clone();
         loop {
+            if let Some(told) = self.ready.pop_front() {
+                return Ok(told);
+            }
             let newer = async {
-                self.registration.woken(patience).await;
-                self.registration.about_to_read();
-                self.store.issue(&self.registration.issue_id).await
-            };
-            let read: Result<Option<Issue>, StoreError> = stopping
-                .run_until_cancelled(newer)
-                .await
-                .ok_or(RequestError::ShuttingDown)?;
-            patience = match read {
-                // A decision is told whatever its number: it may have been made again after Redis lost one.
-                Ok(Some(issue)) if issue.revision > self.seen || issue.state.is_terminal() => {
-                    return Ok(issue);
+                if let Some(step) = self.registration.woken(patience).await {
+                    return Woken::Step(step);
                 }
-                Ok(Some(_)) => REREAD_EVERY,
-                Ok(None) => {
+                self.registration.about_to_read();
+                Woken::Read(self.store.issue(&self.registration.issue_id).await)
+            };
+            let woken = tokio::select! {
+                woken = stopping.run_until_cancelled(newer) => woken.ok_or(RequestError::ShuttingDown)?,
+                () = sleep_until(self.ends) => return Err(RequestError::WatchOver { lived: self.lived }),
+            };
+            patience = match woken {
+                Woken::Step(step) => return Ok(Told::Step(step)),
+                // A decision is told whatever its number: it may have been made again after Redis lost one.
+                Woken::Read(Ok(Some(issue)))
+                    if issue.revision > self.seen || issue.state.is_terminal() =>
+                {
+                    self.put_ready(issue);
+                    continue;
+                }
+                Woken::Read(Ok(Some(_))) => REREAD_EVERY,
+                Woken::Read(Ok(None)) => {
                     return Err(RequestError::IssueNotFound(
                         self.registration.issue_id.clone(),
                     ));
                 }
-                Err(error) if error.is_retryable() => RETRY_AFTER,
-                Err(error) => return Err(error.into()),
+                Woken::Read(Err(error)) if error.is_retryable() => RETRY_AFTER,
+                Woken::Read(Err(error)) => return Err(error.into()),
             };
         }
     }
 }
 
+/// Why a watcher looks up.
+enum Woken {
+    Step(StepProgress),
+    Read(Result<Option<Issue>, StoreError>),
+}
+
 #[cfg(test)]
 mod tests {
+    use shared::step::StepStatus;
+
     use super::*;
 
     fn id(text: &str) -> IssueId {
@@ -323,7 +440,7 @@ mod tests {
     #[tokio::test]
     async fn only_newer_revisions_of_the_own_issue_wake() {
         let hub = Hub::new();
-        let mut watcher = hub.register(&id("a"));
+        let mut watcher = hub.register(&id("a"), false);
         watcher.about_to_read();
         hub.announce(&event("b", 9));
         assert!(!is_woken(&watcher));
@@ -342,9 +459,9 @@ mod tests {
     fn a_place_is_kept_as_long_as_somebody_watches() {
         let hub = Hub::new();
         let (first, second, other) = (
-            hub.register(&id("a")),
-            hub.register(&id("a")),
-            hub.register(&id("b")),
+            hub.register(&id("a"), false),
+            hub.register(&id("a"), false),
+            hub.register(&id("b"), false),
         );
         assert_eq!(*hub.0.watched.borrow(), 2);
         drop(first);
@@ -355,5 +472,37 @@ mod tests {
         drop(other);
         assert_eq!(*hub.0.watched.borrow(), 0);
         assert!(hub.issues().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_slow_watcher_misses_the_oldest_steps_and_others_get_none() {
+        let hub = Hub::new();
+        let mut plain = hub.register(&id("a"), false);
+        let mut slow = hub.register(&id("a"), true);
+        let step = |n: usize| StepProgress {
+            step: n.to_string(),
+            axis: String::new(),
+            status: StepStatus::Started,
+            duration: Duration::ZERO,
+            attempt: 1,
+        };
+        for n in 0..10 * STEPS_KEPT {
+            hub.tell(IssueSteps {
+                issue_id: id("a"),
+                steps: vec![step(n)],
+            });
+        }
+        hub.tell(IssueSteps {
+            issue_id: id("b"),
+            steps: vec![step(0)],
+        });
+        assert!(plain.steps_so_far().is_empty());
+        let newest: Vec<StepProgress> = (9 * STEPS_KEPT..10 * STEPS_KEPT).map(step).collect();
+        assert_eq!(Vec::from(slow.steps_so_far()), newest);
+        hub.tell(IssueSteps {
+            issue_id: id("a"),
+            steps: vec![step(7)],
+        });
+        assert_eq!(slow.woken(Duration::from_secs(3600)).await, Some(step(7)));
     }
 }

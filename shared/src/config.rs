@@ -61,6 +61,10 @@ pub const DEFAULT_MAX_CONNECTIONS: &str = "900";
 pub const MAX_WATCHES: &str = "DRAFTSMAN_MAX_WATCHES";
 /// Each costs some kilobytes here, and Redis a read now and then.
 pub const DEFAULT_MAX_WATCHES: &str = "10000";
+/// How long one issue is watched at most, in seconds; a client that wants more watches again.
+pub const MAX_WATCH_SECS: &str = "DRAFTSMAN_MAX_WATCH_SECS";
+/// Long enough for every flow, short enough that a forgotten client holds its place for an hour only.
+pub const DEFAULT_MAX_WATCH_SECS: &str = "3600";
 /// Where traces are sent (OTLP over gRPC). The name that OpenTelemetry has given it.
 pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Where metrics and probes are served.
@@ -116,6 +120,8 @@ pub const DEFAULT_LOG_FORMAT: &str = "text";
 pub const MAX_CONNECTIONS_RANGE: RangeInclusive<u64> = 1..=1_000_000;
 /// What [`MAX_WATCHES`] may be; 0 means that nobody can watch.
 pub const MAX_WATCHES_RANGE: RangeInclusive<u64> = 0..=1_000_000;
+/// What [`MAX_WATCH_SECS`] may be: up to a week.
+pub const MAX_WATCH_SECS_RANGE: RangeInclusive<u64> = 1..=604_800;
 /// What [`CONCURRENCY`] may be.
 pub const CONCURRENCY_RANGE: RangeInclusive<u64> = 1..=10_000;
 /// What [`LEASE_SECS`] may be: at least a second, at most an hour.

@@ -18,6 +18,7 @@ pub mod issue;
 pub mod preview;
 pub mod program;
 pub mod setting;
+pub mod step;
 pub mod store;
 #[cfg(test)]
 mod strangers;

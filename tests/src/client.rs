@@ -176,6 +176,7 @@ impl Client {
         let seen = within_patience(&what, async {
             let request = v1::WatchIssueRequest {
                 issue_id: issue_id.to_owned(),
+                ..Default::default()
             };
             let mut stream = self.intake.clone().watch_issue(request).await?.into_inner();
             let mut seen = Vec::new();

@@ -57,6 +57,25 @@ impl Events {
         event
     }
 
+    /// Everything that was published on `channel`, the one of this subscription, before this call.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn so_far(&mut self, redis: &RedisServer, channel: &str) -> Vec<Value> {
+        let end = serde_json::json!({"end of": uuid::Uuid::now_v7().to_string()});
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(channel).arg(end.to_string());
+        let mut connection = redis.connection().await;
+        let _: i64 = publish.query_async(&mut connection).await.expect("PUBLISH");
+        let mut events = Vec::new();
+        loop {
+            match self.next().await {
+                event if event == end => return events,
+                event => events.push(event),
+            }
+        }
+    }
+
     /// The events of one issue up to and with its terminal one; those of others are skipped.
     ///
     /// # Panics

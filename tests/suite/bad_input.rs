@@ -75,7 +75,7 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
         };
         refused! { cases, client, intake.submit_issue(under), "SubmitIssue", what, InvalidArgument, ["issue_id"] }
         refused! { cases, client, intake.get_issue(v1::GetIssueRequest { issue_id: issue_id() }), "GetIssue", what, InvalidArgument, ["issue_id"] }
-        refused! { cases, client, intake.watch_issue(v1::WatchIssueRequest { issue_id: issue_id() }), "WatchIssue", what, InvalidArgument, ["issue_id"] }
+        refused! { cases, client, intake.watch_issue(v1::WatchIssueRequest { issue_id: issue_id(), ..Default::default() }), "WatchIssue", what, InvalidArgument, ["issue_id"] }
         refused! { cases, client, intake.cancel_issue(v1::CancelIssueRequest { issue_id: issue_id() }), "CancelIssue", what, InvalidArgument, ["issue_id"] }
         let retry = v1::RetryIssueRequest {
             issue_id: id(),
@@ -134,7 +134,7 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
     };
     refused! { cases, client, intake.submit_issue(submit), "SubmitIssue", "an unknown target", NotFound, [] }
     refused! { cases, client, intake.get_issue(v1::GetIssueRequest { issue_id: unknown() }), "GetIssue", "unknown", NotFound, [] }
-    refused! { cases, client, intake.watch_issue(v1::WatchIssueRequest { issue_id: unknown() }), "WatchIssue", "unknown", NotFound, [] }
+    refused! { cases, client, intake.watch_issue(v1::WatchIssueRequest { issue_id: unknown(), ..Default::default() }), "WatchIssue", "unknown", NotFound, [] }
     refused! { cases, client, intake.cancel_issue(v1::CancelIssueRequest { issue_id: unknown() }), "CancelIssue", "unknown", NotFound, [] }
     refused! { cases, client, intake.cancel_issue(v1::CancelIssueRequest { issue_id: "done".to_owned() }), "CancelIssue", "decided", FailedPrecondition, [] }
     let retry = |id: &str| v1::RetryIssueRequest {

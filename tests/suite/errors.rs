@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 const PAGE: &str = include_str!("../../docs/errors.md");
 
 /// On the page and not provoked here: where they are.
-const NOT_PROVOKED: [(&str, &str); 17] = [
+const NOT_PROVOKED: [(&str, &str); 18] = [
     ("ANSWER_TOO_LARGE", "suite/versions.rs provokes it"),
     ("BLUEPRINT_EXISTS", "the code is held by suite/transfer.rs"),
     ("IMPORT_EXPIRED", "takes ten minutes"),
@@ -38,6 +38,7 @@ const NOT_PROVOKED: [(&str, &str); 17] = [
     ("TOKEN_UNKNOWN", "suite/security.rs provokes it"),
     ("TOO_MANY_WATCHERS", "suite/limits.rs provokes it"),
     ("TOO_SLOW", "takes thirty seconds; intake's gate has a test"),
+    ("WATCH_OVER", "suite/steps.rs provokes it"),
 ];
 
 /// reason → code, as the page says.
@@ -252,6 +253,7 @@ async fn provoke_by_absence(rig: &mut Rig, provoked: &mut Provoked) {
 
     let watch = v1::WatchIssueRequest {
         issue_id: "watched".to_owned(),
+        ..Default::default()
     };
     let stream = rig.client.intake.clone().watch_issue(watch).await;
     let mut stream = stream.expect("WatchIssue").into_inner();

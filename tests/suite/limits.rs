@@ -83,6 +83,7 @@ async fn one_watcher_too_many_is_told_so_and_a_free_place_is_taken() {
     let watch = async || {
         let request = v1::WatchIssueRequest {
             issue_id: issue_id.clone(),
+            ..Default::default()
         };
         rig.client.intake.clone().watch_issue(request).await
     };

@@ -79,6 +79,7 @@ async fn watching_begins_with_the_present_state_and_ends_after_the_last() {
 
     let request = v1::WatchIssueRequest {
         issue_id: issue.issue_id.clone(),
+        ..Default::default()
     };
     let mut stream = rig
         .client

@@ -203,6 +203,7 @@ async fn a_pruned_issue_is_answered_by_its_log_entry() {
     };
     let watch = v1::WatchIssueRequest {
         issue_id: issue_id(),
+        ..Default::default()
     };
     let retry = v1::RetryIssueRequest {
         issue_id: issue_id(),

@@ -140,6 +140,7 @@ async fn a_watcher_outlives_a_restart_of_redis() {
         .expect("SubmitIssue");
     let watch = v1::WatchIssueRequest {
         issue_id: "seen".to_owned(),
+        ..Default::default()
     };
     let mut stream = rig
         .client

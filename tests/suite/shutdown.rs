@@ -140,6 +140,7 @@ async fn watch_streams_end_unavailable_when_intake_ends() {
     let issue = rig.client.submit("streams", "tag x").await;
     let request = v1::WatchIssueRequest {
         issue_id: issue.issue_id,
+        ..Default::default()
     };
     let mut stream = rig
         .client

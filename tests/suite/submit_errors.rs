@@ -219,7 +219,10 @@ async fn calls_about_an_unknown_issue_say_so() {
         .expect_err("CancelIssue");
     assert_eq!(cancel.code(), Code::NotFound, "{cancel}");
     let watch = match intake
-        .watch_issue(v1::WatchIssueRequest { issue_id: id() })
+        .watch_issue(v1::WatchIssueRequest {
+            issue_id: id(),
+            ..Default::default()
+        })
         .await
     {
         Err(status) => status,

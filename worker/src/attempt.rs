@@ -10,7 +10,7 @@ use shared::fail_point;
 use shared::store::IssueRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{FlowError, FlowFailure, FlowHost, FlowInput, FlowReport};
+use crate::flow::{FlowError, FlowFailure, FlowHost, FlowInput, FlowReport, StepRecorder};
 use crate::metrics;
 use crate::orbits::Launch;
 
@@ -22,6 +22,8 @@ pub(crate) struct Attempt {
     pub(crate) prev: Arc<Blueprint>,
     /// When it began, Redis time.
     pub(crate) started_at_ms: u64,
+    /// Told what the steps do, if anybody may want to know.
+    pub(crate) steps: Option<Arc<StepRecorder>>,
 }
 
 /// How a run ended.
@@ -68,6 +70,7 @@ impl Attempt {
             verifiers: launch.setting.verifier_axes.clone(),
             ceiling: Duration::from_secs(launch.setting.ttl_secs),
             must_be_runnable: launch.must_be_runnable(&self.issue.blueprint_id),
+            steps: self.steps.clone(),
         };
         if let Some(problem) = fail_point::fault("flow.fault") {
             return Ran::Fault {

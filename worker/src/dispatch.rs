@@ -26,10 +26,11 @@ use tracing::Instrument;
 use crate::attempt::{Attempt, Ran};
 use crate::decide::Outcome;
 use crate::documents::DocumentCache;
-use crate::flow::FlowHost;
+use crate::flow::{FlowHost, StepRecorder};
 use crate::held::{Held, Signal, Stop};
 use crate::metrics::{self, Metrics};
 use crate::orbits::{Launch, LaunchError, Orbits};
+use crate::progress::Progress;
 use crate::service::Pause;
 
 /// How often an issue is worked on anew because the head moved under it.
@@ -50,6 +51,7 @@ pub(crate) struct Dispatcher {
     pub(crate) host: Arc<FlowHost>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) documents: DocumentCache,
+    pub(crate) progress: Progress,
     pub(crate) lease: Duration,
     pub(crate) max_attempts: u32,
     pub(crate) max_retries: u32,
@@ -273,13 +275,19 @@ impl Dispatcher {
                 )));
             }
         };
+        let steps = Arc::new(StepRecorder::new(&launch.setting.verifier_axes));
+        let followed = self
+            .progress
+            .follow(&issue.issue_id, claimed.attempt, &steps);
         let attempt = Attempt {
             issue: issue.clone(),
             intent: claimed.intent.clone(),
             prev,
             started_at_ms: claimed.claimed_at_ms,
+            steps: Some(steps),
         };
         let ran = attempt.run(&self.host, launch, signal.token()).await;
+        followed.end().await;
         if signal.why().is_some() {
             return Worked::Stopped;
         }

@@ -3,7 +3,7 @@
 //! One role per file. The consumer pops, `dispatch` takes one issue from claim to settlement,
 //! the heartbeat keeps leases alive from a thread of its own, the reaper takes issues from
 //! workers that died, the promoter moves what is due, the auditor mends what nobody else would, the pruner removes
-//! what was decided long ago, the previewer tries issues out. What they share is in `held`: the
+//! what was decided long ago, the previewer tries issues out, and `progress` tells what the steps of long runs are doing. What they share is in `held`: the
 //! leases that this process has.
 
 pub mod flow;
@@ -21,6 +21,7 @@ mod listener;
 mod metrics;
 mod orbits;
 mod previewer;
+mod progress;
 mod promoter;
 mod pruner;
 mod reaper;
@@ -51,6 +52,7 @@ use held::Held;
 use metrics::Metrics;
 use orbits::Orbits;
 use previewer::Previewer;
+use progress::Progress;
 
 /// Why a worker could not start, or go on.
 #[derive(Debug, Error)]
@@ -138,6 +140,7 @@ pub async fn run(
         host: Arc::clone(&host),
         metrics: Arc::clone(&metrics),
         documents: DocumentCache::default(),
+        progress: Progress::new(store.clone()),
         lease: config.lease,
         max_attempts: config.max_attempts,
         max_retries: config.max_retries,
@@ -162,6 +165,10 @@ pub async fn run(
         Arc::clone(&held),
         ended.clone(),
     ));
+    let telling = tokio::spawn({
+        let (dispatcher, ended) = (Arc::clone(&dispatcher), ended.clone());
+        async move { dispatcher.progress.run(ended).await }
+    });
     let previewer = Previewer {
         dispatcher: Arc::clone(&dispatcher),
         grace: config.grace,
@@ -209,6 +216,7 @@ pub async fn run(
     ended.cancel();
     heartbeat.join().await;
     let _ = listening.await;
+    let _ = telling.await;
     fail_point::pass("sign_off.before");
     if let Err(error) = sign_off(&store, &worker_id, list_is_final).await {
         tracing::warn!(

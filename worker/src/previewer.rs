@@ -198,6 +198,7 @@ async fn try_run(
         intent: request.intent.clone(),
         prev: Arc::clone(&prev),
         started_at_ms: request.taken_at_ms,
+        steps: None,
     };
     Ok(match attempt.run(&dispatcher.host, &launch, hurry).await {
         Ran::Decided(report) => {

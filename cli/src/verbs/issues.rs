@@ -1,26 +1,18 @@
 //! `submit`, `watch`, `issues` and `cancel`.
 
-use std::io::{self, IsTerminal, Read};
-use std::time::Duration;
+use std::io::{self, Read};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use proto::v1::{
     CancelIssueRequest, GetIssueRequest, Issue, IssueState, ListIssuesRequest, RejectionCause,
-    SubmitIssueRequest, WatchIssueRequest,
+    SubmitIssueRequest,
 };
 use serde_json::json;
-use tokio::time::Instant;
-use tonic::Code;
 
+use super::follow::{Progress, follow};
 use super::{log, page_size};
 use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs};
 use crate::client::{CliError, Client};
 use crate::output;
-
-/// How long a watcher tries to come back after intake went away.
-const REJOIN_FOR: Duration = Duration::from_secs(60);
-/// The pause between two such tries.
-const REJOIN_EVERY: Duration = Duration::from_millis(500);
 
 /// How an issue was decided, as exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +29,7 @@ pub(crate) enum Decision {
 
 impl Decision {
     /// The decision of an issue; `None` while there is none.
-    fn of(issue: &Issue) -> Option<Self> {
+    pub(super) fn of(issue: &Issue) -> Option<Self> {
         match (issue.state(), issue.cause()) {
             (IssueState::Applied, _) => Some(Self::Applied),
             (IssueState::Rejected, RejectionCause::Denied) => Some(Self::Denied),
@@ -113,8 +105,8 @@ pub(super) fn read_intent(words: &[String]) -> Result<String, CliError> {
     Ok(intent)
 }
 
-/// Says under which id an issue was filed and follows it to its end. A person sees every state and
-/// how it was judged; JSON is the caller's to print. Returns the last state and the decision.
+/// Says under which id an issue was filed and follows it to its end. A person sees every state, the steps
+/// of a flow that takes its time, and how it was judged; JSON is the caller's to print. Returns the last state and the decision.
 pub(super) async fn see_through(
     client: &mut Client,
     issue: &Issue,
@@ -127,17 +119,9 @@ pub(super) async fn see_through(
             issue.issue_id, issue.blueprint_id
         ))?;
     }
+    let progress = Progress::new(format);
     let (last, decision) =
-        follow(
-            client,
-            &issue.issue_id,
-            Some(issue),
-            |issue, progress| match format {
-                Output::Text => progress.state(issue),
-                Output::Json => Ok(()),
-            },
-        )
-        .await?;
+        follow(client, &issue.issue_id, Some(issue), &progress, |_| Ok(())).await?;
     if format == Output::Text {
         log::print_brief(client, &last.issue_id).await?;
     }
@@ -153,117 +137,18 @@ pub(crate) async fn watch(
     args: IssueArg,
     format: Output,
 ) -> Result<Decision, CliError> {
-    let (last, decision) = follow(
-        &mut client,
-        &args.issue_id,
-        None,
-        |issue, progress| match format {
-            Output::Text => progress.state(issue),
-            Output::Json => Ok(output::json_line(
-                &json!({ "issue": output::issue_json(issue) }),
-            )?),
-        },
-    )
-    .await?;
+    let progress = Progress::new(format);
+    let print = |issue: &Issue| match format {
+        Output::Text => Ok(()),
+        Output::Json => Ok(output::json_line(
+            &json!({ "issue": output::issue_json(issue) }),
+        )?),
+    };
+    let (last, decision) = follow(&mut client, &args.issue_id, None, &progress, print).await?;
     if format == Output::Text {
         log::print_brief(&mut client, &last.issue_id).await?;
     }
     Ok(decision)
-}
-
-/// What a person sees while an issue is worked on: a line for each state and, on a terminal, a spinner below them.
-struct Progress {
-    spinner: ProgressBar,
-}
-
-impl Progress {
-    fn new() -> Self {
-        let spinner = if io::stderr().is_terminal() {
-            ProgressBar::new_spinner()
-        } else {
-            ProgressBar::hidden()
-        };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-            spinner.set_style(style);
-        }
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        Self { spinner }
-    }
-
-    /// Prints where the issue stands, above the spinner.
-    fn state(&self, issue: &Issue) -> Result<(), CliError> {
-        self.spinner
-            .suspend(|| output::line(format_args!("  {}", output::standing(issue))))?;
-        self.spinner
-            .set_message(output::state_name(issue).replace('_', " "));
-        Ok(())
-    }
-}
-
-/// Follows an issue and hands every state to `each`, first the one that is `known`. Returns the last state and the decision.
-///
-/// If intake goes away meanwhile the stream is taken up again; a state that was seen is not handed out twice.
-async fn follow(
-    client: &mut Client,
-    issue_id: &str,
-    known: Option<&Issue>,
-    mut each: impl FnMut(&Issue, &Progress) -> Result<(), CliError>,
-) -> Result<(Issue, Decision), CliError> {
-    let progress = Progress::new();
-    let mut seen_revision = known.map(|issue| issue.revision);
-    if let Some(issue) = known {
-        each(issue, &progress)?;
-    }
-    let mut give_up_at = None;
-    loop {
-        let ended = match client
-            .intake
-            .watch_issue(WatchIssueRequest {
-                issue_id: issue_id.to_owned(),
-            })
-            .await
-        {
-            Err(status) => status,
-            Ok(stream) => {
-                let mut stream = stream.into_inner();
-                loop {
-                    match stream.message().await {
-                        Ok(Some(message)) => {
-                            give_up_at = None;
-                            let issue = message.issue.ok_or(CliError::Answer { field: "issue" })?;
-                            if seen_revision.is_none_or(|seen| issue.revision > seen) {
-                                seen_revision = Some(issue.revision);
-                                each(&issue, &progress)?;
-                            }
-                            if let Some(decision) = Decision::of(&issue) {
-                                progress.spinner.finish_and_clear();
-                                return Ok((issue, decision));
-                            }
-                        }
-                        Ok(None) => {
-                            break tonic::Status::unavailable(
-                                "the stream ended before the issue was decided",
-                            );
-                        }
-                        Err(status) => break status,
-                    }
-                }
-            }
-        };
-        // A connection that breaks under a stream comes as UNKNOWN or CANCELLED, depending on where it broke.
-        let passing = match ended.code() {
-            Code::Unavailable => true,
-            Code::Unknown | Code::Cancelled | Code::Internal => seen_revision.is_some(),
-            _ => false,
-        };
-        let deadline = *give_up_at.get_or_insert_with(|| Instant::now() + REJOIN_FOR);
-        if !passing || Instant::now() >= deadline {
-            progress.spinner.finish_and_clear();
-            return Err(ended.into());
-        }
-        progress.spinner.set_message("intake is away, trying again");
-        tokio::time::sleep(REJOIN_EVERY).await;
-    }
 }
 
 /// Prints one issue in full, or a list.

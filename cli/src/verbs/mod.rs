@@ -2,6 +2,7 @@
 
 pub(crate) mod blueprints;
 pub(crate) mod doctor;
+mod follow;
 pub(crate) mod issues;
 pub(crate) mod log;
 pub(crate) mod preview;

@@ -9,7 +9,7 @@ pub use self::redis::audit::Repaired;
 pub use self::redis::blueprints::{ExpectedHead, PutOutcome, StoredBlueprint};
 pub use self::redis::connection::{ConnectionId, Link, PopLink};
 pub use self::redis::error::StoreError;
-pub use self::redis::events::{CancelStream, EventStream, IssueEvent};
+pub use self::redis::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News};
 pub use self::redis::issues::{IssueFilter, Page, PageRequest};
 pub use self::redis::previews::{PreviewSight, PreviewTicket};
 pub use self::redis::queue::{

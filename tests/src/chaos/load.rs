@@ -272,6 +272,7 @@ impl Load {
     ) -> Result<(), Status> {
         let request = v1::WatchIssueRequest {
             issue_id: issue_id.to_owned(),
+            ..Default::default()
         };
         let mut intake = IntakeServiceClient::new(self.stage.watching_channel(intake));
         let mut stream = intake.watch_issue(request).await?.into_inner();

@@ -51,10 +51,13 @@ pub(super) fn evaluate<'a>(
             } => {
                 let input = input.eval(ctx)?;
                 let cx = StepContext { step: name, run };
-                let began = Instant::now();
+                let (began, open) = (Instant::now(), run.begin_step(name, ctx));
                 let span = tracing::debug_span!(target: trace::TARGET, "step", otel.name = &**name);
                 let ran = agents[*agent].run(input, &cx).instrument(span).await;
                 step_ended(name, began.elapsed());
+                if let (Some(open), Ok(_)) = (open, &ran) {
+                    open.finish();
+                }
                 let output = ran.map_err(|source| FlowError::Step {
                     step: name.to_string(),
                     source,

@@ -20,6 +20,7 @@ use super::lua::pool::Pool;
 use super::orbit::{self, Means, Orbit};
 use super::run_state::RunState;
 use super::scripts::Scripts;
+use super::steps::StepRecorder;
 
 /// What the flow host is made with.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +58,8 @@ pub struct FlowInput {
     pub ceiling: Duration,
     /// A setting uses the target as its orbit by `latest`: what cannot run is denied.
     pub must_be_runnable: bool,
+    /// Told what the steps do, if anybody wants to know.
+    pub steps: Option<Arc<StepRecorder>>,
 }
 
 /// A flow that came to a decision.
@@ -154,7 +157,7 @@ impl FlowHost {
         let deadline = started
             .checked_add(input.ceiling)
             .unwrap_or(started + Duration::from_secs(1 << 30));
-        let run = Arc::new(RunState::new(&input.prev, deadline));
+        let run = Arc::new(RunState::new(&input.prev, deadline, input.steps.clone()));
         let mut ctx = context(&input);
         let ended = tokio::select! {
             biased;

@@ -9,6 +9,7 @@
 //! orbit.rs      document -> agents + plan          plan.rs, evaluator.rs   the flow itself
 //! agents/       what runs a step                   lua/                    the sandbox
 //! run_state.rs  what the steps of a run share      decision.rs             reading $.commit
+//! steps.rs      what they are doing, for who watches
 //! ```
 
 mod agents;
@@ -21,6 +22,7 @@ mod orbit;
 mod plan;
 mod run_state;
 mod scripts;
+mod steps;
 mod try_axis;
 
 #[cfg(test)]
@@ -35,4 +37,5 @@ pub use error::{FlowError, ScriptError, StepError};
 pub use host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport};
 pub use orbit::Orbit;
 pub use scripts::{ENHANCE_DEFAULT_YAML, PATCH_SPAWNER_LLM_YAML};
+pub use steps::{StepChange, StepRecorder};
 pub use try_axis::{Judgement, TryAxisError, try_axis};

@@ -8,6 +8,8 @@ use shared::blueprint::{Blueprint, Doc, DocumentError, yaml};
 use shared::enhance_log::SpawnerUsage;
 use shared::ids::Version;
 
+use super::steps::{OpenStep, StepRecorder};
+
 /// The agent whose cost is logged, and which a setting may replace.
 pub(super) const SPAWNER: &str = "patch-spawner";
 
@@ -22,11 +24,16 @@ pub(super) struct RunState {
     document_bytes: usize,
     memo: Mutex<Memo>,
     usage: Mutex<SpawnerUsage>,
+    steps: Option<Arc<StepRecorder>>,
 }
 
 impl RunState {
-    /// A run on `prev` that must end by `deadline`.
-    pub(super) fn new(prev: &Arc<Blueprint>, deadline: Instant) -> Self {
+    /// A run on `prev` that must end by `deadline`, and tells `steps` what it does.
+    pub(super) fn new(
+        prev: &Arc<Blueprint>,
+        deadline: Instant,
+        steps: Option<Arc<StepRecorder>>,
+    ) -> Self {
         let mut memo = Memo::default();
         memo.seed(prev);
         let document_bytes = prev.canonical_yaml().len();
@@ -35,7 +42,13 @@ impl RunState {
             document_bytes,
             memo: Mutex::new(memo),
             usage: Mutex::default(),
+            steps,
         }
+    }
+
+    /// A step begins on `ctx`.
+    pub(super) fn begin_step(&self, step: &Arc<str>, ctx: &Doc) -> Option<OpenStep<'_>> {
+        Some(self.steps.as_ref()?.begin(step, ctx))
     }
 
     /// How large the target is, as canonical YAML.

@@ -67,7 +67,7 @@ pub async fn try_axis(script: &Path, before: &str, after: &str) -> Result<Judgem
     let router = scripts
         .step("verifier_router")
         .expect("it is bundled, and no directory was given");
-    let run = Arc::new(RunState::new(&before, Instant::now() + TIME));
+    let run = Arc::new(RunState::new(&before, Instant::now() + TIME, None));
     let cx = StepContext {
         step: "verifier-router",
         run: &run,

@@ -13,6 +13,9 @@ pub const EVENTS_CHANNEL: &str = "draftsman:events";
 /// Ids of issues that were called off, so that a worker need not listen to everything to stop in time.
 pub const CANCEL_CHANNEL: &str = "draftsman:cancelled";
 
+/// What the steps of long runs are doing, as JSON: a hint for who watches, and never the truth.
+pub const STEPS_CHANNEL: &str = "draftsman:steps";
+
 /// What the name of every channel matches, as access rules write it.
 pub const CHANNEL_PATTERN: &str = "draftsman:*";
 

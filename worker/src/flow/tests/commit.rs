@@ -72,6 +72,7 @@ fn decide(commit: Value) -> Result<Decision, FlowError> {
     let run = RunState::new(
         &Arc::new(target.clone()),
         Instant::now() + Duration::from_secs(60),
+        None,
     );
     read(&ctx, target.id(), &run)
 }

@@ -31,6 +31,7 @@ async fn all_lua_tests_pass() {
         let run = Arc::new(RunState::new(
             &prev,
             std::time::Instant::now() + Duration::from_secs(60),
+            None,
         ));
         let mut ctx = json::parse(CTX).unwrap();
         if let Doc::Object(members) = &mut ctx {

@@ -130,6 +130,7 @@ pub(super) fn input(target: &str, intent: &str) -> FlowInput {
         verifiers: AXES.map(str::to_owned).to_vec(),
         ceiling: Duration::from_secs(60),
         must_be_runnable: false,
+        steps: None,
     }
 }
 

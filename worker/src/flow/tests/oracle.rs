@@ -62,6 +62,7 @@ fn run_state() -> Arc<RunState> {
     Arc::new(RunState::new(
         &prev,
         Instant::now() + std::time::Duration::from_secs(60),
+        None,
     ))
 }
 
