@@ -47,6 +47,7 @@ mod suite {
     mod scripts_redis;
     mod scripts_repair;
     mod scripts_settings;
+    mod scripts_steps;
     mod scripts_store;
     mod security;
     mod selectors;
@@ -57,6 +58,7 @@ mod suite {
     mod simulation;
     mod spawner;
     mod start_checks;
+    mod step_memory;
     mod steps;
     mod submit_errors;
     mod subprocess;

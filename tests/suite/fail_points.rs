@@ -47,6 +47,9 @@ const INTAKE_PLACES: [&str; 3] = ["submit.after", "cancel.after", "put.after"];
 /// Those that the suite `previews` has a worker die at.
 const PREVIEW_PLACES: [&str; 1] = ["preview.taken"];
 
+/// Those that the suite `step_memory` has a worker die at.
+const STEP_PLACES: [&str; 2] = ["remember.before", "remember.after"];
+
 const fn case(place: &'static str, first: &'static str, attempts: Attempts) -> Case {
     Case {
         place,
@@ -234,6 +237,7 @@ fn every_place_is_in_a_case() {
         .map(|case| case.place)
         .chain(INTAKE_PLACES)
         .chain(PREVIEW_PLACES)
+        .chain(STEP_PLACES)
         .map(str::to_owned)
         .collect();
     assert_eq!(in_source, in_cases);

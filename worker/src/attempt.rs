@@ -10,8 +10,7 @@ use shared::fail_point;
 use shared::store::IssueRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::{FlowError, FlowFailure, FlowHost, FlowInput, FlowReport, StepRecorder};
-use crate::metrics;
+use crate::flow::{FlowError, FlowFailure, FlowHost, FlowInput, FlowReport, Memory, StepRecorder};
 use crate::orbits::Launch;
 
 /// An issue (or what is tried out as one) and the head that it is to change.
@@ -24,6 +23,8 @@ pub(crate) struct Attempt {
     pub(crate) started_at_ms: u64,
     /// Told what the steps do, if anybody may want to know.
     pub(crate) steps: Option<Arc<StepRecorder>>,
+    /// What earlier attempts have paid for; `None` for what is only tried out.
+    pub(crate) memory: Option<Memory>,
 }
 
 /// How a run ended.
@@ -71,6 +72,7 @@ impl Attempt {
             ceiling: Duration::from_secs(launch.setting.ttl_secs),
             must_be_runnable: launch.must_be_runnable(&self.issue.blueprint_id),
             steps: self.steps.clone(),
+            memory: self.memory.clone(),
         };
         if let Some(problem) = fail_point::fault("flow.fault") {
             return Ran::Fault {
@@ -79,10 +81,6 @@ impl Attempt {
             };
         }
         let ran = host.run(&launch.orbit, input, cancel).await;
-        match &ran {
-            Ok(report) => metrics::used(&report.usage),
-            Err(failure) => metrics::used(&failure.usage),
-        }
         fail_point::pass("flow.after");
         fail_point::pass_with("flow.after", &self.issue.issue_id);
         match ran {

@@ -26,7 +26,7 @@ use tracing::Instrument;
 use crate::attempt::{Attempt, Ran};
 use crate::decide::Outcome;
 use crate::documents::DocumentCache;
-use crate::flow::{FlowHost, StepRecorder};
+use crate::flow::{FlowHost, Memory, StepRecorder};
 use crate::held::{Held, Signal, Stop};
 use crate::metrics::{self, Metrics};
 use crate::orbits::{Launch, LaunchError, Orbits};
@@ -285,6 +285,7 @@ impl Dispatcher {
             prev,
             started_at_ms: claimed.claimed_at_ms,
             steps: Some(steps),
+            memory: Some(Memory::new(self.store.clone(), claimed.lease.clone())),
         };
         let ran = attempt.run(&self.host, launch, signal.token()).await;
         followed.end().await;

@@ -199,6 +199,7 @@ async fn try_run(
         prev: Arc::clone(&prev),
         started_at_ms: request.taken_at_ms,
         steps: None,
+        memory: None,
     };
     Ok(match attempt.run(&dispatcher.host, &launch, hurry).await {
         Ran::Decided(report) => {

@@ -21,5 +21,6 @@ pub use self::redis::server_check::Finding;
 pub use self::redis::setting_check::SettingFault;
 pub use self::redis::settings::{DeleteSettingOutcome, PutSettingOutcome};
 pub use self::redis::stats::{QueueStats, WorkerStats};
+pub use self::redis::steps::{PaidStep, RememberOutcome};
 pub use self::redis::transfer::{Import, ImportOutcome, StageOutcome};
 pub use self::redis::workers::Beat;

@@ -134,7 +134,7 @@ impl Snapshot {
             let command = match name.split(':').next().unwrap_or_default() {
                 "pending" | "processing" | "backlog" => "LLEN",
                 "leases" | "delayed" | "waiting" => "ZCARD",
-                "places" => "HLEN",
+                "places" | "steps" => "HLEN",
                 _ => continue,
             };
             let count = redis::cmd(command)

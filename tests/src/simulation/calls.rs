@@ -5,11 +5,12 @@
 //! ledger knows. The actor then does what the protocol says: it repeats the call.
 
 use shared::blueprint::Blueprint;
+use shared::enhance_log::SpawnerUsage;
 use shared::ids::{BlueprintId, IssueId, WorkerId};
 use shared::store::{
-    Beat, CancelOutcome, ClaimOutcome, Claimed, Company, ExpectedHead, IssueRef, Lease,
-    PromoteOutcome, PutOutcome, ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome,
-    StoreError, SubmitOutcome,
+    Beat, CancelOutcome, ClaimOutcome, Claimed, Company, ExpectedHead, IssueRef, Lease, PaidStep,
+    PromoteOutcome, PutOutcome, ReapOutcome, Release, ReleaseOutcome, RememberOutcome,
+    ReturnOutcome, SettleOutcome, StoreError, SubmitOutcome,
 };
 
 use super::ledger::{Ledger, MAX_ATTEMPTS};
@@ -230,6 +231,22 @@ impl World {
             about(&lease.issue),
             async |stand| stand.store.release(lease, how).await,
             |ledger, outcome| ledger.released(lease, how, *outcome),
+        )
+        .await
+    }
+
+    /// Its ledger is the lease: whoever holds it, also past its end, may keep something; nobody else.
+    pub(super) async fn remember(&mut self, lease: &Lease) -> Seen<Option<RememberOutcome>> {
+        let step = PaidStep {
+            output: "{}".to_owned(),
+            usage: SpawnerUsage::default(),
+        };
+        self.call(
+            "remember",
+            &format!("{} {}", lease.issue.element(), lease.token),
+            about(&lease.issue),
+            async |stand| stand.store.remember_step(lease, "a", &step).await,
+            |ledger, outcome| ledger.remembered(lease, *outcome),
         )
         .await
     }

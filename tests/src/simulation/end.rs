@@ -81,6 +81,11 @@ impl World {
             let is_there: u64 = self.stand.raw(&["EXISTS", &key]).await;
             findings.same(&key, is_there, 0);
         }
+        for issue in self.ledger.issues.keys() {
+            let key = keys.steps(issue);
+            let is_there: u64 = self.stand.raw(&["EXISTS", &key]).await;
+            findings.same(&key, is_there, 0);
+        }
         for name in self.ledger.queues.keys() {
             let key = keys.backlog(name);
             let is_there: u64 = self.stand.raw(&["EXISTS", &key]).await;

@@ -5,7 +5,8 @@ use shared::ids::{BlueprintId, WorkerId};
 use shared::issue::{IssueState, RejectionCause};
 use shared::store::{
     Beat, CancelOutcome, ClaimOutcome, Company, ExpectedHead, IssueRef, Lease, PromoteOutcome,
-    PutOutcome, ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, SubmitOutcome,
+    PutOutcome, ReapOutcome, Release, ReleaseOutcome, RememberOutcome, ReturnOutcome,
+    SettleOutcome, SubmitOutcome,
 };
 
 use super::calls::Claim;
@@ -304,6 +305,15 @@ impl Ledger {
             self.has_placed = true;
             "at once"
         }
+    }
+
+    pub(super) fn remembered(&mut self, lease: &Lease, outcome: RememberOutcome) -> &'static str {
+        let is_holder = self.token(&lease.issue) == Some(&lease.token);
+        let is_kept = outcome == RememberOutcome::Kept;
+        self.hold(is_holder == is_kept, || {
+            format!("fencing: {lease:?} and {outcome:?} for what was to be kept")
+        });
+        if is_kept { "kept" } else { "stale" }
     }
 
     pub(super) fn returned(

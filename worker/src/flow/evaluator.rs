@@ -24,6 +24,7 @@ use tracing::Instrument;
 
 use super::agents::{Agent, StepContext};
 use super::error::FlowError;
+use super::meter::Meter;
 use super::plan::{ExprPlan, PathPlan, Plan};
 use super::run_state::RunState;
 use crate::metrics::step_ended;
@@ -50,7 +51,12 @@ pub(super) fn evaluate<'a>(
                 out,
             } => {
                 let input = input.eval(ctx)?;
-                let cx = StepContext { step: name, run };
+                let meter = Meter::of(name, run);
+                let cx = StepContext {
+                    step: name,
+                    run,
+                    meter: &meter,
+                };
                 let (began, open) = (Instant::now(), run.begin_step(name, ctx));
                 let span = tracing::debug_span!(target: trace::TARGET, "step", otel.name = &**name);
                 let ran = agents[*agent].run(input, &cx).instrument(span).await;

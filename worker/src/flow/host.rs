@@ -17,6 +17,7 @@ use super::decision::{self, Decision};
 use super::error::{FlowError, ScriptError, StepError};
 use super::evaluator::evaluate;
 use super::lua::pool::Pool;
+use super::memory::{Memory, RunMemory};
 use super::orbit::{self, Means, Orbit};
 use super::run_state::RunState;
 use super::scripts::Scripts;
@@ -60,6 +61,8 @@ pub struct FlowInput {
     pub must_be_runnable: bool,
     /// Told what the steps do, if anybody wants to know.
     pub steps: Option<Arc<StepRecorder>>,
+    /// What earlier attempts have paid for; `None` for a run that is none of a claimed issue.
+    pub memory: Option<Memory>,
 }
 
 /// A flow that came to a decision.
@@ -157,8 +160,12 @@ impl FlowHost {
         let deadline = started
             .checked_add(input.ceiling)
             .unwrap_or(started + Duration::from_secs(1 << 30));
-        let run = Arc::new(RunState::new(&input.prev, deadline, input.steps.clone()));
         let mut ctx = context(&input);
+        let epoch = ctx.get("epoch_id").cloned().unwrap_or_default();
+        let memory = input.memory.clone();
+        let memory = memory.map(|memory| RunMemory::new(memory, epoch));
+        let run =
+            Arc::new(RunState::new(&input.prev, deadline, input.steps.clone()).with_memory(memory));
         let ended = tokio::select! {
             biased;
             ended = evaluate(&orbit.plan, &mut ctx, &orbit.agents, &run) => ended,

@@ -10,6 +10,7 @@
 //! agents/       what runs a step                   lua/                    the sandbox
 //! run_state.rs  what the steps of a run share      decision.rs             reading $.commit
 //! steps.rs      what they are doing, for who watches
+//! memory.rs     what was paid for before           meter.rs                what a step costs
 //! ```
 
 mod agents;
@@ -18,6 +19,8 @@ mod error;
 mod evaluator;
 mod host;
 mod lua;
+mod memory;
+mod meter;
 mod orbit;
 mod plan;
 mod run_state;
@@ -35,6 +38,7 @@ pub use agents::subprocess::Programs;
 pub use decision::Decision;
 pub use error::{FlowError, ScriptError, StepError};
 pub use host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport};
+pub use memory::Memory;
 pub use orbit::Orbit;
 pub use scripts::{ENHANCE_DEFAULT_YAML, PATCH_SPAWNER_LLM_YAML};
 pub use steps::{StepChange, StepRecorder};

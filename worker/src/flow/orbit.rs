@@ -9,6 +9,7 @@ use shared::blueprint::{Blueprint, Doc};
 use super::agents::llm::LlmAgent;
 use super::agents::llm::client::{Model, Models};
 use super::agents::lua::LuaAgent;
+use super::agents::remembered::Remembered;
 use super::agents::subprocess::{Programs, SubprocessAgent};
 use super::agents::{Agent, KINDS, llm, lua, subprocess};
 use super::error::FlowError;
@@ -120,7 +121,7 @@ fn agent(name: &str, definition: &Doc, means: &Means) -> Result<Arc<dyn Agent>, 
             let prompt = optional("profile", "system_prompt", "profile.system_prompt")?;
             let model = Model::find(name, provider, model)?;
             let agent = LlmAgent::new(means.models.clone(), model, prompt.unwrap_or_default());
-            Ok(Arc::new(agent))
+            Ok(Arc::new(Remembered::new(agent, name, definition)))
         }
         subprocess::KIND => {
             let spec = definition.get("spec");
@@ -130,7 +131,7 @@ fn agent(name: &str, definition: &Doc, means: &Means) -> Result<Arc<dyn Agent>, 
                 "spec.program",
             )?;
             let agent = SubprocessAgent::new(name, program, spec, &means.programs)?;
-            Ok(Arc::new(agent))
+            Ok(Arc::new(Remembered::new(agent, name, definition)))
         }
         kind => Err(FlowError::UnknownKind {
             agent: name.to_owned(),

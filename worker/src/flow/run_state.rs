@@ -8,6 +8,7 @@ use shared::blueprint::{Blueprint, Doc, DocumentError, yaml};
 use shared::enhance_log::SpawnerUsage;
 use shared::ids::Version;
 
+use super::memory::RunMemory;
 use super::steps::{OpenStep, StepRecorder};
 
 /// The agent whose cost is logged, and which a setting may replace.
@@ -25,6 +26,7 @@ pub(super) struct RunState {
     memo: Mutex<Memo>,
     usage: Mutex<SpawnerUsage>,
     steps: Option<Arc<StepRecorder>>,
+    memory: Option<RunMemory>,
 }
 
 impl RunState {
@@ -43,12 +45,23 @@ impl RunState {
             memo: Mutex::new(memo),
             usage: Mutex::default(),
             steps,
+            memory: None,
         }
     }
 
     /// A step begins on `ctx`.
     pub(super) fn begin_step(&self, step: &Arc<str>, ctx: &Doc) -> Option<OpenStep<'_>> {
         Some(self.steps.as_ref()?.begin(step, ctx))
+    }
+
+    /// The same run with a memory.
+    pub(super) fn with_memory(self, memory: Option<RunMemory>) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// What it remembers of earlier attempts; `None` for a run that is none of a claimed issue.
+    pub(super) fn memory(&self) -> Option<&RunMemory> {
+        self.memory.as_ref()
     }
 
     /// How large the target is, as canonical YAML.
@@ -62,9 +75,15 @@ impl RunState {
         self.memo.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds to what the spawner cost.
-    pub(super) fn record_usage(&self, add: impl FnOnce(&mut SpawnerUsage)) {
-        add(&mut self.usage.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Adds to what the spawner cost: it may run more than once.
+    pub(super) fn add_usage(&self, more: &SpawnerUsage) {
+        let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        usage.agent_kind.clone_from(&more.agent_kind);
+        usage.model.clone_from(&more.model);
+        usage.input_tokens += more.input_tokens;
+        usage.output_tokens += more.output_tokens;
+        usage.calls += more.calls;
+        usage.duration_ms += more.duration_ms;
     }
 
     /// What the spawner cost so far.

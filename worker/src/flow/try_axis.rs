@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::agents::StepContext;
 use super::error::{ScriptError, StepError};
 use super::lua::pool::Pool;
+use super::meter::Meter;
 use super::run_state::RunState;
 use super::scripts::Scripts;
 
@@ -68,9 +69,11 @@ pub async fn try_axis(script: &Path, before: &str, after: &str) -> Result<Judgem
         .step("verifier_router")
         .expect("it is bundled, and no directory was given");
     let run = Arc::new(RunState::new(&before, Instant::now() + TIME, None));
+    let meter = Meter::of("verifier-router", &run);
     let cx = StepContext {
         step: "verifier-router",
         run: &run,
+        meter: &meter,
     };
     let judging = pool.run(router, context(&axis, &before, &after), &cx);
     let verdict = match tokio::time::timeout(TIME, judging).await {

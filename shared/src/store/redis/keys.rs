@@ -115,6 +115,10 @@ impl Keys {
     pub fn intent(&self, issue: &IssueId) -> String {
         self.of("intent", issue.as_str())
     }
+    /// HASH of what was asked → output and cost (JSON): steps of an undecided issue that were paid for. Gone when it is decided.
+    pub fn steps(&self, issue: &IssueId) -> String {
+        self.of("steps", issue.as_str())
+    }
     /// ZSET issue_id → submitted ms, of all issues.
     pub fn issues(&self) -> String {
         self.key("issues")
@@ -235,6 +239,7 @@ impl Keys {
             self.decided_of(blueprint),
             self.dead(),
             self.processing(holder),
+            self.of("steps", issue),
         ]
     }
 }
@@ -274,7 +279,7 @@ mod tests {
         ]);
         all.extend(keys.staged("n"));
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
-            decided decided:team.alpha dead processing:w-1 issues issues:team.alpha blueprint:team.alpha \
+            decided decided:team.alpha dead processing:w-1 steps:i-1 issues issues:team.alpha blueprint:team.alpha \
             documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha blueprints settings \
             setting_revisions settings_counter orbits workers worker_load fence meta scripts audited pruned previews \
             preview:i-1 staged_documents:n staged_commits:n staged_newest:n staged_labels:n";

@@ -26,6 +26,7 @@ pub mod server_check;
 pub mod setting_check;
 pub mod settings;
 pub mod stats;
+pub mod steps;
 mod stored;
 pub mod transfer;
 pub mod workers;

@@ -73,6 +73,7 @@ scripts! {
     SETTLE_ISSUE = "settle_issue",
     CANCEL_ISSUE = "cancel_issue",
     RELEASE_ISSUE = "release_issue",
+    REMEMBER_STEP = "remember_step",
     RETURN_ELEMENT = "return_element",
     PROMOTE_ISSUE = "promote_issue",
     REAP_ISSUE = "reap_issue",

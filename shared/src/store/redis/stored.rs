@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use super::steps::PaidStep;
 use crate::blueprint::{Doc, json};
 use crate::commit::{Commit, Epoch};
 use crate::enhance_log::{LogEntry, SpawnerUsage, Verdict};
@@ -248,6 +249,32 @@ struct StoredUsage {
     ms: u64,
 }
 
+impl From<&SpawnerUsage> for StoredUsage {
+    fn from(usage: &SpawnerUsage) -> Self {
+        StoredUsage {
+            kind: usage.agent_kind.clone(),
+            model: usage.model.clone(),
+            tokens_in: usage.input_tokens,
+            tokens_out: usage.output_tokens,
+            calls: usage.calls,
+            ms: usage.duration_ms,
+        }
+    }
+}
+
+impl From<StoredUsage> for SpawnerUsage {
+    fn from(stored: StoredUsage) -> Self {
+        SpawnerUsage {
+            agent_kind: stored.kind,
+            model: stored.model,
+            input_tokens: stored.tokens_in,
+            output_tokens: stored.tokens_out,
+            calls: stored.calls,
+            duration_ms: stored.ms,
+        }
+    }
+}
+
 /// What the decider knows; the script stamps `attempt` and `ts_ms`, and `reasons` and `intent`
 /// where only it has them.
 #[derive(Serialize)]
@@ -328,14 +355,7 @@ fn draft(entry: &LogEntry, reasons: Option<&[String]>, intent: Option<&str>) -> 
         cause: entry.cause.map(RejectionCause::as_str).unwrap_or_default(),
         reasons,
         patch: &entry.patch_json,
-        usage: StoredUsage {
-            kind: entry.usage.agent_kind.clone(),
-            model: entry.usage.model.clone(),
-            tokens_in: entry.usage.input_tokens,
-            tokens_out: entry.usage.output_tokens,
-            calls: entry.usage.calls,
-            ms: entry.usage.duration_ms,
-        },
+        usage: (&entry.usage).into(),
     })
 }
 
@@ -364,14 +384,36 @@ pub(super) fn log_entry(issue_id: &IssueId, text: &str) -> Result<LogEntry, Stor
         attempt: stored.attempt,
         patch_json: stored.patch,
         ts_ms: stored.ts_ms,
-        usage: SpawnerUsage {
-            agent_kind: stored.usage.kind,
-            model: stored.usage.model,
-            input_tokens: stored.usage.tokens_in,
-            output_tokens: stored.usage.tokens_out,
-            calls: stored.usage.calls,
-            duration_ms: stored.usage.ms,
-        },
+        usage: stored.usage.into(),
+    })
+}
+
+// ---- steps --------------------------------------------------------------------------------
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredStep {
+    v: u32,
+    output: String,
+    usage: StoredUsage,
+}
+
+/// The JSON of a step that was paid for.
+pub(super) fn paid_step_json(step: &PaidStep) -> String {
+    to_json(&StoredStep {
+        v: FORMAT,
+        output: step.output.clone(),
+        usage: (&step.usage).into(),
+    })
+}
+
+/// A step that was paid for, from its stored JSON. `issue_id` is for the error.
+pub(super) fn paid_step(issue_id: &str, text: &str) -> Result<PaidStep, StoreError> {
+    let stored: StoredStep = from_json("remembered step", issue_id, text)?;
+    check_format("remembered step", issue_id, stored.v)?;
+    Ok(PaidStep {
+        output: stored.output,
+        usage: stored.usage.into(),
     })
 }
 

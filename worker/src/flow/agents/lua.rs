@@ -8,7 +8,6 @@ use shared::blueprint::Doc;
 
 use super::super::error::StepError;
 use super::super::lua::pool::Pool;
-use super::super::run_state::SPAWNER;
 use super::{Agent, StepContext};
 
 /// The kind's name in documents.
@@ -33,13 +32,11 @@ impl Agent for LuaAgent {
     async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
         let started = Instant::now();
         let result = self.pool.run(self.script, input, cx).await;
-        if cx.step == SPAWNER {
-            cx.run.record_usage(|usage| {
-                usage.agent_kind = KIND.to_owned();
-                usage.calls += 1;
-                usage.duration_ms += started.elapsed().as_millis() as u64;
-            });
-        }
+        cx.meter.record(|usage| {
+            usage.agent_kind = KIND.to_owned();
+            usage.calls += 1;
+            usage.duration_ms += started.elapsed().as_millis() as u64;
+        });
         result
     }
 }

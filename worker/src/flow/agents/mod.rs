@@ -7,6 +7,7 @@ pub(super) mod keeper;
 pub(super) mod llm;
 pub(super) mod lua;
 pub(super) mod program_error;
+pub(super) mod remembered;
 pub(super) mod subprocess;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use shared::blueprint::Doc;
 
 use super::error::StepError;
+use super::meter::Meter;
 use super::run_state::RunState;
 
 /// The kinds of agents that this build runs.
@@ -27,6 +29,8 @@ pub(super) struct StepContext<'a> {
     pub(super) step: &'a str,
     /// The run that it is part of.
     pub(super) run: &'a Arc<RunState>,
+    /// What it costs.
+    pub(super) meter: &'a Meter<'a>,
 }
 
 /// Runs a step.

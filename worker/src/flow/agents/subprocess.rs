@@ -19,7 +19,6 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 
 use super::super::error::{FlowError, StepError};
-use super::super::run_state::SPAWNER;
 use super::keeper::{KEEP, Report};
 use super::program_error::ProgramError;
 use super::{Agent, StepContext};
@@ -203,13 +202,11 @@ impl Agent for SubprocessAgent {
     async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
         let started = Instant::now();
         let result = self.output(&input, cx.step).await;
-        if cx.step == SPAWNER {
-            cx.run.record_usage(|usage| {
-                usage.agent_kind = KIND.to_owned();
-                usage.calls += 1;
-                usage.duration_ms += started.elapsed().as_millis() as u64;
-            });
-        }
+        cx.meter.record(|usage| {
+            usage.agent_kind = KIND.to_owned();
+            usage.calls += 1;
+            usage.duration_ms += started.elapsed().as_millis() as u64;
+        });
         result
     }
 }

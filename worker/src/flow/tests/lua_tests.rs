@@ -7,6 +7,7 @@ use shared::blueprint::{Doc, json};
 
 use super::super::agents::StepContext;
 use super::super::lua::pool::Pool;
+use super::super::meter::Meter;
 use super::super::run_state::RunState;
 use super::super::scripts::Scripts;
 use super::*;
@@ -37,9 +38,11 @@ async fn all_lua_tests_pass() {
         if let Doc::Object(members) = &mut ctx {
             Arc::make_mut(members).insert("yaml".into(), Doc::Str(prev.canonical_yaml().clone()));
         }
+        let meter = Meter::of("test", &run);
         let cx = StepContext {
             step: "test",
             run: &run,
+            meter: &meter,
         };
         let returned = pool.run(scripts.step(&name).unwrap(), ctx, &cx).await;
         assert!(returned.is_ok(), "{name}: {}", returned.unwrap_err());

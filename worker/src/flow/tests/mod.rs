@@ -131,6 +131,7 @@ pub(super) fn input(target: &str, intent: &str) -> FlowInput {
         ceiling: Duration::from_secs(60),
         must_be_runnable: false,
         steps: None,
+        memory: None,
     }
 }
 

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Holds a queue's place against what is true, and mends it if it is not. Without faults of Redis
 -- or of ours it never is.
--- KEYS  1-15 the issue block of the queue's head; 16 workers; 17.. the processing list of each worker
+-- KEYS  1-16 the issue block of the queue's head; 17 workers; 18.. the processing list of each worker
 -- ARGV  1 blueprint_id; 2 the head that the caller read, or '-' for an empty queue; 3 channel; 4 issue channel;
 --       5.. the worker of each list
 -- Outcomes  sound | repaired: the untrue place or 'none' | placed: a resume had not come to it yet
@@ -9,9 +9,9 @@
 --@include keys
 --@include place_head
 local head = head_of_queue()
-if (head or '-') ~= id or redis.call('ZCARD', KEYS[16]) ~= #KEYS - 16 then return { 'moved' } end
+if (head or '-') ~= id or redis.call('ZCARD', KEYS[17]) ~= #KEYS - 17 then return { 'moved' } end
 for i = 5, #ARGV do
-  if not redis.call('ZSCORE', KEYS[16], ARGV[i]) then return { 'moved' } end
+  if not redis.call('ZSCORE', KEYS[17], ARGV[i]) then return { 'moved' } end
 end
 local place = redis.call('HGET', K.places, bp)
 local state = redis.call('HGET', K.issue, 'state')
@@ -20,7 +20,7 @@ local delayed = redis.call('ZSCORE', K.delayed, element)
 
 local function listed()
   if redis.call('LPOS', K.pending, element) then return true end
-  for i = 17, #KEYS do
+  for i = 18, #KEYS do
     if redis.call('LPOS', KEYS[i], element) then return true end
   end
   return false

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Calls an issue off, wherever it is. Its holder learns it from the event or the heartbeat.
--- KEYS  1-15 the issue block, processing being the holder's
+-- KEYS  1-16 the issue block, processing being the holder's
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 the holder that the caller read, or ''; 6 log entry; 7 cancel channel
 -- Outcomes  ok: fields | again: fields; cancelled before | decided: fields; otherwise terminal
 --   moved: another worker holds it now, read it again | not_found

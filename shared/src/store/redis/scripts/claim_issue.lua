@@ -1,6 +1,6 @@
 #!lua
 -- Makes a popped element a lease, and hands over all that the worker needs for the issue.
--- KEYS  1-15 the issue block; 16 blueprint; 17 documents; 18 fence; 19 settings_counter
+-- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 worker_id; 6 nonce; 7 lease ms;
 --       8 a head version whose document the caller has, or ''; 9 log entry for archived, without intent;
 --       10 how often it may have crashed its worker to be claimed beside others, or 'alone'
@@ -12,7 +12,7 @@
 --@include place_head
 --@include announce
 --@include decide
-local blueprint, documents, fence, settings_counter = KEYS[16], KEYS[17], KEYS[18], KEYS[19]
+local blueprint, documents, fence, settings_counter = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
 local worker, nonce, lease_ms, known_version, log = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 local alone, bearable = ARGV[10] == 'alone', tonumber(ARGV[10])
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Moves a delayed issue whose time has come to its place.
--- KEYS  1-15 the issue block
+-- KEYS  1-16 the issue block
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel
 -- Outcomes  promoted | not_due | gone: not delayed any more
 --@include keys

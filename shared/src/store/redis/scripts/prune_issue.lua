@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- Removes an issue that was decided long ago. Its log entry stays, and stands for it from then on.
--- KEYS  1-15 the issue block; 16 issues; 17 issues of this Blueprint
+-- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 how long ago, ms
 -- Outcomes  pruned | kept: not decided, not long ago, or without a log entry | gone: no such issue
 --@include keys
-local issues, issues_here, age_ms = KEYS[16], KEYS[17], tonumber(ARGV[5])
+local issues, issues_here, age_ms = KEYS[17], KEYS[18], tonumber(ARGV[5])
 
 local f = redis.call('HMGET', K.issue, 'state', 'updated_at')
 if not f[1] then return { 'gone' } end

@@ -2,7 +2,7 @@
 -- Takes an issue from a worker that let its lease run out. Safe to run twice and by everybody.
 -- What crashed its worker too often is decided, but only if it did so while it ran alone: beside
 -- others it may have been their fault.
--- KEYS  1-15 the issue block, processing being the holder's
+-- KEYS  1-16 the issue block, processing being the holder's
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 the holder that the caller read;
 --       6 max attempts; 7 jitter, 0 to 1; 8 log entry
 -- Outcomes  delayed: ms | dead: decided, failed | alive: the lease runs (again) | gone: no lease

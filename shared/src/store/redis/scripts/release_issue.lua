@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Gives a leased issue back undecided.
--- KEYS  1-15 the issue block
+-- KEYS  1-16 the issue block
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 shutdown | fault; 7 delay ms; 8 reason
 -- Outcomes  ok | stale: not this caller's any more, which counts as done
 --   shutdown: at once, and the attempt with it. fault: delayed, one retry more.

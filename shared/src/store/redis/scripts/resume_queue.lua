@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Lifts a pause and places the heads of parked queues, and of no others: what another pause still holds
 -- is parked again. Called again it finds nothing left to do.
--- KEYS  1-15 the issue block of the first queue; 16.. the backlog of each further one
+-- KEYS  1-16 the issue block of the first queue; 17.. the backlog of each further one
 -- ARGV  1 blueprint_id of the first queue; 2 '-'; 3 channel; 4 issue channel; 5 the pause to lift, or '';
 --       6.. the blueprint_id of each further queue
 -- Outcomes  ok
@@ -11,7 +11,7 @@ local lifted = ARGV[5]
 
 if lifted ~= '' then redis.call('HDEL', K.paused, lifted) end
 for i = 5, #ARGV do
-  if i > 5 then bp, K.backlog = ARGV[i], KEYS[10 + i] end
+  if i > 5 then bp, K.backlog = ARGV[i], KEYS[11 + i] end
   if redis.call('HGET', K.places, bp) == 'parked' then place_head(false) end
 end
 return { 'ok' }

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Decides an issue that this caller holds: version, commit, head, label index, log entry, issue
 -- state, queue, next head, lease and counters change together or not at all.
--- KEYS  1-15 the issue block; 16 blueprint; 17 documents; 18 commits; 19 newest; 20 labels;
---       21 settings_counter; 22 orbits
+-- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 commits; 20 newest; 21 labels;
+--       22 settings_counter; 23 orbits
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 applied | denied | failed | dead;
 --       7 reason; 8 log entry; 9 expected seq (0 for failed and dead); 10 version; 11 document;
 --       12 commit; 13 label; 14 log entry for archived
@@ -12,8 +12,8 @@
 --@include place_head
 --@include announce
 --@include decide
-local blueprint, documents, commits, newest, labels = KEYS[16], KEYS[17], KEYS[18], KEYS[19], KEYS[20]
-local settings_counter, orbits = KEYS[21], KEYS[22]
+local blueprint, documents, commits, newest, labels = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
+local settings_counter, orbits = KEYS[22], KEYS[23]
 local token, kind, reason, log = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local expected_seq, version, document, commit, label = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 

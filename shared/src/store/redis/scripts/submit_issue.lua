@@ -1,6 +1,6 @@
 #!lua
 -- Accepts an issue: stores it, appends it to its Blueprint's queue, places the head.
--- KEYS  1-15 the issue block; 16 issues; 17 issues of this Blueprint; 18 blueprint
+-- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint; 19 blueprint
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 intent; 6 retry_of or '';
 --       7 the trace that the worker goes on with, or ''
 -- Outcomes  accepted: now | existed: fields, intent | conflict | decided | unknown_target | archived
@@ -8,7 +8,7 @@
 --@include keys
 --@include place_head
 --@include announce
-local issues, issues_here, blueprint = KEYS[16], KEYS[17], KEYS[18]
+local issues, issues_here, blueprint = KEYS[17], KEYS[18], KEYS[19]
 local intent, retry_of, trace = ARGV[5], ARGV[6], ARGV[7]
 
 local known = redis.call('HMGET', K.issue, 'blueprint_id', 'retry_of')

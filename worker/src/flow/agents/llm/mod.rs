@@ -16,7 +16,8 @@ use genai::chat::{ChatMessage, ChatRequest, Usage};
 use shared::blueprint::{Doc, json};
 
 use super::super::error::StepError;
-use super::super::run_state::{RunState, SPAWNER};
+use super::super::meter::Meter;
+use super::super::run_state::SPAWNER;
 use super::{Agent, StepContext};
 use client::{Model, Models};
 
@@ -54,19 +55,15 @@ impl LlmAgent {
 impl Agent for LlmAgent {
     async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
         let is_spawner = cx.step == SPAWNER;
-        let meter = is_spawner.then(|| Meter::start(cx.run, &self.model));
+        let timer = Timer::start(cx.meter, &self.model);
         let mut request = ChatRequest::from_system(self.system_prompt.as_str())
             .append_message(ChatMessage::user(json::emit(&input)));
         drop(input);
         let mut repairs = 0;
         loop {
-            if let Some(meter) = &meter {
-                meter.calls();
-            }
+            timer.calls();
             let answer = self.models.ask(&self.model, request.clone()).await?;
-            if let Some(meter) = &meter {
-                meter.tokens(&answer.usage);
-            }
+            timer.tokens(&answer.usage);
             let read = reply::read(&answer.text);
             let problem = match &read {
                 Err(problem) => Some(problem.clone()),
@@ -110,40 +107,40 @@ impl LlmAgent {
     }
 }
 
-/// Writes down what the spawner costs, also if the step is dropped half-way.
-struct Meter<'a> {
-    run: &'a RunState,
+/// Writes down what the step costs, also if it is dropped half-way.
+struct Timer<'a> {
+    meter: &'a Meter<'a>,
     started: Instant,
 }
 
-impl<'a> Meter<'a> {
-    fn start(run: &'a RunState, model: &Model) -> Self {
-        run.record_usage(|usage| {
+impl<'a> Timer<'a> {
+    fn start(meter: &'a Meter<'a>, model: &Model) -> Self {
+        meter.record(|usage| {
             usage.agent_kind = KIND.to_owned();
             usage.model = model.name.clone();
         });
         Self {
-            run,
+            meter,
             started: Instant::now(),
         }
     }
 
     fn calls(&self) {
-        self.run.record_usage(|usage| usage.calls += 1);
+        self.meter.record(|usage| usage.calls += 1);
     }
 
     fn tokens(&self, of_call: &Usage) {
         let count = |tokens: Option<i32>| tokens.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        self.run.record_usage(|usage| {
+        self.meter.record(|usage| {
             usage.input_tokens += count(of_call.prompt_tokens);
             usage.output_tokens += count(of_call.completion_tokens);
         });
     }
 }
 
-impl Drop for Meter<'_> {
+impl Drop for Timer<'_> {
     fn drop(&mut self) {
         let ms = self.started.elapsed().as_millis() as u64;
-        self.run.record_usage(|usage| usage.duration_ms += ms);
+        self.meter.record(|usage| usage.duration_ms += ms);
     }
 }

@@ -1,4 +1,4 @@
--- Ends an issue: state, log entry, queue, next head, lease, processing entry, counters.
+-- Ends an issue: state, log entry, queue, next head, lease, processing entry, remembered steps, counters.
 -- Used by everything that decides, so that no way of ending can forget a part. The caller has
 -- checked that the issue is not terminal; `announce` is the caller's, after its own writes.
 --   how: state, cause, reason, new_version, log (JSON without attempt and ts_ms), dead
@@ -16,6 +16,7 @@ local function decide(how)
 
   redis.call('ZREM', K.leases, element)
   redis.call('LREM', K.processing, 0, element)
+  redis.call('UNLINK', K.steps)
   if before[1] == 'pending' then redis.call('HINCRBY', K.counts, 'pending', -1) end
   redis.call('HINCRBY', K.counts, how.state == 'applied' and 'applied' or how.cause, 1)
 

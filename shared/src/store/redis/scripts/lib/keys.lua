@@ -3,6 +3,7 @@ local K = {
   issue = KEYS[1], intent = KEYS[2], backlog = KEYS[3], places = KEYS[4], pending = KEYS[5],
   paused = KEYS[6], leases = KEYS[7], delayed = KEYS[8], waiting = KEYS[9], counts = KEYS[10],
   log = KEYS[11], decided = KEYS[12], decided_here = KEYS[13], dead = KEYS[14], processing = KEYS[15],
+  steps = KEYS[16],
 }
 local bp, id, channel, issue_channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local element = bp .. '/' .. id

@@ -1,0 +1,20 @@
+#!lua
+-- Keeps what a step of a leased issue came to, so that it is not paid for again if the issue is run again.
+-- Without allow-oom: a full Redis has better things to keep, and the step has its output all the same.
+-- KEYS  1 issue; 2 steps
+-- ARGV  1 token; 2 what was asked; 3 output and cost (JSON); 4 how many are kept at most
+-- Outcomes  ok: kept, now or by an earlier call | full: so many are kept already
+--   stale: not (or no longer) this caller's issue
+local issue, steps = KEYS[1], KEYS[2]
+local token, asked, kept, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+
+local f = redis.call('HMGET', issue, 'state', 'token')
+if f[1] ~= 'in_flight' or f[2] ~= token then return { 'stale' } end
+local known = redis.call('HKEYS', steps)
+for _, field in ipairs(known) do
+  if field == asked then return { 'ok' } end
+end
+if #known >= most then return { 'full' } end
+
+redis.call('HSET', steps, asked, kept)
+return { 'ok' }
