@@ -2,15 +2,20 @@
 
 local document = _CTX.applied.new_bp_json
 
+-- Whether there are agents at all is for the axis `des` to judge.
+local is_object = type(document) == "table" and not host.is_array(document)
+local agents = is_object and host.is_array(document.agents) and document.agents or {}
+local flow = is_object and document.flow or host.null
+
 local declared, names = {}, {}
-for _, agent in ipairs(document.agents) do
+for _, agent in ipairs(agents) do
   if type(agent) == "table" and type(agent.name) == "string" then
     declared[agent.name] = true
     names[#names + 1] = agent.name
   end
 end
 
-local refs = host.step_refs(document.flow)
+local refs = host.step_refs(flow)
 local unknown, seen = {}, {}
 for _, ref in ipairs(refs) do
   if not declared[ref] and not seen[ref] then

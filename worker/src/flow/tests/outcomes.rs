@@ -55,6 +55,9 @@ async fn every_axis_denies_what_it_is_for() {
         ("set /id to other", "des: id must stay \"team\""),
         ("set /flow to 5", "des: flow must be an object"),
         (r#"set /agents to {"a": 1}"#, "des: agents must be an array"),
+        ("set /agents to 5", "des: agents must be an array"),
+        ("remove /agents", "des: agents must be an array"),
+        ("remove /flow", "des: flow must be an object"),
         ("add 5 to /agents", "des: /agents/2 must be an object"),
         (
             r#"add {"name": ""} to /agents"#,
