@@ -34,6 +34,7 @@ mod suite {
     mod redis_away;
     mod redis_tls;
     mod reflection_health;
+    mod repair;
     mod resp_proxy;
     mod retrying;
     mod rolling_restarts;

@@ -391,6 +391,8 @@ pub(crate) enum SettingVerb {
     /// Have a language model write the patches. Its key is the worker's: `ANTHROPIC_API_KEY`,
     /// `OPENAI_API_KEY` and their like in the worker's environment.
     UseModel(UseModelArgs),
+    /// Have issues worked on by another orbit, such as the bundled enhance-repair, at its latest version.
+    UseOrbit(UseOrbitArgs),
 }
 
 /// Names a setting.
@@ -407,6 +409,17 @@ pub(crate) struct UseModelArgs {
     /// Which model, such as anthropic/claude-sonnet-4-5, openai/gpt-4o or ollama/llama3.1.
     #[arg(value_name = "PROVIDER/MODEL")]
     pub(crate) model: String,
+    /// In which setting.
+    #[arg(long, value_name = "SETTING", default_value = "default")]
+    pub(crate) setting: String,
+}
+
+/// Options of `setting use-orbit`.
+#[derive(Debug, Args)]
+pub(crate) struct UseOrbitArgs {
+    /// Which Blueprint, such as enhance-default or enhance-repair.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) orbit: String,
     /// In which setting.
     #[arg(long, value_name = "SETTING", default_value = "default")]
     pub(crate) setting: String,

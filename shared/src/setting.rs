@@ -9,6 +9,8 @@ use crate::version_selector::VersionSelector;
 pub const DEFAULT_SETTING: &str = "default";
 /// The bundled orbit.
 pub const DEFAULT_ORBIT: &str = "enhance-default";
+/// The bundled orbit that gives what was denied back to the spawner.
+pub const REPAIR_ORBIT: &str = "enhance-repair";
 /// The axes of the setting `default`.
 pub const DEFAULT_AXES: [&str; 4] = ["des", "canonical", "noop", "agent-ref"];
 /// The axes that every worker has, with and without scripts of its own. A test of the worker holds this list true.

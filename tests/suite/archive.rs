@@ -71,7 +71,10 @@ async fn an_archived_blueprint_is_kept_and_not_written() {
     let ids = |list: Vec<v1::BlueprintSummary>| -> Vec<String> {
         list.into_iter().map(|b| b.blueprint_id).collect()
     };
-    assert_eq!(ids(listed(&rig, false).await), ["enhance-default"]);
+    assert_eq!(
+        ids(listed(&rig, false).await),
+        ["enhance-default", "enhance-repair"]
+    );
     assert!(listed(&rig, true).await.contains(&archived));
     assert_eq!(rig.client.head("kept").await.commit, Some(second));
     assert_eq!(rig.client.history("kept").await.len(), 2);

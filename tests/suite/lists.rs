@@ -218,7 +218,7 @@ async fn blueprints_commits_and_log_entries_come_in_pages() {
     let mut names: Vec<&str> = listed.iter().map(|b| b.blueprint_id.as_str()).collect();
     names.sort_unstable();
     let mut expected: Vec<String> = (0..12).map(|n| format!("bp-{n:02}")).collect();
-    expected.push("enhance-default".to_owned());
+    expected.extend(["enhance-default", "enhance-repair"].map(str::to_owned));
     assert_eq!(names, expected);
     let zero = listed
         .iter()

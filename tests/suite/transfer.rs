@@ -121,7 +121,7 @@ async fn a_history_arrives_byte_for_byte_and_goes_on() {
     assert_eq!(streamed.stdout, content, "the way back says the same");
     let (listed, ids) = (
         to.client.blueprint_ids().await,
-        ["enhance-default", "moved"],
+        ["enhance-default", "enhance-repair", "moved"],
     );
     assert_eq!(listed, ids);
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::blueprint::{Doc, Num, yaml};
 
 use super::blueprints::read;
-use super::{page_size, use_model};
+use super::{page_size, use_model, use_orbit};
 use crate::args::{Output, SettingPutArgs, SettingVerb};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -47,6 +47,7 @@ pub(crate) async fn setting(
         SettingVerb::List => list(client, format).await,
         SettingVerb::Delete(args) => delete(client, args.setting_id, format).await,
         SettingVerb::UseModel(args) => use_model::use_model(client, args, format).await,
+        SettingVerb::UseOrbit(args) => use_orbit::use_orbit(client, args, format).await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is there from the first start: the bundled orbit and the setting `default`.
+//! What is there from the first start: the bundled orbits and the setting `default`.
 
 use redis::cmd;
 
@@ -15,15 +15,18 @@ use crate::version_selector::VersionSelector;
 
 /// The bundled documents.
 pub struct Seed {
-    orbit: Blueprint,
+    orbits: [Blueprint; 2],
     setting: EnhanceSetting,
 }
 
 impl Seed {
     /// What this release ships.
     pub fn bundled() -> Seed {
-        let orbit = Blueprint::parse(include_str!("../../../../lua/enhance-default.yaml"))
-            .expect("a test reads the bundled orbit");
+        let orbits = [
+            include_str!("../../../../lua/enhance-default.yaml"),
+            include_str!("../../../../lua/enhance-repair.yaml"),
+        ]
+        .map(|text| Blueprint::parse(text).expect("a test reads the bundled orbits"));
         let setting = EnhanceSetting {
             id: SettingId::parse(DEFAULT_SETTING).expect("a constant that is an id"),
             blueprint_id: BlueprintId::parse(DEFAULT_ORBIT).expect("a constant that is an id"),
@@ -34,13 +37,13 @@ impl Seed {
             applies_to: Vec::new(),
             revision: 0,
         };
-        Seed { orbit, setting }
+        Seed { orbits, setting }
     }
 }
 
 impl Store {
     /// Makes the store ready for use: checks that it was written in a form this release reads,
-    /// and writes the bundled orbit and setting where they are absent. Never overwrites.
+    /// and writes the bundled orbits and setting where they are absent. Never overwrites.
     /// Any number of programs may do it at once.
     ///
     /// # Errors
@@ -64,20 +67,16 @@ impl Store {
                 });
             }
         }
-        match self
-            .put_blueprint(
-                &seed.orbit,
-                ExpectedHead::Absent,
-                "bundled with this release",
-            )
-            .await?
-        {
-            PutOutcome::Created(commit) => {
-                tracing::info!(version = %commit.version, "seeded the bundled orbit")
-            }
-            PutOutcome::Unchanged(_) | PutOutcome::HeadMoved { .. } | PutOutcome::Archived => {}
-            PutOutcome::NotRunnable(why) => {
-                tracing::warn!(%why, "the bundled orbit is not runnable")
+        for orbit in &seed.orbits {
+            let put = self.put_blueprint(orbit, ExpectedHead::Absent, "bundled with this release");
+            match put.await? {
+                PutOutcome::Created(commit) => {
+                    tracing::info!(orbit = %orbit.id(), version = %commit.version, "seeded a bundled orbit")
+                }
+                PutOutcome::Unchanged(_) | PutOutcome::HeadMoved { .. } | PutOutcome::Archived => {}
+                PutOutcome::NotRunnable(why) => {
+                    tracing::warn!(orbit = %orbit.id(), %why, "a bundled orbit is not runnable")
+                }
             }
         }
         // Revision 0 means "not there": a second program finds revision 1 and leaves it alone.
@@ -90,12 +89,16 @@ impl Store {
 mod tests {
     use super::*;
     use crate::blueprint::runnable;
+    use crate::setting::REPAIR_ORBIT;
 
     #[test]
-    fn the_bundled_orbit_is_a_blueprint_that_can_run() {
+    fn the_bundled_orbits_are_blueprints_that_can_run() {
         let seed = Seed::bundled();
-        assert_eq!(seed.orbit.id().as_str(), DEFAULT_ORBIT);
+        let ids = seed.orbits.each_ref().map(|orbit| orbit.id().as_str());
+        assert_eq!(ids, [DEFAULT_ORBIT, REPAIR_ORBIT]);
         let known = |name: &str| runnable::BUNDLED_SCRIPTS.contains(&name);
-        runnable::check(&seed.orbit, &known).unwrap();
+        for orbit in &seed.orbits {
+            runnable::check(orbit, &known).unwrap();
+        }
     }
 }

@@ -1,0 +1,47 @@
+//! `setting use-orbit`: has issues worked on by another orbit.
+
+use proto::v1::version_selector::Selector;
+use proto::v1::{GetSettingRequest, PutSettingRequest, VersionSelector};
+use serde_json::json;
+
+use super::settings::to_json;
+use crate::args::{Output, UseOrbitArgs};
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// Makes a Blueprint, by its latest version, the setting's orbit; all else of the setting stays.
+///
+/// # Errors
+/// What intake says: no such setting or Blueprint, or somebody else has just written the setting.
+pub(crate) async fn use_orbit(
+    mut client: Client,
+    args: UseOrbitArgs,
+    format: Output,
+) -> Result<(), CliError> {
+    let request = GetSettingRequest {
+        setting_id: args.setting,
+    };
+    let answer = client.settings.get_setting(request).await?.into_inner();
+    let missing = || CliError::Answer { field: "setting" };
+    let mut setting = answer.setting.ok_or_else(missing)?;
+    setting.blueprint_id = args.orbit;
+    setting.selector = Some(VersionSelector {
+        selector: Some(Selector::Latest(true)),
+    });
+    let request = PutSettingRequest {
+        expected_revision: Some(setting.revision),
+        setting: Some(setting),
+        orbit_document: None,
+    };
+    let answer = client.settings.put_setting(request).await?.into_inner();
+    let setting = answer.setting.ok_or_else(missing)?;
+    if format == Output::Json {
+        return Ok(output::json_document(
+            &json!({ "setting": to_json(&setting) }),
+        )?);
+    }
+    Ok(output::line(format_args!(
+        "setting {}: revision {}; issues are worked on by {} from the next one on",
+        setting.id, setting.revision, setting.blueprint_id
+    ))?)
+}
