@@ -1,5 +1,5 @@
-//! The bundled orbit `enhance-repair`: a model that is told why its patch was denied, in a real worker
-//! against a double of the providers.
+//! The bundled orbit `enhance-repair`, and what was denied before as context: a model that is told why
+//! its patch was denied, in a real worker against a double of the providers.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -229,4 +229,48 @@ async fn use_orbit_switches_it_on() {
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
     assert_eq!(stage.double.calls().len(), 2);
     stage.assert_sound(&[&issue]).await;
+}
+
+#[tokio::test]
+async fn a_model_that_asks_for_them_is_told_of_past_denials() {
+    let stage = Stage::start(vec![bad(), good(), bad(), bad(), good()]).await;
+    let client = &stage.rig.client;
+    let with = |n: u32| spawner(json!({"provider": "anthropic", "past_denials": n}));
+    stage.use_spawner(&with(0), "enhance-default").await;
+    let first = client.run("target", "intent 1").await;
+    let applied = client.run("target", "intent 2").await;
+    let second = client.run("target", "intent 3").await;
+    let elsewhere = client.put(factory::small("other")).await;
+    assert_eq!(elsewhere.blueprint_id, "other");
+    let third = client.run("other", "intent of another").await;
+    stage.use_spawner(&with(2), "enhance-default").await;
+    let last = client.run("target", "intent 4").await;
+    for (issue, state) in [
+        (&first, IssueState::Rejected),
+        (&applied, IssueState::Applied),
+        (&second, IssueState::Rejected),
+        (&third, IssueState::Rejected),
+        (&last, IssueState::Applied),
+    ] {
+        assert_eq!(issue.state(), state, "{issue:?}");
+    }
+    let inputs: Vec<Value> = stage.double.calls().iter().map(input).collect();
+    assert_eq!(inputs.len(), 5);
+    for untold in &inputs[..4] {
+        assert!(untold.get("past_denials").is_none(), "{untold}");
+    }
+    let told = inputs[4]["past_denials"].as_array().expect("denials");
+    let intents: Vec<&Value> = told.iter().map(|denial| &denial["intent"]).collect();
+    assert_eq!(intents, ["intent 3", "intent 1"]);
+    assert_eq!(told[0]["patch"][0]["path"], "/agents/0");
+    let reason = told[0]["reasons"][0].as_str().expect("a reason");
+    assert!(reason.starts_with("agent-ref: "), "{reason}");
+
+    // A number that makes no sense is named.
+    stage.use_spawner(&with(11), "enhance-default").await;
+    let failed = client.run("target", "intent 5").await;
+    assert!(failed.reason.contains("spec.past_denials"), "{failed:?}");
+    stage
+        .assert_sound(&[&first, &applied, &second, &third, &last, &failed])
+        .await;
 }

@@ -23,8 +23,8 @@ pub(crate) struct Attempt {
     pub(crate) started_at_ms: u64,
     /// Told what the steps do, if anybody may want to know.
     pub(crate) steps: Option<Arc<StepRecorder>>,
-    /// What earlier attempts have paid for; `None` for what is only tried out.
-    pub(crate) memory: Option<Memory>,
+    /// What was before: what earlier attempts have paid for, what was denied.
+    pub(crate) memory: Memory,
 }
 
 /// How a run ended.
@@ -72,7 +72,7 @@ impl Attempt {
             ceiling: Duration::from_secs(launch.setting.ttl_secs),
             must_be_runnable: launch.must_be_runnable(&self.issue.blueprint_id),
             steps: self.steps.clone(),
-            memory: self.memory.clone(),
+            memory: Some(self.memory.clone()),
         };
         if let Some(problem) = fail_point::fault("flow.fault") {
             return Ran::Fault {

@@ -285,7 +285,7 @@ impl Dispatcher {
             prev,
             started_at_ms: claimed.claimed_at_ms,
             steps: Some(steps),
-            memory: Some(Memory::new(self.store.clone(), claimed.lease.clone())),
+            memory: Memory::of_issue(self.store.clone(), claimed.lease.clone()),
         };
         let ran = attempt.run(&self.host, launch, signal.token()).await;
         followed.end().await;

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::attempt::{Attempt, Ran};
 use crate::decide::failed_reason;
 use crate::dispatch::Dispatcher;
-use crate::flow::{Decision, FlowReport};
+use crate::flow::{Decision, FlowReport, Memory};
 use crate::orbits::LaunchError;
 use crate::service::{self, Complaint, Pause};
 
@@ -199,7 +199,7 @@ async fn try_run(
         prev: Arc::clone(&prev),
         started_at_ms: request.taken_at_ms,
         steps: None,
-        memory: None,
+        memory: Memory::of_preview(dispatcher.store.clone(), request.blueprint_id.clone()),
     };
     Ok(match attempt.run(&dispatcher.host, &launch, hurry).await {
         Ran::Decided(report) => {

@@ -61,7 +61,7 @@ pub struct FlowInput {
     pub must_be_runnable: bool,
     /// Told what the steps do, if anybody wants to know.
     pub steps: Option<Arc<StepRecorder>>,
-    /// What earlier attempts have paid for; `None` for a run that is none of a claimed issue.
+    /// What was before: what earlier attempts have paid for, what was denied; `None`: nothing.
     pub memory: Option<Memory>,
 }
 

@@ -1,4 +1,5 @@
-//! What a run may know of what was before it: outputs that were paid for, and what was denied.
+//! What a run may know of what was before it: outputs that were paid for, and (see
+//! [`past_denials`](super::past_denials)) what was denied.
 //!
 //! # Steps that were paid for
 //!
@@ -31,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use shared::blueprint::{Doc, json};
 use shared::error::chain;
 use shared::fail_point;
-use shared::ids::sha256_hex;
+use shared::ids::{BlueprintId, sha256_hex};
 use shared::store::{Lease, PaidStep, RememberOutcome, Store, StoreError};
 
 use super::error::StepError;
@@ -40,17 +41,31 @@ use crate::service::Pause;
 /// How often a call of Redis is made before it is given up.
 const TRIES: u32 = 3;
 
-/// Where what was before is kept, for one claimed issue.
+/// Where what was before is kept, for one issue.
 #[derive(Debug, Clone)]
 pub struct Memory {
     store: Store,
-    lease: Lease,
+    blueprint: BlueprintId,
+    lease: Option<Lease>,
 }
 
 impl Memory {
     /// The memory of the issue that this lease is for.
-    pub fn new(store: Store, lease: Lease) -> Memory {
-        Memory { store, lease }
+    pub fn of_issue(store: Store, lease: Lease) -> Memory {
+        Memory {
+            store,
+            blueprint: lease.issue.blueprint_id.clone(),
+            lease: Some(lease),
+        }
+    }
+
+    /// That of something that is only tried out: it keeps no steps.
+    pub fn of_preview(store: Store, blueprint: BlueprintId) -> Memory {
+        Memory {
+            store,
+            blueprint,
+            lease: None,
+        }
     }
 }
 
@@ -73,6 +88,20 @@ impl RunMemory {
         }
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.memory.store
+    }
+
+    /// The target.
+    pub(super) fn blueprint(&self) -> &BlueprintId {
+        &self.memory.blueprint
+    }
+
+    /// The lease under which steps are kept; `None` if they are not.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.memory.lease.as_ref()
+    }
+
     /// The name of what is asked now: of `agent`'s definition and its input, and the how many-th time it is.
     pub(super) fn name(&self, agent: &Doc, input: &Doc) -> String {
         let question = Doc::array(vec![agent.clone(), without(input, &self.epoch)]);
@@ -87,8 +116,12 @@ impl RunMemory {
     ///
     /// # Errors
     /// [`StepError::Passing`] if it cannot be read now.
-    pub(super) async fn recall(&self, name: &str) -> Result<Option<(Doc, PaidStep)>, StepError> {
-        let issue = &self.memory.lease.issue;
+    pub(super) async fn recall(
+        &self,
+        lease: &Lease,
+        name: &str,
+    ) -> Result<Option<(Doc, PaidStep)>, StepError> {
+        let issue = &lease.issue;
         let found = persistently(|| self.memory.store.remembered_step(issue, name));
         match found.await {
             Ok(found) => Ok(found.and_then(|step| match json::parse(&step.output) {
@@ -119,9 +152,8 @@ impl RunMemory {
     }
 
     /// Keeps a step's output, if it can be kept; says so in the log if not.
-    pub(super) async fn keep(&self, name: &str, step: &PaidStep) {
+    pub(super) async fn keep(&self, lease: &Lease, name: &str, step: &PaidStep) {
         fail_point::pass("remember.before");
-        let lease = &self.memory.lease;
         let kept = persistently(|| self.memory.store.remember_step(lease, name, step));
         match kept.await {
             Ok(RememberOutcome::Kept | RememberOutcome::Stale) => {}
@@ -140,7 +172,7 @@ impl RunMemory {
 }
 
 /// Makes a call, again if it may well succeed then.
-async fn persistently<T, F>(call: impl Fn() -> F) -> Result<T, StoreError>
+pub(super) async fn persistently<T, F>(call: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
@@ -192,7 +224,7 @@ mod tests {
             token: String::new(),
         };
         let store = Store::open("redis://127.0.0.1:1").unwrap();
-        let memory = RunMemory::new(Memory::new(store, lease), epoch.clone());
+        let memory = RunMemory::new(Memory::of_issue(store, lease), epoch.clone());
         (memory, epoch)
     }
 

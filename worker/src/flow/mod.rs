@@ -11,6 +11,7 @@
 //! run_state.rs  what the steps of a run share      decision.rs             reading $.commit
 //! steps.rs      what they are doing, for who watches
 //! memory.rs     what was paid for before           meter.rs                what a step costs
+//! past_denials.rs  what a model is told of earlier denials
 //! ```
 
 mod agents;
@@ -22,6 +23,7 @@ mod lua;
 mod memory;
 mod meter;
 mod orbit;
+mod past_denials;
 mod plan;
 mod run_state;
 mod scripts;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flow_ir_core::Node;
 use serde_json::Value;
-use shared::blueprint::{Blueprint, Doc};
+use shared::blueprint::{Blueprint, Doc, Num};
 
 use super::agents::llm::LlmAgent;
 use super::agents::llm::client::{Model, Models};
@@ -14,6 +14,7 @@ use super::agents::subprocess::{Programs, SubprocessAgent};
 use super::agents::{Agent, KINDS, llm, lua, subprocess};
 use super::error::FlowError;
 use super::lua::pool::Pool;
+use super::past_denials::MAX_DENIALS;
 use super::plan::{Plan, PlanError};
 use super::run_state::SPAWNER;
 use super::scripts::Scripts;
@@ -120,7 +121,19 @@ fn agent(name: &str, definition: &Doc, means: &Means) -> Result<Arc<dyn Agent>, 
             let provider = optional("spec", "provider", "spec.provider")?;
             let prompt = optional("profile", "system_prompt", "profile.system_prompt")?;
             let model = Model::find(name, provider, model)?;
-            let agent = LlmAgent::new(means.models.clone(), model, prompt.unwrap_or_default());
+            let denials = match member("spec", "past_denials") {
+                None | Some(Doc::Null) => Some(0),
+                Some(Doc::Num(Num::Int(n))) => usize::try_from(*n).ok(),
+                Some(_) => None,
+            };
+            let denials = denials.filter(|n| *n <= MAX_DENIALS);
+            let denials = denials.ok_or_else(|| FlowError::AgentField {
+                agent: name.to_owned(),
+                field: "spec.past_denials",
+                problem: format!("must be an integer from 0 to {MAX_DENIALS}"),
+            })?;
+            let prompt = prompt.unwrap_or_default();
+            let agent = LlmAgent::new(means.models.clone(), model, prompt, denials);
             Ok(Arc::new(Remembered::new(agent, name, definition)))
         }
         subprocess::KIND => {

@@ -59,7 +59,7 @@ impl RunState {
         Self { memory, ..self }
     }
 
-    /// What it remembers of earlier attempts; `None` for a run that is none of a claimed issue.
+    /// What it knows of what was before; `None`: nothing.
     pub(super) fn memory(&self) -> Option<&RunMemory> {
         self.memory.as_ref()
     }

@@ -31,11 +31,12 @@ impl<A: Agent> Remembered<A> {
 #[async_trait]
 impl<A: Agent> Agent for Remembered<A> {
     async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
-        let Some(memory) = cx.run.memory() else {
+        let memory = cx.run.memory();
+        let Some((memory, lease)) = memory.and_then(|m| Some((m, m.lease()?))) else {
             return self.agent.run(input, cx).await;
         };
         let name = memory.name(&self.identity, &input);
-        if let Some((output, step)) = memory.recall(&name).await? {
+        if let Some((output, step)) = memory.recall(lease, &name).await? {
             tracing::info!(step = cx.step, "was paid for before; not run again");
             cx.meter.remember(&step.usage);
             return Ok(output);
@@ -45,7 +46,7 @@ impl<A: Agent> Agent for Remembered<A> {
             output: json::emit(&output),
             usage: cx.meter.usage(),
         };
-        memory.keep(&name, &step).await;
+        memory.keep(lease, &name, &step).await;
         Ok(output)
     }
 }

@@ -17,6 +17,7 @@ use shared::blueprint::{Doc, json};
 
 use super::super::error::StepError;
 use super::super::meter::Meter;
+use super::super::past_denials;
 use super::super::run_state::SPAWNER;
 use super::{Agent, StepContext};
 use client::{Model, Models};
@@ -33,11 +34,17 @@ pub(in crate::flow) struct LlmAgent {
     models: Arc<Models>,
     model: Model,
     system_prompt: String,
+    past_denials: usize,
 }
 
 impl LlmAgent {
-    /// An agent that asks `model` under `system_prompt`.
-    pub(in crate::flow) fn new(models: Arc<Models>, model: Model, system_prompt: &str) -> Self {
+    /// An agent that asks `model` under `system_prompt`, and tells it of so many past denials.
+    pub(in crate::flow) fn new(
+        models: Arc<Models>,
+        model: Model,
+        system_prompt: &str,
+        past_denials: usize,
+    ) -> Self {
         let mut system_prompt = system_prompt.to_owned();
         // A provider's JSON mode refuses a conversation that does not speak of JSON.
         if !system_prompt.to_ascii_lowercase().contains("json") {
@@ -47,13 +54,15 @@ impl LlmAgent {
             models,
             model,
             system_prompt,
+            past_denials,
         }
     }
 }
 
 #[async_trait]
 impl Agent for LlmAgent {
-    async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
+    async fn run(&self, mut input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
+        self.tell_past_denials(&mut input, cx).await?;
         let is_spawner = cx.step == SPAWNER;
         let timer = Timer::start(cx.meter, &self.model);
         let mut request = ChatRequest::from_system(self.system_prompt.as_str())
@@ -96,6 +105,23 @@ impl Agent for LlmAgent {
 }
 
 impl LlmAgent {
+    /// Adds `past_denials` to the input, if this agent asks for them and there are some.
+    async fn tell_past_denials(
+        &self,
+        input: &mut Doc,
+        cx: &StepContext<'_>,
+    ) -> Result<(), StepError> {
+        if let (Some(memory), Doc::Object(members), 1..) =
+            (cx.run.memory(), input, self.past_denials)
+        {
+            let denials = past_denials::read(memory, self.past_denials).await?;
+            if !denials.is_empty() {
+                Arc::make_mut(members).insert("past_denials".into(), Doc::array(denials));
+            }
+        }
+        Ok(())
+    }
+
     fn no_object(&self, repairs: u32, problem: &str) -> StepError {
         StepError::Permanent {
             message: format!(

@@ -1,0 +1,133 @@
+//! What was denied of this Blueprint before, for a model that is to do better.
+//!
+//! Only an agent that asks for it (`spec.past_denials`) is told, and the log is read only when it runs. A
+//! denial is told by its intent, the patch and the reasons, the newest first, each cut to a size: an entry
+//! may hold a whole document.
+//!
+//! What is told is no part of what names a remembered step: a Blueprint's denials cannot change between two
+//! attempts at one issue, which is the head of its queue, and an answer that was paid for stays one.
+
+use shared::blueprint::{Doc, json};
+use shared::enhance_log::LogEntry;
+use shared::error::chain;
+use shared::issue::RejectionCause;
+use shared::store::PageRequest;
+
+use super::error::StepError;
+use super::memory::{RunMemory, persistently};
+
+/// The most that an agent may ask for.
+pub(super) const MAX_DENIALS: usize = 10;
+/// How many entries of the log are looked at, and how many at once.
+const LOOK_BACK: (usize, usize) = (50, 10);
+/// The longest intent, and the longest reasons in all, in bytes.
+const MAX_TEXT: usize = 2 << 10;
+/// The longest patch, in bytes; a longer one is left out.
+const MAX_PATCH: usize = 4 << 10;
+
+/// The last denials of the run's Blueprint, the newest first: `[{intent, patch, reasons}]`, `patch` being
+/// `null` if it is too long or none; at most `n`.
+///
+/// # Errors
+/// [`StepError::Passing`] if the log cannot be read now.
+pub(super) async fn read(memory: &RunMemory, n: usize) -> Result<Vec<Doc>, StepError> {
+    let (mut denials, mut after) = (Vec::new(), None);
+    for _ in 0..LOOK_BACK.0 / LOOK_BACK.1 {
+        let page = PageRequest {
+            size: LOOK_BACK.1,
+            after,
+        };
+        let (store, blueprint) = (memory.store(), memory.blueprint());
+        let found = persistently(|| store.list_log_entries(Some(blueprint), true, &page)).await;
+        let found = found.map_err(|error| StepError::Passing {
+            message: format!(
+                "what was denied before could not be read: {}",
+                chain(&error)
+            ),
+            retry_after: None,
+        })?;
+        let denied = found
+            .items
+            .iter()
+            .filter(|e| e.cause == Some(RejectionCause::Denied));
+        denials.extend(denied.map(tell));
+        after = found.next;
+        if denials.len() >= n || after.is_none() {
+            break;
+        }
+    }
+    denials.truncate(n);
+    Ok(denials)
+}
+
+fn tell(entry: &LogEntry) -> Doc {
+    let is_short = entry.patch_json.len() <= MAX_PATCH;
+    let patch = is_short
+        .then(|| json::parse(&entry.patch_json).ok())
+        .flatten();
+    let mut left = MAX_TEXT;
+    let reasons = entry.reasons.iter().map_while(|reason| {
+        let told = (left > 0).then(|| cut(reason, left))?;
+        left -= told.len().min(left);
+        Some(Doc::from(told.as_str()))
+    });
+    let reasons = Doc::array(reasons.collect());
+    Doc::object([
+        ("intent", Doc::from(cut(&entry.intent, MAX_TEXT).as_str())),
+        ("patch", patch.unwrap_or_default()),
+        ("reasons", reasons),
+    ])
+}
+
+/// The beginning of `text`, at most so many bytes and an ellipsis if it is not all.
+fn cut(text: &str, n_bytes: usize) -> String {
+    if text.len() <= n_bytes {
+        return text.to_owned();
+    }
+    // A character is at most four bytes long.
+    let mut ends = (n_bytes.saturating_sub(3)..=n_bytes).rev();
+    let end = ends.find(|&at| text.is_char_boundary(at));
+    let end = end.unwrap_or_default();
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::enhance_log::SpawnerUsage;
+    use shared::ids::{BlueprintId, IssueId};
+
+    use super::*;
+
+    #[test]
+    fn a_denial_is_told_within_bounds() {
+        let mut entry = LogEntry {
+            issue_id: IssueId::parse("i").unwrap(),
+            blueprint_id: BlueprintId::parse("b").unwrap(),
+            prev_hash: String::new(),
+            new_hash: String::new(),
+            intent: "ask".to_owned(),
+            rationale: String::new(),
+            verdicts: Vec::new(),
+            cause: Some(RejectionCause::Denied),
+            reasons: vec!["noop: same".to_owned(), "size: large".to_owned()],
+            attempt: 1,
+            patch_json: "[]".to_owned(),
+            ts_ms: 0,
+            usage: SpawnerUsage::default(),
+        };
+        assert_eq!(
+            json::emit(&tell(&entry)),
+            r#"{"intent":"ask","patch":[],"reasons":["noop: same","size: large"]}"#
+        );
+        entry.intent = "ä".repeat(MAX_TEXT);
+        entry.reasons = vec!["ö".repeat(MAX_TEXT); 9];
+        entry.patch_json = format!("[{}]", " ".repeat(MAX_PATCH));
+        let told = tell(&entry);
+        assert_eq!(told.get("patch"), Some(&Doc::Null));
+        assert_eq!(
+            told.get("reasons").and_then(Doc::as_array).unwrap().len(),
+            1
+        );
+        assert!(json::emit(&told).len() < 2 * MAX_TEXT + 100);
+    }
+}
