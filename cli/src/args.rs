@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use shared::config;
 
 /// Where a running intake is looked for if nothing says otherwise.
 pub(crate) const DEFAULT_ADDR: &str = "http://127.0.0.1:50051";
@@ -27,6 +28,7 @@ const EXIT_CODES: &str = "Exit status:
   preview               0 would be applied, 2 denied, 3 failed
   verify                0 pass, 2 deny
   doctor                0 nothing is bad, 1 something is
+  probe                 0 well, 1 not
   every verb            0 done, 1 error, 64 wrong arguments";
 
 /// Options of every verb.
@@ -139,6 +141,8 @@ pub(crate) enum Verb {
     Stats,
     /// Look the whole deployment over: what is wrong with it, and what to do about that.
     Doctor,
+    /// Ask the intake or worker on this machine whether it is well, as the healthcheck of a container does.
+    Probe(ProbeArgs),
     /// Print the completions of this program for a shell.
     Completions(CompletionsArgs),
 }
@@ -149,6 +153,26 @@ pub(crate) struct CompletionsArgs {
     /// For which shell.
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// Options of `probe`.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// Ready: would work that comes now get done? Live: is the program alive?
+    #[arg(value_enum, default_value_t = Question::Readyz)]
+    pub(crate) question: Question,
+    /// Where that program serves its probes.
+    #[arg(long, env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: String,
+}
+
+/// What `probe` asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Question {
+    /// `/livez`.
+    Livez,
+    /// `/readyz`.
+    Readyz,
 }
 
 /// Options of `verify`.

@@ -38,6 +38,15 @@ pub(crate) enum CliError {
     /// The token has characters that no header can hold.
     #[error("the token has characters that cannot be sent (--token or DRAFTSMAN_TOKEN)")]
     Token,
+    /// `--metrics-listen` names nobody to ask.
+    #[error(
+        "`{given}` is no address of probes; it is where intake or worker listens, as in 127.0.0.1:9464 \
+         (--metrics-listen or DRAFTSMAN_METRICS_LISTEN)"
+    )]
+    ProbeAddress {
+        /// What was given.
+        given: String,
+    },
     /// Nobody answers.
     #[error(
         "no intake answers at {addr}; `draftsman up` starts everything, --addr or DRAFTSMAN_ADDR points elsewhere"

@@ -22,8 +22,8 @@ use crate::args::{Cli, Verb};
 use crate::client::{CliError, Client};
 use crate::up::UpError;
 use crate::verbs::{
-    blueprints, doctor, issues, log, preview, queue, retry, settings, stats, transfer, verify,
-    versions,
+    blueprints, doctor, issues, log, preview, probe, queue, retry, settings, stats, transfer,
+    verify, versions,
 };
 
 /// The exit status of any verb that went wrong.
@@ -106,6 +106,9 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
     if let Verb::Verify(args) = cli.verb {
         return verify::verify(args, cli.common.output).await;
     }
+    if let Verb::Probe(args) = cli.verb {
+        return Ok(if probe::probe(args).await? { 0 } else { ERROR });
+    }
     let format = cli.common.output;
     if let Verb::Doctor = cli.verb {
         return Ok(if doctor::doctor(&cli.common, format).await? {
@@ -116,7 +119,7 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
     }
     let client = Client::connect(&cli.common).await?;
     match cli.verb {
-        Verb::Up(_) | Verb::Doctor | Verb::Completions(_) | Verb::Verify(_) => {}
+        Verb::Up(_) | Verb::Doctor | Verb::Probe(_) | Verb::Completions(_) | Verb::Verify(_) => {}
         Verb::Put(args) => blueprints::put(client, args, format).await?,
         Verb::Get(args) => blueprints::get(client, args, format).await?,
         Verb::Submit(args) => {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tests::eventually::eventually;
 use tests::programs::{Finished, Process, Program, run};
-use tests::redis_server::{Aof, RedisServer};
+use tests::redis_server::{Aof, RedisServer, free_port};
 use tests::rig::Rig;
 
 async fn doctor(address: &str, env: &[(&str, &str)]) -> (Finished, Value) {
@@ -117,4 +117,41 @@ async fn completions_are_printed_for_each_shell() {
             "{shell} completes the verbs"
         );
     }
+}
+
+#[tokio::test]
+async fn a_probe_says_whether_a_program_is_well() {
+    let port = free_port();
+    let listen = format!("0.0.0.0:{port}");
+    let env = [("DRAFTSMAN_METRICS_LISTEN", listen.as_str())];
+    let nobody = run(Program::Draftsman, &["probe"], &env).await;
+    assert_eq!(nobody.code, Some(1), "{nobody:?}");
+    assert!(nobody.stdout.contains("refused"), "{nobody:?}");
+
+    // Alive, and not ready: its Redis is not there.
+    let redis = format!("redis://127.0.0.1:{}", free_port());
+    let worker = Process::worker(&redis, &env);
+    let asked = async |question: &str| run(Program::Draftsman, &["probe", question], &env).await;
+    eventually("the worker says that it lives", async || {
+        let said = asked("livez").await;
+        (said.code == Some(0)).then_some(()).ok_or(said.stdout)
+    })
+    .await;
+    let said = asked("readyz").await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let expected = format!("127.0.0.1:{port}/readyz: waiting for Redis\n");
+    assert_eq!(said.stdout, expected);
+    drop(worker);
+
+    let redis = RedisServer::start(Aof::None);
+    let _worker = Process::worker(&redis.url(), &env);
+    eventually("the worker says that it is ready", async || {
+        let said = run(Program::Draftsman, &["probe"], &env).await;
+        (said.code == Some(0)).then_some(()).ok_or(said.stdout)
+    })
+    .await;
+
+    let nowhere = run(Program::Draftsman, &["probe"], &[]).await;
+    assert_eq!(nowhere.code, Some(1), "{nowhere:?}");
+    assert!(nowhere.stderr.contains("DRAFTSMAN_METRICS_LISTEN"));
 }

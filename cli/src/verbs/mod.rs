@@ -6,6 +6,7 @@ mod follow;
 pub(crate) mod issues;
 pub(crate) mod log;
 pub(crate) mod preview;
+pub(crate) mod probe;
 pub(crate) mod queue;
 pub(crate) mod retry;
 pub(crate) mod settings;
