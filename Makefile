@@ -14,10 +14,10 @@ SECONDS ?= 60
 SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check unit chaos bench fmt missing py-venv clean
+.PHONY: help demo up test test-compose check unit chaos bench fmt missing py-venv clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: missing ## build, start everything, have issues applied and one denied; exits 0 if all went as shown
 	cargo build --package cli
@@ -40,6 +40,12 @@ unit: ## every test, without formatting and lints
 	if [ -e '$(PY_STAMP)' ]; then export DRAFTSMAN_TEST_PYTHON='$(CURDIR)/$(PY_VENV)/bin/python'; fi; \
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' cargo test --workspace $(FAIL_POINTS)
 
+# Both kinds of programs are those of `unit`, so that nothing is built again after `make test`.
+test-compose: missing py-venv ## the compose file on a real engine, with faults; where there is none it says so
+	@if [ ! -e '$(PY_STAMP)' ]; then echo 'test-compose: skipped: no Python with $(PY_LIBS)'; exit 0; fi; \
+	cargo build --workspace --bins $(FAIL_POINTS) && \
+	'$(PY_VENV)/bin/python' tests/compose/main.py '$(TARGET_DIR)/debug'
+
 chaos: missing ## load and faults of every kind, then the checker; as in: make chaos SECONDS=600 SEED=7
 	cargo build --workspace --bins $(FAIL_POINTS)
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' '$(TARGET_DIR)/debug/chaos' --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
@@ -56,8 +62,8 @@ missing:
 
 # Without a Python that can make one, the tests that need it say so and are skipped; nothing else depends on it.
 py-venv:
-	@if [ -e '$(PY_STAMP)' ]; then exit 0; fi; \
-	mkdir -p target; \
+	@if [ '$(PY_STAMP)' -nt '$(PY_LIBS)' ]; then exit 0; fi; \
+	rm -rf '$(PY_VENV)'; mkdir -p target; \
 	if python3 -m venv '$(PY_VENV)' && '$(PY_VENV)/bin/python' -m pip install --quiet --disable-pip-version-check --requirement $(PY_LIBS); then \
 	    touch '$(PY_STAMP)'; \
 	else \

@@ -10,6 +10,7 @@ mod suite {
     mod checker;
     mod cli;
     mod cuts;
+    mod deployment;
     mod doctor;
     mod documents;
     mod errors;

@@ -1,52 +1,17 @@
 //! Clients that were not written in Rust: one generated from `proto/`, one that finds the services
 //! by reflection alone.
-//!
-//! They need a Python with grpcio-tools and grpcio-reflection (`tests/python/requirements.txt`),
-//! which `make test` puts into `target/py-venv`. Another one can be named by
-//! `DRAFTSMAN_TEST_PYTHON`. Without any the tests say so and pass, except where `CI` is `true`.
 
-use std::path::PathBuf;
-
-use tests::eventually::within_patience;
 use tests::programs::workspace_dir;
+use tests::python;
 use tests::rig::Rig;
 
-/// The Python to use; `None` with a printed reason if there is none.
-#[expect(clippy::print_stdout, reason = "a skipped test says why")]
-fn python() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("DRAFTSMAN_TEST_PYTHON") {
-        return Some(named.into());
-    }
-    let prepared = workspace_dir().join("target/py-venv/bin/python");
-    if prepared.exists() {
-        return Some(prepared);
-    }
-    let reason =
-        "no Python with grpcio-tools: run `make test`, or name one in DRAFTSMAN_TEST_PYTHON";
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
-    println!("skipped: {reason}");
-    None
-}
-
-/// Runs `tests/python/<script>` with `args` to its end and holds that it succeeds.
+/// Runs `tests/python/<script>` against the rig's intake, with `args` after its address.
 async fn run_script(rig: &Rig, script: &str, args: &[&str]) {
-    let Some(python) = python() else { return };
-    let script = workspace_dir().join("tests/python").join(script);
-    let child = tokio::process::Command::new(&python)
-        .arg(&script)
-        .arg(&rig.address)
-        .args(args)
-        .kill_on_drop(true)
-        .output();
-    let output = within_patience("the Python client ends", child).await;
-    let output = output.unwrap_or_else(|error| panic!("cannot run {}: {error}", python.display()));
-    assert!(
-        output.status.success(),
-        "{} failed:\n{}\n{}",
-        script.display(),
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let all: Vec<&str> = [rig.address.as_str()]
+        .into_iter()
+        .chain(args.iter().copied())
+        .collect();
+    python::run_script(script, &all).await;
 }
 
 #[tokio::test]

@@ -15,38 +15,14 @@ use serde_json::Value;
 use shared::store::redis::keys::Keys;
 use tests::eventually::eventually;
 use tests::factory;
+use tests::probes::{metrics_address, scrape};
 use tests::programs::Process;
 use tests::rig::Rig;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
 const METRICS: (&str, &str) = ("DRAFTSMAN_METRICS_LISTEN", "127.0.0.1:0");
-
-/// Where a program says that it serves metrics.
-async fn metrics_address(program: &Process) -> String {
-    eventually("the address of metrics is logged", async || {
-        let log = program.stderr();
-        let address = log.split_once("metrics_address=").map(|(_, rest)| rest);
-        let address = address.and_then(|rest| rest.split_whitespace().next());
-        address.map(str::to_owned).ok_or(log)
-    })
-    .await
-}
-
-async fn scrape(address: &str) -> String {
-    let mut stream = TcpStream::connect(address)
-        .await
-        .expect("metrics are served");
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\n\r\n")
-        .await
-        .expect("a request");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.expect("an answer");
-    text
-}
 
 /// Waits until each of these lines is among the metrics.
 async fn until_scraped(address: &str, lines: &[&str]) -> String {

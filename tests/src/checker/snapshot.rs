@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use proto::v1;
 use proto::v1::version_selector::Selector;
+use redis::aio::MultiplexedConnection;
 
+use crate::client::Client;
 use crate::eventually::eventually;
 use crate::rig::Rig;
 
@@ -56,12 +58,23 @@ impl Snapshot {
         Self::read(rig, acknowledged).await
     }
 
-    /// Reads everything as it is.
+    /// Reads everything of a rig as it is.
     ///
     /// # Panics
     /// If something cannot be read.
     pub async fn read(rig: &Rig, acknowledged: &[String]) -> Self {
-        let client = &rig.client;
+        Self::read_through(&rig.client, rig.redis.connection().await, acknowledged).await
+    }
+
+    /// Reads everything as it is: over gRPC, and from the Redis behind it.
+    ///
+    /// # Panics
+    /// If something cannot be read.
+    pub async fn read_through(
+        client: &Client,
+        redis: MultiplexedConnection,
+        acknowledged: &[String],
+    ) -> Self {
         let mut snapshot = Self {
             acknowledged: acknowledged.to_vec(),
             issues: client
@@ -74,7 +87,7 @@ impl Snapshot {
             histories: BTreeMap::new(),
             heads: BTreeMap::new(),
             documents: BTreeMap::new(),
-            left: Self::left(rig).await,
+            left: left(client, redis).await,
             watched: Vec::new(),
         };
         for blueprint_id in client.blueprint_ids().await {
@@ -111,41 +124,41 @@ impl Snapshot {
         snapshot
     }
 
-    /// The counts of the queue, and the length of every list and lease set that must be empty.
+    /// The counts of the queue of a rig, and the length of every list and lease set that must be empty.
     ///
     /// # Panics
     /// If they cannot be read.
     pub async fn left(rig: &Rig) -> BTreeMap<String, u64> {
-        let stats = rig.client.stats().await;
-        let mut left = BTreeMap::from([
-            ("GetQueueStats.pending".to_owned(), stats.pending),
-            ("GetQueueStats.ready".to_owned(), stats.ready),
-            ("GetQueueStats.delayed".to_owned(), stats.delayed),
-            ("GetQueueStats.in_flight".to_owned(), stats.in_flight),
-        ]);
-        let mut connection = rig.redis.connection().await;
-        let keys: Vec<String> = redis::cmd("KEYS")
-            .arg("*")
-            .query_async(&mut connection)
-            .await
-            .expect("KEYS");
-        for key in keys {
-            let name = key.rsplit_once("}:").map_or(key.as_str(), |(_, name)| name);
-            let command = match name.split(':').next().unwrap_or_default() {
-                "pending" | "processing" | "backlog" => "LLEN",
-                "leases" | "delayed" | "waiting" => "ZCARD",
-                "places" | "steps" => "HLEN",
-                _ => continue,
-            };
-            let count = redis::cmd(command)
-                .arg(&key)
-                .query_async(&mut connection)
-                .await;
-            left.insert(
-                key.clone(),
-                count.unwrap_or_else(|error| panic!("{command} {key}: {error}")),
-            );
-        }
-        left
+        left(&rig.client, rig.redis.connection().await).await
     }
+}
+
+async fn left(client: &Client, mut redis: MultiplexedConnection) -> BTreeMap<String, u64> {
+    let stats = client.stats().await;
+    let mut left = BTreeMap::from([
+        ("GetQueueStats.pending".to_owned(), stats.pending),
+        ("GetQueueStats.ready".to_owned(), stats.ready),
+        ("GetQueueStats.delayed".to_owned(), stats.delayed),
+        ("GetQueueStats.in_flight".to_owned(), stats.in_flight),
+    ]);
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg("*")
+        .query_async(&mut redis)
+        .await
+        .expect("KEYS");
+    for key in keys {
+        let name = key.rsplit_once("}:").map_or(key.as_str(), |(_, name)| name);
+        let command = match name.split(':').next().unwrap_or_default() {
+            "pending" | "processing" | "backlog" => "LLEN",
+            "leases" | "delayed" | "waiting" => "ZCARD",
+            "places" | "steps" => "HLEN",
+            _ => continue,
+        };
+        let count = redis::cmd(command).arg(&key).query_async(&mut redis).await;
+        left.insert(
+            key.clone(),
+            count.unwrap_or_else(|error| panic!("{command} {key}: {error}")),
+        );
+    }
+    left
 }

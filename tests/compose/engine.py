@@ -1,0 +1,115 @@
+"""The container engine and its Compose, whichever of both kinds there is, as functions."""
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# Far above what anything here takes on two busy cores; only a failing test waits that long.
+PATIENCE_SECS = 180
+
+
+class Failed(Exception):
+    """Something is not as it should be. The text says what, and what was seen instead."""
+
+
+def run(*command, env=None, cwd=ROOT, stdin=None) -> str:
+    """What a command prints; Failed with all it said if it does not succeed."""
+    done = subprocess.run(
+        [str(word) for word in command], env=env, cwd=cwd, stdin=stdin, text=True, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(map(str, command))}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
+
+
+def docker(*arguments, **options) -> str:
+    return run("docker", *arguments, **options)
+
+
+def eventually(what: str, look):
+    """Calls `look` until it returns something true, and returns that. `look` may raise Failed meanwhile."""
+    began, seen = time.monotonic(), None
+    while time.monotonic() - began < PATIENCE_SECS:
+        try:
+            found = look()
+            if found:
+                return found
+            seen = found
+        except Failed as error:
+            seen = error
+        time.sleep(0.2)  # Between two looks.
+    raise Failed(f"{what}: not within {PATIENCE_SECS} s; last seen: {seen}")
+
+
+def missing() -> str | None:
+    """Why nothing can be run here; None if it can."""
+    if shutil.which("docker") is None:
+        return "there is no docker"
+    answer = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
+    if answer.returncode != 0 or "ERROR" in answer.stdout:
+        return "no container engine answers `docker info`"
+    if compose_command() is None:
+        return "there is neither `docker compose` nor `docker-compose`"
+    return None
+
+
+def compose_command() -> list[str] | None:
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(command[0]):
+            answer = subprocess.run([*command, "version"], capture_output=True, check=False)
+            if answer.returncode == 0:
+                return command
+    return None
+
+
+class Project:
+    """The containers, networks and volumes of one Compose project: everything that carries its label, and nothing else."""
+
+    def __init__(self, name: str, files: list[Path], env: dict):
+        self.name, self.env = name, env
+        self.command = [*compose_command(), "--project-name", name]
+        for file in files:
+            self.command += ["--file", file]
+
+    def compose(self, *arguments, **options) -> str:
+        return run(*self.command, *arguments, env=self.env, **options)
+
+    def containers(self, service: str, *filters: str) -> list[str]:
+        """The ids of the running containers of a service."""
+        labels = [f"label=com.docker.compose.project={self.name}", f"label=com.docker.compose.service={service}"]
+        words = [word for one in [*labels, *filters] for word in ("--filter", one)]
+        return docker("ps", "--quiet", "--no-trunc", *words).split()
+
+    def until_healthy(self, service: str, count: int) -> list[str]:
+        """Waits until exactly so many containers of a service run and are healthy."""
+
+        def look():
+            all_of_them, healthy = self.containers(service), self.containers(service, "health=healthy")
+            if len(all_of_them) == len(healthy) == count:
+                return healthy
+            raise Failed(f"{len(all_of_them)} run, {len(healthy)} healthy")
+
+        return eventually(f"{count} of {service} are healthy", look)
+
+    def exit_codes(self, service: str, since: float) -> list[int]:
+        """How the containers of a service ended since a moment (seconds of the epoch)."""
+        filters = ["event=die", f"label=com.docker.compose.project={self.name}",
+                   f"label=com.docker.compose.service={service}"]
+        words = [word for one in filters for word in ("--filter", one)]
+        window = ["--since", f"{since:.3f}", "--until", f"{time.time():.3f}"]
+        lines = docker("events", *window, *words, "--format", "{{json .Actor.Attributes}}").splitlines()
+        return [int(json.loads(line)["exitCode"]) for line in lines]
+
+    def remove(self) -> None:
+        """Takes everything of the project away, also what Compose does not know of any more."""
+        subprocess.run([*map(str, self.command), "--profile", "tls", "down", "--volumes", "--timeout", "5"],
+                       env=self.env, cwd=ROOT, capture_output=True, check=False)
+        mine = ["--quiet", "--filter", f"label=com.docker.compose.project={self.name}"]
+        for listing, removing in ((["ps", "--all"], ["rm", "--force", "--volumes"]),
+                                  (["network", "ls"], ["network", "rm"]), (["volume", "ls"], ["volume", "rm"])):
+            left = docker(*listing, *mine).split()
+            if left:
+                docker(*removing, *left)

@@ -1,0 +1,95 @@
+"""Holds every manifest against the schemas of Kubernetes, and against what manifests of this project must have.
+
+Usage: manifests.py <directory of manifests>
+
+The schemas come with the package kubernetes-validate; strict means that an unknown field is an error. Kinds that are not of
+Kubernetes itself have a schema in schemas/.
+"""
+
+import json
+import pathlib
+import sys
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+# The oldest and the newest that the manifests are for.
+VERSIONS = ["1.29", "1.37"]
+SCHEMAS = pathlib.Path(__file__).parent / "schemas"
+PODS = {"Deployment", "StatefulSet"}
+
+
+def validate(manifest: dict) -> None:
+    own = SCHEMAS / f"{manifest['kind']}.json"
+    if own.exists():
+        jsonschema.Draft202012Validator(json.loads(own.read_text())).validate(manifest)
+        return
+    for version in VERSIONS:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def check_pods(manifest: dict) -> None:
+    """Pods of this project are restricted, probed, bounded, and have what they are secret about from a Secret."""
+    spec = manifest["spec"]["template"]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["terminationGracePeriodSeconds"] > 30
+    for container in spec["containers"]:
+        security = container["securityContext"]
+        assert security["readOnlyRootFilesystem"] is True and security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"]["drop"] == ["ALL"]
+        assert "requests" in container["resources"] and "memory" in container["resources"]["limits"]
+        assert "readinessProbe" in container
+        if container["image"].startswith("draftsman"):
+            assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+            assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+        for variable in container.get("env", []):
+            if any(word in variable["name"] for word in ("KEY", "PASSWORD", "AUTH", "TOKEN", "REDIS_URL")):
+                assert "secretKeyRef" in variable["valueFrom"], variable
+
+
+def check_whole(manifests: list[dict]) -> None:
+    """What belongs together is together."""
+    names = {(m["kind"], m["metadata"]["name"]): m for m in manifests if "metadata" in m}
+    assert not any(kind == "Secret" for kind, _ in names), "a secret stands in a file"
+    for name in ("intake", "worker"):
+        labels = names["Deployment", name]["spec"]["template"]["metadata"]["labels"]
+        budget = names["PodDisruptionBudget", name]["spec"]["selector"]["matchLabels"]
+        assert budget.items() <= labels.items(), name
+    service = names["Service", "intake"]["spec"]["selector"]
+    assert service.items() <= names["Deployment", "intake"]["spec"]["template"]["metadata"]["labels"].items()
+    scaler = names["ScaledObject", "worker"]["spec"]
+    worker = names["Deployment", scaler["scaleTargetRef"]["name"]]["spec"]
+    assert "replicas" not in worker, "the scaler and the file would both say how many"
+    query = scaler["triggers"][0]["metadata"]["query"]
+    assert "ready" in query and "in_flight" in query, query
+    environment = {one["name"]: one.get("value") for one in worker["template"]["spec"]["containers"][0]["env"]}
+    assert scaler["triggers"][0]["metadata"]["threshold"] == environment["DRAFTSMAN_CONCURRENCY"]
+
+
+def main() -> None:
+    manifests = []
+    directory = pathlib.Path(sys.argv[1])
+    for file in sorted(directory.rglob("*.yaml")):
+        for manifest in yaml.safe_load_all(file.read_text()):
+            try:
+                validate(manifest)
+                if manifest["kind"] in PODS:
+                    check_pods(manifest)
+            except Exception as error:
+                raise AssertionError(f"{file}: {manifest.get('kind')}: {error!r}") from error
+            if manifest["kind"] == "Kustomization":
+                for resource in manifest["resources"]:
+                    assert (file.parent / resource).exists(), resource
+            manifests.append(manifest)
+    check_whole(manifests)
+    # A validator that takes anything would be no use.
+    try:
+        validate({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"prots": []}})
+    except Exception:
+        return
+    raise AssertionError("a misspelt field was taken")
+
+
+if __name__ == "__main__":
+    main()
