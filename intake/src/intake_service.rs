@@ -297,8 +297,14 @@ impl IntakeService for Intake {
         &self,
         request: Request<v1::PreviewIssueRequest>,
     ) -> Result<Response<v1::PreviewIssueResponse>, Status> {
-        let patience = preview::client_patience(request.metadata());
-        let previewing = preview::preview(&self.backend, request.into_inner(), patience);
+        let (metadata, _, message) = request.into_parts();
+        let patience = preview::client_patience(&metadata);
+        let callers_trace = gate::traceparent(metadata.as_ref());
+        // Inside, where the call's own span is the present one.
+        let previewing = async {
+            let trace = trace::current().or(callers_trace);
+            preview::preview(&self.backend, message, patience, trace).await
+        };
         self.backend.answer("PreviewIssue", previewing).await
     }
 

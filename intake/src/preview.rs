@@ -10,6 +10,7 @@ use proto::v1;
 use shared::ids::IssueId;
 use shared::preview::PreviewAnswer;
 use shared::store::{PreviewTicket, Store};
+use shared::telemetry::trace::TraceParent;
 use tokio::time::{Instant, sleep};
 use tonic::metadata::MetadataMap;
 
@@ -24,7 +25,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_m
 /// For how long no worker may be connected: one that has just started, or lost its connection, comes (back).
 const UNCONNECTED: Duration = Duration::from_secs(2);
 
-/// Tries an issue out. `client_patience`: how long the caller waits.
+/// Tries an issue out. `client_patience`: how long the caller waits. The worker goes on with `trace`.
 ///
 /// # Errors
 /// [`RequestError::NoWorker`] if there is none, or none any more; the flow's own failures and faults;
@@ -35,6 +36,7 @@ pub(crate) async fn preview(
     backend: &Backend,
     request: v1::PreviewIssueRequest,
     client_patience: Option<Duration>,
+    trace: Option<TraceParent>,
 ) -> Result<v1::PreviewIssueResponse, RequestError> {
     let (blueprint_id, intent) = convert::preview(request)?;
     let store = backend.store()?;
@@ -55,7 +57,7 @@ pub(crate) async fn preview(
     let ceiling = Duration::from_secs(ttl_secs) + BESIDES_THE_FLOW;
     let patience = client_patience.map_or(ceiling, |asked| asked.min(ceiling));
     let ticket = store
-        .request_preview(&id, &blueprint_id, intent, patience)
+        .request_preview(&id, &blueprint_id, intent, patience, trace.as_ref())
         .await?;
     let awaited = Awaited {
         store: store.clone(),

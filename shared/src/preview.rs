@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::enhance_log::Verdict;
 use crate::ids::{BlueprintId, IssueId};
+use crate::telemetry::trace::TraceParent;
 
 /// The most that the texts of one preview may have, in bytes: an answer has to fit one message.
 pub const MAX_PREVIEW_BYTES: usize = 3 << 20;
@@ -21,6 +22,8 @@ pub struct PreviewRequest {
     pub taken_at_ms: u64,
     /// How long somebody waits for the answer from then on.
     pub patience: Duration,
+    /// The caller's trace, if there is one.
+    pub trace: Option<TraceParent>,
 }
 
 /// What a flow came to.

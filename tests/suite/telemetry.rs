@@ -290,6 +290,65 @@ async fn one_trace_shows_an_issue_from_its_call_to_its_settlement() {
 }
 
 #[tokio::test]
+async fn one_trace_shows_a_preview_from_its_call_to_its_last_step() {
+    let (collector, endpoint) = Collector::start().await;
+    let env = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+    ];
+    let mut rig = Rig::without_worker().await;
+    rig.restart_intake_with(&env).await;
+    rig.add_worker(&env);
+    rig.until_registered(1).await;
+    rig.client.put(factory::small("tried")).await;
+    let mut request = Request::new(v1::PreviewIssueRequest {
+        blueprint_id: "tried".to_owned(),
+        intent: "tag x".to_owned(),
+    });
+    let header = format!("00-{TRACE}-{PARENT}-01").parse().expect("a header");
+    request.metadata_mut().insert("traceparent", header);
+    let answer = rig.client.intake.clone().preview_issue(request).await;
+    assert!(answer.expect("PreviewIssue").into_inner().would_apply);
+
+    let steps = [
+        "patch-spawner",
+        "patch-applier",
+        "verifier-router",
+        "committer",
+    ];
+    let spans = eventually("the trace is whole", async || {
+        let spans = collector.of_trace(TRACE);
+        let has = |name: &&str| spans.iter().any(|span| span.name == **name);
+        let mut wanted = steps
+            .iter()
+            .chain(&["enhance.v1.IntakeService/PreviewIssue", "preview"]);
+        match wanted.find(|name| !has(name)) {
+            None => Ok(spans),
+            Some(name) => Err(format!("{name} is not in {spans:?}")),
+        }
+    })
+    .await;
+    let named = |name: &str| {
+        spans
+            .iter()
+            .find(|span| span.name == name)
+            .expect("it was there")
+    };
+    let (call, work) = (
+        named("enhance.v1.IntakeService/PreviewIssue"),
+        named("preview"),
+    );
+    assert_eq!(
+        (call.service.as_str(), call.parent.as_str()),
+        ("intake", PARENT)
+    );
+    assert_eq!((work.service.as_str(), &work.parent), ("worker", &call.id));
+    for step in steps {
+        assert_eq!(named(step).parent, work.id, "{step}");
+    }
+}
+
+#[tokio::test]
 async fn a_trace_is_kept_for_whoever_makes_one_and_costs_nobody_else() {
     let mut rig = Rig::without_worker().await;
     rig.client.put(factory::small("kept")).await;

@@ -12,10 +12,12 @@ use shared::error::chain;
 use shared::fail_point;
 use shared::preview::{MAX_PREVIEW_BYTES, Preview, PreviewAnswer, PreviewRequest};
 use shared::store::{ConnectionId, IssueRef, PopLink, StoreError};
+use shared::telemetry::trace;
 use shared::version_selector::VersionSelector;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::attempt::{Attempt, Ran};
 use crate::decide::failed_reason;
@@ -118,7 +120,11 @@ async fn meet(dispatcher: &Dispatcher, text: &str, hurry: &CancellationToken) {
         }
     };
     let deadline = Instant::now() + request.patience;
-    let run = run(dispatcher, &request, hurry);
+    let span = tracing::info_span!("preview", preview_id = %request.id);
+    if let Some(parent) = &request.trace {
+        trace::continue_from(&span, parent);
+    }
+    let run = run(dispatcher, &request, hurry).instrument(span);
     let Ok(answer) = tokio::time::timeout_at(deadline.into(), run).await else {
         tracing::debug!(preview_id = %request.id, "nobody waits for this preview any more; stopped");
         return;

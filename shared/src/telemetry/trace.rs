@@ -1,7 +1,7 @@
 //! Traces over OTLP, off unless an endpoint is configured: one trace shows an issue from its call through the queue to its
 //! settlement, though three processes take part.
 //!
-//! What carries it is a W3C `traceparent`: out of the call's metadata, onto the issue in Redis, into the worker's spans.
+//! What carries it is a W3C `traceparent`: out of the call's metadata, onto the issue or the preview's request in Redis, into the worker's spans.
 //! `tracestate` is not carried. Spans have names and ids as content, never an intent, a document or a token.
 
 use std::collections::HashMap;

@@ -16,6 +16,7 @@ use super::keys::CANCEL_CHANNEL;
 use super::stored::{FORMAT, StoredVerdict, check_format, damaged, from_json, to_json};
 use crate::ids::{BlueprintId, IssueId};
 use crate::preview::{Preview, PreviewAnswer, PreviewRequest};
+use crate::telemetry::trace::TraceParent;
 
 /// How long an answer is kept; who waits for it looks several times a second.
 const KEPT: Duration = Duration::from_secs(60);
@@ -41,6 +42,8 @@ struct StoredRequest {
     blueprint_id: String,
     intent: String,
     expires_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -77,7 +80,7 @@ enum StoredOutcome {
 
 impl Store {
     /// Asks for a preview that is to be there within `patience`. Not to be repeated under the same
-    /// id: it could be run twice.
+    /// id: it could be run twice. The worker goes on with `trace`.
     ///
     /// # Errors
     /// [`StoreError`]; it may be run all the same.
@@ -87,6 +90,7 @@ impl Store {
         blueprint_id: &BlueprintId,
         intent: String,
         patience: Duration,
+        trace: Option<&TraceParent>,
     ) -> Result<PreviewTicket, StoreError> {
         let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         let text = to_json(&StoredRequest {
@@ -95,6 +99,7 @@ impl Store {
             blueprint_id: blueprint_id.to_string(),
             intent,
             expires_at: self.server_ms().await?.saturating_add(patience),
+            trace: trace.map(|trace| trace.as_str().to_owned()),
         });
         let push = cmd("LPUSH").arg(self.keys.previews()).arg(&text).to_owned();
         let _: u64 = self.link.command("request preview", &push).await?;
@@ -151,6 +156,7 @@ impl Store {
             intent: stored.intent,
             taken_at_ms: now,
             patience: Duration::from_millis(patience),
+            trace: stored.trace.as_deref().and_then(TraceParent::parse),
         }))
     }
 
