@@ -314,23 +314,42 @@ async fn no_label_at_all_matches_nothing() {
     );
 }
 
+/// Labels by the hundred, found at any place of the order without the others being read.
 #[tokio::test]
-async fn many_labels_are_read_to_the_last() {
-    let stand = Stand::with(&["a"]).await;
-    let key = stand.store.keys().labels(&blueprint_id("a"));
-    let labels: Vec<String> = (0..3_000).map(|n| format!("0.0.{n}")).collect();
-    let mut words = vec!["HSET", &key];
-    for label in &labels {
-        words.extend([label.as_str(), "1"]);
+async fn of_many_labels_the_right_one_is_chosen() {
+    let stand = Stand::start().await;
+    let store = &stand.store;
+    let mut seqs = std::collections::BTreeMap::new();
+    for n in 0..300_u64 {
+        // Neither in the order of their numbers nor in that of their texts.
+        let (minor, patch) = (n * 7 % 30, n * 11 % 10);
+        let label = match n % 10 {
+            9 => format!("1.{minor}.{patch}-rc.{n}"),
+            _ => format!("1.{minor}.{patch}"),
+        };
+        let commit = stand.put(&marked("a", &format!("n {n}"), &label)).await;
+        let version = semver::Version::parse(&label).expect("a label");
+        seqs.insert(version, commit.seq);
     }
-    let _: i64 = stand.raw(&words).await;
-    for label in labels.iter().step_by(500).chain(labels.last()) {
-        let only = VersionSelector::SemverReq(format!("={label}").parse().expect("a requirement"));
-        assert_eq!(
-            chosen(&stand.store, only).await.unwrap(),
-            Some(1),
-            "{label}"
-        );
+    for text in [
+        "*",
+        "^1",
+        "<1.10",
+        "=1.3.1",
+        ">1.28",
+        "~1.9",
+        "<=1.2.4",
+        "<1.0.0",
+        ">=1.3.0-rc.0, <1.3.9",
+        "^1.13.9-rc.1",
+    ] {
+        let req: semver::VersionReq = text.parse().expect("a requirement");
+        let simply = seqs.iter().rfind(|(version, _)| req.matches(version));
+        match (chosen(store, semver(text)).await, simply) {
+            (Ok(found), Some((_, seq))) => assert_eq!(found, Some(*seq), "{text}"),
+            (Err(StoreError::NoMatchingVersion { .. }), None) => {}
+            (found, simply) => panic!("{text}: {found:?}, but {simply:?}"),
+        }
     }
 }
 
@@ -341,8 +360,8 @@ async fn an_invalid_label_counts_only_where_nothing_valid_matches() {
     stand.put(&marked("a", "labelled", "1.0.0")).await;
     stand.put(&marked("a", "head", "")).await;
     // Written before labels were checked.
-    let labels = store.keys().labels(&blueprint_id("a"));
-    let _: i64 = stand.raw(&["HSET", &labels, "v1-final", "2"]).await;
+    let ranks = store.keys().ranks(&blueprint_id("a"));
+    let _: i64 = stand.raw(&["ZADD", &ranks, "0", "xv1-final"]).await;
     assert_eq!(chosen(store, semver("^1")).await.unwrap(), Some(1));
     match chosen(store, semver("^2")).await {
         Err(StoreError::InvalidSemver {

@@ -34,6 +34,7 @@ async fn stored(rig: &Rig, id: &str) -> Dump {
         keys.commits(&id),
         keys.newest(&id),
         keys.labels(&id),
+        keys.ranks(&id),
     ];
     let mut dump = dump(&store).await;
     dump.retain(|key, _| names.contains(key));
@@ -303,7 +304,7 @@ async fn an_import_that_lost_its_race_or_stood_still_leaves_nothing() {
     assert_eq!(staged, StageOutcome::Staged);
     let keys: Vec<String> = dump(store).await.into_keys().collect();
     assert!(
-        keys.len() == 4 && keys.iter().all(|key| key.contains(":staged_")),
+        keys.len() == 5 && keys.iter().all(|key| key.contains(":staged_")),
         "{keys:?}"
     );
     for key in &keys {

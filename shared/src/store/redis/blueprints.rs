@@ -11,7 +11,6 @@
 //!
 //! Every document that is read is hashed again: a damaged one is an error and is never served.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,14 +19,11 @@ use redis::cmd;
 use super::Store;
 use super::error::StoreError;
 use super::issues::{Page, PageRequest};
-use super::{script, stored};
+use super::{label_rank, script, stored};
 use crate::blueprint::{Blueprint, runnable};
 use crate::commit::{BlueprintSummary, Commit};
 use crate::ids::{BlueprintId, Version};
 use crate::version_selector::VersionSelector;
-
-/// How many labels are read in one call.
-const LABELS_AT_ONCE: u32 = 1_000;
 
 /// The head that a writer expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +90,7 @@ impl Store {
             self.keys.blueprints(),
             self.keys.settings_counter(),
             self.keys.orbits(),
+            self.keys.ranks(id),
         ];
         let label = blueprint.version_label().unwrap_or_default();
         let commit = stored::commit_draft(blueprint.version(), label, rationale, "", None, None);
@@ -109,6 +106,7 @@ impl Store {
                     .arg(blueprint.version().as_str())
                     .arg(&**blueprint.canonical_yaml());
                 call.arg(label).arg(&commit).arg(mode).arg(version);
+                call.arg(label_rank::rank(label));
             })
             .await?;
         match reply.outcome() {
@@ -180,11 +178,14 @@ impl Store {
                     .await?
             }
             VersionSelector::SemverReq(req) => {
-                let labels = self.labels(id).await?;
-                if labels.is_empty() && !self.exists(id).await? {
-                    None
-                } else {
-                    Some(highest(id, req, &labels)?)
+                let labels = self.labels_for(id, req).await?;
+                match labels.highest {
+                    Some((_, rank)) => {
+                        let newest = cmd("HGET").arg(self.keys.labels(id)).arg(&rank).to_owned();
+                        self.link.command("labels", &newest).await?
+                    }
+                    None if labels.exists => return Err(labels.nothing(id, req)),
+                    None => None,
                 }
             }
         };
@@ -203,28 +204,42 @@ impl Store {
         }))
     }
 
-    /// The newest commit of each label. Read in parts: with a label for each commit there are as many
-    /// as commits, and one answer with all of them would hold everybody else up.
-    pub(super) async fn labels(
+    /// The labels that decide what a requirement chooses. However many there are, a few are read.
+    pub(super) async fn labels_for(
         &self,
         id: &BlueprintId,
-    ) -> Result<HashMap<String, u64>, StoreError> {
-        let mut labels = HashMap::new();
-        let mut cursor: u64 = 0;
-        loop {
-            let mut scan = cmd("HSCAN");
-            scan.arg(self.keys.labels(id))
-                .arg(cursor)
-                .arg("COUNT")
-                .arg(LABELS_AT_ONCE);
-            let (next, part): (u64, HashMap<String, u64>) =
-                self.link.command("labels", &scan).await?;
-            labels.extend(part);
-            if next == 0 {
-                return Ok(labels);
-            }
-            cursor = next;
+        req: &semver::VersionReq,
+    ) -> Result<LabelsFor, StoreError> {
+        let ranks = self.keys.ranks(id);
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("EXISTS").arg(self.keys.blueprint(id));
+        let ranges = label_rank::ranges(req);
+        let of_ranges = ranges.iter().map(|r| (r.max.as_str(), r.min.as_str()));
+        let invalid = (label_rank::ABOVE_INVALID, label_rank::INVALID);
+        let invalid = (format!("({}", invalid.0), format!("[{}", invalid.1));
+        for (max, min) in of_ranges.chain([(invalid.0.as_str(), invalid.1.as_str())]) {
+            let top = pipeline.cmd("ZRANGE").arg(&ranks).arg(max).arg(min);
+            top.arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(1);
         }
+        let found: Vec<redis::Value> = self.link.pipeline("labels", &pipeline).await?;
+        let mut found = found.into_iter();
+        let read = |source: redis::ParsingError| StoreError::Redis {
+            call: "labels",
+            source: source.into(),
+        };
+        let exists = found
+            .next()
+            .map_or(Ok(false), redis::from_redis_value)
+            .map_err(read)?;
+        let tops: Result<Vec<Vec<String>>, _> = found.map(redis::from_redis_value).collect();
+        let mut tops = tops.map_err(read)?;
+        let invalid = tops.pop().unwrap_or_default().pop();
+        let highest = label_rank::best(req, &tops.concat()).map(|(v, rank)| (v, rank.to_owned()));
+        Ok(LabelsFor {
+            exists,
+            highest,
+            invalid,
+        })
     }
 
     pub(super) async fn exists(&self, id: &BlueprintId) -> Result<bool, StoreError> {
@@ -395,41 +410,33 @@ pub(super) fn read_commit(
     stored::commit(id, &text)
 }
 
-/// The number of the commit with the highest label that satisfies the requirement.
-pub(super) fn highest(
-    id: &BlueprintId,
-    req: &semver::VersionReq,
-    labels: &HashMap<String, u64>,
-) -> Result<u64, StoreError> {
-    let mut best: Option<(semver::Version, u64)> = None;
-    let mut invalid: Option<(&String, semver::Error)> = None;
-    for (label, seq) in labels {
-        match semver::Version::parse(label) {
-            Ok(version) => {
-                if !req.matches(&version) {
-                    continue;
-                }
-                // Labels that differ in build metadata alone are equal in precedence: the newest commit wins.
-                let better = best.as_ref().is_none_or(|(highest, newest)| {
-                    version.cmp_precedence(highest).then(seq.cmp(newest)) == Ordering::Greater
-                });
-                if better {
-                    best = Some((version, *seq));
-                }
-            }
-            Err(source) => invalid = Some((label, source)),
+/// What the labels of a Blueprint say to a requirement.
+pub(super) struct LabelsFor {
+    /// Whether there is such a Blueprint.
+    pub(super) exists: bool,
+    /// The highest that satisfies it, and its rank.
+    pub(super) highest: Option<(semver::Version, String)>,
+    /// The rank of one that is no semver.
+    invalid: Option<String>,
+}
+
+impl LabelsFor {
+    /// Why nothing is chosen.
+    fn nothing(&self, id: &BlueprintId, req: &semver::VersionReq) -> StoreError {
+        let invalid = self.invalid.as_deref().and_then(|rank| {
+            let label = rank.strip_prefix(label_rank::INVALID)?;
+            Some((label, semver::Version::parse(label).err()?))
+        });
+        match invalid {
+            Some((label, source)) => StoreError::InvalidSemver {
+                blueprint_id: id.to_string(),
+                label: label.to_owned(),
+                source,
+            },
+            None => StoreError::NoMatchingVersion {
+                blueprint_id: id.to_string(),
+                req: req.to_string(),
+            },
         }
-    }
-    match (best, invalid) {
-        (Some((_, seq)), _) => Ok(seq),
-        (None, Some((label, source))) => Err(StoreError::InvalidSemver {
-            blueprint_id: id.to_string(),
-            label: label.clone(),
-            source,
-        }),
-        (None, None) => Err(StoreError::NoMatchingVersion {
-            blueprint_id: id.to_string(),
-            req: req.to_string(),
-        }),
     }
 }

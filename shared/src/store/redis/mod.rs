@@ -14,6 +14,7 @@ pub mod error;
 pub mod events;
 pub mod issues;
 pub mod keys;
+mod label_rank;
 pub mod log;
 pub mod pause;
 pub mod previews;

@@ -41,7 +41,7 @@
 use super::Store;
 use super::error::StoreError;
 use super::keys::{EVENTS_CHANNEL, issue_channel};
-use super::{script, stored};
+use super::{label_rank, script, stored};
 use crate::blueprint::Blueprint;
 use crate::commit::Epoch;
 use crate::enhance_log::LogEntry;
@@ -354,9 +354,10 @@ impl Store {
         keys.push(self.keys.labels(&issue.blueprint_id));
         keys.push(self.keys.settings_counter());
         keys.push(self.keys.orbits());
+        keys.push(self.keys.ranks(&issue.blueprint_id));
         let log = settlement.log;
         let log_json = stored::log_draft(log);
-        let mut archived_log = String::new();
+        let (mut archived_log, mut rank) = (String::new(), String::new());
         if !matches!(settlement.decision, Decision::Failed { .. }) {
             archived_log = stored::failed_log_draft(
                 &issue.issue_id,
@@ -394,6 +395,7 @@ impl Store {
                             .arg(&**blueprint.canonical_yaml())
                             .arg(commit)
                             .arg(label);
+                        rank = label_rank::rank(label);
                     }
                     Decision::Denied { expected_seq } => {
                         call.arg("denied")
@@ -410,7 +412,7 @@ impl Store {
                         call.arg("").arg("").arg("").arg("");
                     }
                 }
-                call.arg(&archived_log);
+                call.arg(&archived_log).arg(rank);
             })
             .await?;
         match reply.outcome() {

@@ -3,8 +3,9 @@
 //! Nothing is promised for later: an orbit may be changed and a worker's scripts may go. Then the worker says
 //! so for each issue. Who writes a setting should read about a mistake at once.
 
+use semver::Version;
+
 use super::Store;
-use super::blueprints::highest;
 use super::error::StoreError;
 use crate::blueprint::Blueprint;
 use crate::blueprint::runnable::{self, NotRunnable, SPAWNER};
@@ -32,9 +33,6 @@ pub enum SettingFault {
         known: Vec<String>,
     },
 }
-
-/// Stands for the commit that is yet to be made: newer than all there are.
-const TO_BE: u64 = u64::MAX;
 
 impl Store {
     /// Looks whether the setting's orbit, in the version that its selector chooses now, can run with the
@@ -113,12 +111,16 @@ impl Store {
             VersionSelector::Latest => true,
             VersionSelector::Fixed(version) => version == document.version(),
             VersionSelector::SemverReq(req) => {
-                let mut labels = self.labels(&setting.blueprint_id).await?;
-                if let Some(label) = document.version_label() {
-                    labels.insert(label.to_owned(), TO_BE);
-                }
-                // An error is one of the stored labels: the caller comes upon it again.
-                highest(&setting.blueprint_id, req, &labels).is_ok_and(|seq| seq == TO_BE)
+                let label = document
+                    .version_label()
+                    .and_then(|l| Version::parse(l).ok());
+                let Some(label) = label.filter(|label| req.matches(label)) else {
+                    return Ok(false);
+                };
+                let labels = self.labels_for(&setting.blueprint_id, req).await?;
+                // Of equal precedence the newest commit, which this one will be.
+                let higher = |(stored, _): &(Version, String)| label.cmp_precedence(stored).is_lt();
+                !labels.highest.as_ref().is_some_and(higher)
             }
         })
     }

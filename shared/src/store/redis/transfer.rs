@@ -10,6 +10,7 @@ use redis::cmd;
 use super::Store;
 use super::blueprints::read_commit;
 use super::error::StoreError;
+use super::label_rank::rank;
 use super::{script, stored};
 use crate::blueprint::DocumentError;
 use crate::commit::Commit;
@@ -24,7 +25,7 @@ const LIFETIME_MS: u64 = 600_000;
 pub struct Import {
     store: Store,
     id: BlueprintId,
-    staged: [String; 4],
+    staged: [String; 5],
     last: Option<Commit>,
 }
 
@@ -154,7 +155,7 @@ impl Import {
                 call.arg(LIFETIME_MS).arg(first.commit.seq);
                 for HistoryEntry { commit, document } in entries {
                     call.arg(commit.version.as_str()).arg(document);
-                    call.arg(&commit.version_label)
+                    call.arg(rank(&commit.version_label))
                         .arg(stored::commit_whole(commit));
                 }
             })
@@ -185,6 +186,7 @@ impl Import {
             k.commits(&self.id),
             k.newest(&self.id),
             k.labels(&self.id),
+            k.ranks(&self.id),
         ]);
         keys.extend(self.staged.iter().cloned());
         let reply = self

@@ -1,19 +1,19 @@
 #!lua
 -- Makes a staged history that of a Blueprint which is not there yet.
--- KEYS  1 blueprint; 2 blueprints; 3 documents; 4 commits; 5 newest; 6 labels; 7-10 the last four, staged
+-- KEYS  1 blueprint; 2 blueprints; 3 documents; 4 commits; 5 newest; 6 labels; 7 ranks; 8-12 the last five, staged
 -- ARGV  1 blueprint_id; 2 seq; 3 version; 4 label; 5 updated_at, all of the newest commit
 -- Outcomes  imported | exists | lost: what was staged has expired
-local blueprint, blueprints, staged_commits = KEYS[1], KEYS[2], KEYS[8]
+local blueprint, blueprints, staged_commits = KEYS[1], KEYS[2], KEYS[9]
 local bp, seq, version, label, updated_at = unpack(ARGV)
 
 if redis.call('HEXISTS', blueprint, 'seq') == 1 then return { 'exists' } end
 if redis.call('HEXISTS', staged_commits, seq) == 0 then return { 'lost' } end
 
-for i = 7, 10 do
+for i = 8, 12 do
   -- Without any label there are no labels.
   if redis.call('EXISTS', KEYS[i]) == 1 then
-    redis.call('RENAME', KEYS[i], KEYS[i - 4])
-    redis.call('PERSIST', KEYS[i - 4])
+    redis.call('RENAME', KEYS[i], KEYS[i - 5])
+    redis.call('PERSIST', KEYS[i - 5])
   end
 end
 redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', updated_at)

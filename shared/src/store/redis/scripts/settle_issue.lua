@@ -2,10 +2,10 @@
 -- Decides an issue that this caller holds: version, commit, head, label index, log entry, issue
 -- state, queue, next head, lease and counters change together or not at all.
 -- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 commits; 20 newest; 21 labels;
---       22 settings_counter; 23 orbits
+--       22 settings_counter; 23 orbits; 24 ranks
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 applied | denied | failed | dead;
 --       7 reason; 8 log entry; 9 expected seq (0 for failed and dead); 10 version; 11 document;
---       12 commit; 13 label; 14 log entry for archived
+--       12 commit; 13 label; 14 log entry for archived; 15 rank of the label or ''
 -- Outcomes  ok: state, new_version | stale: not (or no longer) this caller's to decide
 --   moved_head: seq, version, document; the lease is kept | archived: decided, failed
 --@include keys
@@ -13,9 +13,10 @@
 --@include announce
 --@include decide
 local blueprint, documents, commits, newest, labels = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
-local settings_counter, orbits = KEYS[22], KEYS[23]
+local settings_counter, orbits, ranks = KEYS[22], KEYS[23], KEYS[24]
 local token, kind, reason, log = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local expected_seq, version, document, commit, label = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local rank = ARGV[15]
 
 local archived_reason = 'dispatch failed: ' .. ARCHIVED
 
@@ -46,7 +47,10 @@ if kind == 'applied' then
   redis.call('HSET', commits, seq,
     stamp(commit, '"seq":' .. seq .. ',"parents":["' .. head[2] .. '"],"at":' .. int(now)))
   redis.call('HSET', newest, version, seq)
-  if label ~= '' then redis.call('HSET', labels, label, seq) end
+  if rank ~= '' then
+    redis.call('HSET', labels, rank, seq)
+    redis.call('ZADD', ranks, 0, rank)
+  end
   redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', int(now))
   for _, orbit in ipairs(redis.call('HVALS', orbits)) do
     if string.match(orbit, '^%S+') == bp then redis.call('INCR', settings_counter) break end
