@@ -4,6 +4,7 @@
 mod suite {
     mod archive;
     mod auditor;
+    mod axis_options;
     mod bad_input;
     mod cancelling;
     mod chaos;

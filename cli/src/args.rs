@@ -175,10 +175,17 @@ pub(crate) enum Question {
     Readyz,
 }
 
+fn http_url(text: &str) -> Result<String, String> {
+    match shared::config::parse_optional_http_url(text) {
+        Ok(url) => Ok(url.unwrap_or_default()),
+        Err(problem) => Err(problem.to_string()),
+    }
+}
+
 /// Options of `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The script, as it would lie in DRAFTSMAN_LUA_DIR/verifiers.
+    /// The script, as it would lie in DRAFTSMAN_LUA_DIR/verifiers, or the name of a bundled axis.
     #[arg(value_name = "SCRIPT")]
     pub(crate) script: PathBuf,
     /// The Blueprint as it was.
@@ -187,6 +194,12 @@ pub(crate) struct VerifyArgs {
     /// The Blueprint as it would be.
     #[arg(value_name = "AFTER")]
     pub(crate) after: PathBuf,
+    /// The options of the axis, as in a setting's axis_options (YAML or JSON).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) options: Option<PathBuf>,
+    /// Where every provider of models is asked, for llm-judge; as the worker's variable.
+    #[arg(long, value_name = "URL", env = shared::config::LLM_BASE_URL, value_parser = http_url)]
+    pub(crate) llm_base_url: Option<String>,
 }
 
 /// Options of `up`.

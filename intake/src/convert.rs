@@ -2,9 +2,12 @@
 //! leaves this file towards the store is valid by construction, and every wrong field of a
 //! request is named at once.
 
+use std::sync::Arc;
+
 use prost_types::value::Kind;
 use prost_types::{Struct, Timestamp, Value};
 use proto::v1;
+use shared::axis_options::MAX_TTL_SECS;
 use shared::blueprint::{Doc, Num};
 use shared::commit::{BlueprintSummary, Commit, Epoch};
 use shared::enhance_log::{LogEntry, SpawnerUsage, Verdict};
@@ -27,8 +30,6 @@ const MAX_AXES: usize = 64;
 const MAX_AXIS_BYTES: usize = 128;
 /// Most patterns of one setting.
 const MAX_PATTERNS: usize = 64;
-/// Longest ceiling: a year. What follows from it (leases, deadlines) is counted in milliseconds.
-const MAX_TTL_SECS: u64 = 365 * 24 * 3_600;
 /// Deepest nesting of a spawner: that of a Blueprint.
 const MAX_LEVELS: usize = 64;
 /// Integers up to here are exact in the doubles of a `google.protobuf.Struct`.
@@ -216,7 +217,7 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         BlueprintId::parse(&given.blueprint_id),
     );
     let selector = violations.merge(selector("setting.selector", given.selector.as_ref()));
-    let axes = violations.check("setting.verifier_axes", axes(given.verifier_axes));
+    let verifier_axes = violations.check("setting.verifier_axes", axes(given.verifier_axes));
     let ttl_secs = violations.check(
         "setting.ttl_secs",
         match given.ttl_secs {
@@ -229,10 +230,14 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
     let spawner = match given.spawner {
         None => Some(None),
         Some(spawner) => violations
-            .check("setting.spawner", spawner_to_doc(spawner))
+            .check("setting.spawner", struct_to_doc(spawner))
             .map(Some),
     };
     let applies_to = violations.check("setting.applies_to", patterns(&given.applies_to));
+    let axis_options = violations.merge(options::axis_options(
+        given.axis_options,
+        verifier_axes.as_deref(),
+    ));
     let (
         Some(id),
         Some(blueprint_id),
@@ -241,14 +246,16 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         Some(ttl_secs),
         Some(spawner),
         Some(applies_to),
+        Some(axis_options),
     ) = (
         id,
         blueprint_id,
         selector,
-        axes,
+        verifier_axes,
         ttl_secs,
         spawner,
         applies_to,
+        axis_options,
     )
     else {
         return Err(violations.into());
@@ -261,6 +268,7 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         ttl_secs,
         spawner,
         applies_to,
+        axis_options,
         revision: 0,
     })
 }
@@ -303,7 +311,7 @@ fn patterns(given: &[String]) -> Result<Vec<IdPattern>, String> {
     Ok(patterns)
 }
 
-fn spawner_to_doc(spawner: Struct) -> Result<Doc, String> {
+fn struct_to_doc(spawner: Struct) -> Result<Doc, String> {
     value_to_doc(
         Value {
             kind: Some(Kind::StructValue(spawner)),
@@ -532,6 +540,8 @@ pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
             .iter()
             .map(IdPattern::to_string)
             .collect(),
+        axis_options: (!setting.axis_options.is_empty())
+            .then(|| doc_to_struct(&Doc::Object(Arc::new(setting.axis_options)))),
         revision: setting.revision,
     }
 }
@@ -606,5 +616,6 @@ fn text(id: Option<impl ToString>) -> String {
     id.map_or_else(String::new, |id| id.to_string())
 }
 
+mod options;
 #[cfg(test)]
 mod tests;

@@ -258,6 +258,11 @@ impl RequestError {
 pub(crate) struct Violations(Vec<Violation>);
 
 impl Violations {
+    /// Nothing was noted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The value, or `None` after noting what is wrong with it.
     pub(crate) fn check<T, E: Display>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
         match parsed {

@@ -77,9 +77,19 @@ fn setting() -> impl Strategy<Value = v1::EnhanceSetting> {
     let axes = vec(prop_oneof![3 => "[a-z-]{1,6}", 1 => "\\PC{0,8}"], 0..4);
     let ttl = prop_oneof![3 => 1..1_000_u64, 1 => any::<u64>()];
     let spawner = proptest::option::of(structure());
-    (id(), id(), selector(), axes, ttl, spawner, patterns).prop_map(
-        |(id, blueprint_id, selector, verifier_axes, ttl_secs, spawner, applies_to)| {
-            v1::EnhanceSetting {
+    let options = proptest::option::weighted(0.2, structure());
+    (
+        id(),
+        id(),
+        selector(),
+        axes,
+        ttl,
+        spawner,
+        patterns,
+        options,
+    )
+        .prop_map(
+            |(
                 id,
                 blueprint_id,
                 selector,
@@ -87,10 +97,21 @@ fn setting() -> impl Strategy<Value = v1::EnhanceSetting> {
                 ttl_secs,
                 spawner,
                 applies_to,
-                revision: 0,
-            }
-        },
-    )
+                axis_options,
+            )| {
+                v1::EnhanceSetting {
+                    id,
+                    blueprint_id,
+                    selector,
+                    verifier_axes,
+                    ttl_secs,
+                    spawner,
+                    applies_to,
+                    axis_options,
+                    revision: 0,
+                }
+            },
+        )
 }
 
 proptest! {

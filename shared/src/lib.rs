@@ -5,6 +5,7 @@
 //! environment, and it never spawns a task except where a subscription needs a pump
 //! that its owner starts.
 
+pub mod axis_options;
 pub mod blueprint;
 pub mod commit;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod history;
 pub mod id_pattern;
 pub mod ids;
 pub mod issue;
+pub mod json_schema;
 pub mod preview;
 pub mod program;
 pub mod setting;

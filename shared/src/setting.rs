@@ -1,5 +1,6 @@
 //! An EnhanceSetting: how issues are worked on, and which of several an issue is worked on by.
 
+use crate::axis_options::AxisOptions;
 use crate::blueprint::Doc;
 use crate::id_pattern::IdPattern;
 use crate::ids::{BlueprintId, SettingId};
@@ -14,11 +15,13 @@ pub const REPAIR_ORBIT: &str = "enhance-repair";
 /// The axes of the setting `default`.
 pub const DEFAULT_AXES: [&str; 4] = ["des", "canonical", "noop", "agent-ref"];
 /// The axes that every worker has, with and without scripts of its own. A test of the worker holds this list true.
-pub const BUNDLED_AXES: [&str; 7] = [
+pub const BUNDLED_AXES: [&str; 9] = [
     "agent-ref",
     "canonical",
     "des",
     "flow",
+    "json-schema",
+    "llm-judge",
     "noop",
     "protected-paths",
     "size",
@@ -43,6 +46,8 @@ pub struct EnhanceSetting {
     pub spawner: Option<Doc>,
     /// The Blueprints whose issues are worked on by this setting, whatever a worker's own is: see [`choose`].
     pub applies_to: Vec<IdPattern>,
+    /// What its axes are told: see [`crate::axis_options`].
+    pub axis_options: AxisOptions,
     /// Rises by one with every write, also over a deletion; 0 before the first.
     pub revision: u64,
 }
@@ -88,6 +93,7 @@ mod tests {
             ttl_secs: 1,
             spawner: None,
             applies_to: patterns.collect(),
+            axis_options: AxisOptions::new(),
             revision: 1,
         }
     }

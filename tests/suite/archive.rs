@@ -184,6 +184,7 @@ async fn no_setting_ever_names_an_archived_orbit() {
             ttl_secs: 1,
             spawner: None,
             applies_to: Vec::new(),
+            axis_options: Default::default(),
             revision: 0,
         };
         let (archived, put) = join(

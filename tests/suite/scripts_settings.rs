@@ -20,6 +20,9 @@ fn semver(req: &str) -> VersionSelector {
 fn setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting {
     let spawner =
         r#"{"kind":"llm","big":1152921504606846977,"one":1.0,"none":null,"list":[],"map":{}}"#;
+    let axis_options =
+        shared::blueprint::json::parse(r#"{"own":{"big":9223372036854775807,"one":1.0}}"#)
+            .expect("JSON");
     EnhanceSetting {
         id: SettingId::parse(name).expect("an id"),
         blueprint_id: blueprint_id(orbit),
@@ -28,6 +31,7 @@ fn setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting
         ttl_secs: 30,
         spawner: Some(shared::blueprint::json::parse(spawner).expect("JSON")),
         applies_to: vec![IdPattern::parse("team.*").expect("a pattern")],
+        axis_options: axis_options.as_object().expect("an object").clone(),
         revision: 99,
     }
 }

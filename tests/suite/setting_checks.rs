@@ -14,6 +14,13 @@ fn with_spawner(spawner: Value) -> v1::PutSettingRequest {
     setting("s", |s| s.spawner = Some(to_struct(&spawner)))
 }
 
+fn with_options(axes: &[&str], options: Value) -> v1::PutSettingRequest {
+    setting("s", |s| {
+        s.verifier_axes = axes.iter().map(|axis| (*axis).to_owned()).collect();
+        s.axis_options = Some(to_struct(&options));
+    })
+}
+
 fn with_orbit(orbit: impl Into<String>) -> v1::PutSettingRequest {
     let orbit: String = orbit.into();
     v1::PutSettingRequest {
@@ -137,9 +144,67 @@ async fn what_cannot_be_worked_by_is_refused_by_field() {
             (FailedPrecondition, "AXIS_UNKNOWN", "setting.verifier_axes"),
             &[
                 "committer",
-                "agent-ref, canonical, des, flow, noop",
+                "agent-ref, canonical, des, flow, json-schema, llm-judge, noop",
                 "DRAFTSMAN_LUA_DIR",
             ],
+        ),
+        (
+            "options of an axis that is not there",
+            with_options(&["des"], json!({"dse": {"ttl_secs": 1}})),
+            (InvalidArgument, "INVALID_FIELD", "setting.axis_options.dse"),
+            &["verifier_axes"],
+        ),
+        (
+            "a schema that is none",
+            with_options(
+                &["json-schema"],
+                json!({"json-schema": {"schema": {"type": "objekt"}}}),
+            ),
+            (
+                InvalidArgument,
+                "INVALID_FIELD",
+                "setting.axis_options.json-schema.schema",
+            ),
+            &["/type", "objekt"],
+        ),
+        (
+            "a schema that is somewhere else",
+            with_options(
+                &["json-schema"],
+                json!({"json-schema": {"schema": {"$ref": "http://localhost/s"}}}),
+            ),
+            (
+                InvalidArgument,
+                "INVALID_FIELD",
+                "setting.axis_options.json-schema.schema",
+            ),
+            &["http://localhost/s", "$defs"],
+        ),
+        (
+            "a judge without a model",
+            with_options(&["llm-judge"], json!({})),
+            (
+                InvalidArgument,
+                "INVALID_FIELD",
+                "setting.axis_options.llm-judge.model",
+            ),
+            &["is missing"],
+        ),
+        (
+            "an axis without time",
+            with_options(&["noop"], json!({"noop": {"ttl_secs": 0}})),
+            (
+                InvalidArgument,
+                "INVALID_FIELD",
+                "setting.axis_options.noop.ttl_secs",
+            ),
+            &["seconds"],
+        ),
+        (
+            "options that are too long",
+            with_options(&["own"], json!({"own": {"text": "x".repeat(128 << 10)}})),
+            (InvalidArgument, "INVALID_FIELD", "setting.axis_options"),
+            &["131072"],
         ),
         (
             "an axis twice",

@@ -147,7 +147,11 @@ impl Orbits {
         })?;
         let orbit = self
             .host
-            .compile(&found.blueprint, setting.spawner.as_ref())
+            .compile(
+                &found.blueprint,
+                setting.spawner.as_ref(),
+                &setting.axis_options,
+            )
             .map_err(LaunchError::Flow)?;
         tracing::info!(setting = %setting.id, revision = setting.revision, orbit = %setting.blueprint_id,
             version = %found.commit.version, "working by this setting");

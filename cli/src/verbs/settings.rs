@@ -19,7 +19,7 @@ use crate::client::{CliError, Client};
 use crate::output;
 
 /// The fields of a setting in a file.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 9] = [
     "id",
     "blueprint_id",
     "selector",
@@ -27,6 +27,7 @@ const FIELDS: [&str; 8] = [
     "ttl_secs",
     "spawner",
     "applies_to",
+    "axis_options",
     "revision",
 ];
 /// Integers up to here are exact in the doubles of a `google.protobuf.Struct`.
@@ -181,16 +182,25 @@ fn from_doc(doc: &Doc) -> Result<EnhanceSetting, String> {
         // Needed, so that nobody turns verification off by leaving a line out.
         verifier_axes: texts("verifier_axes", needed("verifier_axes")?)?,
         ttl_secs: ttl_secs.ok_or("ttl_secs must be a whole number of seconds")?,
-        spawner: match given("spawner") {
-            None => None,
-            Some(spawner) => match to_wire(spawner)?.kind {
-                Some(Kind::StructValue(fields)) => Some(fields),
-                _ => return Err("spawner must be a mapping, the definition of an agent".to_owned()),
-            },
-        },
+        spawner: given("spawner")
+            .map(|spawner| mapping("spawner", spawner))
+            .transpose()?,
         applies_to: given("applies_to").map_or(Ok(Vec::new()), |list| texts("applies_to", list))?,
+        axis_options: given("axis_options")
+            .map(|options| mapping("axis_options", options))
+            .transpose()?,
         revision: 0,
     })
+}
+
+fn mapping(name: &str, value: &Doc) -> Result<Struct, String> {
+    match to_wire(value)
+        .map_err(|problem| format!("{name}: {problem}"))?
+        .kind
+    {
+        Some(Kind::StructValue(fields)) => Ok(fields),
+        _ => Err(format!("{name} must be a mapping")),
+    }
 }
 
 fn texts(name: &str, list: &Doc) -> Result<Vec<String>, String> {
@@ -223,7 +233,7 @@ pub(super) fn to_wire(doc: &Doc) -> Result<WireValue, String> {
         Doc::Bool(bool) => Kind::BoolValue(*bool),
         Doc::Num(Num::Int(integer)) if integer.unsigned_abs() > MAX_EXACT => {
             return Err(format!(
-                "the integer {integer} in spawner is outside -2^53 to 2^53; write it as text"
+                "the integer {integer} is outside -2^53 to 2^53; write it as text"
             ));
         }
         Doc::Num(Num::Int(integer)) => Kind::NumberValue(*integer as f64),
@@ -258,6 +268,7 @@ pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
         "ttl_secs": setting.ttl_secs,
         "spawner": setting.spawner.as_ref().map(struct_to_json),
         "applies_to": setting.applies_to,
+        "axis_options": setting.axis_options.as_ref().map(struct_to_json),
         "revision": setting.revision,
     })
 }
@@ -289,7 +300,8 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "id: s\nblueprint_id: orbit\nselector: {semver_req: ^1.2}\nverifier_axes: [des]\nttl_secs: 60\n\
-        spawner: {kind: lua, spec: {fn_id: x, n: 7, f: 0.5, none: null, list: [true]}}\napplies_to: ['team.*']\nrevision: 3\n";
+        spawner: {kind: lua, spec: {fn_id: x, n: 7, f: 0.5, none: null, list: [true]}}\napplies_to: ['team.*']\n\
+        axis_options: {des: {ttl_secs: 5}}\nrevision: 3\n";
 
     fn parse(text: &str) -> Result<EnhanceSetting, String> {
         from_doc(&yaml::parse(text).unwrap())
@@ -317,6 +329,16 @@ mod tests {
             ("semver_req", "semver", "selector must be"),
             ("n: 7", "n: 9007199254740993", "9007199254740993"),
             ("['team.*']", "team", "applies_to must be"),
+            (
+                "{des: {ttl_secs: 5}}",
+                "[]",
+                "axis_options must be a mapping",
+            ),
+            (
+                "ttl_secs: 5",
+                "n: 9007199254740993",
+                "axis_options: the integer",
+            ),
         ] {
             let refused = parse(&GOOD.replace(from, to)).unwrap_err();
             assert!(refused.contains(word), "{to}: {refused}");

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use worker::flow::Trial;
 
 use crate::args::{Output, VerifyArgs};
 use crate::client::CliError;
@@ -17,7 +18,15 @@ const DENIED: u8 = 2;
 /// [`CliError`] if a file cannot be read, or the script gives no verdict.
 pub(crate) async fn verify(args: VerifyArgs, format: Output) -> Result<u8, CliError> {
     let (before, after) = (read(&args.before)?, read(&args.after)?);
-    let judgement = worker::flow::try_axis(&args.script, &before, &after).await?;
+    let options = args.options.as_deref().map(read).transpose()?;
+    let judgement = worker::flow::try_axis(Trial {
+        script: &args.script,
+        options: options.as_deref(),
+        before: &before,
+        after: &after,
+        llm_base_url: args.llm_base_url.filter(|url| !url.is_empty()),
+    })
+    .await?;
     let status = if judgement.pass { "pass" } else { "deny" };
     let detail = Value::from(&judgement.detail);
     match format {

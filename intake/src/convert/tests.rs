@@ -263,8 +263,8 @@ fn a_spawner_has_a_depth() {
             )])
         })
     };
-    assert!(spawner_to_doc(nested(MAX_LEVELS)).is_ok());
-    assert!(spawner_to_doc(nested(MAX_LEVELS + 1)).is_err());
+    assert!(struct_to_doc(nested(MAX_LEVELS)).is_ok());
+    assert!(struct_to_doc(nested(MAX_LEVELS + 1)).is_err());
 }
 
 #[test]

@@ -172,6 +172,14 @@ pub enum FlowError {
         /// Those that are allowed.
         allowed: Vec<String>,
     },
+    /// An option of an axis that cannot be used.
+    #[error("the setting's axis_options.{option} {problem}")]
+    AxisOptions {
+        /// The axis and the option.
+        option: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A step failed.
     #[error("step {step:?}: {source}")]
     Step {

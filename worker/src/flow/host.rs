@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shared::axis_options::AxisOptions;
 use shared::blueprint::runnable;
 use shared::blueprint::{Blueprint, Doc};
 use shared::commit::Epoch;
@@ -127,13 +128,19 @@ impl FlowHost {
 
     /// Compiles an orbit. `spawner`, a setting's agent definition, takes the place of the orbit's
     /// agent `patch-spawner` and is called that whatever its own name is. The result may be kept
-    /// for as long as orbit and spawner are the same.
+    /// for as long as orbit, spawner and the options of the setting's axes are the same.
     ///
     /// # Errors
     /// [`FlowError`] if the flow is no flow.ir, a step names no declared agent, an agent has a kind
-    /// or script that is not there, or there is no agent for `spawner` to replace. None is passing.
-    pub fn compile(&self, orbit: &Blueprint, spawner: Option<&Doc>) -> Result<Orbit, FlowError> {
-        orbit::compile(orbit, spawner, &self.means)
+    /// or script that is not there, there is no agent for `spawner` to replace, or an option of an axis
+    /// cannot be used. None is passing.
+    pub fn compile(
+        &self,
+        orbit: &Blueprint,
+        spawner: Option<&Doc>,
+        axis_options: &AxisOptions,
+    ) -> Result<Orbit, FlowError> {
+        orbit::compile(orbit, spawner, axis_options, &self.means)
     }
 
     /// Cancelled once so many scripts could not be stopped that the worker had better end: it goes on,

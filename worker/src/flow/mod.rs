@@ -44,4 +44,4 @@ pub use memory::Memory;
 pub use orbit::Orbit;
 pub use scripts::{ENHANCE_DEFAULT_YAML, PATCH_SPAWNER_LLM_YAML};
 pub use steps::{StepChange, StepRecorder};
-pub use try_axis::{Judgement, TryAxisError, try_axis};
+pub use try_axis::{Judgement, Trial, TryAxisError, try_axis};

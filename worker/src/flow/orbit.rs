@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use flow_ir_core::Node;
 use serde_json::Value;
+use shared::axis_options::AxisOptions;
 use shared::blueprint::{Blueprint, Doc, Num};
 
 use super::agents::llm::LlmAgent;
 use super::agents::llm::client::{Model, Models};
 use super::agents::lua::LuaAgent;
 use super::agents::remembered::Remembered;
+use super::agents::router::{self, Axes, RouterAgent};
 use super::agents::subprocess::{Programs, SubprocessAgent};
 use super::agents::{Agent, KINDS, llm, lua, subprocess};
 use super::error::FlowError;
@@ -40,15 +42,17 @@ pub(super) struct Means {
 }
 
 /// Compiles `orbit`. `spawner`, a setting's agent definition, takes the place of the agent
-/// `patch-spawner` whatever its own name is.
+/// `patch-spawner` whatever its own name is; `axis_options` are a setting's.
 ///
 /// # Errors
 /// [`FlowError`] naming the first thing that cannot run.
 pub(super) fn compile(
     orbit: &Blueprint,
     spawner: Option<&Doc>,
+    axis_options: &AxisOptions,
     means: &Means,
 ) -> Result<Orbit, FlowError> {
+    let axes = Arc::new(Axes::compile(axis_options, means)?);
     let id = || orbit.id().to_string();
     let node: Node =
         serde_json::from_value(Value::from(orbit.flow())).map_err(|error| FlowError::Orbit {
@@ -68,7 +72,7 @@ pub(super) fn compile(
         } else {
             declared
         };
-        agents.push(agent(name, definition, means)?);
+        agents.push(agent(name, definition, &axes, means)?);
         names.push(name);
     }
     let declared = || names.iter().map(|name| (*name).to_owned()).collect();
@@ -93,7 +97,12 @@ pub(super) fn compile(
     Ok(Orbit { plan, agents })
 }
 
-fn agent(name: &str, definition: &Doc, means: &Means) -> Result<Arc<dyn Agent>, FlowError> {
+fn agent(
+    name: &str,
+    definition: &Doc,
+    axes: &Arc<Axes>,
+    means: &Means,
+) -> Result<Arc<dyn Agent>, FlowError> {
     match text(name, definition.get("kind"), "kind")? {
         lua::KIND => {
             let script = text(
@@ -109,7 +118,11 @@ fn agent(name: &str, definition: &Doc, means: &Means) -> Result<Arc<dyn Agent>, 
                     script: script.to_owned(),
                     known: means.scripts.step_names(),
                 })?;
-            Ok(Arc::new(LuaAgent::new(means.pool.clone(), at)))
+            let agent = LuaAgent::new(means.pool.clone(), at);
+            if script == router::SCRIPT {
+                return Ok(Arc::new(RouterAgent::new(agent, axes.clone(), means)));
+            }
+            Ok(Arc::new(agent))
         }
         llm::KIND => {
             let member = |group: &str, field| definition.get(group).and_then(|g| g.get(field));

@@ -3,11 +3,12 @@
 //!
 //! A script is known by its file's name without `.lua`. Those in `verifiers/` are the axes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use shared::ids::sha256_hex;
 
+use super::agents::router::NATIVE_AXES;
 use super::error::ScriptError;
 
 /// The scripts in `lua/`.
@@ -176,9 +177,11 @@ impl Scripts {
         self.steps.keys().cloned().collect()
     }
 
-    /// The names of the axes, in order.
+    /// The names of the axes, in order: those that are scripts and those that are not.
     pub(super) fn axis_names(&self) -> Vec<String> {
-        self.axes.keys().cloned().collect()
+        let natives = NATIVE_AXES.map(str::to_owned);
+        let all: BTreeSet<String> = self.axes.keys().cloned().chain(natives).collect();
+        all.into_iter().collect()
     }
 
     /// SHA-256 over the names and sources of all scripts.
@@ -238,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_edge_knows_every_bundled_axis() {
-        let names = AXES.map(|(name, _)| name);
+        let names = Scripts::load(None).unwrap().axis_names();
         assert_eq!(names, shared::setting::BUNDLED_AXES);
     }
 }

@@ -4,13 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::blueprint::{Blueprint, Doc, DocumentError};
+use shared::axis_options::{self, AxisOptions};
+use shared::blueprint::{Blueprint, Doc, DocumentError, yaml};
+use shared::setting::BUNDLED_AXES;
 use thiserror::Error;
 
-use super::agents::StepContext;
-use super::error::{ScriptError, StepError};
+use super::agents::llm::client::Models;
+use super::agents::lua::LuaAgent;
+use super::agents::router::{self, Axes, RouterAgent};
+use super::agents::subprocess::Programs;
+use super::agents::{Agent, StepContext};
+use super::error::{FlowError, ScriptError, StepError};
 use super::lua::pool::Pool;
 use super::meter::Meter;
+use super::orbit::Means;
 use super::run_state::RunState;
 use super::scripts::Scripts;
 
@@ -24,6 +31,21 @@ pub struct Judgement {
     pub pass: bool,
     /// The evidence, or the reason.
     pub detail: Doc,
+}
+
+/// What is tried: see [`try_axis`].
+#[derive(Debug)]
+pub struct Trial<'a> {
+    /// A file with a script, or the name of a bundled axis.
+    pub script: &'a Path,
+    /// The options of the axis as a setting has them, YAML or JSON.
+    pub options: Option<&'a str>,
+    /// The Blueprint as it was, YAML or JSON.
+    pub before: &'a str,
+    /// The Blueprint as it would be.
+    pub after: &'a str,
+    /// Where every provider of models is asked, ending in `/`; each at home if `None`.
+    pub llm_base_url: Option<String>,
 }
 
 /// Why it said nothing.
@@ -40,6 +62,12 @@ pub enum TryAxisError {
         /// Why not.
         source: DocumentError,
     },
+    /// The options are none, or none for this axis.
+    #[error("options: {0}")]
+    Options(String),
+    /// The options cannot be used by this worker.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
     /// The script failed; with an issue that would be cause `failed`.
     #[error("the issue would fail")]
     Step(#[from] StepError),
@@ -48,26 +76,43 @@ pub enum TryAxisError {
     Time,
 }
 
-/// Runs the verifier in the file `script` on a change from `before` to `after` (YAML or JSON). It sees
-/// what it would see in the bundled orbit; the patch is one operation that replaces the document.
+/// Runs a verifier on a change as the flow would run it. It sees what it would see in the bundled orbit; the
+/// patch is one operation that replaces the document.
 ///
 /// # Errors
 /// [`TryAxisError`] says what to look at.
 ///
 /// Cancel safety: dropping the future stops the script.
-pub async fn try_axis(script: &Path, before: &str, after: &str) -> Result<Judgement, TryAxisError> {
+pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
     let read = |which, text| {
         Blueprint::parse(text).map_err(|source| TryAxisError::Document { which, source })
     };
-    let before = Arc::new(read("before", before)?);
-    let after = read("after", after)?;
+    let before = Arc::new(read("before", trial.before)?);
+    let after = read("after", trial.after)?;
     let mut scripts = Scripts::load(None)?;
-    let axis = scripts.add_axis(script)?;
+    let bundled = trial
+        .script
+        .to_str()
+        .filter(|name| BUNDLED_AXES.contains(name));
+    let axis = match bundled {
+        Some(name) if !trial.script.exists() => name.to_owned(),
+        _ => scripts.add_axis(trial.script)?,
+    };
+    let options = options(&axis, trial.options)?;
     let scripts = Arc::new(scripts);
-    let pool = Pool::new(Arc::clone(&scripts))?;
-    let router = scripts
-        .step("verifier_router")
+    let means = Means {
+        pool: Arc::new(Pool::new(Arc::clone(&scripts))?),
+        models: Arc::new(Models::new(trial.llm_base_url)),
+        programs: Programs::default(),
+        scripts,
+    };
+    let axes = Arc::new(Axes::compile(&options, &means)?);
+    let script = means
+        .scripts
+        .step(router::SCRIPT)
         .expect("it is bundled, and no directory was given");
+    let script = LuaAgent::new(Arc::clone(&means.pool), script);
+    let router = RouterAgent::new(script, axes, &means);
     let run = Arc::new(RunState::new(&before, Instant::now() + TIME, None));
     let meter = Meter::of("verifier-router", &run);
     let cx = StepContext {
@@ -75,7 +120,7 @@ pub async fn try_axis(script: &Path, before: &str, after: &str) -> Result<Judgem
         run: &run,
         meter: &meter,
     };
-    let judging = pool.run(router, context(&axis, &before, &after), &cx);
+    let judging = router.run(context(&axis, &before, &after), &cx);
     let verdict = match tokio::time::timeout(TIME, judging).await {
         Err(_) | Ok(Err(StepError::Interrupted)) => return Err(TryAxisError::Time),
         Ok(verdict) => verdict?,
@@ -86,6 +131,25 @@ pub async fn try_axis(script: &Path, before: &str, after: &str) -> Result<Judgem
         pass,
         detail: detail.cloned().unwrap_or_default(),
     })
+}
+
+/// The options as a setting with only this axis would have them.
+fn options(axis: &str, given: Option<&str>) -> Result<AxisOptions, TryAxisError> {
+    let mut options = AxisOptions::new();
+    if let Some(text) = given {
+        let doc = yaml::parse(text).map_err(|error| TryAxisError::Options(error.to_string()))?;
+        options.insert(axis.into(), doc);
+    }
+    match axis_options::check(&options, &[axis.to_owned()])
+        .into_iter()
+        .next()
+    {
+        None => Ok(options),
+        Some(fault) => Err(TryAxisError::Options(format!(
+            "{} {}",
+            fault.path, fault.problem
+        ))),
+    }
 }
 
 fn context(axis: &str, before: &Blueprint, after: &Blueprint) -> Doc {

@@ -6,6 +6,7 @@ use super::Store;
 use super::blueprints::{ExpectedHead, PutOutcome};
 use super::error::StoreError;
 use super::stored::FORMAT;
+use crate::axis_options::AxisOptions;
 use crate::blueprint::Blueprint;
 use crate::ids::{BlueprintId, SettingId};
 use crate::setting::{
@@ -35,6 +36,7 @@ impl Seed {
             ttl_secs: DEFAULT_TTL_SECS,
             spawner: None,
             applies_to: Vec::new(),
+            axis_options: AxisOptions::new(),
             revision: 0,
         };
         Seed { orbits, setting }

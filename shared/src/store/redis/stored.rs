@@ -3,11 +3,13 @@
 //! error that names it, never a default.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::steps::PaidStep;
+use crate::axis_options::AxisOptions;
 use crate::blueprint::{Doc, json};
 use crate::commit::{Commit, Epoch};
 use crate::enhance_log::{LogEntry, SpawnerUsage, Verdict};
@@ -441,6 +443,9 @@ struct StoredSetting {
     /// Not in what releases without it have written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     applies_to: Vec<String>,
+    /// JSON, as text like `spawner`. Not in what releases without it have written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    axis_options: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
 }
@@ -463,6 +468,8 @@ pub(super) fn setting_draft(setting: &EnhanceSetting) -> String {
             .iter()
             .map(IdPattern::to_string)
             .collect(),
+        axis_options: (!setting.axis_options.is_empty())
+            .then(|| json::emit(&Doc::Object(Arc::new(setting.axis_options.clone())))),
         revision: None,
     })
 }
@@ -485,6 +492,14 @@ pub(super) fn setting(setting_id: &SettingId, text: &str) -> Result<EnhanceSetti
         None => None,
         Some(text) => Some(json::parse(&text).map_err(|e| damaged("setting", id, e))?),
     };
+    let axis_options = match stored.axis_options {
+        None => AxisOptions::new(),
+        Some(text) => json::parse(&text)
+            .map_err(|e| damaged("setting", id, e))?
+            .as_object()
+            .cloned()
+            .ok_or_else(|| damaged("setting", id, "axis_options is no object"))?,
+    };
     Ok(EnhanceSetting {
         id: setting_id.clone(),
         blueprint_id: BlueprintId::parse(&stored.blueprint_id)
@@ -499,6 +514,7 @@ pub(super) fn setting(setting_id: &SettingId, text: &str) -> Result<EnhanceSetti
             .map(|pattern| IdPattern::parse(pattern))
             .collect::<Result<_, _>>()
             .map_err(|e| damaged("setting", id, e))?,
+        axis_options,
         revision: stored
             .revision
             .ok_or_else(|| damaged("setting", id, "field revision is missing"))?,

@@ -8,6 +8,7 @@ pub(super) mod llm;
 pub(super) mod lua;
 pub(super) mod program_error;
 pub(super) mod remembered;
+pub(super) mod router;
 pub(super) mod subprocess;
 
 use std::sync::Arc;

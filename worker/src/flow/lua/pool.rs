@@ -154,6 +154,24 @@ impl Pool {
         }
     }
 
+    /// Runs `work`, which nothing interrupts, as a script of this name would be: on a thread that is given
+    /// up if it does not end when nobody waits any more.
+    ///
+    /// # Errors
+    /// [`StepError::Permanent`] if it panicked, or there was no thread for it.
+    ///
+    /// Cancel safety: as [`Threads::run`].
+    pub(in crate::flow) async fn run_native<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StepError> {
+        let ended = self.threads.run(name, work).await;
+        ended.map_err(|NoResult| StepError::Permanent {
+            message: format!("{name} panicked, or had no thread; see the log"),
+        })
+    }
+
     fn put_back(&self, machine: Machine) {
         if machine.watch.was_slowed() {
             return;

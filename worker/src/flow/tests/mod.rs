@@ -12,6 +12,7 @@ mod spawner;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::axis_options::AxisOptions;
 use shared::blueprint::Blueprint;
 use shared::commit::Epoch;
 use shared::enhance_log::Verdict;
@@ -53,7 +54,11 @@ impl Bench {
     pub(super) fn bundled() -> Bench {
         let host = FlowHost::new(&FlowConfig::default()).unwrap();
         let orbit = host
-            .compile(&Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap(), None)
+            .compile(
+                &Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap(),
+                None,
+                &AxisOptions::new(),
+            )
             .unwrap();
         Bench {
             host,
@@ -76,7 +81,11 @@ impl Bench {
         })
         .unwrap();
         let orbit = host
-            .compile(&Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap(), None)
+            .compile(
+                &Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap(),
+                None,
+                &AxisOptions::new(),
+            )
             .unwrap();
         Bench {
             host,

@@ -1,4 +1,6 @@
-//! The axes that are bundled and off unless a setting names them.
+//! The axes that are bundled and off unless a setting names them, and what settings tell axes.
+
+use shared::blueprint::yaml;
 
 use super::*;
 
@@ -80,5 +82,120 @@ async fn a_flow_must_be_flow_ir() {
     assert!(
         denied.starts_with("flow: flow is no valid flow.ir: ") && denied.contains("sequence"),
         "{denied}"
+    );
+}
+
+/// What becomes of `tag x` with these options of the axes and `scripts` beside the bundled ones.
+async fn told(
+    axes: &[&str],
+    options: &str,
+    scripts: &[(&str, &str)],
+) -> Result<Vec<Verdict>, String> {
+    let mut bench = Bench::with_scripts(scripts);
+    let options = yaml::parse(options).unwrap().as_object().unwrap().clone();
+    let orbit = Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap();
+    bench.orbit = bench
+        .host
+        .compile(&orbit, None, &options)
+        .map_err(|error| error.to_string())?;
+    let mut issue = input(TARGET, "tag x");
+    issue.verifiers = axes.iter().map(|axis| (*axis).to_owned()).collect();
+    match bench.run(issue).await {
+        Ok(report) => match report.decision {
+            Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. } => Ok(verdicts),
+        },
+        Err(failure) => Err(failure.to_string()),
+    }
+}
+
+#[tokio::test]
+async fn a_script_sees_its_own_options() {
+    let script = "return { status = 'deny', reason = tostring(_CTX.options.limit) .. ' ' .. type(_CTX.options.list) }";
+    let scripts = [
+        ("verifiers/one.lua", script),
+        ("verifiers/other.lua", script),
+    ];
+    let verdicts = told(&["one", "other"], "{one: {limit: 7, list: []}}", &scripts)
+        .await
+        .unwrap();
+    let details: Vec<&str> = verdicts.iter().map(|v| v.detail.as_str()).collect();
+    assert_eq!(details, ["7 table", "nil nil"]);
+}
+
+#[tokio::test]
+async fn a_schema_judges_the_new_document() {
+    let options =
+        "{json-schema: {schema: {properties: {metadata: {properties: {tags: {maxItems: 1}}}}}}}";
+    let verdicts = told(&["json-schema", "des"], options, &[]).await.unwrap();
+    assert!(!verdicts[0].pass && verdicts[1].pass, "{verdicts:?}");
+    assert!(
+        verdicts[0]
+            .detail
+            .contains("/metadata/tags: it has more than 1 item"),
+        "{verdicts:?}"
+    );
+    let passed = told(&["json-schema"], &options.replace('1', "2"), &[])
+        .await
+        .unwrap();
+    assert!(
+        passed[0].pass && passed[0].detail.contains("schema_hash"),
+        "{passed:?}"
+    );
+    let without = told(&["json-schema"], "{}", &[]).await.unwrap_err();
+    assert!(without.contains("axis_options.json-schema"), "{without}");
+    let wrong = told(&["json-schema"], "{json-schema: {schema: 5}}", &[])
+        .await
+        .unwrap_err();
+    assert!(wrong.contains("axis_options.json-schema.schema"), "{wrong}");
+    let unknown = told(&["nope"], "{}", &[]).await.unwrap();
+    assert!(
+        unknown[0].detail.contains("json-schema, llm-judge"),
+        "{unknown:?}"
+    );
+    // One's own script of that name takes its place, options and all.
+    let own = (
+        "verifiers/json-schema.lua",
+        "return { status = 'deny', reason = _CTX.options.schema }",
+    );
+    let verdicts = told(&["json-schema"], "{json-schema: {schema: mine}}", &[own])
+        .await
+        .unwrap();
+    assert_eq!(verdicts[0].detail, "mine");
+}
+
+#[tokio::test]
+async fn an_axis_past_its_time_fails_the_issue_and_stops_the_others() {
+    let loops = "while true do end";
+    let scripts = [
+        ("verifiers/hangs.lua", loops),
+        ("verifiers/other.lua", loops),
+    ];
+    let failed = told(
+        &["hangs", "other", "des"],
+        "{hangs: {ttl_secs: 1}}",
+        &scripts,
+    )
+    .await;
+    let reason = failed.unwrap_err();
+    assert!(
+        reason.contains("axis hangs did not end within its 1 s"),
+        "{reason}"
+    );
+    // A schema with which it takes for ever: every definition asks the next one twice.
+    let definitions = (0..60).map(|n| {
+        let next = format!("{{$ref: '#/$defs/a{}'}}", n + 1);
+        format!("a{n}: {{anyOf: [{next}, {next}]}}")
+    });
+    let definitions: Vec<String> = definitions
+        .chain(["a60: {type: integer}".to_owned()])
+        .collect();
+    let options = format!(
+        "{{json-schema: {{ttl_secs: 1, schema: {{$ref: '#/$defs/a0', $defs: {{{}}}}}}}}}",
+        definitions.join(", ")
+    );
+    let reason = told(&["json-schema"], &options, &[]).await.unwrap_err();
+    assert!(
+        reason.contains("axis json-schema did not end within its 1 s"),
+        "{reason}"
     );
 }

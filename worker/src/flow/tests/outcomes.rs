@@ -203,7 +203,7 @@ async fn an_unknown_axis_denies_and_lists_what_there_is() {
     assert_eq!(
         reasons,
         [
-            "beauty: unknown axis \"beauty\"; there are: agent-ref, canonical, des, flow, noop, protected-paths, size"
+            "beauty: unknown axis \"beauty\"; there are: agent-ref, canonical, des, flow, json-schema, llm-judge, noop, protected-paths, size"
         ]
     );
     assert_eq!(
@@ -477,6 +477,7 @@ async fn what_cannot_run_is_named_with_what_there_is() {
         host.compile(
             &Blueprint::parse(&ENHANCE_DEFAULT_YAML.replace(from, to)).unwrap(),
             None,
+            &AxisOptions::new(),
         )
         .unwrap_err()
         .to_string()
@@ -513,7 +514,10 @@ async fn a_setting_replaces_the_spawner() {
     )]);
     let bundled = Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap();
     let spawner = yaml::parse("{name: another name, kind: lua, spec: {fn_id: mine}}").unwrap();
-    let orbit = bench.host.compile(&bundled, Some(&spawner)).unwrap();
+    let orbit = bench
+        .host
+        .compile(&bundled, Some(&spawner), &AxisOptions::new())
+        .unwrap();
     let report = bench
         .host
         .run(&orbit, input(TARGET, "?"), &CancellationToken::new())
@@ -534,7 +538,11 @@ async fn a_setting_replaces_the_spawner() {
     let without = ENHANCE_DEFAULT_YAML.replace("name: patch-spawner", "name: drafter");
     let error = bench
         .host
-        .compile(&Blueprint::parse(&without).unwrap(), Some(&spawner))
+        .compile(
+            &Blueprint::parse(&without).unwrap(),
+            Some(&spawner),
+            &AxisOptions::new(),
+        )
         .unwrap_err();
     assert!(error.to_string().contains(
         "replaces the agent \"patch-spawner\", which it does not declare; it declares drafter"
@@ -621,7 +629,10 @@ async fn a_try_does_not_catch_the_ceiling() {
         bench
             .host
             .run(
-                &bench.host.compile(&orbit(script), None).unwrap(),
+                &bench
+                    .host
+                    .compile(&orbit(script), None, &AxisOptions::new())
+                    .unwrap(),
                 issue,
                 &CancellationToken::new(),
             )

@@ -123,5 +123,6 @@ fn the_llm_spawner_is_a_complete_agent() {
     }
     let host = FlowHost::new(&FlowConfig::default()).unwrap();
     let orbit = Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap();
-    host.compile(&orbit, Some(&agent)).unwrap();
+    host.compile(&orbit, Some(&agent), &AxisOptions::new())
+        .unwrap();
 }

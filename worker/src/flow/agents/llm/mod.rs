@@ -6,6 +6,7 @@
 
 pub(in crate::flow) mod client;
 mod fault;
+pub(in crate::flow) mod judge;
 mod reply;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use super::super::meter::Meter;
 use super::super::past_denials;
 use super::super::run_state::SPAWNER;
 use super::{Agent, StepContext};
-use client::{Model, Models};
+use client::{Answer, Model, Models};
 
 /// The kind's name in documents.
 pub(in crate::flow) const KIND: &str = "llm";
@@ -79,7 +80,7 @@ impl Agent for LlmAgent {
                 Ok(reply) if is_spawner => reply::no_patch(reply),
                 Ok(_) => None,
             };
-            let Some(mut problem) = problem else {
+            let Some(problem) = problem else {
                 return read.map_err(|problem| self.no_object(repairs, &problem));
             };
             if repairs == MAX_REPAIRS {
@@ -87,21 +88,26 @@ impl Agent for LlmAgent {
                 return read.map_err(|problem| self.no_object(repairs, &problem));
             }
             repairs += 1;
-            if answer.is_cut {
-                problem.push_str("; it was cut off at the longest answer that you can give");
-            }
             tracing::info!(
                 step = cx.step,
                 repairs,
                 "the model's reply cannot be used; asking again"
             );
-            request = request
-                .append_message(ChatMessage::assistant(reply::quoted(answer.text)))
-                .append_message(ChatMessage::user(format!(
-                    "That answer cannot be used: {problem}. Answer again, in full, with exactly one JSON object and nothing else."
-                )));
+            request = asked_again(request, answer, problem);
         }
     }
+}
+
+/// The conversation with an answer that cannot be used, and what is wrong with it.
+fn asked_again(request: ChatRequest, answer: Answer, mut problem: String) -> ChatRequest {
+    if answer.is_cut {
+        problem.push_str("; it was cut off at the longest answer that you can give");
+    }
+    request
+        .append_message(ChatMessage::assistant(reply::quoted(answer.text)))
+        .append_message(ChatMessage::user(format!(
+            "That answer cannot be used: {problem}. Answer again, in full, with exactly one JSON object and nothing else."
+        )))
 }
 
 impl LlmAgent {

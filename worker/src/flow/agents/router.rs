@@ -1,0 +1,203 @@
+//! The router of verifiers: what runs where a step names the script `verifier_router`.
+//!
+//! It gives an axis its options and its time. An axis that is a script is run by the router's own script;
+//! one that no script can be, because it waits for a model or is not Lua's to interrupt, is run here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared::axis_options::{self, AxisOptions, JSON_SCHEMA, LLM_JUDGE};
+use shared::blueprint::Doc;
+use shared::json_schema::JsonSchema;
+
+use super::super::error::{FlowError, StepError};
+use super::super::lua::pool::Pool;
+use super::super::orbit::Means;
+use super::llm::judge::Judge;
+use super::lua::LuaAgent;
+use super::{Agent, StepContext};
+
+/// The axes that are no script.
+pub(in crate::flow) const NATIVE_AXES: [&str; 2] = [JSON_SCHEMA, LLM_JUDGE];
+
+/// The script whose place the router takes.
+pub(in crate::flow) const SCRIPT: &str = "verifier_router";
+
+/// What a setting says of its axes, ready for use.
+#[derive(Debug, Default)]
+pub(in crate::flow) struct Axes {
+    told: BTreeMap<Arc<str>, Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    options: Doc,
+    limit: Option<Duration>,
+    native: Option<Arc<dyn Agent>>,
+}
+
+impl Axes {
+    /// Makes schemas and judges of the options, once for a setting. A script of somebody's own stands in
+    /// for the bundled axis of its name.
+    ///
+    /// # Errors
+    /// [`FlowError::AxisOptions`], which names the option.
+    pub(in crate::flow) fn compile(
+        options: &AxisOptions,
+        means: &Means,
+    ) -> Result<Axes, FlowError> {
+        let mut told = BTreeMap::new();
+        for (axis, options) in options {
+            let native: Option<Arc<dyn Agent>> = match &**axis {
+                _ if means.scripts.axis(axis).is_some() => None,
+                JSON_SCHEMA => Some(Arc::new(SchemaAxis::new(options, means)?)),
+                LLM_JUDGE => Some(Arc::new(Judge::new(options, means)?)),
+                _ => None,
+            };
+            let limit = axis_options::limit(options);
+            let options = options.clone();
+            told.insert(
+                Arc::clone(axis),
+                Told {
+                    options,
+                    limit,
+                    native,
+                },
+            );
+        }
+        Ok(Axes { told })
+    }
+}
+
+/// Runs the verifier of one axis.
+#[derive(Debug)]
+pub(in crate::flow) struct RouterAgent {
+    script: LuaAgent,
+    axes: Arc<Axes>,
+    /// Axes that are scripts, also under the names of [`NATIVE_AXES`].
+    overridden: Vec<&'static str>,
+}
+
+impl RouterAgent {
+    /// A router that runs scripts by `script`.
+    pub(in crate::flow) fn new(script: LuaAgent, axes: Arc<Axes>, means: &Means) -> Self {
+        let is_script = |axis: &&str| means.scripts.axis(axis).is_some();
+        let overridden = NATIVE_AXES.into_iter().filter(is_script).collect();
+        Self {
+            script,
+            axes,
+            overridden,
+        }
+    }
+
+    async fn judge(&self, axis: &str, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
+        let told = self.axes.told.get(axis);
+        let is_native = NATIVE_AXES.contains(&axis) && !self.overridden.contains(&axis);
+        let applied = input.get("applied");
+        // Where there is nothing to verify the script says so, for every axis.
+        if !is_native || applied.is_none_or(|applied| applied.get("error").is_some()) {
+            let options = told.map_or_else(|| Doc::object::<&str>([]), |told| told.options.clone());
+            return self.script.run(with_options(input, options), cx).await;
+        }
+        let native = told.and_then(|told| told.native.as_ref());
+        let native = native.ok_or_else(|| StepError::Permanent {
+            message: format!("axis {axis}: the setting has no axis_options.{axis}, which it needs"),
+        })?;
+        let verdict = native.run(input, cx).await?;
+        let mut members = verdict.as_object().cloned().unwrap_or_default();
+        members.insert("axis".into(), Doc::from(axis));
+        Ok(Doc::Object(Arc::new(members)))
+    }
+}
+
+fn with_options(input: Doc, options: Doc) -> Doc {
+    match input {
+        Doc::Object(mut members) => {
+            Arc::make_mut(&mut members).insert("options".into(), options);
+            Doc::Object(members)
+        }
+        other => other,
+    }
+}
+
+#[async_trait]
+impl Agent for RouterAgent {
+    async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
+        let Some(Doc::Str(axis)) = input.get("axis").cloned() else {
+            return self.script.run(input, cx).await;
+        };
+        let limit = self.axes.told.get(&*axis).and_then(|told| told.limit);
+        let judging = self.judge(&axis, input, cx);
+        match limit {
+            None => judging.await,
+            Some(limit) => match tokio::time::timeout(limit, judging).await {
+                Ok(verdict) => verdict,
+                Err(_) => Err(StepError::Permanent {
+                    message: format!(
+                        "axis {axis} did not end within its {} s; raise axis_options.{axis}.ttl_secs of the setting or look at what hangs",
+                        limit.as_secs()
+                    ),
+                }),
+            },
+        }
+    }
+}
+
+/// The axis `json-schema`.
+#[derive(Debug)]
+struct SchemaAxis {
+    schema: Arc<JsonSchema>,
+    pool: Arc<Pool>,
+}
+
+impl SchemaAxis {
+    fn new(options: &Doc, means: &Means) -> Result<Self, FlowError> {
+        let fault = |problem| FlowError::AxisOptions {
+            option: "json-schema.schema",
+            problem,
+        };
+        let schema = options
+            .get("schema")
+            .ok_or_else(|| fault("is missing".to_owned()))?;
+        let schema = JsonSchema::compile(schema).map_err(|error| fault(error.to_string()))?;
+        Ok(Self {
+            schema: Arc::new(schema),
+            pool: Arc::clone(&means.pool),
+        })
+    }
+}
+
+#[async_trait]
+impl Agent for SchemaAxis {
+    async fn run(&self, input: Doc, _: &StepContext<'_>) -> Result<Doc, StepError> {
+        let document = input
+            .get("applied")
+            .and_then(|applied| applied.get("new_bp_json"));
+        let document = document.cloned().unwrap_or_default();
+        let schema = Arc::clone(&self.schema);
+        // Nothing interrupts it, as with a pattern in a script.
+        let judging = self
+            .pool
+            .run_native(JSON_SCHEMA, move || schema.problems(&document));
+        let problems = judging.await?.map_err(|error| StepError::Permanent {
+            message: format!("axis {JSON_SCHEMA}: {error}"),
+        })?;
+        if problems.is_empty() {
+            let evidence = Doc::object([("schema_hash", Doc::from(self.schema.hash()))]);
+            return Ok(Doc::object([
+                ("status", Doc::from("pass")),
+                ("evidence", evidence),
+            ]));
+        }
+        let reason = format!(
+            "the document is not as the schema has it: {}",
+            problems.join("; ")
+        );
+        Ok(Doc::object([
+            ("status", Doc::from("deny")),
+            ("reason", Doc::from(reason)),
+        ]))
+    }
+}
