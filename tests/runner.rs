@@ -67,6 +67,7 @@ mod suite {
     mod subprocess;
     mod telemetry;
     mod transfer;
+    mod upgrade;
     mod verify;
     mod versions;
 }

@@ -112,6 +112,36 @@ impl RedisServer {
         );
     }
 
+    /// A fresh server with the content of a snapshot (RDB), and an append-only file from then on: as
+    /// `docs/operations.md` restores a backup. A server that is started with an append-only file does not read a snapshot.
+    ///
+    /// # Panics
+    /// If the snapshot cannot be read, or the server does not come up.
+    pub fn restore(snapshot: &Path) -> Self {
+        let mut server = Self::start(Aof::None);
+        server.stop();
+        std::fs::copy(snapshot, server.dir().join("dump.rdb")).expect("the snapshot is copied");
+        server.start_again();
+        let ask = |command: &mut redis::Cmd| -> redis::RedisResult<String> {
+            command.query(&mut redis::Client::open(server.url())?.get_connection()?)
+        };
+        ask(redis::cmd("CONFIG").arg(&["SET", "appendonly", "yes"])).expect("CONFIG SET");
+        eventually_blocking("the append-only file is written", || {
+            let info = ask(redis::cmd("INFO").arg("persistence")).map_err(|e| e.to_string())?;
+            let done = [
+                "aof_enabled:1",
+                "aof_rewrite_in_progress:0",
+                "aof_rewrite_scheduled:0",
+            ];
+            match done.iter().all(|line| info.contains(line)) {
+                true => Ok(()),
+                false => Err(info),
+            }
+        });
+        server.aof = Aof::EverySecond;
+        server
+    }
+
     /// The URL for `DRAFTSMAN_REDIS_URL`.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)

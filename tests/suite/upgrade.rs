@@ -1,0 +1,142 @@
+//! Stores that were not written by the programs that read them: of an earlier release, of a newer one, out of a backup.
+
+use proto::v1;
+use proto::v1::IssueState;
+use shared::store::redis::keys::Keys;
+use tests::checker::{Attempts, assert_sound};
+use tests::client::Client;
+use tests::factory;
+use tests::programs::{Process, workspace_dir};
+use tests::redis_server::{Aof, RedisServer};
+use tests::rig::Rig;
+
+/// What was accepted in the fixture, in order for each Blueprint.
+const ACCEPTED: [&str; 10] = [
+    "alpha-one",
+    "alpha-two",
+    "alpha-three",
+    "alpha-denied",
+    "beta-held",
+    "beta-behind",
+    "gamma-1",
+    "gamma-2",
+    "delta-1",
+    "delta-2",
+];
+
+/// A Redis with what the first programs of format 1 left: commands, one in a line. A worker has died with `beta-held`,
+/// `gamma` is paused, `omega` archived, `delta` waits, and the setting `own` is for it.
+async fn earlier_store() -> RedisServer {
+    let redis = RedisServer::start(Aof::None);
+    let mut connection = redis.connection().await;
+    let path = workspace_dir().join("tests/fixtures/store-format-1.jsonl");
+    let fixture = std::fs::read_to_string(path).expect("the fixture");
+    for line in fixture.lines() {
+        let words: Vec<String> = serde_json::from_str(line).expect("a command");
+        let mut command = redis::cmd(&words[0]);
+        command.arg(&words[1..]);
+        let () = command
+            .query_async(&mut connection)
+            .await
+            .expect("it is taken");
+    }
+    redis
+}
+
+#[tokio::test]
+async fn the_store_of_an_earlier_release_is_read_served_and_gone_on_with() {
+    let mut rig = Rig::with_redis(earlier_store().await).await;
+    let history = rig.client.history("alpha").await;
+    assert_eq!(history.len(), 5);
+    let whole = &rig.client.head_json("alpha").await["unknown"];
+    assert_eq!(whole["big"], 1_152_921_504_606_846_977_u64);
+    let denied = rig.client.entry("alpha-denied").await;
+    assert_eq!(denied.cause, "denied");
+    assert_eq!(
+        rig.client.issue("beta-held").await.state(),
+        IssueState::InFlight
+    );
+    assert!(rig.client.stats().await.paused_blueprint_ids == ["gamma"]);
+
+    // The fixture's times are long ago, and so would its decided issues be.
+    rig.add_worker(&[("DRAFTSMAN_RETENTION_DAYS", "0")]);
+    for issue in ["beta-held", "beta-behind", "delta-1", "delta-2"] {
+        let decided = rig.client.decided(issue).await;
+        assert_eq!(decided.state(), IssueState::Applied, "{decided:?}");
+    }
+    assert_eq!(rig.client.issue("beta-held").await.attempt, 2);
+    let waits = rig.client.issue("gamma-1").await.state();
+    assert_eq!(waits, IssueState::Pending, "a pause outlasts an upgrade");
+    let request = v1::ResumeQueueRequest {
+        blueprint_id: Some("gamma".to_owned()),
+    };
+    let resumed = rig.client.intake.clone().resume_queue(request).await;
+    resumed.expect("ResumeQueue");
+    let ids = ACCEPTED.map(str::to_owned);
+    assert_sound(&rig, &ids, Attempts::UpTo(2)).await;
+    assert_eq!(rig.counted("repaired").await, 0);
+}
+
+/// Programs of this release end rather than touch what they cannot read; the newer ones go on.
+#[tokio::test]
+async fn the_store_of_a_newer_release_is_refused() {
+    let redis = earlier_store().await;
+    let mut connection = redis.connection().await;
+    let () = redis::cmd("HSET")
+        .arg(Keys::single().meta())
+        .arg(&["format", "2"])
+        .query_async(&mut connection)
+        .await
+        .expect("HSET");
+    for mut program in [
+        Process::intake(&redis.url(), &[]),
+        Process::worker(&redis.url(), &[]),
+    ] {
+        let status = program.wait().await;
+        let log = program.stderr();
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert!(
+            log.contains("its format is 2, this program works with 1"),
+            "{log}"
+        );
+    }
+}
+
+/// As `docs/operations.md` describes it: a snapshot of a Redis at work, put into a fresh one.
+#[tokio::test]
+async fn a_backup_is_restored_into_a_fresh_redis() {
+    let mut rig = Rig::with_redis(RedisServer::start(Aof::EverySecond)).await;
+    rig.client.put(factory::small("kept")).await;
+    rig.client.put(factory::small("waits")).await;
+    rig.add_worker(&[]);
+    rig.client.run("kept", "tag before").await;
+    rig.workers.clear();
+    let waiting = rig.client.submit("waits", "tag later").await;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let backup = dir.path().join("dump.rdb");
+    let (port, file) = (rig.redis.port().to_string(), backup.display().to_string());
+    let taken = tokio::process::Command::new("redis-cli")
+        .args(["-p", &port, "--rdb", &file])
+        .output()
+        .await
+        .expect("redis-cli runs");
+    assert!(taken.status.success(), "{taken:?}");
+    let before = rig.client.history("kept").await;
+    // What happens after the backup is not in it.
+    rig.client.put(factory::small("too-late")).await;
+    drop(rig);
+
+    let restored = RedisServer::restore(&backup);
+    let mut rig = Rig::with_redis(restored).await;
+    assert_eq!(rig.client.history("kept").await, before);
+    let ids: Vec<String> = rig.client.blueprint_ids().await;
+    assert!(!ids.contains(&"too-late".to_owned()), "{ids:?}");
+    rig.add_worker(&[]);
+    let decided = rig.client.decided(&waiting.issue_id).await;
+    assert_eq!(decided.state(), IssueState::Applied, "{decided:?}");
+    // It has an append-only file again, with all of it.
+    rig.redis.stop();
+    rig.redis.start_again();
+    let client = Client::connect(&rig.address).await;
+    assert_eq!(client.history("kept").await, before);
+}
