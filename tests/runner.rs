@@ -10,6 +10,7 @@ mod suite {
     mod chaos;
     mod checker;
     mod cli;
+    mod cluster;
     mod cuts;
     mod deployment;
     mod doctor;
@@ -54,9 +55,11 @@ mod suite {
     mod scripts_store;
     mod security;
     mod selectors;
+    mod sentinels;
     mod setting_checks;
     mod setting_choice;
     mod settings;
+    mod shards;
     mod shutdown;
     mod simulation;
     mod spawner;

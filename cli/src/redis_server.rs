@@ -194,7 +194,7 @@ impl RedisServer {
 
     /// Returns when the server answers. It may first read a large append-only file, so there is no time limit.
     async fn answers(&mut self) -> Result<(), RedisServerError> {
-        let store = Store::open(&self.url)?;
+        let store = Store::open(&self.url, 1)?;
         let answered = async {
             while store.ping().await.is_err() {
                 sleep(POLL).await;

@@ -108,7 +108,7 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
     let server = intake::bind(intake_config).await?;
     let url = format!("{}://{}", server.scheme(), reachable(server.local_addr()));
     let ready = server.ready();
-    let store = Store::open(worker_config.redis_url.as_str())?;
+    let store = Store::open(worker_config.redis_url.as_str(), worker_config.shards)?;
     let stop_intake = CancellationToken::new();
     let mut intake = JoinSet::new();
     intake.spawn(server.serve(stop_intake.clone().cancelled_owned()));

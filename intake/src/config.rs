@@ -28,6 +28,14 @@ pub struct Args {
     #[arg(long, value_name = "URL", env = config::REDIS_URL, default_value = config::DEFAULT_REDIS_URL, hide_env_values = true)]
     pub redis_url: String,
 
+    /// How many shards the store has; fixed when it is first used. More than one for a Redis Cluster
+    #[arg(long, value_name = "N", env = config::SHARDS, default_value = config::DEFAULT_SHARDS)]
+    pub shards: String,
+
+    /// How many replicas of Redis must have a write before it is acknowledged (WAIT); 0: none
+    #[arg(long, value_name = "N", env = config::WAIT_REPLICAS, default_value = config::DEFAULT_WAIT_REPLICAS)]
+    pub wait_replicas: String,
+
     /// The address to listen on; port 0 picks a free one. The first log line shows it
     #[arg(long, value_name = "IP:PORT", env = config::LISTEN, default_value = config::DEFAULT_LISTEN)]
     pub listen: String,
@@ -91,6 +99,10 @@ pub struct Args {
 pub struct Config {
     /// Where Redis is.
     pub redis_url: RedisUrl,
+    /// How many shards the store has.
+    pub shards: usize,
+    /// How many replicas must have a write before it is acknowledged.
+    pub wait_replicas: u32,
     /// The address to listen on; port 0 picks a free one.
     pub listen: SocketAddr,
     /// The certificate to show, if gRPC is to be TLS.
@@ -119,6 +131,14 @@ impl Args {
     pub fn into_config(self) -> Result<(Config, TelemetryConfig), InvalidConfig> {
         let mut problems = Problems::default();
         let redis_url = problems.check(config::REDIS_URL, config::parse_redis_url(&self.redis_url));
+        let shards = problems.check(
+            config::SHARDS,
+            config::parse_whole(&self.shards, config::SHARDS_RANGE),
+        );
+        let wait_replicas = problems.check(
+            config::WAIT_REPLICAS,
+            config::parse_whole_u32(&self.wait_replicas, config::WAIT_REPLICAS_RANGE),
+        );
         let listen = problems.check(config::LISTEN, config::parse_listen(&self.listen));
         let metrics = problems.check(
             config::METRICS_LISTEN,
@@ -174,6 +194,8 @@ impl Args {
         };
         let config = Config {
             redis_url: redis_url.expect(sound),
+            shards: shards.expect(sound) as usize,
+            wait_replicas: wait_replicas.expect(sound),
             listen: listen.expect(sound),
             tls,
             tokens,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use proto::v1;
 use shared::ids::IssueId;
 use shared::preview::PreviewAnswer;
-use shared::store::{PreviewTicket, Store};
+use shared::store::{PreviewTicket, Shard};
 use shared::telemetry::trace::TraceParent;
 use tokio::time::{Instant, sleep};
 use tonic::metadata::MetadataMap;
@@ -46,7 +46,7 @@ pub(crate) async fn preview(
         Some(_) => {}
     }
     let id = IssueId::generate();
-    if store.look_for_preview(&id).await?.n_workers == 0
+    if store.home().look_for_preview(&id).await?.n_workers == 0
         && store.queue_stats().await?.workers.is_empty()
     {
         return Err(RequestError::NoWorker);
@@ -57,10 +57,11 @@ pub(crate) async fn preview(
     let ceiling = Duration::from_secs(ttl_secs) + BESIDES_THE_FLOW;
     let patience = client_patience.map_or(ceiling, |asked| asked.min(ceiling));
     let ticket = store
+        .home()
         .request_preview(&id, &blueprint_id, intent, patience, trace.as_ref())
         .await?;
     let awaited = Awaited {
-        store: store.clone(),
+        home: store.home().clone(),
         ticket,
     };
     match awaited.answer(&id, patience).await? {
@@ -81,7 +82,7 @@ pub(crate) async fn preview(
 
 /// A request that somebody waits for; taken back when dropped.
 struct Awaited {
-    store: Store,
+    home: Shard,
     ticket: PreviewTicket,
 }
 
@@ -94,7 +95,7 @@ impl Awaited {
         let began = Instant::now();
         let (mut pause, mut connected) = (PAUSES.0, began);
         loop {
-            match self.store.look_for_preview(id).await {
+            match self.home.look_for_preview(id).await {
                 Ok(sight) => {
                     if let Some(answer) = sight.answer {
                         return Ok(answer);
@@ -120,9 +121,9 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        let (store, ticket) = (self.store.clone(), self.ticket.clone());
+        let (home, ticket) = (self.home.clone(), self.ticket.clone());
         tokio::spawn(async move {
-            if let Err(error) = store.withdraw_preview(&ticket).await {
+            if let Err(error) = home.withdraw_preview(&ticket).await {
                 tracing::debug!(
                     error = shared::error::chain(&error),
                     "a preview could not be taken back; it expires"

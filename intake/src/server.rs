@@ -110,7 +110,8 @@ pub async fn bind(config: Config) -> Result<Server, StartError> {
         tracing::info!(%metrics_address, "metrics and probes are served");
     }
     warn_if_open(address, &config);
-    let store = Store::open(config.redis_url.as_str())?;
+    let store =
+        Store::open(config.redis_url.as_str(), config.shards)?.waiting_for(config.wait_replicas);
     let ready = watch::Sender::new(false);
     Ok(Server {
         backend: Backend::new(store.clone(), ready.subscribe(), config.max_watches),

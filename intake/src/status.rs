@@ -528,6 +528,7 @@ fn store_answer(error: &StoreError) -> Answer {
         _ if error.is_retryable() => "STORE_UNAVAILABLE",
         StoreError::Redis { .. }
         | StoreError::Replica { .. }
+        | StoreError::NotReplicated { .. }
         | StoreError::Unfit(_)
         | StoreError::Contract { .. }
         | StoreError::Url(_) => "STORE_INTERNAL",

@@ -24,10 +24,10 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use redis::IntoConnectionInfo;
 use thiserror::Error;
 
 use crate::ids::SettingId;
+pub use crate::redis_url::{RedisUrl, parse_redis_url};
 use crate::telemetry;
 
 /// Exit status of a program whose configuration or command line is wrong (`EX_USAGE` of sysexits).
@@ -37,6 +37,14 @@ pub const EXIT_BAD_CONFIG: u8 = 64;
 pub const REDIS_URL: &str = "DRAFTSMAN_REDIS_URL";
 /// Redis as a package installs it.
 pub const DEFAULT_REDIS_URL: &str = "redis://127.0.0.1:6379";
+/// How many shards the store has.
+pub const SHARDS: &str = "DRAFTSMAN_SHARDS";
+/// All on one node, which carries thousands of issues a second.
+pub const DEFAULT_SHARDS: &str = "1";
+/// How many replicas are to have a write before intake acknowledges it.
+pub const WAIT_REPLICAS: &str = "DRAFTSMAN_WAIT_REPLICAS";
+/// Not to be waited for: there may be none.
+pub const DEFAULT_WAIT_REPLICAS: &str = "0";
 /// Where intake listens.
 pub const LISTEN: &str = "DRAFTSMAN_LISTEN";
 /// This machine only: gRPC is plain text here.
@@ -116,6 +124,10 @@ pub const LOG_FORMAT: &str = "DRAFTSMAN_LOG_FORMAT";
 /// See [`LOG_FORMAT`].
 pub const DEFAULT_LOG_FORMAT: &str = "text";
 
+/// What [`WAIT_REPLICAS`] may be.
+pub const WAIT_REPLICAS_RANGE: RangeInclusive<u64> = 0..=16;
+/// What [`SHARDS`] may be: a worker keeps two connections for each.
+pub const SHARDS_RANGE: RangeInclusive<u64> = 1..=256;
 /// What [`MAX_CONNECTIONS`] may be.
 pub const MAX_CONNECTIONS_RANGE: RangeInclusive<u64> = 1..=1_000_000;
 /// What [`MAX_WATCHES`] may be; 0 means that nobody can watch.
@@ -236,58 +248,6 @@ impl BadValue {
             given: given.chars().take(200).collect(),
             expected: expected.into(),
         }
-    }
-}
-
-/// The address of a Redis. Its `Debug` form hides the password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(String);
-
-impl RedisUrl {
-    /// The whole URL, password included: for connecting, never for a log.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&without_credentials(&self.0))
-    }
-}
-
-/// `scheme://***@rest`, or the text itself if it has no user part.
-fn without_credentials(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
-        (None, Some((_, rest))) => format!("***@{rest}"),
-        _ => url.to_owned(),
-    }
-}
-
-/// A `redis://`, `rediss://` or `redis+unix://` URL.
-///
-/// # Errors
-/// [`BadValue`], without the password, if it is none.
-pub fn parse_redis_url(text: &str) -> Result<RedisUrl, BadValue> {
-    let bad = |why: &str| {
-        BadValue::new(
-            &without_credentials(text),
-            format!("a URL like redis://user:password@host:6379/0 (rediss:// for TLS){why}"),
-        )
-    };
-    if !["redis://", "rediss://", "redis+unix://", "unix://"]
-        .iter()
-        .any(|scheme| text.starts_with(scheme))
-    {
-        return Err(bad(""));
-    }
-    match text.into_connection_info() {
-        Ok(_) => Ok(RedisUrl(text.to_owned())),
-        Err(error) => Err(bad(&format!(
-            "; {}",
-            error.detail().unwrap_or("it does not parse")
-        ))),
     }
 }
 
@@ -432,7 +392,7 @@ pub fn parse_optional_http_url(text: &str) -> Result<Option<String>, BadValue> {
     match host {
         Some(_) => Ok(Some(format!("{}/", text.trim_end_matches('/')))),
         None => Err(BadValue::new(
-            &without_credentials(text),
+            &crate::redis_url::without_credentials(text),
             "a URL like https://gateway.example/v1, without user, query and fragment",
         )),
     }
@@ -520,47 +480,6 @@ pub fn parse_log_filter(text: &str) -> Result<String, BadValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn redis_urls() {
-        for good in [
-            DEFAULT_REDIS_URL,
-            "rediss://u:p@example.com:6380/2",
-            "redis://:secret@[::1]:7000",
-            "redis://h",
-        ] {
-            assert_eq!(parse_redis_url(good).unwrap().as_str(), good);
-        }
-        for bad in [
-            "",
-            "127.0.0.1:6379",
-            "http://127.0.0.1",
-            "redis://",
-            "redis://h:99999",
-            "redis://h/notanumber",
-        ] {
-            assert!(parse_redis_url(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_password_is_never_shown() {
-        let url = parse_redis_url("redis://u:hunter2@h:1").unwrap();
-        assert!(!format!("{url:?}").contains("hunter2"));
-        for bad in [
-            "redis://u:hunter2@h:99999",
-            "http://u:hunter2@h",
-            "u:hunter2@h",
-        ] {
-            assert!(
-                !parse_redis_url(bad)
-                    .unwrap_err()
-                    .to_string()
-                    .contains("hunter2"),
-                "{bad}"
-            );
-        }
-    }
 
     #[test]
     fn listen_addresses() {

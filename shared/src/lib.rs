@@ -19,6 +19,7 @@ pub mod issue;
 pub mod json_schema;
 pub mod preview;
 pub mod program;
+mod redis_url;
 pub mod setting;
 pub mod step;
 pub mod store;

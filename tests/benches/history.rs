@@ -48,7 +48,7 @@ pub(crate) async fn print() {
 /// The median time of each operation on a history of this length.
 async fn times(length: u64, n_labels: u64) -> Vec<(&'static str, Duration)> {
     let redis = RedisServer::start(Aof::None);
-    let store = Store::open(&redis.socket_url()).expect("a URL");
+    let store = Store::open(&redis.socket_url(), 1).expect("a URL");
     let id = blueprint_id("long");
     grow(&store, length, n_labels).await;
     let semver = |req: &str| VersionSelector::SemverReq(req.parse().expect("a requirement"));
@@ -139,7 +139,8 @@ async fn bytes() -> Vec<(&'static str, f64)> {
     let mut stand = Stand::start(Scale::TwoKb, Spread::One).await;
     stand.start_worker().await;
     let id = stand.blueprint_ids[0].clone();
-    let store = Store::open(&stand.redis.url()).expect("a URL");
+    let store = Store::open(&stand.redis.url(), 1).expect("a URL");
+    let store = store.home();
     let keys = store.keys();
     let bp = blueprint_id(&id);
     let named = [

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         let client = Client::connect(&args.intake).await;
         let redis = redis::Client::open(args.redis_url.as_str()).expect("a URL of Redis");
         let redis = redis.get_multiplexed_async_connection().await;
-        Snapshot::read_through(&client, redis.expect("Redis answers"), &ids).await
+        Snapshot::read_through(&client, vec![redis.expect("Redis answers")], &ids).await
     });
     let found = violations(&snapshot, Attempts::UpTo(args.most_attempts));
     for violation in &found {

@@ -165,6 +165,11 @@ impl RedisServer {
         self.child.as_ref().expect("redis-server is running").0.id()
     }
 
+    /// True unless it was stopped or killed.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// What it logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default()

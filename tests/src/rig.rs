@@ -46,7 +46,17 @@ impl Rig {
 
     /// Intake on the given Redis, which it reaches at `url`: that of a proxy.
     pub async fn with_redis_at(redis: RedisServer, url: &str) -> Self {
-        let mut intake = Process::intake(url, &[]);
+        Self::with_redis_at_and(redis, url, &[]).await
+    }
+
+    /// Intake on the given Redis, with this environment besides the usual.
+    pub async fn with_redis_and(redis: RedisServer, env: &[(&str, &str)]) -> Self {
+        let url = redis.url();
+        Self::with_redis_at_and(redis, &url, env).await
+    }
+
+    async fn with_redis_at_and(redis: RedisServer, url: &str, env: &[(&str, &str)]) -> Self {
+        let mut intake = Process::intake(url, env);
         let address = intake.address().await;
         let client = Client::connect(&address).await;
         Self {
@@ -108,7 +118,7 @@ impl Rig {
     /// # Panics
     /// If Redis does not answer.
     pub async fn write_setting(&self, edit: impl FnOnce(&mut EnhanceSetting)) {
-        let store = Store::open(&self.redis.url()).expect("a URL");
+        let store = Store::open(&self.redis.url(), 1).expect("a URL");
         let default = SettingId::parse(DEFAULT_SETTING).expect("an id");
         let found = store.setting(&default).await.expect("the store answers");
         let mut setting = found.expect("it is seeded");
@@ -124,7 +134,7 @@ impl Rig {
     pub async fn n_decided(&self) -> u64 {
         let mut connection = self.redis.connection().await;
         let length = redis::cmd("HLEN")
-            .arg(Keys::single().log())
+            .arg(Keys::of_shard(0).log())
             .query_async(&mut connection)
             .await;
         length.expect("HLEN")
@@ -137,7 +147,7 @@ impl Rig {
     pub async fn counted(&self, name: &str) -> u64 {
         let mut connection = self.redis.connection().await;
         let count: Option<u64> = redis::cmd("HGET")
-            .arg(Keys::single().counts())
+            .arg(Keys::of_shard(0).counts())
             .arg(name)
             .query_async(&mut connection)
             .await

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::store::Store;
+use shared::store::Shard;
 
 /// What is stored under one key.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +57,7 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 end
 return cjson.encode(dump)";
 
-async fn read(store: &Store, what: &str) -> Dump {
+async fn read(store: &Shard, what: &str) -> Dump {
     let mut eval = redis::cmd("EVAL");
     eval.arg(DUMP_SCRIPT).arg(0).arg(what);
     let answer = store.link().command::<String>("dump", &eval).await;
@@ -83,7 +83,7 @@ fn pairs(values: Vec<String>) -> BTreeMap<String, String> {
 ///
 /// # Panics
 /// If Redis does not answer.
-pub async fn dump(store: &Store) -> Dump {
+pub async fn dump(store: &Shard) -> Dump {
     read(store, "all").await
 }
 
@@ -91,7 +91,7 @@ pub async fn dump(store: &Store) -> Dump {
 ///
 /// # Panics
 /// If a rule is broken; the message names every finding and shows what the queues look like.
-pub async fn audit(store: &Store) {
+pub async fn audit(store: &Shard) {
     let dump = read(store, "queue").await;
     let found = violations(&dump);
     assert!(found.is_empty(), "{found:#?}\nin {dump:#?}");

@@ -14,7 +14,7 @@ use shared::ids::{BlueprintId, IssueId, WorkerId};
 use shared::issue::{Issue, IssueState, NewIssue, RejectionCause};
 use shared::store::{
     ArchiveOutcome, ClaimOutcome, Claimed, Company, Decision, ExpectedHead, IssueRef, Lease,
-    PopLink, PutOutcome, ReapOutcome, Release, SettleOutcome, Settlement, Store, StoreError,
+    PopLink, PutOutcome, ReapOutcome, Release, SettleOutcome, Settlement, Shard, Store, StoreError,
     SubmitOutcome,
 };
 use tokio::sync::Mutex;
@@ -37,7 +37,9 @@ pub const BESIDE: Company = Company::Others {
 /// A store on a private Redis.
 pub struct Stand {
     /// The store.
-    pub store: Store,
+    pub store: Shard,
+    /// The whole store, which has that one shard.
+    pub whole: Store,
     /// Its Redis.
     pub redis: RedisServer,
     popper: Mutex<PopLink>,
@@ -91,11 +93,13 @@ impl Stand {
     /// If it does not come up.
     pub async fn start() -> Self {
         let redis = RedisServer::start(Aof::None);
-        let store = Store::open(&redis.socket_url()).expect("a valid URL");
+        let whole = Store::open(&redis.socket_url(), 1).expect("a valid URL");
+        let store = whole.home().clone();
         let block = Duration::from_millis(100);
         let popper = store.link().pop_link(block).await.expect("a connection");
         Self {
             store,
+            whole,
             redis,
             popper: Mutex::new(popper),
         }
@@ -333,7 +337,7 @@ impl Stand {
     /// Decides a claimed issue against the head that it was claimed with.
     ///
     /// # Errors
-    /// As [`Store::settle`].
+    /// As [`Shard::settle`].
     pub async fn settle(&self, claimed: &Claimed, how: How) -> Result<SettleOutcome, StoreError> {
         let issue = &claimed.lease.issue;
         let (name, mark) = (issue.blueprint_id.as_str(), issue.issue_id.as_str());

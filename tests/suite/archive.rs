@@ -7,7 +7,7 @@ use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
 use shared::ids::SettingId;
 use shared::setting::EnhanceSetting;
-use shared::store::{ArchiveOutcome, PutSettingOutcome};
+use shared::store::{ArchiveOutcome, PutSettingOutcome, Store};
 use shared::version_selector::VersionSelector;
 use tests::factory;
 use tests::programs::{Program, run};
@@ -167,10 +167,8 @@ async fn an_archived_blueprint_is_kept_and_not_written() {
 async fn no_setting_ever_names_an_archived_orbit() {
     let stand = Stand::start().await;
     let store = &stand.store;
-    let (one, other) = (
-        store.with_own_connection(Duration::MAX),
-        store.with_own_connection(Duration::MAX),
-    );
+    let one = store.with_own_connection(Duration::MAX);
+    let other = Store::open(&stand.redis.socket_url(), 1).expect("a URL");
     let mut seen = [0, 0];
     for n in 0..200 {
         let name = format!("orbit-{n}");

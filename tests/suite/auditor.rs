@@ -10,7 +10,7 @@ async fn a_queue_that_redis_has_lost_goes_on() {
     let mut rig = Rig::without_worker().await;
     rig.client.put(factory::small("lost")).await;
     let issue = rig.client.submit("lost", "tag x").await;
-    let keys = Keys::single();
+    let keys = Keys::of_shard(0);
     let mut redis = rig.redis.connection().await;
     for list in [keys.pending(), keys.places()] {
         let removed: u64 = redis::cmd("DEL")

@@ -163,7 +163,7 @@ async fn each_damage_is_caught_by_the_rule_that_names_it() {
 #[tokio::test]
 async fn each_damage_of_redis_is_caught_by_the_rule_that_names_it() {
     let (rig, healthy) = worked_on().await;
-    let keys = Keys::single();
+    let keys = Keys::of_shard(0);
     let a = BlueprintId::parse("a").expect("an id");
     let id = |n: usize| IssueId::parse(&healthy.acknowledged[n]).expect("an id");
     let (first, second) = (id(0), id(1));

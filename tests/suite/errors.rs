@@ -179,7 +179,7 @@ async fn provoke_by_requests(rig: &Rig, provoked: &mut Provoked) {
 
 /// What takes a hand on the data.
 async fn provoke_by_damage(rig: &Rig, provoked: &mut Provoked) {
-    let keys = Keys::single();
+    let keys = Keys::of_shard(0);
     let blueprint = BlueprintId::parse("b").expect("an id");
     let done = IssueId::parse("done").expect("an id");
     let _: i64 = raw(rig, &["DEL", &keys.issue(&done)]).await;

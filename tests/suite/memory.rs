@@ -21,8 +21,8 @@ async fn send<T: redis::FromRedisValue>(redis: &RedisServer, words: &[&str]) -> 
     for word in words {
         command.arg(word);
     }
-    let store = Store::open(&redis.url()).expect("a URL");
-    let answer = store.link().command("test", &command).await;
+    let store = Store::open(&redis.url(), 1).expect("a URL");
+    let answer = store.home().link().command("test", &command).await;
     answer.unwrap_or_else(|error| panic!("{words:?}: {}", chain(&error)))
 }
 

@@ -82,7 +82,7 @@ async fn rig(env: &[(&str, &str)]) -> Rig {
 
 /// All that is stored but the answers themselves and what heartbeats change.
 async fn stored(rig: &Rig) -> BTreeMap<String, Vec<u8>> {
-    let (keys, mut dump) = (Keys::single(), rig.key_dump().await);
+    let (keys, mut dump) = (Keys::of_shard(0), rig.key_dump().await);
     let beats = [
         keys.workers(),
         keys.worker_load(),
@@ -97,7 +97,7 @@ async fn stored(rig: &Rig) -> BTreeMap<String, Vec<u8>> {
 async fn waiting(rig: &Rig) -> u64 {
     let mut connection = rig.redis.connection().await;
     let length = redis::cmd("LLEN")
-        .arg(Keys::single().previews())
+        .arg(Keys::of_shard(0).previews())
         .query_async(&mut connection)
         .await;
     length.expect("LLEN")
@@ -215,7 +215,7 @@ async fn what_cannot_be_tried_is_refused() {
     let mut connection = rig.redis.connection().await;
     let id = shared::ids::BlueprintId::parse("tried").expect("an id");
     let _: i64 = redis::cmd("HSET")
-        .arg(Keys::single().blueprint(&id))
+        .arg(Keys::of_shard(0).blueprint(&id))
         .arg("archived")
         .arg("1")
         .query_async(&mut connection)
@@ -367,7 +367,7 @@ async fn a_worker_that_is_asked_to_stop_says_so_to_who_waits() {
     let mut rig = rig(&[with_scripts(dir.path()), no_grace]).await;
     let mut intake = rig.client.intake.clone();
     let endless = tokio::spawn(async move { intake.preview_issue(request("tried", "loop")).await });
-    let (list, mut monitor) = (Keys::single().previews(), rig.redis.connection().await);
+    let (list, mut monitor) = (Keys::of_shard(0).previews(), rig.redis.connection().await);
     eventually("the worker has taken it", async || {
         let stats: String = redis::cmd("INFO")
             .arg("commandstats")

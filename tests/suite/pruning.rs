@@ -161,7 +161,7 @@ async fn one_caller_in_a_while_has_the_turn_to_prune() {
 #[tokio::test]
 async fn a_pruned_issue_is_answered_by_its_log_entry() {
     let mut rig = Rig::without_worker().await;
-    let (keys, mut connection) = (Keys::single(), rig.redis.connection().await);
+    let (keys, mut connection) = (Keys::of_shard(0), rig.redis.connection().await);
     rig.add_worker(&[("DRAFTSMAN_RETENTION_DAYS", "0")]);
     rig.client.put(factory::small("kept")).await;
     let old = rig.client.run("kept", "nobody understands this").await;

@@ -65,7 +65,7 @@ async fn the_main_job_is_done_over_tls_as_a_user_with_the_minimal_rule() {
     // The rule is what the refusal of a user without any right names.
     user("on >secret").await;
     let url = format!("redis://draftsman:secret@127.0.0.1:{}", redis.port());
-    let refusal = Store::open(&url).expect("a URL").check_server().await;
+    let refusal = Store::open(&url, 1).expect("a URL").check_server().await;
     let said = shared::error::chain(&refusal.expect_err("no rights"));
     let rule = said
         .split_once("ACL SETUSER draftsman ")
@@ -83,7 +83,7 @@ async fn the_main_job_is_done_over_tls_as_a_user_with_the_minimal_rule() {
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
 
     // Nobody is trusted unseen: without the authority there is no connection.
-    let untrusted = Store::open(&url).expect("a URL").ping().await;
+    let untrusted = Store::open(&url, 1).expect("a URL").ping().await;
     assert!(
         matches!(untrusted, Err(StoreError::Redis { .. })),
         "{untrusted:?}"

@@ -313,7 +313,7 @@ async fn connections_are_closed_and_refused_on_demand() {
 #[tokio::test]
 async fn scripts_have_names_and_their_outcomes_are_kept() {
     let (redis, proxy) = stand().await;
-    let store = Store::open(&proxy.url()).expect("a valid URL");
+    let store = Store::open(&proxy.url(), 1).expect("a valid URL");
     let document = Blueprint::parse(&factory::small("named")).expect("a Blueprint");
     let put = || store.put_blueprint(&document, ExpectedHead::Any, "r");
     // The server does not have the script yet: what is cut is the call that runs it.

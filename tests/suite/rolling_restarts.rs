@@ -57,7 +57,7 @@ async fn no_attempt_is_raised() {
     for _ in 0..N_WORKERS {
         rig.add_worker(&env);
     }
-    let store = Store::open(&rig.redis.url()).expect("a URL of Redis");
+    let store = Store::open(&rig.redis.url(), 1).expect("a URL of Redis");
     let mut handed_back = 0;
     for n in 0..n_restarts() {
         let url = rig.redis.url();
@@ -76,7 +76,10 @@ async fn no_attempt_is_raised() {
         let mut old = std::mem::replace(&mut rig.workers[place], new);
         assert_eq!(old.wait().await.code(), Some(0), "{}", old.stderr());
         handed_back += old.stderr().matches("handed back").count();
-        assert_eq!(store.audit_queues().await.expect("Redis answers"), []);
+        assert_eq!(
+            store.home().audit_queues().await.expect("Redis answers"),
+            []
+        );
     }
     assert!(handed_back > 0, "nobody had anything to hand back");
     stop.send(true).expect("the load listens");

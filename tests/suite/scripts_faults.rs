@@ -9,7 +9,7 @@ use shared::issue::{IssueState, RejectionCause};
 use shared::store::redis::script;
 use shared::store::{
     Beat, CancelOutcome, ClaimOutcome, Claimed, Company, IssueRef, Lease, PromoteOutcome,
-    ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, Store, StoreError,
+    ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, Shard, StoreError,
     SubmitOutcome,
 };
 use tests::store_audit::audit;
@@ -429,7 +429,7 @@ async fn racing_claims_give_one_lease() {
 #[tokio::test]
 async fn racing_submissions_store_one_issue() {
     let stand = Stand::with(&["a"]).await;
-    let clients: Vec<Store> = (0..8)
+    let clients: Vec<Shard> = (0..8)
         .map(|_| stand.store.with_own_connection(Duration::MAX))
         .collect();
     for round in 0..5 {

@@ -3,7 +3,7 @@
 
 use shared::ids::Version;
 use shared::issue::{IssueState, NewIssue, RejectionCause};
-use shared::store::{ClaimOutcome, IssueRef, Page, PageRequest, Release, Store, SubmitOutcome};
+use shared::store::{ClaimOutcome, IssueRef, Page, PageRequest, Release, Shard, SubmitOutcome};
 use tests::events::{ALL_CHANNEL, Events, issue_channel};
 use tests::eventually::eventually;
 use tests::store_stand::{
@@ -161,7 +161,7 @@ async fn each_blueprint_is_decided_in_order_and_none_starves_another() {
     }
 }
 
-async fn decided(store: &Store, blueprint: &str) -> Vec<String> {
+async fn decided(store: &Shard, blueprint: &str) -> Vec<String> {
     let (id, page) = (
         blueprint_id(blueprint),
         PageRequest {

@@ -24,7 +24,7 @@ async fn a_redis_that_forgot_the_scripts_gets_them_again() {
         let _: String = stand.raw(&["SCRIPT", "FLUSH"]).await;
     };
     forget().await;
-    store.prepare(&Seed::bundled()).await.unwrap();
+    stand.whole.prepare(&Seed::bundled()).await.unwrap();
     for how in [How::Applied, How::Denied] {
         let mark = format!("{how:?}");
         forget().await;

@@ -10,7 +10,6 @@ use shared::store::{
     DeleteSettingOutcome, ExpectedHead, PutOutcome, PutSettingOutcome, Seed, Store, StoreError,
 };
 use shared::version_selector::VersionSelector;
-use std::time::Duration;
 use tests::store_stand::{How, LONG, Stand, blueprint_id, marked, worker_id};
 
 fn semver(req: &str) -> VersionSelector {
@@ -45,7 +44,9 @@ async fn a_setting_is_written_under_its_revision() {
     for selector in [VersionSelector::Latest, fixed, semver("^1.2, <2")] {
         let new = setting("s", "orbit", selector);
         for wrong in [revision + 1, 7] {
-            let put = stand.refused(store.put_setting(&new, Some(wrong))).await;
+            let put = stand
+                .refused(stand.whole.put_setting(&new, Some(wrong)))
+                .await;
             assert_eq!(put, PutSettingOutcome::RevisionMoved { actual: revision });
         }
         let expected = (revision > 0).then_some(revision);
@@ -54,21 +55,23 @@ async fn a_setting_is_written_under_its_revision() {
             revision,
             ..new.clone()
         };
-        let put = store.put_setting(&new, expected).await.unwrap();
+        let put = stand.whole.put_setting(&new, expected).await.unwrap();
         assert_eq!(put, PutSettingOutcome::Stored(stored.clone()));
         assert_eq!(store.setting(&new.id).await.unwrap(), Some(stored.clone()));
         assert_eq!(store.list_settings().await.unwrap(), [stored]);
     }
     let lost = setting("s", "nowhere", VersionSelector::Latest);
-    let put = stand.refused(store.put_setting(&lost, None)).await;
+    let put = stand.refused(stand.whole.put_setting(&lost, None)).await;
     assert_eq!(put, PutSettingOutcome::UnknownOrbit);
     // Named by no setting, so it can be archived; a setting may not name it from then on.
     stand.set_archived("other", true).await;
     let archived = setting("s", "other", VersionSelector::Latest);
-    let put = stand.refused(store.put_setting(&archived, None)).await;
+    let put = stand
+        .refused(stand.whole.put_setting(&archived, None))
+        .await;
     assert_eq!(put, PutSettingOutcome::ArchivedOrbit);
     // A store that knows the setting is told of the revision first.
-    let put = stand.refused(store.put_setting(&lost, Some(0))).await;
+    let put = stand.refused(stand.whole.put_setting(&lost, Some(0))).await;
     assert_eq!(put, PutSettingOutcome::RevisionMoved { actual: revision });
 }
 
@@ -81,11 +84,11 @@ async fn a_deleted_setting_is_gone_and_its_revisions_go_on() {
         setting("two", "orbit", semver(">=1")),
     );
     for new in [&one, &one, &two] {
-        store.put_setting(new, None).await.unwrap();
+        stand.whole.put_setting(new, None).await.unwrap();
     }
     let counter = async || -> u64 { stand.raw(&["GET", &store.keys().settings_counter()]).await };
     assert_eq!(counter().await, 3);
-    let deleted = store.delete_setting(&one.id).await.unwrap();
+    let deleted = stand.whole.delete_setting(&one.id).await.unwrap();
     assert_eq!(deleted, DeleteSettingOutcome::Deleted);
     assert_eq!(counter().await, 4, "workers see it");
     assert_eq!(store.setting(&one.id).await.unwrap(), None);
@@ -97,14 +100,14 @@ async fn a_deleted_setting_is_gone_and_its_revisions_go_on() {
     assert!(!store.is_orbit_by_latest(&one.blueprint_id).await.unwrap());
     for name in ["one", "never"] {
         let id = SettingId::parse(name).expect("an id");
-        let again = stand.refused(store.delete_setting(&id)).await;
+        let again = stand.refused(stand.whole.delete_setting(&id)).await;
         assert_eq!(again, DeleteSettingOutcome::UnknownSetting);
     }
 
     // Who saw it before cannot write over a new one of its name.
-    let stale = stand.refused(store.put_setting(&one, Some(2))).await;
+    let stale = stand.refused(stand.whole.put_setting(&one, Some(2))).await;
     assert_eq!(stale, PutSettingOutcome::RevisionMoved { actual: 0 });
-    let new = store.put_setting(&one, Some(0)).await.unwrap();
+    let new = stand.whole.put_setting(&one, Some(0)).await.unwrap();
     assert!(
         matches!(&new, PutSettingOutcome::Stored(stored) if stored.revision == 3),
         "{new:?}"
@@ -117,7 +120,7 @@ async fn a_setting_of_a_release_without_patterns_has_none() {
     let store = &stand.store;
     let mut old = setting("s", "orbit", VersionSelector::Latest);
     old.applies_to.clear();
-    store.put_setting(&old, None).await.unwrap();
+    stand.whole.put_setting(&old, None).await.unwrap();
     let text: String = stand.raw(&["HGET", &store.keys().settings(), "s"]).await;
     assert!(
         !text.contains("applies_to"),
@@ -142,7 +145,8 @@ async fn the_counter_rises_with_settings_and_their_orbits_alone() {
         ("two", "orbit", VersionSelector::Latest),
         ("three", "pinned", fixed),
     ] {
-        store
+        stand
+            .whole
             .put_setting(&setting(name, orbit, selector), None)
             .await
             .unwrap();
@@ -174,14 +178,14 @@ async fn an_orbit_that_could_not_run_is_not_written() {
     let broken = "id: orbit\nflow: {kind: nonsense}\nagents: []\n";
     let broken = Blueprint::parse(broken).expect("a Blueprint");
     let follows = setting("s", "orbit", VersionSelector::Latest);
-    store.put_setting(&follows, None).await.unwrap();
+    stand.whole.put_setting(&follows, None).await.unwrap();
     let put = stand
         .refused(store.put_blueprint(&broken, ExpectedHead::Any, ""))
         .await;
     assert!(matches!(put, PutOutcome::NotRunnable(_)), "{put:?}");
     // Pinned, its head is nobody's business.
     let pinned = setting("s", "orbit", VersionSelector::Fixed(Version::of("x")));
-    store.put_setting(&pinned, None).await.unwrap();
+    stand.whole.put_setting(&pinned, None).await.unwrap();
     stand.put(&broken).await;
 }
 
@@ -191,12 +195,15 @@ async fn what_is_bundled_is_written_once_and_never_over_an_edit() {
     let store = &stand.store;
     let seed = Seed::bundled();
     let clients: Vec<Store> = (0..4)
-        .map(|_| store.with_own_connection(Duration::MAX))
+        .map(|_| Store::open(&stand.redis.socket_url(), 1).unwrap())
         .collect();
     for prepared in join_all(clients.iter().map(|client| client.prepare(&seed))).await {
         prepared.unwrap();
     }
-    let (seeded, again) = (store.list_settings().await.unwrap(), store.prepare(&seed));
+    let (seeded, again) = (
+        store.list_settings().await.unwrap(),
+        stand.whole.prepare(&seed),
+    );
     assert_eq!(
         (seeded.len(), seeded[0].id.as_str(), seeded[0].revision),
         (1, "default", 1)
@@ -206,14 +213,14 @@ async fn what_is_bundled_is_written_once_and_never_over_an_edit() {
         ttl_secs: 7,
         ..seeded[0].clone()
     };
-    store.put_setting(&edited, Some(1)).await.unwrap();
-    stand.refused(store.prepare(&seed)).await;
+    stand.whole.put_setting(&edited, Some(1)).await.unwrap();
+    stand.refused(stand.whole.prepare(&seed)).await;
 
     for (field, value) in [("format", "2"), ("shards", "3")] {
         let meta = store.keys().meta();
         let before: String = stand.raw(&["HGET", &meta, field]).await;
         let _: i64 = stand.raw(&["HSET", &meta, field, value]).await;
-        let refused = store.prepare(&seed).await;
+        let refused = stand.whole.prepare(&seed).await;
         assert!(
             matches!(refused, Err(StoreError::Damaged { .. })),
             "{field}: {refused:?}"

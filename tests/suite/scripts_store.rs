@@ -6,7 +6,7 @@ use shared::blueprint::Blueprint;
 use shared::ids::Version;
 use shared::issue::IssueState;
 use shared::store::{
-    ExpectedHead, IssueFilter, Page, PageRequest, PutOutcome, SettleOutcome, Store, StoreError,
+    ExpectedHead, IssueFilter, Page, PageRequest, PutOutcome, SettleOutcome, Shard, StoreError,
 };
 use shared::version_selector::VersionSelector;
 use std::time::Duration;
@@ -205,7 +205,7 @@ async fn archiving_is_kept_over_writes_of_others() {
 // ---- selectors ----------------------------------------------------------------------------
 
 /// The number of the commit that the selector chooses.
-async fn chosen(store: &Store, selector: VersionSelector) -> Result<Option<u64>, StoreError> {
+async fn chosen(store: &Shard, selector: VersionSelector) -> Result<Option<u64>, StoreError> {
     let found = store.blueprint(&blueprint_id("a"), &selector).await?;
     Ok(found.map(|found| found.commit.seq))
 }

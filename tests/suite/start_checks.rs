@@ -168,12 +168,6 @@ async fn what_could_be_better_is_said_once_and_all_works() {
             &[],
             &["maxmemory-policy noeviction"],
         ),
-        (
-            Aof::Always,
-            &["--cluster-enabled", "yes"],
-            &["CLUSTER ADDSLOTSRANGE 0 16383"],
-            &["without cluster mode"],
-        ),
     ];
     for (aof, args, setup, words) in cases {
         let redis = RedisServer::start_with(*aof, args);
@@ -261,7 +255,7 @@ async fn the_rule_that_a_refusal_names_suffices_for_the_main_job() {
 async fn a_rule_that_lacks_anything_is_refused_and_what_it_lacks_is_named() {
     let redis = RedisServer::start(Aof::None);
     let rule = rule(&redis).await;
-    let store = || Store::open(&url_for(&redis, "draftsman:secret")).expect("a URL");
+    let store = || Store::open(&url_for(&redis, "draftsman:secret"), 1).expect("a URL");
     for lacking in rule.split_whitespace() {
         let rest: Vec<&str> = rule
             .split_whitespace()
@@ -324,25 +318,4 @@ async fn a_replica_is_waited_for_until_it_is_the_master() {
     rig.client.put(factory::small("promoted")).await;
     let issue = rig.client.run("promoted", "tag x").await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
-}
-
-#[tokio::test]
-async fn a_node_of_a_cluster_that_lacks_the_keys_is_refused_and_the_right_one_named() {
-    let [wrong, right] =
-        [(); 2].map(|()| RedisServer::start_with(Aof::None, &["--cluster-enabled", "yes"]));
-    let slot: u16 = redis::cmd("CLUSTER")
-        .arg("KEYSLOT")
-        .arg("{draftsman:0}:pending")
-        .query_async(&mut wrong.connection().await)
-        .await
-        .expect("CLUSTER KEYSLOT");
-    let others = format!("CLUSTER ADDSLOTSRANGE 0 {} {} 16383", slot - 1, slot + 1);
-    let meet = format!("CLUSTER MEET 127.0.0.1 {}", right.port());
-    administer(&right, &[&format!("CLUSTER ADDSLOTS {slot}")]).await;
-    administer(&wrong, &[&others, &meet]).await;
-    // Until the nodes know each other the programs wait.
-    let words = format!("let DRAFTSMAN_REDIS_URL name 127.0.0.1:{}", right.port());
-    for said in refusals(&wrong.url()).await {
-        assert!(said.contains(&words), "{said:?}");
-    }
 }

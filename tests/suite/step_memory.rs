@@ -70,7 +70,7 @@ impl Stage {
         let id = IssueId::parse(&issue.issue_id).expect("an id");
         let mut connection = self.rig.redis.connection().await;
         redis::cmd("HLEN")
-            .arg(Keys::single().steps(&id))
+            .arg(Keys::of_shard(0).steps(&id))
             .query_async(&mut connection)
             .await
             .expect("HLEN")

@@ -219,7 +219,7 @@ async fn stored_trace(rig: &Rig, issue: &v1::Issue) -> Option<String> {
     let id = shared::ids::IssueId::parse(&issue.issue_id).expect("an id");
     let mut connection = rig.redis.connection().await;
     let mut command = redis::cmd("HGET");
-    command.arg(Keys::single().issue(&id)).arg("trace");
+    command.arg(Keys::of_shard(0).issue(&id)).arg("trace");
     command.query_async(&mut connection).await.expect("HGET")
 }
 

@@ -26,7 +26,8 @@ fn text(path: &Path) -> &str {
 
 /// Everything that is stored of a Blueprint itself.
 async fn stored(rig: &Rig, id: &str) -> Dump {
-    let store = Store::open(&rig.redis.url()).expect("a URL");
+    let store = Store::open(&rig.redis.url(), 1).expect("a URL");
+    let store = store.home();
     let (keys, id) = (store.keys(), blueprint_id(id));
     let names = [
         keys.blueprint(&id),
@@ -36,13 +37,13 @@ async fn stored(rig: &Rig, id: &str) -> Dump {
         keys.labels(&id),
         keys.ranks(&id),
     ];
-    let mut dump = dump(&store).await;
+    let mut dump = dump(store).await;
     dump.retain(|key, _| names.contains(key));
     dump
 }
 
 async fn everything(rig: &Rig) -> Dump {
-    let mut dump = dump(&Store::open(&rig.redis.url()).expect("a URL")).await;
+    let mut dump = dump(Store::open(&rig.redis.url(), 1).expect("a URL").home()).await;
     // What intake does by itself meanwhile.
     dump.retain(|key, _| !key.contains("worker"));
     dump

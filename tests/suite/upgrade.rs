@@ -83,7 +83,7 @@ async fn the_store_of_a_newer_release_is_refused() {
     let redis = earlier_store().await;
     let mut connection = redis.connection().await;
     let () = redis::cmd("HSET")
-        .arg(Keys::single().meta())
+        .arg(Keys::of_shard(0).meta())
         .arg(&["format", "2"])
         .query_async(&mut connection)
         .await

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::store::{Store, StoreError};
+use shared::store::{Shard, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -14,21 +14,33 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How often a worker asks whether it is its turn.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(store: Store, metrics: Arc<Metrics>, stop: CancellationToken) {
-    crate::service::repeat("auditor", ASK_EVERY, stop, || run_once(&store, &metrics)).await;
+/// Audits one shard. The audit of the home shard also sees to it that all others know which orbits are in use.
+pub(crate) async fn run(
+    store: Store,
+    shard: Shard,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
+    crate::service::repeat("auditor", ASK_EVERY, stop, || {
+        run_once(&store, &shard, &metrics)
+    })
+    .await;
 }
 
-async fn run_once(store: &Store, metrics: &Metrics) -> Result<(), StoreError> {
-    if !store.take_audit_turn(EVERY).await? {
+async fn run_once(store: &Store, shard: &Shard, metrics: &Metrics) -> Result<(), StoreError> {
+    if !shard.take_audit_turn(EVERY).await? {
         return Ok(());
     }
-    for repaired in store.audit_queues().await? {
+    for repaired in shard.audit_queues().await? {
         Metrics::count(&metrics.repaired);
         tracing::error!(
             blueprint_id = %repaired.blueprint_id,
             place = repaired.place,
             "this queue was not where its record said; it is mended. Redis has lost something, or this is a bug"
         );
+    }
+    if shard.number() == store.home().number() {
+        store.mirror_orbits().await?;
     }
     Ok(())
 }

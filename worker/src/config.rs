@@ -22,6 +22,9 @@ pub struct Args {
     /// Where Redis is: redis:// or rediss:// for TLS, user and password in the URL.
     #[arg(long, env = config::REDIS_URL, default_value = config::DEFAULT_REDIS_URL, hide_env_values = true)]
     redis_url: String,
+    /// How many shards the store has; fixed when it is first used. More than one only for a Redis Cluster.
+    #[arg(long, env = config::SHARDS, default_value = config::DEFAULT_SHARDS)]
+    shards: String,
     /// How many issues to work on at once.
     #[arg(long, env = config::CONCURRENCY, default_value_t = config::default_concurrency().to_string())]
     concurrency: String,
@@ -82,6 +85,8 @@ pub struct Args {
 pub struct Config {
     /// Where Redis is.
     pub redis_url: RedisUrl,
+    /// How many shards the store has.
+    pub shards: usize,
     /// Issues at once.
     pub concurrency: usize,
     /// First part of the worker's id.
@@ -118,6 +123,10 @@ impl Args {
     pub fn into_config(self) -> Result<(Config, TelemetryConfig), InvalidConfig> {
         let mut problems = Problems::default();
         let redis_url = problems.check(config::REDIS_URL, config::parse_redis_url(&self.redis_url));
+        let shards = problems.check(
+            config::SHARDS,
+            config::parse_whole(&self.shards, config::SHARDS_RANGE),
+        );
         let concurrency = problems.check(
             config::CONCURRENCY,
             config::parse_whole(&self.concurrency, config::CONCURRENCY_RANGE),
@@ -182,6 +191,7 @@ impl Args {
         };
         let config = Config {
             redis_url: redis_url.expect(sound),
+            shards: shards.expect(sound) as usize,
             concurrency: concurrency.expect(sound) as usize,
             worker_name: worker_name.expect(sound),
             setting: setting.expect(sound),

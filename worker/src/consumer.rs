@@ -6,6 +6,11 @@
 //! connection it is unknown whether an element moved, so the connection is killed from another
 //! one, and what lies in the own processing list is dispatched as if popped.
 //!
+//! Each shard has a consumer of its own; all of them share the worker's slots, which are given out in turn, so that
+//! a busy shard starves no other. A consumer that waited for an element with a slot in its hand would keep
+//! it from the others. So where there are several, one that finds nothing at once waits without a slot, and gives
+//! what comes back if all are taken by then.
+//!
 //! An issue that has to run alone waits for all slots at once. The semaphore is fair, so while it
 //! waits nothing else gets a slot, and nothing is popped.
 
@@ -13,14 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shared::fail_point;
-use shared::store::{ConnectionId, IssueRef, PopLink, StoreError};
+use shared::store::{ConnectionId, IssueRef, PopLink, Shard, StoreError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::dispatch::{Dispatcher, Met};
-use crate::held::Stop;
+use crate::held::{Held, Stop};
 use crate::service::{self, Complaint, Pause};
 
 /// How long a pop waits, and so how late the worker may notice that it is to stop.
@@ -28,12 +33,64 @@ const BLOCK: Duration = Duration::from_secs(1);
 /// How long dispatches get to hand their issues back once they are told to stop.
 const HANDING_BACK: Duration = Duration::from_secs(5);
 
-/// The popping role.
+/// What all consumers of a worker share: how many issues it works on at once, and those that it does.
+pub(crate) struct Slots {
+    free: Arc<Semaphore>,
+    n: usize,
+    n_consumers: usize,
+    running: TaskTracker,
+}
+
+impl Slots {
+    /// So many slots, for so many consumers.
+    pub(crate) fn new(n: usize, n_consumers: usize) -> Arc<Slots> {
+        Arc::new(Slots {
+            free: Arc::new(Semaphore::new(n)),
+            n,
+            n_consumers,
+            running: TaskTracker::new(),
+        })
+    }
+
+    /// Lets what is open finish within `grace`, then has the rest handed back.
+    pub(crate) async fn drain(&self, held: &Held, grace: Duration) {
+        self.running.close();
+        let n_open = held.n_open();
+        if n_open > 0 {
+            tracing::info!(
+                n_open,
+                n_slots = self.n,
+                grace_secs = grace.as_secs(),
+                "finishing open issues"
+            );
+        }
+        if tokio::time::timeout(grace, self.running.wait())
+            .await
+            .is_err()
+        {
+            tracing::info!(
+                n_open = held.n_open(),
+                "grace period is over; handing the rest back"
+            );
+            held.stop_all(Stop::Shutdown);
+            if tokio::time::timeout(HANDING_BACK, self.running.wait())
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    n_open = held.n_open(),
+                    "some issues could not be handed back; their leases will run out"
+                );
+            }
+        }
+    }
+}
+
+/// The popping role, in one shard.
 pub(crate) struct Consumer {
     dispatcher: Arc<Dispatcher>,
-    slots: Arc<Semaphore>,
-    n_slots: usize,
-    running: TaskTracker,
+    shard: Shard,
+    slots: Arc<Slots>,
     found: UnboundedReceiver<IssueRef>,
     stop: CancellationToken,
     /// A popping connection that broke and is not known to be dead: Redis may still move elements for it.
@@ -45,17 +102,16 @@ impl Consumer {
     /// knowing.
     pub(crate) fn new(
         dispatcher: Arc<Dispatcher>,
-        n_slots: usize,
+        shard: Shard,
+        slots: Arc<Slots>,
         stop: CancellationToken,
     ) -> (Consumer, UnboundedSender<IssueRef>) {
         let (sender, found) = unbounded_channel();
-        let slots = Arc::new(Semaphore::new(n_slots));
         (
             Consumer {
                 dispatcher,
+                shard,
                 slots,
-                n_slots,
-                running: TaskTracker::new(),
                 found,
                 stop,
                 broken: None,
@@ -75,7 +131,7 @@ impl Consumer {
                     self.broken = None;
                 }
                 if link.is_none() {
-                    link = Some(self.dispatcher.store.link().pop_link(BLOCK).await?);
+                    link = Some(self.shard.link().pop_link(BLOCK).await?);
                 }
                 match link.as_mut() {
                     Some(open) => self.run_once(open).await,
@@ -99,7 +155,7 @@ impl Consumer {
 
     async fn run_once(&mut self, link: &mut PopLink) -> Result<(), StoreError> {
         let slot = tokio::select! {
-            slot = Arc::clone(&self.slots).acquire_owned() => slot,
+            slot = Arc::clone(&self.slots.free).acquire_owned() => slot,
             () = self.stop.cancelled() => return Ok(()),
         };
         let Ok(slot) = slot else { return Ok(()) };
@@ -107,27 +163,30 @@ impl Consumer {
             self.start(issue, slot);
             return Ok(());
         }
-        let keys = self.dispatcher.store.keys();
+        let keys = self.shard.keys();
         let (from, to) = (
             keys.pending(),
             keys.processing(self.dispatcher.worker_id.as_str()),
         );
-        let Some(element) = self.pop(link, &from, &to).await? else {
+        let Some((element, slot)) = self.pop(link, &from, &to, slot).await? else {
             return Ok(());
         };
         fail_point::pass("pop.after");
-        if self.stop.is_cancelled() {
-            // Given back when the worker signs off, and at once if Redis is there.
-            if let Some(issue) = IssueRef::parse(&element) {
-                self.dispatcher.give_back(&issue).await;
+        let slot = match slot {
+            Some(slot) if !self.stop.is_cancelled() => slot,
+            _ => {
+                // If Redis is not there, it is given back when the worker signs off, or claimed after a heartbeat.
+                if let Some(issue) = IssueRef::parse(&element) {
+                    self.dispatcher.give_back(&issue).await;
+                }
+                return Ok(());
             }
-            return Ok(());
-        }
+        };
         self.start_element(&element, slot);
         // Where one is there may be more: take what fits without waiting.
-        let free = self.slots.available_permits();
+        let free = self.slots.free.available_permits();
         if free > 0 && !self.stop.is_cancelled() {
-            let permits = Arc::clone(&self.slots).try_acquire_many_owned(free as u32);
+            let permits = Arc::clone(&self.slots.free).try_acquire_many_owned(free as u32);
             let Ok(mut permits) = permits else {
                 return Ok(());
             };
@@ -141,16 +200,25 @@ impl Consumer {
     }
 
     /// Waits for an element, about a second or until the worker is to stop: then the pop is not
-    /// dropped, but Redis is asked to end it.
+    /// dropped, but Redis is asked to end it. What came while all slots were taken comes without one.
     async fn pop(
         &self,
         link: &mut PopLink,
         from: &str,
         to: &str,
-    ) -> Result<Option<String>, StoreError> {
+        slot: OwnedSemaphorePermit,
+    ) -> Result<Option<(String, Option<OwnedSemaphorePermit>)>, StoreError> {
+        let mut slot = Some(slot);
+        if self.slots.n_consumers > 1 {
+            if let Some(element) = link.pop_ready(from, to, 1).await?.pop() {
+                return Ok(Some((element, slot)));
+            }
+            slot = None;
+        }
         let id = link.id().clone();
-        let store = &self.dispatcher.store;
-        service::blocking(store, &id, &self.stop, link.pop(from, to)).await
+        let popped = service::blocking(&self.shard, &id, &self.stop, link.pop(from, to)).await?;
+        let free = || Arc::clone(&self.slots.free).try_acquire_owned().ok();
+        Ok(popped.map(|element| (element, slot.or_else(free))))
     }
 
     fn start_element(&self, element: &str, slot: OwnedSemaphorePermit) {
@@ -170,12 +238,11 @@ impl Consumer {
         let work = Work {
             dispatcher: Arc::clone(&self.dispatcher),
             slots: Arc::clone(&self.slots),
-            n_slots: self.n_slots as u32,
             stop: self.stop.clone(),
             issue: issue.clone(),
         };
         let dispatcher = Arc::clone(&self.dispatcher);
-        self.running.spawn(async move {
+        self.slots.running.spawn(async move {
             if let Err(panic) = tokio::spawn(work.run(slot)).await {
                 // A bug in one issue's way is a failed attempt of that issue, never a dead worker.
                 tracing::error!(issue_id = %issue.issue_id, %panic, "dispatch ended by a panic; its lease will run out");
@@ -186,15 +253,17 @@ impl Consumer {
 
     /// Makes sure that a broken connection moves nothing any more, then looks at what it may have moved.
     async fn clear_up(&self, connection: &ConnectionId) -> Result<(), StoreError> {
-        let store = &self.dispatcher.store;
-        store.kill_connection(connection).await?;
-        let listed = store.processing(self.dispatcher.worker_id.as_str()).await?;
+        self.shard.kill_connection(connection).await?;
+        let listed = self
+            .shard
+            .processing(self.dispatcher.worker_id.as_str())
+            .await?;
         let unknown = listed
             .into_iter()
             .filter(|issue| !self.dispatcher.held.is_open(issue));
         for issue in unknown {
             tokio::select! {
-                slot = Arc::clone(&self.slots).acquire_owned() => match slot {
+                slot = Arc::clone(&self.slots.free).acquire_owned() => match slot {
                     Ok(slot) => self.start(issue, slot),
                     Err(_) => return Ok(()),
                 },
@@ -207,41 +276,8 @@ impl Consumer {
     /// True if nothing can come into the own list any more, once this has ended popping.
     pub(crate) async fn is_over(&self) -> bool {
         match &self.broken {
-            Some(id) => self.dispatcher.store.kill_connection(id).await.is_ok(),
+            Some(id) => self.shard.kill_connection(id).await.is_ok(),
             None => true,
-        }
-    }
-
-    /// Lets what is open finish within `grace`, then has the rest handed back.
-    pub(crate) async fn drain(&self, grace: Duration) {
-        self.running.close();
-        let n_open = self.dispatcher.held.n_open();
-        if n_open > 0 {
-            tracing::info!(
-                n_open,
-                n_slots = self.n_slots,
-                grace_secs = grace.as_secs(),
-                "finishing open issues"
-            );
-        }
-        if tokio::time::timeout(grace, self.running.wait())
-            .await
-            .is_err()
-        {
-            tracing::info!(
-                n_open = self.dispatcher.held.n_open(),
-                "grace period is over; handing the rest back"
-            );
-            self.dispatcher.held.stop_all(Stop::Shutdown);
-            if tokio::time::timeout(HANDING_BACK, self.running.wait())
-                .await
-                .is_err()
-            {
-                tracing::warn!(
-                    n_open = self.dispatcher.held.n_open(),
-                    "some issues could not be handed back; their leases will run out"
-                );
-            }
         }
     }
 }
@@ -249,8 +285,7 @@ impl Consumer {
 /// One element, from its slot to its end.
 struct Work {
     dispatcher: Arc<Dispatcher>,
-    slots: Arc<Semaphore>,
-    n_slots: u32,
+    slots: Arc<Slots>,
     stop: CancellationToken,
     issue: IssueRef,
 }
@@ -263,7 +298,7 @@ impl Work {
         // Two that wait for all slots while each keeps one would wait for ever.
         drop(slot);
         let all_slots = tokio::select! {
-            all = Arc::clone(&self.slots).acquire_many_owned(self.n_slots) => all,
+            all = Arc::clone(&self.slots.free).acquire_many_owned(self.slots.n as u32) => all,
             () = self.stop.cancelled() => return self.dispatcher.give_back(&self.issue).await,
         };
         if let Ok(_all) = all_slots {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use shared::blueprint::Blueprint;
 use shared::error::chain;
 use shared::fail_point;
-use shared::ids::WorkerId;
+use shared::ids::{BlueprintId, WorkerId};
 use shared::setting::DEFAULT_TTL_SECS;
 use shared::store::{
     ClaimOutcome, Claimed, Company, Head, IssueRef, Release, ReturnOutcome, SettleOutcome, Store,
@@ -357,6 +357,7 @@ impl Dispatcher {
                 Ok(SettleOutcome::Settled(_)) => {
                     outcome.log_settled();
                     outcome.count(&self.metrics);
+                    self.tell_of_orbit(&claimed.lease.issue.blueprint_id).await;
                     if let Some(blueprint) = outcome.into_blueprint() {
                         self.documents.put(Arc::new(blueprint));
                     }
@@ -385,6 +386,20 @@ impl Dispatcher {
                     return None;
                 }
             }
+        }
+    }
+
+    /// With several shards: makes the others see that an orbit in use was written. Who cannot be told now
+    /// finds out by looking.
+    async fn tell_of_orbit(&self, target: &BlueprintId) {
+        if self.store.shards().len() > 1
+            && self.orbits.names(target).await
+            && let Err(error) = self.store.orbit_was_written(target).await
+        {
+            tracing::debug!(
+                error = chain(&error),
+                "could not tell the other shards of a new orbit"
+            );
         }
     }
 

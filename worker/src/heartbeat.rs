@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use shared::fail_point;
 use shared::ids::WorkerId;
-use shared::store::{IssueRef, Store, StoreError};
+use shared::store::{IssueRef, Shard, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -31,12 +32,18 @@ impl Heartbeat {
 
 /// What the heartbeat works with.
 pub(crate) struct Beating {
-    /// Over a connection that nothing else uses.
     pub(crate) store: Store,
+    pub(crate) shards: Vec<BeatingShard>,
     pub(crate) worker: WorkerId,
     pub(crate) lease: Duration,
     pub(crate) held: Arc<Held>,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// One shard to beat in.
+pub(crate) struct BeatingShard {
+    /// Over a connection that nothing else uses.
+    pub(crate) shard: Shard,
     /// Where elements go that were popped without this process knowing.
     pub(crate) found: UnboundedSender<IssueRef>,
 }
@@ -55,22 +62,8 @@ impl Beating {
     async fn run(&self, stop: CancellationToken) {
         // Three beats in a lease: two may go wrong.
         let every = (self.lease / 3).min(Duration::from_secs(5));
-        let (mut complaint, mut pause) = (Complaint::default(), Pause::default());
-        let beating = async {
-            loop {
-                match self.run_once().await {
-                    Ok(()) => {
-                        pause.reset();
-                        tokio::time::sleep(every).await;
-                    }
-                    // Waiting for it may have taken much of the lease already: again at once.
-                    Err(error) => {
-                        complaint.about("heartbeat", &error);
-                        pause.wait().await;
-                    }
-                }
-            }
-        };
+        // Side by side: a shard whose node is away delays no other.
+        let beating = join_all(self.shards.iter().map(|shard| self.beat_in(shard, every)));
         // Goes on while a beat waits for its answer, and while beats fail.
         let watching = async {
             loop {
@@ -79,22 +72,45 @@ impl Beating {
             }
         };
         tokio::select! {
-            () = beating => {}
+            _ = beating => {}
             () = watching => {}
             () = stop.cancelled() => {}
         }
     }
 
-    async fn run_once(&self) -> Result<(), StoreError> {
-        let named = self.held.to_name();
+    async fn beat_in(&self, shard: &BeatingShard, every: Duration) {
+        let (mut complaint, mut pause) = (Complaint::default(), Pause::default());
+        loop {
+            match self.run_once(shard).await {
+                Ok(()) => {
+                    pause.reset();
+                    tokio::time::sleep(every).await;
+                }
+                // Waiting for it may have taken much of the lease already: again at once.
+                Err(error) => {
+                    complaint.about("heartbeat", &error);
+                    pause.wait().await;
+                }
+            }
+        }
+    }
+
+    async fn run_once(
+        &self,
+        BeatingShard { shard, found }: &BeatingShard,
+    ) -> Result<(), StoreError> {
+        let mut named = self.held.to_name();
+        named.retain(|lease| {
+            let blueprint = &lease.issue.blueprint_id;
+            self.store.shard_of(blueprint).number() == shard.number()
+        });
         let start = Instant::now();
         fail_point::pass("beat.before");
-        let beat = self
-            .store
+        let beat = shard
             .beat(&self.worker, self.lease.as_millis() as u64, &named)
             .await?;
         fail_point::pass("beat.after");
-        self.metrics.has_beaten();
+        self.metrics.has_beaten(shard.number());
         let is_in = |list: &[IssueRef], issue: &IssueRef| list.contains(issue);
         let (mut extended, mut gone) = (Vec::new(), Vec::new());
         for lease in named {
@@ -114,7 +130,7 @@ impl Beating {
             if !self.held.is_open(&issue) {
                 tracing::debug!(issue_id = %issue.issue_id, "popped and never heard of");
                 // The consumer is gone only when the worker ends.
-                let _ = self.found.send(issue);
+                let _ = found.send(issue);
             }
         }
         Ok(())

@@ -30,10 +30,11 @@ mod service;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use shared::error::chain;
 use shared::fail_point;
 use shared::ids::WorkerId;
-use shared::store::{Seed, Store, StoreError};
+use shared::store::{Seed, Shard, Store, StoreError};
 use shared::telemetry::numbers::{self, Numbers, TIDY_EVERY};
 use shared::telemetry::probes;
 use thiserror::Error;
@@ -42,12 +43,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Args, Config};
-use consumer::Consumer;
+use consumer::{Consumer, Slots};
 use dispatch::Dispatcher;
 use documents::DocumentCache;
 pub use flow::keep_if_asked;
 use flow::{FlowConfig, FlowHost};
-use heartbeat::Beating;
+use heartbeat::{Beating, BeatingShard};
 use held::Held;
 use metrics::Metrics;
 use orbits::Orbits;
@@ -115,13 +116,13 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), StartError> {
     let host = Arc::new(host(&config)?);
-    let store = Store::open(config.redis_url.as_str())?;
+    let store = Store::open(config.redis_url.as_str(), config.shards)?;
     let worker_id = WorkerId::generate(&config.worker_name);
     tracing::info!(%worker_id, concurrency = config.concurrency, setting = %config.setting, "worker starts");
     let held = Arc::new(Held::new(config.lease));
     // Nothing records where nobody can ask.
     let numbers = config.metrics_listen.map(|_| numbers::record());
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::new(config.shards));
     let probes = serve_probes(&config, &held, &metrics, numbers).await?;
     tokio::pin!(shutdown);
     tokio::select! {
@@ -145,18 +146,26 @@ pub async fn run(
         max_attempts: config.max_attempts,
         max_retries: config.max_retries,
     });
-    let (consumer, found) = Consumer::new(
-        Arc::clone(&dispatcher),
-        config.concurrency,
-        stopping.clone(),
-    );
+    let slots = Slots::new(config.concurrency, store.shards().len());
+    let (mut consumers, mut beating) = (Vec::new(), Vec::new());
+    for shard in store.shards() {
+        let (consumer, found) = Consumer::new(
+            Arc::clone(&dispatcher),
+            shard.clone(),
+            Arc::clone(&slots),
+            stopping.clone(),
+        );
+        consumers.push(consumer);
+        let shard = shard.with_own_connection(call_timeout(config.lease));
+        beating.push(BeatingShard { shard, found });
+    }
     let heartbeat = Beating {
-        store: store.with_own_connection(call_timeout(config.lease)),
+        store: store.clone(),
+        shards: beating,
         worker: worker_id.clone(),
         lease: config.lease,
         held: Arc::clone(&held),
         metrics: Arc::clone(&metrics),
-        found,
     };
     let heartbeat = heartbeat.start(ended.clone()).map_err(StartError::Thread)?;
     // Cancellations are heard until the last issue is through.
@@ -174,29 +183,41 @@ pub async fn run(
         grace: config.grace,
         stop: stopping.clone(),
     };
-    let background = [
-        tokio::spawn(reaper::run(
-            store.with_own_connection(call_timeout(config.lease)),
-            config.lease,
-            config.max_attempts,
-            Arc::clone(&metrics),
+    let mut background = vec![tokio::spawn(previewer.run())];
+    for shard in store.shards() {
+        background.extend([
+            tokio::spawn(reaper::run(
+                shard.with_own_connection(call_timeout(config.lease)),
+                config.lease,
+                config.max_attempts,
+                Arc::clone(&metrics),
+                stopping.clone(),
+            )),
+            tokio::spawn(auditor::run(
+                store.clone(),
+                shard.clone(),
+                Arc::clone(&metrics),
+                stopping.clone(),
+            )),
+            tokio::spawn(promoter::run(shard.clone(), stopping.clone())),
+            tokio::spawn(pruner::run(
+                shard.clone(),
+                config.retention,
+                stopping.clone(),
+            )),
+        ]);
+    }
+    if store.shards().len() > 1 {
+        background.push(tokio::spawn(orbits::watch(
+            Arc::clone(&dispatcher),
             stopping.clone(),
-        )),
-        tokio::spawn(auditor::run(
-            store.clone(),
-            Arc::clone(&metrics),
-            stopping.clone(),
-        )),
-        tokio::spawn(promoter::run(store.clone(), stopping.clone())),
-        tokio::spawn(pruner::run(
-            store.clone(),
-            config.retention,
-            stopping.clone(),
-        )),
-        tokio::spawn(previewer.run()),
-    ];
+        )));
+    }
     tracing::info!(%worker_id, "worker is ready");
-    let consuming = tokio::spawn(consumer.run());
+    let consuming: Vec<_> = consumers
+        .into_iter()
+        .map(|consumer| tokio::spawn(consumer.run()))
+        .collect();
 
     let worn_out = tokio::select! {
         () = &mut shutdown => false,
@@ -204,10 +225,19 @@ pub async fn run(
     };
     // Nothing new, then what is open, then the rest back: the heartbeat beats until all of it is done.
     stopping.cancel();
-    let mut list_is_final = false;
-    if let Ok(consumer) = consuming.await {
-        consumer.drain(config.grace).await;
-        list_is_final = consumer.is_over().await;
+    // Of a consumer that panicked nothing is known: what its list gets is then looked at by reapers.
+    let consumed: Vec<_> = join_all(consuming)
+        .await
+        .into_iter()
+        .map(Result::ok)
+        .collect();
+    slots.drain(&held, config.grace).await;
+    let mut final_lists = Vec::with_capacity(consumed.len());
+    for consumer in consumed {
+        final_lists.push(match consumer {
+            Some(consumer) => consumer.is_over().await,
+            None => false,
+        });
     }
     for task in background {
         // A task that panicked has nothing left to stop.
@@ -218,11 +248,13 @@ pub async fn run(
     let _ = listening.await;
     let _ = telling.await;
     fail_point::pass("sign_off.before");
-    if let Err(error) = sign_off(&store, &worker_id, list_is_final).await {
-        tracing::warn!(
-            error = chain(&error),
-            "could not sign off; what is left will be reaped"
-        );
+    for (shard, list_is_final) in store.shards().iter().zip(final_lists) {
+        if let Err(error) = sign_off(shard, &worker_id, list_is_final).await {
+            tracing::warn!(
+                error = chain(&error),
+                "could not sign off; what is left will be reaped"
+            );
+        }
     }
     if let Some(probes) = probes {
         probes.abort();
@@ -243,12 +275,12 @@ fn call_timeout(lease: Duration) -> Duration {
 
 /// Gives back what was popped and never claimed, and takes the worker off the list if nothing is left
 /// and nothing more can come: the list of a forgotten worker is looked at by nobody.
-async fn sign_off(store: &Store, worker: &WorkerId, list_is_final: bool) -> Result<(), StoreError> {
-    for issue in store.processing(worker.as_str()).await? {
-        store.return_element(&issue, worker.as_str()).await?;
+async fn sign_off(shard: &Shard, worker: &WorkerId, list_is_final: bool) -> Result<(), StoreError> {
+    for issue in shard.processing(worker.as_str()).await? {
+        shard.return_element(&issue, worker.as_str()).await?;
     }
-    if list_is_final && store.processing(worker.as_str()).await?.is_empty() {
-        store.forget_worker(worker).await?;
+    if list_is_final && shard.processing(worker.as_str()).await?.is_empty() {
+        shard.forget_worker(worker).await?;
     }
     Ok(())
 }
@@ -303,7 +335,10 @@ async fn wait_until_ready(
             store.prepare(&seed).await?;
             let (steps, axes) = (host.script_names(), host.axes());
             store.register_scripts(&steps, &axes).await?;
-            store.beat(worker, lease.as_millis() as u64, &[]).await
+            for shard in store.shards() {
+                shard.beat(worker, lease.as_millis() as u64, &[]).await?;
+            }
+            Ok::<(), StoreError>(())
         };
         match tried.await {
             Ok(_) => return Ok(()),

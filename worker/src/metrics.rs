@@ -28,13 +28,13 @@ pub(crate) struct Metrics {
     pub(crate) reaped: Counter,
     pub(crate) repaired: Counter,
     started: Instant,
-    /// Milliseconds from the start to the last heartbeat that Redis answered; 0: none yet.
-    last_beat_ms: AtomicU64,
+    /// For each shard, milliseconds from the start to the last heartbeat that Redis answered; 0: none yet.
+    last_beats_ms: Box<[AtomicU64]>,
 }
 
 impl Metrics {
     /// Counts from zero, where something records by now (see [`shared::telemetry::numbers`]).
-    pub(crate) fn new() -> Metrics {
+    pub(crate) fn new(n_shards: usize) -> Metrics {
         describe();
         let begun = |counter: Counter| {
             counter.absolute(0);
@@ -53,7 +53,7 @@ impl Metrics {
             reaped: begun(counter!("draftsman_worker_reaped_total")),
             repaired: begun(counter!("draftsman_worker_repaired_total")),
             started: Instant::now(),
-            last_beat_ms: AtomicU64::new(0),
+            last_beats_ms: (0..n_shards).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
@@ -62,13 +62,12 @@ impl Metrics {
         counter.increment(1);
     }
 
-    /// Redis has answered a heartbeat.
-    pub(crate) fn has_beaten(&self) {
-        self.last_beat_ms
-            .store(self.started.elapsed().as_millis().max(1) as u64, Relaxed);
+    /// Redis has answered a heartbeat in this shard.
+    pub(crate) fn has_beaten(&self, shard: usize) {
+        self.last_beats_ms[shard].store(self.started.elapsed().as_millis().max(1) as u64, Relaxed);
     }
 
-    /// Answers a probe. Ready is a worker whose heartbeat got through within one lease.
+    /// Answers a probe. Ready is a worker whose heartbeats got through within one lease, in every shard.
     pub(crate) fn answer(
         &self,
         probe: Probe,
@@ -79,7 +78,8 @@ impl Metrics {
         match probe {
             Probe::Live => ProbeAnswer::Good("alive\n".to_owned()),
             Probe::Ready => {
-                let last = self.last_beat_ms.load(Relaxed);
+                let beats = self.last_beats_ms.iter().map(|beat| beat.load(Relaxed));
+                let last = beats.min().unwrap_or(0);
                 let ago = self
                     .started
                     .elapsed()
@@ -220,13 +220,13 @@ mod tests {
     #[test]
     fn ready_means_that_redis_answers() {
         let numbers = numbers::record();
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(1);
         let lease = Duration::from_secs(15);
         assert!(matches!(
             metrics.answer(Probe::Ready, lease, 0, &numbers),
             ProbeAnswer::Bad(_)
         ));
-        metrics.has_beaten();
+        metrics.has_beaten(0);
         assert!(matches!(
             metrics.answer(Probe::Ready, lease, 0, &numbers),
             ProbeAnswer::Good(_)
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn the_text_names_every_outcome() {
         let numbers = numbers::record();
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(1);
         Metrics::count(&metrics.denied);
         step_ended("draft", Duration::from_millis(3));
         let answer = metrics.answer(Probe::Metrics, Duration::ZERO, 3, &numbers);

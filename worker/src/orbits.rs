@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use shared::ids::{BlueprintId, SettingId};
 use shared::setting::{self, EnhanceSetting};
@@ -11,7 +12,9 @@ use shared::store::{Store, StoreError};
 use shared::version_selector::VersionSelector;
 use thiserror::Error;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
+use crate::dispatch::Dispatcher;
 use crate::flow::{FlowError, FlowHost, Orbit};
 
 /// Why an issue cannot be launched.
@@ -48,13 +51,21 @@ impl Launch {
     }
 }
 
-/// Everything that was read at one value of the settings counter, or later.
+/// Everything that was read at these values of the shards' settings counters, or later.
 struct Known {
-    counter: u64,
+    counters: Vec<u64>,
     settings: Vec<EnhanceSetting>,
     orbits_in_use: Arc<HashSet<BlueprintId>>,
     /// Of the settings that an issue was worked on by.
     launches: HashMap<SettingId, Arc<Launch>>,
+}
+
+/// How often a worker of several shards looks whether something was written of which it was not told.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Looks at the counters of all shards until `stop`.
+pub(crate) async fn watch(dispatcher: Arc<Dispatcher>, stop: CancellationToken) {
+    crate::service::repeat("orbits", LOOK_EVERY, stop, || dispatcher.orbits.look()).await;
 }
 
 /// Keeps the launches of the settings that are in use.
@@ -81,11 +92,11 @@ impl Orbits {
     /// # Errors
     /// As [`Orbits::at`].
     pub(crate) async fn now(&self, blueprint: &BlueprintId) -> Result<Arc<Launch>, LaunchError> {
-        let counter = self.store.settings_counter().await?;
+        let counter = self.store.shard_of(blueprint).settings_counter().await?;
         self.at(counter, blueprint).await
     }
 
-    /// The launch for an issue of this Blueprint (see [`setting::choose`]), as of this value of the
+    /// The launch for an issue of this Blueprint (see [`setting::choose`]), as of this value of its shard's
     /// settings counter, or a later one.
     ///
     /// # Errors
@@ -95,11 +106,12 @@ impl Orbits {
         counter: u64,
         blueprint: &BlueprintId,
     ) -> Result<Arc<Launch>, LaunchError> {
+        let shard = self.store.shard_of(blueprint).number();
         let mut known = self.known.lock().await;
         let mut now = match known.take() {
             // A value that went back: Redis may have lost its newest writes.
-            Some(kept) if kept.counter == counter => kept,
-            _ => self.read(counter).await?,
+            Some(kept) if kept.counters[shard] == counter => kept,
+            _ => self.read(shard, counter).await?,
         };
         let chosen = setting::choose(&now.settings, &self.own, blueprint)
             .ok_or_else(|| LaunchError::NoSetting(self.own.clone()))?;
@@ -119,14 +131,41 @@ impl Orbits {
         launched
     }
 
-    async fn read(&self, counter: u64) -> Result<Known, LaunchError> {
+    /// True if a setting is known that names this Blueprint as its orbit.
+    pub(crate) async fn names(&self, id: &BlueprintId) -> bool {
+        let known = self.known.lock().await;
+        let settings = known.iter().flat_map(|known| &known.settings);
+        settings.into_iter().any(|s| s.blueprint_id == *id)
+    }
+
+    /// Forgets what is known if any shard's counter says that something was written. Claims tell the same of
+    /// their own shard; whoever wrote may have died before it told the others.
+    pub(crate) async fn look(&self) -> Result<(), StoreError> {
+        let counters = self.store.settings_counters().await?;
+        let mut known = self.known.lock().await;
+        if known
+            .as_ref()
+            .is_some_and(|known| known.counters != counters)
+        {
+            *known = None;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, shard: usize, counter: u64) -> Result<Known, LaunchError> {
+        // The counters first: what is read then is at least as new.
+        let mut counters = match self.store.shards() {
+            [_] => vec![counter],
+            _ => self.store.settings_counters().await?,
+        };
+        counters[shard] = counter;
         let settings = self.store.list_settings().await?;
         let followed = settings
             .iter()
             .filter(|s| s.selector == VersionSelector::Latest);
         let orbits_in_use = followed.map(|s| s.blueprint_id.clone()).collect();
         Ok(Known {
-            counter,
+            counters,
             orbits_in_use: Arc::new(orbits_in_use),
             launches: HashMap::new(),
             settings,

@@ -86,26 +86,26 @@ impl Previewer {
         link: &mut Option<PopLink>,
         broken: &mut Option<ConnectionId>,
     ) -> Result<Option<String>, StoreError> {
-        let store = &self.dispatcher.store;
+        let home = self.dispatcher.store.home();
         if let Some(id) = broken {
-            store.kill_connection(id).await?;
+            home.kill_connection(id).await?;
             *broken = None;
         }
         if link.is_none() {
-            *link = Some(store.link().pop_link(BLOCK).await?);
+            *link = Some(home.link().pop_link(BLOCK).await?);
         }
         let Some(open) = link.as_mut() else {
             return Ok(None);
         };
-        let (id, list) = (open.id().clone(), store.keys().previews());
-        service::blocking(store, &id, &self.stop, open.take(&list)).await
+        let (id, list) = (open.id().clone(), home.keys().previews());
+        service::blocking(home, &id, &self.stop, open.take(&list)).await
     }
 }
 
 /// Runs one request, if somebody still waits for it, and leaves the answer.
 async fn meet(dispatcher: &Dispatcher, text: &str, hurry: &CancellationToken) {
     fail_point::pass("preview.taken");
-    let request = match dispatcher.store.open_preview(text).await {
+    let request = match dispatcher.store.home().open_preview(text).await {
         Ok(Some(request)) => request,
         Ok(None) => {
             tracing::debug!("a preview that nobody waits for any more; not run");
@@ -132,7 +132,12 @@ async fn meet(dispatcher: &Dispatcher, text: &str, hurry: &CancellationToken) {
     tracing::info!(preview_id = %request.id, blueprint_id = %request.blueprint_id, outcome = outcome(&answer), "previewed");
     let mut pause = Pause::default();
     while Instant::now() < deadline {
-        match dispatcher.store.answer_preview(&request.id, &answer).await {
+        match dispatcher
+            .store
+            .home()
+            .answer_preview(&request.id, &answer)
+            .await
+        {
             Ok(()) => return,
             Err(error) if error.is_retryable() => pause.wait().await,
             Err(error) => {

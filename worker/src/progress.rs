@@ -119,7 +119,7 @@ impl Progress {
     }
 
     async fn publish(&self, news: &[IssueSteps]) {
-        if let Err(error) = self.store.publish_steps(news).await {
+        if let Err(error) = self.store.home().publish_steps(news).await {
             tracing::debug!(error = chain(&error), "nobody is told of these steps");
         }
     }

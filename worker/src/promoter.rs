@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::fail_point;
-use shared::store::{Store, StoreError};
+use shared::store::{Shard, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// How late a due issue may be.
@@ -11,15 +11,15 @@ const EVERY: Duration = Duration::from_millis(500);
 /// How many are moved in one round.
 const BATCH: usize = 100;
 
-pub(crate) async fn run(store: Store, stop: CancellationToken) {
-    crate::service::repeat("promoter", EVERY, stop, || run_once(&store)).await;
+pub(crate) async fn run(shard: Shard, stop: CancellationToken) {
+    crate::service::repeat("promoter", EVERY, stop, || run_once(&shard)).await;
 }
 
-async fn run_once(store: &Store) -> Result<(), StoreError> {
+async fn run_once(shard: &Shard) -> Result<(), StoreError> {
     loop {
-        let due = store.due_issues(BATCH).await?;
+        let due = shard.due_issues(BATCH).await?;
         for issue in &due {
-            let outcome = store.promote(issue).await?;
+            let outcome = shard.promote(issue).await?;
             fail_point::pass("promote.after");
             tracing::debug!(issue_id = %issue.issue_id, ?outcome, "delayed issue is due");
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::store::{Store, StoreError};
+use shared::store::{Shard, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// How often issues are pruned, by all workers together.
@@ -10,10 +10,10 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How often a worker asks whether it is its turn.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(store: Store, retention: Option<Duration>, stop: CancellationToken) {
+pub(crate) async fn run(shard: Shard, retention: Option<Duration>, stop: CancellationToken) {
     let Some(retention) = retention else { return };
     let until = stop.clone();
-    let pruning = crate::service::repeat("pruner", ASK_EVERY, stop, || run_once(&store, retention));
+    let pruning = crate::service::repeat("pruner", ASK_EVERY, stop, || run_once(&shard, retention));
     tokio::select! {
         () = pruning => {}
         // Thousands may be left; the next worker goes on with them.
@@ -21,11 +21,11 @@ pub(crate) async fn run(store: Store, retention: Option<Duration>, stop: Cancell
     }
 }
 
-async fn run_once(store: &Store, retention: Duration) -> Result<(), StoreError> {
-    if !store.take_prune_turn(EVERY).await? {
+async fn run_once(shard: &Shard, retention: Duration) -> Result<(), StoreError> {
+    if !shard.take_prune_turn(EVERY).await? {
         return Ok(());
     }
-    let pruned = store.prune_issues(retention).await?;
+    let pruned = shard.prune_issues(retention).await?;
     if pruned > 0 {
         let retention_days = retention.as_secs() / (24 * 3_600);
         tracing::info!(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::fail_point;
-use shared::store::{ReapOutcome, ReturnOutcome, Store, StoreError};
+use shared::store::{ReapOutcome, ReturnOutcome, Shard, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -20,7 +20,7 @@ use crate::service::Complaint;
 const BATCH: usize = 100;
 
 pub(crate) async fn run(
-    store: Store,
+    shard: Shard,
     lease: Duration,
     max_attempts: u32,
     metrics: Arc<Metrics>,
@@ -29,7 +29,7 @@ pub(crate) async fn run(
     let mut contact = Contact::default();
     let mut complaint = Complaint::default();
     while !stop.is_cancelled() {
-        if let Err(error) = run_once(&store, lease, max_attempts, &metrics, &mut contact).await {
+        if let Err(error) = run_once(&shard, lease, max_attempts, &metrics, &mut contact).await {
             contact = Contact::default();
             complaint.about("reaper", &error);
         }
@@ -69,34 +69,34 @@ impl Contact {
 }
 
 async fn run_once(
-    store: &Store,
+    shard: &Shard,
     lease: Duration,
     max_attempts: u32,
     metrics: &Metrics,
     contact: &mut Contact,
 ) -> Result<(), StoreError> {
-    let run_id = store.run_id().await?;
+    let run_id = shard.run_id().await?;
     match contact.lasted(&run_id, every(lease) + lease / 3) {
         // This Redis may never have seen our scripts.
-        None => return store.load_scripts().await,
+        None => return shard.load_scripts().await,
         Some(lasted) if lasted < lease => return Ok(()),
         Some(_) => {}
     }
-    reap_leases(store, max_attempts, metrics).await?;
-    return_unclaimed(store, lease).await?;
-    store.forget_old_workers().await
+    reap_leases(shard, max_attempts, metrics).await?;
+    return_unclaimed(shard, lease).await?;
+    shard.forget_old_workers().await
 }
 
 async fn reap_leases(
-    store: &Store,
+    shard: &Shard,
     max_attempts: u32,
     metrics: &Metrics,
 ) -> Result<(), StoreError> {
     loop {
-        let expired = store.expired_leases(BATCH).await?;
+        let expired = shard.expired_leases(BATCH).await?;
         let mut progress = false;
         for issue in &expired {
-            let outcome = store.reap(issue, max_attempts, fastrand::f64()).await?;
+            let outcome = shard.reap(issue, max_attempts, fastrand::f64()).await?;
             fail_point::pass("reap.after");
             progress |= !matches!(outcome, ReapOutcome::Alive | ReapOutcome::Moved);
             if matches!(outcome, ReapOutcome::Delayed(_) | ReapOutcome::Dead) {
@@ -110,10 +110,10 @@ async fn reap_leases(
     }
 }
 
-async fn return_unclaimed(store: &Store, lease: Duration) -> Result<(), StoreError> {
-    for worker in store.silent_workers(lease.as_millis() as u64 * 2).await? {
-        for issue in store.processing(worker.as_str()).await? {
-            let outcome = store.return_element(&issue, worker.as_str()).await?;
+async fn return_unclaimed(shard: &Shard, lease: Duration) -> Result<(), StoreError> {
+    for worker in shard.silent_workers(lease.as_millis() as u64 * 2).await? {
+        for issue in shard.processing(worker.as_str()).await? {
+            let outcome = shard.return_element(&issue, worker.as_str()).await?;
             if outcome == ReturnOutcome::Returned {
                 tracing::warn!(issue_id = %issue.issue_id, %worker, "given back what a silent worker had popped");
             }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use shared::error::chain;
-use shared::store::{ConnectionId, Store, StoreError};
+use shared::store::{ConnectionId, Shard, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// The shortest and longest pause after an error.
@@ -53,7 +53,7 @@ impl Complaint {
 /// Waits for a call that blocks on the connection of this id. When it is to stop, the call is not
 /// dropped (it may be bringing something), but Redis is asked to end it.
 pub(crate) async fn blocking<T>(
-    store: &Store,
+    shard: &Shard,
     connection: &ConnectionId,
     stop: &CancellationToken,
     call: impl Future<Output = T>,
@@ -63,7 +63,7 @@ pub(crate) async fn blocking<T>(
         answer = &mut call => return answer,
         () = stop.cancelled() => {}
     }
-    if let Err(error) = store.unblock_connection(connection).await {
+    if let Err(error) = shard.unblock_connection(connection).await {
         tracing::debug!(error = chain(&error), "the last pop takes its time");
     }
     call.await

@@ -2,7 +2,6 @@
 
 pub mod redis;
 
-pub use self::redis::Store;
 pub use self::redis::acceptance::{CancelOutcome, SubmitOutcome};
 pub use self::redis::archive::ArchiveOutcome;
 pub use self::redis::audit::Repaired;
@@ -24,3 +23,4 @@ pub use self::redis::stats::{QueueStats, WorkerStats};
 pub use self::redis::steps::{PaidStep, RememberOutcome};
 pub use self::redis::transfer::{Import, ImportOutcome, StageOutcome};
 pub use self::redis::workers::Beat;
+pub use self::redis::{Shard, Store};

@@ -152,11 +152,11 @@ pub async fn run(options: &Options) -> Report {
 
 /// Audits the queues all the time, as a worker does each minute, and says what it had to repair.
 async fn audit(url: String, stopped: watch::Receiver<bool>) -> Vec<String> {
-    let store = Store::open(&url).expect("a URL of Redis");
+    let store = Store::open(&url, 1).expect("a URL of Redis");
     let mut repaired = Vec::new();
     while !*stopped.borrow() {
         // Redis may be away just now.
-        if let Ok(found) = store.audit_queues().await {
+        if let Ok(found) = store.home().audit_queues().await {
             repaired.extend(
                 found
                     .into_iter()

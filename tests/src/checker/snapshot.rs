@@ -41,12 +41,25 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Waits until nothing is queued any more, then reads everything.
+    /// Waits until nothing of a rig is queued any more, then reads everything.
     ///
     /// # Panics
     /// If the queues do not drain, or something cannot be read.
     pub async fn take(rig: &Rig, acknowledged: &[String]) -> Self {
-        let client = &rig.client;
+        let redis = vec![rig.redis.connection().await];
+        Self::take_through(&rig.client, redis, acknowledged).await
+    }
+
+    /// Waits until nothing is queued any more, then reads everything: over gRPC, and from the Redis behind
+    /// it, or each master of a cluster.
+    ///
+    /// # Panics
+    /// If the queues do not drain, or something cannot be read.
+    pub async fn take_through(
+        client: &Client,
+        redis: Vec<MultiplexedConnection>,
+        acknowledged: &[String],
+    ) -> Self {
         eventually("the queues drain", async || {
             let stats = client.stats().await;
             match (stats.pending, stats.in_flight, stats.delayed) {
@@ -55,7 +68,7 @@ impl Snapshot {
             }
         })
         .await;
-        Self::read(rig, acknowledged).await
+        Self::read_through(client, redis, acknowledged).await
     }
 
     /// Reads everything of a rig as it is.
@@ -63,16 +76,21 @@ impl Snapshot {
     /// # Panics
     /// If something cannot be read.
     pub async fn read(rig: &Rig, acknowledged: &[String]) -> Self {
-        Self::read_through(&rig.client, rig.redis.connection().await, acknowledged).await
+        Self::read_through(
+            &rig.client,
+            vec![rig.redis.connection().await],
+            acknowledged,
+        )
+        .await
     }
 
-    /// Reads everything as it is: over gRPC, and from the Redis behind it.
+    /// Reads everything as it is: over gRPC, and from the Redis behind it, or each master of a cluster.
     ///
     /// # Panics
     /// If something cannot be read.
     pub async fn read_through(
         client: &Client,
-        redis: MultiplexedConnection,
+        redis: Vec<MultiplexedConnection>,
         acknowledged: &[String],
     ) -> Self {
         let mut snapshot = Self {
@@ -129,11 +147,11 @@ impl Snapshot {
     /// # Panics
     /// If they cannot be read.
     pub async fn left(rig: &Rig) -> BTreeMap<String, u64> {
-        left(&rig.client, rig.redis.connection().await).await
+        left(&rig.client, vec![rig.redis.connection().await]).await
     }
 }
 
-async fn left(client: &Client, mut redis: MultiplexedConnection) -> BTreeMap<String, u64> {
+async fn left(client: &Client, redis: Vec<MultiplexedConnection>) -> BTreeMap<String, u64> {
     let stats = client.stats().await;
     let mut left = BTreeMap::from([
         ("GetQueueStats.pending".to_owned(), stats.pending),
@@ -141,24 +159,26 @@ async fn left(client: &Client, mut redis: MultiplexedConnection) -> BTreeMap<Str
         ("GetQueueStats.delayed".to_owned(), stats.delayed),
         ("GetQueueStats.in_flight".to_owned(), stats.in_flight),
     ]);
-    let keys: Vec<String> = redis::cmd("KEYS")
-        .arg("*")
-        .query_async(&mut redis)
-        .await
-        .expect("KEYS");
-    for key in keys {
-        let name = key.rsplit_once("}:").map_or(key.as_str(), |(_, name)| name);
-        let command = match name.split(':').next().unwrap_or_default() {
-            "pending" | "processing" | "backlog" => "LLEN",
-            "leases" | "delayed" | "waiting" => "ZCARD",
-            "places" | "steps" => "HLEN",
-            _ => continue,
-        };
-        let count = redis::cmd(command).arg(&key).query_async(&mut redis).await;
-        left.insert(
-            key.clone(),
-            count.unwrap_or_else(|error| panic!("{command} {key}: {error}")),
-        );
+    for mut redis in redis {
+        let keys: Vec<String> = redis::cmd("KEYS")
+            .arg("*")
+            .query_async(&mut redis)
+            .await
+            .expect("KEYS");
+        for key in keys {
+            let name = key.rsplit_once("}:").map_or(key.as_str(), |(_, name)| name);
+            let command = match name.split(':').next().unwrap_or_default() {
+                "pending" | "processing" | "backlog" => "LLEN",
+                "leases" | "delayed" | "waiting" => "ZCARD",
+                "places" | "steps" => "HLEN",
+                _ => continue,
+            };
+            let count = redis::cmd(command).arg(&key).query_async(&mut redis).await;
+            left.insert(
+                key.clone(),
+                count.unwrap_or_else(|error| panic!("{command} {key}: {error}")),
+            );
+        }
     }
     left
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use shared::ids::{BlueprintId, IssueId};
 use shared::issue::{IssueState, RejectionCause};
-use shared::store::{PageRequest, Store};
+use shared::store::{PageRequest, Shard};
 use shared::version_selector::VersionSelector;
 
 use super::calls::Seen;
@@ -108,7 +108,7 @@ impl World {
 
 /// One Blueprint: its log, its issues, its commits.
 async fn check_history(
-    store: &Store,
+    store: &Shard,
     ledger: &Ledger,
     name: &BlueprintId,
     findings: &mut Findings,

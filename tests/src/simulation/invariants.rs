@@ -3,7 +3,7 @@
 
 use redis::{Cmd, cmd};
 use shared::ids::{BlueprintId, IssueId, WorkerId};
-use shared::store::Store;
+use shared::store::Shard;
 
 use super::ledger::MAX_ATTEMPTS;
 
@@ -38,7 +38,7 @@ impl Invariants {
     ///
     /// # Panics
     /// If Redis does not take it.
-    pub(super) async fn load(store: &Store, blueprints: Vec<BlueprintId>) -> Self {
+    pub(super) async fn load(store: &Shard, blueprints: Vec<BlueprintId>) -> Self {
         let mut load = cmd("SCRIPT");
         load.arg("LOAD").arg(SCRIPT);
         let sha = store.link().command("load", &load).await;
@@ -87,7 +87,7 @@ impl Invariants {
     /// If Redis does not answer.
     pub(super) async fn check(
         &self,
-        store: &Store,
+        store: &Shard,
         blueprint: Option<&BlueprintId>,
         issue: Option<&IssueId>,
         must_be_parked: bool,

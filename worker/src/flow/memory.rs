@@ -223,7 +223,7 @@ mod tests {
             worker_id: WorkerId::parse("w").unwrap(),
             token: String::new(),
         };
-        let store = Store::open("redis://127.0.0.1:1").unwrap();
+        let store = Store::open("redis://127.0.0.1:1", 1).unwrap();
         let memory = RunMemory::new(Memory::of_issue(store, lease), epoch.clone());
         (memory, epoch)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::keys::CANCEL_CHANNEL;
 use super::queue::{IssueRef, NOBODY, head_args};
@@ -47,7 +47,7 @@ pub enum CancelOutcome {
     NotFound,
 }
 
-impl Store {
+impl Shard {
     /// Stores an issue and queues it. Repeating it with the same content is safe.
     ///
     /// # Errors

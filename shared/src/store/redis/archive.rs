@@ -4,7 +4,7 @@
 //! submit, claim and settle, and in the one that writes a setting. That and archiving look at each
 //! other's keys, so no setting ever names an archived orbit, in whatever order they come.
 
-use super::Store;
+use super::Shard;
 use super::blueprints::read_summary;
 use super::error::StoreError;
 use super::script;
@@ -22,7 +22,7 @@ pub enum ArchiveOutcome {
     InUse(Vec<String>),
 }
 
-impl Store {
+impl Shard {
     /// Puts a Blueprint away, or takes it back into use. Again is the same.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::queue::{IssueRef, NO_HEAD, head_args_of};
 use super::script;
@@ -28,7 +28,7 @@ pub struct Repaired {
     pub place: String,
 }
 
-impl Store {
+impl Shard {
     /// True for one caller in each `every`: the one that is to audit.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::issues::{Page, PageRequest};
 use super::{label_rank, script, stored};
@@ -63,7 +63,7 @@ pub struct StoredBlueprint {
     pub commit: Commit,
 }
 
-impl Store {
+impl Shard {
     /// Writes a document as the new head of the Blueprint that its `id` names.
     ///
     /// # Errors
@@ -146,11 +146,20 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if Redis is away.
     pub async fn is_orbit_by_latest(&self, id: &BlueprintId) -> Result<bool, StoreError> {
-        let orbits: Vec<String> = self
-            .link
-            .command("orbits", cmd("HVALS").arg(self.keys.orbits()))
-            .await?;
+        let orbits = self.orbits().await?;
         Ok(orbits.iter().any(|entry| *entry == format!("{id} latest")))
+    }
+
+    /// True if some setting names this Blueprint as its orbit.
+    pub(super) async fn is_orbit(&self, id: &BlueprintId) -> Result<bool, StoreError> {
+        let orbits = self.orbits().await?;
+        let mut names = orbits.iter().filter_map(|entry| entry.split(' ').next());
+        Ok(names.any(|name| name == id.as_str()))
+    }
+
+    async fn orbits(&self) -> Result<Vec<String>, StoreError> {
+        let read = cmd("HVALS").arg(self.keys.orbits()).to_owned();
+        self.link.command("orbits", &read).await
     }
 
     /// The version that the selector chooses; `None` if there is no such Blueprint, or no such fixed version.
@@ -332,7 +341,7 @@ impl Store {
     /// A Blueprint's commits, newest first; `None` if there is no such Blueprint.
     ///
     /// # Errors
-    /// [`StoreError::Cursor`] for a cursor that is none; else as [`Store::summary`].
+    /// [`StoreError::Cursor`] for a cursor that is none; else as [`Shard::summary`].
     pub async fn list_commits(
         &self,
         id: &BlueprintId,

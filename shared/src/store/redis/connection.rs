@@ -1,19 +1,22 @@
 //! Connections: one shared by all calls, and one for each blocking pop.
 //!
 //! The shared one is multiplexed: any number of tasks have calls under way on it. When it
-//! breaks, or a call on it times out, or Redis says it became a replica, it is given up and
-//! the next call makes a new one. A call that was cut may still be carried out by Redis, so
-//! whoever repeats it does so under the same id, nonce or token.
+//! breaks, or a call on it times out, or Redis says that it became a replica or that the keys are elsewhere,
+//! it is given up and the next call makes a new one, to the node that [`Locator`] finds. A call that was
+//! cut may still be carried out by Redis, so whoever repeats it does so under the same id, nonce or
+//! token. One that was sent to a node of a cluster that has not the keys was not carried out: it is
+//! repeated here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, IntoConnectionInfo, RedisError, Value};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, Value};
 use tokio::sync::Mutex;
 
-use super::error::{StoreError, is_broken};
+use super::error::StoreError;
+use super::locator::Locator;
 use super::reply::Reply;
 use super::script::Script;
 
@@ -26,11 +29,18 @@ const PIPELINE: usize = 512;
 /// For how long a failed connection attempt speaks for those that waited for it.
 const FAILURE_HOLDS: Duration = Duration::from_millis(100);
 
-/// The shared connection. Clones share it.
+/// How long replicas may take to have what was written.
+const WAIT: Duration = Duration::from_secs(1);
+/// How often a call is sent on to where a node of a cluster says that the keys are.
+const MOST_REDIRECTIONS: usize = 3;
+
+/// The shared connection to the node that has one shard. Clones share it.
 #[derive(Clone)]
 pub struct Link {
-    client: redis::Client,
+    locator: Arc<Locator>,
     call_timeout: Duration,
+    /// How many replicas are to have what a script has written before it counts as done.
+    replicas: u32,
     current: Arc<Current>,
 }
 
@@ -43,30 +53,37 @@ struct Current {
 }
 
 impl Link {
-    pub(crate) fn open(url: &str) -> Result<Link, StoreError> {
-        let info = url.into_connection_info().map_err(StoreError::Url)?;
-        // Scripts are small and somebody waits for each: Nagle's algorithm would hold them back.
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let client = redis::Client::open(info.set_tcp_settings(tcp)).map_err(StoreError::Url)?;
+    /// A link to where keys of this slot are, should it be a cluster.
+    pub(crate) fn open(url: &str, slot: u16) -> Result<Link, StoreError> {
         Ok(Link {
-            client,
+            locator: Arc::new(Locator::open(url, slot)?),
             call_timeout: CALL_TIMEOUT,
+            replicas: 0,
             current: Arc::default(),
         })
     }
 
     /// The user that the URL names; Redis's own name for who names none.
     pub(crate) fn user(&self) -> &str {
-        let settings = self.client.get_connection_info().redis_settings();
-        settings.username().unwrap_or("default")
+        self.locator.user()
     }
 
-    /// A link to the same Redis that shares nothing, and whose calls take no longer than this.
+    /// A link to the same Redis that shares nothing but the knowledge where it is, and whose calls take no
+    /// longer than this.
     pub(crate) fn fresh(&self, call_timeout: Duration) -> Link {
         Link {
-            client: self.client.clone(),
+            locator: Arc::clone(&self.locator),
             call_timeout: call_timeout.min(CALL_TIMEOUT),
+            replicas: self.replicas,
             current: Arc::default(),
+        }
+    }
+
+    /// The same link, which waits until so many replicas have what a script has written (`WAIT`).
+    pub(crate) fn waiting_for(&self, replicas: u32) -> Link {
+        Link {
+            replicas,
+            ..self.clone()
         }
     }
 
@@ -90,10 +107,7 @@ impl Link {
             .set_connection_timeout(Some(CONNECT_TIMEOUT.min(self.call_timeout)))
             .set_response_timeout(Some(self.call_timeout))
             .set_pipeline_buffer_size(PIPELINE);
-        let connecting = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config);
-        let connection = match connecting.await {
+        let connection = match self.connect(&config).await {
             Ok(connection) => connection,
             Err(error) => {
                 *lock() = Some((Instant::now(), error.clone()));
@@ -105,14 +119,63 @@ impl Link {
         Ok((generation, connection))
     }
 
+    /// A new connection to the node that is the right one by now.
+    async fn connect(
+        &self,
+        config: &AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let client = self.locator.find().await?;
+        let connecting = client.get_multiplexed_async_connection_with_config(config);
+        connecting.await.inspect_err(|error| {
+            self.locator.has_moved(error);
+        })
+    }
+
     /// Gives the connection up if the error says that it is of no more use.
     async fn look_at(&self, generation: u64, error: &RedisError) {
-        if !is_broken(error) && error.code() != Some("READONLY") {
-            return;
-        }
         let mut slot = self.current.connection.lock().await;
-        if slot.as_ref().is_some_and(|(found, _)| *found == generation) {
+        let is_present = slot.as_ref().is_some_and(|(found, _)| *found == generation);
+        // Whoever is late has an error of a connection that is given up already.
+        if is_present && self.locator.has_moved(error) {
             *slot = None;
+        }
+    }
+
+    /// Gives the connection up, because the node that it leads to is not the master: where that is, is looked for anew.
+    pub(super) async fn look_elsewhere(&self) {
+        *self.current.connection.lock().await = None;
+        self.locator.look_elsewhere();
+    }
+
+    /// Makes a call, again if it was sent to a node that does not have the keys.
+    async fn call<T: FromRedisValue>(
+        &self,
+        call: &'static str,
+        what: Call<'_>,
+    ) -> Result<T, StoreError> {
+        Ok(self.call_on(call, what).await?.0)
+    }
+
+    /// As [`Link::call`], with the connection that it was made on.
+    async fn call_on<T: FromRedisValue>(
+        &self,
+        call: &'static str,
+        what: Call<'_>,
+    ) -> Result<(T, MultiplexedConnection), StoreError> {
+        let mut redirections = 0;
+        loop {
+            let wrap = |source| StoreError::Redis { call, source };
+            let (generation, mut connection) = self.get().await.map_err(wrap)?;
+            match timed(call, what.send(&mut connection)).await {
+                Ok(value) => return Ok((value, connection)),
+                Err(error) => {
+                    self.look_at(generation, &error).await;
+                    redirections += 1;
+                    if error.code() != Some("MOVED") || redirections > MOST_REDIRECTIONS {
+                        return Err(wrap(error));
+                    }
+                }
+            }
         }
     }
 
@@ -125,15 +188,7 @@ impl Link {
         call: &'static str,
         command: &Cmd,
     ) -> Result<T, StoreError> {
-        let wrap = |source| StoreError::Redis { call, source };
-        let (generation, mut connection) = self.get().await.map_err(wrap)?;
-        match timed(call, command.query_async(&mut connection)).await {
-            Ok(value) => Ok(value),
-            Err(error) => {
-                self.look_at(generation, &error).await;
-                Err(wrap(error))
-            }
-        }
+        self.call(call, Call::Command(command)).await
     }
 
     /// Sends commands in one go, outside a transaction.
@@ -145,15 +200,7 @@ impl Link {
         call: &'static str,
         pipeline: &redis::Pipeline,
     ) -> Result<T, StoreError> {
-        let wrap = |source| StoreError::Redis { call, source };
-        let (generation, mut connection) = self.get().await.map_err(wrap)?;
-        match timed(call, pipeline.query_async(&mut connection)).await {
-            Ok(value) => Ok(value),
-            Err(error) => {
-                self.look_at(generation, &error).await;
-                Err(wrap(error))
-            }
-        }
+        self.call(call, Call::Pipeline(pipeline)).await
     }
 
     /// Runs a script, loading it first if Redis does not have it (any more).
@@ -163,40 +210,46 @@ impl Link {
         keys: &[String],
         args: impl FnOnce(&mut redis::ScriptInvocation<'_>),
     ) -> Result<Reply, StoreError> {
-        let wrap = |source| StoreError::Redis {
-            call: script.name(),
-            source,
-        };
-        let (generation, mut connection) = self.get().await.map_err(wrap)?;
         let mut invocation = script.inner().prepare_invoke();
         for key in keys {
             invocation.key(key);
         }
         args(&mut invocation);
-        match timed(
-            script.name(),
-            invocation.invoke_async::<Value>(&mut connection),
-        )
-        .await
-        {
-            Ok(value) => Reply::read(script.name(), value),
-            Err(error) => {
-                self.look_at(generation, &error).await;
-                Err(wrap(error))
+        let (value, mut connection) = self
+            .call_on::<Value>(script.name(), Call::Script(&invocation))
+            .await?;
+        if self.replicas > 0 && !script.is_read_only() {
+            // Counts what this very connection has written.
+            let mut wait = redis::cmd("WAIT");
+            wait.arg(self.replicas).arg(WAIT.as_millis() as u64);
+            let waited: Result<u32, RedisError> =
+                timed("wait", wait.query_async(&mut connection)).await;
+            let call = script.name();
+            let reached = waited.map_err(|source| StoreError::Redis { call, source })?;
+            if reached < self.replicas {
+                return Err(StoreError::NotReplicated {
+                    call,
+                    wanted: self.replicas,
+                    reached,
+                });
             }
         }
+        Reply::read(script.name(), value)
     }
 
     /// A connection for subscriptions.
     pub(crate) async fn pubsub(&self) -> Result<redis::aio::PubSub, StoreError> {
-        let connect = self.client.get_async_pubsub();
+        let connect = async { self.locator.find().await?.get_async_pubsub().await };
         let timed_out = || RedisError::from((redis::ErrorKind::Io, "connecting timed out"));
-        tokio::time::timeout(CONNECT_TIMEOUT, connect)
-            .await
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT + CONNECT_TIMEOUT, connect).await;
+        connected
             .unwrap_or_else(|_| Err(timed_out()))
-            .map_err(|source| StoreError::Redis {
-                call: "subscribe",
-                source,
+            .map_err(|source| {
+                self.locator.has_moved(&source);
+                StoreError::Redis {
+                    call: "subscribe",
+                    source,
+                }
             })
     }
 
@@ -213,11 +266,7 @@ impl Link {
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             // The client must never give up before the server does: the server may move the element all the same.
             .set_response_timeout(Some(block + Duration::from_secs(5)));
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(wrap)?;
+        let mut connection = self.connect(&config).await.map_err(wrap)?;
         let info: String = redis::cmd("CLIENT")
             .arg("INFO")
             .query_async(&mut connection)
@@ -232,6 +281,7 @@ impl Link {
             address: field("addr").unwrap_or_default().to_owned(),
         };
         Ok(PopLink {
+            locator: Arc::clone(&self.locator),
             connection,
             id,
             block,
@@ -245,6 +295,27 @@ pub struct ConnectionId {
     pub(crate) number: u64,
     /// Where the client is, as Redis sees it.
     pub(crate) address: String,
+}
+
+/// What can be sent.
+enum Call<'a> {
+    Command(&'a Cmd),
+    Pipeline(&'a redis::Pipeline),
+    /// Loaded first if Redis does not have it (any more).
+    Script(&'a redis::ScriptInvocation<'a>),
+}
+
+impl Call<'_> {
+    async fn send<T: FromRedisValue>(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<T, RedisError> {
+        match self {
+            Call::Command(command) => command.query_async(connection).await,
+            Call::Pipeline(pipeline) => pipeline.query_async(connection).await,
+            Call::Script(invocation) => invocation.invoke_async(connection).await,
+        }
+    }
 }
 
 /// Measures a call by its name.
@@ -263,6 +334,7 @@ async fn timed<T>(
 
 /// A connection that blocks in BRPOPLPUSH.
 pub struct PopLink {
+    locator: Arc<Locator>,
     connection: MultiplexedConnection,
     id: ConnectionId,
     block: Duration,
@@ -288,10 +360,7 @@ impl PopLink {
             .arg(self.block.as_secs_f64())
             .query_async(&mut self.connection)
             .await
-            .map_err(|source| StoreError::Redis {
-                call: "pop",
-                source,
-            })
+            .map_err(|source| self.failed("pop", source))
     }
 
     /// Takes one element from `from`, waiting about the block time. `None`: nothing came.
@@ -306,11 +375,8 @@ impl PopLink {
             .arg(self.block.as_secs_f64())
             .query_async(&mut self.connection)
             .await;
-        let wrap = |source| StoreError::Redis {
-            call: "take",
-            source,
-        };
-        Ok(taken.map_err(wrap)?.map(|(_, element)| element))
+        let taken = taken.map_err(|source| self.failed("take", source))?;
+        Ok(taken.map(|(_, element)| element))
     }
 
     /// Moves up to `n` elements without waiting, in one round trip.
@@ -330,11 +396,14 @@ impl PopLink {
         let popped: Vec<Option<String>> = pipeline
             .query_async(&mut self.connection)
             .await
-            .map_err(|source| StoreError::Redis {
-                call: "pop ready",
-                source,
-            })?;
+            .map_err(|source| self.failed("pop ready", source))?;
         Ok(popped.into_iter().flatten().collect())
+    }
+
+    /// The error of a pop. The next connection goes to where the list is by then.
+    fn failed(&self, call: &'static str, source: RedisError) -> StoreError {
+        self.locator.has_moved(&source);
+        StoreError::Redis { call, source }
     }
 }
 
@@ -351,7 +420,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("rediss://{}", listener.local_addr().unwrap());
         let hanging_up = tokio::spawn(async move { drop(listener.accept().await) });
-        let error = Store::open(&url).unwrap().ping().await.unwrap_err();
+        let error = Store::open(&url, 1).unwrap().ping().await.unwrap_err();
         assert!(error.is_retryable(), "{error:?}");
         hanging_up.await.unwrap();
     }

@@ -32,6 +32,18 @@ pub enum StoreError {
         /// Its master, `host:port`.
         master: String,
     },
+    /// It was carried out, and too few replicas have it yet: with the master it could be lost.
+    #[error(
+        "{call} was carried out, but only {reached} of {wanted} replicas have it; do they run, and follow the master?"
+    )]
+    NotReplicated {
+        /// Which call.
+        call: &'static str,
+        /// How many were to have it.
+        wanted: u32,
+        /// How many have it.
+        reached: u32,
+    },
     /// Redis, or the access that it gives, is not what the programs need.
     #[error("redis is not fit for use: {}", sentences(.0))]
     Unfit(Vec<Finding>),
@@ -96,6 +108,7 @@ impl StoreError {
             StoreError::InvalidSemver { .. } => ErrorKind::Precondition,
             StoreError::Redis { .. }
             | StoreError::Replica { .. }
+            | StoreError::NotReplicated { .. }
             | StoreError::Unfit(_)
             | StoreError::Contract { .. }
             | StoreError::Damaged { .. }
@@ -107,7 +120,7 @@ impl StoreError {
     pub fn is_retryable(&self) -> bool {
         match self {
             StoreError::Redis { source, .. } => self.certainly_not_executed() || is_broken(source),
-            StoreError::Replica { .. } => true,
+            StoreError::Replica { .. } | StoreError::NotReplicated { .. } => true,
             _ => false,
         }
     }
@@ -122,7 +135,7 @@ impl StoreError {
         let StoreError::Redis { source, .. } = self else {
             return false;
         };
-        const REFUSALS: [&str; 10] = [
+        const REFUSALS: [&str; 12] = [
             "NOSCRIPT",
             "LOADING",
             "BUSY",
@@ -131,6 +144,8 @@ impl StoreError {
             "OOM",
             "TRYAGAIN",
             "CLUSTERDOWN",
+            "MOVED",
+            "ASK",
             "MASTERDOWN",
             "MISCONF",
         ];
@@ -144,4 +159,6 @@ pub(crate) fn is_broken(error: &redis::RedisError) -> bool {
         || error.is_timeout()
         || error.is_connection_dropped()
         || error.is_unrecoverable_error()
+        // A call that was blocked (a pop, WAIT) when its master became a replica.
+        || error.code() == Some("UNBLOCKED")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::keys::{CANCEL_CHANNEL, EVENTS_CHANNEL, STEPS_CHANNEL};
 use crate::ids::IssueId;
@@ -73,7 +73,7 @@ pub struct CancelStream {
     messages: Messages,
 }
 
-impl Store {
+impl Shard {
     /// Subscribes to all changes and steps, over one connection of its own.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::stored;
 use crate::ids::{BlueprintId, IssueId};
@@ -57,7 +57,7 @@ const LOOKED_AT_PER_PAGE: usize = 20_000;
 /// How many are read in one round trip.
 const BATCH: usize = 200;
 
-impl Store {
+impl Shard {
     /// The issue of that id.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Store {
     /// Issues that match, newest first. A page may hold fewer than asked for and still have a next one.
     ///
     /// # Errors
-    /// [`StoreError::Cursor`] for a cursor that is not of this list; else as [`Store::issue`].
+    /// [`StoreError::Cursor`] for a cursor that is not of this list; else as [`Shard::issue`].
     pub async fn list_issues(
         &self,
         filter: &IssueFilter,
@@ -194,6 +194,18 @@ impl Store {
             skip += BATCH;
         }
     }
+}
+
+/// The place that a cursor names: what the index is ordered by, and the id. A greater one comes earlier.
+pub(super) fn place_of(cursor: &str) -> Result<(u64, IssueId), StoreError> {
+    let cursor = Cursor::parse(cursor)?;
+    Ok((cursor.score, cursor.id))
+}
+
+/// The cursor that names a place.
+pub(super) fn cursor_at(score: u64, id: &IssueId) -> String {
+    let id = id.clone();
+    Cursor { score, id }.text()
 }
 
 /// A place in an index: `<score>/<id>`.

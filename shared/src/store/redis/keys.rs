@@ -16,6 +16,9 @@ pub const CANCEL_CHANNEL: &str = "draftsman:cancelled";
 /// What the steps of long runs are doing, as JSON: a hint for who watches, and never the truth.
 pub const STEPS_CHANNEL: &str = "draftsman:steps";
 
+/// What the name of every key matches, of all shards, as access rules write it.
+pub const KEY_PATTERN: &str = "{draftsman:*";
+
 /// What the name of every channel matches, as access rules write it.
 pub const CHANNEL_PATTERN: &str = "draftsman:*";
 
@@ -24,23 +27,40 @@ pub fn issue_channel(issue: &str) -> String {
     format!("draftsman:events:issue:{issue}")
 }
 
+/// The hash slots of a Redis Cluster, and how a name's slot is found in it (Redis Cluster specification, "Key
+/// distribution model").
+const N_SLOTS: u16 = 16_384;
+const CRC16: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
+
+/// Which of `n` shards an id belongs to. Fixed for ever: it says where stored data is.
+pub(super) fn shard_of(id: &str, n: usize) -> usize {
+    usize::from(CRC16.checksum(id.as_bytes())) % n
+}
+
 /// Names the keys of one shard.
 #[derive(Debug, Clone)]
 pub struct Keys {
+    shard: usize,
     prefix: std::sync::Arc<str>,
 }
 
 impl Keys {
-    /// The keys of the only shard.
-    pub fn single() -> Keys {
+    /// The keys of the shard of this number, from 0.
+    pub fn of_shard(shard: usize) -> Keys {
         Keys {
-            prefix: "{draftsman:0}:".into(),
+            shard,
+            prefix: format!("{{draftsman:{shard}}}:").into(),
         }
     }
 
-    /// What the name of every key matches, as access rules write it.
-    pub fn pattern(&self) -> String {
-        self.key("*")
+    /// The number of the shard.
+    pub fn shard(&self) -> usize {
+        self.shard
+    }
+
+    /// The slot of a Redis Cluster in which all keys of the shard lie: that of their hash tag.
+    pub fn slot(&self) -> u16 {
+        CRC16.checksum(format!("draftsman:{}", self.shard).as_bytes()) % N_SLOTS
     }
 
     fn key(&self, name: &str) -> String {
@@ -204,7 +224,12 @@ impl Keys {
     pub fn scripts(&self) -> String {
         self.key("scripts")
     }
-    /// HASH: format and shards, written at the first start.
+    /// HASH issue_id → `<blueprint_id>|<written ms>`: where the issues are whose ids belong to this shard. Only with several shards.
+    pub fn ids(&self) -> String {
+        self.key("ids")
+    }
+    /// HASH: format and shards, written at the first start; with several shards also orbits_as_of, the settings counter of
+    /// shard 0 that this shard's copy of `orbits` was made at.
     pub fn meta(&self) -> String {
         self.key("meta")
     }
@@ -254,7 +279,7 @@ mod tests {
 
     #[test]
     fn names_are_what_stored_data_has() {
-        let keys = Keys::single();
+        let keys = Keys::of_shard(0);
         let bp = BlueprintId::parse("team.alpha").unwrap();
         let issue = IssueId::parse("i-1").unwrap();
         let mut all = keys.issue_block(&bp, &issue, "w-1");
@@ -281,18 +306,37 @@ mod tests {
             keys.pruned(),
             keys.previews(),
             keys.preview(&issue),
+            keys.ids(),
         ]);
         all.extend(keys.staged("n"));
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
             decided decided:team.alpha dead processing:w-1 steps:i-1 issues issues:team.alpha blueprint:team.alpha \
             documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha ranks:team.alpha blueprints settings \
             setting_revisions settings_counter orbits workers worker_load fence meta scripts audited pruned previews \
-            preview:i-1 staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_ranks:n";
+            preview:i-1 ids staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_ranks:n";
         let expected: Vec<String> = expected
             .split_whitespace()
             .map(|k| format!("{{draftsman:0}}:{k}"))
             .collect();
         assert_eq!(all, expected);
         assert_eq!(issue_channel(issue.as_str()), "draftsman:events:issue:i-1");
+    }
+
+    #[test]
+    fn ids_stay_in_their_shards() {
+        let shards =
+            ["team.alpha", "support-swarm", "enhance-default", "b-1"].map(|id| shard_of(id, 4));
+        assert_eq!(shards, [0, 3, 2, 3]);
+        assert_eq!(shard_of("team.alpha", 1), 0);
+        assert_eq!(Keys::of_shard(3).fence(), "{draftsman:3}:fence");
+    }
+
+    /// As `CLUSTER KEYSLOT` of Redis 7.0 answers.
+    #[test]
+    fn slots_are_those_of_redis() {
+        assert_eq!(
+            [0, 1, 2, 15].map(|n| Keys::of_shard(n).slot()),
+            [9706, 13771, 1448, 2816]
+        );
     }
 }

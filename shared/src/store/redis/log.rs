@@ -2,14 +2,14 @@
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::issues::{Page, PageRequest};
 use super::stored;
 use crate::enhance_log::LogEntry;
 use crate::ids::{BlueprintId, IssueId};
 
-impl Store {
+impl Shard {
     /// The entry of that issue; `None` if it is not decided.
     ///
     /// # Errors
@@ -25,10 +25,19 @@ impl Store {
         found.map(|text| stored::log_entry(id, &text)).transpose()
     }
 
+    /// How many entries there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub(super) async fn n_decided(&self) -> Result<usize, StoreError> {
+        let length = cmd("LLEN").arg(self.keys.decided()).to_owned();
+        self.link.command("list log", &length).await
+    }
+
     /// Entries in the order of decision, or against it, of one Blueprint or of all.
     ///
     /// # Errors
-    /// [`StoreError::Cursor`] for a cursor that is none; else as [`Store::log_entry`].
+    /// [`StoreError::Cursor`] for a cursor that is none; else as [`Shard::log_entry`].
     pub async fn list_log_entries(
         &self,
         blueprint: Option<&BlueprintId>,

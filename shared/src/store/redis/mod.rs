@@ -4,6 +4,20 @@
 //! [`keys`]. Everything that changes more than one key is a script, so it happens whole or
 //! not at all; everything that is immutable (a document under its hash, a commit under its
 //! number, a log entry under its issue) is written once.
+//!
+//! # Shards
+//!
+//! All that belongs to a Blueprint (its documents, commits, queue, issues, log entries) lies in one
+//! *shard*, chosen by its id: all keys of a shard carry one hash tag, so a script finds all of its keys on one
+//! node, whether there is one Redis or a cluster of them. [`Shard`] is a handle on one of them, and
+//! has everything that happens within one. [`Store`] is all of them:
+//!
+//! * `routing.rs` asks the shard that a Blueprint is in;
+//! * `pointers.rs` finds the shard of an issue by its id alone;
+//! * `lists.rs` merges what all shards have: lists, pages, numbers;
+//! * `orbits.rs` keeps what each shard must know of the settings, which lie in shard 0, the *home*.
+//!
+//! With one shard, which is the default, each of these is a call of that shard and nothing more.
 
 pub mod acceptance;
 pub mod archive;
@@ -15,89 +29,92 @@ pub mod events;
 pub mod issues;
 pub mod keys;
 mod label_rank;
+mod lists;
+mod locator;
 pub mod log;
+mod orbits;
 pub mod pause;
+mod pointers;
 pub mod previews;
 pub mod prune;
 pub mod queue;
 mod reply;
+mod routing;
 pub mod script;
 pub mod seed;
 pub mod server_check;
 pub mod setting_check;
 pub mod settings;
+mod shard;
 pub mod stats;
 pub mod steps;
 mod stored;
 pub mod transfer;
 pub mod workers;
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use connection::Link;
 use error::StoreError;
 use keys::Keys;
+pub use shard::Shard;
 
-/// A handle on the store. Cheap to clone; all clones share one connection, which is made
-/// when it is first needed and made again after it broke.
-#[derive(Clone)]
+use crate::ids::BlueprintId;
+
+/// A handle on the store: all its shards. Cheap to clone; clones share their connections.
+#[derive(Clone, Debug)]
 pub struct Store {
-    link: Link,
-    keys: Keys,
-    memory: std::sync::Arc<stats::MemoryReading>,
-}
-
-impl std::fmt::Debug for Store {
-    // Without the URL: it may hold a password.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("keys", &self.keys)
-            .finish_non_exhaustive()
-    }
+    shards: Arc<[Shard]>,
 }
 
 impl Store {
-    /// A store at this URL (`redis://` or `rediss://`). Does not connect yet.
+    /// A store at this URL (see [`crate::config::parse_redis_url`]) of so many shards, at least one.
+    /// Does not connect yet.
     ///
     /// # Errors
     /// [`StoreError::Url`] if the URL is none.
-    pub fn open(redis_url: &str) -> Result<Store, StoreError> {
-        Ok(Store {
-            link: Link::open(redis_url)?,
-            keys: Keys::single(),
-            memory: Default::default(),
-        })
+    pub fn open(redis_url: &str, n_shards: usize) -> Result<Store, StoreError> {
+        let shard = |number| -> Result<Shard, StoreError> {
+            let keys = Keys::of_shard(number);
+            Ok(Shard {
+                link: Link::open(redis_url, keys.slot())?,
+                keys,
+                memory: Default::default(),
+            })
+        };
+        let shards: Result<Arc<[Shard]>, StoreError> = (0..n_shards.max(1)).map(shard).collect();
+        Ok(Store { shards: shards? })
     }
 
-    /// The same store over a connection of its own, shared with nothing, whose calls take no longer
-    /// than `call_timeout` (and never longer than those of the shared one).
-    pub fn with_own_connection(&self, call_timeout: Duration) -> Store {
+    /// The same store, in which a write counts as done once so many replicas have it (`WAIT`): what is
+    /// acknowledged then outlives the master that it was written to. Until they have it, all calls over
+    /// the same connection wait.
+    pub fn waiting_for(&self, replicas: u32) -> Store {
+        let shards = self.shards.iter().map(|shard| Shard {
+            link: shard.link.waiting_for(replicas),
+            ..shard.clone()
+        });
         Store {
-            link: self.link.fresh(call_timeout),
-            keys: self.keys.clone(),
-            memory: Default::default(),
+            shards: shards.collect(),
         }
     }
 
-    /// The connection, for the scripts' own tests.
-    pub fn link(&self) -> &Link {
-        &self.link
+    /// All shards, in the order of their numbers.
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
     }
 
-    /// The names of all keys.
-    pub fn keys(&self) -> &Keys {
-        &self.keys
+    /// The shard that all of this Blueprint lies in.
+    pub fn shard_of(&self, blueprint: &BlueprintId) -> &Shard {
+        &self.shards[keys::shard_of(blueprint.as_str(), self.shards.len())]
     }
 
-    /// Asks Redis for a sign of life.
-    ///
-    /// # Errors
-    /// [`StoreError`] if there is none, or if Redis is still loading its data.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        // PING is answered while Redis loads; a read is not.
-        self.link
-            .command::<Option<String>>("ping", ::redis::cmd("GET").arg(self.keys.fence()))
-            .await?;
-        Ok(())
+    /// The shard of the settings.
+    pub fn home(&self) -> &Shard {
+        &self.shards[0]
+    }
+
+    fn is_sharded(&self) -> bool {
+        self.shards.len() > 1
     }
 }

@@ -4,11 +4,11 @@
 //! and for all. Its end is more: the heads that were parked meanwhile have to be placed. For all
 //! queues that is done in batches, so that no script holds Redis for long. A caller that dies in
 //! between leaves heads parked that nothing pauses; resuming again places them, and so does the
-//! audit ([`Store::audit_queues`]).
+//! audit ([`Shard::audit_queues`]).
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::queue::{NO_HEAD, NOBODY, head_args_of};
 use super::script;
@@ -21,7 +21,7 @@ const READ: usize = 500;
 /// How many heads one script places.
 const PLACED: usize = 100;
 
-impl Store {
+impl Shard {
     /// Holds the issues of one Blueprint, or of all: they are accepted and wait. Nothing in flight
     /// is touched. False if there is no such Blueprint. Repeating it is safe.
     ///

@@ -10,7 +10,7 @@ use std::time::Duration;
 use redis::cmd;
 use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::keys::CANCEL_CHANNEL;
 use super::stored::{FORMAT, StoredVerdict, check_format, damaged, from_json, to_json};
@@ -78,7 +78,7 @@ enum StoredOutcome {
     },
 }
 
-impl Store {
+impl Shard {
     /// Asks for a preview that is to be there within `patience`. Not to be repeated under the same
     /// id: it could be run twice. The worker goes on with `trace`.
     ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::queue::{IssueRef, NOBODY, head_args};
 use super::script;
@@ -14,7 +14,7 @@ use crate::ids::{BlueprintId, IssueId};
 /// How many issues are read in one round trip.
 const BATCH: usize = 100;
 
-impl Store {
+impl Shard {
     /// True for one caller in each `every`: the one that is to prune.
     ///
     /// # Errors

@@ -24,7 +24,7 @@
 //!
 //! * A worker dies between pop and claim: the element lies in its processing list, the place
 //!   says ready. A reaper finds the dead worker's list and gives the element back
-//!   ([`Store::return_element`]); no attempt is counted.
+//!   ([`Shard::return_element`]); no attempt is counted.
 //! * The reply of a pop gets lost: the same, but the worker lives. Its heartbeat lists elements
 //!   that no lease has, and the consumer claims them as if popped.
 //! * A worker dies after the claim: the lease runs out and a reaper delays the issue. One that goes on
@@ -36,9 +36,9 @@
 //! * A reply of claim, settle, release or cancel gets lost: the caller repeats the call under
 //!   the same nonce, token or id and gets the answer that it missed.
 //! * Redis itself loses something, or a script is wrong: a queue's place may be untrue, and nothing would
-//!   ever move it. An audit looks at each queue once a minute ([`Store::audit_queues`]) and mends it.
+//!   ever move it. An audit looks at each queue once a minute ([`Shard::audit_queues`]) and mends it.
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::keys::{EVENTS_CHANNEL, issue_channel};
 use super::{label_rank, script, stored};
@@ -267,7 +267,7 @@ pub(super) const NOBODY: &str = "-";
 /// What stands for the head of a queue that has none; no id can be spelled so.
 pub(super) const NO_HEAD: &str = "-";
 
-impl Store {
+impl Shard {
     pub(super) fn block(&self, issue: &IssueRef, holder: &str) -> Vec<String> {
         self.keys
             .issue_block(&issue.blueprint_id, &issue.issue_id, holder)

@@ -38,6 +38,11 @@ impl Script {
         self.name
     }
 
+    /// True if it writes nothing.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.name == PROBE_RIGHTS.name
+    }
+
     /// The whole source as Redis gets it.
     pub fn source(&self) -> &str {
         &self.source
@@ -88,6 +93,8 @@ scripts! {
     IMPORT_BLUEPRINT = "import_blueprint",
     PUT_SETTING = "put_setting",
     DELETE_SETTING = "delete_setting",
+    MIRROR_ORBITS = "mirror_orbits",
+    POINT_ISSUE = "point_issue",
     PROBE_RIGHTS = "probe_rights",
 }
 

@@ -2,10 +2,10 @@
 
 use redis::cmd;
 
-use super::Store;
 use super::blueprints::{ExpectedHead, PutOutcome};
 use super::error::StoreError;
 use super::stored::FORMAT;
+use super::{Shard, Store};
 use crate::axis_options::AxisOptions;
 use crate::blueprint::Blueprint;
 use crate::ids::{BlueprintId, SettingId};
@@ -13,6 +13,10 @@ use crate::setting::{
     DEFAULT_AXES, DEFAULT_ORBIT, DEFAULT_SETTING, DEFAULT_TTL_SECS, EnhanceSetting,
 };
 use crate::version_selector::VersionSelector;
+
+/// What a store of another form or number of shards is told.
+const OTHER_SHARDS: &str = "the shard of a Blueprint follows from their number, so it cannot be changed: set \
+    DRAFTSMAN_SHARDS to the number that the store was made with, or export its Blueprints and import them into a new store";
 
 /// The bundled documents.
 pub struct Seed {
@@ -51,23 +55,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] if the store was written by a release that this one cannot read.
     pub async fn prepare(&self, seed: &Seed) -> Result<(), StoreError> {
-        let meta = self.keys.meta();
-        for (field, value) in [("format", FORMAT), ("shards", 1)] {
-            let _: bool = self
-                .link
-                .command("prepare", cmd("HSETNX").arg(&meta).arg(field).arg(value))
-                .await?;
-            let found: String = self
-                .link
-                .command("prepare", cmd("HGET").arg(&meta).arg(field))
-                .await?;
-            if found != value.to_string() {
-                return Err(StoreError::Damaged {
-                    what: "store",
-                    id: meta,
-                    problem: format!("its {field} is {found}, this program works with {value}"),
-                });
-            }
+        for shard in self.shards() {
+            shard.check_form(self.shards().len()).await?;
         }
         for orbit in &seed.orbits {
             let put = self.put_blueprint(orbit, ExpectedHead::Absent, "bundled with this release");
@@ -83,6 +72,36 @@ impl Store {
         }
         // Revision 0 means "not there": a second program finds revision 1 and leaves it alone.
         self.put_setting(&seed.setting, Some(0)).await?;
+        Ok(())
+    }
+}
+
+impl Shard {
+    /// Checks that the shard was written in this form and as one of so many, and notes it where nothing is noted yet.
+    async fn check_form(&self, n_shards: usize) -> Result<(), StoreError> {
+        let meta = self.keys.meta();
+        for (field, value, remedy) in [
+            ("format", FORMAT as usize, "use a release that reads it"),
+            ("shards", n_shards, OTHER_SHARDS),
+        ] {
+            let _: bool = self
+                .link
+                .command("prepare", cmd("HSETNX").arg(&meta).arg(field).arg(value))
+                .await?;
+            let found: String = self
+                .link
+                .command("prepare", cmd("HGET").arg(&meta).arg(field))
+                .await?;
+            if found != value.to_string() {
+                return Err(StoreError::Damaged {
+                    what: "store",
+                    id: meta,
+                    problem: format!(
+                        "its {field} is {found}, this program works with {value}; {remedy}"
+                    ),
+                });
+            }
+        }
         Ok(())
     }
 }

@@ -10,11 +10,11 @@
 //! A Redis user with this rule can do all that intake and workers do, and no more:
 //!
 //! ```text
-//! ACL SETUSER draftsman on >PASSWORD ~{draftsman:0}:* &draftsman:*
+//! ACL SETUSER draftsman on >PASSWORD ~{draftsman:* &draftsman:*
 //!   +brpop +brpoplpush +del +exists +get +hdel +hexists +hget +hgetall +hincrby +hkeys +hmget +hscan +hset +hsetnx +hvals
 //!   +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem +persist +pexpire +rename +rpoplpush +rpush +sadd +set +smembers +unlink
 //!   +zadd +zcard +zrange +zrangebylex +zrangebyscore +zrem +zscan +zscore
-//!   +publish +pubsub|numsub +subscribe +client|info +client|kill +client|unblock +info +time +evalsha +script|load
+//!   +publish +pubsub|numsub +subscribe +client|info +client|kill +client|unblock +cluster|slots +wait +info +time +evalsha +script|load
 //! ```
 //!
 //! A URL with a database other than 0 needs `+select` besides. Whether the user may do all this is
@@ -25,9 +25,9 @@ use std::fmt;
 
 use redis::{ErrorKind, cmd};
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
-use super::keys::{CHANNEL_PATTERN, EVENTS_CHANNEL, Keys};
+use super::keys::{CHANNEL_PATTERN, EVENTS_CHANNEL, KEY_PATTERN, Keys};
 use super::script;
 use crate::config::REDIS_URL;
 
@@ -40,7 +40,7 @@ const CALLS: &str = "brpop K 1, brpoplpush K K 1, del K, exists K, get K, hdel K
     hincrby K f 1, hkeys K, hmget K f, hscan K 0, hset K f v, hsetnx K f v, hvals K, incr K, lindex K 0, llen K, lpop K, \
     lpos K e, lpush K e, lrange K 0 1, lrem K 0 e, persist K, pexpire K 1, rename K K, rpoplpush K K, rpush K e, sadd K m, set K v, smembers K, unlink K, \
     zadd K 1 m, zcard K, zrange K 0 1, zrangebylex K - +, zrangebyscore K 0 1, zrem K m, \
-    zscan K 0, zscore K m, publish C m, pubsub|numsub C, subscribe C, client|info, client|kill id 1 addr a, client|unblock 1, info, time";
+    zscan K 0, zscore K m, publish C m, pubsub|numsub C, subscribe C, client|info, client|kill id 1 addr a, client|unblock 1, cluster|slots, wait 0 1, info, time";
 /// What is used to ask, and is not asked for: it is known to work by then.
 const ASKING: &str = "evalsha, script|load";
 
@@ -92,7 +92,7 @@ pub(super) fn sentences(findings: &[Finding]) -> String {
     each.join(" | ")
 }
 
-impl Store {
+impl Shard {
     /// Looks whether this Redis will do, logs a warning for each thing that could be better, and
     /// loads every script, so that a Redis that is full later has those that let work finish.
     ///
@@ -105,6 +105,7 @@ impl Store {
             Err(error) => return Err(self.first_contact(error)),
         };
         if let Some(master) = info.master() {
+            self.link.look_elsewhere().await;
             return Err(StoreError::Replica { master });
         }
         let mut findings = info.findings();
@@ -152,7 +153,10 @@ impl Store {
     pub async fn run_id(&self) -> Result<String, StoreError> {
         let info = self.info().await?;
         match info.master() {
-            Some(master) => Err(StoreError::Replica { master }),
+            Some(master) => {
+                self.link.look_elsewhere().await;
+                Err(StoreError::Replica { master })
+            }
             None => Ok(info.get("run_id").unwrap_or_default().to_owned()),
         }
     }
@@ -247,9 +251,6 @@ impl Store {
                     .detail()
                     .unwrap_or("it may not run scripts")
                     .to_owned(),
-                (Some("MOVED"), StoreError::Redis { source, .. }) => {
-                    return Ok(Some(elsewhere(source)));
-                }
                 _ => return Err(error),
             },
         };
@@ -257,10 +258,7 @@ impl Store {
         Ok(Some(Finding::refuse(
             format!("redis user {user} lacks rights ({found})"),
             "issues could not be accepted or worked on",
-            format!(
-                "as an administrator: ACL SETUSER {user} {}",
-                rule(&self.keys)
-            ),
+            format!("as an administrator: ACL SETUSER {user} {}", rule()),
         )))
     }
 }
@@ -272,18 +270,6 @@ fn code_of(error: &StoreError) -> Option<&str> {
     }
 }
 
-/// All keys carry one hash tag, so one node of a cluster has them all.
-fn elsewhere(moved: &redis::RedisError) -> Finding {
-    let node = moved
-        .redirect_node()
-        .map_or("another node", |(node, _)| node);
-    Finding::refuse(
-        format!("this node of the Redis Cluster does not have the keys, {node} has"),
-        "redirections are not followed",
-        format!("let {REDIS_URL} name {node}"),
-    )
-}
-
 /// The names of all commands that are used, as access rules write them.
 fn commands() -> impl Iterator<Item = &'static str> {
     let calls = CALLS.split(", ").chain(ASKING.split(", "));
@@ -291,13 +277,9 @@ fn commands() -> impl Iterator<Item = &'static str> {
 }
 
 /// What a user needs beside its password, as `ACL SETUSER` takes it.
-fn rule(keys: &Keys) -> String {
+fn rule() -> String {
     let commands: Vec<String> = commands().map(|command| format!("+{command}")).collect();
-    format!(
-        "~{} &{CHANNEL_PATTERN} {}",
-        keys.pattern(),
-        commands.join(" ")
-    )
+    format!("~{KEY_PATTERN} &{CHANNEL_PATTERN} {}", commands.join(" "))
 }
 
 /// The calls whose right is asked for, each a line of words.
@@ -359,13 +341,6 @@ impl Info {
                 "appendonly is no".to_owned(),
                 "what is accepted is lost with its process",
                 "set `appendonly yes` in redis.conf, or `CONFIG SET appendonly yes`".to_owned(),
-            ));
-        }
-        if self.get("cluster_enabled") == Some("1") {
-            findings.push(Finding::warn(
-                "cluster_enabled is 1".to_owned(),
-                "all keys are on this one node, and redirections to another are not followed",
-                format!("let {REDIS_URL} name another node after a failover or resharding; better use a Redis without cluster mode"),
             ));
         }
         findings
@@ -445,7 +420,6 @@ mod tests {
                     (Refuse, "redis_version is 5.0.0"),
                     (Refuse, "maxmemory-policy is allkeys-lfu with maxmemory 9"),
                     (Warn, "appendonly is no"),
-                    (Warn, "cluster_enabled is 1"),
                 ],
             ),
         ];
@@ -469,11 +443,7 @@ mod tests {
             .flat_map(str::split_whitespace)
             .collect();
         let page = page.join(" ");
-        assert!(
-            page.contains(&rule(&Keys::single())),
-            "{}",
-            rule(&Keys::single())
-        );
+        assert!(page.contains(&rule()), "{}", rule());
     }
 
     /// A command that the code uses and the rule lacks would fail for everybody who follows the rule.

@@ -53,7 +53,7 @@ impl Store {
         if summary.is_none() && document.is_none() {
             return Ok(Some(SettingFault::UnknownOrbit));
         }
-        let known = self.known_scripts().await?;
+        let known = self.home().known_scripts().await?;
         let check = |orbit: &Blueprint| {
             let ran = runnable::check_with(orbit, setting.spawner.as_ref(), &|name| {
                 known.has_step(name)
@@ -117,7 +117,10 @@ impl Store {
                 let Some(label) = label.filter(|label| req.matches(label)) else {
                     return Ok(false);
                 };
-                let labels = self.labels_for(&setting.blueprint_id, req).await?;
+                let labels = self
+                    .shard_of(&setting.blueprint_id)
+                    .labels_for(&setting.blueprint_id, req)
+                    .await?;
                 // Of equal precedence the newest commit, which this one will be.
                 let higher = |(stored, _): &(Version, String)| label.cmp_precedence(stored).is_lt();
                 !labels.highest.as_ref().is_some_and(higher)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::{script, stored};
 use crate::ids::SettingId;
@@ -36,36 +36,39 @@ pub enum DeleteSettingOutcome {
     UnknownSetting,
 }
 
-impl Store {
-    /// Writes a setting; its `revision` is ignored and a new one given. Whether it can be worked by is for
-    /// [`Store::check_setting`] to say, before.
-    ///
-    /// # Errors
-    /// [`StoreError`]; it may have been written all the same.
-    pub async fn put_setting(
+/// How `orbits` says what a setting works by.
+pub(super) fn orbit_entry(setting: &EnhanceSetting) -> String {
+    let follows = if setting.selector == VersionSelector::Latest {
+        "latest"
+    } else {
+        "pinned"
+    };
+    format!("{} {follows}", setting.blueprint_id)
+}
+
+impl Shard {
+    /// Writes a setting, which only shard 0 has (see [`super::Store::put_setting`]). An orbit that is in another
+    /// shard has been looked at by the caller.
+    pub(super) async fn put_setting(
         &self,
         setting: &EnhanceSetting,
         expected_revision: Option<u64>,
+        orbit_is_here: bool,
     ) -> Result<PutSettingOutcome, StoreError> {
-        let keys = [
+        let mut keys = vec![
             self.keys.settings(),
             self.keys.setting_revisions(),
             self.keys.settings_counter(),
             self.keys.orbits(),
-            self.keys.blueprint(&setting.blueprint_id),
         ];
-        let follows = if setting.selector == VersionSelector::Latest {
-            "latest"
-        } else {
-            "pinned"
-        };
+        keys.extend(orbit_is_here.then(|| self.keys.blueprint(&setting.blueprint_id)));
         let mut reply = self
             .link
             .script(&script::PUT_SETTING, &keys, |call| {
                 call.arg(setting.id.as_str())
                     .arg(stored::setting_draft(setting));
                 call.arg(expected_revision.map(|r| r.to_string()).unwrap_or_default());
-                call.arg(format!("{} {follows}", setting.blueprint_id));
+                call.arg(orbit_entry(setting));
             })
             .await?;
         match reply.outcome() {
@@ -86,7 +89,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; it may have been deleted all the same.
-    pub async fn delete_setting(&self, id: &SettingId) -> Result<DeleteSettingOutcome, StoreError> {
+    pub(super) async fn delete_setting(
+        &self,
+        id: &SettingId,
+    ) -> Result<DeleteSettingOutcome, StoreError> {
         let keys = [
             self.keys.settings(),
             self.keys.settings_counter(),
@@ -133,7 +139,7 @@ impl Store {
     /// All settings in the order of their names.
     ///
     /// # Errors
-    /// As [`Store::setting`].
+    /// As [`Shard::setting`].
     pub async fn list_settings(&self) -> Result<Vec<EnhanceSetting>, StoreError> {
         let all: HashMap<String, String> = self
             .link

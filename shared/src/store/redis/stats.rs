@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use crate::ids::BlueprintId;
 
@@ -68,7 +68,7 @@ impl QueueStats {
 }
 
 /// The sentence for a Redis that fills up; `None` while there is room, or no limit.
-fn memory_warning(used: u64, max: u64) -> Option<String> {
+pub(super) fn memory_warning(used: u64, max: u64) -> Option<String> {
     (max > 0 && used >= max / 100 * WARNING_PERCENT).then(|| {
         let percent = u128::from(used) * 100 / u128::from(max);
         format!(
@@ -82,7 +82,7 @@ fn memory_warning(used: u64, max: u64) -> Option<String> {
 #[derive(Default)]
 pub(super) struct MemoryReading(std::sync::Mutex<Option<(Instant, u64, u64)>>);
 
-impl Store {
+impl Shard {
     /// The queue in numbers.
     ///
     /// # Errors
@@ -172,15 +172,6 @@ impl Store {
         })
     }
 
-    /// The sentence that a person should read if Redis fills up.
-    ///
-    /// # Errors
-    /// [`StoreError`] if Redis is away.
-    pub async fn memory_warning(&self) -> Result<Option<String>, StoreError> {
-        let (used, max) = self.memory().await?;
-        Ok(memory_warning(used, max))
-    }
-
     /// What the scripts have counted since the store was made, whoever did it: `submitted`, and decisions by the state or
     /// cause they ended in (`applied`, `denied`, `failed`, `cancelled`).
     ///
@@ -196,7 +187,7 @@ impl Store {
     }
 
     /// Bytes that Redis uses and may use.
-    async fn memory(&self) -> Result<(u64, u64), StoreError> {
+    pub(super) async fn memory(&self) -> Result<(u64, u64), StoreError> {
         let info: String = self
             .link
             .command("memory", cmd("INFO").arg("memory"))

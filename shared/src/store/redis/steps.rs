@@ -7,7 +7,7 @@
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::error::StoreError;
 use super::queue::{IssueRef, Lease};
 use super::{script, stored};
@@ -40,7 +40,7 @@ pub enum RememberOutcome {
     Stale,
 }
 
-impl Store {
+impl Shard {
     /// Keeps a step's output with its issue. Repeating it is safe.
     ///
     /// # Errors

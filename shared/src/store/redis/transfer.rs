@@ -7,7 +7,7 @@
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::blueprints::read_commit;
 use super::error::StoreError;
 use super::label_rank::rank;
@@ -23,7 +23,7 @@ const LIFETIME_MS: u64 = 600_000;
 /// A history that is being staged. What is dropped before [`Import::finish`] expires by itself.
 #[derive(Debug)]
 pub struct Import {
-    store: Store,
+    store: Shard,
     id: BlueprintId,
     staged: [String; 5],
     last: Option<Commit>,
@@ -56,7 +56,7 @@ pub enum ImportOutcome {
     Expired,
 }
 
-impl Store {
+impl Shard {
     /// The number of a Blueprint's newest commit; `None` if there is no such Blueprint.
     ///
     /// # Errors

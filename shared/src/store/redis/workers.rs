@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use redis::cmd;
 
-use super::Store;
+use super::Shard;
 use super::connection::ConnectionId;
 use super::error::StoreError;
 use super::queue::{IssueRef, Lease};
@@ -55,7 +55,7 @@ impl KnownScripts {
     }
 }
 
-impl Store {
+impl Shard {
     /// Says that the worker lives and extends the leases that it names.
     ///
     /// # Errors

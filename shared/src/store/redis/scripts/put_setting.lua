@@ -1,6 +1,6 @@
 #!lua
 -- Writes a setting and raises the counter by which workers see that something moved.
--- KEYS  1 settings; 2 setting_revisions; 3 settings_counter; 4 orbits; 5 blueprint of the orbit
+-- KEYS  1 settings; 2 setting_revisions; 3 settings_counter; 4 orbits; 5 blueprint of the orbit, unless that is in another shard
 -- ARGV  1 setting_id; 2 setting without revision; 3 expected revision or ''; 4 orbit entry
 -- Outcomes  stored: revision | revision_moved: revision | unknown_orbit | archived_orbit
 local settings, revisions, settings_counter, orbits, orbit = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -10,7 +10,7 @@ local id, setting, expected, orbit_entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local revision = 0
 if redis.call('HEXISTS', settings, id) == 1 then revision = tonumber(redis.call('HGET', revisions, id) or 0) end
 if expected ~= '' and tonumber(expected) ~= revision then return { 'revision_moved', revision } end
-local found = redis.call('HMGET', orbit, 'seq', 'archived')
+local found = orbit and redis.call('HMGET', orbit, 'seq', 'archived') or { '?' }
 if not found[1] then return { 'unknown_orbit' } end
 if found[2] == '1' then return { 'archived_orbit' } end
 

@@ -1,0 +1,121 @@
+//! What every shard must know of the settings.
+//!
+//! Settings lie in shard 0. Yet a claim, in whatever shard, is to tell in its one round trip whether a setting
+//! or an orbit in use was written since; and whoever writes or archives a Blueprint is to see whether it is an
+//! orbit in use. So each shard has a settings counter of its own and a copy of `orbits`, which says which
+//! settings name which orbits.
+//!
+//! Whoever writes a setting brings the other shards up to date before it is acknowledged, and so does whoever
+//! writes an orbit in use. Who dies in between leaves shards that know less; each worker therefore also
+//! looks at all counters now and then, and the auditor mirrors the settings again ([`Store::mirror_orbits`]).
+//! What several shards cannot exclude is that an orbit is archived in the very moment in which a setting
+//! names it; then each issue fails with a reason that says so.
+
+use redis::cmd;
+
+use super::error::StoreError;
+use super::settings::{DeleteSettingOutcome, PutSettingOutcome, orbit_entry};
+use super::{Store, script};
+use crate::ids::{BlueprintId, SettingId};
+use crate::setting::EnhanceSetting;
+
+impl Store {
+    /// Writes a setting; its `revision` is ignored and a new one given. Whether it can be worked by is for
+    /// [`Store::check_setting`] to say, before.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been written all the same.
+    pub async fn put_setting(
+        &self,
+        setting: &EnhanceSetting,
+        expected_revision: Option<u64>,
+    ) -> Result<PutSettingOutcome, StoreError> {
+        let there = self.shard_of(&setting.blueprint_id);
+        let orbit_is_here = there.number() == self.home().number();
+        if !orbit_is_here {
+            match there.summary(&setting.blueprint_id).await? {
+                None => return Ok(PutSettingOutcome::UnknownOrbit),
+                Some(orbit) if orbit.archived => return Ok(PutSettingOutcome::ArchivedOrbit),
+                Some(_) => {}
+            }
+        }
+        let outcome = self
+            .home()
+            .put_setting(setting, expected_revision, orbit_is_here)
+            .await?;
+        if matches!(outcome, PutSettingOutcome::Stored(_)) {
+            self.mirror_orbits().await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Deletes a setting. Workers see it with their next issue.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been deleted all the same.
+    pub async fn delete_setting(&self, id: &SettingId) -> Result<DeleteSettingOutcome, StoreError> {
+        let outcome = self.home().delete_setting(id).await?;
+        self.mirror_orbits().await?;
+        Ok(outcome)
+    }
+
+    /// Tells every other shard which orbits are in use. Safe to run at any time, by any number of callers.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some shards may have been told.
+    pub async fn mirror_orbits(&self) -> Result<(), StoreError> {
+        if !self.is_sharded() {
+            return Ok(());
+        }
+        // The counter first: the settings are then at least as new as it says.
+        let as_of = self.home().settings_counter().await?;
+        let settings = self.home().list_settings().await?;
+        for shard in &self.shards()[1..] {
+            let keys = [
+                shard.keys.orbits(),
+                shard.keys.settings_counter(),
+                shard.keys.meta(),
+            ];
+            let reply = shard
+                .link
+                .script(&script::MIRROR_ORBITS, &keys, |call| {
+                    call.arg(as_of);
+                    for setting in &settings {
+                        call.arg(setting.id.as_str()).arg(orbit_entry(setting));
+                    }
+                })
+                .await?;
+            match reply.outcome() {
+                "mirrored" | "same" | "newer" => {}
+                _ => return Err(reply.unknown()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes workers read settings and orbits again before their next issue in any other shard. For
+    /// whoever has written an orbit in use: its own shard's script has told that shard.
+    ///
+    /// # Errors
+    /// [`StoreError`]; some shards may have been told.
+    pub async fn orbit_was_written(&self, orbit: &BlueprintId) -> Result<(), StoreError> {
+        let own = self.shard_of(orbit).number();
+        for shard in self.shards().iter().filter(|shard| shard.number() != own) {
+            let raise = cmd("INCR").arg(shard.keys.settings_counter()).to_owned();
+            let _: u64 = shard.link.command("raise settings counter", &raise).await?;
+        }
+        Ok(())
+    }
+
+    /// The settings counters of all shards, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn settings_counters(&self) -> Result<Vec<u64>, StoreError> {
+        let mut counters = Vec::with_capacity(self.shards().len());
+        for shard in self.shards() {
+            counters.push(shard.settings_counter().await?);
+        }
+        Ok(counters)
+    }
+}

@@ -1,0 +1,21 @@
+#!lua
+-- Makes a shard's copy of `orbits` what the settings of shard 0 say, unless it has a newer one, and raises
+-- the counter by which workers see that something moved.
+-- KEYS  1 orbits; 2 settings_counter; 3 meta
+-- ARGV  1 settings counter of shard 0 before the settings were read; then for each setting: 2 setting_id; 3 orbit entry
+-- Outcomes  mirrored | same: it was so already | newer: this shard has a later copy
+local orbits, settings_counter, meta, as_of = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])
+
+local have = tonumber(redis.call('HGET', meta, 'orbits_as_of') or -1)
+if have > as_of then return { 'newer' } end
+local n, differs = (#ARGV - 1) / 2, false
+for i = 2, #ARGV, 2 do
+  if redis.call('HGET', orbits, ARGV[i]) ~= ARGV[i + 1] then differs = true end
+end
+if have == as_of and not differs and #redis.call('HKEYS', orbits) == n then return { 'same' } end
+
+redis.call('DEL', orbits)
+for i = 2, #ARGV, 2 do redis.call('HSET', orbits, ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', meta, 'orbits_as_of', ARGV[1])
+redis.call('INCR', settings_counter)
+return { 'mirrored' }

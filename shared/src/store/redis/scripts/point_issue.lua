@@ -1,0 +1,18 @@
+#!lua
+-- Points an issue's id at the Blueprint whose shard the issue is about to be stored in.
+-- KEYS  1 ids
+-- ARGV  1 issue_id; 2 blueprint_id; 3 the pointer that is to be taken over, as it was read, or ''
+-- Outcomes  ok: it points there | elsewhere: the pointer, its age in ms
+local ids, id, bp, stale = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+
+local pointer = redis.call('HGET', ids, id)
+if pointer and pointer ~= stale then
+  local to, at = string.match(pointer, '^(.-)|(%d+)$')
+  if to == bp then return { 'ok' } end
+  return { 'elsewhere', pointer, math.max(0, now - tonumber(at or 0)) }
+end
+
+redis.call('HSET', ids, id, bp .. '|' .. string.format('%.0f', now))
+return { 'ok' }
