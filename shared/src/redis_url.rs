@@ -73,7 +73,7 @@ pub(crate) enum Place {
     Sentinels {
         sentinels: Vec<ConnectionInfo>,
         master: String,
-        node: ConnectionInfo,
+        node: Box<ConnectionInfo>,
     },
 }
 
@@ -107,7 +107,9 @@ impl Place {
                 Ok(Place::Sentinels {
                     sentinels: sentinels.collect::<Result<_, _>>()?,
                     master: master.to_owned(),
-                    node: format!("{scheme}://{}master/{db}", parts.user).into_connection_info()?,
+                    node: Box::new(
+                        format!("{scheme}://{}master/{db}", parts.user).into_connection_info()?,
+                    ),
                 })
             }
             _ => Err(bad("unknown scheme")),

@@ -21,7 +21,11 @@ async fn masters_fail_over_under_load_and_everything_is_decided_once() {
     let mut intake = Process::intake(&url, &env);
     let client = Client::connect(&intake.address().await).await;
     let env = &env[..2];
-    let workers: Vec<_> = (0..N_WORKERS).map(|_| Process::worker(&url, env)).collect();
+    // One that was told of a single node finds the others by itself.
+    let one_node = format!("redis://127.0.0.1:{}", cluster.nodes()[0].port());
+    let workers: Vec<_> = (0..N_WORKERS)
+        .map(|n| Process::worker(if n == 0 { &one_node } else { &url }, env))
+        .collect();
     for n in 0..N_BLUEPRINTS {
         client.put(factory::small(&format!("bp-{n}"))).await;
     }

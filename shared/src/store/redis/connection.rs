@@ -219,22 +219,37 @@ impl Link {
             .call_on::<Value>(script.name(), Call::Script(&invocation))
             .await?;
         if self.replicas > 0 && !script.is_read_only() {
-            // Counts what this very connection has written.
-            let mut wait = redis::cmd("WAIT");
-            wait.arg(self.replicas).arg(WAIT.as_millis() as u64);
-            let waited: Result<u32, RedisError> =
-                timed("wait", wait.query_async(&mut connection)).await;
-            let call = script.name();
-            let reached = waited.map_err(|source| StoreError::Redis { call, source })?;
-            if reached < self.replicas {
-                return Err(StoreError::NotReplicated {
-                    call,
-                    wanted: self.replicas,
-                    reached,
-                });
-            }
+            self.wait(script.name(), &mut connection).await?;
         }
         Reply::read(script.name(), value)
+    }
+
+    /// Waits until enough replicas have what this very connection has written.
+    async fn wait(
+        &self,
+        call: &'static str,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), StoreError> {
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(self.replicas).arg(WAIT.as_millis() as u64);
+        let reached = match timed("wait", wait.query_async::<u32>(connection)).await {
+            Ok(reached) => reached,
+            // It broke, or is no master any more: what it wrote may not have reached who is.
+            Err(error) => {
+                tracing::debug!(call, %error, "replicas could not be waited for");
+                self.look_elsewhere().await;
+                0
+            }
+        };
+        if reached < self.replicas {
+            let wanted = self.replicas;
+            return Err(StoreError::NotReplicated {
+                call,
+                wanted,
+                reached,
+            });
+        }
+        Ok(())
     }
 
     /// A connection for subscriptions.

@@ -35,15 +35,15 @@ pub(super) struct Locator {
 }
 
 enum Way {
-    Nodes {
-        slot: u16,
-        nodes: Mutex<Nodes>,
-    },
-    Sentinels {
-        master: String,
-        settings: SentinelNodeConnectionInfo,
-        sentinels: tokio::sync::Mutex<Sentinel>,
-    },
+    Nodes { slot: u16, nodes: Mutex<Nodes> },
+    Sentinels(Box<Sentinels>),
+}
+
+/// Who is asked for the master.
+struct Sentinels {
+    master: String,
+    settings: SentinelNodeConnectionInfo,
+    asked: tokio::sync::Mutex<Sentinel>,
 }
 
 /// What is known of a cluster, or of the one server.
@@ -79,7 +79,7 @@ impl Locator {
                 master,
                 node,
             } => {
-                let node = prompt(node);
+                let node = prompt(*node);
                 let mut settings = SentinelNodeConnectionInfo::default()
                     .set_redis_connection_info(node.redis_settings().clone())
                     .set_tcp_settings(node.tcp_settings().clone());
@@ -89,11 +89,11 @@ impl Locator {
                 let sentinels = Sentinel::build(sentinels).map_err(StoreError::Url)?;
                 Ok(Locator {
                     node,
-                    way: Way::Sentinels {
+                    way: Way::Sentinels(Box::new(Sentinels {
                         master,
                         settings,
-                        sentinels: tokio::sync::Mutex::new(sentinels),
-                    },
+                        asked: tokio::sync::Mutex::new(sentinels),
+                    })),
                 })
             }
         }
@@ -118,13 +118,9 @@ impl Locator {
                 };
                 Client::open(self.node.clone().set_addr(address))
             }
-            Way::Sentinels {
-                master,
-                settings,
-                sentinels,
-            } => {
-                let mut sentinels = sentinels.lock().await;
-                let asking = sentinels.async_master_for(master, Some(settings));
+            Way::Sentinels(sentinels) => {
+                let mut asked = sentinels.asked.lock().await;
+                let asking = asked.async_master_for(&sentinels.master, Some(&sentinels.settings));
                 timeout(ANSWER_WITHIN, asking)
                     .await
                     .unwrap_or_else(|_| Err(no_answer("no Sentinel answered")))
@@ -189,7 +185,7 @@ impl Locator {
                     };
                     let owner = self.with_tls(at_host(owner, &asked));
                     let mut nodes = nodes.lock().expect("no holder of this lock panics");
-                    learned.extend(nodes.known.drain(..));
+                    learned.append(&mut nodes.known);
                     for address in learned {
                         if !nodes.known.contains(&address) {
                             nodes.known.push(address);
