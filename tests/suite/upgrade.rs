@@ -2,6 +2,7 @@
 
 use proto::v1;
 use proto::v1::IssueState;
+use proto::v1::version_selector::Selector;
 use shared::store::redis::keys::Keys;
 use tests::checker::{Attempts, assert_sound};
 use tests::client::Client;
@@ -48,6 +49,9 @@ async fn the_store_of_an_earlier_release_is_read_served_and_gone_on_with() {
     let mut rig = Rig::with_redis(earlier_store().await).await;
     let history = rig.client.history("alpha").await;
     assert_eq!(history.len(), 5);
+    let chosen = Some(Selector::SemverReq("^1.0".to_owned()));
+    let chosen = rig.client.select("alpha", chosen).await.expect("a version");
+    assert_eq!(chosen.commit.expect("a commit").version_label, "1.0.3");
     let whole = &rig.client.head_json("alpha").await["unknown"];
     assert_eq!(whole["big"], 1_152_921_504_606_846_977_u64);
     let denied = rig.client.entry("alpha-denied").await;

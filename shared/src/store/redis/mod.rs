@@ -38,6 +38,7 @@ mod pointers;
 pub mod previews;
 pub mod prune;
 pub mod queue;
+mod rank_labels;
 mod reply;
 mod routing;
 pub mod script;

@@ -91,6 +91,7 @@ scripts! {
     ARCHIVE_BLUEPRINT = "archive_blueprint",
     STAGE_HISTORY = "stage_history",
     IMPORT_BLUEPRINT = "import_blueprint",
+    RANK_LABELS = "rank_labels",
     PUT_SETTING = "put_setting",
     DELETE_SETTING = "delete_setting",
     MIRROR_ORBITS = "mirror_orbits",

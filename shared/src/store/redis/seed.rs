@@ -57,6 +57,7 @@ impl Store {
     pub async fn prepare(&self, seed: &Seed) -> Result<(), StoreError> {
         for shard in self.shards() {
             shard.check_form(self.shards().len()).await?;
+            shard.rank_labels().await?;
         }
         for orbit in &seed.orbits {
             let put = self.put_blueprint(orbit, ExpectedHead::Absent, "bundled with this release");
