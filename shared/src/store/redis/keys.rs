@@ -228,7 +228,7 @@ impl Keys {
     pub fn ids(&self) -> String {
         self.key("ids")
     }
-    /// HASH: format and shards, written at the first start, and labels, once they are ranked; with several shards also orbits_as_of, the settings counter of
+    /// HASH: format and shards, written at the first start; with several shards also orbits_as_of, the settings counter of
     /// shard 0 that this shard's copy of `orbits` was made at.
     pub fn meta(&self) -> String {
         self.key("meta")

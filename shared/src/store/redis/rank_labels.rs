@@ -1,8 +1,9 @@
-//! Brings a store whose labels are not kept by rank into that form, at the first start of a program that needs them so.
+//! Brings labels that are not kept by rank into that form, at the start of each program that needs them so.
 //!
 //! The earliest programs kept a hash label → newest commit; now its fields are ranks (see `label_rank.rs`), beside a sorted
-//! set of them. Nothing else says which form a store has, so `meta` notes that it was looked at. Any number of
-//! programs may do this at once, and go on where another one died: each label is moved by itself, in a script.
+//! set of them, so there are as many of one as of the other. While an upgrade is under way the earlier programs write their
+//! form still: the programs that start after them find it. Any number of programs may do this at once, and go
+//! on where another one died: each label is moved by itself, in a script.
 
 use redis::cmd;
 
@@ -13,41 +14,49 @@ use crate::ids::BlueprintId;
 
 /// How many Blueprints, or labels of one, are read in one call.
 const BATCH: usize = 500;
-/// The field of `meta`, and what it says.
-const NOTE: (&str, &str) = ("labels", "ranked");
 
 impl Shard {
-    /// Puts every label under its rank, unless that is done.
+    /// Puts every label under its rank.
     ///
     /// # Errors
     /// [`StoreError`]; repeat it.
     pub(super) async fn rank_labels(&self) -> Result<(), StoreError> {
-        let note = cmd("HGET").arg(self.keys.meta()).arg(NOTE.0).to_owned();
-        let noted: Option<String> = self.link.command("labels note", &note).await?;
-        if noted.is_some() {
-            return Ok(());
-        }
         let mut from = "-".to_owned();
         loop {
             let mut range = cmd("ZRANGEBYLEX");
             range.arg(self.keys.blueprints()).arg(&from).arg("+");
             range.arg("LIMIT").arg(0).arg(BATCH);
             let names: Vec<String> = self.link.command("labels list", &range).await?;
-            for id in names
+            let ids = names
                 .iter()
-                .filter_map(|name| BlueprintId::parse(name).ok())
-            {
+                .filter_map(|name| BlueprintId::parse(name).ok());
+            for id in self.with_earlier_labels(ids.collect()).await? {
                 self.rank_labels_of(&id).await?;
             }
             match names.last() {
                 Some(last) if names.len() == BATCH => from = format!("({last}"),
-                _ => break,
+                _ => return Ok(()),
             }
         }
-        let mut set = cmd("HSET");
-        set.arg(self.keys.meta()).arg(NOTE.0).arg(NOTE.1);
-        let _: u64 = self.link.command("labels note", &set).await?;
-        Ok(())
+    }
+
+    /// Those that have more labels than ranks.
+    async fn with_earlier_labels(
+        &self,
+        ids: Vec<BlueprintId>,
+    ) -> Result<Vec<BlueprintId>, StoreError> {
+        if ids.is_empty() {
+            return Ok(ids);
+        }
+        let mut pipeline = redis::pipe();
+        for id in &ids {
+            pipeline.cmd("HLEN").arg(self.keys.labels(id));
+            pipeline.cmd("ZCARD").arg(self.keys.ranks(id));
+        }
+        let counts: Vec<u64> = self.link.pipeline("labels count", &pipeline).await?;
+        let each = ids.into_iter().zip(counts.chunks(2));
+        let differ = each.filter(|(_, counts)| counts[0] != counts[1]);
+        Ok(differ.map(|(id, _)| id).collect())
     }
 
     async fn rank_labels_of(&self, id: &BlueprintId) -> Result<(), StoreError> {
