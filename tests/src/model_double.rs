@@ -31,6 +31,8 @@ pub enum Act {
     Stall,
     /// With text that does not end.
     Flood,
+    /// With one piece that does not end, so that nothing of it can be read; its status is this one.
+    EndlessLine(u16),
     /// With the first piece of a text; then the connection is closed.
     HangUp,
 }
@@ -233,6 +235,7 @@ async fn answer(socket: &mut TcpStream, call: &Call, act: Act) -> Result<(), Gon
         Act::Say(text) => (Some(text), false),
         Act::HangUp => (None, true),
         Act::Flood => (None, false),
+        Act::EndlessLine(status) => return endless_line(socket, status, shape).await,
     };
     let kind = shape.content_type();
     let head = format!(
@@ -259,6 +262,19 @@ async fn answer(socket: &mut TcpStream, call: &Call, act: Act) -> Result<(), Gon
             Ok(())
         }
     }
+}
+
+async fn endless_line(socket: &mut TcpStream, status: u16, shape: Shape) -> Result<(), Gone> {
+    let kind = shape.content_type();
+    let head = format!(
+        "HTTP/1.1 {status} Told\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    );
+    send(socket, head.as_bytes()).await?;
+    let piece = "x".repeat(FLOOD_PIECE);
+    for _ in 0..FLOOD_PIECES {
+        chunk(socket, &piece).await?;
+    }
+    Ok(())
 }
 
 async fn whole(

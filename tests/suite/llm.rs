@@ -336,6 +336,45 @@ async fn a_flood_is_stopped_at_the_cap() {
     stage.assert_sound(&[&issue], Attempts::One).await;
 }
 
+/// Most that a worker may have held in memory at once, in KiB: several times what it needs in a build for
+/// tests, and less than what it would keep of the double's line, which is copied as it grows.
+const MAX_PEAK_KIB: u64 = 128 << 10;
+
+/// A line that does not end is no event for whoever counts what events bring.
+#[tokio::test]
+async fn a_line_that_does_not_end_fills_no_memory() {
+    for (provider, status) in [
+        ("anthropic", 200),
+        ("openai", 200),
+        ("ollama", 200),
+        ("anthropic", 503),
+    ] {
+        let env = [("ANTHROPIC_API_KEY", KEY), ("OPENAI_API_KEY", KEY)];
+        let acts = vec![Act::EndlessLine(status), Act::Say(patch())];
+        let stage = Stage::with(acts, provider, &env).await;
+        let issue = stage.run().await;
+        let reason = assert_failed(&stage.rig, &issue).await;
+        assert!(
+            reason.contains("1048576 bytes (1 MiB)"),
+            "{provider}: {reason}"
+        );
+        stage.double.until_hung_up().await;
+        let next = stage.run().await;
+        assert_eq!(next.state(), IssueState::Applied, "{provider}: {next:?}");
+        let peak = peak_kib(stage.rig.workers[0].pid());
+        assert!(peak < MAX_PEAK_KIB, "{provider}: {peak} KiB");
+        stage.assert_sound(&[&issue, &next], Attempts::One).await;
+    }
+}
+
+/// The most memory that a process has held.
+fn peak_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next());
+    kib.and_then(|kib| kib.parse().ok()).expect("VmHWM")
+}
+
 #[tokio::test]
 async fn a_stream_that_breaks_off_is_asked_for_again() {
     let stage = Stage::start(vec![Act::HangUp, Act::Say(patch())]).await;

@@ -2,9 +2,10 @@
 //!
 //! Which provider speaks which protocol is the business of `genai`. What is decided here: keys
 //! come from the worker's environment, addresses from its configuration, an answer is read as a
-//! stream so that a flood is cut short, and no redirect carries a key elsewhere.
+//! stream so that a flood is cut short (see [`wire`](super::wire)), and no redirect carries a key elsewhere.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -15,13 +16,16 @@ use genai::chat::{
 };
 use genai::resolver::{Endpoint, ServiceTargetResolver};
 use genai::{Client, ModelIden, ServiceTarget};
+use rustls::ClientConfig;
+use rustls_platform_verifier::ConfigVerifierExt;
 
 use super::super::super::error::{FlowError, StepError};
 use super::fault;
+use super::wire::{Cut, Loose, Wire};
 
 /// The longest answer that is read: what a document may be long.
 pub(super) const MAX_REPLY_BYTES: usize = 1 << 20;
-/// How long a connection may take to come about.
+/// How long TLS may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a model may say nothing, before its answer and within it. Below the default ceiling,
 /// and long: a model that thinks for minutes and is then asked again is paid for twice.
@@ -109,7 +113,7 @@ pub(in crate::flow) struct Models {
     base_url: Option<String>,
     silence: Duration,
     /// Made with the first question: a worker without models needs no certificates.
-    client: OnceLock<Result<Client, String>>,
+    tls: OnceLock<Result<ClientConfig, String>>,
 }
 
 impl Models {
@@ -118,7 +122,7 @@ impl Models {
         Self {
             base_url,
             silence: SILENCE_TIMEOUT,
-            client: OnceLock::new(),
+            tls: OnceLock::new(),
         }
     }
 
@@ -142,10 +146,47 @@ impl Models {
                 ),
             });
         }
-        let client = self.client.get_or_init(|| build(self.base_url.clone()));
-        let client = client.as_ref().map_err(|problem| StepError::Permanent {
+        let (client, wire) = self.connect(model).await?;
+        let answer = self.listen(model, request, &client, &wire).await;
+        // Where this side has cut the wire, what the client says of that is beside the point.
+        answer.map_err(|error| match wire.cut() {
+            None => error,
+            Some(Cut::Flooded) => fault::too_long(model),
+            Some(Cut::Unreachable(error)) => fault::unreachable(model, error),
+        })
+    }
+
+    /// A client for one question, and the wire that it goes over.
+    async fn connect(&self, model: &Model) -> Result<(Client, Wire), StepError> {
+        let failed = |problem: String| StepError::Permanent {
             message: format!("no provider can be called: {problem}"),
-        })?;
+        };
+        let tls = self.tls.get_or_init(tls).clone().map_err(failed)?;
+        let loose = Loose::bind().map_err(|error| fault::unreachable(model, &error))?;
+        let client = build(self.base_url.clone(), tls, loose.path().to_owned()).map_err(failed)?;
+        let target = ModelIden::new(model.provider, model.name.as_str());
+        let target = client.resolve_service_target(target).await;
+        let target = target.map_err(|error| fault::of(&error, model))?;
+        let url: reqwest::Url = target
+            .endpoint
+            .base_url()
+            .parse()
+            .map_err(|_| failed(format!("the address of {model} is no URL")))?;
+        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+            return Err(failed(format!("the address of {model} has no host")));
+        };
+        // An address of IPv6 stands in brackets in a URL, and nowhere else.
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Ok((client, loose.join(host.to_owned(), port)))
+    }
+
+    async fn listen(
+        &self,
+        model: &Model,
+        request: ChatRequest,
+        client: &Client,
+        wire: &Wire,
+    ) -> Result<Answer, StepError> {
         // A patch holds values of every shape, which no provider's strict schema can say.
         let options = ChatOptions::default()
             .with_capture_usage(true)
@@ -160,6 +201,7 @@ impl Models {
         loop {
             let event = tokio::time::timeout(self.silence, stream.next()).await;
             let event = event.map_err(|_| fault::silent(model, self.silence))?;
+            wire.heard();
             match event
                 .ok_or_else(|| fault::cut_off(model))?
                 .map_err(failed)?
@@ -188,29 +230,31 @@ impl Models {
                 | ChatStreamEvent::ToolCallChunk(_) => {}
             }
             if n_bytes > MAX_REPLY_BYTES {
-                return Err(StepError::Permanent {
-                    message: format!(
-                        "model {model} replied with more than {MAX_REPLY_BYTES} bytes (1 MiB), the longest reply that is read"
-                    ),
-                });
+                return Err(fault::too_long(model));
             }
         }
     }
 }
 
-fn build(base_url: Option<String>) -> Result<Client, String> {
+fn tls() -> Result<ClientConfig, String> {
     // Whoever was first has chosen the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    ClientConfig::with_platform_verifier().map_err(|error| {
+        format!(
+            "{} (are the system's CA certificates installed?)",
+            shared::error::chain(&error)
+        )
+    })
+}
+
+fn build(base_url: Option<String>, tls: ClientConfig, socket: PathBuf) -> Result<Client, String> {
     let http = reqwest::Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
+        .tls_backend_preconfigured(tls)
+        .unix_socket(socket)
         .build()
-        .map_err(|error| {
-            format!(
-                "{} (are the system's CA certificates installed?)",
-                shared::error::chain(&error)
-            )
-        })?;
+        .map_err(|error| shared::error::chain(&error).to_string())?;
     let mut builder = Client::builder().with_reqwest(http);
     if let Some(base_url) = base_url {
         let endpoint = Endpoint::from_owned(base_url);
@@ -245,7 +289,7 @@ mod tests {
             base_url: Some(format!("{scheme}://{address}/")),
             // The one that says nothing must not be waited for; the others answer at once.
             silence: Duration::from_secs(if bytes.is_some() { 240 } else { 1 }),
-            client: OnceLock::new(),
+            tls: OnceLock::new(),
         };
         let model = Model::find("a", Some("ollama"), "m").unwrap();
         let request = ChatRequest::new(vec![ChatMessage::user("json")]);

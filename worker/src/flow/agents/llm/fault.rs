@@ -9,7 +9,7 @@ use serde_json::Value;
 use shared::config::LLM_BASE_URL;
 
 use super::super::super::error::StepError;
-use super::client::Model;
+use super::client::{MAX_REPLY_BYTES, Model};
 
 /// Most characters of a provider's own words in an error.
 const MAX_QUOTED_CHARS: usize = 300;
@@ -38,6 +38,23 @@ pub(super) fn of(error: &Error, model: &Model) -> StepError {
             ),
         },
     }
+}
+
+/// A reply beyond what is read.
+pub(super) fn too_long(model: &Model) -> StepError {
+    StepError::Permanent {
+        message: format!(
+            "model {model} replied with more than {MAX_REPLY_BYTES} bytes (1 MiB), the longest reply that is read"
+        ),
+    }
+}
+
+/// A provider that cannot be connected to.
+pub(super) fn unreachable(model: &Model, error: &std::io::Error) -> StepError {
+    passing(format!(
+        "connection to model {model} failed: {}",
+        shared::error::chain(error)
+    ))
 }
 
 /// A stream that ended without saying so.

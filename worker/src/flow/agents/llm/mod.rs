@@ -8,6 +8,7 @@ pub(in crate::flow) mod client;
 mod fault;
 pub(in crate::flow) mod judge;
 mod reply;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Instant;
