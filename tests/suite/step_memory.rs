@@ -58,7 +58,11 @@ impl Stage {
 
     /// Submits an issue to a worker that dies at this place.
     async fn dies_at(&mut self, place: &str) -> v1::Issue {
-        let issue = self.rig.client.submit("target", "one more tag").await;
+        self.dies_at_on(place, "one more tag").await
+    }
+
+    async fn dies_at_on(&mut self, place: &str, intent: &str) -> v1::Issue {
+        let issue = self.rig.client.submit("target", intent).await;
         let worker = self.add_worker(&format!("{place}=return(kill)"));
         let status = worker.wait().await;
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
@@ -153,6 +157,52 @@ async fn a_fault_later_in_the_flow_does_not_ask_again() {
         .map(|c| c.body["model"].clone())
         .collect();
     assert_eq!(asked, ["model-1", "model-2", "model-2"]);
+    stage.assert_sound(&issue).await;
+}
+
+#[tokio::test]
+async fn a_judge_that_has_judged_is_not_paid_again() {
+    let pass = json!({"status": "pass", "reason": "It is what was asked for."});
+    let mut stage = Stage::start(vec![Act::Say(pass.to_string())]).await;
+    let options = json!({"llm-judge": {"model": "anthropic/judge-1"}});
+    let judged_by = |options: &Value| {
+        let options = to_struct(options);
+        move |s: &mut v1::EnhanceSetting| {
+            s.spawner = None;
+            s.verifier_axes = vec!["des".to_owned(), "llm-judge".to_owned()];
+            s.axis_options = Some(options);
+        }
+    };
+    stage.rig.client.edit_setting(judged_by(&options)).await;
+    for (place, intent) in [("remember.after", "tag one"), ("flow.after", "tag two")] {
+        let n_before = stage.double.calls().len();
+        let issue = stage.dies_at_on(place, intent).await;
+        assert_eq!(stage.n_kept(&issue).await, 1, "{place}");
+        stage.add_worker("");
+        let issue = stage.rig.client.decided(&issue.issue_id).await;
+        assert_eq!(issue.state(), IssueState::Applied, "{place}: {issue:?}");
+        assert_eq!(issue.attempt, 2, "{place}");
+        assert_eq!(
+            stage.double.calls().len(),
+            n_before + 1,
+            "{place}: paid twice"
+        );
+        let entry = stage.rig.client.entry(&issue.issue_id).await;
+        let of_judge = entry.verdicts.iter().find(|v| v.axis == "llm-judge");
+        let detail = &of_judge.expect("a verdict").detail;
+        assert!(detail.contains("It is what was asked for."), "{detail}");
+        stage.assert_sound(&issue).await;
+        stage.rig.workers.pop().expect("a worker").terminate().await;
+    }
+    // Told of something else it is another judge.
+    let n_before = stage.double.calls().len();
+    let issue = stage.dies_at_on("remember.after", "tag other").await;
+    let options = json!({"llm-judge": {"model": "anthropic/judge-1", "prompt": "Be strict."}});
+    stage.rig.client.edit_setting(judged_by(&options)).await;
+    stage.add_worker("");
+    let issue = stage.rig.client.decided(&issue.issue_id).await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    assert_eq!(stage.double.calls().len(), n_before + 2);
     stage.assert_sound(&issue).await;
 }
 

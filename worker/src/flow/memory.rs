@@ -5,7 +5,8 @@
 //!
 //! A model's answer costs money and a program's time. If a worker dies after it had the answer, the
 //! next one would ask for it again, so each output of a step that costs something (kinds `llm` and
-//! `subprocess`) is kept with the issue until that is decided, and given to whoever asks the same.
+//! `subprocess`, and the axis `llm-judge`) is kept with the issue until that is decided, and given to whoever
+//! asks the same.
 //! Bundled scripts cost milliseconds and have no memory: an issue without paid steps makes no call
 //! of Redis more than before.
 //!

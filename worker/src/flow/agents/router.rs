@@ -17,6 +17,7 @@ use super::super::lua::pool::Pool;
 use super::super::orbit::Means;
 use super::llm::judge::Judge;
 use super::lua::LuaAgent;
+use super::remembered::Remembered;
 use super::{Agent, StepContext};
 
 /// The axes that are no script.
@@ -53,7 +54,7 @@ impl Axes {
             let native: Option<Arc<dyn Agent>> = match &**axis {
                 _ if means.scripts.axis(axis).is_some() => None,
                 JSON_SCHEMA => Some(Arc::new(SchemaAxis::new(options, means)?)),
-                LLM_JUDGE => Some(Arc::new(Judge::new(options, means)?)),
+                LLM_JUDGE => Some(Arc::new(remembered_judge(options, means)?)),
                 _ => None,
             };
             let limit = axis_options::limit(options);
@@ -110,6 +111,13 @@ impl RouterAgent {
         members.insert("axis".into(), Doc::from(axis));
         Ok(Doc::Object(Arc::new(members)))
     }
+}
+
+/// A judge whose verdict is not paid for again. What it is told is what tells it from another.
+fn remembered_judge(options: &Doc, means: &Means) -> Result<Remembered<Judge>, FlowError> {
+    let judge = Judge::new(options, means)?;
+    let definition = Doc::object([("kind", Doc::from(LLM_JUDGE)), ("spec", options.clone())]);
+    Ok(Remembered::new(judge, LLM_JUDGE, &definition))
 }
 
 fn with_options(input: Doc, options: Doc) -> Doc {
