@@ -16,6 +16,9 @@ use crate::page::PageQuery;
 use crate::status::{RequestError, Violations};
 use crate::{blueprint_service, convert};
 
+/// How often a setting is written whose orbit moves meanwhile, before that is said.
+const MAX_WRITES: u32 = 5;
+
 /// The service. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Settings {
@@ -68,18 +71,23 @@ impl Settings {
                 None => ExpectedHead::Absent,
             },
         };
+        // Read before the check, so that whatever is written to the orbit after it is noticed.
+        let mut orbit_seq = store.head_seq(&setting.blueprint_id).await?;
         check(store, &setting, orbit.as_ref(), request.expected_revision).await?;
         let mut orbit_commit = None;
         if let Some(orbit) = orbit {
             let rationale = format!("orbit of setting {}", setting.id);
             let written = blueprint_service::write(store, &orbit, head, &rationale);
             let (commit, _) = written.await.map_err(as_orbit_document)?;
+            orbit_seq = Some(commit.seq);
             orbit_commit = Some(convert::commit_to_wire(commit));
         }
-        let put = store.put_setting(&setting, request.expected_revision).await;
+        let put = write(store, &setting, orbit_seq, request.expected_revision).await;
         let put = match put {
-            Err(error) if orbit_commit.is_some() => Err(RequestError::StoreHalfway(error)),
-            other => other.map_err(RequestError::from),
+            Err(RequestError::Store(error)) if orbit_commit.is_some() => {
+                Err(RequestError::StoreHalfway(error))
+            }
+            other => other,
         };
         let setting_id = setting.id.clone();
         match put? {
@@ -95,6 +103,13 @@ impl Settings {
             }
             PutSettingOutcome::ArchivedOrbit => {
                 Err(RequestError::OrbitArchived(setting.blueprint_id))
+            }
+            PutSettingOutcome::OrbitMoved => {
+                let orbit = store.summary(&setting.blueprint_id).await?;
+                Err(RequestError::HeadMoved {
+                    blueprint_id: setting.blueprint_id,
+                    actual: orbit.map(|orbit| orbit.head),
+                })
             }
         }
     }
@@ -142,6 +157,27 @@ impl Settings {
             next_page_token,
         })
     }
+}
+
+/// Writes a setting that was checked against the orbit's commit of this number. If that is not the head any more,
+/// it is checked again, against what is.
+async fn write(
+    store: &Store,
+    setting: &EnhanceSetting,
+    mut orbit_seq: Option<u64>,
+    expected_revision: Option<u64>,
+) -> Result<PutSettingOutcome, RequestError> {
+    for _ in 1..MAX_WRITES {
+        let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
+        match put.await? {
+            PutSettingOutcome::OrbitMoved => {}
+            other => return Ok(other),
+        }
+        orbit_seq = store.head_seq(&setting.blueprint_id).await?;
+        check(store, setting, None, expected_revision).await?;
+    }
+    let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
+    Ok(put.await?)
 }
 
 /// Looks at everything that the write would be refused for, before anything is written: the orbit is

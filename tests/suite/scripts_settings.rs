@@ -1,7 +1,7 @@
 //! Settings as the store keeps them, the counter by which workers notice an edit, and what is
 //! bundled.
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use shared::blueprint::Blueprint;
 use shared::id_pattern::IdPattern;
 use shared::ids::{SettingId, Version};
@@ -10,6 +10,7 @@ use shared::store::{
     DeleteSettingOutcome, ExpectedHead, PutOutcome, PutSettingOutcome, Seed, Store, StoreError,
 };
 use shared::version_selector::VersionSelector;
+use tests::resp_proxy::RespProxy;
 use tests::store_stand::{How, LONG, Stand, blueprint_id, marked, worker_id};
 
 fn semver(req: &str) -> VersionSelector {
@@ -187,6 +188,91 @@ async fn an_orbit_that_could_not_run_is_not_written() {
     let pinned = setting("s", "orbit", VersionSelector::Fixed(Version::of("x")));
     stand.whole.put_setting(&pinned, None).await.unwrap();
     stand.put(&broken).await;
+}
+
+/// A store behind a proxy that holds the first call of `script`, and the answer of `write` to what happened meanwhile.
+async fn overtaken<T>(
+    stand: &Stand,
+    script: &str,
+    write: impl AsyncFnOnce(Store) -> T,
+    meanwhile: impl AsyncFnOnce(),
+) -> (T, Vec<String>) {
+    let proxy = RespProxy::start(stand.redis.port()).await;
+    let store = Store::open(&proxy.url(), 1).expect("a valid URL");
+    let mut held = proxy.stall_before(script, 1);
+    let overtaking = async {
+        held.fired().await;
+        meanwhile().await;
+        proxy.stall(false);
+    };
+    let (answer, ()) = join(write(store), overtaking).await;
+    (answer, proxy.outcomes(script))
+}
+
+#[tokio::test]
+async fn an_orbit_that_comes_into_use_while_it_is_written_is_looked_at() {
+    let stand = Stand::with(&["orbit"]).await;
+    let bundled = include_str!("../../lua/enhance-default.yaml");
+    let runs = bundled.replacen("id: enhance-default", "id: orbit", 1);
+    let runs = Blueprint::parse(&runs).expect("a Blueprint");
+    let broken = "id: orbit\nflow: {kind: nonsense}\nagents: []\n";
+    let broken = Blueprint::parse(broken).expect("a Blueprint");
+    for (n, (selector, document, expected)) in [
+        (
+            VersionSelector::Latest,
+            broken.clone(),
+            &["orbit_in_use"][..],
+        ),
+        (VersionSelector::Latest, runs, &["orbit_in_use", "created"]),
+        // Pinned, its head is nobody's business.
+        (semver(">=1"), broken, &["created"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let named = setting(&format!("s{n}"), "orbit", selector);
+        let (put, outcomes) = overtaken(
+            &stand,
+            "put_blueprint",
+            async |store| store.put_blueprint(&document, ExpectedHead::Any, "").await,
+            async || drop(stand.whole.put_setting(&named, None).await.expect("stored")),
+        )
+        .await;
+        let put = put.expect("an answer");
+        assert_eq!(outcomes, expected, "{n}: {put:?}");
+        let is_refused = matches!(put, PutOutcome::NotRunnable(_));
+        assert_eq!(is_refused, n == 0, "{n}: {put:?}");
+        stand
+            .whole
+            .delete_setting(&named.id)
+            .await
+            .expect("deleted");
+    }
+}
+
+#[tokio::test]
+async fn a_setting_whose_orbit_moved_since_it_was_checked_is_not_written() {
+    let stand = Stand::with(&["orbit"]).await;
+    let named = setting("s", "orbit", VersionSelector::Latest);
+    let seq = stand
+        .whole
+        .head_seq(&named.blueprint_id)
+        .await
+        .expect("read");
+    assert_eq!(seq, Some(1));
+    let (put, outcomes) = overtaken(
+        &stand,
+        "put_setting",
+        async |store| store.put_checked_setting(&named, None, seq).await,
+        async || drop(stand.put(&marked("orbit", "moved", "")).await),
+    )
+    .await;
+    assert_eq!(put.expect("an answer"), PutSettingOutcome::OrbitMoved);
+    assert_eq!(outcomes, ["orbit_moved"]);
+    let refused = stand.whole.put_checked_setting(&named, None, Some(1));
+    assert_eq!(stand.refused(refused).await, PutSettingOutcome::OrbitMoved);
+    let put = stand.whole.put_checked_setting(&named, None, Some(2)).await;
+    assert!(matches!(put, Ok(PutSettingOutcome::Stored(_))), "{put:?}");
 }
 
 #[tokio::test]

@@ -1,11 +1,16 @@
 //! A setting that cannot be worked by is refused when it is written: the field is named, what to do is
 //! said, and nothing has changed.
 
+use futures::future::join;
 use proto::v1;
 use proto::v1::IssueState;
 use proto::v1::version_selector::Selector;
 use serde_json::{Value, json};
+use shared::blueprint::Blueprint;
+use shared::store::{ExpectedHead, PutOutcome, Store};
 use tests::factory::{self, selector, setting, to_struct};
+use tests::redis_server::{Aof, RedisServer};
+use tests::resp_proxy::RespProxy;
 use tests::rig::Rig;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -351,4 +356,51 @@ async fn an_axis_is_known_once_a_worker_has_it() {
     // It is the name of an axis, and of no script that an agent may run.
     let agent = with_spawner(json!({"kind": "lua", "spec": {"fn_id": "verifiers/house-rules"}}));
     rig.client.put_setting(agent).await.expect_err("no script");
+}
+
+/// The setting is checked, then its orbit is written, then the setting: it is checked again.
+#[tokio::test]
+async fn an_orbit_that_is_written_meanwhile_is_looked_at_again() {
+    let redis = RedisServer::start(Aof::None);
+    let proxy = RespProxy::start(redis.port()).await;
+    let rig = Rig::with_redis_at(redis, &proxy.url()).await;
+    let direct = Store::open(&rig.redis.url(), 1).expect("a valid URL");
+    for (what, document, stored) in [
+        (
+            "broken",
+            "id: own-orbit\nflow: {kind: nonsense}\nagents: []\n".to_owned(),
+            false,
+        ),
+        ("runs", own_orbit(&rig, "2.0.0").await.to_string(), true),
+    ] {
+        rig.client
+            .put(own_orbit(&rig, "1.0.0").await.to_string())
+            .await;
+        let request = setting("s", |s| s.blueprint_id = "own-orbit".to_owned());
+        let mut held = proxy.stall_before("put_setting", 1);
+        let overtaking = async {
+            held.fired().await;
+            let document = Blueprint::parse(&document).expect("a Blueprint");
+            let put = direct.put_blueprint(&document, ExpectedHead::Any, "");
+            assert!(matches!(put.await, Ok(PutOutcome::Created(_))), "{what}");
+            proxy.stall(false);
+        };
+        let (answer, ()) = join(rig.client.put_setting(request), overtaking).await;
+        match answer {
+            Ok(_) => assert!(stored, "{what}"),
+            Err(refusal) => {
+                let expected = (
+                    Code::FailedPrecondition,
+                    "ORBIT_NOT_RUNNABLE",
+                    "setting.blueprint_id",
+                );
+                assert_refusal(what, &refusal, expected, &["flow"]);
+                assert!(!stored, "{what}");
+            }
+        }
+    }
+    assert_eq!(
+        proxy.outcomes("put_setting"),
+        ["stored", "orbit_moved", "orbit_moved", "stored"]
+    );
 }

@@ -75,12 +75,32 @@ impl Shard {
         rationale: &str,
     ) -> Result<PutOutcome, StoreError> {
         let id = blueprint.id();
-        if self.is_orbit_by_latest(id).await? {
-            let known = self.known_scripts().await?;
-            if let Err(why) = runnable::check(blueprint, &|name| known.has_step(name)) {
-                return Ok(PutOutcome::NotRunnable(why.to_string()));
+        let mut is_orbit = self.is_orbit_by_latest(id).await?;
+        loop {
+            if is_orbit {
+                let known = self.known_scripts().await?;
+                if let Err(why) = runnable::check(blueprint, &|name| known.has_step(name)) {
+                    return Ok(PutOutcome::NotRunnable(why.to_string()));
+                }
+            }
+            let put = self.put_as(blueprint, &expected, rationale, is_orbit);
+            match put.await? {
+                Some(outcome) => return Ok(outcome),
+                // Only what was not checked is refused for this, so there is no third time.
+                None => is_orbit = true,
             }
         }
+    }
+
+    /// Writes a document that is checked if it `is_orbit`; `None` if it was not and would have to be.
+    async fn put_as(
+        &self,
+        blueprint: &Blueprint,
+        expected: &ExpectedHead,
+        rationale: &str,
+        is_orbit: bool,
+    ) -> Result<Option<PutOutcome>, StoreError> {
+        let id = blueprint.id();
         let keys = [
             self.keys.blueprint(id),
             self.keys.documents(id),
@@ -94,7 +114,7 @@ impl Shard {
         ];
         let label = blueprint.version_label().unwrap_or_default();
         let commit = stored::commit_draft(blueprint.version(), label, rationale, "", None, None);
-        let (mode, version) = match &expected {
+        let (mode, version) = match expected {
             ExpectedHead::Any => ("any", ""),
             ExpectedHead::Absent => ("absent", ""),
             ExpectedHead::At(version) => ("at", version.as_str()),
@@ -107,13 +127,15 @@ impl Shard {
                     .arg(&**blueprint.canonical_yaml());
                 call.arg(label).arg(&commit).arg(mode).arg(version);
                 call.arg(label_rank::rank(label));
+                call.arg(if is_orbit { "1" } else { "" });
             })
             .await?;
-        match reply.outcome() {
+        let outcome = match reply.outcome() {
+            "orbit_in_use" if !is_orbit => return Ok(None),
             "created" => {
                 let (seq, committed_at_ms) = (reply.take()?, reply.take()?);
                 let parent: String = reply.take()?;
-                Ok(PutOutcome::Created(Commit {
+                PutOutcome::Created(Commit {
                     blueprint_id: id.clone(),
                     seq,
                     version: blueprint.version().clone(),
@@ -124,21 +146,22 @@ impl Shard {
                     issue_id: None,
                     epoch: None,
                     committed_at_ms,
-                }))
+                })
             }
             "unchanged" => {
                 let seq: u64 = reply.take()?;
-                Ok(PutOutcome::Unchanged(self.commit(id, seq).await?))
+                PutOutcome::Unchanged(self.commit(id, seq).await?)
             }
             "head_moved" => {
                 let actual: String = reply.take()?;
-                Ok(PutOutcome::HeadMoved {
+                PutOutcome::HeadMoved {
                     actual: Version::parse(&actual).ok(),
-                })
+                }
             }
-            "archived" => Ok(PutOutcome::Archived),
-            _ => Err(reply.unknown()),
-        }
+            "archived" => PutOutcome::Archived,
+            _ => return Err(reply.unknown()),
+        };
+        Ok(Some(outcome))
     }
 
     /// True if some setting names this Blueprint as its orbit and follows its head.
@@ -173,11 +196,7 @@ impl Shard {
         selector: &VersionSelector,
     ) -> Result<Option<StoredBlueprint>, StoreError> {
         let seq: Option<u64> = match selector {
-            VersionSelector::Latest => {
-                self.link
-                    .command("head", cmd("HGET").arg(self.keys.blueprint(id)).arg("seq"))
-                    .await?
-            }
+            VersionSelector::Latest => self.head_seq(id).await?,
             VersionSelector::Fixed(version) => {
                 self.link
                     .command(
@@ -347,11 +366,9 @@ impl Shard {
         id: &BlueprintId,
         page: &PageRequest,
     ) -> Result<Option<Page<Commit>>, StoreError> {
-        let head: Option<u64> = self
-            .link
-            .command("head", cmd("HGET").arg(self.keys.blueprint(id)).arg("seq"))
-            .await?;
-        let Some(head) = head else { return Ok(None) };
+        let Some(head) = self.head_seq(id).await? else {
+            return Ok(None);
+        };
         let newest = match &page.after {
             None => head,
             Some(cursor) => cursor

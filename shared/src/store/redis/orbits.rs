@@ -8,7 +8,11 @@
 //! Whoever writes a setting brings the other shards up to date before it is acknowledged, and so does whoever
 //! writes an orbit in use. Who dies in between leaves shards that know less; each worker therefore also
 //! looks at all counters now and then, and the auditor mirrors the settings again ([`Store::mirror_orbits`]).
-//! What several shards cannot exclude is that an orbit is archived in the very moment in which a setting
+//!
+//! Where the orbit lies in shard 0, and so always where there is one shard, neither can slip past the other: the
+//! script that writes a setting holds the orbit's head against the one that was checked, and the one that writes a
+//! Blueprint refuses what was not checked if a setting follows it by now. What several shards cannot exclude is
+//! that an orbit of another shard is archived, or made one that cannot run, in the very moment in which a setting
 //! names it; then each issue fails with a reason that says so.
 
 use redis::cmd;
@@ -20,8 +24,7 @@ use crate::ids::{BlueprintId, SettingId};
 use crate::setting::EnhanceSetting;
 
 impl Store {
-    /// Writes a setting; its `revision` is ignored and a new one given. Whether it can be worked by is for
-    /// [`Store::check_setting`] to say, before.
+    /// Writes a setting, whatever the orbit is by now: see [`Store::put_checked_setting`].
     ///
     /// # Errors
     /// [`StoreError`]; it may have been written all the same.
@@ -29,6 +32,22 @@ impl Store {
         &self,
         setting: &EnhanceSetting,
         expected_revision: Option<u64>,
+    ) -> Result<PutSettingOutcome, StoreError> {
+        self.put_checked_setting(setting, expected_revision, None)
+            .await
+    }
+
+    /// Writes a setting; its `revision` is ignored and a new one given. Whether it can be worked by is for
+    /// [`Store::check_setting`] to say, before; `orbit_seq` is [`Store::head_seq`] of the orbit, read before that,
+    /// or the number of the commit with which the checked document was written.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been written all the same.
+    pub async fn put_checked_setting(
+        &self,
+        setting: &EnhanceSetting,
+        expected_revision: Option<u64>,
+        orbit_seq: Option<u64>,
     ) -> Result<PutSettingOutcome, StoreError> {
         let there = self.shard_of(&setting.blueprint_id);
         let orbit_is_here = there.number() == self.home().number();
@@ -38,10 +57,13 @@ impl Store {
                 Some(orbit) if orbit.archived => return Ok(PutSettingOutcome::ArchivedOrbit),
                 Some(_) => {}
             }
+            if orbit_seq.is_some() && there.head_seq(&setting.blueprint_id).await? != orbit_seq {
+                return Ok(PutSettingOutcome::OrbitMoved);
+            }
         }
         let outcome = self
             .home()
-            .put_setting(setting, expected_revision, orbit_is_here)
+            .put_setting(setting, expected_revision, orbit_seq, orbit_is_here)
             .await?;
         if matches!(outcome, PutSettingOutcome::Stored(_)) {
             self.mirror_orbits().await?;

@@ -25,6 +25,8 @@ pub enum PutSettingOutcome {
     UnknownOrbit,
     /// The orbit is archived.
     ArchivedOrbit,
+    /// The orbit has another head than the one that the setting was checked against.
+    OrbitMoved,
 }
 
 /// What became of a deletion.
@@ -53,6 +55,7 @@ impl Shard {
         &self,
         setting: &EnhanceSetting,
         expected_revision: Option<u64>,
+        orbit_seq: Option<u64>,
         orbit_is_here: bool,
     ) -> Result<PutSettingOutcome, StoreError> {
         let mut keys = vec![
@@ -69,6 +72,7 @@ impl Shard {
                     .arg(stored::setting_draft(setting));
                 call.arg(expected_revision.map(|r| r.to_string()).unwrap_or_default());
                 call.arg(orbit_entry(setting));
+                call.arg(orbit_seq.map(|seq| seq.to_string()).unwrap_or_default());
             })
             .await?;
         match reply.outcome() {
@@ -81,6 +85,7 @@ impl Shard {
             }),
             "unknown_orbit" => Ok(PutSettingOutcome::UnknownOrbit),
             "archived_orbit" => Ok(PutSettingOutcome::ArchivedOrbit),
+            "orbit_moved" => Ok(PutSettingOutcome::OrbitMoved),
             _ => Err(reply.unknown()),
         }
     }

@@ -2,11 +2,11 @@
 -- Writes a document as the new head of its Blueprint.
 -- KEYS  1 blueprint; 2 documents; 3 commits; 4 newest; 5 labels; 6 blueprints; 7 settings_counter; 8 orbits; 9 ranks
 -- ARGV  1 blueprint_id; 2 version; 3 document; 4 label; 5 commit; 6 any | absent | at; 7 expected version;
---       8 rank of the label or ''
--- Outcomes  created: seq, now, parent | unchanged: seq | head_moved: version or '' | archived
+--       8 rank of the label or ''; 9 '1' if it was found to be runnable as an orbit
+-- Outcomes  created: seq, now, parent | unchanged: seq | head_moved: version or '' | archived | orbit_in_use
 local blueprint, documents, commits, newest = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local labels, blueprints, settings_counter, orbits, ranks = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local bp, version, document, label, commit, mode, expected, rank = unpack(ARGV)
+local bp, version, document, label, commit, mode, expected, rank, checked = unpack(ARGV)
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
@@ -15,6 +15,15 @@ if head[3] == '1' then return { 'archived' } end
 if head[2] == version then return { 'unchanged', tonumber(head[1]) } end
 local as_expected = mode == 'any' or (mode == 'absent' and not head[1]) or (mode == 'at' and head[2] == expected)
 if not as_expected then return { 'head_moved', head[2] or '' } end
+
+-- A setting may have named it since the caller looked.
+local is_orbit = false
+for _, orbit in ipairs(redis.call('HVALS', orbits)) do
+  if string.match(orbit, '^%S+') == bp then
+    is_orbit = true
+    if checked ~= '1' and string.match(orbit, '%S+$') == 'latest' then return { 'orbit_in_use' } end
+  end
+end
 
 local seq = string.format('%.0f', tonumber(head[1] or 0) + 1)
 local at = string.format('%.0f', now)
@@ -29,7 +38,5 @@ if rank ~= '' then
 end
 redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', at)
 redis.call('ZADD', blueprints, 0, bp)
-for _, orbit in ipairs(redis.call('HVALS', orbits)) do
-  if string.match(orbit, '^%S+') == bp then redis.call('INCR', settings_counter) break end
-end
+if is_orbit then redis.call('INCR', settings_counter) end
 return { 'created', tonumber(seq), now, head[2] or '' }

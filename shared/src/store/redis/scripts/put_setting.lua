@@ -1,10 +1,11 @@
 #!lua
 -- Writes a setting and raises the counter by which workers see that something moved.
 -- KEYS  1 settings; 2 setting_revisions; 3 settings_counter; 4 orbits; 5 blueprint of the orbit, unless that is in another shard
--- ARGV  1 setting_id; 2 setting without revision; 3 expected revision or ''; 4 orbit entry
--- Outcomes  stored: revision | revision_moved: revision | unknown_orbit | archived_orbit
+-- ARGV  1 setting_id; 2 setting without revision; 3 expected revision or ''; 4 orbit entry; 5 seq of the orbit that was
+--       checked or ''
+-- Outcomes  stored: revision | revision_moved: revision | unknown_orbit | archived_orbit | orbit_moved
 local settings, revisions, settings_counter, orbits, orbit = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local id, setting, expected, orbit_entry = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local id, setting, expected, orbit_entry, checked = unpack(ARGV)
 
 -- A deleted setting keeps its place in `revisions`, so that a new one of its name goes on from there.
 local revision = 0
@@ -13,6 +14,7 @@ if expected ~= '' and tonumber(expected) ~= revision then return { 'revision_mov
 local found = orbit and redis.call('HMGET', orbit, 'seq', 'archived') or { '?' }
 if not found[1] then return { 'unknown_orbit' } end
 if found[2] == '1' then return { 'archived_orbit' } end
+if orbit and checked ~= '' and found[1] ~= checked then return { 'orbit_moved' } end
 
 revision = redis.call('HINCRBY', revisions, id, 1)
 redis.call('HSET', settings, id, string.sub(setting, 1, -2) .. ',"revision":' .. revision .. '}')
