@@ -131,10 +131,12 @@ async fn a_retry_names_what_it_tries_again() {
         Some(first.issue_id.clone()),
     )
     .unwrap();
+    let mut events = Events::subscribe(&stand.redis, ALL_CHANNEL).await;
     let outcome = stand.step(stand.store.submit(&new)).await;
     let stored = stand.issue(&second).await;
     assert_eq!(outcome, SubmitOutcome::Accepted(stored.clone()));
     assert_eq!(stored.retry_of, Some(first.issue_id));
+    assert_eq!(events.next().await["retry_of"], "first");
 }
 
 #[tokio::test]
@@ -445,7 +447,12 @@ async fn every_change_is_published_whole() {
     revisions.push(check("pending").await);
     let second = stand.take(&worker, LONG).await;
     revisions.push(check("in_flight").await);
-    stand.step(store.release(&second.lease, &fault(0))).await;
+    // Whatever JSON escapes, and what a format of Lua or a script's own text would take for its own.
+    let awkward = Release::Fault {
+        delay_ms: 0,
+        reason: "it said \"no\\\" \u{0}\u{1f}\n\t%s %d /\u{2028}ü'".to_owned(),
+    };
+    stand.step(store.release(&second.lease, &awkward)).await;
     revisions.push(check("pending").await);
     stand.step(store.promote(&issue)).await;
     let third = stand.take(&worker, 0).await;

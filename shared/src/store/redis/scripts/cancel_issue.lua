@@ -10,12 +10,11 @@
 --@include decide
 local holder, log, cancel_channel = ARGV[5], ARGV[6], ARGV[7]
 
-local f = redis.call('HMGET', K.issue, 'state', 'cause', 'worker_id')
-if not f[1] then return { 'not_found' } end
-if f[1] == 'applied' or f[1] == 'rejected' then
-  return { f[2] == 'cancelled' and 'again' or 'decided', redis.call('HGETALL', K.issue) }
+if not issue.state then return { 'not_found' } end
+if issue.state == 'applied' or issue.state == 'rejected' then
+  return { issue.cause == 'cancelled' and 'again' or 'decided', stored }
 end
-if f[1] == 'in_flight' and f[3] ~= holder then return { 'moved' } end
+if issue.state == 'in_flight' and issue.worker_id ~= holder then return { 'moved' } end
 
 decide({ state = 'rejected', cause = 'cancelled', reason = 'cancelled', new_version = '', log = log })
 announce()

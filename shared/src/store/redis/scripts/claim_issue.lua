@@ -16,24 +16,24 @@ local blueprint, documents, fence, settings_counter = KEYS[17], KEYS[18], KEYS[1
 local worker, nonce, lease_ms, known_version, log = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 local alone, bearable = ARGV[10] == 'alone', tonumber(ARGV[10])
 
-local f = redis.call('HMGET', K.issue, 'state', 'attempt', 'retries', 'submitted_at', 'nonce', 'worker_id', 'token', 'crashes', 'trace')
+local is_head = head_of_queue() == id
 local place = redis.call('HGET', K.places, bp)
 local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
 
 local function handover(outcome, token, attempt)
   local document = ''
   if head[2] ~= known_version then document = redis.call('HGET', documents, head[2]) or '' end
-  return { outcome, token, attempt, tonumber(f[3] or 0), tonumber(f[4]), redis.call('GET', K.intent), now,
-    tonumber(redis.call('GET', settings_counter) or 0), tonumber(head[1]), head[2], document, f[9] or '' }
+  return { outcome, token, attempt, tonumber(issue.retries or 0), tonumber(issue.submitted_at), redis.call('GET', K.intent), now,
+    tonumber(redis.call('GET', settings_counter) or 0), tonumber(head[1]), head[2], document, issue.trace or '' }
 end
 
-local mine = f[1] == 'in_flight' and place == 'leased' and f[6] == worker
-if mine and head_of_queue() == id then
-  if f[5] == nonce then return handover('again', f[7], tonumber(f[2])) end
+local mine = issue.state == 'in_flight' and place == 'leased' and issue.worker_id == worker
+if mine and is_head then
+  if issue.nonce == nonce then return handover('again', issue.token, tonumber(issue.attempt)) end
   return { 'held' }
 end
 if not redis.call('LPOS', K.processing, element) then return { 'not_mine' } end
-local is_ready = f[1] == 'pending' and place == 'ready' and head_of_queue() == id
+local is_ready = issue.state == 'pending' and place == 'ready' and is_head
 if not is_ready then
   redis.call('LREM', K.processing, 0, element)
   return { 'gone' }
@@ -51,17 +51,17 @@ if head[3] == '1' then
   announce()
   return { 'archived' }
 end
-local crashes = tonumber(f[8] or 0)
+local crashes = tonumber(issue.crashes or 0)
 if not alone and crashes > bearable then return { 'alone' } end
 
-local attempt = tonumber(f[2]) + 1
+local attempt = tonumber(issue.attempt) + 1
 local token = int(redis.call('INCR', fence)) .. '-' .. nonce
 change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker, 'attempt', attempt, 'reason', '')
 if alone then redis.call('HSET', K.issue, 'alone', '1') end
 redis.call('ZADD', K.leases, now + lease_ms, element)
 redis.call('HSET', K.places, bp, 'leased')
 redis.call('HINCRBY', K.counts, 'pending', -1)
-note_waiting()
+note_waiting('leased')
 
 announce()
 return handover('ok', token, attempt)

@@ -16,17 +16,16 @@ local holder, max_attempts, jitter, log = ARGV[5], tonumber(ARGV[6]), tonumber(A
 local expires = redis.call('ZSCORE', K.leases, element)
 if not expires then return { 'gone' } end
 if tonumber(expires) > now then return { 'alive' } end
-local f = redis.call('HMGET', K.issue, 'state', 'worker_id', 'attempt', 'crashes', 'alone')
-if f[1] ~= 'in_flight' then
+if issue.state ~= 'in_flight' then
   redis.call('ZREM', K.leases, element)
   return { 'gone' }
 end
-if f[2] ~= holder then return { 'moved' } end
+if issue.worker_id ~= holder then return { 'moved' } end
 
 redis.call('HINCRBY', K.counts, 'reaped', 1)
 local crashes = redis.call('HINCRBY', K.issue, 'crashes', 1)
-if crashes >= max_attempts and f[5] then
-  local reason = 'dispatch failed after ' .. f[3] .. ' attempts: the worker died or stalled each time; last ' .. holder
+if crashes >= max_attempts and issue.alone then
+  local reason = 'dispatch failed after ' .. issue.attempt .. ' attempts: the worker died or stalled each time; last ' .. holder
   decide({ state = 'rejected', cause = 'failed', reason = reason, new_version = '', dead = true,
     log = failed_log(log, reason) })
   redis.call('HDEL', K.issue, 'token')
@@ -41,6 +40,6 @@ change('state', 'pending', 'reason', 'worker ' .. holder .. ' let its lease run 
 redis.call('HINCRBY', K.counts, 'pending', 1)
 redis.call('ZADD', K.delayed, now + delay, element)
 redis.call('HSET', K.places, bp, 'delayed')
-note_waiting()
+note_waiting('delayed')
 announce()
 return { 'delayed', delay }

@@ -9,22 +9,21 @@
 --@include announce
 local token, mode, delay_ms, reason = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
 
-local f = redis.call('HMGET', K.issue, 'state', 'token', 'attempt', 'retries')
-if f[1] ~= 'in_flight' or f[2] ~= token then return { 'stale' } end
+if issue.state ~= 'in_flight' or issue.token ~= token then return { 'stale' } end
 
 redis.call('ZREM', K.leases, element)
 redis.call('LREM', K.processing, 0, element)
 redis.call('HINCRBY', K.counts, 'pending', 1)
 redis.call('HDEL', K.issue, 'token', 'nonce', 'alone')
 if mode == 'shutdown' then
-  change('state', 'pending', 'attempt', tonumber(f[3]) - 1)
+  change('state', 'pending', 'attempt', tonumber(issue.attempt) - 1)
   place_head(true)
 else
-  change('state', 'pending', 'retries', tonumber(f[4] or 0) + 1, 'reason', reason)
+  change('state', 'pending', 'retries', tonumber(issue.retries or 0) + 1, 'reason', reason)
   redis.call('HINCRBY', K.counts, 'retries', 1)
   redis.call('ZADD', K.delayed, now + delay_ms, element)
   redis.call('HSET', K.places, bp, 'delayed')
-  note_waiting()
+  note_waiting('delayed')
 end
 announce()
 return { 'ok' }

@@ -20,14 +20,13 @@ local rank = ARGV[15]
 
 local archived_reason = 'dispatch failed: ' .. ARCHIVED
 
-local f = redis.call('HMGET', K.issue, 'state', 'token', 'new_version', 'cause', 'reason')
-if f[2] ~= token then return { 'stale' } end
-if f[1] == 'applied' or f[1] == 'rejected' then
-  if f[4] == 'cancelled' then return { 'stale' } end
-  if f[5] == archived_reason then return { 'archived' } end
-  return { 'ok', f[1], f[3] }
+if issue.token ~= token then return { 'stale' } end
+if issue.state == 'applied' or issue.state == 'rejected' then
+  if issue.cause == 'cancelled' then return { 'stale' } end
+  if issue.reason == archived_reason then return { 'archived' } end
+  return { 'ok', issue.state, issue.new_version }
 end
-if f[1] ~= 'in_flight' then return { 'stale' } end
+if issue.state ~= 'in_flight' then return { 'stale' } end
 local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
 if kind == 'applied' or kind == 'denied' then
   if head[3] == '1' then

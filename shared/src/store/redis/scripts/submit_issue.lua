@@ -11,21 +11,20 @@
 local issues, issues_here, blueprint = KEYS[17], KEYS[18], KEYS[19]
 local intent, retry_of, trace = ARGV[5], ARGV[6], ARGV[7]
 
-local known = redis.call('HMGET', K.issue, 'blueprint_id', 'retry_of')
-if known[1] then
-  local same = known[1] == bp and (known[2] or '') == retry_of and redis.call('GET', K.intent) == intent
+if issue.blueprint_id then
+  local same = issue.blueprint_id == bp and (issue.retry_of or '') == retry_of and redis.call('GET', K.intent) == intent
   if not same then return { 'conflict' } end
-  return { 'existed', redis.call('HGETALL', K.issue), intent }
+  return { 'existed', stored, intent }
 end
 if redis.call('HEXISTS', K.log, id) == 1 then return { 'decided' } end
 local target = redis.call('HMGET', blueprint, 'seq', 'archived')
 if not target[1] then return { 'unknown_target' } end
 if target[2] == '1' then return { 'archived' } end
 
-redis.call('HSET', K.issue, 'blueprint_id', bp, 'state', 'pending', 'attempt', '0',
-  'submitted_at', int(now), 'updated_at', int(now), 'revision', '1')
+change('blueprint_id', bp, 'state', 'pending', 'attempt', '0', 'submitted_at', int(now))
 if retry_of ~= '' then
   redis.call('HSET', K.issue, 'retry_of', retry_of)
+  issue.retry_of = retry_of
   -- The dead list is what nobody has taken up again.
   redis.call('ZREM', K.dead, retry_of)
 end
@@ -36,7 +35,8 @@ redis.call('ZADD', issues_here, now, id)
 redis.call('RPUSH', K.backlog, id .. '|' .. int(now))
 redis.call('HINCRBY', K.counts, 'pending', 1)
 redis.call('HINCRBY', K.counts, 'submitted', 1)
-if redis.call('HEXISTS', K.places, bp) == 0 then place_head(false) else note_waiting() end
+local place = redis.call('HGET', K.places, bp)
+if place then note_waiting(place) else place_head(false) end
 
 announce()
 return { 'accepted', now }

@@ -1,20 +1,25 @@
--- Publishes the issue as it now is. Comes last; a publish that fails loses a hint, not a fact.
-local function announce()
-  local flat = redis.call('HGETALL', K.issue)
-  local f = {}
-  for i = 1, #flat, 2 do f[flat[i]] = flat[i + 1] end
-  local event = cjson.encode({
-    issue_id = id, blueprint_id = bp, state = f.state, cause = f.cause or '', reason = f.reason or '',
-    new_version = f.new_version or '', attempt = tonumber(f.attempt or 0), worker_id = f.worker_id or '',
-    retry_of = f.retry_of or '', submitted_at_ms = tonumber(f.submitted_at),
-    updated_at_ms = tonumber(f.updated_at), revision = tonumber(f.revision),
-  })
-  redis.pcall('PUBLISH', issue_channel, event)
-  redis.pcall('PUBLISH', channel, event)
+-- The issue's fields as they are, all text; none if there is no such issue.
+local issue = {}
+local stored = redis.call('HGETALL', K.issue)
+for i = 1, #stored, 2 do issue[stored[i]] = stored[i + 1] end
+
+-- Writes what changed on the issue and raises its revision; `announce` then says so.
+local function change(...)
+  local changed = { ... }
+  for i = 1, #changed, 2 do issue[changed[i]] = changed[i + 1] end
+  issue.updated_at, issue.revision = int(now), int((issue.revision or 0) + 1)
+  redis.call('HSET', K.issue, 'updated_at', issue.updated_at, 'revision', issue.revision, ...)
 end
 
--- Writes what changed on the issue, raises its revision, then says so.
-local function change(...)
-  redis.call('HSET', K.issue, 'updated_at', int(now), ...)
-  redis.call('HINCRBY', K.issue, 'revision', 1)
+-- Publishes the issue as it now is. Comes last; a publish that fails loses a hint, not a fact.
+-- Only the reason may need escapes: the rest are ids, versions, numbers and words of ours.
+local function announce()
+  local event = '{"issue_id":"' .. id .. '","blueprint_id":"' .. bp .. '","state":"' .. issue.state
+    .. '","cause":"' .. (issue.cause or '') .. '","new_version":"' .. (issue.new_version or '')
+    .. '","worker_id":"' .. (issue.worker_id or '') .. '","retry_of":"' .. (issue.retry_of or '')
+    .. '","attempt":' .. (issue.attempt or 0) .. ',"submitted_at_ms":' .. (issue.submitted_at or 0)
+    .. ',"updated_at_ms":' .. issue.updated_at .. ',"revision":' .. issue.revision
+    .. ',"reason":' .. cjson.encode(issue.reason or '') .. '}'
+  redis.pcall('PUBLISH', issue_channel, event)
+  redis.pcall('PUBLISH', channel, event)
 end

@@ -3,13 +3,13 @@
 -- checked that the issue is not terminal; `announce` is the caller's, after its own writes.
 --   how: state, cause, reason, new_version, log (JSON without attempt and ts_ms), dead
 local function decide(how)
-  local before = redis.call('HMGET', K.issue, 'state', 'attempt', 'submitted_at')
+  local was_pending = issue.state == 'pending'
   local was_head = head_of_queue() == id
   local place = redis.call('HGET', K.places, bp)
 
   change('state', how.state, 'cause', how.cause, 'reason', how.reason, 'new_version', how.new_version)
   redis.call('HSET', K.log, id,
-    stamp(how.log, '"attempt":' .. (before[2] or '0') .. ',"ts_ms":' .. int(now)))
+    stamp(how.log, '"attempt":' .. (issue.attempt or '0') .. ',"ts_ms":' .. int(now)))
   redis.call('RPUSH', K.decided, id)
   redis.call('RPUSH', K.decided_here, id)
   if how.dead then redis.call('ZADD', K.dead, now, id) end
@@ -17,7 +17,7 @@ local function decide(how)
   redis.call('ZREM', K.leases, element)
   redis.call('LREM', K.processing, 0, element)
   redis.call('UNLINK', K.steps)
-  if before[1] == 'pending' then redis.call('HINCRBY', K.counts, 'pending', -1) end
+  if was_pending then redis.call('HINCRBY', K.counts, 'pending', -1) end
   redis.call('HINCRBY', K.counts, how.state == 'applied' and 'applied' or how.cause, 1)
 
   if was_head then
@@ -26,8 +26,8 @@ local function decide(how)
     if place == 'delayed' then redis.call('ZREM', K.delayed, element) end
     place_head(false)
   else
-    redis.call('LREM', K.backlog, 1, id .. '|' .. before[3])
-    note_waiting()
+    redis.call('LREM', K.backlog, 1, id .. '|' .. issue.submitted_at)
+    note_waiting(place)
   end
 end
 

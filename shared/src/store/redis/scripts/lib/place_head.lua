@@ -1,7 +1,6 @@
--- Notes since when this queue's oldest issue that no worker has is waiting.
-local function note_waiting()
-  local leased = redis.call('HGET', K.places, bp) == 'leased'
-  local item = redis.call('LINDEX', K.backlog, leased and 1 or 0)
+-- Notes since when this queue's oldest issue that no worker has is waiting; `place` is where its head is.
+local function note_waiting(place)
+  local item = redis.call('LINDEX', K.backlog, place == 'leased' and 1 or 0)
   if item then
     local _, since = parse_backlog(item)
     redis.call('ZADD', K.waiting, since, bp)
@@ -14,15 +13,19 @@ end
 -- queue empty -> none; this Blueprint or everything paused -> parked; else ready.
 -- given_back: true puts it where the next pop takes it, false behind what waits already.
 local function place_head(given_back)
-  local head = head_of_queue()
-  local paused = redis.call('HMGET', K.paused, '*', bp)
-  if not head then
+  local item = redis.call('LINDEX', K.backlog, 0)
+  if not item then
     redis.call('HDEL', K.places, bp)
-  elseif paused[1] or paused[2] then
+    redis.call('ZREM', K.waiting, bp)
+    return
+  end
+  local head, since = parse_backlog(item)
+  local paused = redis.call('HMGET', K.paused, '*', bp)
+  if paused[1] or paused[2] then
     redis.call('HSET', K.places, bp, 'parked')
   else
     redis.call('HSET', K.places, bp, 'ready')
     redis.call(given_back and 'RPUSH' or 'LPUSH', K.pending, bp .. '/' .. head)
   end
-  note_waiting()
+  redis.call('ZADD', K.waiting, since, bp)
 end
