@@ -39,6 +39,13 @@ const SERVICES: [&str; 5] = [
     proto::v1::enhance_log_service_server::SERVICE_NAME,
 ];
 
+/// What is done at the first contact alone.
+#[derive(Default)]
+struct Once {
+    checked: bool,
+    ranked: bool,
+}
+
 /// Keeps an eye on Redis. One for each server.
 pub(crate) struct Keeper {
     store: Store,
@@ -89,9 +96,9 @@ impl Keeper {
 
     async fn watch(&self) -> Result<(), StoreError> {
         let mut served = false;
-        let mut checked = false;
+        let mut done = Once::default();
         loop {
-            self.wait(served, &mut checked).await?;
+            self.wait(served, &mut done).await?;
             served = true;
             self.ready.send_replace(true);
             Self::report(&self.health, true).await;
@@ -122,10 +129,10 @@ impl Keeper {
     /// # Errors
     /// At the start, an error that waiting cannot help. Later none: a server that served goes on
     /// trying, and says what is wrong.
-    async fn wait(&self, served: bool, checked: &mut bool) -> Result<(), StoreError> {
+    async fn wait(&self, served: bool, done: &mut Once) -> Result<(), StoreError> {
         let mut said: Option<Instant> = None;
         loop {
-            let error = match timeout(PREPARE_WITHIN, self.prepare(checked)).await {
+            let error = match timeout(PREPARE_WITHIN, self.prepare(done)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) if !error.is_retryable() && !served => {
                     return Err(error);
@@ -142,12 +149,17 @@ impl Keeper {
     }
 
     /// The server is checked at the first contact only: one that takes over later was set up like it.
-    async fn prepare(&self, checked: &mut bool) -> Result<(), StoreError> {
-        if !*checked {
+    async fn prepare(&self, done: &mut Once) -> Result<(), StoreError> {
+        if !done.checked {
             self.store.check_server().await?;
-            *checked = true;
+            done.checked = true;
         }
         self.store.ping().await?;
-        self.store.prepare(&self.seed).await
+        self.store.prepare(&self.seed).await?;
+        if !done.ranked {
+            self.store.rank_labels().await?;
+            done.ranked = true;
+        }
+        Ok(())
     }
 }

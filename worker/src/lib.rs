@@ -232,13 +232,12 @@ pub async fn run(
         .map(Result::ok)
         .collect();
     slots.drain(&held, config.grace).await;
-    let mut final_lists = Vec::with_capacity(consumed.len());
-    for consumer in consumed {
-        final_lists.push(match consumer {
-            Some(consumer) => consumer.is_over().await,
-            None => false,
-        });
-    }
+    // Side by side: a node that is away is waited for once, and not for each of its shards.
+    let final_lists = join_all(consumed.iter().map(async |consumer| match consumer {
+        Some(consumer) => consumer.is_over().await,
+        None => false,
+    }))
+    .await;
     for task in background {
         // A task that panicked has nothing left to stop.
         let _ = task.await;
@@ -248,13 +247,17 @@ pub async fn run(
     let _ = listening.await;
     let _ = telling.await;
     fail_point::pass("sign_off.before");
-    for (shard, list_is_final) in store.shards().iter().zip(final_lists) {
-        if let Err(error) = sign_off(shard, &worker_id, list_is_final).await {
-            tracing::warn!(
-                error = chain(&error),
-                "could not sign off; what is left will be reaped"
-            );
-        }
+    let shards = store.shards().iter().zip(final_lists);
+    let signing_off = shards.map(|(shard, is_final)| sign_off(shard, &worker_id, is_final));
+    for error in join_all(signing_off)
+        .await
+        .into_iter()
+        .filter_map(Result::err)
+    {
+        tracing::warn!(
+            error = chain(&error),
+            "could not sign off; what is left will be reaped"
+        );
     }
     if let Some(probes) = probes {
         probes.abort();
@@ -333,6 +336,7 @@ async fn wait_until_ready(
             }
             store.ping().await?;
             store.prepare(&seed).await?;
+            store.rank_labels().await?;
             let (steps, axes) = (host.script_names(), host.axes());
             store.register_scripts(&steps, &axes).await?;
             for shard in store.shards() {

@@ -53,7 +53,8 @@ impl Launch {
 
 /// Everything that was read at these values of the shards' settings counters, or later.
 struct Known {
-    counters: Vec<u64>,
+    /// `None`: it could not be read.
+    counters: Vec<Option<u64>>,
     settings: Vec<EnhanceSetting>,
     orbits_in_use: Arc<HashSet<BlueprintId>>,
     /// Of the settings that an issue was worked on by.
@@ -110,7 +111,7 @@ impl Orbits {
         let mut known = self.known.lock().await;
         let mut now = match known.take() {
             // A value that went back: Redis may have lost its newest writes.
-            Some(kept) if kept.counters[shard] == counter => kept,
+            Some(kept) if kept.counters[shard] == Some(counter) => kept,
             _ => self.read(shard, counter).await?,
         };
         let chosen = setting::choose(&now.settings, &self.own, blueprint)
@@ -141,12 +142,15 @@ impl Orbits {
     /// Forgets what is known if any shard's counter says that something was written. Claims tell the same of
     /// their own shard; whoever wrote may have died before it told the others.
     pub(crate) async fn look(&self) -> Result<(), StoreError> {
-        let counters = self.store.settings_counters().await?;
+        let counters = self.store.settings_counters().await;
         let mut known = self.known.lock().await;
-        if known
-            .as_ref()
-            .is_some_and(|known| known.counters != counters)
-        {
+        let has_moved = |kept: &Known| {
+            let each = kept.counters.iter().zip(&counters);
+            // One that cannot be read now says nothing.
+            each.into_iter()
+                .any(|(kept, now)| now.is_some() && kept != now)
+        };
+        if known.as_ref().is_some_and(has_moved) {
             *known = None;
         }
         Ok(())
@@ -155,10 +159,10 @@ impl Orbits {
     async fn read(&self, shard: usize, counter: u64) -> Result<Known, LaunchError> {
         // The counters first: what is read then is at least as new.
         let mut counters = match self.store.shards() {
-            [_] => vec![counter],
-            _ => self.store.settings_counters().await?,
+            [_] => vec![None],
+            _ => self.store.settings_counters().await,
         };
-        counters[shard] = counter;
+        counters[shard] = Some(counter);
         let settings = self.store.list_settings().await?;
         let followed = settings
             .iter()

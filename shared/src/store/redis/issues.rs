@@ -75,15 +75,24 @@ impl Shard {
     /// # Errors
     /// [`StoreError`] if Redis is away.
     pub async fn is_pruned(&self, id: &IssueId) -> Result<bool, StoreError> {
+        let (is_there, is_logged) = self.is_there_or_logged(id).await?;
+        Ok(is_logged && !is_there)
+    }
+
+    /// True if there is an issue of that id, or was one.
+    pub(super) async fn knows(&self, id: &IssueId) -> Result<bool, StoreError> {
+        let (is_there, is_logged) = self.is_there_or_logged(id).await?;
+        Ok(is_there || is_logged)
+    }
+
+    async fn is_there_or_logged(&self, id: &IssueId) -> Result<(bool, bool), StoreError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("EXISTS").arg(self.keys.issue(id));
         pipeline
             .cmd("HEXISTS")
             .arg(self.keys.log())
             .arg(id.as_str());
-        let (is_there, is_logged): (bool, bool) =
-            self.link.pipeline("is pruned", &pipeline).await?;
-        Ok(is_logged && !is_there)
+        self.link.pipeline("is pruned", &pipeline).await
     }
 
     async fn read_issues(&self, ids: &[IssueId]) -> Result<Vec<Option<Issue>>, StoreError> {

@@ -110,44 +110,54 @@ impl Store {
             return shard.list_log_entries(blueprint, newest_first, page).await;
         }
         let places = log_places(page.after.as_deref(), shards.len())?;
-        let mut entries: Vec<(LogEntry, usize)> = Vec::new();
-        let mut ends = Vec::with_capacity(shards.len());
+        let (mut ends, mut next, mut parts) = (Vec::new(), Vec::new(), Vec::new());
         for (shard, place) in shards.iter().zip(&places) {
             let end = shard.n_decided().await?;
             let start = place.unwrap_or(if newest_first { end } else { 0 });
-            ends.push((start, end));
-            if (newest_first && start == 0) || (!newest_first && start >= end) {
-                continue;
-            }
-            let part = PageRequest {
-                size: page.size,
-                after: Some(start.to_string()),
-            };
-            let part = shard.list_log_entries(None, newest_first, &part).await?;
-            entries.extend(part.items.into_iter().map(|entry| (entry, shard.number())));
-        }
-        // The sort is stable, so entries of one shard and one millisecond stay in their order.
-        entries.sort_by_key(|(entry, _)| {
-            let at = i128::from(entry.ts_ms);
-            if newest_first { -at } else { at }
-        });
-        entries.truncate(page.size);
-        let mut next: Vec<usize> = ends.iter().map(|(start, _)| *start).collect();
-        for (_, shard) in &entries {
-            next[*shard] = if newest_first {
-                next[*shard] - 1
+            let is_over = if newest_first {
+                start == 0
             } else {
-                next[*shard] + 1
+                start >= end
+            };
+            let items = if is_over {
+                Vec::new()
+            } else {
+                let part = PageRequest {
+                    size: page.size,
+                    after: Some(start.to_string()),
+                };
+                let part = shard.list_log_entries(None, newest_first, &part).await?;
+                part.items
+            };
+            ends.push(end);
+            next.push(start);
+            parts.push(items.into_iter().peekable());
+        }
+        // Always the first of some shard, so that the cursor has a place in each, whatever their clocks say.
+        let mut items = Vec::new();
+        while items.len() < page.size {
+            let firsts = parts.iter_mut().enumerate();
+            let firsts = firsts.filter_map(|(n, part)| Some((part.peek()?.ts_ms, n)));
+            let chosen = if newest_first {
+                firsts.max_by_key(|(at, n)| (*at, std::cmp::Reverse(*n)))
+            } else {
+                firsts.min()
+            };
+            let Some((_, n)) = chosen else { break };
+            items.extend(parts[n].next());
+            next[n] = if newest_first {
+                next[n] - 1
+            } else {
+                next[n] + 1
             };
         }
-        let has_more = next.iter().zip(&ends).any(
-            |(at, (_, end))| {
-                if newest_first { *at > 0 } else { at < end }
-            },
-        );
+        let has_more =
+            next.iter()
+                .zip(&ends)
+                .any(|(at, end)| if newest_first { *at > 0 } else { at < end });
         let next: Vec<String> = next.iter().map(usize::to_string).collect();
         Ok(Page {
-            items: entries.into_iter().map(|(entry, _)| entry).collect(),
+            items,
             next: has_more.then(|| next.join(",")),
         })
     }
@@ -271,15 +281,13 @@ impl Store {
         self.home().subscribe_cancelled().await
     }
 
-    /// Asks every shard for a sign of life.
+    /// Asks the home shard for a sign of life: without it nothing can be begun. Another shard that is away
+    /// is met by who asks for what it has.
     ///
     /// # Errors
-    /// [`StoreError`] if one gives none.
+    /// [`StoreError`] if there is none.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        for shard in self.shards() {
-            shard.ping().await?;
-        }
-        Ok(())
+        self.home().ping().await
     }
 
     /// See [`Shard::check_server`].

@@ -15,11 +15,12 @@
 //! that an orbit of another shard is archived, or made one that cannot run, in the very moment in which a setting
 //! names it; then each issue fails with a reason that says so.
 
+use futures::future::join_all;
 use redis::cmd;
 
 use super::error::StoreError;
 use super::settings::{DeleteSettingOutcome, PutSettingOutcome, orbit_entry};
-use super::{Store, script};
+use super::{Shard, Store, script};
 use crate::ids::{BlueprintId, SettingId};
 use crate::setting::EnhanceSetting;
 
@@ -92,27 +93,10 @@ impl Store {
         // The counter first: the settings are then at least as new as it says.
         let as_of = self.home().settings_counter().await?;
         let settings = self.home().list_settings().await?;
-        for shard in &self.shards()[1..] {
-            let keys = [
-                shard.keys.orbits(),
-                shard.keys.settings_counter(),
-                shard.keys.meta(),
-            ];
-            let reply = shard
-                .link
-                .script(&script::MIRROR_ORBITS, &keys, |call| {
-                    call.arg(as_of);
-                    for setting in &settings {
-                        call.arg(setting.id.as_str()).arg(orbit_entry(setting));
-                    }
-                })
-                .await?;
-            match reply.outcome() {
-                "mirrored" | "same" | "newer" => {}
-                _ => return Err(reply.unknown()),
-            }
-        }
-        Ok(())
+        let others = self.shards()[1..].iter();
+        let mirrored = join_all(others.map(|shard| shard.mirror_orbits(as_of, &settings)));
+        // One that is away keeps no other from being told.
+        mirrored.await.into_iter().collect()
     }
 
     /// Makes workers read settings and orbits again before their next issue in any other shard. For
@@ -122,22 +106,47 @@ impl Store {
     /// [`StoreError`]; some shards may have been told.
     pub async fn orbit_was_written(&self, orbit: &BlueprintId) -> Result<(), StoreError> {
         let own = self.shard_of(orbit).number();
-        for shard in self.shards().iter().filter(|shard| shard.number() != own) {
+        let others = self.shards().iter().filter(|shard| shard.number() != own);
+        let raised = join_all(others.map(async |shard| {
             let raise = cmd("INCR").arg(shard.keys.settings_counter()).to_owned();
-            let _: u64 = shard.link.command("raise settings counter", &raise).await?;
-        }
-        Ok(())
+            let raised = shard.link.command("raise settings counter", &raise);
+            raised.await.map(|_: u64| ())
+        }));
+        // One that is away keeps no other from being told.
+        raised.await.into_iter().collect()
     }
 
-    /// The settings counters of all shards, in their order.
-    ///
-    /// # Errors
-    /// [`StoreError`] if Redis is away.
-    pub async fn settings_counters(&self) -> Result<Vec<u64>, StoreError> {
-        let mut counters = Vec::with_capacity(self.shards().len());
-        for shard in self.shards() {
-            counters.push(shard.settings_counter().await?);
+    /// The settings counters of all shards, in their order; `None` for one that cannot be read now.
+    pub async fn settings_counters(&self) -> Vec<Option<u64>> {
+        let counters = self.shards().iter().map(Shard::settings_counter);
+        let counters = join_all(counters).await.into_iter();
+        counters.map(Result::ok).collect()
+    }
+}
+
+impl Shard {
+    async fn mirror_orbits(
+        &self,
+        as_of: u64,
+        settings: &[EnhanceSetting],
+    ) -> Result<(), StoreError> {
+        let keys = [
+            self.keys.orbits(),
+            self.keys.settings_counter(),
+            self.keys.meta(),
+        ];
+        let reply = self
+            .link
+            .script(&script::MIRROR_ORBITS, &keys, |call| {
+                call.arg(as_of);
+                for setting in settings {
+                    call.arg(setting.id.as_str()).arg(orbit_entry(setting));
+                }
+            })
+            .await?;
+        match reply.outcome() {
+            "mirrored" | "same" | "newer" => Ok(()),
+            _ => Err(reply.unknown()),
         }
-        Ok(counters)
     }
 }

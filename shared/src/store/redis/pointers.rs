@@ -34,7 +34,16 @@ impl Store {
         if !self.is_sharded() {
             return Ok(Some(self.home()));
         }
-        Ok(self.pointer(id).await?.map(|to| self.shard_of(&to)))
+        if let Some(to) = self.pointer(id).await? {
+            return Ok(Some(self.shard_of(&to)));
+        }
+        // A failover may have lost the pointer and not the issue.
+        for shard in self.shards() {
+            if shard.knows(id).await? {
+                return Ok(Some(shard));
+            }
+        }
+        Ok(None)
     }
 
     /// Points an id at a Blueprint's shard, before the issue is submitted there.

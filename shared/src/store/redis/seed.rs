@@ -48,6 +48,18 @@ impl Seed {
 }
 
 impl Store {
+    /// Brings labels that earlier programs wrote into the form that this release reads: once for each start, after
+    /// [`Store::prepare`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; repeat it.
+    pub async fn rank_labels(&self) -> Result<(), StoreError> {
+        for shard in self.shards() {
+            shard.rank_labels().await?;
+        }
+        Ok(())
+    }
+
     /// Makes the store ready for use: checks that it was written in a form this release reads,
     /// and writes the bundled orbits and setting where they are absent. Never overwrites.
     /// Any number of programs may do it at once.
@@ -57,7 +69,6 @@ impl Store {
     pub async fn prepare(&self, seed: &Seed) -> Result<(), StoreError> {
         for shard in self.shards() {
             shard.check_form(self.shards().len()).await?;
-            shard.rank_labels().await?;
         }
         for orbit in &seed.orbits {
             let put = self.put_blueprint(orbit, ExpectedHead::Absent, "bundled with this release");

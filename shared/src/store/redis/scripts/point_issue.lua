@@ -10,8 +10,7 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local pointer = redis.call('HGET', ids, id)
 if pointer and pointer ~= stale then
   local to, at = string.match(pointer, '^(.-)|(%d+)$')
-  if to == bp then return { 'ok' } end
-  return { 'elsewhere', pointer, math.max(0, now - tonumber(at or 0)) }
+  if to ~= bp then return { 'elsewhere', pointer, math.max(0, now - tonumber(at or 0)) } end
 end
 
 redis.call('HSET', ids, id, bp .. '|' .. string.format('%.0f', now))

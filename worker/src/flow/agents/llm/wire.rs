@@ -97,30 +97,39 @@ impl Wire {
 
 /// One connection after the other, for an HTTP client may try again.
 async fn carry_all(listener: UnixListener, host: String, port: u16, shared: Arc<Shared>) {
-    while let Ok((near, _)) = listener.accept().await {
+    while let Ok((mut near, _)) = listener.accept().await {
         // The name is no secret, so whoever else is on this machine could use it.
         let peer = near.peer_cred().ok().and_then(|peer| peer.pid());
         if peer.and_then(|pid| u32::try_from(pid).ok()) != Some(std::process::id()) {
             continue;
         }
-        if let Err(cut) = carry(near, &host, port, &shared).await {
-            // The first reason is the reason.
+        if let Err(cut) = carry(&mut near, &host, port, &shared).await {
+            // The first reason is the reason. It is there before the client sees the end.
             let _ = shared.cut.set(cut);
             return;
         }
     }
 }
 
+/// Connects to the first address that answers; each has its own time.
+async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last_error = io::ErrorKind::NotFound.into();
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) => last_error = error,
+            Err(_) => last_error = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last_error)
+}
+
 /// Carries both ways until either side has ended or too much came.
-async fn carry(near: UnixStream, host: &str, port: u16, shared: &Shared) -> Result<(), Cut> {
-    let connecting = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port)));
-    let far = match connecting.await {
-        Ok(connected) => connected.map_err(Cut::Unreachable)?,
-        Err(_) => return Err(Cut::Unreachable(io::ErrorKind::TimedOut.into())),
-    };
+async fn carry(near: &mut UnixStream, host: &str, port: u16, shared: &Shared) -> Result<(), Cut> {
+    let far = connect(host, port).await.map_err(Cut::Unreachable)?;
     // Errors of either side are seen by the HTTP client as an end, which it makes words of.
     let _ = far.set_nodelay(true);
-    let (mut near_read, mut near_write) = near.into_split();
+    let (mut near_read, mut near_write) = near.split();
     let (mut far_read, mut far_write) = far.into_split();
     let up = async { tokio::io::copy(&mut near_read, &mut far_write).await };
     let down = async {
