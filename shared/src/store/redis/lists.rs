@@ -151,10 +151,10 @@ impl Store {
                 next[n] + 1
             };
         }
-        let has_more =
-            next.iter()
-                .zip(&ends)
-                .any(|(at, end)| if newest_first { *at > 0 } else { at < end });
+        let has_more = next
+            .iter()
+            .zip(&ends)
+            .any(|(at, end)| if newest_first { *at > 0 } else { at < end });
         let next: Vec<String> = next.iter().map(usize::to_string).collect();
         Ok(Page {
             items,
