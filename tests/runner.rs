@@ -68,6 +68,7 @@ mod suite {
     mod steps;
     mod submit_errors;
     mod subprocess;
+    mod supervision;
     mod telemetry;
     mod transfer;
     mod upgrade;

@@ -15,6 +15,7 @@ use proto::v1::setting_service_server::SettingServiceServer;
 use shared::store::{Seed, Store, StoreError};
 use shared::telemetry::numbers::{self, Numbers};
 use shared::telemetry::probes::{self, Probe, ProbeAnswer};
+use supervisor::{ServiceError, Services};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -76,6 +77,9 @@ pub enum StartError {
     /// The server ended by itself.
     #[error("the server failed")]
     Serve(#[from] tonic::transport::Error),
+    /// A service of the program failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
 }
 
 /// Binds and serves until `shutdown`. What the program `intake` does.
@@ -193,12 +197,13 @@ impl Server {
         self.ready.subscribe()
     }
 
-    /// Serves until `shutdown`, then drains; returns after the grace period at the latest. Spawns
-    /// nothing that outlives it, except connections that the grace period cut off.
+    /// Serves until `shutdown` or until a service fails, then drains; returns after the grace period
+    /// at the latest. Spawns nothing that outlives it, except connections that the grace period cut
+    /// off.
     ///
     /// # Errors
-    /// [`StartError::Store`] if Redis answers and cannot be used; [`StartError::Serve`] if the
-    /// server fails.
+    /// [`StartError::Store`] if Redis answers and cannot be used; [`StartError::Serve`] or
+    /// [`StartError::Service`] if the server or another service fails.
     ///
     /// Cancel safety: dropping it drops the listener and ends watch streams; other open calls
     /// finish by themselves.
@@ -217,12 +222,10 @@ impl Server {
             grace,
             ..
         } = self;
-        let metrics = metrics.map(|(listener, _, numbers)| (listener, numbers));
         let stopping = CancellationToken::new();
         // However this future ends, what it started must end too.
         let _stop_at_the_end = stopping.clone().drop_guard();
         let (health, health_service) = tonic_health::server::health_reporter();
-        let keeper = Keeper::new(store.clone(), Seed::bundled(), ready, health.clone());
         let hub = Hub::new();
 
         let mut builder = tonic::transport::Server::builder();
@@ -253,41 +256,54 @@ impl Server {
                 guests(incoming, max_connections, PATIENCE),
                 stopping.clone().cancelled_owned(),
             );
-        // The loops live in this future, not in tasks: they end with it. Calls run in tasks of
-        // their own and do not wait for them.
-        let numbers = metrics.as_ref().map(|(_, numbers)| numbers.clone());
-        let watching = async {
-            tokio::select! {
-                () = hub.run(store, stopping.clone()) => {}
-                () = follow_tokens(tokens.as_ref()) => {}
-                () = follow_queue(numbers, &backend) => {}
-            }
-            Ok(())
-        };
-        // A keeper that gives up must not wait for the hub, which never does.
-        let loops = async { tokio::try_join!(keeper.run(stopping.clone()), watching) };
-        let probes = probes(metrics, &backend, &stopping);
-        tokio::pin!(serving, loops, probes);
+        let mut services = Services::<StartError>::default();
+        services.spawn_fallible("server", &stopping, async {
+            serving.await.map_err(StartError::from)
+        });
+        let keeper = Keeper::new(store.clone(), Seed::bundled(), ready, health.clone());
+        services.spawn_fallible("readiness", &stopping, {
+            let stopping = stopping.clone();
+            async { keeper.run(stopping).await.map_err(StartError::from) }
+        });
+        services.spawn("events", &stopping, {
+            let stopping = stopping.clone();
+            async move { hub.run(store, stopping).await }
+        });
+        if let Some(tokens) = tokens {
+            services.spawn("tokens", &stopping, {
+                let stopping = stopping.clone();
+                async move {
+                    stopping.run_until_cancelled(tokens.follow()).await;
+                }
+            });
+        }
+        if let Some((listener, _, numbers)) = metrics {
+            services.spawn("queue_metrics", &stopping, {
+                let (stopping, numbers) = (stopping.clone(), numbers.clone());
+                let backend = backend.clone();
+                async move {
+                    let following = metrics::follow_queue(numbers, &backend);
+                    stopping.run_until_cancelled(following).await;
+                }
+            });
+            // Until the program ends: probes are answered while it drains.
+            let forever = CancellationToken::new();
+            let answering = probes(listener, numbers, backend, stopping.clone());
+            services.spawn("probes", &forever, answering);
+        }
 
-        let result = tokio::select! {
-            () = shutdown => Ok(()),
-            failed = &mut loops => failed.map(drop).map_err(StartError::from),
-            ended = &mut serving => return ended.map_err(StartError::from),
-            () = &mut probes => Ok(()),
-        };
+        tokio::select! {
+            () = shutdown => {}
+            () = services.failed() => {}
+        }
         Keeper::report(&health, false).await;
         stopping.cancel();
         tracing::info!(grace_secs = grace.as_secs(), "draining");
-        tokio::select! {
-            drained = timeout(grace, serving) => match drained {
-                Ok(Ok(())) => tracing::info!("stopped, all calls finished"),
-                Ok(Err(error)) => tracing::warn!(%error, "the server failed while draining"),
-                Err(_) => tracing::warn!("grace period over, dropping what is still open"),
-            },
-            // Never: whoever looks after this process can go on asking while it drains.
-            () = probes => {}
+        match timeout(grace, services.ended()).await {
+            Ok(()) => tracing::info!("stopped, all calls finished"),
+            Err(_) => tracing::warn!("grace period over, dropping what is still open"),
         }
-        result
+        services.result()
     }
 }
 
@@ -321,37 +337,19 @@ fn services(
     )
 }
 
-/// Reads tokens again, if there are any. Never returns.
-async fn follow_tokens(tokens: Option<&TokensFile>) {
-    match tokens {
-        Some(tokens) => tokens.follow().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Keeps the queue's numbers, if anybody can ask for them. Never returns.
-async fn follow_queue(numbers: Option<Numbers>, backend: &Backend) {
-    match numbers {
-        Some(numbers) => metrics::follow_queue(numbers, backend).await,
-        None => std::future::pending().await,
-    }
-}
-
 fn describer() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-/// Serves metrics and probes, if there is a listener for them. Never returns.
+/// Serves metrics and probes. Never returns.
 async fn probes(
-    metrics: Option<(TcpListener, Numbers)>,
-    backend: &Backend,
-    stopping: &CancellationToken,
+    listener: TcpListener,
+    numbers: Numbers,
+    backend: Backend,
+    stopping: CancellationToken,
 ) {
-    let Some((listener, numbers)) = metrics else {
-        return std::future::pending().await;
-    };
     let answer = |probe| {
         let ready = backend.is_ready() && !stopping.is_cancelled();
         match probe {

@@ -10,6 +10,7 @@ use shared::fail_point;
 use shared::ids::WorkerId;
 use shared::store::{IssueRef, Shard, Store, StoreError};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::held::{Held, Stop};
@@ -17,15 +18,31 @@ use crate::metrics::Metrics;
 use crate::service::{Complaint, Pause};
 
 /// The heartbeat's thread.
-pub(crate) struct Heartbeat(JoinHandle<()>);
+pub(crate) struct Heartbeat {
+    thread: JoinHandle<()>,
+    held: Arc<Held>,
+    stop: CancellationToken,
+    /// Resolves when the thread is about to end, also by a panic.
+    ended: oneshot::Receiver<()>,
+}
 
 impl Heartbeat {
-    /// Waits until it has ended.
-    pub(crate) async fn join(self) {
-        // A beat in progress ends by its own time-outs.
-        let joined = tokio::task::spawn_blocking(move || self.0.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the heartbeat thread ended by a panic");
+    /// Returns when the thread has ended. Without beats no lease can be kept: an end before `stop`
+    /// stops all work, so that it is handed back while the leases still last.
+    ///
+    /// # Panics
+    /// With the panic of the thread.
+    pub(crate) async fn run(self) {
+        // An error says that the sender was dropped, which is what is waited for.
+        let _ = self.ended.await;
+        if !self.stop.is_cancelled() {
+            self.held.stop_all(Stop::Shutdown);
+        }
+        match tokio::task::spawn_blocking(move || self.thread.join()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends.
+            Err(_) => {}
         }
     }
 }
@@ -54,9 +71,19 @@ impl Beating {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let (running, ended) = oneshot::channel::<()>();
+        let (held, stopped) = (Arc::clone(&self.held), stop.clone());
         let thread = std::thread::Builder::new().name("heartbeat".to_owned());
-        let thread = thread.spawn(move || runtime.block_on(self.run(stop)))?;
-        Ok(Heartbeat(thread))
+        let thread = thread.spawn(move || {
+            let _running = running;
+            runtime.block_on(self.run(stop));
+        })?;
+        Ok(Heartbeat {
+            thread,
+            held,
+            stop: stopped,
+            ended,
+        })
     }
 
     async fn run(&self, stop: CancellationToken) {

@@ -4,7 +4,7 @@
 //! the heartbeat keeps leases alive from a thread of its own, the reaper takes issues from
 //! workers that died, the promoter moves what is due, the auditor mends what nobody else would, the pruner removes
 //! what was decided long ago, the previewer tries issues out, and `progress` tells what the steps of long runs are doing. What they share is in `held`: the
-//! leases that this process has.
+//! leases that this process has. Each is a service of the crate `supervisor`: the first that fails ends the worker.
 
 pub mod flow;
 
@@ -37,9 +37,10 @@ use shared::ids::WorkerId;
 use shared::store::{Seed, Shard, Store, StoreError};
 use shared::telemetry::numbers::{self, Numbers, TIDY_EVERY};
 use shared::telemetry::probes;
+use supervisor::{ServiceError, Services};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{Args, Config};
@@ -81,6 +82,9 @@ pub enum StartError {
     /// The heartbeat's thread could not be started.
     #[error("heartbeat thread cannot be started")]
     Thread(#[source] std::io::Error),
+    /// It has run, and one of its services failed.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
 }
 
 /// Compiles every script, as a start would.
@@ -109,8 +113,8 @@ fn host(config: &Config) -> Result<FlowHost, StartError> {
 /// leases run out.
 ///
 /// # Errors
-/// [`StartError`] if it cannot start. Once it runs it ends when asked to, or, having let go of all its issues,
-/// with [`StartError::WornOut`].
+/// [`StartError`] if it cannot start. Once it runs it ends when asked to, or, having released all its
+/// issues, with [`StartError::WornOut`] or [`StartError::Service`].
 pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send,
@@ -123,16 +127,24 @@ pub async fn run(
     // Nothing records where nobody can ask.
     let numbers = config.metrics_listen.map(|_| numbers::record());
     let metrics = Arc::new(Metrics::new(config.shards));
-    let probes = serve_probes(&config, &held, &metrics, numbers).await?;
+    let mut services = Services::<StartError>::default();
+    // Probes are answered until the program ends.
+    let forever = CancellationToken::new();
+    if let Some(serving) = serve_probes(&config, &held, &metrics, numbers).await? {
+        services.spawn("probes", &forever, serving);
+    }
     tokio::pin!(shutdown);
     tokio::select! {
         ready = wait_until_ready(&store, &worker_id, config.lease, &host) => ready?,
         () = &mut shutdown => return Ok(()),
+        () = services.failed() => return services.result(),
     }
 
     fail_point::pass("register.after");
     let stopping = CancellationToken::new();
     let ended = CancellationToken::new();
+    // Also when this future is dropped: the heartbeat has a thread of its own.
+    let _end_heartbeat = ended.clone().drop_guard();
     let dispatcher = Arc::new(Dispatcher {
         store: store.clone(),
         worker_id: worker_id.clone(),
@@ -168,13 +180,11 @@ pub async fn run(
         metrics: Arc::clone(&metrics),
     };
     let heartbeat = heartbeat.start(ended.clone()).map_err(StartError::Thread)?;
+    services.spawn("heartbeat", &ended, heartbeat.run());
     // Cancellations are heard until the last issue is through.
-    let listening = tokio::spawn(listener::run(
-        store.clone(),
-        Arc::clone(&held),
-        ended.clone(),
-    ));
-    let telling = tokio::spawn({
+    let listening = listener::run(store.clone(), Arc::clone(&held), ended.clone());
+    services.spawn("listener", &ended, listening);
+    services.spawn("progress", &ended, {
         let (dispatcher, ended) = (Arc::clone(&dispatcher), ended.clone());
         async move { dispatcher.progress.run(ended).await }
     });
@@ -183,45 +193,45 @@ pub async fn run(
         grace: config.grace,
         stop: stopping.clone(),
     };
-    let mut background = vec![tokio::spawn(previewer.run())];
+    services.spawn("previewer", &stopping, previewer.run());
     for shard in store.shards() {
-        background.extend([
-            tokio::spawn(reaper::run(
-                shard.with_own_connection(call_timeout(config.lease)),
-                config.lease,
-                config.max_attempts,
-                Arc::clone(&metrics),
-                stopping.clone(),
-            )),
-            tokio::spawn(auditor::run(
-                store.clone(),
-                shard.clone(),
-                Arc::clone(&metrics),
-                stopping.clone(),
-            )),
-            tokio::spawn(promoter::run(shard.clone(), stopping.clone())),
-            tokio::spawn(pruner::run(
-                shard.clone(),
-                config.retention,
-                stopping.clone(),
-            )),
-        ]);
+        let reaping = reaper::run(
+            shard.with_own_connection(call_timeout(config.lease)),
+            config.lease,
+            config.max_attempts,
+            Arc::clone(&metrics),
+            stopping.clone(),
+        );
+        services.spawn("reaper", &stopping, reaping);
+        let (metrics, stop) = (Arc::clone(&metrics), stopping.clone());
+        let auditing = auditor::run(store.clone(), shard.clone(), metrics, stop);
+        services.spawn("auditor", &stopping, auditing);
+        let promoting = promoter::run(shard.clone(), stopping.clone());
+        services.spawn("promoter", &stopping, promoting);
+        if let Some(retention) = config.retention {
+            let pruning = pruner::run(shard.clone(), retention, stopping.clone());
+            services.spawn("pruner", &stopping, pruning);
+        }
     }
     if store.shards().len() > 1 {
-        background.push(tokio::spawn(orbits::watch(
-            Arc::clone(&dispatcher),
-            stopping.clone(),
-        )));
+        let watching = orbits::watch(Arc::clone(&dispatcher), stopping.clone());
+        services.spawn("orbits", &stopping, watching);
     }
     tracing::info!(%worker_id, "worker is ready");
-    let consuming: Vec<_> = consumers
-        .into_iter()
-        .map(|consumer| tokio::spawn(consumer.run()))
-        .collect();
+    let mut consuming = Vec::new();
+    for consumer in consumers {
+        let (done, consumed) = oneshot::channel();
+        services.spawn("consumer", &stopping, async move {
+            // Nobody is left to tell if the worker was dropped.
+            let _ = done.send(consumer.run().await);
+        });
+        consuming.push(consumed);
+    }
 
     let worn_out = tokio::select! {
         () = &mut shutdown => false,
         () = host.worn_out().cancelled() => true,
+        () = services.failed() => false,
     };
     // Nothing new, then what is open, then the rest back: the heartbeat beats until all of it is done.
     stopping.cancel();
@@ -238,14 +248,9 @@ pub async fn run(
         None => false,
     }))
     .await;
-    for task in background {
-        // A task that panicked has nothing left to stop.
-        let _ = task.await;
-    }
+    services.ended().await;
     ended.cancel();
-    heartbeat.join().await;
-    let _ = listening.await;
-    let _ = telling.await;
+    services.ended().await;
     fail_point::pass("sign_off.before");
     let shards = store.shards().iter().zip(final_lists);
     let signing_off = shards.map(|(shard, is_final)| sign_off(shard, &worker_id, is_final));
@@ -259,10 +264,8 @@ pub async fn run(
             "could not sign off; what is left will be reaped"
         );
     }
-    if let Some(probes) = probes {
-        probes.abort();
-    }
     tracing::info!(%worker_id, "worker ended");
+    services.result()?;
     if worn_out {
         Err(StartError::WornOut)
     } else {
@@ -288,13 +291,13 @@ async fn sign_off(shard: &Shard, worker: &WorkerId, list_is_final: bool) -> Resu
     Ok(())
 }
 
-/// Serves metrics and probes if the configuration says where.
+/// What serves metrics and probes, if the configuration says where.
 async fn serve_probes(
     config: &Config,
     held: &Arc<Held>,
     metrics: &Arc<Metrics>,
     numbers: Option<Numbers>,
-) -> Result<Option<JoinHandle<()>>, StartError> {
+) -> Result<Option<impl Future<Output = ()> + Send + use<>>, StartError> {
     let (Some(address), Some(numbers)) = (config.metrics_listen, numbers) else {
         return Ok(None);
     };
@@ -303,7 +306,7 @@ async fn serve_probes(
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(metrics_address = %address, "metrics and probes are served");
     let (held, metrics, lease) = (Arc::clone(held), Arc::clone(metrics), config.lease);
-    Ok(Some(tokio::spawn(async move {
+    Ok(Some(async move {
         let answer = |probe| metrics.answer(probe, lease, held.n_open(), &numbers);
         let tidying = async {
             loop {
@@ -315,7 +318,7 @@ async fn serve_probes(
             () = probes::serve(listener, answer) => {}
             () = tidying => {}
         }
-    })))
+    }))
 }
 
 /// Waits for Redis, looks whether it will do, seeds what is bundled, and registers before the first pop.

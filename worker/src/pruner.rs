@@ -10,8 +10,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How often a worker asks whether it is its turn.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(shard: Shard, retention: Option<Duration>, stop: CancellationToken) {
-    let Some(retention) = retention else { return };
+pub(crate) async fn run(shard: Shard, retention: Duration, stop: CancellationToken) {
     let until = stop.clone();
     let pruning = crate::service::repeat("pruner", ASK_EVERY, stop, || run_once(&shard, retention));
     tokio::select! {
