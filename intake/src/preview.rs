@@ -9,7 +9,7 @@ use std::time::Duration;
 use proto::v1;
 use shared::ids::IssueId;
 use shared::preview::PreviewAnswer;
-use shared::store::{PreviewTicket, Shard};
+use shared::store::{PreviewRequestOutcome, PreviewTicket, Shard};
 use shared::telemetry::trace::TraceParent;
 use tokio::time::{Instant, sleep};
 use tonic::metadata::MetadataMap;
@@ -28,7 +28,8 @@ const UNCONNECTED: Duration = Duration::from_secs(2);
 /// Tries an issue out. `client_patience`: how long the caller waits. The worker goes on with `trace`.
 ///
 /// # Errors
-/// [`RequestError::NoWorker`] if there is none, or none any more; the flow's own failures and faults;
+/// [`RequestError::NoWorker`] if there is none, or none any more; [`RequestError::MemoryFull`] and
+/// [`RequestError::TooManyPreviews`] where it is not admitted; the flow's own failures and faults;
 /// [`RequestError::PreviewLate`] after the ceiling of a flow.
 ///
 /// Cancel safety: a dropped call takes its request back, if no worker has it yet.
@@ -56,10 +57,15 @@ pub(crate) async fn preview(
     let ttl_secs = settings.iter().map(|s| s.ttl_secs).max().unwrap_or(0);
     let ceiling = Duration::from_secs(ttl_secs) + BESIDES_THE_FLOW;
     let patience = client_patience.map_or(ceiling, |asked| asked.min(ceiling));
-    let ticket = store
-        .home()
-        .request_preview(&id, &blueprint_id, intent, patience, trace.as_ref())
-        .await?;
+    let home = store.home();
+    let asked = home.request_preview(&id, &blueprint_id, intent, patience, trace.as_ref());
+    let ticket = match asked.await? {
+        PreviewRequestOutcome::Waits(ticket) => ticket,
+        PreviewRequestOutcome::TooMany => return Err(RequestError::TooManyPreviews),
+        PreviewRequestOutcome::MemoryFull { used, max } => {
+            return Err(RequestError::MemoryFull { used, max });
+        }
+    };
     let awaited = Awaited {
         home: store.home().clone(),
         ticket,

@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 const PAGE: &str = include_str!("../../docs/errors.md");
 
 /// On the page and not provoked here: where they are.
-const NOT_PROVOKED: [(&str, &str); 18] = [
+const NOT_PROVOKED: [(&str, &str); 19] = [
     ("ANSWER_TOO_LARGE", "suite/versions.rs provokes it"),
     ("BLUEPRINT_EXISTS", "the code is held by suite/transfer.rs"),
     ("IMPORT_EXPIRED", "takes ten minutes"),
@@ -36,6 +36,7 @@ const NOT_PROVOKED: [(&str, &str); 18] = [
     ("STREAM_BROKEN", "the code is held by suite/transfer.rs"),
     ("TOKEN_MISSING", "suite/security.rs provokes it"),
     ("TOKEN_UNKNOWN", "suite/security.rs provokes it"),
+    ("TOO_MANY_PREVIEWS", "suite/previews.rs provokes it"),
     ("TOO_MANY_WATCHERS", "suite/limits.rs provokes it"),
     ("TOO_SLOW", "takes thirty seconds; intake's gate has a test"),
     ("WATCH_OVER", "suite/steps.rs provokes it"),

@@ -288,6 +288,77 @@ async fn previews_wait_neither_for_issues_nor_for_a_pause() {
     assert_eq!(waits.state(), IssueState::Pending);
 }
 
+/// Intake looks at the memory once a second, so a preview may be admitted before the first refusal.
+#[tokio::test]
+async fn a_redis_that_is_nearly_full_admits_no_preview() {
+    let rig = rig(&[]).await;
+    let mut connection = rig.redis.connection().await;
+    let _: i64 = redis::cmd("SETRANGE")
+        .arg(&["filling", "30000000", "x"])
+        .query_async(&mut connection)
+        .await
+        .expect("SETRANGE");
+    let info: redis::InfoDict = redis::cmd("INFO")
+        .arg("memory")
+        .query_async(&mut connection)
+        .await
+        .expect("INFO");
+    let used: u64 = info.get("used_memory").expect("used_memory");
+    let _: String = redis::cmd("CONFIG")
+        .arg(&["SET", "maxmemory", &(used * 100 / 95).to_string()])
+        .query_async(&mut connection)
+        .await
+        .expect("CONFIG");
+    let refused = eventually("previews are refused", async || {
+        match preview(&rig, "tried", "tag x").await {
+            Ok(told) => Err(format!("{told:?}")),
+            Err(status) => Ok(status),
+        }
+    })
+    .await;
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert_eq!(reason(&refused), "MEMORY_FULL");
+    assert!(refused.get_details_retry_info().is_some());
+}
+
+#[tokio::test]
+async fn no_more_than_a_hundred_previews_wait() {
+    let dir = scripts();
+    let rig = rig(&[with_scripts(dir.path())]).await;
+    // It stands still, so that nothing is taken from the list.
+    rig.workers[0].signal(Signal::Stop);
+    // The first goes to the pop that was under way.
+    let mut asked = Vec::new();
+    let mut refusals = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..120 {
+        let mut request = Request::new(request("tried", "loop"));
+        request.set_timeout(Duration::from_secs(600));
+        let (mut intake, refused) = (rig.client.intake.clone(), refusals.0.clone());
+        asked.push(tokio::spawn(async move {
+            if let Err(status) = intake.preview_issue(request).await {
+                // The test may be over.
+                let _ = refused.send(status);
+            }
+        }));
+    }
+    let refused = refusals.1.recv().await.expect("some are refused");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert_eq!(reason(&refused), "TOO_MANY_PREVIEWS");
+    assert!(refused.get_details_retry_info().is_some());
+    assert_eq!(waiting(&rig).await, 100);
+    for task in asked {
+        task.abort();
+    }
+    eventually("all are taken back", async || {
+        let n = waiting(&rig).await;
+        (n == 0).then_some(()).ok_or_else(|| n.to_string())
+    })
+    .await;
+    rig.workers[0].signal(Signal::Continue);
+    let told = preview(&rig, "tried", "tag").await.expect("PreviewIssue");
+    assert!(told.would_apply, "there is room again: {told:?}");
+}
+
 #[tokio::test]
 async fn what_a_caller_gave_up_is_taken_back_before_it_runs() {
     let dir = scripts();

@@ -10,7 +10,9 @@ pub use self::redis::connection::{ConnectionId, Link, PopLink};
 pub use self::redis::error::StoreError;
 pub use self::redis::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News};
 pub use self::redis::issues::{IssueFilter, Page, PageRequest};
-pub use self::redis::previews::{PreviewSight, PreviewTicket};
+pub use self::redis::previews::{
+    MAX_WAITING_PREVIEWS, PreviewRequestOutcome, PreviewSight, PreviewTicket,
+};
 pub use self::redis::queue::{
     ClaimOutcome, Claimed, Company, Decision, Head, IssueRef, Lease, PromoteOutcome, ReapOutcome,
     Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, Settlement,

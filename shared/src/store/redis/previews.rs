@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Shard;
 use super::error::StoreError;
 use super::keys::CANCEL_CHANNEL;
+use super::script;
 use super::stored::{FORMAT, StoredVerdict, check_format, damaged, from_json, to_json};
 use crate::ids::{BlueprintId, IssueId};
 use crate::preview::{Preview, PreviewAnswer, PreviewRequest};
@@ -20,6 +21,26 @@ use crate::telemetry::trace::TraceParent;
 
 /// How long an answer is kept; who waits for it looks several times a second.
 const KEPT: Duration = Duration::from_secs(60);
+
+/// The most requests that may wait in a list. Workers run few previews at once; with more than this
+/// ahead of it, a request would mostly expire where it waits.
+pub const MAX_WAITING_PREVIEWS: usize = 100;
+
+/// What became of a request for a preview.
+#[derive(Debug)]
+pub enum PreviewRequestOutcome {
+    /// It waits for a worker.
+    Waits(PreviewTicket),
+    /// [`MAX_WAITING_PREVIEWS`] wait already.
+    TooMany,
+    /// Redis has used too much of its memory to accept more.
+    MemoryFull {
+        /// Bytes used.
+        used: u64,
+        /// Bytes allowed.
+        max: u64,
+    },
+}
 
 /// A request as it lies in the list, to take it back.
 #[derive(Debug, Clone)]
@@ -91,7 +112,10 @@ impl Shard {
         intent: String,
         patience: Duration,
         trace: Option<&TraceParent>,
-    ) -> Result<PreviewTicket, StoreError> {
+    ) -> Result<PreviewRequestOutcome, StoreError> {
+        if let Some((used, max)) = self.memory_pressure().await? {
+            return Ok(PreviewRequestOutcome::MemoryFull { used, max });
+        }
         let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         let text = to_json(&StoredRequest {
             v: FORMAT,
@@ -101,9 +125,18 @@ impl Shard {
             expires_at: self.server_ms().await?.saturating_add(patience),
             trace: trace.map(|trace| trace.as_str().to_owned()),
         });
-        let push = cmd("LPUSH").arg(self.keys.previews()).arg(&text).to_owned();
-        let _: u64 = self.link.command("request preview", &push).await?;
-        Ok(PreviewTicket(text))
+        let keys = [self.keys.previews()];
+        let reply = self
+            .link
+            .script(&script::REQUEST_PREVIEW, &keys, |call| {
+                call.arg(&text).arg(MAX_WAITING_PREVIEWS);
+            })
+            .await?;
+        match reply.outcome() {
+            "ok" => Ok(PreviewRequestOutcome::Waits(PreviewTicket(text))),
+            "full" => Ok(PreviewRequestOutcome::TooMany),
+            _ => Err(reply.unknown()),
+        }
     }
 
     /// Takes a request back that no worker has taken up yet.

@@ -96,6 +96,7 @@ scripts! {
     DELETE_SETTING = "delete_setting",
     MIRROR_ORBITS = "mirror_orbits",
     POINT_ISSUE = "point_issue",
+    REQUEST_PREVIEW = "request_preview",
     PROBE_RIGHTS = "probe_rights",
 }
 
