@@ -2,11 +2,12 @@
 --
 -- Then two fields follow the change: an agent whose `profile.system_prompt` changed gets
 -- `profile.version_hash`, the SHA-256 of the new prompt; and if the document changed at all,
--- `metadata.version_label` is raised by the patch's `bump`.
+-- `metadata.version_label` is raised by the patch's `bump`, unless the patch sets it itself.
 --
 -- Returns `{prev_hash, patch, new_bp_yaml, new_bp_json, new_hash, epoch_id}`, or
 -- `{error = {axis, reason}}`: axis `patch` if the spawner's reply is no patch, `apply` if the
--- patch does not apply. A label that is no semver is neither: the issue fails.
+-- patch does not apply, `des` if it sets a label that is no semantic version. A label that was none
+-- before, and that the patch leaves as it is, is not the author's mistake: the issue fails.
 
 local patch = _CTX.patch
 
@@ -21,6 +22,8 @@ end
 local function not_applied(reason)
   return { error = { axis = "apply", reason = reason } }
 end
+
+local LABEL = "/metadata/version_label"
 
 -- What a value is, in the words of JSON.
 local function kind(value)
@@ -78,7 +81,7 @@ end
 -- Operations that give each agent with a new prompt its new `version_hash`. An agent is the one
 -- it was if its name is; a renamed one is the one that stood in its place.
 local function prompt_hashes()
-  local ops = {}
+  local ops = host.array()
   local old_agents, agents = agents_of(before), agents_of(after)
   if agents == old_agents then
     return ops
@@ -108,6 +111,24 @@ local function prompt_hashes()
   return ops
 end
 
+-- True if the patch sets the label `new` itself: by an operation on it, or because it is another
+-- one than before. A patch that replaces all of the metadata and keeps the label does not.
+local function sets_label(new)
+  if new == nil then
+    return false
+  end
+  local metadata = before.metadata
+  if not is_object(metadata) or metadata.version_label ~= new then
+    return true
+  end
+  for _, op in ipairs(patch.ops) do
+    if op.path == LABEL and op.op ~= "test" and op.op ~= "remove" then
+      return true
+    end
+  end
+  return false
+end
+
 if after ~= before and is_object(after) then
   local ops = prompt_hashes()
   local metadata = after.metadata
@@ -117,11 +138,18 @@ if after ~= before and is_object(after) then
   elseif not is_object(metadata) then
     return not_applied("metadata would be " .. kind(metadata) .. "; it must be an object, for version_label stands in it")
   end
-  local label, invalid = host.semver_bump(metadata.version_label, bump)
-  if label == nil then
-    error(invalid, 0)
+  if sets_label(metadata.version_label) then
+    local invalid = host.label_problem(metadata.version_label)
+    if invalid ~= nil then
+      return { error = { axis = "des", reason = LABEL .. ": " .. invalid } }
+    end
+  else
+    local label, invalid = host.semver_bump(metadata.version_label, bump)
+    if label == nil then
+      error(invalid .. '; an issue such as `set ' .. LABEL .. ' to "1.0.0"` gives it another one', 0)
+    end
+    ops[#ops + 1] = { op = "add", path = LABEL, value = label }
   end
-  ops[#ops + 1] = { op = "add", path = "/metadata/version_label", value = label }
   after, problem = host.json_patch(after, ops)
   if after == nil then
     return not_applied(problem)

@@ -10,7 +10,7 @@
 --   set <pointer> to <value>                replaces what exists, adds what does not
 --   add <value> to <pointer>                to an array: appends
 --   remove <pointer>
---   rename agent <a> to <b>                 its step refs follow
+--   rename agent <a> to <b>                 everything that names it follows
 --   tag <name>          untag <name>        a name with spaces stands in double quotes
 --   describe as <text>
 --   set prompt of agent <a> to <text>
@@ -413,26 +413,6 @@ local function agent_place(document, name)
   return nil, string.format("there is no agent %q; there are: %s", name, table.concat(names, ", "))
 end
 
--- Appends to `ops` what renames the steps of `node` that refer to `from`. Literals are data.
-local function rename_refs(ops, node, pointer, from, to)
-  if host.is_array(node) then
-    for n, child in ipairs(node) do
-      if type(child) == "table" then
-        rename_refs(ops, child, pointer .. "/" .. (n - 1), from, to)
-      end
-    end
-  elseif type(node) == "table" and node.op ~= "lit" then
-    if node.kind == "step" and node.ref == from then
-      ops[#ops + 1] = { op = "replace", path = pointer .. "/ref", value = to }
-    end
-    for key, child in pairs(node) do
-      if type(child) == "table" then
-        rename_refs(ops, child, pointer .. "/" .. escape(key), from, to)
-      end
-    end
-  end
-end
-
 -- Sets `key` of the object at `parent`, which is made if it is missing or null.
 local function set_member(document, parent, key, value)
   local object = at(document, parent)
@@ -462,7 +442,18 @@ local OPERATIONS = {
       return nil, problem
     end
     local ops = { { op = "replace", path = string.format("/agents/%d/name", place), value = s.to } }
-    rename_refs(ops, document.flow, "/flow", s.from, s.to)
+    -- The list of places is kept in `shared/src/blueprint/refs.rs`.
+    for _, ref in ipairs(host.agent_refs(document, s.from)) do
+      if ref.is_key then
+        local target = ref.pointer:match("^.*/") .. escape(s.to)
+        if s.to ~= s.from and at(document, target) ~= nil then
+          return nil, target .. " exists already; remove it first"
+        end
+        ops[#ops + 1] = { op = "move", from = ref.pointer, path = target }
+      else
+        ops[#ops + 1] = { op = "replace", path = ref.pointer, value = s.to }
+      end
+    end
     return ops
   end,
   tag = function(document, s)

@@ -37,7 +37,16 @@ assert(value == nil and problem:find("invalid semver"))
 value, problem = host.semver_bump("1.0.0", "huge")
 assert(value == nil and problem:find("huge"))
 
--- Steps of a flow.
+assert(host.label_problem("1.0.0-rc.1") == nil and host.label_problem("v1"):find("invalid semver"))
+assert(host.label_problem(5):find("not integer") and host.label_problem(nil):find("not nil"))
+
+-- Steps of a flow, and whatever else names an agent.
+local places = host.agent_refs(document, "writer")
+assert(#places == 1 and places[1].pointer == "/flow/children/0/ref" and places[1].is_key == false)
+assert(host.is_array(host.agent_refs({}, "writer")) and #host.agent_refs({}, "writer") == 0)
+local judged = host.judge_refs(host.json_patch(document, { { op = "add", path = "/audits", value = { { agent = "x" } } } }))
+assert(judged.count == 3 and #judged.unknown == 1)
+assert(judged.unknown[1].name == "x" and judged.unknown[1].pointer == "/audits/0/agent")
 assert(table.concat(host.step_refs(document.flow), " ") == "writer reviewer")
 assert(host.is_array(host.step_refs({})) and #host.step_refs({}) == 0)
 

@@ -1,37 +1,35 @@
--- Axis `agent-ref`: every `step.ref`, at any depth of the flow, names a declared agent.
+-- Axis `agent-ref`: wherever the document names an agent, there is one: steps at any depth of the
+-- flow, audits, hints, context policies. `shared/src/blueprint/refs.rs` has the list of places.
 
 local document = _CTX.applied.new_bp_json
+local report = host.judge_refs(document)
+if #report.unknown == 0 then
+  return { status = "pass", evidence = { refs = report.count } }
+end
+
+local MOST = 10
+local unknown = {}
+for n, ref in ipairs(report.unknown) do
+  if n > MOST then
+    unknown[n] = string.format("and %d more", #report.unknown - MOST)
+    break
+  end
+  unknown[n] = string.format("%s names the unknown agent %q", ref.pointer, ref.name)
+end
 
 -- Whether there are agents at all is for the axis `des` to judge.
-local is_object = type(document) == "table" and not host.is_array(document)
-local agents = is_object and host.is_array(document.agents) and document.agents or {}
-local flow = is_object and document.flow or host.null
-
-local declared, names = {}, {}
-for _, agent in ipairs(agents) do
+local names = {}
+local agents = type(document) == "table" and document.agents
+for _, agent in ipairs(host.is_array(agents) and agents or {}) do
   if type(agent) == "table" and type(agent.name) == "string" then
-    declared[agent.name] = true
     names[#names + 1] = agent.name
   end
 end
-
-local refs = host.step_refs(flow)
-local unknown, seen = {}, {}
-for _, ref in ipairs(refs) do
-  if not declared[ref] and not seen[ref] then
-    seen[ref] = true
-    unknown[#unknown + 1] = string.format("%q", ref)
-  end
-end
-
-if #unknown > 0 then
-  return {
-    status = "deny",
-    reason = string.format(
-      "the flow refers to %s, which no agent is named; declared are: %s",
-      table.concat(unknown, ", "),
-      #names > 0 and table.concat(names, ", ") or "none"
-    ),
-  }
-end
-return { status = "pass", evidence = { refs = #refs } }
+return {
+  status = "deny",
+  reason = string.format(
+    "%s; declared agents: %s",
+    table.concat(unknown, ", "),
+    #names > 0 and table.concat(names, ", ") or "none"
+  ),
+}

@@ -1,5 +1,6 @@
 -- Axis `des`: what the patch left is still the Blueprint that it was: the same `id`, `flow` an
--- object, `agents` an array of objects with unique names.
+-- object, `agents` an array of objects with unique names, `metadata.version_label`, if it is there,
+-- a semantic version.
 
 local before = host.yaml_to_json(_CTX.prev_bp_yaml)
 local after = _CTX.applied.new_bp_json
@@ -40,6 +41,12 @@ for i, agent in ipairs(after.agents) do
     return deny(string.format("%s/name: there is another agent %q at %s", place, name, seen[name]))
   end
   seen[name] = place
+end
+
+local label = is_object(after.metadata) and after.metadata.version_label or nil
+local invalid = label ~= nil and host.label_problem(label)
+if invalid then
+  return deny("/metadata/version_label: " .. invalid)
 end
 
 return { status = "pass", evidence = { id = after.id, agents = #after.agents } }

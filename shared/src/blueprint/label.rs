@@ -76,6 +76,20 @@ pub enum LabelProblem {
     Overflow(Bump),
 }
 
+/// Checks that `label` is a semantic version.
+///
+/// # Errors
+/// [`InvalidSemver`] if it is not.
+pub fn check(label: &str) -> Result<(), InvalidSemver> {
+    match semver::Version::parse(label) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(InvalidSemver {
+            label: label.chars().take(80).collect(),
+            source: LabelProblem::Syntax(error),
+        }),
+    }
+}
+
 /// The label after a change: `label` raised by `bump`. A missing label counts as 0.0.0; the
 /// pre-release and build parts drop.
 ///
@@ -143,6 +157,14 @@ mod tests {
                 ..
             })
         ));
+    }
+
+    #[test]
+    fn checks_the_syntax_only() {
+        let top = format!("0.0.{}", u64::MAX);
+        assert!(check(&top).is_ok() && check("1.2.3-rc.1+b").is_ok());
+        let error = check("v-one").unwrap_err().to_string();
+        assert!(error.contains("\"v-one\" is an invalid semver"), "{error}");
     }
 
     #[test]

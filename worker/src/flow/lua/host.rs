@@ -8,7 +8,10 @@
 //! | `content_hash(doc)` | its version; of a text the SHA-256 of the text |
 //! | `json_patch(doc, ops)` | the document with an RFC 6902 patch applied, all of it or nothing |
 //! | `semver_bump(label, bump)` | the label raised by `major`, `minor` or `patch`; no label counts as 0.0.0 |
+//! | `label_problem(label)` | what keeps `label` from being a semantic version, or `nil` |
 //! | `step_refs(flow)` | an array with the `ref` of every step at any depth |
+//! | `agent_refs(doc, name)` | an array with the places that name the agent: `{pointer, is_key}` |
+//! | `judge_refs(doc)` | how many references to agents there are, and which are unknown: `{count, unknown = [{pointer, name}]}` |
 //! | `flow_problem(flow)` | what keeps `flow` from being flow.ir, or `nil` |
 //! | `null` | JSON's `null` |
 //! | `array(t)`, `object(t)` | `t` marked as an array or object; of a document a shallow copy that can be written to; of nothing an empty one |
@@ -61,6 +64,7 @@ pub(super) fn table(lua: &Lua, marks: &Marks) -> Result<Table> {
     host.set("null", Value::NULL)?;
     documents(lua, &host, marks)?;
     changes(lua, &host, marks)?;
+    references(lua, &host, marks)?;
     flows(lua, &host, marks)?;
     shapes(lua, &host, marks)?;
     host.set("log", lua.create_function(log)?)?;
@@ -136,6 +140,27 @@ fn changes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
             }
         })?,
     )?;
+    host.set(
+        "label_problem",
+        lua.create_function(|_, label: Value| {
+            Ok(match &label {
+                Value::String(text) => label::check(&text.to_str()?)
+                    .err()
+                    .map(|error| error.to_string()),
+                other => Some(format!(
+                    "version_label must be a string that is a semantic version such as 1.0.0, not {}",
+                    if other.is_null() {
+                        "null"
+                    } else {
+                        other.type_name()
+                    }
+                )),
+            })
+        })?,
+    )
+}
+
+fn references(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
     let m = marks.clone();
     host.set(
         "step_refs",
@@ -144,6 +169,42 @@ fn changes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
             let found = lua.create_sequence_from(refs::step_refs(&flow))?;
             m.mark_array(&found)?;
             Ok(found)
+        })?,
+    )?;
+    let m = marks.clone();
+    host.set(
+        "agent_refs",
+        lua.create_function(move |lua, (document, name): (Value, LuaString)| {
+            let document = argument("agent_refs", 1, &document, &m)?;
+            let found = lua.create_table()?;
+            for reference in refs::agent_refs(&document, &name.to_str()?) {
+                let row = lua.create_table()?;
+                row.raw_set("pointer", reference.pointer)?;
+                row.raw_set("is_key", reference.is_key)?;
+                found.raw_push(row)?;
+            }
+            m.mark_array(&found)?;
+            Ok(found)
+        })?,
+    )?;
+    let m = marks.clone();
+    host.set(
+        "judge_refs",
+        lua.create_function(move |lua, document: Value| {
+            let document = argument("judge_refs", 1, &document, &m)?;
+            let judged = refs::judge(&document);
+            let unknown = lua.create_table()?;
+            for reference in judged.unknown {
+                let row = lua.create_table()?;
+                row.raw_set("pointer", reference.pointer)?;
+                row.raw_set("name", reference.name)?;
+                unknown.raw_push(row)?;
+            }
+            m.mark_array(&unknown)?;
+            let report = lua.create_table()?;
+            report.raw_set("count", judged.count)?;
+            report.raw_set("unknown", unknown)?;
+            Ok(report)
         })?,
     )
 }

@@ -2,10 +2,12 @@
 
 mod commit;
 mod fidelity;
+mod labels;
 mod lua_tests;
 mod optional_axes;
 mod oracle;
 mod outcomes;
+mod references;
 mod scheduling;
 mod spawner;
 
