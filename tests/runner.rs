@@ -43,14 +43,18 @@ mod suite {
     mod rolling_restarts;
     mod sandbox;
     mod scripts_audit;
+    mod scripts_damage;
     mod scripts_decisions;
     mod scripts_faults;
+    mod scripts_history;
     mod scripts_pause;
     mod scripts_poison;
+    mod scripts_published;
     mod scripts_queue;
     mod scripts_redis;
     mod scripts_repair;
     mod scripts_settings;
+    mod scripts_shards;
     mod scripts_steps;
     mod scripts_store;
     mod security;

@@ -18,6 +18,7 @@ pub mod model_double;
 pub mod probes;
 pub mod programs;
 pub mod python;
+pub mod raw_script;
 pub mod redis_cluster;
 pub mod redis_sentinels;
 pub mod redis_server;

@@ -125,6 +125,17 @@ async fn without_a_log_entry_nothing_is_pruned() {
     assert_eq!(stand.refused(stand.store.prune_issues(DAY)).await, 0);
 }
 
+/// No script writes a log entry before the decision.
+#[tokio::test]
+async fn an_undecided_issue_is_kept_even_if_it_has_a_log_entry() {
+    let stand = Stand::with(&["a"]).await;
+    let issue = stand.submit("a", "a.1").await;
+    age(&stand, &issue, true).await;
+    let log = stand.store.keys().log();
+    let _: i64 = stand.raw(&["HSET", &log, "a.1", "{}"]).await;
+    assert_eq!(stand.refused(stand.store.prune_issues(DAY)).await, 0);
+}
+
 #[tokio::test]
 async fn many_are_pruned_past_what_has_to_stay() {
     let stand = Stand::with(&["a"]).await;

@@ -45,6 +45,7 @@ async fn settle_decides_once_and_answers_again() {
         (expected.attempt, expected.ts_ms) = (1, found.updated_at_ms);
         assert_eq!(stand.log_entry(&issue).await, expected, "{how:?}");
         assert_eq!(stand.pending().await, ["a/next"]);
+        assert_eq!(store.processing("w").await.unwrap(), [], "{how:?}");
         let stats = store.queue_stats().await.unwrap();
         assert_eq!((stats.pending, stats.ready, stats.in_flight), (1, 1, 0));
         assert_eq!(stats.dead, u64::from(how == How::Dead), "{how:?}");
@@ -361,6 +362,19 @@ async fn a_fault_delays_the_issue_and_its_queue_with_it() {
     assert_eq!((claimed.attempt, claimed.retries), (2, 1));
     // The last error is no longer shown once somebody works on it.
     assert_eq!(stand.issue(&issue).await.reason, "");
+}
+
+#[tokio::test]
+async fn what_becomes_due_goes_behind_what_waits() {
+    let stand = Stand::with(&["a", "b"]).await;
+    let issue = stand.submit("a", "i").await;
+    let claimed = stand.take(&worker_id("w"), LONG).await;
+    stand
+        .step(stand.store.release(&claimed.lease, &fault(0)))
+        .await;
+    stand.submit("b", "waits-already").await;
+    stand.step(stand.store.promote(&issue)).await;
+    assert_eq!(stand.pending().await, ["b/waits-already", "a/i"]);
 }
 
 #[tokio::test]

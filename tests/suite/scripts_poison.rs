@@ -49,6 +49,25 @@ async fn having_run_alone_counts_for_that_lease_only() {
 }
 
 #[tokio::test]
+async fn a_crash_alone_does_not_count_as_one_for_the_next_lease() {
+    let stand = Stand::with(&["a"]).await;
+    let store = &stand.store;
+    let worker = worker_id("w");
+    let issue = stand.submit("a", "i").await;
+    stand.take_in(&worker, OVER, Company::Alone).await;
+    assert_eq!(
+        stand.step(store.reap(&issue, 2, 0.0)).await,
+        ReapOutcome::Delayed(0)
+    );
+    stand.step(store.promote(&issue)).await;
+    stand.take(&worker, OVER).await;
+    assert_eq!(
+        stand.step(store.reap(&issue, 2, 0.0)).await,
+        ReapOutcome::Delayed(0)
+    );
+}
+
+#[tokio::test]
 async fn what_a_silent_worker_has_claimed_stays_in_its_list() {
     let stand = Stand::with(&["a"]).await;
     let store = &stand.store;

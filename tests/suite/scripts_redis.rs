@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use shared::issue::IssueState;
+use shared::store::redis::script;
 use shared::store::{
     CancelOutcome, ExpectedHead, PromoteOutcome, ReapOutcome, Release, ReleaseOutcome,
-    ReturnOutcome, Seed, SettleOutcome, SubmitOutcome,
+    ReturnOutcome, Seed, SettleOutcome, StoreError, SubmitOutcome,
 };
+use tests::raw_script::outcome;
 use tests::store_audit::audit;
 use tests::store_stand::{
     BESIDE, How, LONG, OVER, Stand, fault, issue_ref, marked, new_issue, worker_id,
@@ -118,6 +120,39 @@ async fn from_nine_tenths_of_the_memory_on_nothing_is_taken_in() {
         .step(store.submit(&new_issue("a", "fits-again")))
         .await;
     assert!(matches!(outcome, SubmitOutcome::Accepted(_)), "{outcome:?}");
+}
+
+/// Redis looks at the flags of a script before it runs it: what takes something new in has no `allow-oom`.
+#[tokio::test]
+async fn a_full_redis_runs_no_script_that_takes_something_in() {
+    let stand = Stand::start().await;
+    fill(&stand, 110).await;
+    let mut refused = Vec::new();
+    for script in script::all() {
+        // Without any key, so that those which run change nothing.
+        match outcome(&stand.store, script.name(), &[], &[]).await {
+            Err(StoreError::Redis { source, .. }) if source.code() == Some("OOM") => {
+                refused.push(script.name());
+            }
+            _ => {}
+        }
+    }
+    refused.sort_unstable();
+    let expected = [
+        "archive_blueprint",
+        "claim_issue",
+        "delete_setting",
+        "import_blueprint",
+        "mirror_orbits",
+        "point_issue",
+        "put_blueprint",
+        "put_setting",
+        "rank_labels",
+        "remember_step",
+        "stage_history",
+        "submit_issue",
+    ];
+    assert_eq!(refused, expected);
 }
 
 #[tokio::test]

@@ -21,6 +21,9 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
         "decided",
         "popped-no-place",
         "delayed-ready",
+        "listed-no-place",
+        "leased-no-place",
+        "decided-delayed",
     ];
     let all: Vec<&str> = sound.iter().chain(&damaged).copied().collect();
     let stand = Stand::with(&all).await;
@@ -39,6 +42,8 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
         "not-delayed",
         "delayed-ready",
         "decided",
+        "leased-no-place",
+        "decided-delayed",
     ] {
         submit(name).await;
         let taken = stand.take(&worker, LONG).await;
@@ -54,9 +59,11 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
         stand.pause(name).await;
         submit(name).await;
     }
-    for name in ["ready", "no-place", "not-listed"] {
+    for name in ["ready", "no-place", "not-listed", "listed-no-place"] {
         submit(name).await;
     }
+    // The audit finds a queue without a place by what waits in it.
+    stand.submit("leased-no-place", "leased-no-place.2").await;
     let damage_begins = dump(store).await;
     assert_eq!(store.audit_queues().await.unwrap(), []);
     assert_eq!(dump(store).await, damage_begins);
@@ -70,8 +77,18 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
     set(&["HSET", &keys.places(), "no-queue", "ready"]).await;
     set(&["HDEL", &keys.places(), "popped-no-place"]).await;
     set(&["HSET", &keys.places(), "delayed-ready", "ready"]).await;
+    set(&["HDEL", &keys.places(), "listed-no-place"]).await;
+    set(&["HDEL", &keys.places(), "leased-no-place"]).await;
+    let lease_ends = async || -> f64 {
+        let element = "leased-no-place/leased-no-place.1";
+        stand.raw(&["ZSCORE", &keys.leases(), element]).await
+    };
+    let lease_ended = lease_ends().await;
     let decided = issue_ref("decided", "decided.1").issue_id;
-    set(&["HSET", &keys.issue(&decided), "state", "applied"]).await;
+    let delayed = issue_ref("decided-delayed", "decided-delayed.1").issue_id;
+    for id in [decided, delayed] {
+        set(&["HSET", &keys.issue(&id), "state", "applied"]).await;
+    }
 
     let repaired = store.audit_queues().await.unwrap();
     let mut names: Vec<&str> = repaired.iter().map(|r| r.blueprint_id.as_str()).collect();
@@ -93,14 +110,20 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
         // Neither is pushed: the one is in a list, the other is not due.
         ("popped-no-place", "ready"),
         ("delayed-ready", "delayed"),
+        ("listed-no-place", "ready"),
+        ("leased-no-place", "leased"),
+        ("decided-delayed", "none"),
     ] {
         assert_eq!(stand.place(name).await, place, "{name}");
     }
+    assert_eq!(lease_ends().await, lease_ended, "a lease that runs goes on");
     let mut pending = stand.pending().await;
     pending.sort_unstable();
     assert_eq!(
         pending,
         [
+            // Once: it was there before.
+            "listed-no-place/listed-no-place.1",
             "no-place/no-place.1",
             "not-delayed/not-delayed.1",
             "not-listed/not-listed.1",

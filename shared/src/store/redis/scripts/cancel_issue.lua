@@ -18,5 +18,6 @@ if issue.state == 'in_flight' and issue.worker_id ~= holder then return { 'moved
 
 decide({ state = 'rejected', cause = 'cancelled', reason = 'cancelled', new_version = '', log = log })
 announce()
+-- Before `decide` it would be the same: nobody reads the issue before the script has ended.
 redis.pcall('PUBLISH', cancel_channel, id)
 return { 'ok', redis.call('HGETALL', K.issue) }

@@ -1,0 +1,148 @@
+//! Scripts that meet records which no script leaves, and callers that read too early: what is untrue is
+//! taken out or answered, and nothing is decided by it.
+
+use shared::store::{ClaimOutcome, ReapOutcome, ReturnOutcome};
+use tests::raw_script::{outcome, outcome_for};
+use tests::store_audit::dump;
+use tests::store_stand::{BESIDE, How, LONG, Stand, fault, issue_ref, worker_id};
+
+#[tokio::test]
+async fn a_copy_of_an_element_that_is_elsewhere_is_only_taken_out() {
+    let stand = Stand::with(&["leased", "delayed", "parked", "ready"]).await;
+    let store = &stand.store;
+    let worker = worker_id("w");
+    for name in ["leased", "delayed", "parked", "ready"] {
+        if name == "parked" {
+            stand.pause(name).await;
+        }
+        let mut copied = stand.submit(name, &format!("{name}.1")).await;
+        match name {
+            "leased" => drop(stand.take(&worker, LONG).await),
+            "delayed" => {
+                let claimed = stand.take(&worker, LONG).await;
+                stand
+                    .step(store.release(&claimed.lease, &fault(LONG)))
+                    .await;
+            }
+            // Not the head of its queue.
+            "ready" => copied = stand.submit(name, "ready.2").await,
+            _ => {}
+        }
+        let before = dump(store).await;
+        let list = store.keys().processing("dead");
+        let _: i64 = stand.raw(&["LPUSH", &list, &copied.element()]).await;
+        let outcome = stand.step(store.return_element(&copied, "dead")).await;
+        assert_eq!(outcome, ReturnOutcome::Gone, "{name}");
+        assert_eq!(dump(store).await, before, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_of_an_issue_that_is_not_in_flight_is_only_taken_off() {
+    let stand = Stand::with(&["a", "b"]).await;
+    let store = &stand.store;
+    let decided = stand.submit("a", "decided").await;
+    let claimed = stand.take(&worker_id("w"), LONG).await;
+    stand.step(stand.settle(&claimed, How::Denied)).await;
+    let pending = stand.submit("b", "pending").await;
+    for issue in [decided, pending, issue_ref("a", "unknown")] {
+        let before = dump(store).await;
+        let leases = store.keys().leases();
+        let _: i64 = stand.raw(&["ZADD", &leases, "1", &issue.element()]).await;
+        let outcome = stand.step(store.reap(&issue, 5, 0.0)).await;
+        assert_eq!(outcome, ReapOutcome::Gone, "{issue:?}");
+        assert_eq!(dump(store).await, before, "{issue:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_lease_is_not_reaped() {
+    let stand = Stand::with(&["a"]).await;
+    let store = &stand.store;
+    let issue = stand.submit("a", "i").await;
+    stand.take(&worker_id("w"), LONG).await;
+    let leases = store.keys().leases();
+    let _: i64 = stand.raw(&["ZREM", &leases, "a/i"]).await;
+    let outcome = stand.refused(store.reap(&issue, 5, 0.0)).await;
+    assert_eq!(outcome, ReapOutcome::Gone);
+}
+
+#[tokio::test]
+async fn a_delayed_issue_that_is_not_its_queues_head_is_only_taken_out() {
+    let stand = Stand::with(&["a"]).await;
+    let store = &stand.store;
+    stand.submit("a", "head").await;
+    let claimed = stand.take(&worker_id("w"), LONG).await;
+    stand
+        .step(store.release(&claimed.lease, &fault(LONG)))
+        .await;
+    let behind = stand.submit("a", "behind").await;
+    let before = dump(store).await;
+    let delayed = store.keys().delayed();
+    let _: i64 = stand.raw(&["ZADD", &delayed, "1", &behind.element()]).await;
+    let outcome = outcome_for(store, "promote_issue", &behind, "-", &[]).await;
+    assert_eq!(outcome.expect("an outcome"), "gone");
+    assert_eq!(dump(store).await, before);
+}
+
+#[tokio::test]
+async fn a_head_that_is_not_pending_is_not_claimed() {
+    let stand = Stand::with(&["a"]).await;
+    let store = &stand.store;
+    let worker = worker_id("w");
+    let issue = stand.submit("a", "i").await;
+    let popped = stand.pop(&worker).await;
+    assert_eq!(popped, Some(issue.clone()));
+    let key = store.keys().issue(&issue.issue_id);
+    let _: i64 = stand.raw(&["HSET", &key, "state", "applied"]).await;
+    let claim = store.claim(&issue, &worker, "n", LONG, None, BESIDE).await;
+    let outcome = claim.expect("the store answers");
+    assert!(matches!(outcome, ClaimOutcome::Gone), "{outcome:?}");
+    assert_eq!(store.processing("w").await.expect("an answer"), []);
+}
+
+#[tokio::test]
+async fn an_issue_that_is_gone_when_it_is_cancelled_is_not_found() {
+    let stand = Stand::with(&["a"]).await;
+    let unknown = issue_ref("a", "unknown");
+    let cancel = outcome_for(
+        &stand.store,
+        "cancel_issue",
+        &unknown,
+        "-",
+        &["", "{}", "c"],
+    );
+    assert_eq!(stand.refused(cancel).await, "not_found");
+    let prune = outcome_for(&stand.store, "prune_issue", &unknown, "-", &["0"]);
+    assert_eq!(stand.refused(prune).await, "gone");
+}
+
+/// The auditor reads a queue's head and the workers outside the script.
+#[tokio::test]
+async fn an_audit_of_what_moved_meanwhile_changes_nothing() {
+    let stand = Stand::with(&["a"]).await;
+    let store = &stand.store;
+    let keys = store.keys();
+    for name in ["w1", "w2"] {
+        stand.step(store.beat(&worker_id(name), LONG, &[])).await;
+    }
+    let head = stand.submit("a", "head").await;
+    stand.pop(&worker_id("w1")).await.expect("an element");
+    let behind = stand.submit("a", "behind").await;
+    // Untrue, so that an audit which is not stopped mends it.
+    let _: i64 = stand.raw(&["HDEL", &keys.places(), "a"]).await;
+    for (what, issue, workers) in [
+        ("another head", &behind, &["w1", "w2"][..]),
+        ("a worker that came", &head, &["w2"][..]),
+        ("another worker", &head, &["w2", "w3"][..]),
+    ] {
+        let mut all = keys.issue_block(&issue.blueprint_id, &issue.issue_id, "-");
+        all.push(keys.workers());
+        all.extend(workers.iter().map(|worker| keys.processing(worker)));
+        let args = ["a", issue.issue_id.as_str(), "channel", "issue-channel"];
+        let before = dump(store).await;
+        let answer = outcome(store, "audit_queue", &all, &[&args, workers].concat()).await;
+        assert_eq!(answer.expect("an outcome"), "moved", "{what}");
+        assert_eq!(dump(store).await, before, "{what}");
+    }
+}

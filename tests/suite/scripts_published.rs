@@ -1,0 +1,162 @@
+//! What the scripts publish and count, beside what they decide.
+
+use std::collections::HashMap;
+
+use shared::store::{CancelOutcome, Company, ReapOutcome, Release, SettleOutcome, Store};
+use shared::telemetry::trace::TraceParent;
+use tests::events::{ALL_CHANNEL, Events, issue_channel};
+use tests::store_stand::{How, LONG, OVER, Stand, fault, marked, new_issue, worker_id};
+
+#[tokio::test]
+async fn a_cancellation_is_published_as_it_is_stored() {
+    let stand = Stand::with(&["a"]).await;
+    let issue = stand.submit("a", "i").await;
+    let mut all = Events::subscribe(&stand.redis, ALL_CHANNEL).await;
+    let mut own = Events::subscribe(&stand.redis, &issue_channel("i")).await;
+    stand.step(stand.store.cancel_issue(&issue.issue_id)).await;
+    let event = all.next().await;
+    assert_eq!(own.next().await, event);
+    let found = stand.issue(&issue).await;
+    assert_eq!(event["state"], "rejected");
+    assert_eq!(
+        (&event["cause"], &event["reason"]),
+        (&"cancelled".into(), &"cancelled".into())
+    );
+    assert_eq!(event["revision"], found.revision);
+    assert_eq!(event["updated_at_ms"], found.updated_at_ms);
+}
+
+#[tokio::test]
+async fn an_issue_that_is_given_up_is_published() {
+    let stand = Stand::with(&["a"]).await;
+    let issue = stand.submit("a", "i").await;
+    stand.take_in(&worker_id("w"), OVER, Company::Alone).await;
+    let mut all = Events::subscribe(&stand.redis, ALL_CHANNEL).await;
+    let dead = stand.step(stand.store.reap(&issue, 1, 0.0)).await;
+    assert_eq!(dead, ReapOutcome::Dead);
+    let event = all.next().await;
+    let found = stand.issue(&issue).await;
+    assert_eq!(event["state"], "rejected");
+    assert_eq!(
+        (&event["cause"], &event["reason"]),
+        (&"failed".into(), &found.reason.into())
+    );
+}
+
+#[tokio::test]
+async fn times_are_those_of_the_server() {
+    let stand = Stand::start().await;
+    let now = async || -> u64 {
+        let (secs, micros): (u64, u64) = stand.raw(&["TIME"]).await;
+        secs * 1000 + micros / 1000
+    };
+    let began = now().await;
+    let put = stand.put(&marked("a", "first", "1.0.0")).await;
+    let issue = stand.submit("a", "i").await;
+    stand.store.pause_queue(None).await.expect("paused");
+    let paused = stand.store.keys().paused();
+    let paused_at: u64 = stand.raw(&["HGET", &paused, "*"]).await;
+    let submitted_at = stand.issue(&issue).await.submitted_at_ms;
+    let ended = now().await;
+    for at in [put.committed_at_ms, submitted_at, paused_at] {
+        assert!((began..=ended).contains(&at), "{began} {at} {ended}");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_hands_the_trace_of_the_submission_over() {
+    let stand = Stand::with(&["a"]).await;
+    let trace = TraceParent::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    assert!(trace.is_some());
+    let traced = new_issue("a", "traced").with_trace(trace.clone());
+    stand.step(stand.store.submit(&traced)).await;
+    let claimed = stand.take(&worker_id("w"), LONG).await;
+    assert_eq!(claimed.trace, trace);
+    stand.step(stand.settle(&claimed, How::Applied)).await;
+    stand.submit("a", "untraced").await;
+    assert_eq!(stand.take(&worker_id("w"), LONG).await.trace, None);
+}
+
+/// A decision does not depend on who may hear of it.
+#[tokio::test]
+async fn a_user_who_may_not_publish_decides_all_the_same() {
+    let mut stand = Stand::with(&["a"]).await;
+    let mut user = redis::cmd("ACL");
+    user.arg("SETUSER").arg("mute").arg("on").arg(">secret");
+    user.arg("allkeys").arg("resetchannels").arg("+@all");
+    let _: String = stand
+        .store
+        .link()
+        .command("acl", &user)
+        .await
+        .expect("a user");
+    let url = format!("redis://mute:secret@127.0.0.1:{}", stand.redis.port());
+    let mute = Store::open(&url, 1).expect("a valid URL");
+    stand.store = mute.home().clone();
+
+    let worker = worker_id("w");
+    stand.submit("a", "given-back").await;
+    let claimed = stand.take(&worker, LONG).await;
+    let release = stand.store.release(&claimed.lease, &Release::Shutdown);
+    stand.step(release).await;
+    let claimed = stand.take(&worker, OVER).await;
+    let reaped = stand.step(stand.store.reap(&claimed.lease.issue, 5, 0.0));
+    assert_eq!(reaped.await, ReapOutcome::Delayed(0));
+    stand.step(stand.store.promote(&claimed.lease.issue)).await;
+    let claimed = stand.take(&worker, LONG).await;
+    let settled = stand.step(stand.settle(&claimed, How::Applied)).await;
+    assert!(matches!(settled, SettleOutcome::Settled(_)), "{settled:?}");
+    let issue = stand.submit("a", "cancelled").await;
+    let cancelled = stand.step(stand.store.cancel_issue(&issue.issue_id)).await;
+    assert!(
+        matches!(cancelled, CancelOutcome::Cancelled(_)),
+        "{cancelled:?}"
+    );
+}
+
+#[tokio::test]
+async fn each_thing_is_counted_once() {
+    let stand = Stand::with(&["a"]).await;
+    let store = &stand.store;
+    let worker = worker_id("w");
+    let mut expected: HashMap<String, u64> = HashMap::new();
+    let count = |expected: &mut HashMap<String, u64>, name: &str| {
+        *expected.entry(name.to_owned()).or_default() += 1;
+    };
+    for (id, how) in [
+        ("1", How::Applied),
+        ("2", How::Denied),
+        ("3", How::Failed),
+        ("4", How::Dead),
+    ] {
+        stand.submit("a", id).await;
+        let claimed = stand.take(&worker, LONG).await;
+        // Not a second one by a repeated call.
+        stand.step(stand.settle(&claimed, how)).await;
+        stand.step(stand.settle(&claimed, how)).await;
+        count(&mut expected, "submitted");
+        let name = how.cause().map_or("applied", |cause| cause.as_str());
+        count(&mut expected, name);
+    }
+    let issue = stand.submit("a", "5").await;
+    let claimed = stand.take(&worker, LONG).await;
+    stand.step(store.release(&claimed.lease, &fault(0))).await;
+    stand.step(store.promote(&issue)).await;
+    let claimed = stand.take(&worker, LONG).await;
+    let release = store.release(&claimed.lease, &Release::Shutdown);
+    stand.step(release).await;
+    stand.take_in(&worker, OVER, Company::Alone).await;
+    let dead = stand.step(store.reap(&issue, 1, 0.0)).await;
+    assert_eq!(dead, ReapOutcome::Dead);
+    for name in ["submitted", "retries", "reaped", "failed"] {
+        count(&mut expected, name);
+    }
+    let issue = stand.submit("a", "6").await;
+    stand.step(store.cancel_issue(&issue.issue_id)).await;
+    stand.step(store.cancel_issue(&issue.issue_id)).await;
+    count(&mut expected, "submitted");
+    count(&mut expected, "cancelled");
+    let mut counted = store.totals().await.expect("Redis answers");
+    assert_eq!(counted.remove("pending"), Some(0));
+    assert_eq!(counted, expected);
+}

@@ -1,0 +1,151 @@
+//! The scripts that several shards need: copies of what is in use, and pointers of issues.
+
+use std::time::Duration;
+
+use futures::future::join;
+use redis::Value;
+use shared::blueprint::Blueprint;
+use shared::ids::SettingId;
+use shared::setting::EnhanceSetting;
+use shared::store::{ArchiveOutcome, ExpectedHead, Store};
+use shared::version_selector::VersionSelector;
+use tests::raw_script::answer;
+use tests::resp_proxy::RespProxy;
+use tests::store_stand::{Stand, blueprint_id, marked};
+
+fn setting(name: &str) -> EnhanceSetting {
+    EnhanceSetting {
+        id: SettingId::parse(name).expect("an id"),
+        blueprint_id: blueprint_id("orbit"),
+        selector: VersionSelector::Latest,
+        verifier_axes: vec!["noop".to_owned()],
+        ttl_secs: 30,
+        spawner: None,
+        applies_to: Vec::new(),
+        axis_options: Default::default(),
+        revision: 0,
+    }
+}
+
+async fn orbits(stand: &Stand, store: &Store) -> Vec<String> {
+    let mut names: Vec<String> = stand
+        .raw(&["HKEYS", &store.shards()[1].keys().orbits()])
+        .await;
+    names.sort_unstable();
+    names
+}
+
+/// A caller that read the settings and was overtaken before it wrote its copy.
+#[tokio::test]
+async fn an_older_copy_of_the_orbits_in_use_never_wins() {
+    let stand = Stand::start().await;
+    let direct = Store::open(&stand.redis.socket_url(), 2).expect("a valid URL");
+    let orbit: Blueprint = marked("orbit", "first", "1.0.0");
+    let put = direct
+        .shard_of(orbit.id())
+        .put_blueprint(&orbit, ExpectedHead::Any, "");
+    put.await.expect("it is written");
+
+    let proxy = RespProxy::start(stand.redis.port()).await;
+    let slow = Store::open(&proxy.url(), 2).expect("a valid URL");
+    let mut held = proxy.stall_before("mirror_orbits", 1);
+    let one = setting("one");
+    let overtaking = async {
+        held.fired().await;
+        let stored = direct.put_setting(&setting("two"), None).await;
+        stored.expect("it is written");
+        assert_eq!(orbits(&stand, &direct).await, ["one", "two"]);
+        proxy.stall(false);
+    };
+    let (put, ()) = join(slow.put_setting(&one, None), overtaking).await;
+    put.expect("it is written");
+    assert_eq!(proxy.outcomes("mirror_orbits"), ["newer"]);
+    assert_eq!(orbits(&stand, &direct).await, ["one", "two"]);
+
+    // The same again is no news for the workers; less than before is.
+    let counter = async || direct.settings_counters().await[1];
+    let before = counter().await;
+    direct.mirror_orbits().await.expect("mirrored");
+    assert_eq!(counter().await, before);
+    direct.delete_setting(&one.id).await.expect("deleted");
+    assert_eq!(orbits(&stand, &direct).await, ["two"]);
+    assert_ne!(counter().await, before);
+}
+
+#[tokio::test]
+async fn an_orbit_in_use_is_not_archived() {
+    let stand = Stand::with(&["orbit", "other"]).await;
+    for name in ["two", "one"] {
+        let stored = stand.whole.put_setting(&setting(name), None).await;
+        stored.expect("it is written");
+    }
+    let orbit = blueprint_id("orbit");
+    let archive = |id| stand.store.set_archived(id, true);
+    let outcome = stand.refused(archive(&orbit)).await;
+    let named = ["one", "two"].map(str::to_owned).to_vec();
+    assert_eq!(outcome, ArchiveOutcome::InUse(named));
+    stand.set_archived("other", true).await;
+    for name in ["one", "two"] {
+        let deleted = stand.whole.delete_setting(&setting(name).id).await;
+        deleted.expect("it is deleted");
+    }
+    stand.set_archived("orbit", true).await;
+}
+
+/// The outcome of pointing `i` at a Blueprint; the age of the pointer that is in the way.
+async fn point(stand: &Stand, blueprint: &str, stale: &str) -> (String, Option<Duration>) {
+    let keys = [stand.store.keys().ids()];
+    let args = ["i", blueprint, stale];
+    let answer = answer(&stand.store, "point_issue", &keys, &args).await;
+    let answer = answer.expect("an answer");
+    let outcome: String = redis::from_redis_value(answer[0].clone()).expect("an outcome");
+    let age = answer.get(2).map(|age: &Value| {
+        Duration::from_millis(redis::from_redis_value(age.clone()).expect("an age"))
+    });
+    (outcome, age)
+}
+
+#[tokio::test]
+async fn an_id_points_at_one_blueprint_until_the_pointer_is_taken_over() {
+    let stand = Stand::start().await;
+    let ids = stand.store.keys().ids();
+    let pointer = async || -> String { stand.raw(&["HGET", &ids, "i"]).await };
+    let to_first = ("ok".to_owned(), None);
+    assert_eq!(point(&stand, "first", "").await, to_first);
+    assert_eq!(point(&stand, "first", "").await, to_first, "again");
+    let (outcome, age) = point(&stand, "second", "").await;
+    assert_eq!(outcome, "elsewhere");
+    assert!(age < Some(Duration::from_secs(60)), "{age:?}");
+    assert!(pointer().await.starts_with("first|"));
+
+    // Of an hour ago.
+    let old = {
+        let now: u64 = pointer().await["first|".len()..].parse().expect("a time");
+        let (secs, _): (u64, u64) = stand.raw(&["TIME"]).await;
+        assert!(now / 1000 <= secs && secs - now / 1000 < 60, "{now}");
+        format!("first|{}", now - 3_600_000)
+    };
+    let _: i64 = stand.raw(&["HSET", &ids, "i", &old]).await;
+    let (outcome, age) = point(&stand, "second", "").await;
+    assert_eq!(
+        outcome, "elsewhere",
+        "the caller decides whether it is taken over"
+    );
+    assert!(age >= Some(Duration::from_secs(3_600)), "{age:?}");
+    // Another caller has pointed it anew meanwhile.
+    assert_eq!(point(&stand, "second", "first|1").await.0, "elsewhere");
+    assert_eq!(pointer().await, old);
+    assert_eq!(point(&stand, "second", &old).await.0, "ok");
+    assert!(pointer().await.starts_with("second|"));
+}
+
+#[tokio::test]
+async fn a_call_that_the_server_does_not_know_counts_as_not_allowed() {
+    let stand = Stand::start().await;
+    let keys = [stand.store.keys().fence()];
+    let args = ["GET x", "NO-SUCH-COMMAND x"];
+    let answer = answer(&stand.store, "probe_rights", &keys, &args).await;
+    let answer = answer.expect("an answer");
+    let refused: Vec<String> = redis::from_redis_value(answer[1].clone()).expect("calls");
+    assert_eq!(refused, ["NO-SUCH-COMMAND x"]);
+}
