@@ -12,9 +12,11 @@ BENCH_ARGS ?=
 # How long `make chaos` puts everything under load and faults, and the seed of the faults; empty: another each time.
 SECONDS ?= 60
 SEED ?=
+# Only mutants whose script or description contains this text; empty: all.
+MUTANTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-compose check unit chaos bench fmt missing py-venv clean
+.PHONY: help demo up test test-compose check unit chaos mutants bench fmt missing py-venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +51,10 @@ test-compose: missing py-venv ## the compose file on a real engine, with faults;
 chaos: missing ## load and faults of every kind, then the checker; as in: make chaos SECONDS=600 SEED=7
 	cargo build --workspace --bins $(FAIL_POINTS)
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' '$(TARGET_DIR)/debug/chaos' --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+mutants: missing ## deliberate mistakes in the Redis scripts, each of which a test must catch; MUTANTS=settle for some of them
+	cargo build --workspace --bins --test suite $(FAIL_POINTS)
+	'$(TARGET_DIR)/debug/mutants' $(MUTANTS)
 
 bench: missing ## measure release builds; options go in BENCH_ARGS, as in BENCH_ARGS=--json
 	cargo build --release --package intake --package worker --package tests

@@ -27,6 +27,7 @@ mod suite {
     mod main_job;
     mod memory;
     mod model;
+    mod mutants;
     mod outcomes;
     mod partitions;
     mod pausing;

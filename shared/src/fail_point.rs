@@ -11,9 +11,15 @@
 //! | `return(stop)` | the process gets SIGSTOP, and goes on when somebody continues it |
 //! | `sleep(ms)`, `panic` | as they say; `sleep` blocks the thread |
 //! | `return(<text>)` at a place that asks for a fault | the fault happens, with that text |
+//!
+//! The variable `DRAFTSMAN_TEST_SCRIPTS_DIR` names a directory whose files replace Redis scripts of the
+//! same name, so that mutations of scripts are tested without a build (`make mutants`).
 
 #[cfg(feature = "fail-points")]
 mod armed {
+    use std::borrow::Cow;
+    use std::path::Path;
+
     use rustix::process::{Signal, getpid, kill_process};
 
     use crate::ids::IssueId;
@@ -46,10 +52,20 @@ mod armed {
         // The scenario ends with the process.
         std::mem::forget(fail::FailScenario::setup());
     }
+
+    /// Returns the Redis script `file`: the one in `DRAFTSMAN_TEST_SCRIPTS_DIR` if it can be read, otherwise
+    /// `embedded`.
+    pub fn script(file: &str, embedded: &'static str) -> Cow<'static, str> {
+        let dir = std::env::var_os("DRAFTSMAN_TEST_SCRIPTS_DIR");
+        let text = dir.and_then(|dir| std::fs::read_to_string(Path::new(&dir).join(file)).ok());
+        text.map_or(Cow::Borrowed(embedded), Cow::Owned)
+    }
 }
 
 #[cfg(not(feature = "fail-points"))]
 mod armed {
+    use std::borrow::Cow;
+
     use crate::ids::IssueId;
 
     /// Passes a place at which the process may be made to die or stand still.
@@ -69,6 +85,12 @@ mod armed {
     /// Reads `FAILPOINTS`. Call once, first thing.
     #[inline]
     pub fn arm() {}
+
+    /// Returns `embedded`.
+    #[inline]
+    pub fn script(_file: &str, embedded: &'static str) -> Cow<'static, str> {
+        Cow::Borrowed(embedded)
+    }
 }
 
-pub use armed::{arm, fault, pass, pass_with};
+pub use armed::{arm, fault, pass, pass_with, script};

@@ -15,6 +15,7 @@ pub mod failover;
 pub mod judgement;
 pub mod model;
 pub mod model_double;
+pub mod mutants;
 pub mod probes;
 pub mod programs;
 pub mod python;

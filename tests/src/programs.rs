@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use crate::eventually::{eventually, eventually_blocking, eventually_now};
+use crate::mutants;
 
 /// The programs that the rig runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -342,7 +343,7 @@ fn last_lines(text: &str, count: usize) -> String {
 fn command(program: Program, args: &[&str], env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program.path());
     command.args(args).env_clear().envs(env.iter().copied());
-    for inherited in ["PATH", "HOME", "TMPDIR"] {
+    for inherited in ["PATH", "HOME", "TMPDIR", mutants::SCRIPTS_DIR] {
         if let Some(value) = std::env::var_os(inherited) {
             command.env(inherited, value);
         }

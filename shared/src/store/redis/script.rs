@@ -1,6 +1,9 @@
 //! The scripts, embedded and put together: `--@include name` stands for `lib/name.lua`.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
+
+use crate::fail_point;
 
 const LIBRARY: [(&str, &str); 4] = [
     ("keys", include_str!("scripts/lib/keys.lua")),
@@ -17,11 +20,12 @@ pub struct Script {
 }
 
 impl Script {
-    fn new(name: &'static str, body: &str) -> Script {
+    fn new(name: &'static str, embedded: &'static str) -> Script {
+        let body = fail_point::script(&format!("{name}.lua"), embedded);
         let mut source = String::with_capacity(body.len() * 3);
         for line in body.lines() {
             match line.strip_prefix("--@include ") {
-                Some(part) => source.push_str(library(part)),
+                Some(part) => source.push_str(&library(part)),
                 None => source.push_str(line),
             }
             source.push('\n');
@@ -53,11 +57,10 @@ impl Script {
     }
 }
 
-fn library(part: &str) -> &'static str {
+fn library(part: &str) -> Cow<'static, str> {
     let found = LIBRARY.iter().find(|(name, _)| *name == part);
-    found
-        .expect("a test holds every include against the library")
-        .1
+    let (_, embedded) = found.expect("a test holds every include against the library");
+    fail_point::script(&format!("lib/{part}.lua"), embedded)
 }
 
 macro_rules! scripts {
