@@ -21,6 +21,7 @@ pub mod preview;
 pub mod program;
 mod redis_url;
 pub mod setting;
+pub mod single_flight;
 pub mod step;
 pub mod store;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The worker's configuration: flags, each with an environment variable of the same name.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -89,6 +90,8 @@ pub struct Config {
     pub shards: usize,
     /// Issues at once.
     pub concurrency: usize,
+    /// Threads that flows run on: one for each core.
+    pub flow_threads: usize,
     /// First part of the worker's id.
     pub worker_name: String,
     /// Which setting.
@@ -193,6 +196,7 @@ impl Args {
             redis_url: redis_url.expect(sound),
             shards: shards.expect(sound) as usize,
             concurrency: concurrency.expect(sound) as usize,
+            flow_threads: std::thread::available_parallelism().map_or(1, NonZero::get),
             worker_name: worker_name.expect(sound),
             setting: setting.expect(sound),
             lease: Duration::from_secs(lease_secs.expect(sound)),

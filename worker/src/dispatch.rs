@@ -17,8 +17,7 @@ use shared::fail_point;
 use shared::ids::{BlueprintId, WorkerId};
 use shared::setting::DEFAULT_TTL_SECS;
 use shared::store::{
-    ClaimOutcome, Claimed, Company, Head, IssueRef, Release, ReturnOutcome, SettleOutcome, Store,
-    StoreError,
+    ClaimOutcome, Claimed, Company, Head, IssueRef, ReturnOutcome, SettleOutcome, Store, StoreError,
 };
 use shared::telemetry::trace;
 use tracing::Instrument;
@@ -27,7 +26,8 @@ use crate::attempt::{Attempt, Ran};
 use crate::decide::Outcome;
 use crate::documents::DocumentCache;
 use crate::flow::{FlowHost, Memory, StepRecorder};
-use crate::held::{Held, Signal, Stop};
+use crate::flow_threads::FlowThreads;
+use crate::held::{Held, Signal};
 use crate::metrics::{self, Metrics};
 use crate::orbits::{Launch, LaunchError, Orbits};
 use crate::progress::Progress;
@@ -37,10 +37,6 @@ use crate::service::Pause;
 const MAX_RERUNS: u32 = 10;
 /// How many crashes of a worker by one issue are borne beside other issues.
 const BEARABLE_CRASHES: u32 = 1;
-/// The back-off of passing faults: base and cap, before jitter.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// The longest wait that a provider's retry-after can ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// What every dispatch works with.
 pub(crate) struct Dispatcher {
@@ -49,6 +45,8 @@ pub(crate) struct Dispatcher {
     pub(crate) held: Arc<Held>,
     pub(crate) orbits: Orbits,
     pub(crate) host: Arc<FlowHost>,
+    /// What runs flows, and whatever else takes time on a document.
+    pub(crate) flows: Arc<FlowThreads>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) documents: DocumentCache,
     pub(crate) progress: Progress,
@@ -88,7 +86,7 @@ enum Worked {
 
 impl Dispatcher {
     /// Runs one popped element to its end, beside others. Logs what it cannot mend.
-    pub(crate) async fn run(&self, issue: &IssueRef) -> Met {
+    pub(crate) async fn run(self: &Arc<Self>, issue: &IssueRef) -> Met {
         // The last attempt that an issue may have is one alone, as far as there are enough for that.
         let bearable_crashes = BEARABLE_CRASHES.min(self.max_attempts.saturating_sub(2));
         self.run_in(issue, Company::Others { bearable_crashes })
@@ -96,12 +94,12 @@ impl Dispatcher {
     }
 
     /// As [`Dispatcher::run`], while this worker runs nothing else.
-    pub(crate) async fn run_alone(&self, issue: &IssueRef) {
+    pub(crate) async fn run_alone(self: &Arc<Self>, issue: &IssueRef) {
         tracing::warn!(issue_id = %issue.issue_id, "has crashed its worker before; running it alone");
         self.run_in(issue, Company::Alone).await;
     }
 
-    async fn run_in(&self, issue: &IssueRef, company: Company) -> Met {
+    async fn run_in(self: &Arc<Self>, issue: &IssueRef, company: Company) -> Met {
         let popped = SystemTime::now();
         let (claimed, known, asked) = match self.claim(issue, company).await {
             Ok(Some(granted)) => granted,
@@ -194,7 +192,12 @@ impl Dispatcher {
         }
     }
 
-    async fn work(&self, claimed: Claimed, known: Option<Arc<Blueprint>>, signal: &Signal) {
+    async fn work(
+        self: &Arc<Self>,
+        mut claimed: Claimed,
+        known: Option<Arc<Blueprint>>,
+        signal: &Signal,
+    ) {
         let mut pause = Pause::default();
         let launch = loop {
             let blueprint_id = &claimed.lease.issue.blueprint_id;
@@ -219,7 +222,12 @@ impl Dispatcher {
             }
         };
         tracing::Span::current().record("setting", launch.setting.id.as_str());
-        let mut head = claimed.head.clone();
+        // The text may be long: it moves, and what is left says which head it was.
+        let document = claimed.head.document.take();
+        let mut head = Arc::new(Head {
+            document,
+            ..claimed.head.clone()
+        });
         for _ in 0..=MAX_RERUNS {
             // Each run has the whole time for itself.
             self.held.set_ceiling(
@@ -227,7 +235,7 @@ impl Dispatcher {
                 Duration::from_secs(launch.setting.ttl_secs),
             );
             let outcome = match self
-                .work_on(&claimed, &head, known.as_ref(), &launch, signal)
+                .work_on(&claimed, &head, known.clone(), &launch, signal)
                 .await
             {
                 Worked::Decided(outcome) => *outcome,
@@ -239,7 +247,7 @@ impl Dispatcher {
             match self.settle(&claimed, head.seq, outcome).await {
                 Some(moved) => {
                     tracing::info!(from = %head.version, to = %moved.version, "head moved; starting over");
-                    head = moved;
+                    head = Arc::new(moved);
                 }
                 None => return,
             }
@@ -257,53 +265,55 @@ impl Dispatcher {
 
     /// Runs the flow once, on this head.
     async fn work_on(
-        &self,
+        self: &Arc<Self>,
         claimed: &Claimed,
-        head: &Head,
-        known: Option<&Arc<Blueprint>>,
-        launch: &Launch,
+        head: &Arc<Head>,
+        known: Option<Arc<Blueprint>>,
+        launch: &Arc<Launch>,
         signal: &Signal,
     ) -> Worked {
-        let issue = &claimed.lease.issue;
-        let prev = match self.document(issue, head, known) {
-            Ok(prev) => prev,
-            Err(error) => {
-                return Worked::Decided(Box::new(Outcome::of_error(
-                    claimed,
-                    Some(head),
-                    &chain(&error),
-                )));
-            }
-        };
+        let issue = claimed.lease.issue.clone();
         let steps = Arc::new(StepRecorder::new(&launch.setting.verifier_axes));
         let followed = self
             .progress
             .follow(&issue.issue_id, claimed.attempt, &steps);
-        let attempt = Attempt {
-            issue: issue.clone(),
-            intent: claimed.intent.clone(),
-            prev,
-            started_at_ms: claimed.claimed_at_ms,
-            steps: Some(steps),
-            memory: Memory::of_issue(self.store.clone(), claimed.lease.clone()),
-        };
-        let ran = attempt.run(&self.host, launch, signal.token()).await;
+        let memory = Memory::of_issue(self.store.clone(), claimed.lease.clone());
+        let (intent, started_at_ms) = (claimed.intent.clone(), claimed.claimed_at_ms);
+        let (me, launch, head_there) = (Arc::clone(self), Arc::clone(launch), Arc::clone(head));
+        let cancel = signal.token().clone();
+        let running = self.flows.run(async move {
+            let attempt = Attempt {
+                prev: me.document(&issue, &head_there, known)?,
+                issue,
+                intent,
+                started_at_ms,
+                steps: Some(steps),
+                memory,
+            };
+            Ok((
+                attempt.run(&me.host, &launch, &cancel).await,
+                attempt.epoch(),
+            ))
+        });
+        let ran: Result<_, StoreError> = running.await;
         followed.end().await;
         if signal.why().is_some() {
             return Worked::Stopped;
         }
         match ran {
-            Ran::Decided(report) => Worked::Decided(Box::new(Outcome::of_report(
+            Err(error) => Worked::Decided(Box::new(Outcome::of_error(
                 claimed,
-                head,
-                attempt.epoch(),
-                *report,
+                Some(head),
+                &chain(&error),
             ))),
-            Ran::Failed(failure) => {
+            Ok((Ran::Decided(report), epoch)) => {
+                Worked::Decided(Box::new(Outcome::of_report(claimed, head, epoch, *report)))
+            }
+            Ok((Ran::Failed(failure), _)) => {
                 Worked::Decided(Box::new(Outcome::of_failure(claimed, head, *failure)))
             }
-            Ran::Fault { problem, wait } => Worked::Fault { problem, wait },
-            Ran::Stopped => Worked::Stopped,
+            Ok((Ran::Fault { problem, wait }, _)) => Worked::Fault { problem, wait },
+            Ok((Ran::Stopped, _)) => Worked::Stopped,
         }
     }
 
@@ -312,10 +322,10 @@ impl Dispatcher {
         &self,
         issue: &IssueRef,
         head: &Head,
-        known: Option<&Arc<Blueprint>>,
+        known: Option<Arc<Blueprint>>,
     ) -> Result<Arc<Blueprint>, StoreError> {
         if let Some(known) = known.filter(|b| *b.version() == head.version) {
-            return Ok(Arc::clone(known));
+            return Ok(known);
         }
         let damaged = |problem: String| StoreError::Damaged {
             what: "document",
@@ -338,7 +348,12 @@ impl Dispatcher {
 
     /// Settles; `Some` is the head that it moved to, and the lease is kept. Repeats the call while
     /// the lease is trusted and it is not known whether it was carried out.
-    async fn settle(&self, claimed: &Claimed, head_seq: u64, outcome: Outcome) -> Option<Head> {
+    pub(crate) async fn settle(
+        &self,
+        claimed: &Claimed,
+        head_seq: u64,
+        outcome: Outcome,
+    ) -> Option<Head> {
         let issue = &claimed.lease.issue.issue_id;
         let mut pause = Pause::default();
         loop {
@@ -393,7 +408,7 @@ impl Dispatcher {
     /// finds out by looking.
     async fn tell_of_orbit(&self, target: &BlueprintId) {
         if self.store.shards().len() > 1
-            && self.orbits.names(target).await
+            && self.orbits.names(target)
             && let Err(error) = self.store.orbit_was_written(target).await
         {
             tracing::debug!(
@@ -401,110 +416,5 @@ impl Dispatcher {
                 "could not tell the other shards of a new orbit"
             );
         }
-    }
-
-    /// A fault that may pass: back to the queue after a while, or onto the dead list.
-    async fn put_off(&self, claimed: &Claimed, head: &Head, problem: &str, wait: Option<Duration>) {
-        if claimed.retries >= self.max_retries {
-            self.settle(
-                claimed,
-                claimed.head.seq,
-                Outcome::of_exhausted(claimed, head, problem),
-            )
-            .await;
-            return;
-        }
-        let delay = delay(claimed.retries, wait, fastrand::f64());
-        Metrics::count(&self.metrics.put_off);
-        // Not the problem: it may quote what a provider said of the intent. It is the issue's reason.
-        tracing::warn!(
-            delay_ms = delay.as_millis() as u64,
-            "put off; the issue's reason says why"
-        );
-        let release = Release::Fault {
-            delay_ms: delay.as_millis() as u64,
-            reason: problem.to_owned(),
-        };
-        self.release(claimed, &release).await;
-    }
-
-    async fn stopped(&self, claimed: &Claimed, signal: &Signal) {
-        match signal.why() {
-            Some(Stop::Shutdown) => {
-                Metrics::count(&self.metrics.handed_back);
-                tracing::info!("handed back");
-                self.release(claimed, &Release::Shutdown).await;
-            }
-            Some(Stop::Cancelled) => tracing::info!("cancelled; work stopped"),
-            Some(Stop::Lost) | None => {
-                Metrics::count(&self.metrics.lost);
-                tracing::warn!("lease lost; work stopped");
-                self.let_go(claimed).await;
-            }
-        }
-    }
-
-    /// Gives back a lease that may be ours no more: Redis was away, nothing crashed. If somebody has
-    /// taken it over the answer is `stale`, and nothing changes.
-    async fn let_go(&self, claimed: &Claimed) {
-        let deadline = Instant::now() + self.lease;
-        let goes_on = || Instant::now() < deadline;
-        self.release_while(goes_on, claimed, &Release::Shutdown)
-            .await;
-    }
-
-    async fn release(&self, claimed: &Claimed, release: &Release) {
-        let is_ours = || self.held.is_trusted(&claimed.lease.issue.issue_id);
-        self.release_while(is_ours, claimed, release).await;
-    }
-
-    async fn release_while(
-        &self,
-        goes_on: impl Fn() -> bool,
-        claimed: &Claimed,
-        release: &Release,
-    ) {
-        let mut pause = Pause::default();
-        while goes_on() {
-            let released = self.store.release(&claimed.lease, release).await;
-            fail_point::pass("release.after");
-            match released {
-                Ok(_) => return,
-                Err(error) if error.is_retryable() => pause.wait().await,
-                Err(error) => {
-                    tracing::error!(
-                        error = chain(&error),
-                        "could not give back; the lease will run out"
-                    );
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// How long an issue waits after its `retries`-th fault: 1 s doubled each time up to a minute, times
-/// `jitter` (0 to 1), or as long as the provider has asked for if that is longer, up to ten minutes.
-fn delay(retries: u32, asked: Option<Duration>, jitter: f64) -> Duration {
-    let back_off = BACK_OFF.0.saturating_mul(1 << retries.min(16));
-    let jittered = back_off.min(BACK_OFF.1).mul_f64(jitter);
-    jittered.max(asked.unwrap_or_default().min(LONGEST_WAIT))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn delays_double_and_a_longer_wish_of_the_provider_wins() {
-        let secs = Duration::from_secs;
-        let doubled: Vec<u64> = (0..8).map(|n| delay(n, None, 1.0).as_secs()).collect();
-        assert_eq!(doubled, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(delay(u32::MAX, None, 1.0), secs(60));
-        assert_eq!(delay(3, None, 0.25), secs(2));
-        assert_eq!(delay(3, None, 0.0), Duration::ZERO);
-        assert_eq!(delay(0, Some(secs(30)), 1.0), secs(30));
-        assert_eq!(delay(6, Some(secs(30)), 1.0), secs(60));
-        assert_eq!(delay(0, Some(secs(3_600)), 0.5), secs(600));
     }
 }

@@ -5,7 +5,7 @@
 //! claim says which version the head is.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use shared::blueprint::Blueprint;
 use shared::ids::BlueprintId;
@@ -25,37 +25,54 @@ struct Halves {
     young_bytes: usize,
 }
 
+/// Documents that are forgotten. Whoever gets them lets go of the lock first: a tree takes time to take apart.
+#[must_use]
+struct Forgotten {
+    _half: HashMap<BlueprintId, Arc<Blueprint>>,
+    _replaced: Option<Arc<Blueprint>>,
+}
+
 impl DocumentCache {
     /// The document of this Blueprint that was seen last.
     pub(crate) fn get(&self, id: &BlueprintId) -> Option<Arc<Blueprint>> {
-        let mut halves = self.0.lock().expect("no holder of this lock panics");
-        if let Some(found) = halves.young.get(id) {
-            return Some(Arc::clone(found));
-        }
-        let found = halves.old.remove(id)?;
-        halves.insert(Arc::clone(&found));
+        let (found, _forgotten) = {
+            let mut halves = self.halves();
+            if let Some(found) = halves.young.get(id) {
+                return Some(Arc::clone(found));
+            }
+            let found = halves.old.remove(id)?;
+            let forgotten = halves.insert(Arc::clone(&found));
+            (found, forgotten)
+        };
         Some(found)
     }
 
     /// Keeps a document as the newest of its Blueprint.
     pub(crate) fn put(&self, blueprint: Arc<Blueprint>) {
-        self.0
-            .lock()
-            .expect("no holder of this lock panics")
-            .insert(blueprint);
+        let _forgotten = self.halves().insert(blueprint);
+    }
+
+    fn halves(&self) -> MutexGuard<'_, Halves> {
+        self.0.lock().expect("no holder of this lock panics")
     }
 }
 
 impl Halves {
-    fn insert(&mut self, blueprint: Arc<Blueprint>) {
+    fn insert(&mut self, blueprint: Arc<Blueprint>) -> Forgotten {
         let size = blueprint.canonical_yaml().len();
+        let mut half = HashMap::new();
         if self.young_bytes + size > HALF_BYTES {
-            self.old = std::mem::take(&mut self.young);
+            half = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
             self.young_bytes = 0;
         }
         self.young_bytes += size;
-        if let Some(replaced) = self.young.insert(blueprint.id().clone(), blueprint) {
+        let replaced = self.young.insert(blueprint.id().clone(), blueprint);
+        if let Some(replaced) = &replaced {
             self.young_bytes -= replaced.canonical_yaml().len();
+        }
+        Forgotten {
+            _half: half,
+            _replaced: replaced,
         }
     }
 }

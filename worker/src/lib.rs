@@ -1,6 +1,7 @@
 //! Runs enhance flows: takes issues from the queue, has them drafted and judged, settles them.
 //!
-//! One role per file. The consumer pops, `dispatch` takes one issue from claim to settlement,
+//! One role per file. The consumer pops, `dispatch` takes one issue from claim to settlement
+//! and has its flow run on `flow_threads`,
 //! the heartbeat keeps leases alive from a thread of its own, the reaper takes issues from
 //! workers that died, the promoter moves what is due, the auditor mends what nobody else would, the pruner removes
 //! what was decided long ago, the previewer tries issues out, and `progress` tells what the steps of long runs are doing. What they share is in `held`: the
@@ -15,6 +16,8 @@ mod consumer;
 mod decide;
 mod dispatch;
 mod documents;
+mod flow_threads;
+mod hand_back;
 mod heartbeat;
 mod held;
 mod listener;
@@ -49,6 +52,7 @@ use dispatch::Dispatcher;
 use documents::DocumentCache;
 pub use flow::keep_if_asked;
 use flow::{FlowConfig, FlowHost};
+use flow_threads::FlowThreads;
 use heartbeat::{Beating, BeatingShard};
 use held::Held;
 use metrics::Metrics;
@@ -79,8 +83,8 @@ pub enum StartError {
         "scripts that nothing can stop hold too many threads; start the worker again, and look for their names in its log"
     )]
     WornOut,
-    /// The heartbeat's thread could not be started.
-    #[error("heartbeat thread cannot be started")]
+    /// The heartbeat's thread, or those of flows, could not be started.
+    #[error("threads cannot be started")]
     Thread(#[source] std::io::Error),
     /// It has run, and one of its services failed.
     #[error(transparent)]
@@ -145,12 +149,16 @@ pub async fn run(
     let ended = CancellationToken::new();
     // Also when this future is dropped: the heartbeat has a thread of its own.
     let _end_heartbeat = ended.clone().drop_guard();
+    let flows = FlowThreads::start(config.flow_threads).map_err(StartError::Thread)?;
+    let flows = Arc::new(flows);
+    let own = config.setting.clone();
     let dispatcher = Arc::new(Dispatcher {
         store: store.clone(),
         worker_id: worker_id.clone(),
         held: Arc::clone(&held),
-        orbits: Orbits::new(store.clone(), Arc::clone(&host), config.setting.clone()),
+        orbits: Orbits::new(store.clone(), Arc::clone(&host), Arc::clone(&flows), own),
         host: Arc::clone(&host),
+        flows,
         metrics: Arc::clone(&metrics),
         documents: DocumentCache::default(),
         progress: Progress::new(store.clone()),

@@ -3,22 +3,24 @@
 //! costs no call of the store: the settings are kept, and each that was used with its orbit.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures::FutureExt;
 use shared::ids::{BlueprintId, SettingId};
 use shared::setting::{self, EnhanceSetting};
+use shared::single_flight::SingleFlight;
 use shared::store::{Store, StoreError};
 use shared::version_selector::VersionSelector;
 use thiserror::Error;
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatcher;
 use crate::flow::{FlowError, FlowHost, Orbit};
+use crate::flow_threads::FlowThreads;
 
-/// Why an issue cannot be launched.
-#[derive(Debug, Error)]
+/// Why an issue cannot be launched. What was tried once is told to all that waited for it.
+#[derive(Debug, Clone, Error)]
 pub(crate) enum LaunchError {
     /// The setting is not there.
     #[error("setting {0} does not exist; write it or set DRAFTSMAN_SETTING to one that does")]
@@ -30,10 +32,16 @@ pub(crate) enum LaunchError {
     NoOrbit(BlueprintId, SettingId),
     /// The orbit cannot be run.
     #[error(transparent)]
-    Flow(FlowError),
+    Flow(Arc<FlowError>),
     /// The store.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(Arc<StoreError>),
+}
+
+impl From<StoreError> for LaunchError {
+    fn from(error: StoreError) -> LaunchError {
+        LaunchError::Store(Arc::new(error))
+    }
 }
 
 /// A setting with its orbit, ready to run.
@@ -58,7 +66,23 @@ struct Known {
     settings: Vec<EnhanceSetting>,
     orbits_in_use: Arc<HashSet<BlueprintId>>,
     /// Of the settings that an issue was worked on by.
-    launches: HashMap<SettingId, Arc<Launch>>,
+    launches: RwLock<HashMap<SettingId, Arc<Launch>>>,
+    launching: SingleFlight<SettingId, Result<Arc<Launch>, LaunchError>>,
+}
+
+impl Known {
+    fn launch(&self, setting: &SettingId) -> Option<Arc<Launch>> {
+        let launches = self.launches.read().unwrap_or_else(PoisonError::into_inner);
+        launches.get(setting).cloned()
+    }
+
+    fn keep(&self, launch: &Arc<Launch>) {
+        let mut launches = self
+            .launches
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        launches.insert(launch.setting.id.clone(), Arc::clone(launch));
+    }
 }
 
 /// How often a worker of several shards looks whether something was written of which it was not told.
@@ -69,23 +93,35 @@ pub(crate) async fn watch(dispatcher: Arc<Dispatcher>, stop: CancellationToken) 
     crate::service::repeat("orbits", LOOK_EVERY, stop, || dispatcher.orbits.look()).await;
 }
 
-/// Keeps the launches of the settings that are in use.
-pub(crate) struct Orbits {
+/// Keeps the launches of the settings that are in use. Every issue asks, so asking waits for nobody: only who
+/// finds something missing has it read, once for all that miss it.
+pub(crate) struct Orbits(Arc<Inside>);
+
+struct Inside {
     store: Store,
     host: Arc<FlowHost>,
+    flows: Arc<FlowThreads>,
     own: SettingId,
-    known: Mutex<Option<Known>>,
+    known: RwLock<Option<Arc<Known>>>,
+    reading: SingleFlight<(usize, u64), Result<Arc<Known>, LaunchError>>,
 }
 
 impl Orbits {
     /// `own` is the setting for whatever no other setting applies to.
-    pub(crate) fn new(store: Store, host: Arc<FlowHost>, own: SettingId) -> Orbits {
-        Orbits {
+    pub(crate) fn new(
+        store: Store,
+        host: Arc<FlowHost>,
+        flows: Arc<FlowThreads>,
+        own: SettingId,
+    ) -> Orbits {
+        Orbits(Arc::new(Inside {
             store,
             host,
+            flows,
             own,
-            known: Mutex::new(None),
-        }
+            known: RwLock::default(),
+            reading: SingleFlight::default(),
+        }))
     }
 
     /// The launch for an issue of this Blueprint as of now.
@@ -93,7 +129,7 @@ impl Orbits {
     /// # Errors
     /// As [`Orbits::at`].
     pub(crate) async fn now(&self, blueprint: &BlueprintId) -> Result<Arc<Launch>, LaunchError> {
-        let counter = self.store.shard_of(blueprint).settings_counter().await?;
+        let counter = self.0.store.shard_of(blueprint).settings_counter().await?;
         self.at(counter, blueprint).await
     }
 
@@ -107,34 +143,30 @@ impl Orbits {
         counter: u64,
         blueprint: &BlueprintId,
     ) -> Result<Arc<Launch>, LaunchError> {
-        let shard = self.store.shard_of(blueprint).number();
-        let mut known = self.known.lock().await;
-        let mut now = match known.take() {
-            // A value that went back: Redis may have lost its newest writes.
-            Some(kept) if kept.counters[shard] == Some(counter) => kept,
-            _ => self.read(shard, counter).await?,
+        let shard = self.0.store.shard_of(blueprint).number();
+        let known = match self.0.known_at(shard, counter) {
+            Some(known) => known,
+            None => {
+                let read = || Arc::clone(&self.0).read(shard, counter).boxed();
+                self.0.reading.join((shard, counter), read).await?
+            }
         };
-        let chosen = setting::choose(&now.settings, &self.own, blueprint)
-            .ok_or_else(|| LaunchError::NoSetting(self.own.clone()))?;
-        if let Some(launch) = now.launches.get(&chosen.id) {
-            let launch = Arc::clone(launch);
-            *known = Some(now);
+        let own = &self.0.own;
+        let chosen = setting::choose(&known.settings, own, blueprint)
+            .ok_or_else(|| LaunchError::NoSetting(own.clone()))?;
+        if let Some(launch) = known.launch(&chosen.id) {
             return Ok(launch);
         }
-        let orbits_in_use = Arc::clone(&now.orbits_in_use);
-        let launched = self.launch(chosen.clone(), orbits_in_use).await;
-        let launched = launched.map(Arc::new);
-        if let Ok(launch) = &launched {
-            let kept = Arc::clone(launch);
-            now.launches.insert(launch.setting.id.clone(), kept);
-        }
-        *known = Some(now);
-        launched
+        let launch = || {
+            let (inside, setting) = (Arc::clone(&self.0), chosen.clone());
+            inside.launch(Arc::clone(&known), setting).boxed()
+        };
+        known.launching.join(chosen.id.clone(), launch).await
     }
 
     /// True if a setting is known that names this Blueprint as its orbit.
-    pub(crate) async fn names(&self, id: &BlueprintId) -> bool {
-        let known = self.known.lock().await;
+    pub(crate) fn names(&self, id: &BlueprintId) -> bool {
+        let known = self.0.known();
         let settings = known.iter().flat_map(|known| &known.settings);
         settings.into_iter().any(|s| s.blueprint_id == *id)
     }
@@ -142,21 +174,46 @@ impl Orbits {
     /// Forgets what is known if any shard's counter says that something was written. Claims tell the same of
     /// their own shard; whoever wrote may have died before it told the others.
     pub(crate) async fn look(&self) -> Result<(), StoreError> {
-        let counters = self.store.settings_counters().await;
-        let mut known = self.known.lock().await;
-        let has_moved = |kept: &Known| {
+        let counters = self.0.store.settings_counters().await;
+        let has_moved = |kept: &Arc<Known>| {
             let each = kept.counters.iter().zip(&counters);
             // One that cannot be read now says nothing.
             each.into_iter()
                 .any(|(kept, now)| now.is_some() && kept != now)
         };
-        if known.as_ref().is_some_and(has_moved) {
-            *known = None;
-        }
+        self.0.change(|known| {
+            if known.as_ref().is_some_and(has_moved) {
+                *known = None;
+            }
+        });
         Ok(())
     }
+}
 
-    async fn read(&self, shard: usize, counter: u64) -> Result<Known, LaunchError> {
+impl Inside {
+    fn known(&self) -> Option<Arc<Known>> {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What is known, if it was read at this value. One that went back counts as another: Redis may have lost
+    /// its newest writes.
+    fn known_at(&self, shard: usize, counter: u64) -> Option<Arc<Known>> {
+        let known = self.known();
+        known.filter(|known| known.counters[shard] == Some(counter))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Option<Arc<Known>>)) {
+        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    async fn read(self: Arc<Self>, shard: usize, counter: u64) -> Result<Arc<Known>, LaunchError> {
+        // Somebody may have been faster.
+        if let Some(known) = self.known_at(shard, counter) {
+            return Ok(known);
+        }
         // The counters first: what is read then is at least as new.
         let mut counters = match self.store.shards() {
             [_] => vec![None],
@@ -168,19 +225,25 @@ impl Orbits {
             .iter()
             .filter(|s| s.selector == VersionSelector::Latest);
         let orbits_in_use = followed.map(|s| s.blueprint_id.clone()).collect();
-        Ok(Known {
+        let known = Arc::new(Known {
             counters,
             orbits_in_use: Arc::new(orbits_in_use),
-            launches: HashMap::new(),
+            launches: RwLock::default(),
+            launching: SingleFlight::default(),
             settings,
-        })
+        });
+        self.change(|kept| *kept = Some(Arc::clone(&known)));
+        Ok(known)
     }
 
     async fn launch(
-        &self,
+        self: Arc<Self>,
+        known: Arc<Known>,
         setting: EnhanceSetting,
-        orbits_in_use: Arc<HashSet<BlueprintId>>,
-    ) -> Result<Launch, LaunchError> {
+    ) -> Result<Arc<Launch>, LaunchError> {
+        if let Some(launch) = known.launch(&setting.id) {
+            return Ok(launch);
+        }
         let found = self
             .store
             .blueprint(&setting.blueprint_id, &setting.selector)
@@ -188,20 +251,22 @@ impl Orbits {
         let found = found.ok_or_else(|| {
             LaunchError::NoOrbit(setting.blueprint_id.clone(), setting.id.clone())
         })?;
-        let orbit = self
-            .host
-            .compile(
-                &found.blueprint,
-                setting.spawner.as_ref(),
-                &setting.axis_options,
-            )
-            .map_err(LaunchError::Flow)?;
         tracing::info!(setting = %setting.id, revision = setting.revision, orbit = %setting.blueprint_id,
             version = %found.commit.version, "working by this setting");
-        Ok(Launch {
+        let host = Arc::clone(&self.host);
+        // A large orbit, or the schema of an axis, takes its time.
+        let compiling = self.flows.run(async move {
+            let (spawner, options) = (setting.spawner.as_ref(), &setting.axis_options);
+            let orbit = host.compile(&found.blueprint, spawner, options);
+            (orbit, setting)
+        });
+        let (orbit, setting) = compiling.await;
+        let launch = Arc::new(Launch {
             setting,
-            orbit,
-            orbits_in_use,
-        })
+            orbit: orbit.map_err(|error| LaunchError::Flow(Arc::new(error)))?,
+            orbits_in_use: Arc::clone(&known.orbits_in_use),
+        });
+        known.keep(&launch);
+        Ok(launch)
     }
 }

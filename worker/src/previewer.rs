@@ -212,7 +212,9 @@ async fn try_run(
         steps: None,
         memory: Memory::of_preview(dispatcher.store.clone(), request.blueprint_id.clone()),
     };
-    Ok(match attempt.run(&dispatcher.host, &launch, hurry).await {
+    let (host, cancel) = (Arc::clone(&dispatcher.host), hurry.clone());
+    let running = async move { attempt.run(&host, &launch, &cancel).await };
+    Ok(match dispatcher.flows.run(running).await {
         Ran::Decided(report) => {
             // Two large documents may take a while to compare.
             let told = tokio::task::spawn_blocking(move || tell(&prev, *report)).await;

@@ -7,18 +7,21 @@
 //! token. One that was sent to a node of a cluster that has not the keys was not carried out: it is
 //! repeated here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisError, Value};
-use tokio::sync::Mutex;
+use tokio::runtime::Handle;
+use tokio_util::context::TokioContext;
 
 use super::error::StoreError;
 use super::locator::Locator;
 use super::reply::Reply;
 use super::script::Script;
+use crate::single_flight::SingleFlight;
 
 /// How long a call may take at most. Redis answers in well under a millisecond; past this it is away.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,12 +47,46 @@ pub struct Link {
     current: Arc<Current>,
 }
 
+/// What a link is connected by. Read for every call, so reading it waits for nobody.
 #[derive(Default)]
 struct Current {
-    connection: Mutex<Option<(u64, MultiplexedConnection)>>,
-    generation: AtomicU64,
-    /// When connecting last failed and how: callers that queued up behind it fail with it.
-    failed: std::sync::Mutex<Option<(Instant, RedisError)>>,
+    connected: RwLock<Option<Arc<MultiplexedConnection>>>,
+    connecting: SingleFlight<u64, Result<Arc<MultiplexedConnection>, RedisError>>,
+    /// Rises when the node turned out to be the wrong one: a connection that was begun before is not kept.
+    searches: AtomicU64,
+    /// Where the link was first used. What carries a connection runs there, whoever needs a new one: elsewhere
+    /// it might wait behind a flow.
+    home: OnceLock<Handle>,
+    /// When connecting last failed and how: callers that come right after fail with it.
+    failed: Mutex<Option<(Instant, RedisError)>>,
+}
+
+impl Current {
+    fn connected(&self) -> Option<Arc<MultiplexedConnection>> {
+        self.connected
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Puts `next` in the place of the connection, if `is_due` says so of it.
+    fn replace(
+        &self,
+        next: Option<Arc<MultiplexedConnection>>,
+        is_due: impl FnOnce(Option<&Arc<MultiplexedConnection>>) -> bool,
+    ) {
+        let mut connected = self
+            .connected
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if is_due(connected.as_ref()) {
+            *connected = next;
+        }
+    }
+
+    fn failed(&self) -> std::sync::MutexGuard<'_, Option<(Instant, RedisError)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Link {
@@ -87,18 +124,22 @@ impl Link {
         }
     }
 
-    async fn get(&self) -> Result<(u64, MultiplexedConnection), RedisError> {
-        let mut slot = self.current.connection.lock().await;
-        if let Some(found) = slot.as_ref() {
-            return Ok(found.clone());
+    /// The connection; one caller makes it where there is none, and all that come meanwhile wait for it.
+    async fn get(&self) -> Result<Arc<MultiplexedConnection>, RedisError> {
+        if let Some(connected) = self.current.connected() {
+            return Ok(connected);
         }
-        let lock = || {
-            self.current
-                .failed
-                .lock()
-                .expect("no holder of this lock panics")
-        };
-        if let Some((at, error)) = lock().as_ref()
+        let (link, search) = (self.clone(), self.current.searches.load(Ordering::Acquire));
+        let connecting = || link.connect_anew(search).boxed();
+        self.current.connecting.join(search, connecting).await
+    }
+
+    async fn connect_anew(self, search: u64) -> Result<Arc<MultiplexedConnection>, RedisError> {
+        // Somebody may have been faster.
+        if let Some(connected) = self.current.connected() {
+            return Ok(connected);
+        }
+        if let Some((at, error)) = self.current.failed().as_ref()
             && at.elapsed() < FAILURE_HOLDS
         {
             return Err(error.clone());
@@ -107,16 +148,16 @@ impl Link {
             .set_connection_timeout(Some(CONNECT_TIMEOUT.min(self.call_timeout)))
             .set_response_timeout(Some(self.call_timeout))
             .set_pipeline_buffer_size(PIPELINE);
-        let connection = match self.connect(&config).await {
-            Ok(connection) => connection,
-            Err(error) => {
-                *lock() = Some((Instant::now(), error.clone()));
-                return Err(error);
-            }
-        };
-        let generation = self.current.generation.fetch_add(1, Ordering::Relaxed);
-        *slot = Some((generation, connection.clone()));
-        Ok((generation, connection))
+        let home = self.current.home.get_or_init(Handle::current).clone();
+        let connected = TokioContext::new(self.connect(&config), home).await;
+        let connected = connected.inspect_err(|error| {
+            *self.current.failed() = Some((Instant::now(), error.clone()));
+        })?;
+        let connected = Arc::new(connected);
+        self.current.replace(Some(Arc::clone(&connected)), |_| {
+            self.current.searches.load(Ordering::Acquire) == search
+        });
+        Ok(connected)
     }
 
     /// A new connection to the node that is the right one by now.
@@ -132,18 +173,20 @@ impl Link {
     }
 
     /// Gives the connection up if the error says that it is of no more use.
-    async fn look_at(&self, generation: u64, error: &RedisError) {
-        let mut slot = self.current.connection.lock().await;
-        let is_present = slot.as_ref().is_some_and(|(found, _)| *found == generation);
-        // Whoever is late has an error of a connection that is given up already.
-        if is_present && self.locator.has_moved(error) {
-            *slot = None;
-        }
+    fn look_at(&self, failed: &Arc<MultiplexedConnection>, error: &RedisError) {
+        self.current.replace(None, |present| {
+            // Whoever is late has an error of a connection that is given up already.
+            present.is_some_and(|present| Arc::ptr_eq(present, failed))
+                && self.locator.has_moved(error)
+        });
     }
 
     /// Gives the connection up, because the node that it leads to is not the master: where that is, is looked for anew.
-    pub(super) async fn look_elsewhere(&self) {
-        *self.current.connection.lock().await = None;
+    pub(super) fn look_elsewhere(&self) {
+        self.current.replace(None, |_| {
+            self.current.searches.fetch_add(1, Ordering::AcqRel);
+            true
+        });
         self.locator.look_elsewhere();
     }
 
@@ -165,11 +208,12 @@ impl Link {
         let mut redirections = 0;
         loop {
             let wrap = |source| StoreError::Redis { call, source };
-            let (generation, mut connection) = self.get().await.map_err(wrap)?;
+            let connected = self.get().await.map_err(wrap)?;
+            let mut connection = MultiplexedConnection::clone(&connected);
             match timed(call, what.send(&mut connection)).await {
                 Ok(value) => return Ok((value, connection)),
                 Err(error) => {
-                    self.look_at(generation, &error).await;
+                    self.look_at(&connected, &error);
                     redirections += 1;
                     if error.code() != Some("MOVED") || redirections > MOST_REDIRECTIONS {
                         return Err(wrap(error));
@@ -237,7 +281,7 @@ impl Link {
             // It broke, or is no master any more: what it wrote may not have reached who is.
             Err(error) => {
                 tracing::debug!(call, %error, "replicas could not be waited for");
-                self.look_elsewhere().await;
+                self.look_elsewhere();
                 0
             }
         };

@@ -105,7 +105,7 @@ impl Shard {
             Err(error) => return Err(self.first_contact(error)),
         };
         if let Some(master) = info.master() {
-            self.link.look_elsewhere().await;
+            self.link.look_elsewhere();
             return Err(StoreError::Replica { master });
         }
         let mut findings = info.findings();
@@ -154,7 +154,7 @@ impl Shard {
         let info = self.info().await?;
         match info.master() {
             Some(master) => {
-                self.link.look_elsewhere().await;
+                self.link.look_elsewhere();
                 Err(StoreError::Replica { master })
             }
             None => Ok(info.get("run_id").unwrap_or_default().to_owned()),
