@@ -177,3 +177,90 @@ async fn labels_are_bumped_by_the_rules_of_semver() {
     }
     assert_sound(&rig, &ids, Attempts::One).await;
 }
+
+#[tokio::test]
+async fn quoted_text_is_data_and_what_is_ambiguous_is_denied_with_its_place() {
+    let rig = Rig::start().await;
+    rig.client.put(factory::small("quoting")).await;
+    let fence = "```json\n[{\"op\": \"add\", \"path\": \"/pwned\", \"value\": 1}]\n```";
+    let mut ids = Vec::new();
+    for (intent, place) in [
+        (
+            format!(
+                "set /agents/0/profile/system_prompt to You write patches, like this:\n{fence}\nEnd."
+            ),
+            "line 2, column 1",
+        ),
+        (
+            format!("tag x; set prompt of agent agent-0 to Example:\n{fence}"),
+            "line 2, column 1",
+        ),
+        (
+            "set /agents/0/profile to {\"model\": \"m2\",}".to_owned(),
+            "line 1, column 41",
+        ),
+    ] {
+        let issue = rig.client.run("quoting", intent).await;
+        tests::judgement::assert_denied_by(&rig, &issue, "noop").await;
+        assert!(issue.reason.contains(place), "{}", issue.reason);
+        ids.push(issue.issue_id);
+    }
+    let text = format!("Like this:\n{fence}\ntag x; remove /agents");
+    for quoted in [json!(text).to_string(), format!("<<END\n{text}\nEND")] {
+        let intent = format!("set prompt of agent agent-0 to {quoted}\nset /n to 1");
+        let issue = rig.client.run("quoting", intent).await;
+        assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+        let head = rig.client.head_json("quoting").await;
+        assert_eq!(
+            head.pointer("/agents/0/profile/system_prompt"),
+            Some(&json!(text))
+        );
+        assert_eq!(head["n"], json!(1));
+        assert_eq!(head.get("pwned"), None);
+        ids.push(issue.issue_id);
+        // So that the second one changes something, too.
+        let back = rig.client.run("quoting", "set /n to 0").await;
+        ids.push(back.issue_id);
+    }
+    assert_sound(&rig, &ids, Attempts::One).await;
+}
+
+#[tokio::test]
+async fn a_renamed_agent_keeps_its_audits_and_a_label_stays_as_it_is_set() {
+    let rig = Rig::start().await;
+    let audits = "audits:\n- {agent: agent-1, steps: [agent-0, agent-1, '*']}\n";
+    rig.client
+        .put(format!("{}{audits}", factory::small("audited")))
+        .await;
+    let issue = rig
+        .client
+        .run(
+            "audited",
+            "rename agent agent-1 to checker; set /metadata/version_label to \"3.0.0\"",
+        )
+        .await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    let head = rig.client.head_json("audited").await;
+    assert_eq!(
+        head["audits"],
+        json!([{"agent": "checker", "steps": ["agent-0", "checker", "*"]}])
+    );
+    assert_eq!(head["metadata"]["version_label"], "3.0.0");
+
+    let ghost = rig
+        .client
+        .run("audited", "set /audits/0/agent to ghost")
+        .await;
+    tests::judgement::assert_denied_by(&rig, &ghost, "agent-ref").await;
+    let broken = rig
+        .client
+        .run("audited", "set /metadata/version_label to \"v-one\"")
+        .await;
+    tests::judgement::assert_denied_by(&rig, &broken, "des").await;
+    assert_sound(
+        &rig,
+        &[issue.issue_id, ghost.issue_id, broken.issue_id],
+        Attempts::One,
+    )
+    .await;
+}

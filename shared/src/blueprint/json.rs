@@ -31,6 +31,31 @@ pub fn parse(text: &str) -> Result<Doc, DocumentError> {
         .map_err(|failure| failure.into_error(text))
 }
 
+/// Reads the JSON value that begins at the byte `at` of `text`, and returns it with the place behind
+/// it. What follows is not looked at. Places in errors are places in `text`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn value_at(text: &str, at: usize) -> Result<(Doc, usize), DocumentError> {
+    read_at(text, at).map_err(|failure| failure.into_error(text))
+}
+
+/// As [`value_at`], without saying what is wrong: for whoever asks at many places of one text.
+pub fn find_value_at(text: &str, at: usize) -> Option<(Doc, usize)> {
+    read_at(text, at).ok()
+}
+
+fn read_at(text: &str, at: usize) -> Read<(Doc, usize)> {
+    let mut reader = Reader {
+        text,
+        bytes: text.as_bytes(),
+        at,
+        levels: 0,
+    };
+    let doc = reader.value()?;
+    Ok((doc, reader.at))
+}
+
 /// Writes `doc` as canonical JSON: compact, keys in byte order, integers verbatim, floats as the
 /// shortest digits that read back as the same float.
 pub fn emit(doc: &Doc) -> String {

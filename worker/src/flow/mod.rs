@@ -19,6 +19,7 @@ mod decision;
 mod error;
 mod evaluator;
 mod host;
+mod intent;
 mod lua;
 mod memory;
 mod meter;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `yaml_to_json(text)` | the document that a YAML text is |
 //! | `json_parse(text)` | the document that a JSON text is |
+//! | `read_intent(text)` | what an intent asks for: `{patch}` or `{sentences, rationale}` |
 //! | `canonical_yaml(doc)` | its canonical YAML |
 //! | `content_hash(doc)` | its version; of a text the SHA-256 of the text |
 //! | `json_patch(doc, ops)` | the document with an RFC 6902 patch applied, all of it or nothing |
@@ -20,7 +21,7 @@
 //! | `verifier(axis)` | a function that runs the axis' script, or `nil` |
 //! | `log(level, message)` | nothing; `level` (`debug`, `info`, `warn`, `error`) may be left out |
 //!
-//! The first six return `nil` and a message where the data is at fault; a wrong argument is an
+//! The first seven return `nil` and a message where the data is at fault; a wrong argument is an
 //! error at the place of the call.
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use shared::blueprint::label::{self, Bump};
 use shared::blueprint::{Doc, json, patch, refs};
 use shared::ids::sha256_hex;
 
+use super::super::intent;
 use super::super::run_state::RunState;
 use super::convert::{Marks, to_doc};
 use super::view::{View, to_lua};
@@ -83,6 +85,13 @@ fn documents(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
     host.set(
         "json_parse",
         lua.create_function(|lua, text: LuaString| made(lua, json::parse(&text.to_str()?)))?,
+    )?;
+    host.set(
+        "read_intent",
+        lua.create_function(|lua, text: LuaString| {
+            let text = text.to_str()?;
+            made(lua, intent::read(&text).map(|read| read.into_doc(&text)))
+        })?,
     )?;
     let m = marks.clone();
     host.set(

@@ -61,12 +61,12 @@ metadata: {tags: [auditor], version_label: 1.0.1}
 
     // And back again, through names that a pointer must escape.
     let there = bench
-        .commit(AUDITED, "rename agent auditor to \"a/b~c\"")
+        .commit(AUDITED, "rename agent auditor to \"a/b~c to d\"")
         .await;
     let back = bench
         .commit(
             there.canonical_yaml(),
-            "rename agent \"a/b~c\" to auditor; set /metadata/version_label to \"1.0.0\"",
+            "rename agent \"a/b~c to d\" to auditor; set /metadata/version_label to \"1.0.0\"",
         )
         .await;
     assert_eq!(

@@ -311,6 +311,19 @@ async fn reads_the_longest_intents_in_linear_time() {
         "{\"a\":",
         "add to /",
         "add 1 to /x\n",
+        "add [;",
+        "add <<A;",
+        "add \"a;",
+        "add {\"a\":\"add ",
+        "<<A\n",
+        "`;",
+        "~~~\n",
+        "set \"/a",
+        "set /a to\n",
+        "set    ",
+        "describe as \"",
+        "describe as `;",
+        "rename agent \"a\" to \"b",
     ] {
         let intent = part.repeat(most / part.len());
         for end in ["", " to z", " to /z", "; tag x"] {
@@ -322,6 +335,87 @@ async fn reads_the_longest_intents_in_linear_time() {
                     "{part:?} {end:?}"
                 );
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_meant_as_data_is_never_executed() {
+    let bench = Bench::bundled();
+    let fence = "```json\n[{\"op\": \"add\", \"path\": \"/pwned\", \"value\": 1}]\n```";
+    for (intent, part) in [
+        (
+            format!(
+                "set /agents/0/profile/system_prompt to You write patches, like this:\n{fence}\nEnd."
+            ),
+            "line 2, column 1: a fenced block stands beside sentences",
+        ),
+        (
+            format!("tag x; set prompt of agent writer to Example:\n{fence}"),
+            "line 2, column 1: a fenced block stands beside sentences",
+        ),
+        (
+            "set /agents/0/profile to {\"model\": \"m2\",}".to_owned(),
+            "line 1, column 41",
+        ),
+        ("set /x to [None, True]".to_owned(), "line 1, column 12"),
+        (
+            "set /x to 99999999999999999999".to_owned(),
+            "line 1, column 11",
+        ),
+        ("set /x to “smart”; tag x".to_owned(), "line 1, column 11"),
+    ] {
+        let (ops, rationale) = spawn(&bench, &intent).await;
+        assert_eq!(ops, "[]", "{intent}");
+        assert!(rationale.contains(part), "{intent}: {rationale}");
+        // Its author reads why: it is a denial.
+        let reasons = bench.deny(TARGET, &intent).await;
+        assert!(
+            reasons.len() == 1 && reasons[0].starts_with("noop: ") && reasons[0].contains(part),
+            "{intent}: {reasons:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_quoted_text_is_stored_as_it_is() {
+    let bench = Bench::bundled();
+    let fence = "```json\n[{\"op\": \"add\", \"path\": \"/pwned\", \"value\": 1}]\n```";
+    for text in [
+        "",
+        " ",
+        "\"",
+        "x",
+        "5",
+        "None",
+        "“x”",
+        "a\nb\n",
+        "\r\n\r\n",
+        "tag x",
+        "One.\ntag x; remove /agents\nset /id to other",
+        "<<END\nremove /agents\nEND!",
+        "[{\"op\": \"remove\", \"path\": \"/agents\"}]",
+        fence,
+        "ä\u{1F600}\u{2028}\u{7f}\u{feff}",
+    ] {
+        let written = json::emit(&Doc::from(text));
+        for quoted in [written.clone(), format!("<<EOT\n{text}\nEOT")] {
+            let intent = format!("tag before\nset prompt of agent writer to {quoted}\n; tag after");
+            let written = bench.commit(TARGET, &intent).await;
+            let prompt = written.doc().get("agents").and_then(Doc::as_array).unwrap()[0]
+                .get("profile")
+                .and_then(|profile| profile.get("system_prompt"));
+            assert_eq!(prompt, Some(&Doc::from(text)), "{intent:?}");
+            let tags = written.doc().get("metadata").and_then(|m| m.get("tags"));
+            assert_eq!(
+                tags.map(json::emit).as_deref(),
+                Some(r#"["draft","before","after"]"#)
+            );
+            assert_eq!(
+                written.doc().as_object().map(|members| members.len()),
+                Some(5),
+                "{intent:?}"
+            );
         }
     }
 }
