@@ -59,6 +59,13 @@ end
 if type(patch.rationale) ~= "string" then
   return no_patch("rationale must be a string; it is " .. kind(patch.rationale))
 end
+-- As in PutBlueprint.
+local MAX_RATIONALE_BYTES = 64 * 1024
+if #patch.rationale > MAX_RATIONALE_BYTES then
+  return no_patch(
+    string.format("rationale must have at most %d bytes; it has %d", MAX_RATIONALE_BYTES, #patch.rationale)
+  )
+end
 
 local before = assert(host.yaml_to_json(_CTX.prev_bp_yaml))
 local after, problem = host.json_patch(before, patch.ops)

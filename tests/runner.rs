@@ -2,6 +2,7 @@
 //! linked once. Each file of `suite/` is a module; a test below holds the list complete.
 
 mod suite {
+    mod agent_places;
     mod archive;
     mod auditor;
     mod axis_options;
@@ -23,6 +24,7 @@ mod suite {
     mod listing;
     mod lists;
     mod llm;
+    mod llm_replies;
     mod load;
     mod main_job;
     mod memory;

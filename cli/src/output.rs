@@ -209,6 +209,7 @@ pub(crate) fn entry_json(entry: &LogEntry) -> Value {
             "calls": usage.calls,
             "duration_ms": usage.duration_ms,
         })),
+        "unusable_reply": entry.unusable_reply,
     })
 }
 

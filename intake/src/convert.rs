@@ -9,8 +9,7 @@ use prost_types::{Struct, Timestamp, Value};
 use proto::v1;
 use shared::axis_options::MAX_TTL_SECS;
 use shared::blueprint::{Doc, Num};
-use shared::commit::{BlueprintSummary, Commit, Epoch};
-use shared::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use shared::commit::{BlueprintSummary, Commit, Epoch, MAX_RATIONALE_BYTES};
 use shared::id_pattern::IdPattern;
 use shared::ids::{BlueprintId, IssueId, SettingId, Version};
 use shared::issue::{InvalidIssue, Issue, IssueState, MAX_INTENT_BYTES, NewIssue, RejectionCause};
@@ -20,10 +19,10 @@ use shared::step::{StepProgress, StepStatus};
 use shared::store::{ExpectedHead, QueueStats, WorkerStats};
 use shared::version_selector::VersionSelector;
 
+pub(crate) use self::log::entry_to_wire;
+use self::log::verdict_to_wire;
 use crate::status::{RequestError, Violations};
 
-/// Longest rationale of a direct write, in bytes: as long as an intent.
-const MAX_RATIONALE_BYTES: usize = MAX_INTENT_BYTES;
 /// Most verifier axes of one setting.
 const MAX_AXES: usize = 64;
 /// Longest name of an axis, in bytes.
@@ -571,51 +570,11 @@ fn doc_to_value(doc: &Doc) -> Value {
     Value { kind: Some(kind) }
 }
 
-/// A log entry.
-pub(crate) fn entry_to_wire(entry: LogEntry) -> v1::LogEntry {
-    v1::LogEntry {
-        status: entry.status().to_owned(),
-        cause: entry
-            .cause
-            .map_or_else(String::new, |cause| cause.as_str().to_owned()),
-        issue_id: entry.issue_id.to_string(),
-        blueprint_id: entry.blueprint_id.to_string(),
-        prev_hash: entry.prev_hash,
-        new_hash: entry.new_hash,
-        intent: entry.intent,
-        rationale: entry.rationale,
-        verdicts: entry.verdicts.into_iter().map(verdict_to_wire).collect(),
-        reasons: entry.reasons,
-        attempt: entry.attempt,
-        patch_json: entry.patch_json,
-        ts_ms: i64::try_from(entry.ts_ms).unwrap_or(i64::MAX),
-        usage: Some(usage_to_wire(entry.usage)),
-    }
-}
-
-fn verdict_to_wire(verdict: Verdict) -> v1::Verdict {
-    v1::Verdict {
-        status: verdict.status().to_owned(),
-        axis: verdict.axis,
-        detail: verdict.detail,
-    }
-}
-
-fn usage_to_wire(usage: SpawnerUsage) -> v1::SpawnerUsage {
-    v1::SpawnerUsage {
-        agent_kind: usage.agent_kind,
-        model: usage.model,
-        input_tokens: usage.input_tokens,
-        output_tokens: usage.output_tokens,
-        calls: usage.calls,
-        duration_ms: usage.duration_ms,
-    }
-}
-
 fn text(id: Option<impl ToString>) -> String {
     id.map_or_else(String::new, |id| id.to_string())
 }
 
+mod log;
 mod options;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,9 @@
 
 use crate::ids::{BlueprintId, IssueId, Version};
 
+/// The longest rationale of a commit, in bytes, whoever writes it.
+pub const MAX_RATIONALE_BYTES: usize = 64 << 10;
+
 /// One attempt at one issue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch {

@@ -3,6 +3,9 @@
 use crate::ids::{BlueprintId, IssueId};
 use crate::issue::RejectionCause;
 
+/// The most that is kept of a reply that could not be used, in bytes.
+pub const MAX_UNUSABLE_REPLY_BYTES: usize = 8 << 10;
+
 /// One verifier's judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -67,6 +70,8 @@ pub struct LogEntry {
     pub ts_ms: u64,
     /// What the spawner cost.
     pub usage: SpawnerUsage,
+    /// The last reply of a model that could not be used, [`MAX_UNUSABLE_REPLY_BYTES`] at most; empty if there was none.
+    pub unusable_reply: String,
 }
 
 impl LogEntry {

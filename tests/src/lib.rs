@@ -15,6 +15,8 @@ pub mod failover;
 pub mod judgement;
 pub mod model;
 pub mod model_double;
+mod model_shapes;
+pub mod model_stage;
 pub mod mutants;
 pub mod probes;
 pub mod programs;

@@ -1,5 +1,5 @@
-//! A provider of language models that does as it is told: it speaks the Anthropic Messages, the
-//! OpenAI chat completions and the Ollama chat shapes, streamed or whole as the caller asks, and misbehaves on request.
+//! A provider of language models that does as it is told: it speaks the Anthropic Messages and the
+//! OpenAI chat completions shapes, streamed or whole, and misbehaves on request.
 //!
 //! Plain HTTP/1.1 over a socket of its own, because half of what it is for (to stall, to break
 //! off, to see the caller hang up) is what an HTTP library would take care of.
@@ -9,12 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::eventually::eventually_now;
+pub use crate::model_shapes::{End, TOKENS};
+use crate::model_shapes::{Said, Shape};
 
-/// Tokens that every answer is said to have cost: sent and received.
-pub const TOKENS: (u64, u64) = (11, 7);
+/// The header of a body in JSON.
+const JSON: &str = "content-type: application/json\r\n";
 /// Bytes of each piece of a flood.
 const FLOOD_PIECE: usize = 16 * 1024;
 /// Most pieces of a flood: far beyond any cap, and an end for one that has none.
@@ -25,6 +28,18 @@ const FLOOD_PIECES: usize = 4_096;
 pub enum Act {
     /// With this text, in pieces.
     Say(String),
+    /// With this text, as one JSON document, although a stream was asked for.
+    SayWhole(String),
+    /// With this text, once the test lets one such answer go.
+    SayWhenLetGo(String),
+    /// With this text, which ends as given.
+    EndWith(String, End),
+    /// With a call of the tool of this name.
+    CallTool(&'static str),
+    /// Not, if JSON mode is asked for; with this text otherwise.
+    SayWithoutJsonMode(String),
+    /// With this status, type of content and body.
+    Body(u16, &'static str, &'static str),
     /// With this status and, if given, this `retry-after`. The body repeats the caller's key.
     Refuse(u16, Option<&'static str>),
     /// Not at all, until the caller hangs up.
@@ -42,6 +57,8 @@ pub enum Act {
 pub struct Call {
     /// The path of the request.
     pub path: String,
+    /// The host that it was meant for, if the caller took the double for a proxy.
+    pub proxied_to: Option<String>,
     /// The key that it brought.
     pub key: String,
     /// Its body.
@@ -77,6 +94,10 @@ impl Call {
 struct Inside {
     acts: Vec<Act>,
     calls: Mutex<Vec<Call>>,
+    /// One permit for each answer that is let go.
+    let_go: Semaphore,
+    /// Calls that have no whole answer yet: now, and the most there were.
+    open: Mutex<(usize, usize)>,
 }
 
 /// The running double; gone when dropped.
@@ -96,8 +117,12 @@ impl ModelDouble {
         assert!(!acts.is_empty(), "a double needs something to do");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound address").to_string();
-        let calls = Mutex::default();
-        let inside = Arc::new(Inside { acts, calls });
+        let inside = Arc::new(Inside {
+            acts,
+            calls: Mutex::default(),
+            let_go: Semaphore::new(0),
+            open: Mutex::default(),
+        });
         let shared = Arc::clone(&inside);
         let listening = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
@@ -119,6 +144,16 @@ impl ModelDouble {
     /// The calls so far.
     pub fn calls(&self) -> Vec<Call> {
         self.inside.calls().clone()
+    }
+
+    /// Lets so many answers of [`Act::SayWhenLetGo`] go.
+    pub fn let_go(&self, n: usize) {
+        self.inside.let_go.add_permits(n);
+    }
+
+    /// The most calls that were open at once.
+    pub fn most_open(&self) -> usize {
+        self.inside.open().1
     }
 
     /// Waits until there were `n` calls.
@@ -160,6 +195,28 @@ impl Inside {
     fn calls(&self) -> std::sync::MutexGuard<'_, Vec<Call>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, (usize, usize)> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that is open until this is dropped.
+struct Open<'a>(&'a Inside);
+
+impl<'a> Open<'a> {
+    fn begin(inside: &'a Inside) -> Self {
+        let mut open = inside.open();
+        open.0 += 1;
+        open.1 = open.1.max(open.0);
+        Self(inside)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open().0 -= 1;
+    }
 }
 
 /// A caller that is gone.
@@ -170,6 +227,7 @@ async fn serve(mut socket: TcpStream, inside: Arc<Inside>) {
     let Some(call) = read(&mut socket).await else {
         return;
     };
+    let _open = Open::begin(&inside);
     let (index, act) = {
         let mut calls = inside.calls();
         calls.push(call.clone());
@@ -177,7 +235,7 @@ async fn serve(mut socket: TcpStream, inside: Arc<Inside>) {
         let last = inside.acts.len() - 1;
         (index, inside.acts[index.min(last)].clone())
     };
-    if answer(&mut socket, &call, act).await.is_err() {
+    if answer(&mut socket, &call, act, &inside).await.is_err() {
         inside.calls()[index].hung_up = true;
     }
 }
@@ -205,8 +263,17 @@ async fn read(socket: &mut TcpStream) -> Option<Call> {
             continue;
         }
         let bearer = header("authorization").map(|h| h.replace("Bearer ", ""));
+        let target = head.split(' ').nth(1)?;
         return Some(Call {
-            path: head.split(' ').nth(1)?.to_owned(),
+            // A proxy is asked for a whole URL (RFC 9112, section 3.2.2).
+            proxied_to: target
+                .strip_prefix("http://")
+                .and_then(|rest| rest.split_once('/'))
+                .map(|(host, _)| host.to_owned()),
+            path: match target.strip_prefix("http://").map(|rest| rest.find('/')) {
+                Some(Some(at)) => target["http://".len() + at..].to_owned(),
+                _ => target.to_owned(),
+            },
             key: header("x-api-key").or(bearer).unwrap_or_default(),
             body: serde_json::from_slice(&body[..length]).ok()?,
             hung_up: false,
@@ -214,14 +281,34 @@ async fn read(socket: &mut TcpStream) -> Option<Call> {
     }
 }
 
-async fn answer(socket: &mut TcpStream, call: &Call, act: Act) -> Result<(), Gone> {
+async fn answer(
+    socket: &mut TcpStream,
+    call: &Call,
+    act: Act,
+    inside: &Inside,
+) -> Result<(), Gone> {
     let shape = Shape::of(&call.path);
-    let (text, breaks_off) = match act {
+    let (said, breaks_off) = match act {
         Act::Refuse(status, retry_after) => {
-            let retry = retry_after.map(|wait| format!("retry-after: {wait}\r\n"));
+            let retry = retry_after.map(|wait| format!("{JSON}retry-after: {wait}\r\n"));
             let words = format!("no, {}", call.key);
             let body = json!({"type": "error", "error": {"type": "e", "message": words}});
-            return whole(socket, status, &retry.unwrap_or_default(), &body).await;
+            return whole(
+                socket,
+                status,
+                retry.as_deref().unwrap_or(JSON),
+                &body.to_string(),
+            )
+            .await;
+        }
+        Act::Body(status, kind, body) => {
+            let headers = format!("content-type: {kind}\r\n");
+            return whole(socket, status, &headers, body).await;
+        }
+        Act::SayWithoutJsonMode(_) if !call.body["response_format"].is_null() => {
+            let words = "'response_format' of type 'json_object' is not supported by this model";
+            let body = json!({"error": {"message": words}}).to_string();
+            return whole(socket, 400, JSON, &body).await;
         }
         Act::Stall => {
             let mut nothing = [0; 1];
@@ -229,28 +316,45 @@ async fn answer(socket: &mut TcpStream, call: &Call, act: Act) -> Result<(), Gon
             let _ = socket.read(&mut nothing).await;
             return Err(Gone);
         }
-        Act::Say(text) if !shape.streams(&call.body) => {
-            return whole(socket, 200, "", &shape.whole(&text)).await;
+        Act::SayWhole(text) => {
+            let body = shape.whole(&Said::text(&text)).to_string();
+            return whole(socket, 200, JSON, &body).await;
         }
-        Act::Say(text) => (Some(text), false),
+        Act::SayWhenLetGo(text) => {
+            let permit = inside.let_go.acquire().await.expect("never closed");
+            permit.forget();
+            (Some(Said::text(&text)), false)
+        }
+        Act::Say(text) | Act::SayWithoutJsonMode(text) => (Some(Said::text(&text)), false),
+        Act::EndWith(text, end) => {
+            let said = Said {
+                end,
+                ..Said::text(&text)
+            };
+            (Some(said), false)
+        }
+        Act::CallTool(name) => {
+            let said = Said {
+                tool: Some(name),
+                ..Said::text("")
+            };
+            (Some(said), false)
+        }
         Act::HangUp => (None, true),
         Act::Flood => (None, false),
-        Act::EndlessLine(status) => return endless_line(socket, status, shape).await,
+        Act::EndlessLine(status) => return endless_line(socket, status).await,
     };
-    let kind = shape.content_type();
-    let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
-    );
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
     send(socket, head.as_bytes()).await?;
     chunk(socket, &shape.start()).await?;
-    match text {
-        Some(text) => {
-            let letters: Vec<char> = text.chars().collect();
+    match said {
+        Some(said) => {
+            let letters: Vec<char> = said.text.chars().collect();
             for piece in letters.chunks(40) {
                 let piece: String = piece.iter().collect();
                 chunk(socket, &shape.piece(&piece)).await?;
             }
-            chunk(socket, &shape.end()).await?;
+            chunk(socket, &shape.end(&said)).await?;
             send(socket, b"0\r\n\r\n").await
         }
         None if breaks_off => chunk(socket, &shape.piece("{\"ops\":")).await,
@@ -264,10 +368,9 @@ async fn answer(socket: &mut TcpStream, call: &Call, act: Act) -> Result<(), Gon
     }
 }
 
-async fn endless_line(socket: &mut TcpStream, status: u16, shape: Shape) -> Result<(), Gone> {
-    let kind = shape.content_type();
+async fn endless_line(socket: &mut TcpStream, status: u16) -> Result<(), Gone> {
     let head = format!(
-        "HTTP/1.1 {status} Told\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+        "HTTP/1.1 {status} Told\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
     );
     send(socket, head.as_bytes()).await?;
     let piece = "x".repeat(FLOOD_PIECE);
@@ -277,16 +380,10 @@ async fn endless_line(socket: &mut TcpStream, status: u16, shape: Shape) -> Resu
     Ok(())
 }
 
-async fn whole(
-    socket: &mut TcpStream,
-    status: u16,
-    headers: &str,
-    body: &Value,
-) -> Result<(), Gone> {
-    let body = body.to_string();
+async fn whole(socket: &mut TcpStream, status: u16, headers: &str, body: &str) -> Result<(), Gone> {
     let length = body.len();
     let answer = format!(
-        "HTTP/1.1 {status} Told\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status} Told\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
     );
     send(socket, answer.as_bytes()).await
 }
@@ -298,122 +395,4 @@ async fn chunk(socket: &mut TcpStream, data: &str) -> Result<(), Gone> {
 
 async fn send(socket: &mut TcpStream, bytes: &[u8]) -> Result<(), Gone> {
     socket.write_all(bytes).await.map_err(|_| Gone)
-}
-
-/// How a provider speaks.
-#[derive(Debug, Clone, Copy)]
-enum Shape {
-    Anthropic,
-    OpenAi,
-    Ollama,
-}
-
-impl Shape {
-    fn of(path: &str) -> Self {
-        match path {
-            "/v1/messages" => Shape::Anthropic,
-            "/v1/chat/completions" => Shape::OpenAi,
-            "/v1/api/chat" => Shape::Ollama,
-            other => panic!("a path of no known provider: {other}"),
-        }
-    }
-
-    fn streams(self, body: &Value) -> bool {
-        // Ollama streams unless it is told not to.
-        let default = matches!(self, Shape::Ollama);
-        body["stream"].as_bool().unwrap_or(default)
-    }
-
-    fn content_type(self) -> &'static str {
-        match self {
-            Shape::Ollama => "application/x-ndjson",
-            _ => "text/event-stream",
-        }
-    }
-
-    fn start(self) -> String {
-        match self {
-            Shape::Anthropic => {
-                let usage = json!({"input_tokens": TOKENS.0, "output_tokens": 1});
-                event(
-                    &json!({"type": "message_start", "message": {"role": "assistant", "content": [], "usage": usage}}),
-                ) + &event(
-                    &json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
-                )
-            }
-            Shape::OpenAi => data(
-                &json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}),
-            ),
-            Shape::Ollama => {
-                line(&json!({"message": {"role": "assistant", "content": ""}, "done": false}))
-            }
-        }
-    }
-
-    fn piece(self, text: &str) -> String {
-        match self {
-            Shape::Anthropic => event(
-                &json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
-            ),
-            Shape::OpenAi => data(&json!({"choices": [{"index": 0, "delta": {"content": text}}]})),
-            Shape::Ollama => {
-                line(&json!({"message": {"role": "assistant", "content": text}, "done": false}))
-            }
-        }
-    }
-
-    fn end(self) -> String {
-        match self {
-            Shape::Anthropic => {
-                let usage = json!({"output_tokens": TOKENS.1});
-                event(&json!({"type": "content_block_stop", "index": 0}))
-                    + &event(
-                        &json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": usage}),
-                    )
-                    + &event(&json!({"type": "message_stop"}))
-            }
-            Shape::OpenAi => {
-                data(&json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}))
-                    + &data(&json!({"choices": [], "usage": openai_usage()}))
-                    + "data: [DONE]\n\n"
-            }
-            Shape::Ollama => line(
-                &json!({"message": {"role": "assistant", "content": ""}, "done": true, "done_reason": "stop", "prompt_eval_count": TOKENS.0, "eval_count": TOKENS.1}),
-            ),
-        }
-    }
-
-    fn whole(self, text: &str) -> Value {
-        match self {
-            Shape::Anthropic => json!({
-                "role": "assistant", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn",
-                "usage": {"input_tokens": TOKENS.0, "output_tokens": TOKENS.1},
-            }),
-            Shape::OpenAi => json!({
-                "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-                "usage": openai_usage(),
-            }),
-            Shape::Ollama => json!({
-                "message": {"role": "assistant", "content": text}, "done": true, "done_reason": "stop",
-                "prompt_eval_count": TOKENS.0, "eval_count": TOKENS.1,
-            }),
-        }
-    }
-}
-
-fn openai_usage() -> Value {
-    json!({"prompt_tokens": TOKENS.0, "completion_tokens": TOKENS.1, "total_tokens": TOKENS.0 + TOKENS.1})
-}
-
-fn event(value: &Value) -> String {
-    let name = value["type"].as_str().unwrap_or_default();
-    format!("event: {name}\ndata: {value}\n\n")
-}
-
-fn data(value: &Value) -> String {
-    format!("data: {value}\n\n")
-}
-
-fn line(value: &Value) -> String {
-    format!("{value}\n")
 }

@@ -330,6 +330,7 @@ impl Stand {
             patch_json: String::new(),
             ts_ms: found.updated_at_ms,
             usage: SpawnerUsage::default(),
+            unusable_reply: String::new(),
         };
         assert_eq!(self.log_entry(issue).await, entry);
     }
@@ -424,6 +425,7 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
             calls: 3,
             duration_ms: 4,
         },
+        unusable_reply: "{\"ops\": \u{1b}".to_owned(),
     }
 }
 

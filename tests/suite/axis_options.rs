@@ -134,7 +134,9 @@ async fn a_model_judges_and_is_counted() {
     assert_eq!(stage.double.calls().len(), 5, "two replies were no verdict");
     let reason = assert_failed(&stage.rig, &stage.run("tag four").await).await;
     assert!(
-        reason.contains("gave no verdict in 3 replies; the last one has no status"),
+        reason.contains(
+            "gave no verdict in 3 replies; the last one was an object that has no status"
+        ),
         "{reason}"
     );
 

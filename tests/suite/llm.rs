@@ -3,85 +3,12 @@
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
 use serde_json::{Value, json};
-use tests::checker::{Attempts, assert_sound};
-use tests::eventually::eventually;
-use tests::factory::{self, to_struct};
+use tests::checker::Attempts;
+use tests::eventually::{eventually, eventually_now};
 use tests::judgement::{assert_denied_by, assert_failed};
-use tests::model_double::{Act, ModelDouble, TOKENS};
+use tests::model_double::{Act, TOKENS};
+use tests::model_stage::{KEY, ModelStage as Stage, PROMPT_WORD, REPLY_WORD, patch};
 use tests::programs::{Program, run};
-use tests::rig::Rig;
-
-/// What no log may hold.
-const KEY: &str = "key-of-the-tests";
-/// What no log may hold either: a word of the prompt, and one of every reply.
-const PROMPT_WORD: &str = "wombat";
-const REPLY_WORD: &str = "quokka";
-
-/// A patch that adds one tag.
-fn patch() -> String {
-    json!({
-        "ops": [{"op": "add", "path": "/metadata/tags/-", "value": REPLY_WORD}],
-        "bump": "minor",
-        "rationale": "one more tag",
-    })
-    .to_string()
-}
-
-/// A rig whose spawner is a model of `provider`, and the double behind it.
-struct Stage {
-    rig: Rig,
-    double: ModelDouble,
-}
-
-impl Stage {
-    async fn start(acts: Vec<Act>) -> Self {
-        Self::with(acts, "anthropic", &[("ANTHROPIC_API_KEY", KEY)]).await
-    }
-
-    async fn with(acts: Vec<Act>, provider: &str, env: &[(&str, &str)]) -> Self {
-        let double = ModelDouble::start(acts).await;
-        let url = double.url();
-        let mut rig = Rig::without_worker().await;
-        let mut all = vec![("DRAFTSMAN_LLM_BASE_URL", url.as_str())];
-        all.extend_from_slice(env);
-        rig.add_worker(&all);
-        rig.client.put(factory::small("target")).await;
-        let stage = Self { rig, double };
-        stage.use_model(provider).await;
-        stage
-    }
-
-    async fn use_model(&self, provider: &str) {
-        let spawner = json!({
-            "name": "patch-spawner",
-            "kind": "llm",
-            "spec": {"provider": provider},
-            "profile": {"model": "model-1", "system_prompt": format!("Write JSON, {PROMPT_WORD}.")},
-        });
-        self.edit(|s| s.spawner = Some(to_struct(&spawner))).await;
-    }
-
-    async fn edit(&self, edit: impl FnOnce(&mut v1::EnhanceSetting)) {
-        self.rig.client.edit_setting(edit).await;
-    }
-
-    async fn run(&self) -> v1::Issue {
-        self.rig.client.run("target", "one more tag").await
-    }
-
-    /// Holds what must be after every test: the store is sound, and nothing secret was logged.
-    async fn assert_sound(&self, issues: &[&v1::Issue], attempts: Attempts) {
-        let ids: Vec<String> = issues.iter().map(|i| i.issue_id.clone()).collect();
-        assert_sound(&self.rig, &ids, attempts).await;
-        let log = self.rig.workers[0].stderr();
-        for secret in [KEY, PROMPT_WORD, REPLY_WORD] {
-            assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
-        }
-        for issue in issues {
-            assert!(!issue.reason.contains(KEY), "{}", issue.reason);
-        }
-    }
-}
 
 #[tokio::test]
 async fn a_model_of_every_shape_writes_the_patch() {
@@ -96,7 +23,7 @@ async fn a_model_of_every_shape_writes_the_patch() {
     for (provider, path, key) in [
         ("anthropic", "/v1/messages", KEY),
         ("openai", "/v1/chat/completions", KEY),
-        ("ollama", "/v1/api/chat", ""),
+        ("ollama", "/v1/chat/completions", ""),
     ] {
         stage.use_model(provider).await;
         let issue = stage.run().await;
@@ -127,9 +54,10 @@ async fn a_model_of_every_shape_writes_the_patch() {
         );
         issues.push(issue);
     }
-    let openai = &stage.double.calls()[1].body;
-    assert_eq!(openai["response_format"]["type"], "json_object");
-    assert_eq!(stage.double.calls()[2].body["format"], "json");
+    for call in &stage.double.calls()[1..] {
+        assert_eq!(call.body["response_format"]["type"], "json_object");
+        assert_eq!(call.body["stream_options"]["include_usage"], true);
+    }
     stage
         .assert_sound(&issues.iter().collect::<Vec<_>>(), Attempts::One)
         .await;
@@ -199,9 +127,19 @@ async fn a_fence_is_taken_off_and_what_cannot_be_used_is_asked_for_again() {
     let again = calls[2].messages();
     assert_eq!(again.len(), 4, "{again:?}");
     assert_eq!(again[2], ("assistant".to_owned(), sorry));
-    assert!(again[3].1.contains("is no JSON object"), "{again:?}");
+    assert!(
+        again[3]
+            .1
+            .starts_with("Your last reply was text without a JSON object."),
+        "{again:?}"
+    );
     let last = calls[5].messages();
     assert_eq!(last.len(), 6, "{last:?}");
+    assert_eq!(last[4].1, "(an empty reply)");
+    assert!(
+        last[5].1.starts_with("Your last reply was empty."),
+        "{last:?}"
+    );
     assert!(
         last[3].1.contains("ops[0]: there is no such operation"),
         "{last:?}"
@@ -277,6 +215,10 @@ async fn a_provider_that_stays_down_puts_the_issue_on_the_dead_list() {
         );
         assert_eq!(stage.double.calls().len(), 2, "{act:?}");
         assert_eq!(stage.rig.client.stats().await.dead, 1);
+        // What was refused is not paid for; what broke off is.
+        let usage = stage.rig.client.entry(&issue.issue_id).await.usage;
+        let paid = if matches!(act, Act::HangUp) { 2 } else { 0 };
+        assert_eq!(usage.map(|usage| usage.calls), Some(paid), "{act:?}");
         stage.assert_sound(&[&issue], Attempts::UpTo(2)).await;
     }
 }
@@ -343,12 +285,7 @@ const MAX_PEAK_KIB: u64 = 128 << 10;
 /// A line that does not end is no event for whoever counts what events bring.
 #[tokio::test]
 async fn a_line_that_does_not_end_fills_no_memory() {
-    for (provider, status) in [
-        ("anthropic", 200),
-        ("openai", 200),
-        ("ollama", 200),
-        ("anthropic", 503),
-    ] {
+    for (provider, status) in [("anthropic", 200), ("openai", 200)] {
         let env = [("ANTHROPIC_API_KEY", KEY), ("OPENAI_API_KEY", KEY)];
         let acts = vec![Act::EndlessLine(status), Act::Say(patch())];
         let stage = Stage::with(acts, provider, &env).await;
@@ -367,6 +304,21 @@ async fn a_line_that_does_not_end_fills_no_memory() {
     }
 }
 
+#[tokio::test]
+async fn an_error_that_does_not_end_fills_no_memory() {
+    let stage = Stage::start(vec![Act::EndlessLine(503), Act::Say(patch())]).await;
+    let issue = stage.run().await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    eventually_now("the caller hangs up", || {
+        let first = stage.double.calls().remove(0);
+        first.hung_up.then_some(()).ok_or(format!("{first:?}"))
+    })
+    .await;
+    let peak = peak_kib(stage.rig.workers[0].pid());
+    assert!(peak < MAX_PEAK_KIB, "{peak} KiB");
+    stage.assert_sound(&[&issue], Attempts::UpTo(2)).await;
+}
+
 /// The most memory that a process has held.
 fn peak_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
@@ -381,6 +333,12 @@ async fn a_stream_that_breaks_off_is_asked_for_again() {
     let issue = stage.run().await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
     assert_eq!(stage.double.calls().len(), 2);
+    // The first was paid for, too: Anthropic tells what was sent at the beginning.
+    let usage = stage.rig.client.entry(&issue.issue_id).await.usage;
+    let usage = usage.expect("what it cost");
+    assert_eq!(usage.calls, 2, "{usage:?}");
+    assert_eq!(usage.input_tokens, 2 * TOKENS.0, "{usage:?}");
+    assert_eq!(usage.output_tokens, TOKENS.1 + 1, "{usage:?}");
     stage.assert_sound(&[&issue], Attempts::UpTo(2)).await;
 }
 
@@ -409,7 +367,7 @@ async fn what_will_not_pass_says_what_to_change() {
     }
     for (provider, word) in [
         ("openai", "OPENAI_API_KEY"),
-        ("opanai", "there are openai, "),
+        ("opanai", "there are anthropic, "),
     ] {
         stage.use_model(provider).await;
         let issue = stage.run().await;

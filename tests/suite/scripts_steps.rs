@@ -4,7 +4,7 @@ use shared::enhance_log::SpawnerUsage;
 use shared::ids::IssueId;
 use shared::store::redis::steps::{MAX_STEP_BYTES, MAX_STEPS};
 use shared::store::{
-    CancelOutcome, Claimed, Lease, PaidStep, ReapOutcome, Release, RememberOutcome,
+    CancelOutcome, Claimed, CostOutcome, Lease, PaidStep, ReapOutcome, Release, RememberOutcome,
 };
 use tests::store_stand::{BESIDE, How, LONG, OVER, Stand, fault, with_token, worker_id};
 
@@ -44,7 +44,7 @@ async fn a_step_is_kept_as_it_was_and_only_once() {
         .step(stand.store.remember_step(&claimed.lease, "a", &odd))
         .await;
     assert_eq!(kept, RememberOutcome::Kept);
-    let read = async |asked: &str| stand.store.remembered_step(&issue, asked).await.unwrap();
+    let read = async |asked: &str| stand.store.remembered_step(&issue, asked).await.unwrap().0;
     assert_eq!(read("a").await, Some(odd));
     assert_eq!(read("b").await, None);
 
@@ -76,8 +76,50 @@ async fn who_lost_the_issue_writes_nothing() {
     stale(first.lease.clone()).await;
     assert_eq!(n_kept(&stand, &issue.issue_id).await, 1);
     let found = stand.store.remembered_step(&issue, "a").await.unwrap();
-    assert_eq!(found, Some(paid("{}")));
+    assert_eq!(found, (Some(paid("{}")), SpawnerUsage::default()));
     remember(&stand, &second).await;
+}
+
+#[tokio::test]
+async fn the_cost_that_is_noted_only_rises() {
+    let stand = Stand::with(&["a"]).await;
+    let issue = stand.submit("a", "i").await;
+    let first = stand.take(&worker_id("old"), OVER).await;
+    let cost = |calls: u32| SpawnerUsage {
+        calls,
+        ..paid("").usage
+    };
+    let noted = async || stand.store.remembered_step(&issue, "a").await.unwrap().1;
+    assert_eq!(noted().await, SpawnerUsage::default());
+    let note = async |lease: &Lease, calls| {
+        let cost = cost(calls);
+        stand.store.note_cost(lease, &cost).await.unwrap()
+    };
+    assert_eq!(note(&first.lease, 0).await, CostOutcome::Noted);
+    assert_eq!(noted().await, cost(0));
+    assert_eq!(note(&first.lease, 3).await, CostOutcome::Noted);
+    // Called again, or late.
+    assert_eq!(note(&first.lease, 3).await, CostOutcome::Noted);
+    assert_eq!(note(&first.lease, 2).await, CostOutcome::Noted);
+    assert_eq!(noted().await, cost(3));
+    // It takes no place of an output.
+    for n in 0..MAX_STEPS {
+        let (asked, step) = (n.to_string(), paid("{}"));
+        let kept = stand.store.remember_step(&first.lease, &asked, &step);
+        assert_eq!(stand.step(kept).await, RememberOutcome::Kept, "{n}");
+    }
+
+    stand.step(stand.store.reap(&issue, 5, 0.0)).await;
+    assert_eq!(note(&first.lease, 9).await, CostOutcome::Stale);
+    stand.step(stand.store.promote(&issue)).await;
+    let second = stand.take_in(&worker_id("new"), LONG, BESIDE).await;
+    assert_eq!(note(&first.lease, 9).await, CostOutcome::Stale);
+    assert_eq!(noted().await, cost(3));
+    assert_eq!(note(&second.lease, 10).await, CostOutcome::Noted);
+    assert_eq!(noted().await, cost(10));
+    stand.step(stand.settle(&second, How::Denied)).await;
+    assert_eq!(note(&second.lease, 11).await, CostOutcome::Stale);
+    assert_eq!(n_kept(&stand, &issue.issue_id).await, 0);
 }
 
 #[tokio::test]

@@ -281,3 +281,24 @@ async fn a_killed_worker_takes_its_programs_along() {
     let issue = rig.client.decided(&issue).await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
 }
+
+#[tokio::test]
+async fn a_program_has_its_own_time() {
+    let rig = rig(&[]).await;
+    let marker = marker();
+    let mut spawner = shell(&format!("sleep {marker} & sleep {marker}"));
+    spawner["spec"]["timeout_ms"] = json!(300);
+    use_spawner(&rig, &spawner, 600).await;
+    let issue = rig.client.run("target", "as the program likes").await;
+    let reason = assert_failed(&rig, &issue).await;
+    let said = "program /bin/sh did not end within 300 ms, the agent's spec.timeout_ms";
+    assert!(reason.contains(said), "{reason}");
+    eventually_now("nothing of it is left", || match n_with(&marker) {
+        0 => Ok(()),
+        n => Err(format!("{n} processes")),
+    })
+    .await;
+    let next = assert_unharmed(&rig).await;
+    let ids = [issue.issue_id, next.issue_id];
+    assert_sound(&rig, &ids, Attempts::One).await;
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shared::blueprint::Blueprint;
 use shared::commit::Epoch;
+use shared::enhance_log::SpawnerUsage;
 use shared::error::chain;
 use shared::fail_point;
 use shared::store::IssueRef;
@@ -34,13 +35,23 @@ pub(crate) enum Ran {
     /// Without one, for good.
     Failed(Box<FlowFailure>),
     /// With a fault that may pass.
-    Fault {
-        problem: String,
-        /// How long the other side asked to wait.
-        wait: Option<Duration>,
-    },
+    Fault(Box<Fault>),
     /// By being stopped.
     Stopped,
+}
+
+/// A fault that may pass.
+#[derive(Debug, Default)]
+pub(crate) struct Fault {
+    pub(crate) problem: String,
+    /// How long the other side asked to wait.
+    pub(crate) wait: Option<Duration>,
+    /// Nothing is wrong; something is in use. It counts as no retry.
+    pub(crate) is_busy: bool,
+    /// What the spawner cost until then, over all attempts.
+    pub(crate) usage: SpawnerUsage,
+    /// The last reply of a model that could not be used.
+    pub(crate) unusable_reply: String,
 }
 
 impl Attempt {
@@ -75,10 +86,10 @@ impl Attempt {
             memory: Some(self.memory.clone()),
         };
         if let Some(problem) = fail_point::fault("flow.fault") {
-            return Ran::Fault {
+            return Ran::Fault(Box::new(Fault {
                 problem,
-                wait: None,
-            };
+                ..Fault::default()
+            }));
         }
         let ran = host.run(&launch.orbit, input, cancel).await;
         fail_point::pass("flow.after");
@@ -86,10 +97,13 @@ impl Attempt {
         match ran {
             Ok(report) => Ran::Decided(Box::new(report)),
             Err(failure) if matches!(failure.error, FlowError::Cancelled) => Ran::Stopped,
-            Err(failure) if failure.error.is_passing() => Ran::Fault {
+            Err(failure) if failure.error.is_passing() => Ran::Fault(Box::new(Fault {
                 problem: chain(&failure.error),
                 wait: failure.error.retry_after(),
-            },
+                is_busy: failure.error.is_busy(),
+                usage: failure.usage,
+                unusable_reply: failure.unusable_reply,
+            })),
             Err(failure) => Ran::Failed(Box::new(failure)),
         }
     }

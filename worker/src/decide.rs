@@ -6,6 +6,7 @@ use shared::error::chain;
 use shared::issue::RejectionCause;
 use shared::store::{Claimed, Decision as Settled, Head, Settlement};
 
+use crate::attempt::Fault;
 use crate::flow::{Decision, FlowFailure, FlowReport};
 use crate::metrics::Metrics;
 
@@ -50,6 +51,7 @@ fn entry(claimed: &Claimed, prev_hash: String) -> LogEntry {
         patch_json: String::new(),
         ts_ms: 0,
         usage: SpawnerUsage::default(),
+        unusable_reply: String::new(),
     }
 }
 
@@ -95,6 +97,7 @@ impl Outcome {
                 let reason = format!("verifier deny: {}", reasons.join("; "));
                 log.rationale = rationale;
                 log.verdicts = verdicts;
+                log.unusable_reply = report.unusable_reply;
                 log.cause = Some(RejectionCause::Denied);
                 log.reasons = reasons;
                 Outcome {
@@ -111,6 +114,7 @@ impl Outcome {
         let mut log = entry(claimed, head.version.to_string());
         log.patch_json = failure.patch_json;
         log.usage = failure.usage;
+        log.unusable_reply = failure.unusable_reply;
         log.rationale = failure.rationale;
         Outcome::failed(log, failed_reason(&chain(&failure.error)), false)
     }
@@ -122,13 +126,15 @@ impl Outcome {
     }
 
     /// A passing fault that did not pass within the retries that there are.
-    pub(crate) fn of_exhausted(claimed: &Claimed, head: &Head, problem: &str) -> Outcome {
-        let prev_hash = head.version.to_string();
+    pub(crate) fn of_exhausted(claimed: &Claimed, head: &Head, fault: Fault) -> Outcome {
+        let mut log = entry(claimed, head.version.to_string());
+        log.usage = fault.usage;
+        log.unusable_reply = fault.unusable_reply;
         let reason = format!(
-            "dispatch failed after {} attempts: {problem}",
-            claimed.attempt
+            "dispatch failed after {} attempts: {}",
+            claimed.attempt, fault.problem
         );
-        Outcome::failed(entry(claimed, prev_hash), reason, true)
+        Outcome::failed(log, reason, true)
     }
 
     fn failed(mut log: LogEntry, reason: String, dead: bool) -> Outcome {

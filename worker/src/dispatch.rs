@@ -22,7 +22,7 @@ use shared::store::{
 use shared::telemetry::trace;
 use tracing::Instrument;
 
-use crate::attempt::{Attempt, Ran};
+use crate::attempt::{Attempt, Fault, Ran};
 use crate::decide::Outcome;
 use crate::documents::DocumentCache;
 use crate::flow::{FlowHost, Memory, StepRecorder};
@@ -76,10 +76,7 @@ enum Worked {
     /// With something to settle.
     Decided(Box<Outcome>),
     /// With a fault that may pass.
-    Fault {
-        problem: String,
-        wait: Option<Duration>,
-    },
+    Fault(Box<Fault>),
     /// By being stopped.
     Stopped,
 }
@@ -239,9 +236,7 @@ impl Dispatcher {
                 .await
             {
                 Worked::Decided(outcome) => *outcome,
-                Worked::Fault { problem, wait } => {
-                    return self.put_off(&claimed, &head, &problem, wait).await;
-                }
+                Worked::Fault(fault) => return self.put_off(&claimed, &head, *fault).await,
                 Worked::Stopped => return self.stopped(&claimed, signal).await,
             };
             match self.settle(&claimed, head.seq, outcome).await {
@@ -312,7 +307,7 @@ impl Dispatcher {
             Ok((Ran::Failed(failure), _)) => {
                 Worked::Decided(Box::new(Outcome::of_failure(claimed, head, *failure)))
             }
-            Ok((Ran::Fault { problem, wait }, _)) => Worked::Fault { problem, wait },
+            Ok((Ran::Fault(fault), _)) => Worked::Fault(fault),
             Ok((Ran::Stopped, _)) => Worked::Stopped,
         }
     }

@@ -7,6 +7,7 @@ use shared::error::chain;
 use shared::fail_point;
 use shared::store::{Claimed, Head, Release};
 
+use crate::attempt::Fault;
 use crate::decide::Outcome;
 use crate::dispatch::Dispatcher;
 use crate::held::{Signal, Stop};
@@ -15,38 +16,35 @@ use crate::service::Pause;
 
 /// The back-off of passing faults: base and cap, before jitter.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long an issue waits for what is in use, before jitter.
+const BUSY_DELAY: Duration = Duration::from_secs(2);
 /// The longest wait that a provider's retry-after can ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Dispatcher {
     /// A fault that may pass: back to the queue after a while, or onto the dead list.
-    pub(crate) async fn put_off(
-        &self,
-        claimed: &Claimed,
-        head: &Head,
-        problem: &str,
-        wait: Option<Duration>,
-    ) {
-        if claimed.retries >= self.max_retries {
-            self.settle(
-                claimed,
-                claimed.head.seq,
-                Outcome::of_exhausted(claimed, head, problem),
-            )
-            .await;
+    pub(crate) async fn put_off(&self, claimed: &Claimed, head: &Head, fault: Fault) {
+        if !fault.is_busy && claimed.retries >= self.max_retries {
+            let outcome = Outcome::of_exhausted(claimed, head, fault);
+            self.settle(claimed, claimed.head.seq, outcome).await;
             return;
         }
-        let delay = delay(claimed.retries, wait, fastrand::f64());
         Metrics::count(&self.metrics.put_off);
+        let reason = fault.problem;
+        let release = if fault.is_busy {
+            let delay = BUSY_DELAY.mul_f64(0.5 + fastrand::f64());
+            let delay_ms = delay.as_millis() as u64;
+            Release::Busy { delay_ms, reason }
+        } else {
+            let delay = delay(claimed.retries, fault.wait, fastrand::f64());
+            let delay_ms = delay.as_millis() as u64;
+            Release::Fault { delay_ms, reason }
+        };
         // Not the problem: it may quote what a provider said of the intent. It is the issue's reason.
         tracing::warn!(
-            delay_ms = delay.as_millis() as u64,
+            is_busy = fault.is_busy,
             "put off; the issue's reason says why"
         );
-        let release = Release::Fault {
-            delay_ms: delay.as_millis() as u64,
-            reason: problem.to_owned(),
-        };
         self.release(claimed, &release).await;
     }
 

@@ -225,9 +225,9 @@ async fn try_run(
         Ran::Failed(failure) => PreviewAnswer::Failed {
             reason: failed_reason(&chain(&failure.error)),
         },
-        Ran::Fault { problem, wait } => PreviewAnswer::Fault {
-            problem,
-            retry_after_ms: wait.map(|wait| wait.as_millis() as u64),
+        Ran::Fault(fault) => PreviewAnswer::Fault {
+            problem: fault.problem,
+            retry_after_ms: fault.wait.map(|wait| wait.as_millis() as u64),
         },
         Ran::Stopped => PreviewAnswer::Fault {
             problem: "the worker that ran it has been asked to stop".to_owned(),
@@ -309,6 +309,7 @@ mod tests {
             },
             patch_json: patch_json.to_owned(),
             usage: SpawnerUsage::default(),
+            unusable_reply: String::new(),
         }
     }
 

@@ -120,6 +120,9 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     if !entry.patch_json.is_empty() {
         output::line(format_args!("patch      {}", entry.patch_json))?;
     }
+    if !entry.unusable_reply.is_empty() {
+        output::line(format_args!("replied    {:?}", entry.unusable_reply))?;
+    }
     if let Some(usage) = entry
         .usage
         .as_ref()

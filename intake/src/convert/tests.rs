@@ -1,3 +1,5 @@
+use shared::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+
 use super::*;
 
 fn fields(error: RequestError) -> Vec<String> {
@@ -287,6 +289,7 @@ fn log_entries_say_their_status_in_words() {
         patch_json: "[]".into(),
         ts_ms: 1_700_000_000_123,
         usage: SpawnerUsage::default(),
+        unusable_reply: "Sorry.".to_owned(),
     };
     let wire = entry_to_wire(entry.clone());
     assert_eq!(

@@ -10,6 +10,7 @@
     reason = "the type Blueprint deserves the file of its name"
 )]
 pub mod blueprint;
+pub mod call_spec;
 pub mod diff;
 pub mod doc;
 pub mod error;

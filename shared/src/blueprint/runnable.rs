@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+use crate::blueprint::call_spec::{CallSpec, CallSpecFault, JsonMode};
 use crate::blueprint::{Blueprint, Doc, refs};
 
 /// The scripts that every worker has.
@@ -63,6 +64,14 @@ pub enum NotRunnable {
         kind: &'static str,
         /// The field.
         field: &'static str,
+    },
+    /// A field of an agent cannot be used.
+    #[error("agent {agent:?}: {} {}", .fault.field, .fault.problem)]
+    Field {
+        /// The agent.
+        agent: String,
+        /// The field, and what is wrong with it.
+        fault: CallSpecFault,
     },
     /// An agent names a script that is not there.
     #[error(
@@ -145,6 +154,10 @@ fn check_agent(
         kind,
         field,
     };
+    let unusable = |fault| NotRunnable::Field {
+        agent: agent_name(),
+        fault,
+    };
     match agent.get("kind").and_then(Doc::as_str) {
         Some("lua") => match spec("fn_id") {
             None | Some("") => Err(missing("lua", "spec.fn_id")),
@@ -154,10 +167,17 @@ fn check_agent(
                 script: script.to_owned(),
             }),
         },
-        Some("llm") => Ok(()),
+        Some("llm") => {
+            let spec = agent.get("spec");
+            JsonMode::read(spec).map_err(unusable)?;
+            CallSpec::read(spec).map_err(unusable)?;
+            Ok(())
+        }
         Some("subprocess") => match spec("program") {
             None | Some("") => Err(missing("subprocess", "spec.program")),
-            Some(_) => Ok(()),
+            Some(_) => CallSpec::read(agent.get("spec"))
+                .map(drop)
+                .map_err(unusable),
         },
         given => Err(NotRunnable::UnknownKind {
             agent: agent_name(),
@@ -266,5 +286,10 @@ agents:
         );
         assert!(with("spec: {fn_id: committer}", "spec: {}").contains("spec.fn_id"));
         assert!(with("kind: lua", "kind: subprocess").contains("spec.program"));
+        let calls = "kind: lua, spec: {fn_id: committer}";
+        let timeout = "kind: llm, spec: {timeout_ms: 0}";
+        assert!(with(calls, timeout).starts_with("agent \"a\": spec.timeout_ms must be"));
+        let mode = "kind: llm, spec: {json_mode: maybe}";
+        assert!(with(calls, mode).contains("spec.json_mode must be on, off or auto"));
     }
 }

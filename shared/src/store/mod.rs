@@ -10,19 +10,21 @@ pub use self::redis::connection::{ConnectionId, Link, PopLink};
 pub use self::redis::error::StoreError;
 pub use self::redis::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News};
 pub use self::redis::issues::{IssueFilter, Page, PageRequest};
+pub use self::redis::places::PlaceOutcome;
 pub use self::redis::previews::{
     MAX_WAITING_PREVIEWS, PreviewRequestOutcome, PreviewSight, PreviewTicket,
 };
 pub use self::redis::queue::{
     ClaimOutcome, Claimed, Company, Decision, Head, IssueRef, Lease, PromoteOutcome, ReapOutcome,
-    Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, Settlement,
+    ReturnOutcome, SettleOutcome, Settlement,
 };
+pub use self::redis::release::{Release, ReleaseOutcome};
 pub use self::redis::seed::Seed;
 pub use self::redis::server_check::Finding;
 pub use self::redis::setting_check::SettingFault;
 pub use self::redis::settings::{DeleteSettingOutcome, PutSettingOutcome};
 pub use self::redis::stats::{QueueStats, WorkerStats};
-pub use self::redis::steps::{PaidStep, RememberOutcome};
+pub use self::redis::steps::{CostOutcome, PaidStep, RememberOutcome};
 pub use self::redis::transfer::{Import, ImportOutcome, StageOutcome};
 pub use self::redis::workers::Beat;
 pub use self::redis::{Shard, Store};

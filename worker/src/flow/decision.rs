@@ -6,10 +6,12 @@
 
 use shared::blueprint::label::Bump;
 use shared::blueprint::{Blueprint, Doc, json};
+use shared::commit::MAX_RATIONALE_BYTES;
 use shared::enhance_log::Verdict;
 use shared::ids::{BlueprintId, sha256_hex};
 
 use super::error::FlowError;
+use super::prefix::prefix;
 use super::run_state::RunState;
 
 /// What a flow decided about an issue.
@@ -57,8 +59,14 @@ pub(super) fn read(ctx: &Doc, target: &BlueprintId, run: &RunState) -> Result<De
         return Ok(Decision::Deny {
             reasons: reasons(&commit)?,
             verdicts,
-            rationale,
+            // It may be denied for its length.
+            rationale: bounded(&rationale),
         });
+    }
+    if rationale.len() > MAX_RATIONALE_BYTES {
+        let n_bytes = rationale.len();
+        let problem = format!("has {n_bytes} bytes; the limit is {MAX_RATIONALE_BYTES}");
+        return Err(commit.wrong("rationale", problem));
     }
 
     let bump = commit.string("bump")?;
@@ -110,13 +118,15 @@ pub(super) fn proposed(ctx: &Doc) -> String {
     }
 }
 
-/// What the spawner said about its patch.
+/// What the spawner said about its patch, as much of it as a rationale may have.
 pub(super) fn proposed_rationale(ctx: &Doc) -> String {
     let rationale = ctx.get("patch").and_then(|patch| patch.get("rationale"));
-    rationale
-        .and_then(Doc::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    bounded(rationale.and_then(Doc::as_str).unwrap_or_default())
+}
+
+/// As much of a rationale as is kept.
+fn bounded(rationale: &str) -> String {
+    prefix(rationale, MAX_RATIONALE_BYTES).to_owned()
 }
 
 fn reasons(commit: &Fields<'_>) -> Result<Vec<String>, FlowError> {

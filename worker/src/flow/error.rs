@@ -88,6 +88,12 @@ pub enum StepError {
         /// How long the other side asked to wait.
         retry_after: Option<Duration>,
     },
+    /// As many runs of the agent go on as may: the issue goes back to the queue, which counts as no retry.
+    #[error("{message}")]
+    Busy {
+        /// Which agent, and how many.
+        message: String,
+    },
     /// The ceiling or a cancel stopped it.
     #[error("stopped by the ceiling or a cancel")]
     Interrupted,
@@ -221,7 +227,18 @@ impl FlowError {
         matches!(
             self,
             FlowError::Step {
-                source: StepError::Passing { .. },
+                source: StepError::Passing { .. } | StepError::Busy { .. },
+                ..
+            }
+        )
+    }
+
+    /// True if the issue only has to wait: no retry is counted.
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            FlowError::Step {
+                source: StepError::Busy { .. },
                 ..
             }
         )

@@ -74,8 +74,10 @@ pub struct FlowReport {
     /// What the spawner proposed, as canonical JSON: its operations, or whatever it replied
     /// instead; empty if there was nothing.
     pub patch_json: String,
-    /// What the spawner cost.
+    /// What the spawner cost, over all attempts at the issue.
     pub usage: SpawnerUsage,
+    /// The beginning of the last reply of a model that could not be used; empty if there was none.
+    pub unusable_reply: String,
 }
 
 /// A flow that came to none.
@@ -87,8 +89,10 @@ pub struct FlowFailure {
     pub error: FlowError,
     /// As in [`FlowReport`], if the flow came that far.
     pub patch_json: String,
-    /// What the spawner cost until then.
+    /// What the spawner cost until then, over all attempts at the issue.
     pub usage: SpawnerUsage,
+    /// As in [`FlowReport`].
+    pub unusable_reply: String,
     /// What the spawner said about its patch, if the flow came that far.
     pub rationale: String,
 }
@@ -202,6 +206,7 @@ impl FlowHost {
                     decision,
                     patch_json,
                     usage: run.usage(),
+                    unusable_reply: run.unusable_reply(),
                 })
             }
             Err(error) => {
@@ -210,6 +215,7 @@ impl FlowHost {
                     error,
                     patch_json,
                     usage: run.usage(),
+                    unusable_reply: run.unusable_reply(),
                     rationale,
                 })
             }

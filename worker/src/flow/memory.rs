@@ -31,6 +31,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::blueprint::{Doc, json};
+use shared::enhance_log::SpawnerUsage;
 use shared::error::chain;
 use shared::fail_point;
 use shared::ids::{BlueprintId, sha256_hex};
@@ -113,7 +114,7 @@ impl RunMemory {
         format!("{hash}-{n}")
     }
 
-    /// What was kept under this name.
+    /// What was kept under this name, and what the issue's spawner has cost so far.
     ///
     /// # Errors
     /// [`StepError::Passing`] if it cannot be read now.
@@ -121,26 +122,29 @@ impl RunMemory {
         &self,
         lease: &Lease,
         name: &str,
-    ) -> Result<Option<(Doc, PaidStep)>, StepError> {
+    ) -> Result<(Option<(Doc, PaidStep)>, SpawnerUsage), StepError> {
         let issue = &lease.issue;
+        let damaged = |error: &dyn std::error::Error| {
+            tracing::error!(
+                error = chain(error),
+                "a remembered step is damaged; it is run again"
+            );
+        };
         let found = persistently(|| self.memory.store.remembered_step(issue, name));
         match found.await {
-            Ok(found) => Ok(found.and_then(|step| match json::parse(&step.output) {
-                Ok(output) => Some((output, step)),
-                Err(error) => {
-                    tracing::error!(
-                        error = chain(&error),
-                        "a remembered step is damaged; it is run again"
-                    );
-                    None
-                }
-            })),
+            Ok((step, cost)) => {
+                let found = step.and_then(|step| match json::parse(&step.output) {
+                    Ok(output) => Some((output, step)),
+                    Err(error) => {
+                        damaged(&error);
+                        None
+                    }
+                });
+                Ok((found, cost))
+            }
             Err(error @ StoreError::Damaged { .. }) => {
-                tracing::error!(
-                    error = chain(&error),
-                    "a remembered step is damaged; it is run again"
-                );
-                Ok(None)
+                damaged(&error);
+                Ok((None, SpawnerUsage::default()))
             }
             Err(error) => Err(StepError::Passing {
                 message: format!(
@@ -149,6 +153,17 @@ impl RunMemory {
                 ),
                 retry_after: None,
             }),
+        }
+    }
+
+    /// Notes what the issue's spawner has cost by now, so that the decision can say it whoever makes it.
+    pub(super) async fn note_cost(&self, lease: &Lease, cost: &SpawnerUsage) {
+        let noted = persistently(|| self.memory.store.note_cost(lease, cost));
+        if let Err(error) = noted.await {
+            tracing::warn!(
+                error = chain(&error),
+                "what the spawner cost could not be noted; the log entry lacks it if this attempt does not decide"
+            );
         }
     }
 

@@ -26,6 +26,7 @@ mod meter;
 mod orbit;
 mod past_denials;
 mod plan;
+mod prefix;
 mod run_state;
 mod scripts;
 mod steps;
@@ -35,7 +36,7 @@ mod try_axis;
 mod tests;
 
 pub use agents::keeper::keep_if_asked;
-pub use agents::llm::client::providers;
+pub use agents::llm::provider::providers;
 pub use agents::program_error::ProgramError;
 pub use agents::subprocess::Programs;
 pub use decision::Decision;

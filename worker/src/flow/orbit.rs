@@ -5,10 +5,13 @@ use std::sync::Arc;
 use flow_ir_core::Node;
 use serde_json::Value;
 use shared::axis_options::AxisOptions;
+use shared::blueprint::call_spec::{CallSpec, CallSpecFault, JsonMode};
 use shared::blueprint::{Blueprint, Doc, Num};
 
+use super::agents::limited::Limited;
 use super::agents::llm::LlmAgent;
-use super::agents::llm::client::{Model, Models};
+use super::agents::llm::client::Models;
+use super::agents::llm::provider::Model;
 use super::agents::lua::LuaAgent;
 use super::agents::remembered::Remembered;
 use super::agents::router::{self, Axes, RouterAgent};
@@ -146,7 +149,13 @@ fn agent(
                 problem: format!("must be an integer from 0 to {MAX_DENIALS}"),
             })?;
             let prompt = prompt.unwrap_or_default();
-            let agent = LlmAgent::new(means.models.clone(), model, prompt, denials);
+            let spec = definition.get("spec");
+            let json_mode = JsonMode::read(spec).map_err(|fault| unusable(name, fault))?;
+            let call = CallSpec::read(spec).map_err(|fault| unusable(name, fault))?;
+            let what = model.to_string();
+            let agent = LlmAgent::new(means.models.clone(), model, prompt, denials)
+                .with_options(json_mode, call.timeout);
+            let agent = Limited::new(agent, llm::KIND, name, &what, call.max_concurrency);
             Ok(Arc::new(Remembered::new(agent, name, definition)))
         }
         subprocess::KIND => {
@@ -156,7 +165,10 @@ fn agent(
                 spec.and_then(|spec| spec.get("program")),
                 "spec.program",
             )?;
-            let agent = SubprocessAgent::new(name, program, spec, &means.programs)?;
+            let call = CallSpec::read(spec).map_err(|fault| unusable(name, fault))?;
+            let agent = SubprocessAgent::new(name, program, spec, &means.programs)?
+                .with_timeout(call.timeout);
+            let agent = Limited::new(agent, subprocess::KIND, name, program, call.max_concurrency);
             Ok(Arc::new(Remembered::new(agent, name, definition)))
         }
         kind => Err(FlowError::UnknownKind {
@@ -164,6 +176,14 @@ fn agent(
             kind: kind.to_owned(),
             known: KINDS.map(str::to_owned).to_vec(),
         }),
+    }
+}
+
+fn unusable(agent: &str, fault: CallSpecFault) -> FlowError {
+    FlowError::AgentField {
+        agent: agent.to_owned(),
+        field: fault.field,
+        problem: fault.problem,
     }
 }
 

@@ -15,6 +15,7 @@ use shared::store::PageRequest;
 
 use super::error::StepError;
 use super::memory::{RunMemory, persistently};
+use super::prefix::prefix;
 
 /// The most that an agent may ask for.
 pub(super) const MAX_DENIALS: usize = 10;
@@ -81,14 +82,10 @@ fn tell(entry: &LogEntry) -> Doc {
 
 /// The beginning of `text`, at most so many bytes and an ellipsis if it is not all.
 fn cut(text: &str, n_bytes: usize) -> String {
-    if text.len() <= n_bytes {
-        return text.to_owned();
+    match prefix(text, n_bytes) {
+        whole if whole.len() == text.len() => text.to_owned(),
+        begins => format!("{begins}…"),
     }
-    // A character is at most four bytes long.
-    let mut ends = (n_bytes.saturating_sub(3)..=n_bytes).rev();
-    let end = ends.find(|&at| text.is_char_boundary(at));
-    let end = end.unwrap_or_default();
-    format!("{}…", &text[..end])
 }
 
 #[cfg(test)]
@@ -114,6 +111,7 @@ mod tests {
             patch_json: "[]".to_owned(),
             ts_ms: 0,
             usage: SpawnerUsage::default(),
+            unusable_reply: String::new(),
         };
         assert_eq!(
             json::emit(&tell(&entry)),

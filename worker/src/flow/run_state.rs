@@ -1,14 +1,15 @@
 //! What the steps of one run share: its deadline, what the spawner cost, and what is known
 //! about documents already.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use shared::blueprint::{Blueprint, Doc, DocumentError, yaml};
-use shared::enhance_log::SpawnerUsage;
+use shared::enhance_log::{MAX_UNUSABLE_REPLY_BYTES, SpawnerUsage};
 use shared::ids::Version;
 
 use super::memory::RunMemory;
+use super::prefix::prefix;
 use super::steps::{OpenStep, StepRecorder};
 
 /// The agent whose cost is logged, and which a setting may replace.
@@ -24,7 +25,11 @@ pub(super) struct RunState {
     pub(super) deadline: Instant,
     document_bytes: usize,
     memo: Mutex<Memo>,
+    /// What the spawner cost in this run.
     usage: Mutex<SpawnerUsage>,
+    /// What it cost before this run, if anybody has looked.
+    usage_before: OnceLock<SpawnerUsage>,
+    unusable_reply: Mutex<String>,
     steps: Option<Arc<StepRecorder>>,
     memory: Option<RunMemory>,
 }
@@ -44,6 +49,8 @@ impl RunState {
             document_bytes,
             memo: Mutex::new(memo),
             usage: Mutex::default(),
+            usage_before: OnceLock::new(),
+            unusable_reply: Mutex::default(),
             steps,
             memory: None,
         }
@@ -78,20 +85,57 @@ impl RunState {
     /// Adds to what the spawner cost: it may run more than once.
     pub(super) fn add_usage(&self, more: &SpawnerUsage) {
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
-        usage.agent_kind.clone_from(&more.agent_kind);
-        usage.model.clone_from(&more.model);
-        usage.input_tokens += more.input_tokens;
-        usage.output_tokens += more.output_tokens;
-        usage.calls += more.calls;
-        usage.duration_ms += more.duration_ms;
+        *usage = sum(&usage, more);
     }
 
-    /// What the spawner cost so far.
+    /// Takes note of what the spawner cost before this run; only the first note counts, for what comes later has
+    /// costs of this run in it.
+    pub(super) fn note_usage_before(&self, usage: SpawnerUsage) {
+        let _ = self.usage_before.set(usage);
+    }
+
+    /// What the spawner cost so far, over all attempts at the issue.
     pub(super) fn usage(&self) -> SpawnerUsage {
-        self.usage
+        let usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.usage_before.get() {
+            Some(before) => sum(before, &usage),
+            None => usage.clone(),
+        }
+    }
+
+    /// Takes note of a model's reply that could not be used; the last one stays.
+    pub(super) fn note_unusable(&self, reply: &str) {
+        let kept = prefix(reply, MAX_UNUSABLE_REPLY_BYTES);
+        let mut last = self
+            .unusable_reply
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        kept.clone_into(&mut last);
+    }
+
+    /// The beginning of the last reply that could not be used; empty if there was none.
+    pub(super) fn unusable_reply(&self) -> String {
+        self.unusable_reply
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+}
+
+/// What both cost. Kind and model are those of `later`, if it has cost anything.
+pub(super) fn sum(earlier: &SpawnerUsage, later: &SpawnerUsage) -> SpawnerUsage {
+    let named = if later.agent_kind.is_empty() {
+        earlier
+    } else {
+        later
+    };
+    SpawnerUsage {
+        agent_kind: named.agent_kind.clone(),
+        model: named.model.clone(),
+        input_tokens: earlier.input_tokens.saturating_add(later.input_tokens),
+        output_tokens: earlier.output_tokens.saturating_add(later.output_tokens),
+        calls: earlier.calls.saturating_add(later.calls),
+        duration_ms: earlier.duration_ms.saturating_add(later.duration_ms),
     }
 }
 

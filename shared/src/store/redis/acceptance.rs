@@ -140,6 +140,7 @@ impl Shard {
                 patch_json: String::new(),
                 ts_ms: 0,
                 usage: Default::default(),
+                unusable_reply: String::new(),
             });
             let mut reply = self
                 .link

@@ -135,9 +135,14 @@ impl Keys {
     pub fn intent(&self, issue: &IssueId) -> String {
         self.of("intent", issue.as_str())
     }
-    /// HASH of what was asked → output and cost (JSON): steps of an undecided issue that were paid for. Gone when it is decided.
+    /// HASH of what was asked → output and cost (JSON): steps of an undecided issue that were paid for; and `cost` and
+    /// `cost_calls`, what its spawner has cost so far. Gone when it is decided.
     pub fn steps(&self, issue: &IssueId) -> String {
         self.of("steps", issue.as_str())
+    }
+    /// ZSET holder → when its place ends, ms; expires: who runs the agent of this key (see `places.rs`).
+    pub fn agent_places(&self, agent: &str) -> String {
+        self.of("agent_places", agent)
     }
     /// ZSET issue_id → submitted ms, of all issues.
     pub fn issues(&self) -> String {
@@ -307,13 +312,14 @@ mod tests {
             keys.previews(),
             keys.preview(&issue),
             keys.ids(),
+            keys.agent_places("a"),
         ]);
         all.extend(keys.staged("n"));
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
             decided decided:team.alpha dead processing:w-1 steps:i-1 issues issues:team.alpha blueprint:team.alpha \
             documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha ranks:team.alpha blueprints settings \
             setting_revisions settings_counter orbits workers worker_load fence meta scripts audited pruned previews \
-            preview:i-1 ids staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_ranks:n";
+            preview:i-1 ids agent_places:a staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_ranks:n";
         let expected: Vec<String> = expected
             .split_whitespace()
             .map(|k| format!("{{draftsman:0}}:{k}"))

@@ -200,29 +200,6 @@ pub enum SettleOutcome {
     Archived,
 }
 
-/// Why a leased issue is given back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Release {
-    /// The worker ends: at once, and the attempt does not count.
-    Shutdown,
-    /// A fault that may pass.
-    Fault {
-        /// How long the issue waits, in milliseconds.
-        delay_ms: u64,
-        /// The error.
-        reason: String,
-    },
-}
-
-/// What became of a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReleaseOutcome {
-    /// It is given back.
-    Released,
-    /// It was not this caller's any more, which is as good.
-    Stale,
-}
-
 /// What became of an element that nobody claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReturnOutcome {
@@ -428,36 +405,6 @@ impl Shard {
                 &issue.blueprint_id,
             )?)),
             "archived" => Ok(SettleOutcome::Archived),
-            _ => Err(reply.unknown()),
-        }
-    }
-
-    /// Gives a leased issue back undecided. Repeating it is safe.
-    ///
-    /// # Errors
-    /// [`StoreError`]; it may have been given back all the same.
-    pub async fn release(
-        &self,
-        lease: &Lease,
-        release: &Release,
-    ) -> Result<ReleaseOutcome, StoreError> {
-        let keys = self.block(&lease.issue, lease.worker_id.as_str());
-        let reply = self
-            .link
-            .script(&script::RELEASE_ISSUE, &keys, |call| {
-                head_args(call, &lease.issue);
-                call.arg(&lease.token);
-                match release {
-                    Release::Shutdown => call.arg("shutdown").arg(0).arg(""),
-                    Release::Fault { delay_ms, reason } => {
-                        call.arg("fault").arg(*delay_ms).arg(reason)
-                    }
-                };
-            })
-            .await?;
-        match reply.outcome() {
-            "ok" => Ok(ReleaseOutcome::Released),
-            "stale" => Ok(ReleaseOutcome::Stale),
             _ => Err(reply.unknown()),
         }
     }

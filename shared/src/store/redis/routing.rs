@@ -9,14 +9,14 @@ use super::error::StoreError;
 use super::issues::{Page, PageRequest};
 use super::pointers::Pointed;
 use super::queue::{
-    ClaimOutcome, Company, IssueRef, Lease, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome,
-    Settlement,
+    ClaimOutcome, Company, IssueRef, Lease, ReturnOutcome, SettleOutcome, Settlement,
 };
-use super::steps::{PaidStep, RememberOutcome};
+use super::release::{Release, ReleaseOutcome};
+use super::steps::{CostOutcome, PaidStep, RememberOutcome};
 use super::transfer::Import;
 use crate::blueprint::Blueprint;
 use crate::commit::{BlueprintSummary, Commit};
-use crate::enhance_log::LogEntry;
+use crate::enhance_log::{LogEntry, SpawnerUsage};
 use crate::history::HistoryEntry;
 use crate::ids::{BlueprintId, IssueId, SettingId, Version, WorkerId};
 use crate::issue::{Issue, NewIssue};
@@ -162,9 +162,22 @@ impl Store {
         &self,
         issue: &IssueRef,
         asked: &str,
-    ) -> Result<Option<PaidStep>, StoreError> {
+    ) -> Result<(Option<PaidStep>, SpawnerUsage), StoreError> {
         let shard = self.shard_of(&issue.blueprint_id);
         shard.remembered_step(issue, asked).await
+    }
+
+    /// See [`Shard::note_cost`](super::Shard::note_cost).
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been noted all the same.
+    pub async fn note_cost(
+        &self,
+        lease: &Lease,
+        cost: &SpawnerUsage,
+    ) -> Result<CostOutcome, StoreError> {
+        let shard = self.shard_of(&lease.issue.blueprint_id);
+        shard.note_cost(lease, cost).await
     }
 }
 

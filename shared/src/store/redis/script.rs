@@ -82,6 +82,8 @@ scripts! {
     CANCEL_ISSUE = "cancel_issue",
     RELEASE_ISSUE = "release_issue",
     REMEMBER_STEP = "remember_step",
+    NOTE_COST = "note_cost",
+    HOLD_PLACE = "hold_place",
     RETURN_ELEMENT = "return_element",
     PROMOTE_ISSUE = "promote_issue",
     REAP_ISSUE = "reap_issue",

@@ -4,13 +4,17 @@
 //! makes two questions the same) → output and cost. It is written under the issue's lease, so a
 //! worker that lost it writes nothing, and taken off by the block that every decision goes through:
 //! nothing can be left over, and nothing need expire before. It is bounded in number and in bytes.
+//!
+//! Beside them stands what the issue's spawner has cost so far, over all attempts, whether its outputs were kept or not.
 
 use redis::cmd;
+use serde::{Deserialize, Serialize};
 
 use super::Shard;
 use super::error::StoreError;
 use super::queue::{IssueRef, Lease};
-use super::{script, stored};
+use super::script;
+use super::stored::{self, StoredUsage};
 use crate::enhance_log::SpawnerUsage;
 
 /// How many outputs are kept with one issue.
@@ -40,6 +44,15 @@ pub enum RememberOutcome {
     Stale,
 }
 
+/// What became of a cost that was to be noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CostOutcome {
+    /// It is noted.
+    Noted,
+    /// The issue is not this caller's any more.
+    Stale,
+}
+
 impl Shard {
     /// Keeps a step's output with its issue. Repeating it is safe.
     ///
@@ -56,7 +69,7 @@ impl Shard {
         }
         let issue = &lease.issue.issue_id;
         let keys = [self.keys.issue(issue), self.keys.steps(issue)];
-        let kept = stored::paid_step_json(step);
+        let kept = paid_step_json(step);
         let reply = self
             .link
             .script(&script::REMEMBER_STEP, &keys, |call| {
@@ -71,7 +84,7 @@ impl Shard {
         }
     }
 
-    /// What was kept of a step; `None` if nothing was.
+    /// What was kept of a step, `None` if nothing was; and what the issue's spawner has cost so far.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is away or the stored form is damaged.
@@ -79,13 +92,76 @@ impl Shard {
         &self,
         issue: &IssueRef,
         asked: &str,
-    ) -> Result<Option<PaidStep>, StoreError> {
+    ) -> Result<(Option<PaidStep>, SpawnerUsage), StoreError> {
         let key = self.keys.steps(&issue.issue_id);
-        let found: Option<String> = self
+        let (found, cost): (Option<String>, Option<String>) = self
             .link
-            .command("remembered step", cmd("HGET").arg(key).arg(asked))
+            .command(
+                "remembered step",
+                cmd("HMGET").arg(key).arg(asked).arg(COST_FIELD),
+            )
             .await?;
         let id = issue.issue_id.as_str();
-        found.map(|text| stored::paid_step(id, &text)).transpose()
+        let step = found.map(|text| paid_step(id, &text)).transpose()?;
+        let cost: Option<StoredUsage> = cost
+            .map(|text| stored::from_json("cost of the spawner", id, &text))
+            .transpose()?;
+        Ok((step, cost.map(Into::into).unwrap_or_default()))
     }
+
+    /// Notes what the issue's spawner has cost so far, over all attempts. A smaller number of calls than is noted
+    /// changes nothing, so repeating it is safe.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been noted all the same.
+    pub async fn note_cost(
+        &self,
+        lease: &Lease,
+        cost: &SpawnerUsage,
+    ) -> Result<CostOutcome, StoreError> {
+        let issue = &lease.issue.issue_id;
+        let keys = [self.keys.issue(issue), self.keys.steps(issue)];
+        let json = stored::to_json(&StoredUsage::from(cost));
+        let reply = self
+            .link
+            .script(&script::NOTE_COST, &keys, |call| {
+                call.arg(&lease.token).arg(&json).arg(cost.calls);
+            })
+            .await?;
+        match reply.outcome() {
+            "ok" => Ok(CostOutcome::Noted),
+            "stale" => Ok(CostOutcome::Stale),
+            _ => Err(reply.unknown()),
+        }
+    }
+}
+
+/// The field of the cost, which no step is called: see `note_cost.lua`.
+const COST_FIELD: &str = "cost";
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredStep {
+    v: u32,
+    output: String,
+    usage: StoredUsage,
+}
+
+/// The JSON of a step that was paid for.
+fn paid_step_json(step: &PaidStep) -> String {
+    stored::to_json(&StoredStep {
+        v: stored::FORMAT,
+        output: step.output.clone(),
+        usage: (&step.usage).into(),
+    })
+}
+
+/// A step that was paid for, from its stored JSON. `issue_id` is for the error.
+fn paid_step(issue_id: &str, text: &str) -> Result<PaidStep, StoreError> {
+    let stored: StoredStep = stored::from_json("remembered step", issue_id, text)?;
+    stored::check_format("remembered step", issue_id, stored.v)?;
+    Ok(PaidStep {
+        output: stored.output,
+        usage: stored.usage.into(),
+    })
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-use super::steps::PaidStep;
 use crate::axis_options::AxisOptions;
 use crate::blueprint::{Doc, json};
 use crate::commit::{Commit, Epoch};
@@ -242,7 +241,7 @@ impl From<StoredVerdict> for Verdict {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredUsage {
+pub(super) struct StoredUsage {
     kind: String,
     model: String,
     tokens_in: u64,
@@ -294,6 +293,8 @@ struct LogDraft<'a> {
     reasons: Option<&'a [String]>,
     patch: &'a str,
     usage: StoredUsage,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    unusable_reply: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -310,6 +311,9 @@ struct StoredLogEntry {
     reasons: Vec<String>,
     patch: String,
     usage: StoredUsage,
+    /// Not in entries without one.
+    #[serde(default)]
+    unusable_reply: String,
     attempt: u32,
     ts_ms: u64,
 }
@@ -341,6 +345,7 @@ pub(super) fn failed_log_draft(
         patch_json: String::new(),
         ts_ms: 0,
         usage: SpawnerUsage::default(),
+        unusable_reply: String::new(),
     };
     draft(&entry, None, intent)
 }
@@ -358,6 +363,7 @@ fn draft(entry: &LogEntry, reasons: Option<&[String]>, intent: Option<&str>) -> 
         reasons,
         patch: &entry.patch_json,
         usage: (&entry.usage).into(),
+        unusable_reply: &entry.unusable_reply,
     })
 }
 
@@ -387,35 +393,7 @@ pub(super) fn log_entry(issue_id: &IssueId, text: &str) -> Result<LogEntry, Stor
         patch_json: stored.patch,
         ts_ms: stored.ts_ms,
         usage: stored.usage.into(),
-    })
-}
-
-// ---- steps --------------------------------------------------------------------------------
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredStep {
-    v: u32,
-    output: String,
-    usage: StoredUsage,
-}
-
-/// The JSON of a step that was paid for.
-pub(super) fn paid_step_json(step: &PaidStep) -> String {
-    to_json(&StoredStep {
-        v: FORMAT,
-        output: step.output.clone(),
-        usage: (&step.usage).into(),
-    })
-}
-
-/// A step that was paid for, from its stored JSON. `issue_id` is for the error.
-pub(super) fn paid_step(issue_id: &str, text: &str) -> Result<PaidStep, StoreError> {
-    let stored: StoredStep = from_json("remembered step", issue_id, text)?;
-    check_format("remembered step", issue_id, stored.v)?;
-    Ok(PaidStep {
-        output: stored.output,
-        usage: stored.usage.into(),
+        unusable_reply: stored.unusable_reply,
     })
 }
 

@@ -4,6 +4,7 @@
 //! step's input as a document and returns a document.
 
 pub(super) mod keeper;
+pub(super) mod limited;
 pub(super) mod llm;
 pub(super) mod lua;
 pub(super) mod program_error;

@@ -51,6 +51,14 @@ pub enum ProgramError {
         /// The last lines that it wrote to stderr.
         stderr: String,
     },
+    /// It ran for longer than its agent gives it.
+    #[error("program {program} did not end within {limit_ms} ms, the agent's spec.timeout_ms")]
+    Timeout {
+        /// The program.
+        program: String,
+        /// The limit, in milliseconds.
+        limit_ms: u64,
+    },
     /// The process that watches over it was ended by somebody.
     #[error("program {program}: the process that watches over it was ended from outside")]
     Unwatched {

@@ -2,9 +2,11 @@
 
 use async_trait::async_trait;
 use shared::blueprint::{Doc, json};
+use shared::enhance_log::SpawnerUsage;
 use shared::store::PaidStep;
 
 use super::super::error::StepError;
+use super::super::run_state::{self, SPAWNER};
 use super::{Agent, StepContext};
 
 /// Runs `agent` unless the run remembers what it came to.
@@ -36,12 +38,32 @@ impl<A: Agent> Agent for Remembered<A> {
             return self.agent.run(input, cx).await;
         };
         let name = memory.name(&self.identity, &input);
-        if let Some((output, step)) = memory.recall(lease, &name).await? {
+        let is_spawner = cx.step == SPAWNER;
+        let (found, cost_before) = memory.recall(lease, &name).await?;
+        if let Some((output, step)) = found {
             tracing::info!(step = cx.step, "was paid for before; not run again");
-            cx.meter.remember(&step.usage);
+            // Its cost is part of what was noted, unless that could not be noted.
+            let is_noted = is_spawner && cost_before.calls >= step.usage.calls;
+            if is_noted {
+                cx.run.note_usage_before(cost_before);
+            }
+            let still_to_count = if is_noted {
+                SpawnerUsage::default()
+            } else {
+                step.usage
+            };
+            cx.meter.remember(&still_to_count);
             return Ok(output);
         }
-        let output = self.agent.run(input, cx).await?;
+        if is_spawner {
+            cx.run.note_usage_before(cost_before);
+        }
+        let ran = self.agent.run(input, cx).await;
+        if is_spawner && cx.meter.usage().calls > 0 {
+            let cost = run_state::sum(&cx.run.usage(), &cx.meter.usage());
+            memory.note_cost(lease, &cost).await;
+        }
+        let output = ran?;
         let step = PaidStep {
             output: json::emit(&output),
             usage: cx.meter.usage(),

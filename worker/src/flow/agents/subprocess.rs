@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use shared::blueprint::{Doc, json};
@@ -53,9 +53,15 @@ pub(in crate::flow) struct SubprocessAgent {
     program: String,
     args: Vec<String>,
     env: Vec<(OsString, OsString)>,
+    timeout: Option<Duration>,
 }
 
 impl SubprocessAgent {
+    /// The same agent with a limit for each run.
+    pub(in crate::flow) fn with_timeout(self, timeout: Option<Duration>) -> Self {
+        Self { timeout, ..self }
+    }
+
     /// An agent that runs `program` if `programs` allow it; `spec` may hold `args`.
     ///
     /// # Errors
@@ -99,6 +105,7 @@ impl SubprocessAgent {
             program: program.to_owned(),
             args,
             env: env.collect(),
+            timeout: None,
         })
     }
 
@@ -201,7 +208,18 @@ impl SubprocessAgent {
 impl Agent for SubprocessAgent {
     async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
         let started = Instant::now();
-        let result = self.output(&input, cx.step).await;
+        let output = self.output(&input, cx.step);
+        let result = match self.timeout {
+            None => output.await,
+            // Dropped, the work ends the program.
+            Some(limit) => match tokio::time::timeout(limit, output).await {
+                Ok(output) => output,
+                Err(_) => Err(StepError::from(ProgramError::Timeout {
+                    program: self.program.clone(),
+                    limit_ms: limit.as_millis() as u64,
+                })),
+            },
+        };
         cx.meter.record(|usage| {
             usage.agent_kind = KIND.to_owned();
             usage.calls += 1;

@@ -112,3 +112,47 @@ proptest! {
         prop_assert_eq!(named(&missing), format!("$.commit.{field}"));
     }
 }
+
+#[tokio::test]
+async fn a_rationale_has_the_limit_of_a_direct_write_whoever_wrote_it() {
+    const LIMIT: usize = shared::commit::MAX_RATIONALE_BYTES;
+    let spawner = |n: usize| {
+        format!(
+            "return {{ops = host.array({{{{op = 'add', path = '/x', value = 1}}}}), bump = 'patch', \
+             rationale = string.rep('r', {n})}}"
+        )
+    };
+    let whole = Bench::with_scripts(&[("patch_spawner.lua", &spawner(LIMIT))]);
+    let committed = whole.run(input(TARGET, "anything")).await.unwrap();
+    assert!(
+        matches!(&committed.decision, Decision::Commit { rationale, .. } if rationale.len() == LIMIT)
+    );
+    let long = Bench::with_scripts(&[("patch_spawner.lua", &spawner(LIMIT + 1))]);
+    let denied = long.run(input(TARGET, "anything")).await.unwrap();
+    let Decision::Deny {
+        reasons, rationale, ..
+    } = denied.decision
+    else {
+        panic!("it is committed");
+    };
+    assert_eq!(
+        reasons,
+        ["patch: rationale must have at most 65536 bytes; it has 65537"]
+    );
+    assert_eq!(rationale.len(), LIMIT);
+
+    // A committer of one's own.
+    let committer = format!(
+        "return {{committed = true, new_version = _CTX.applied.new_hash, new_bp_json = _CTX.applied.new_bp_json, \
+         bump = 'patch', rationale = string.rep('r', {}), verdicts_summary = host.array()}}",
+        LIMIT + 1
+    );
+    let own = Bench::with_scripts(&[("committer.lua", &committer)]);
+    let mut issue = input(TARGET, "tag x");
+    issue.verifiers.clear();
+    let failure = own.run(issue).await.unwrap_err();
+    assert_eq!(
+        failure.error.to_string(),
+        "commit shape: $.commit.rationale has 65537 bytes; the limit is 65536"
+    );
+}

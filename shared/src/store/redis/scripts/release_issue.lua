@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- Gives a leased issue back undecided.
 -- KEYS  1-16 the issue block
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 shutdown | fault; 7 delay ms; 8 reason
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 shutdown | fault | busy; 7 delay ms; 8 reason
 -- Outcomes  ok | stale: not this caller's any more, which counts as done
---   shutdown: at once, and the attempt with it. fault: delayed, one retry more.
+--   shutdown: at once, and the attempt with it. fault: delayed, one retry more. busy: delayed
 --@include keys
 --@include place_head
 --@include announce
@@ -19,8 +19,12 @@ if mode == 'shutdown' then
   change('state', 'pending', 'attempt', tonumber(issue.attempt) - 1)
   place_head(true)
 else
-  change('state', 'pending', 'retries', tonumber(issue.retries or 0) + 1, 'reason', reason)
-  redis.call('HINCRBY', K.counts, 'retries', 1)
+  local retries = tonumber(issue.retries or 0)
+  if mode == 'fault' then
+    retries = retries + 1
+    redis.call('HINCRBY', K.counts, 'retries', 1)
+  end
+  change('state', 'pending', 'retries', retries, 'reason', reason)
   redis.call('ZADD', K.delayed, now + delay_ms, element)
   redis.call('HSET', K.places, bp, 'delayed')
   note_waiting('delayed')

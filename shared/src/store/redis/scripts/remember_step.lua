@@ -10,11 +10,13 @@ local token, asked, kept, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local f = redis.call('HMGET', issue, 'state', 'token')
 if f[1] ~= 'in_flight' or f[2] ~= token then return { 'stale' } end
-local known = redis.call('HKEYS', steps)
-for _, field in ipairs(known) do
+local n_known = 0
+for _, field in ipairs(redis.call('HKEYS', steps)) do
   if field == asked then return { 'ok' } end
+  -- The other two fields are note_cost's.
+  if field ~= 'cost' and field ~= 'cost_calls' then n_known = n_known + 1 end
 end
-if #known >= most then return { 'full' } end
+if n_known >= most then return { 'full' } end
 
 redis.call('HSET', steps, asked, kept)
 return { 'ok' }

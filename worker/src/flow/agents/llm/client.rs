@@ -1,110 +1,44 @@
-//! The models that a worker can ask, and one question to one of them.
+//! One question to a model.
 //!
-//! Which provider speaks which protocol is the business of `genai`. What is decided here: keys
-//! come from the worker's environment, addresses from its configuration, an answer is read as a
-//! stream so that a flood is cut short (see [`wire`](super::wire)), and no redirect carries a key elsewhere.
+//! Keys come from the worker's environment, addresses from its configuration. No redirect is followed: it
+//! could carry the key elsewhere. Proxies are those that `HTTPS_PROXY` and its like name.
 
-use std::fmt;
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::collections::HashSet;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt;
-use genai::adapter::AdapterKind;
-use genai::chat::{
-    ChatOptions, ChatRequest, ChatResponseFormat, ChatStreamEvent, StopReason, Usage,
-};
-use genai::resolver::{Endpoint, ServiceTargetResolver};
-use genai::{Client, ModelIden, ServiceTarget};
-use rustls::ClientConfig;
-use rustls_platform_verifier::ConfigVerifierExt;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, Response, Url};
 
-use super::super::super::error::{FlowError, StepError};
-use super::fault;
-use super::wire::{Cut, Loose, Wire};
+use super::super::super::error::StepError;
+use super::bill::Bill;
+use super::body::{self, Body, BodyError};
+use super::fault::{self, Refusal};
+use super::protocol::{Answer, Conversation, EventError};
+use super::provider::{Model, Protocol};
+use shared::blueprint::call_spec::JsonMode;
 
-/// The longest answer that is read: what a document may be long.
+/// The longest answer that is read, in bytes: as long as a document may be.
 pub(super) const MAX_REPLY_BYTES: usize = 1 << 20;
-/// How long TLS may take to come about.
+/// What is read of the body of an error, in bytes.
+const MAX_ERROR_BYTES: usize = 64 << 10;
+/// How long a connection may take to be established, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a model may say nothing, before its answer and within it. Below the default ceiling,
 /// and long: a model that thinks for minutes and is then asked again is paid for twice.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(240);
+/// How many models without JSON mode are remembered; names come from documents.
+const MAX_REMEMBERED: usize = 1_000;
+/// The version of its API that Anthropic requires to be named.
+const ANTHROPIC_VERSION: &str = "2023-06-01";
 
-/// A model of a provider.
-#[derive(Debug, Clone)]
-pub(in crate::flow) struct Model {
-    /// The provider.
-    pub(super) provider: AdapterKind,
-    /// The model's name there.
-    pub(super) name: String,
-}
-
-impl fmt::Display for Model {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.provider.as_lower_str(), self.name)
-    }
-}
-
-/// The names of the providers that an agent may name.
-pub fn providers() -> Vec<String> {
-    let names = AdapterKind::all().iter().map(|kind| kind.as_lower_str());
-    names.map(str::to_owned).collect()
-}
-
-impl Model {
-    /// The model `name` of `provider`, which may be left out where the name tells it (`claude-…`).
-    ///
-    /// # Errors
-    /// [`FlowError`] that names the agent and lists the providers there are.
-    pub(in crate::flow) fn find(
-        agent: &str,
-        provider: Option<&str>,
-        name: &str,
-    ) -> Result<Model, FlowError> {
-        let named = |kind: AdapterKind| AdapterKind::all().contains(&kind).then_some(kind);
-        let found = match provider {
-            Some(provider) => AdapterKind::from_lower_str(provider)
-                .and_then(named)
-                .ok_or_else(|| FlowError::UnknownProvider {
-                    agent: agent.to_owned(),
-                    provider: provider.to_owned(),
-                    known: providers(),
-                }),
-            // What genai does not know it takes for a local model; a name with a slip in it is none.
-            None => AdapterKind::from_model(name)
-                .ok()
-                .and_then(named)
-                .filter(|kind| *kind != AdapterKind::Ollama || name.starts_with("ollama::"))
-                .ok_or_else(|| FlowError::AgentField {
-                    agent: agent.to_owned(),
-                    field: "spec.provider",
-                    problem: format!(
-                        "is missing, and the model {name:?} does not tell it; providers are {}",
-                        providers().join(", ")
-                    ),
-                }),
-        };
-        Ok(Model {
-            provider: found?,
-            name: name.to_owned(),
-        })
-    }
-
-    /// The variable that has the provider's key, if it needs one.
-    pub(super) fn key_variable(&self) -> Option<&'static str> {
-        self.provider.default_key_env_name()
-    }
-}
-
-/// What a model said.
-pub(super) struct Answer {
-    /// Its text.
-    pub(super) text: String,
-    /// What it cost.
-    pub(super) usage: Usage,
-    /// It ended because the model could say no more.
-    pub(super) is_cut: bool,
+/// How a model is asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct AskOptions {
+    /// Whether JSON mode is asked for.
+    pub(super) json_mode: JsonMode,
+    /// How long one request may take.
+    pub(super) timeout: Option<Duration>,
 }
 
 /// Asks models. One for a worker.
@@ -113,16 +47,27 @@ pub(in crate::flow) struct Models {
     base_url: Option<String>,
     silence: Duration,
     /// Made with the first question: a worker without models needs no certificates.
-    tls: OnceLock<Result<ClientConfig, String>>,
+    client: OnceLock<Result<Client, String>>,
+    /// Models whose providers have refused JSON mode, as `provider/model`.
+    without_json_mode: Mutex<HashSet<String>>,
+}
+
+/// Why there is no answer.
+enum AskError {
+    /// The provider has refused the request.
+    Refused(Refusal),
+    /// Anything else.
+    Step(StepError),
 }
 
 impl Models {
-    /// Asks every provider at `base_url` (ending in `/`), or each where it is at home.
+    /// Asks every provider at `base_url` (ending in `/`), or each at its own address.
     pub(in crate::flow) fn new(base_url: Option<String>) -> Self {
         Self {
             base_url,
             silence: SILENCE_TIMEOUT,
-            tls: OnceLock::new(),
+            client: OnceLock::new(),
+            without_json_mode: Mutex::default(),
         }
     }
 
@@ -131,115 +76,221 @@ impl Models {
     /// # Errors
     /// [`StepError`], passing or for good.
     ///
-    /// Cancel safety: dropping the future closes the connection.
+    /// Cancel safety: dropping the future closes the connection. The costs until then are on the bill.
     pub(super) async fn ask(
         &self,
         model: &Model,
-        request: ChatRequest,
+        conversation: &Conversation,
+        options: AskOptions,
+        bill: &Bill<'_>,
     ) -> Result<Answer, StepError> {
-        if let Some(variable) = model.key_variable()
-            && std::env::var_os(variable).is_none_or(|key| key.is_empty())
-        {
-            return Err(StepError::Permanent {
-                message: format!(
-                    "model {model} needs a key: set {variable} in the worker's environment"
-                ),
-            });
+        let asking = self.ask_in_mode(model, conversation, options.json_mode, bill);
+        match options.timeout {
+            None => asking.await,
+            Some(limit) => match tokio::time::timeout(limit, asking).await {
+                Ok(answer) => answer,
+                Err(_) => Err(fault::timed_out(model, limit)),
+            },
         }
-        let (client, wire) = self.connect(model).await?;
-        let answer = self.listen(model, request, &client, &wire).await;
-        // Where this side has cut the wire, what the client says of that is beside the point.
-        answer.map_err(|error| match wire.cut() {
-            None => error,
-            Some(Cut::Flooded) => fault::too_long(model),
-            Some(Cut::Unreachable(error)) => fault::unreachable(model, error),
-        })
     }
 
-    /// A client for one question, and the wire that it goes over.
-    async fn connect(&self, model: &Model) -> Result<(Client, Wire), StepError> {
-        let failed = |problem: String| StepError::Permanent {
-            message: format!("no provider can be called: {problem}"),
+    async fn ask_in_mode(
+        &self,
+        model: &Model,
+        conversation: &Conversation,
+        json_mode: JsonMode,
+        bill: &Bill<'_>,
+    ) -> Result<Answer, StepError> {
+        let name = model.to_string();
+        let wants_json = match (model.provider.protocol, json_mode) {
+            // Anthropic's API has no such mode.
+            (Protocol::Anthropic, _) | (_, JsonMode::Off) => false,
+            (_, JsonMode::On) => true,
+            (_, JsonMode::Auto) => !self.lacks_json_mode(&name),
         };
-        let tls = self.tls.get_or_init(tls).clone().map_err(failed)?;
-        let loose = Loose::bind().map_err(|error| fault::unreachable(model, &error))?;
-        let client = build(self.base_url.clone(), tls, loose.path().to_owned()).map_err(failed)?;
-        let target = ModelIden::new(model.provider, model.name.as_str());
-        let target = client.resolve_service_target(target).await;
-        let target = target.map_err(|error| fault::of(&error, model))?;
-        let url: reqwest::Url = target
-            .endpoint
-            .base_url()
-            .parse()
-            .map_err(|_| failed(format!("the address of {model} is no URL")))?;
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-            return Err(failed(format!("the address of {model} has no host")));
+        match self.request(model, conversation, wants_json, bill).await {
+            Err(AskError::Refused(refusal))
+                if wants_json && json_mode == JsonMode::Auto && refusal.is_of_json_mode() =>
+            {
+                tracing::info!(
+                    model = name,
+                    "the provider refuses JSON mode for this model; asking without it from now on"
+                );
+                self.remember(name);
+                let again = self.request(model, conversation, false, bill).await;
+                again.map_err(|error| error.meaning(model))
+            }
+            other => other.map_err(|error| error.meaning(model)),
+        }
+    }
+
+    async fn request(
+        &self,
+        model: &Model,
+        conversation: &Conversation,
+        json_mode: bool,
+        bill: &Bill<'_>,
+    ) -> Result<Answer, AskError> {
+        let request = self.prepare(model).map_err(AskError::Step)?;
+        let body = conversation.request(model, json_mode).to_string();
+        bill.sent();
+        let sending = tokio::time::timeout(self.silence, request.body(body).send()).await;
+        let sent = match sending {
+            Err(_) => return Err(AskError::Step(fault::silent(model, self.silence))),
+            Ok(sent) => sent,
         };
-        // An address of IPv6 stands in brackets in a URL, and nowhere else.
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        Ok((client, loose.join(host.to_owned(), port)))
+        let response = sent.map_err(|error| {
+            // A request whose connection failed later may have been paid for.
+            if error.is_connect() {
+                bill.not_accepted();
+            }
+            AskError::Step(fault::disconnected(model, error))
+        })?;
+        if !response.status().is_success() {
+            bill.not_accepted();
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = body::beginning(response, MAX_ERROR_BYTES, self.silence).await;
+            return Err(AskError::Refused(Refusal {
+                status,
+                headers,
+                body,
+            }));
+        }
+        self.listen(model, response, bill)
+            .await
+            .map_err(AskError::Step)
+    }
+
+    fn prepare(&self, model: &Model) -> Result<reqwest::RequestBuilder, StepError> {
+        let failed = |message: String| StepError::Permanent { message };
+        let key = match (model.provider.key_variable, model.key()) {
+            (Some(variable), None) => {
+                return Err(failed(format!(
+                    "model {model} needs a key: set {variable} in the worker's environment"
+                )));
+            }
+            (_, key) => key,
+        };
+        let client = self.client.get_or_init(build).as_ref();
+        let client =
+            client.map_err(|problem| failed(format!("no provider can be called: {problem}")))?;
+        let base = self.base_url.as_deref();
+        let url = address(base.unwrap_or(model.provider.base_url), model);
+        let url = url.ok_or_else(|| failed(format!("the address of {model} is not a URL")))?;
+        let mut request = client.post(url).header(CONTENT_TYPE, "application/json");
+        if model.provider.protocol == Protocol::Anthropic {
+            request = request.header("anthropic-version", ANTHROPIC_VERSION);
+        }
+        if let (Some(key), Some(variable)) = (key, model.provider.key_variable) {
+            let (name, text) = match model.provider.protocol {
+                Protocol::Anthropic => ("x-api-key", key),
+                Protocol::OpenAi => (AUTHORIZATION.as_str(), format!("Bearer {key}")),
+            };
+            let mut value = HeaderValue::try_from(text).map_err(|_| {
+                failed(format!(
+                    "model {model}: {variable} of the worker's environment has characters that no key has, such as a newline"
+                ))
+            })?;
+            value.set_sensitive(true);
+            request = request.header(name, value);
+        }
+        Ok(request)
     }
 
     async fn listen(
         &self,
         model: &Model,
-        request: ChatRequest,
-        client: &Client,
-        wire: &Wire,
+        response: Response,
+        bill: &Bill<'_>,
     ) -> Result<Answer, StepError> {
-        // A patch holds values of every shape, which no provider's strict schema can say.
-        let options = ChatOptions::default()
-            .with_capture_usage(true)
-            .with_response_format(ChatResponseFormat::JsonMode);
-        let target = ModelIden::new(model.provider, model.name.as_str());
-        let failed = |error: genai::Error| fault::of(&error, model);
-        let answering = client
-            .exec_chat_stream(target, request, Some(&options))
-            .await;
-        let mut stream = answering.map_err(failed)?.stream;
-        let (mut text, mut n_bytes) = (String::new(), 0);
+        let mut body = Body::new(response, self.silence);
+        let (mut answer, mut n_events) = (Answer::default(), 0);
+        let mut is_whole = false;
         loop {
-            let event = tokio::time::timeout(self.silence, stream.next()).await;
-            let event = event.map_err(|_| fault::silent(model, self.silence))?;
-            wire.heard();
-            match event
-                .ok_or_else(|| fault::cut_off(model))?
-                .map_err(failed)?
-            {
-                ChatStreamEvent::Chunk(chunk) => {
-                    n_bytes += chunk.content.len();
-                    text.push_str(&chunk.content);
-                }
-                ChatStreamEvent::ReasoningChunk(chunk)
-                | ChatStreamEvent::ThoughtSignatureChunk(chunk) => n_bytes += chunk.content.len(),
-                // For some protocols the end of the connection is the end of the answer.
-                ChatStreamEvent::End(end)
-                    if end.captured_stop_reason.is_none() && end.captured_usage.is_none() =>
-                {
-                    return Err(fault::cut_off(model));
-                }
-                ChatStreamEvent::End(end) => {
-                    return Ok(Answer {
-                        text,
-                        usage: end.captured_usage.unwrap_or_default(),
-                        is_cut: matches!(end.captured_stop_reason, Some(StopReason::MaxTokens(_))),
-                    });
-                }
-                ChatStreamEvent::Start
-                | ChatStreamEvent::Heartbeat
-                | ChatStreamEvent::ToolCallChunk(_) => {}
+            let data = body.next().await.map_err(|error| match error {
+                BodyError::Silent => fault::silent(model, self.silence),
+                BodyError::TooLong => fault::too_long(model),
+                BodyError::Broken(error) => fault::disconnected(model, error),
+            })?;
+            let Some(data) = data else { break };
+            if data.is_empty() {
+                continue;
             }
-            if n_bytes > MAX_REPLY_BYTES {
+            n_events += 1;
+            let before = answer.tokens;
+            let read = answer.read(model.provider.protocol, &data);
+            bill.tokens(before, answer.tokens);
+            match read {
+                Ok(true) => {
+                    is_whole = true;
+                    break;
+                }
+                Ok(false) => is_whole = !body.is_stream(),
+                Err(EventError::Malformed) => return Err(fault::malformed(model)),
+                Err(EventError::Failed(event)) => return Err(fault::broken_off(model, &event)),
+            }
+            if answer.n_bytes > MAX_REPLY_BYTES {
                 return Err(fault::too_long(model));
             }
+        }
+        if n_events == 0 && body.has_bytes() {
+            return Err(fault::malformed(model));
+        }
+        // The end of the connection is not the end of the answer.
+        let is_something = answer.tokens.output > 0 || !answer.text.is_empty();
+        if answer.end.is_none() && !(is_whole && is_something) {
+            return Err(fault::cut_off(model));
+        }
+        Ok(answer)
+    }
+
+    /// True if the provider has refused JSON mode for this model.
+    fn lacks_json_mode(&self, model: &str) -> bool {
+        let models = self.without_json_mode.lock();
+        models
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(model)
+    }
+
+    /// Records that the provider has refused JSON mode for this model.
+    fn remember(&self, model: String) {
+        let models = self.without_json_mode.lock();
+        let mut models = models.unwrap_or_else(PoisonError::into_inner);
+        if models.len() < MAX_REMEMBERED {
+            models.insert(model);
         }
     }
 }
 
-fn tls() -> Result<ClientConfig, String> {
-    // Whoever was first has chosen the same.
+impl AskError {
+    fn meaning(self, model: &Model) -> StepError {
+        match self {
+            AskError::Refused(refusal) => refusal.meaning(model),
+            AskError::Step(error) => error,
+        }
+    }
+}
+
+/// Where `model` is asked, below `base`. A query of the base stays.
+fn address(base: &str, model: &Model) -> Option<Url> {
+    let base: Url = base.parse().ok()?;
+    let mut url = base
+        .join(match model.provider.protocol {
+            Protocol::Anthropic => "messages",
+            Protocol::OpenAi => "chat/completions",
+        })
+        .ok()?;
+    url.set_query(base.query());
+    Some(url)
+}
+
+fn build() -> Result<Client, String> {
+    // An error means that another part of the program has installed the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    ClientConfig::with_platform_verifier().map_err(|error| {
+    let builder = Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none());
+    builder.build().map_err(|error| {
         format!(
             "{} (are the system's CA certificates installed?)",
             shared::error::chain(&error)
@@ -247,32 +298,15 @@ fn tls() -> Result<ClientConfig, String> {
     })
 }
 
-fn build(base_url: Option<String>, tls: ClientConfig, socket: PathBuf) -> Result<Client, String> {
-    let http = reqwest::Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .tls_backend_preconfigured(tls)
-        .unix_socket(socket)
-        .build()
-        .map_err(|error| shared::error::chain(&error).to_string())?;
-    let mut builder = Client::builder().with_reqwest(http);
-    if let Some(base_url) = base_url {
-        let endpoint = Endpoint::from_owned(base_url);
-        builder = builder.with_service_target_resolver(ServiceTargetResolver::from_resolver_fn(
-            move |target: ServiceTarget| Ok(ServiceTarget { endpoint, ..target }),
-        ));
-    }
-    builder.build().map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use genai::chat::ChatMessage;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    /// What becomes of a question to a server that takes it and answers `bytes`, if anything.
+    use super::*;
+    use crate::flow::agents::llm::tests::with_bill;
+
+    /// The error of a request to a server that answers `bytes`, or nothing.
     async fn ask(scheme: &str, bytes: Option<&'static [u8]>) -> StepError {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -286,15 +320,18 @@ mod tests {
             }
         });
         let models = Models {
-            base_url: Some(format!("{scheme}://{address}/")),
-            // The one that says nothing must not be waited for; the others answer at once.
+            // The silent server must not take long; the others answer at once.
             silence: Duration::from_secs(if bytes.is_some() { 240 } else { 1 }),
-            tls: OnceLock::new(),
+            ..Models::new(Some(format!("{scheme}://{address}/")))
         };
         let model = Model::find("a", Some("ollama"), "m").unwrap();
-        let request = ChatRequest::new(vec![ChatMessage::user("json")]);
-        let Err(error) = models.ask(&model, request).await else {
-            panic!("that is no answer");
+        let question = Conversation::new("json", "json".to_owned());
+        let options = AskOptions::default();
+        let asked = with_bill(&model, async |bill| {
+            models.ask(&model, &question, options, bill).await
+        });
+        let Err(error) = asked.await else {
+            panic!("the answer was accepted");
         };
         serving.abort();
         error
@@ -335,24 +372,13 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_is_named_or_told_by_the_model() {
-        let find = |provider, name| Model::find("a", provider, name).map(|m| m.to_string());
+    fn an_address_keeps_the_query_of_its_base() {
+        let model = Model::find("a", Some("openai"), "m").unwrap();
+        let url = address("https://gateway.example/v1/?v=2", &model).unwrap();
         assert_eq!(
-            find(None, "claude-sonnet-4-5").unwrap(),
-            "anthropic/claude-sonnet-4-5"
+            url.as_str(),
+            "https://gateway.example/v1/chat/completions?v=2"
         );
-        assert_eq!(find(Some("openai"), "my/model").unwrap(), "openai/my/model");
-        assert_eq!(find(Some("ollama"), "llama3").unwrap(), "ollama/llama3");
-        for (provider, name, words) in [
-            (Some("opanai"), "gpt-4o", "unknown provider \"opanai\""),
-            (Some("genai_1"), "m", "unknown provider \"genai_1\""),
-            (None, "cluade", "\"cluade\" does not tell it"),
-        ] {
-            let problem = find(provider, name).unwrap_err().to_string();
-            assert!(
-                problem.contains(words) && problem.contains("anthropic"),
-                "{problem}"
-            );
-        }
+        assert_eq!(address("nowhere", &model), None);
     }
 }

@@ -1,44 +1,19 @@
-//! What went wrong with a call: whether it may pass, how long to wait, and what to look at.
+//! Errors of requests: whether they may pass, how long to wait, and what to look at.
 
 use std::time::{Duration, SystemTime};
 
-use genai::Error;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 use shared::config::LLM_BASE_URL;
 
 use super::super::super::error::StepError;
-use super::client::{MAX_REPLY_BYTES, Model};
+use super::client::MAX_REPLY_BYTES;
+use super::provider::Model;
+use super::quote;
 
 /// Most characters of a provider's own words in an error.
 const MAX_QUOTED_CHARS: usize = 300;
-
-/// What a call to `model` that ended in `error` means for its step.
-pub(super) fn of(error: &Error, model: &Model) -> StepError {
-    if let Some(refusal) = Refusal::find(error) {
-        return refusal.meaning(model);
-    }
-    match error {
-        Error::ChatResponse { body, .. } => passing(format!(
-            "model {model} broke its answer off{}",
-            type_of(body)
-        )),
-        // No text of the stream: it holds the reply.
-        Error::StreamParse { .. } | Error::JsonValueExt(_) | Error::SerdeJson(_) => passing(
-            format!("model {model} answered in a form that its provider's protocol does not have"),
-        ),
-        Error::WebStream { error, .. } => passing(format!(
-            "connection to model {model} failed: {}",
-            shared::error::chain(error.as_ref())
-        )),
-        _ => StepError::Permanent {
-            message: format!(
-                "model {model} cannot be asked like this; look at the agent's model and at the provider's key"
-            ),
-        },
-    }
-}
 
 /// A reply beyond what is read.
 pub(super) fn too_long(model: &Model) -> StepError {
@@ -49,24 +24,52 @@ pub(super) fn too_long(model: &Model) -> StepError {
     }
 }
 
-/// A provider that cannot be connected to.
-pub(super) fn unreachable(model: &Model, error: &std::io::Error) -> StepError {
+/// A connection that could not be established, or failed.
+pub(super) fn disconnected(model: &Model, error: reqwest::Error) -> StepError {
+    // The address may hold a password.
+    let error = error.without_url();
     passing(format!(
         "connection to model {model} failed: {}",
-        shared::error::chain(error)
+        shared::error::chain(&error)
     ))
 }
 
-/// A stream that ended without saying so.
+/// A stream that ended before its answer did.
 pub(super) fn cut_off(model: &Model) -> StepError {
     passing(format!("answer of model {model} ended in its middle"))
 }
 
-/// A model that says nothing.
+/// A provider that sends nothing.
 pub(super) fn silent(model: &Model, limit: Duration) -> StepError {
     passing(format!(
         "model {model} said nothing for {} s",
         limit.as_secs()
+    ))
+}
+
+/// A request that took longer than the agent gives it.
+pub(super) fn timed_out(model: &Model, limit: Duration) -> StepError {
+    passing(format!(
+        "model {model} did not answer within {} ms, the agent's spec.timeout_ms",
+        limit.as_millis()
+    ))
+}
+
+/// An answer that is not as the protocol has it. Its text is not repeated: it may hold the reply.
+pub(super) fn malformed(model: &Model) -> StepError {
+    passing(format!(
+        "model {model} answered in a form that does not follow its provider's protocol; look at {LLM_BASE_URL} if it is set"
+    ))
+}
+
+/// An error that came within an answer.
+pub(super) fn broken_off(model: &Model, event: &Value) -> StepError {
+    let kind = event["error"]["type"].as_str();
+    let kind = kind.map(|kind| format!(": {}", quote::on_one_line(kind, MAX_QUOTED_CHARS)));
+    passing(format!(
+        "model {model} broke its answer off{}{}",
+        kind.unwrap_or_default(),
+        words_of(&event.to_string(), model)
     ))
 }
 
@@ -77,58 +80,53 @@ fn passing(message: String) -> StepError {
     }
 }
 
-/// An HTTP status that is none of success.
-struct Refusal<'a> {
-    status: StatusCode,
-    headers: &'a HeaderMap,
-    body: &'a str,
+/// An answer whose HTTP status is not one of success.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// The status.
+    pub(super) status: StatusCode,
+    /// The headers.
+    pub(super) headers: HeaderMap,
+    /// The beginning of the body.
+    pub(super) body: String,
 }
 
-impl<'a> Refusal<'a> {
-    fn find(error: &'a Error) -> Option<Self> {
-        match error {
-            Error::HttpError {
-                status,
-                headers,
-                body,
-                ..
-            } => Some(Self {
-                status: *status,
-                headers,
-                body,
-            }),
-            // The stream's transport boxes genai's own error.
-            Error::WebStream { error, .. } => Self::find(error.downcast_ref()?),
-            _ => None,
-        }
+impl Refusal {
+    /// True if the provider refuses JSON mode, not the request as such.
+    pub(super) fn is_of_json_mode(&self) -> bool {
+        let body = self.body.to_ascii_lowercase();
+        let names = [
+            "response_format",
+            "response format",
+            "json_object",
+            "json mode",
+            "json_mode",
+        ];
+        matches!(self.status.as_u16(), 400 | 422) && names.iter().any(|name| body.contains(name))
     }
 
-    fn meaning(&self, model: &Model) -> StepError {
+    /// The step's error.
+    pub(super) fn meaning(&self, model: &Model) -> StepError {
         let code = self.status.as_u16();
-        let body: Option<Value> = serde_json::from_str(self.body).ok();
-        // What may pass is logged, and a server in trouble may repeat a part of the request.
-        let words = match code {
-            408 | 425 | 500.. => String::new(),
-            _ => quoted(body.as_ref(), model),
-        };
+        let words = words_of(&self.body, model);
         let message = match code {
             408 | 425 | 429 | 500.. => {
                 return StepError::Passing {
-                    message: format!("model {model} is not to be had now: HTTP {code}{words}"),
-                    retry_after: retry_after(self.headers, SystemTime::now()),
+                    message: format!("model {model} is not available now: HTTP {code}{words}"),
+                    retry_after: retry_after(&self.headers, SystemTime::now()),
                 };
             }
-            401 | 403 => match model.key_variable() {
+            401 | 403 => match model.provider.key_variable {
                 Some(variable) => format!(
                     "model {model} refuses the worker's key: HTTP {code}{words}; look at {variable} in the worker's environment, and whether its key may use this model"
                 ),
                 None => format!("model {model} refuses the worker: HTTP {code}{words}"),
             },
             404 => format!(
-                "model {model} is not there: HTTP 404{words}; look at the agent's profile.model and spec.provider, and at {LLM_BASE_URL} if it is set"
+                "model {model} is not found: HTTP 404{words}; look at the agent's profile.model and spec.provider, and at {LLM_BASE_URL} if it is set"
             ),
             300..=399 => format!(
-                "model {model} has moved elsewhere: HTTP {code}; redirects are not followed, look at {LLM_BASE_URL}"
+                "model {model} is redirected: HTTP {code}; redirects are not followed, look at {LLM_BASE_URL}"
             ),
             _ => format!("model {model} refuses the request: HTTP {code}{words}"),
         };
@@ -136,38 +134,50 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// `: ` and the kind of error that a stream ended with, such as `overloaded_error`; or nothing.
-fn type_of(body: &Value) -> String {
-    let error = body.get("error").unwrap_or(body);
-    match error.get("type").and_then(Value::as_str) {
-        Some(word) if word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => {
-            format!(": {word}")
-        }
-        _ => String::new(),
+/// `: ` and what the provider says, cut, on one line, and without the key if it repeats it; or nothing.
+fn words_of(body: &str, model: &Model) -> String {
+    let words = match serde_json::from_str::<Value>(body) {
+        Ok(body) => message_in(&body).unwrap_or_else(|| body.to_string()),
+        Err(_) => body.to_owned(),
+    };
+    // Removed before the text is cut, so that no part of a key remains.
+    let words = quote::on_one_line(&model.without_key(&words), MAX_QUOTED_CHARS);
+    if words.is_empty() || words == "{}" || words == "null" {
+        return String::new();
     }
+    format!(": {words}")
 }
 
-/// `: ` and what the provider says, cut, on one line, and without the key if it repeats it; or nothing.
-fn quoted(body: Option<&Value>, model: &Model) -> String {
-    let pick = |value: &Value| {
-        let error = value.get("error").unwrap_or(value);
-        let message = error.get("message").unwrap_or(error);
-        message.as_str().map(str::to_owned)
-    };
-    let Some(mut words) = body.and_then(pick).filter(|words| !words.is_empty()) else {
-        return String::new();
-    };
-    if let Some(Ok(key)) = model.key_variable().map(std::env::var)
-        && !key.is_empty()
-    {
-        words = words.replace(&key, "***");
+/// The message in an error's body: `error.message`, `error`, `detail` (a text, or a list of `{loc, msg}`),
+/// `message`, or any of these in the first item of a list.
+fn message_in(body: &Value) -> Option<String> {
+    match body {
+        Value::String(text) => return Some(text.clone()),
+        Value::Array(items) => {
+            let told: Vec<String> = items.iter().filter_map(message_in).collect();
+            return (!told.is_empty()).then(|| told.join("; "));
+        }
+        Value::Object(_) => {}
+        _ => return None,
     }
-    let words: String = words
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_QUOTED_CHARS)
-        .collect();
-    format!(": {words}")
+    if let Some(message) = body["msg"].as_str() {
+        let place: Vec<String> = body["loc"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|part| {
+                part.as_str()
+                    .map_or_else(|| part.to_string(), str::to_owned)
+            })
+            .collect();
+        return Some(match place.as_slice() {
+            [] => message.to_owned(),
+            place => format!("{}: {message}", place.join(".")),
+        });
+    }
+    ["error", "message", "detail", "details", "errors"]
+        .iter()
+        .find_map(|name| message_in(&body[*name]))
 }
 
 /// How long `headers` ask to wait: seconds, or a date (RFC 9110, section 10.2.3).
@@ -183,28 +193,25 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use genai::ModelIden;
-    use genai::adapter::AdapterKind;
 
     fn model() -> Model {
-        Model {
-            provider: AdapterKind::Anthropic,
-            name: "m".to_owned(),
-        }
+        Model::find("a", Some("anthropic"), "m").unwrap()
     }
 
-    fn refused(status: u16, retry: Option<&str>, body: &str) -> StepError {
+    fn refusal(status: u16, retry: Option<&str>, body: &str) -> Refusal {
         let mut headers = HeaderMap::new();
         if let Some(retry) = retry {
             headers.insert(RETRY_AFTER, retry.parse().unwrap());
         }
-        let error = Error::HttpError {
+        Refusal {
             status: StatusCode::from_u16(status).unwrap(),
-            canonical_reason: String::new(),
             body: body.to_owned(),
-            headers: Box::new(headers),
-        };
-        of(&error, &model())
+            headers,
+        }
+    }
+
+    fn refused(status: u16, retry: Option<&str>, body: &str) -> StepError {
+        refusal(status, retry, body).meaning(&model())
     }
 
     #[test]
@@ -221,25 +228,64 @@ mod tests {
                 "{status}"
             );
         }
-        let echo = refused(500, None, r#"{"error": {"message": "cannot read ..."}}"#).to_string();
-        assert!(echo.ends_with("HTTP 500"), "{echo}");
-        let error = Error::ChatResponse {
-            model_iden: ModelIden::new(AdapterKind::Anthropic, "m"),
-            body: serde_json::json!({"type": "error", "error": {"type": "overloaded_error"}}),
-        };
-        let overloaded = of(&error, &model());
+        let event = serde_json::json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
+        let overloaded = broken_off(&model(), &event);
         assert!(matches!(overloaded, StepError::Passing { .. }));
-        assert!(
-            overloaded.to_string().ends_with(": overloaded_error"),
-            "{overloaded}"
-        );
-        let words = refused(400, None, r#"{"error": {"message": "too\nlong"}}"#).to_string();
-        assert!(words.ends_with("HTTP 400: too long"), "{words}");
-        assert!(
-            refused(401, None, "<html>")
-                .to_string()
-                .contains("ANTHROPIC_API_KEY")
-        );
+        let words = overloaded.to_string();
+        assert!(words.ends_with(": overloaded_error: Overloaded"), "{words}");
+        let unauthorized = refused(401, None, "<html>").to_string();
+        assert!(unauthorized.contains("ANTHROPIC_API_KEY"), "{unauthorized}");
+    }
+
+    #[test]
+    fn the_words_of_every_common_shape_are_shown() {
+        let fastapi = r#"{"detail": [{"loc": ["body", "messages", 0], "msg": "field required"}]}"#;
+        for (body, shown) in [
+            (r#"{"error": {"message": "too\nlong"}}"#, ": too long"),
+            (
+                r#"{"error": "model 'm' not found"}"#,
+                ": model 'm' not found",
+            ),
+            (r#"{"error": {"type": "e"}, "message": "m"}"#, ": m"),
+            (r#"{"detail": "no such model"}"#, ": no such model"),
+            (fastapi, ": body.messages.0: field required"),
+            (r#"{"message": "no"}"#, ": no"),
+            (r#"[{"error": {"message": "in a list"}}]"#, ": in a list"),
+            (
+                r#"{"object": "error", "code": 7}"#,
+                r#": {"code":7,"object":"error"}"#,
+            ),
+            ("upstream\r\n gone\u{1b}[1m", ": upstream gone\\u{1b}[1m"),
+            ("", ""),
+            ("{}", ""),
+        ] {
+            for status in [400, 500] {
+                let words = refused(status, None, body).to_string();
+                let end = format!("HTTP {status}{shown}");
+                assert!(words.ends_with(&end), "{body}: {words}");
+            }
+        }
+        let long = refused(400, None, &"x".repeat(9_000)).to_string();
+        assert!(long.len() < MAX_QUOTED_CHARS + 100, "{long}");
+    }
+
+    #[test]
+    fn only_a_refusal_that_names_json_mode_is_one_of_it() {
+        let openai = r#"{"error": {"message": "Invalid parameter: 'response_format' of type 'json_object' is not supported with this model."}}"#;
+        for (status, body, is_one) in [
+            (400, openai, true),
+            (
+                422,
+                r#"{"detail": "response_format: extra fields not permitted"}"#,
+                true,
+            ),
+            (400, "JSON mode is not supported", true),
+            (400, "the context is too long", false),
+            (500, openai, false),
+        ] {
+            let refusal = refusal(status, None, body);
+            assert_eq!(refusal.is_of_json_mode(), is_one, "{status} {body}");
+        }
     }
 
     #[test]

@@ -5,20 +5,21 @@
 //! in the evidence of a pass; the log entry's usage is the spawner's.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
-use genai::chat::{ChatMessage, ChatRequest};
-use shared::axis_options::split_model;
+use shared::axis_options::{LLM_JUDGE, split_model};
 use shared::blueprint::{Doc, json};
 use shared::enhance_log::SpawnerUsage;
 
 use super::super::super::error::{FlowError, StepError};
+use super::super::super::meter::Meter;
 use super::super::super::orbit::Means;
 use super::super::{Agent, StepContext};
-use super::client::{Model, Models};
-use super::{KIND, MAX_REPAIRS, asked_again, reply};
-use crate::metrics;
+use super::bill::Bill;
+use super::client::{AskOptions, Models};
+use super::dialogue::Dialogue;
+use super::protocol::Conversation;
+use super::provider::Model;
 
 /// The prompt where the options have none.
 const PROMPT: &str = include_str!("../../../../../lua/agents/llm-judge.md");
@@ -55,7 +56,7 @@ impl Judge {
             problem: "must be PROVIDER/MODEL".to_owned(),
         };
         let (provider, name) = text("model").and_then(split_model).ok_or_else(fault)?;
-        let model = Model::find("llm-judge", Some(provider), name)?;
+        let model = Model::find(LLM_JUDGE, Some(provider), name)?;
         let prompt = text("prompt").unwrap_or(PROMPT);
         Ok(Self {
             models: Arc::clone(&means.models),
@@ -77,35 +78,26 @@ impl Agent for Judge {
             );
             return Ok(deny(&reason));
         }
-        let mut bill = Bill::start(&self.model);
-        let mut request = ChatRequest::from_system(self.prompt.as_str())
-            .append_message(ChatMessage::user(material));
-        let mut repairs = 0;
-        loop {
-            bill.usage.calls += 1;
-            let answer = self.models.ask(&self.model, request.clone()).await?;
-            bill.tokens(&answer.usage);
-            let problem = match reply::read(&answer.text).and_then(|object| verdict(&object)) {
-                Ok((true, reason)) => return Ok(pass(&reason, &bill.usage)),
-                Ok((false, reason)) => return Ok(deny(&reason)),
-                Err(problem) => problem,
-            };
-            if repairs == MAX_REPAIRS {
-                return Err(StepError::Permanent {
-                    message: format!(
-                        "axis llm-judge: model {} gave no verdict in {} replies; the last one {problem}. Try another model, or look at its prompt",
-                        self.model,
-                        repairs + 1
-                    ),
-                });
-            }
-            repairs += 1;
-            tracing::info!(
-                step = cx.step,
-                repairs,
-                "the judge's reply cannot be used; asking again"
-            );
-            request = asked_again(request, answer, problem);
+        // Of its own: what the step costs is not what the spawner costs.
+        let meter = Meter::of(LLM_JUDGE, cx.run);
+        let bill = Bill::start(&meter, &self.model);
+        let dialogue = Dialogue {
+            models: &self.models,
+            model: &self.model,
+            options: AskOptions::default(),
+            bill: &bill,
+        };
+        let question = Conversation::new(&self.prompt, material);
+        let judge = |object: Doc| verdict(&object).map_err(|problem| (problem, object));
+        match dialogue.ask(question, judge, cx).await? {
+            Ok((true, reason)) => Ok(pass(&reason, &meter.usage())),
+            Ok((false, reason)) => Ok(deny(&reason)),
+            Err(gave_up) => Err(StepError::Permanent {
+                message: format!(
+                    "axis {LLM_JUDGE}: model {} gave no verdict in {} replies; the last one was {}. Try another model, or look at its prompt",
+                    self.model, gave_up.n_replies, gave_up.last
+                ),
+            }),
         }
     }
 }
@@ -128,7 +120,7 @@ fn material(input: &Doc) -> String {
     ]))
 }
 
-/// Whether a reply passes, and why; or what keeps it from being a verdict, as words that follow "the reply".
+/// Whether a reply passes, and why; or what keeps it from being a verdict, as words that follow "an object that".
 fn verdict(reply: &Doc) -> Result<(bool, String), String> {
     let text = |name| reply.get(name).and_then(Doc::as_str);
     let pass = match text("status") {
@@ -159,46 +151,13 @@ fn deny(reason: &str) -> Doc {
     Doc::object([("status", Doc::from("deny")), ("reason", Doc::from(reason))])
 }
 
-/// What the judgement costs; counted when it is dropped, so also if the axis is stopped half-way.
-struct Bill {
-    usage: SpawnerUsage,
-    started: Instant,
-}
-
-impl Bill {
-    fn start(model: &Model) -> Bill {
-        let usage = SpawnerUsage {
-            agent_kind: KIND.to_owned(),
-            model: model.name.clone(),
-            ..SpawnerUsage::default()
-        };
-        Bill {
-            usage,
-            started: Instant::now(),
-        }
-    }
-
-    fn tokens(&mut self, of_call: &genai::chat::Usage) {
-        let count = |tokens: Option<i32>| tokens.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        self.usage.input_tokens += count(of_call.prompt_tokens);
-        self.usage.output_tokens += count(of_call.completion_tokens);
-    }
-}
-
-impl Drop for Bill {
-    fn drop(&mut self) {
-        self.usage.duration_ms = self.started.elapsed().as_millis() as u64;
-        metrics::used(&self.usage);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_verdict_has_a_status_and_a_reason() {
-        let read = |text: &str| reply::read(text).and_then(|object| verdict(&object));
+        let read = |text: &str| verdict(&json::parse(text).unwrap());
         let deny = read(r#"{"status": "deny", "reason": " Off topic. ", "more": 1}"#);
         assert_eq!(deny, Ok((false, "Off topic.".to_owned())));
         for (text, word) in [
@@ -206,7 +165,6 @@ mod tests {
             (r#"{"status": true, "reason": "r"}"#, "status"),
             (r#"{"status": "pass"}"#, "reason"),
             (r#"{"status": "pass", "reason": " "}"#, "reason"),
-            ("pass", "no JSON object"),
         ] {
             let problem = read(text).expect_err(text);
             assert!(problem.contains(word), "{text}: {problem}");

@@ -1,34 +1,48 @@
 //! Kind `llm`: one chat completion. The profile's system prompt is the system message, the step's
-//! input as JSON the user's; the reply is one JSON object.
+//! input as JSON the user's; the reply has one JSON object.
 //!
-//! A reply that is none, or is no patch where one is due, goes back to the model with what is
+//! A reply without one, or without a patch where one is due, goes back to the model with what is
 //! wrong with it, a bounded number of times. Prompts, replies and keys are never logged.
+//!
+//! ```text
+//! provider.rs   who there is, and where              client.rs     one request
+//! protocol.rs   what is sent, how answers are read   body.rs       the bytes of an answer, bounded
+//! reply.rs      the object in a reply                unusable.rs   what a reply is instead
+//! dialogue.rs   asking again                         fault.rs      what failed, and whether it passes
+//! bill.rs       what it costs                        quote.rs      text of others in messages
+//! ```
 
+mod bill;
+mod body;
 pub(in crate::flow) mod client;
+mod dialogue;
 mod fault;
 pub(in crate::flow) mod judge;
+mod protocol;
+pub(in crate::flow) mod provider;
+mod quote;
 mod reply;
-mod wire;
+mod unusable;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use genai::chat::{ChatMessage, ChatRequest, Usage};
+use shared::blueprint::call_spec::JsonMode;
 use shared::blueprint::{Doc, json};
 
 use super::super::error::StepError;
-use super::super::meter::Meter;
 use super::super::past_denials;
 use super::super::run_state::SPAWNER;
 use super::{Agent, StepContext};
-use client::{Answer, Model, Models};
+use bill::Bill;
+use client::{AskOptions, Models};
+use dialogue::Dialogue;
+use protocol::Conversation;
+use provider::Model;
 
 /// The kind's name in documents.
 pub(in crate::flow) const KIND: &str = "llm";
-
-/// How often a reply that cannot be used is asked for again.
-const MAX_REPAIRS: u32 = 2;
 
 /// Asks one model.
 #[derive(Debug)]
@@ -37,6 +51,7 @@ pub(in crate::flow) struct LlmAgent {
     model: Model,
     system_prompt: String,
     past_denials: usize,
+    options: AskOptions,
 }
 
 impl LlmAgent {
@@ -57,7 +72,18 @@ impl LlmAgent {
             model,
             system_prompt,
             past_denials,
+            options: AskOptions::default(),
         }
+    }
+
+    /// The same agent with a JSON mode and a limit for each request.
+    pub(in crate::flow) fn with_options(
+        self,
+        json_mode: JsonMode,
+        timeout: Option<Duration>,
+    ) -> Self {
+        let options = AskOptions { json_mode, timeout };
+        Self { options, ..self }
     }
 }
 
@@ -66,49 +92,33 @@ impl Agent for LlmAgent {
     async fn run(&self, mut input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
         self.tell_past_denials(&mut input, cx).await?;
         let is_spawner = cx.step == SPAWNER;
-        let timer = Timer::start(cx.meter, &self.model);
-        let mut request = ChatRequest::from_system(self.system_prompt.as_str())
-            .append_message(ChatMessage::user(json::emit(&input)));
+        let question = Conversation::new(&self.system_prompt, json::emit(&input));
         drop(input);
-        let mut repairs = 0;
-        loop {
-            timer.calls();
-            let answer = self.models.ask(&self.model, request.clone()).await?;
-            timer.tokens(&answer.usage);
-            let read = reply::read(&answer.text);
-            let problem = match &read {
-                Err(problem) => Some(problem.clone()),
-                Ok(reply) if is_spawner => reply::no_patch(reply),
-                Ok(_) => None,
-            };
-            let Some(problem) = problem else {
-                return read.map_err(|problem| self.no_object(repairs, &problem));
-            };
-            if repairs == MAX_REPAIRS {
-                // What is an object but no patch is for the applier to deny, as from any spawner.
-                return read.map_err(|problem| self.no_object(repairs, &problem));
-            }
-            repairs += 1;
-            tracing::info!(
-                step = cx.step,
-                repairs,
-                "the model's reply cannot be used; asking again"
-            );
-            request = asked_again(request, answer, problem);
+        let bill = Bill::start(cx.meter, &self.model);
+        let dialogue = Dialogue {
+            models: &self.models,
+            model: &self.model,
+            options: self.options,
+            bill: &bill,
+        };
+        let judge = |object: Doc| match reply::no_patch(&object) {
+            Some(problem) if is_spawner => Err((problem, object)),
+            _ => Ok(object),
+        };
+        match dialogue.ask(question, judge, cx).await? {
+            Ok(object) => Ok(object),
+            Err(gave_up) => match gave_up.object {
+                // An object that is not a patch is for the applier to deny, as from any spawner.
+                Some(object) => Ok(object),
+                None => Err(StepError::Permanent {
+                    message: format!(
+                        "model {} gave no JSON object in {} replies; the last one was {}. Try another model, or look at the agent's system prompt",
+                        self.model, gave_up.n_replies, gave_up.last
+                    ),
+                }),
+            },
         }
     }
-}
-
-/// The conversation with an answer that cannot be used, and what is wrong with it.
-fn asked_again(request: ChatRequest, answer: Answer, mut problem: String) -> ChatRequest {
-    if answer.is_cut {
-        problem.push_str("; it was cut off at the longest answer that you can give");
-    }
-    request
-        .append_message(ChatMessage::assistant(reply::quoted(answer.text)))
-        .append_message(ChatMessage::user(format!(
-            "That answer cannot be used: {problem}. Answer again, in full, with exactly one JSON object and nothing else."
-        )))
 }
 
 impl LlmAgent {
@@ -128,52 +138,27 @@ impl LlmAgent {
         }
         Ok(())
     }
-
-    fn no_object(&self, repairs: u32, problem: &str) -> StepError {
-        StepError::Permanent {
-            message: format!(
-                "model {} gave no JSON object in {} replies; the last one {problem}. Try another model, or look at the agent's system prompt",
-                self.model,
-                repairs + 1
-            ),
-        }
-    }
 }
 
-/// Writes down what the step costs, also if it is dropped half-way.
-struct Timer<'a> {
-    meter: &'a Meter<'a>,
-    started: Instant,
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
 
-impl<'a> Timer<'a> {
-    fn start(meter: &'a Meter<'a>, model: &Model) -> Self {
-        meter.record(|usage| {
-            usage.agent_kind = KIND.to_owned();
-            usage.model = model.name.clone();
-        });
-        Self {
-            meter,
-            started: Instant::now(),
-        }
-    }
+    use shared::blueprint::Blueprint;
 
-    fn calls(&self) {
-        self.meter.record(|usage| usage.calls += 1);
-    }
+    use super::super::super::meter::Meter;
+    use super::super::super::run_state::RunState;
+    use super::bill::Bill;
+    use super::provider::Model;
 
-    fn tokens(&self, of_call: &Usage) {
-        let count = |tokens: Option<i32>| tokens.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        self.meter.record(|usage| {
-            usage.input_tokens += count(of_call.prompt_tokens);
-            usage.output_tokens += count(of_call.completion_tokens);
-        });
-    }
-}
-
-impl Drop for Timer<'_> {
-    fn drop(&mut self) {
-        let ms = self.started.elapsed().as_millis() as u64;
-        self.meter.record(|usage| usage.duration_ms += ms);
+    /// Runs `work` with a bill for a step that asks `model`.
+    pub(super) async fn with_bill<T>(model: &Model, work: impl AsyncFnOnce(&Bill<'_>) -> T) -> T {
+        let text = "id: t\nflow: {kind: seq, children: []}\nagents: []\n";
+        let target = Arc::new(Blueprint::parse(text).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(600);
+        let run = RunState::new(&target, deadline, None);
+        let meter = Meter::of("a", &run);
+        work(&Bill::start(&meter, model)).await
     }
 }

@@ -1,21 +1,175 @@
-//! Reading a model's reply: one JSON object, and a patch where one is due.
+//! Reading a model's reply: the one JSON object in it, and a patch where one is due.
+//!
+//! A reply that is a JSON object is taken as it is. Otherwise a thought before it (`<think>…</think>`) is left out, and the
+//! one object that stands in the rest, in a Markdown fence or between sentences, is taken. Nothing is guessed: what
+//! looks like an object must be one, and of two neither is taken.
 
 use shared::blueprint::label::Bump;
 use shared::blueprint::patch::{self, OpError, PatchError};
 use shared::blueprint::{Doc, json};
+use shared::commit::MAX_RATIONALE_BYTES;
 
-/// The JSON object that `text` is, a Markdown fence around it taken off; or what is wrong with it,
-/// as words that follow "the reply".
-pub(super) fn read(text: &str) -> Result<Doc, String> {
-    match json::parse(without_fence(text.trim())) {
-        Ok(object @ Doc::Object(_)) => Ok(object),
-        Ok(other) => Err(format!("is {} and no JSON object", other.kind())),
-        Err(error) => Err(format!("is no JSON object: {error}")),
+use super::unusable::Unusable;
+
+/// How many opening brackets are examined: each may cost a scan of the whole text.
+const MAX_OPENINGS: usize = 100;
+/// The tags that models put around a thought.
+const THOUGHT_TAGS: [(&str, &str); 3] = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<reasoning>", "</reasoning>"),
+];
+
+/// The JSON object in `text`.
+///
+/// # Errors
+/// [`Unusable`] that says what it is instead.
+pub(super) fn read(text: &str) -> Result<Doc, Unusable> {
+    let text = text.trim();
+    if let Some(whole) = whole(text) {
+        return whole;
+    }
+    let Some(rest) = after_thought(text) else {
+        return Err(Unusable::Thought);
+    };
+    if rest.is_empty() {
+        return Err(match text.is_empty() {
+            true => Unusable::Empty,
+            false => Unusable::Thought,
+        });
+    }
+    if let Some(whole) = whole(rest) {
+        return whole;
+    }
+    let found = inside(rest);
+    // Some chat templates write the opening tag themselves, so that a reply has the closing one alone.
+    let closing = THOUGHT_TAGS
+        .iter()
+        .find_map(|(_, close)| Some((rest.find(close)?, close.len())));
+    match (found, closing) {
+        (Ok((object, end)), closing) if closing.is_none_or(|(at, _)| end > at) => Ok(object),
+        (Err(unusable), None) => Err(unusable),
+        (_, closing) => {
+            let (at, length) = closing.unwrap_or_default();
+            match rest[at + length..].trim() {
+                "" => Err(Unusable::Thought),
+                tail => whole(tail).unwrap_or_else(|| inside(tail).map(|(object, _)| object)),
+            }
+        }
     }
 }
 
-/// What keeps `reply` from being a patch, if anything does. The applier asks the same again; this
-/// is asked while the model can still correct it.
+/// The result if `text` is one JSON value; `None` if it is not.
+fn whole(text: &str) -> Option<Result<Doc, Unusable>> {
+    match json::parse(text) {
+        Ok(object @ Doc::Object(_)) => Some(Ok(object)),
+        Ok(other) => Some(Err(Unusable::Other(other.kind()))),
+        Err(_) => None,
+    }
+}
+
+/// The rest of `text` after the thoughts at its beginning; `None` if a thought does not end.
+fn after_thought(mut text: &str) -> Option<&str> {
+    let opened = |text: &str| {
+        let mut tags = THOUGHT_TAGS.iter();
+        tags.find(|(open, _)| text.starts_with(open)).copied()
+    };
+    while let Some((_, close)) = opened(text) {
+        text = text.split_once(close)?.1.trim_start();
+    }
+    Some(text)
+}
+
+/// The only object within `text`, and its end.
+fn inside(text: &str) -> Result<(Doc, usize), Unusable> {
+    let (mut at, mut n_openings) = (0, 0);
+    let mut found: Vec<Result<(Doc, usize), Unusable>> = Vec::new();
+    while let Some(next) = text[at..].find(['{', '[']) {
+        at += next;
+        n_openings += 1;
+        if n_openings > MAX_OPENINGS {
+            return Err(Unusable::Several(found.len()));
+        }
+        let rest = &text[at..];
+        let span = balanced(rest).map(|end| &rest[..end]);
+        match Opening::of(rest) {
+            Opening::Json => {
+                let span = span.unwrap_or(rest);
+                // Nothing within it is examined by itself, also if it is damaged.
+                at += span.len();
+                found.push(value(span).map(|object| (object, at)));
+            }
+            // A placeholder such as {name}: nothing within it is examined by itself.
+            Opening::Brace => at += span.map_or(1, str::len),
+            Opening::Bracket => at += 1,
+        }
+    }
+    match found.len() {
+        0 => Err(Unusable::Text),
+        1 => found.remove(0),
+        n => Err(Unusable::Several(n)),
+    }
+}
+
+/// The kind of an opening bracket in a text.
+enum Opening {
+    /// The beginning of an object, or of an array of such.
+    Json,
+    /// A brace that begins no object.
+    Brace,
+    /// A square bracket that stands for itself, as in a reference.
+    Bracket,
+}
+
+impl Opening {
+    fn of(rest: &str) -> Opening {
+        let mut letters = rest.chars().filter(|letter| !letter.is_whitespace());
+        match (letters.next(), letters.next()) {
+            (Some('{'), Some('"' | '}')) | (Some('['), Some('{')) => Opening::Json,
+            (Some('{'), _) => Opening::Brace,
+            _ => Opening::Bracket,
+        }
+    }
+}
+
+fn value(span: &str) -> Result<Doc, Unusable> {
+    match json::parse(span) {
+        Ok(object @ Doc::Object(_)) => Ok(object),
+        Ok(other) => Err(Unusable::Other(other.kind())),
+        Err(error) => Err(Unusable::Invalid(error.to_string())),
+    }
+}
+
+/// The end of the bracketed part that `text` begins with. Brackets within JSON strings do not count.
+fn balanced(text: &str) -> Option<usize> {
+    let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        if in_string {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' => is_escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The reason why `reply` is not a patch, which completes the words "an object that"; `None` if it is one. The
+/// applier checks the same again; this check comes while the model can still correct its reply.
 pub(super) fn no_patch(reply: &Doc) -> Option<String> {
     let Some(ops) = reply.get("ops").and_then(Doc::as_array) else {
         return Some("has no ops, an array of RFC 6902 operations".to_owned());
@@ -23,7 +177,7 @@ pub(super) fn no_patch(reply: &Doc) -> Option<String> {
     if ops.len() > patch::MAX_OPS {
         return Some(format!("has more than {} ops", patch::MAX_OPS));
     }
-    // On its own and on nothing an operation shows whether it is one; whether it applies is not asked.
+    // Each operation is tried alone on an empty document: that shows its shape, not whether it applies.
     let nothing = Doc::object::<&str>([]);
     for (index, op) in ops.iter().enumerate() {
         let tried = patch::apply(&nothing, &Doc::array(vec![op.clone()]));
@@ -37,10 +191,14 @@ pub(super) fn no_patch(reply: &Doc) -> Option<String> {
     if bump.is_none_or(|bump| Bump::parse(bump).is_err()) {
         return Some("has no bump, which is \"major\", \"minor\" or \"patch\"".to_owned());
     }
-    let rationale = reply.get("rationale").and_then(Doc::as_str);
-    rationale
-        .is_none()
-        .then(|| "has no rationale, a string".to_owned())
+    match reply.get("rationale").and_then(Doc::as_str) {
+        None => Some("has no rationale, a string".to_owned()),
+        Some(text) if text.len() > MAX_RATIONALE_BYTES => Some(format!(
+            "has a rationale of {} bytes; the limit is {MAX_RATIONALE_BYTES}",
+            text.len()
+        )),
+        Some(_) => None,
+    }
 }
 
 fn is_about_shape(error: &OpError) -> bool {
@@ -54,52 +212,92 @@ fn is_about_shape(error: &OpError) -> bool {
     )
 }
 
-/// A reply as it goes back to the model. No provider takes an empty message.
-pub(super) fn quoted(text: String) -> String {
-    if text.trim().is_empty() {
-        "(nothing)".to_owned()
-    } else {
-        text
-    }
-}
-
-fn without_fence(text: &str) -> &str {
-    let inside = text
-        .strip_prefix("```")
-        .and_then(|rest| rest.strip_suffix("```"))
-        .and_then(|rest| rest.split_once('\n'));
-    match inside {
-        Some((_language, inside)) => inside.trim(),
-        None => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_fence_comes_off_and_nothing_else_does() {
+    fn one_object_is_taken_wherever_it_stands() {
         for good in [
             "{\"a\": 1}",
             " \n{\"a\": 1}\n",
             "```json\n{\"a\": 1}\n```",
             "```\n{\"a\": 1}```\n",
-        ] {
-            assert_eq!(json::emit(&read(good).unwrap()), "{\"a\":1}", "{good}");
-        }
-        for bad in [
-            "",
-            "sorry",
-            "[]",
+            "<think>It could be {\"a\": 2}.</think>{\"a\": 1}",
+            "<think>\n</think>\n\n```json\n{\"a\": 1}\n```",
+            "<thinking>x</thinking> <think>y</think> Here: {\"a\": 1}.",
+            "It could be {\"a\": 2} or {\"a\": 3}.\n</think>\n{\"a\": 1}",
             "Here: {\"a\": 1}",
-            "{\"a\": 1} {}",
-            "```json\n```",
-            "``````",
-            "{\"a\":1,\"a\":2}",
+            "As in [1] and [the docs](http://x) {ops} becomes:\n\n~~~~\n{\n \"a\": 1\n}\n~~~~\nDone [x].",
+            "{see {\"b\": 2}} {\"a\": 1}",
         ] {
-            assert!(read(bad).is_err(), "{bad}");
+            assert_eq!(
+                read(good).map(|doc| json::emit(&doc)),
+                Ok("{\"a\":1}".to_owned()),
+                "{good}"
+            );
         }
+        // Text that only looks like a thought, or like more objects, is part of the object.
+        let within = r#"Here: {"a": "</think> {\"b\": 1} ``` } { [{"}"#;
+        let object = read(within).unwrap();
+        assert_eq!(
+            object.get("a").and_then(Doc::as_str),
+            Some("</think> {\"b\": 1} ``` } { [{")
+        );
+    }
+
+    #[test]
+    fn what_is_not_one_object_is_named() {
+        for (bad, what) in [
+            ("", "an empty reply"),
+            ("sorry", "text without a JSON object"),
+            ("```json\n```", "text without a JSON object"),
+            ("``````", "text without a JSON object"),
+            ("[]", "an array"),
+            ("Here: [{\"op\": \"remove\"}]", "an array"),
+            ("\"{}\"", "a string"),
+            ("{\"a\": 1} {}", "2 JSON objects"),
+            (
+                "```\n{\"a\": 1}\n```\nor\n```\n{\"a\": 1}\n```",
+                "2 JSON objects",
+            ),
+            ("<think>{\"a\": 1}", "a thought without an answer"),
+            ("<think>{\"a\": 1}</think>", "a thought without an answer"),
+            ("{\"a\": 1} or so</think>\n", "a thought without an answer"),
+            (
+                "{\"a\": 1} or so</think>\nDone.",
+                "text without a JSON object",
+            ),
+            ("{\"a\":1,\"a\":2}", "damaged JSON"),
+            ("{\"a\": 1,}", "damaged JSON"),
+            // Nothing of a damaged object is taken for the whole.
+            (
+                "So: {\"ops\": [{\"op\": \"x\"}], \"b\": 1,} and on",
+                "damaged JSON",
+            ),
+            ("{\"ops\": [{\"op\": \"x\"}", "damaged JSON"),
+            ("{\"value\": 1e400}", "damaged JSON"),
+        ] {
+            let found = match read(bad) {
+                Ok(doc) => json::emit(&doc),
+                Err(unusable) => unusable.to_string(),
+            };
+            assert!(found.starts_with(what), "{bad}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_brackets_is_given_up() {
+        let started = std::time::Instant::now();
+        for text in [
+            "{".repeat(1 << 20),
+            "[{x".repeat(1 << 18),
+            "{\"".repeat(1 << 19),
+        ] {
+            assert!(read(&text).is_err());
+        }
+        // A quadratic search would take hours.
+        assert!(started.elapsed().as_secs() < 60);
     }
 
     #[test]
@@ -119,6 +317,7 @@ mod tests {
     fn what_is_no_patch_is_named() {
         let whole = r#"{"ops": [{"op": "add", "path": "/a/b", "value": 1}, {"op": "remove", "path": "/x/0"}], "bump": "patch", "rationale": "r"}"#;
         assert_eq!(no_patch(&read(whole).unwrap()), None);
+        let long = format!("\"{}\"", "r".repeat(MAX_RATIONALE_BYTES + 1));
         for (from, to, word) in [
             ("\"ops\"", "\"op\"", "no ops"),
             (
@@ -130,6 +329,11 @@ mod tests {
             (", \"value\": 1", "", "ops[0]: the member value is missing"),
             ("\"patch\"", "\"tiny\"", "bump"),
             ("\"r\"", "1", "rationale"),
+            (
+                "\"r\"",
+                &long,
+                "a rationale of 65537 bytes; the limit is 65536",
+            ),
         ] {
             let problem = no_patch(&read(&whole.replace(from, to)).unwrap());
             let problem = problem.unwrap_or_else(|| panic!("{to} is taken"));

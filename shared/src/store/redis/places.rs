@@ -1,0 +1,68 @@
+//! Places of agents: the limit of concurrent runs of an agent over all workers.
+//!
+//! Each run holds one of the agent's places while it lasts. A place is a lease: its holder keeps it by asking for it again,
+//! and that of a worker that died is free when its time is over. All places of one agent lie in one shard, chosen by the
+//! agent's key.
+
+use std::time::Duration;
+
+use redis::cmd;
+
+use super::error::StoreError;
+use super::{Shard, Store, keys, script};
+
+/// The result of asking for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaceOutcome {
+    /// It is held.
+    Held,
+    /// Others hold all places.
+    Full,
+}
+
+impl Store {
+    /// Takes one of the `n_places` places of this agent for `holder`, or renews it; it then lasts for `time` from now.
+    /// Repeating it is safe. `agent` must be in the alphabet of ids.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the place may be held all the same.
+    pub async fn hold_place(
+        &self,
+        agent: &str,
+        holder: &str,
+        n_places: u32,
+        time: Duration,
+    ) -> Result<PlaceOutcome, StoreError> {
+        let shard = self.shard_of_agent(agent);
+        let places = [shard.keys.agent_places(agent)];
+        let reply = shard
+            .link
+            .script(&script::HOLD_PLACE, &places, |call| {
+                let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                call.arg(holder).arg(n_places).arg(ms);
+            })
+            .await?;
+        match reply.outcome() {
+            "ok" => Ok(PlaceOutcome::Held),
+            "full" => Ok(PlaceOutcome::Full),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Frees the place of `holder`, if it has one.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it is free when its time is over at the latest.
+    pub async fn free_place(&self, agent: &str, holder: &str) -> Result<(), StoreError> {
+        let shard = self.shard_of_agent(agent);
+        let key = shard.keys.agent_places(agent);
+        shard
+            .link
+            .command("free place", cmd("ZREM").arg(key).arg(holder))
+            .await
+    }
+
+    fn shard_of_agent(&self, agent: &str) -> &Shard {
+        &self.shards[keys::shard_of(agent, self.shards.len())]
+    }
+}

@@ -1,0 +1,170 @@
+//! The limit of concurrent runs of an agent over all workers (`spec.max_concurrency`).
+//!
+//! A run holds one of the agent's places in Redis (see [`shared::store::redis::places`]) and renews it while it lasts. If all
+//! places are held, the run asks again after a pause, for a bounded time. Then the issue goes back to the queue, and no
+//! retry is counted: waiting on would use up the ceiling. A waiting run holds no lock and no connection, and ends when
+//! its step is dropped.
+//!
+//! Agents of the same kind, name and model (or program) share their places, whatever orbit or setting declares them. Where
+//! nothing is stored (`draftsman verifier test`) nothing is limited.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use shared::blueprint::Doc;
+use shared::error::chain;
+use shared::ids::sha256_hex;
+use shared::store::{PlaceOutcome, Store};
+use uuid::Uuid;
+
+use super::super::error::StepError;
+use super::{Agent, StepContext};
+
+/// The lifetime of a place that is not renewed.
+const PLACE_TIME: Duration = Duration::from_secs(15);
+/// The interval of renewals.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// The longest wait of a step for a place: this, or this part of its remaining time.
+const MAX_WAIT: Duration = Duration::from_secs(20);
+const WAIT_PART: u32 = 2;
+/// The pauses between two tries: the first, and the longest. Each is jittered.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// Runs `agent` if it has a place.
+#[derive(Debug)]
+pub(in crate::flow) struct Limited<A> {
+    agent: A,
+    name: String,
+    key: String,
+    n_places: Option<u32>,
+}
+
+impl<A: Agent> Limited<A> {
+    /// `agent`, called `name`, with `n_places` places, or without a limit. `what` is its model or its program.
+    pub(in crate::flow) fn new(
+        agent: A,
+        kind: &str,
+        name: &str,
+        what: &str,
+        n_places: Option<u32>,
+    ) -> Self {
+        let identity = Doc::array(vec![Doc::from(kind), Doc::from(name), Doc::from(what)]);
+        Self {
+            agent,
+            name: name.to_owned(),
+            key: sha256_hex(shared::blueprint::json::emit(&identity).as_bytes()),
+            n_places,
+        }
+    }
+
+    /// Waits for a place.
+    async fn wait(
+        &self,
+        store: &Store,
+        n_places: u32,
+        deadline: Instant,
+    ) -> Result<Place, StepError> {
+        let place = Place {
+            store: store.clone(),
+            agent: self.key.clone(),
+            holder: Uuid::now_v7().to_string(),
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let until = Instant::now() + MAX_WAIT.min(left / WAIT_PART);
+        let mut pause = PAUSES.0;
+        loop {
+            let held = place.hold(n_places).await;
+            let may_pass = match held {
+                Ok(PlaceOutcome::Held) => return Ok(place),
+                Ok(PlaceOutcome::Full) => None,
+                Err(error) if error.is_retryable() => Some(error),
+                Err(error) => return Err(unknown(&error)),
+            };
+            if Instant::now() + pause > until {
+                return Err(match may_pass {
+                    Some(error) => unknown(&error),
+                    None => StepError::Busy {
+                        message: format!(
+                            "agent {:?} is at its limit: {n_places} of its runs go on in all workers (spec.max_concurrency)",
+                            self.name
+                        ),
+                    },
+                });
+            }
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}
+
+fn unknown(error: &shared::store::StoreError) -> StepError {
+    StepError::Passing {
+        message: format!(
+            "whether the agent may run now could not be asked: {}",
+            chain(error)
+        ),
+        retry_after: None,
+    }
+}
+
+#[async_trait]
+impl<A: Agent> Agent for Limited<A> {
+    async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
+        let (Some(n_places), Some(memory)) = (self.n_places, cx.run.memory()) else {
+            return self.agent.run(input, cx).await;
+        };
+        let place = self.wait(memory.store(), n_places, cx.run.deadline).await?;
+        tokio::select! {
+            ended = self.agent.run(input, cx) => ended,
+            never = place.keep(n_places) => match never {},
+        }
+    }
+}
+
+/// A place that is held, or asked for. Freed when it is dropped.
+struct Place {
+    store: Store,
+    agent: String,
+    holder: String,
+}
+
+impl Place {
+    async fn hold(&self, n_places: u32) -> Result<PlaceOutcome, shared::store::StoreError> {
+        self.store
+            .hold_place(&self.agent, &self.holder, n_places, PLACE_TIME)
+            .await
+    }
+
+    /// Keeps it until the future is dropped.
+    async fn keep(&self, n_places: u32) -> std::convert::Infallible {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            // A run that cannot renew its place goes on: it is paid for.
+            match self.hold(n_places).await {
+                Ok(PlaceOutcome::Held) => {}
+                Ok(PlaceOutcome::Full) => tracing::warn!(
+                    "an agent's place was lost while Redis was away; more than spec.max_concurrency may run for a while"
+                ),
+                Err(error) => {
+                    tracing::debug!(error = chain(&error), "an agent's place could not be kept");
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Without a runtime the program is ending: the place is free when its time is over.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let (store, agent) = (self.store.clone(), std::mem::take(&mut self.agent));
+        let holder = std::mem::take(&mut self.holder);
+        runtime.spawn(async move {
+            if let Err(error) = store.free_place(&agent, &holder).await {
+                tracing::debug!(error = chain(&error), "an agent's place could not be freed");
+            }
+        });
+    }
+}

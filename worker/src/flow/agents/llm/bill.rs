@@ -1,0 +1,54 @@
+//! The costs of a step that asks a model, recorded while it runs: also if the step is dropped.
+
+use std::time::Instant;
+
+use super::super::super::meter::Meter;
+use super::KIND;
+use super::protocol::Tokens;
+use super::provider::Model;
+
+/// The costs of one step, on its meter.
+pub(super) struct Bill<'a> {
+    meter: &'a Meter<'a>,
+    started: Instant,
+}
+
+impl<'a> Bill<'a> {
+    /// A bill for a step that asks `model`.
+    pub(super) fn start(meter: &'a Meter<'a>, model: &Model) -> Self {
+        meter.record(|usage| {
+            usage.agent_kind = KIND.to_owned();
+            usage.model.clone_from(&model.name);
+        });
+        Self {
+            meter,
+            started: Instant::now(),
+        }
+    }
+
+    /// Counts a request that is being sent.
+    pub(super) fn sent(&self) {
+        self.meter.record(|usage| usage.calls += 1);
+    }
+
+    /// Uncounts the last request: the provider did not accept it, so it is not paid for.
+    pub(super) fn not_accepted(&self) {
+        self.meter
+            .record(|usage| usage.calls = usage.calls.saturating_sub(1));
+    }
+
+    /// Adds the tokens that the present request has cost beyond `before`, which are recorded.
+    pub(super) fn tokens(&self, before: Tokens, now: Tokens) {
+        self.meter.record(|usage| {
+            usage.input_tokens += now.input.saturating_sub(before.input);
+            usage.output_tokens += now.output.saturating_sub(before.output);
+        });
+    }
+}
+
+impl Drop for Bill<'_> {
+    fn drop(&mut self) {
+        let ms = self.started.elapsed().as_millis() as u64;
+        self.meter.record(|usage| usage.duration_ms += ms);
+    }
+}

@@ -1,0 +1,147 @@
+//! Reading the body of an answer, with a bound on what is kept of it.
+//!
+//! An answer comes as server-sent events (WHATWG HTML, section 9.2) or, from a provider that does not stream, as one JSON
+//! document. A line that does not end is cut off at [`MAX_LINE_BYTES`], before it fills the memory.
+
+use std::time::Duration;
+
+use reqwest::Response;
+use reqwest::header::CONTENT_TYPE;
+
+use super::client::MAX_REPLY_BYTES;
+
+/// The longest line, or body that is one document: a whole reply, escaped, and what a protocol puts around it.
+const MAX_LINE_BYTES: usize = 2 * MAX_REPLY_BYTES;
+
+/// Why a body could not be read to its end.
+#[derive(Debug)]
+pub(super) enum BodyError {
+    /// The provider sent nothing for too long.
+    Silent,
+    /// A line, or the body, is longer than what is read.
+    TooLong,
+    /// The connection failed.
+    Broken(reqwest::Error),
+}
+
+/// The data of one event after the other.
+#[derive(Debug)]
+pub(super) struct Body {
+    response: Response,
+    silence: Duration,
+    is_stream: bool,
+    /// Bytes that were received and not read yet.
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that were read.
+    n_read: usize,
+    has_ended: bool,
+    has_bytes: bool,
+}
+
+impl Body {
+    /// The body of `response`. Fails if nothing is received for `silence`.
+    pub(super) fn new(response: Response, silence: Duration) -> Body {
+        let kind = response.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        Body {
+            is_stream: !kind.trim_start().starts_with("application/json"),
+            response,
+            silence,
+            buffer: Vec::new(),
+            n_read: 0,
+            has_ended: false,
+            has_bytes: false,
+        }
+    }
+
+    /// True if it is events, false if it is one document.
+    pub(super) fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// True if any byte was received.
+    pub(super) fn has_bytes(&self) -> bool {
+        self.has_bytes
+    }
+
+    /// The next line that is data of an event, without its field name; or the whole document. `None` at the end.
+    ///
+    /// Each data line is taken for an event: no provider splits its JSON over several lines.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub(super) async fn next(&mut self) -> Result<Option<String>, BodyError> {
+        if !self.is_stream {
+            return self.document().await;
+        }
+        while let Some(line) = self.line().await? {
+            if let Some(data) = line.strip_prefix("data:") {
+                return Ok(Some(data.trim().to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn document(&mut self) -> Result<Option<String>, BodyError> {
+        if self.has_ended {
+            return Ok(None);
+        }
+        while self.more().await? {}
+        let bytes = std::mem::take(&mut self.buffer);
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    async fn line(&mut self) -> Result<Option<String>, BodyError> {
+        let mut n_searched = self.n_read;
+        loop {
+            let rest = &self.buffer[n_searched..];
+            if let Some(at) = rest.iter().position(|&byte| byte == b'\n' || byte == b'\r') {
+                let end = n_searched + at;
+                let line = String::from_utf8_lossy(&self.buffer[self.n_read..end]).into_owned();
+                // Of `\r\n` the second byte ends an empty line, which is no data.
+                self.n_read = end + 1;
+                return Ok(Some(line));
+            }
+            self.buffer.drain(..self.n_read);
+            self.n_read = 0;
+            n_searched = self.buffer.len();
+            if !self.more().await? {
+                // An event is complete only with its line end.
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits for more; false at the end.
+    async fn more(&mut self) -> Result<bool, BodyError> {
+        let chunk = tokio::time::timeout(self.silence, self.response.chunk()).await;
+        let chunk = chunk.map_err(|_| BodyError::Silent)?;
+        let Some(chunk) = chunk.map_err(BodyError::Broken)? else {
+            self.has_ended = true;
+            return Ok(false);
+        };
+        if self.buffer.len() + chunk.len() > MAX_LINE_BYTES {
+            return Err(BodyError::TooLong);
+        }
+        self.has_bytes |= !chunk.is_empty();
+        self.buffer.extend_from_slice(&chunk);
+        Ok(true)
+    }
+}
+
+/// The beginning of a body, `limit` bytes at most: whatever a provider says with an error.
+pub(super) async fn beginning(mut response: Response, limit: usize, silence: Duration) -> String {
+    let mut bytes = Vec::new();
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let n = chunk.len().min(limit - bytes.len());
+            bytes.extend_from_slice(&chunk[..n]);
+            if bytes.len() == limit {
+                break;
+            }
+        }
+    };
+    // A timeout is not an error here: the bytes received so far are shown.
+    let _ = tokio::time::timeout(silence, reading).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
