@@ -16,7 +16,7 @@ const DEFAULT_SIZE: usize = 100;
 const MAX_SIZE: usize = 1_000;
 /// A page ends before the item that would take it past this: 1 MiB on the wire.
 const MAX_BYTES: usize = 1024 * 1024;
-/// The first read of a page. Items may be large, so a page is not read at one go.
+/// The first read of a page of items that may be large: such a page is not read at one go.
 const FIRST_CHUNK: usize = 32;
 
 /// Which page of which list.
@@ -25,6 +25,7 @@ pub(crate) struct PageQuery {
     size: usize,
     after: Option<String>,
     fingerprint: String,
+    first_chunk: usize,
 }
 
 impl PageQuery {
@@ -58,7 +59,16 @@ impl PageQuery {
             size,
             after,
             fingerprint,
+            first_chunk: FIRST_CHUNK,
         })
+    }
+
+    /// The same page of a list whose items are small: it is read at one go.
+    pub(crate) fn of_small_items(self) -> Self {
+        Self {
+            first_chunk: self.size,
+            ..self
+        }
     }
 
     /// The token that goes on after `cursor`; empty at the end of the list.
@@ -86,7 +96,7 @@ impl PageQuery {
         let mut items: Vec<M> = Vec::new();
         let mut bytes = 0;
         let mut after = self.after.clone();
-        let mut chunk = FIRST_CHUNK;
+        let mut chunk = self.first_chunk;
         let mut cut = false;
         loop {
             let request = PageRequest {

@@ -11,9 +11,8 @@ use super::events::{CancelStream, EventStream};
 use super::issues::{IssueFilter, Page, PageRequest};
 use super::stats::{QueueStats, WorkerStats, memory_warning};
 use super::{Shard, Store};
-use crate::commit::BlueprintSummary;
 use crate::enhance_log::LogEntry;
-use crate::ids::BlueprintId;
+use crate::ids::{BlueprintId, WorkerId};
 use crate::issue::Issue;
 
 impl Store {
@@ -64,35 +63,6 @@ impl Store {
         }
         let next = last.map(|(at, id)| super::issues::cursor_at(at, &id));
         Ok(Page { items, next })
-    }
-
-    /// See [`Shard::list_blueprints`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn list_blueprints(
-        &self,
-        include_archived: bool,
-        page: &PageRequest,
-    ) -> Result<Page<BlueprintSummary>, StoreError> {
-        if let [shard] = self.shards() {
-            return shard.list_blueprints(include_archived, page).await;
-        }
-        let (mut items, mut more) = (Vec::new(), false);
-        for shard in self.shards() {
-            let part = shard.list_blueprints(include_archived, page).await?;
-            more |= part.next.is_some();
-            items.extend(part.items);
-        }
-        items.sort_by(|a, b| a.blueprint_id.cmp(&b.blueprint_id));
-        more |= items.len() > page.size;
-        items.truncate(page.size);
-        // A shard that has more has given a whole page, so the page is whole too.
-        let last = items.last().map(|last| last.blueprint_id.to_string());
-        Ok(Page {
-            next: last.filter(|_| more),
-            items,
-        })
     }
 
     /// See [`Shard::list_log_entries`]. Of all Blueprints of several shards: in the order of the time of decision.
@@ -250,17 +220,18 @@ impl Store {
         Ok(memory_warning(fullest.0, fullest.1))
     }
 
-    /// Says that this worker has these scripts and axes, so that whoever writes an orbit or a setting knows.
+    /// Registers a worker with its scripts and axes, so that whoever writes an orbit or a setting knows them.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is away.
     pub async fn register_scripts(
         &self,
+        worker: &WorkerId,
         steps: &[String],
         axes: &[String],
     ) -> Result<(), StoreError> {
         for shard in self.shards() {
-            shard.register_scripts(steps, axes).await?;
+            shard.register_scripts(worker, steps, axes).await?;
         }
         Ok(())
     }

@@ -37,6 +37,11 @@ impl Reply {
         &self.outcome
     }
 
+    /// True if all values are taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.as_slice().is_empty()
+    }
+
     /// The next value.
     pub(crate) fn take<T: FromRedisValue>(&mut self) -> Result<T, StoreError> {
         let value = self.rest.next().unwrap_or(Value::Nil);

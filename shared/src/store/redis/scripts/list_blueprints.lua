@@ -1,0 +1,30 @@
+#!lua flags=no-writes
+-- Lists Blueprints with their heads, in the order of their ids. A Blueprint's key is made here of what
+-- all of them begin with and an id of the index: the whole page in one call, and in the same slot.
+-- KEYS  1 blueprints; 2 what the key of each blueprint begins with
+-- ARGV  1 where to begin, as ZRANGEBYLEX takes it; 2 how many to list; 3 '1': archived ones, too;
+--       4 how many to look at
+-- Outcomes  page: the id after which the next page begins, or ''; then an id and its fields for each
+local blueprints, prefix = KEYS[1], KEYS[2]
+local from, size, archived_too, most = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4])
+
+-- One more than is looked at says whether there is more.
+local ids = redis.call('ZRANGEBYLEX', blueprints, from, '+', 'LIMIT', 0, most + 1)
+local reply, listed = { 'page', '' }, 0
+for i, id in ipairs(ids) do
+  if listed == size or i > most then
+    reply[2] = ids[i - 1]
+    break
+  end
+  local fields = redis.call('HGETALL', prefix .. id)
+  local is_archived = false
+  for k = 1, #fields, 2 do
+    if fields[k] == 'archived' then is_archived = fields[k + 1] == '1' end
+  end
+  if fields[1] and (archived_too or not is_archived) then
+    listed = listed + 1
+    table.insert(reply, id)
+    table.insert(reply, fields)
+  end
+end
+return reply
