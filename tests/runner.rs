@@ -11,6 +11,7 @@ mod suite {
     mod chaos;
     mod checker;
     mod cli;
+    mod clock;
     mod cluster;
     mod cuts;
     mod deployment;
@@ -21,6 +22,7 @@ mod suite {
     mod failures;
     mod history_costs;
     mod limits;
+    mod list_costs;
     mod listing;
     mod lists;
     mod llm;
@@ -67,6 +69,7 @@ mod suite {
     mod setting_choice;
     mod settings;
     mod shards;
+    mod shortages;
     mod shutdown;
     mod simulation;
     mod spawner;
@@ -81,6 +84,7 @@ mod suite {
     mod upgrade;
     mod verify;
     mod versions;
+    mod watch_costs;
 }
 
 #[test]

@@ -112,7 +112,8 @@ impl Blueprints {
             request.page_size,
             &request.page_token,
             &format!("blueprints {archived}"),
-        )?;
+        )?
+        .of_small_items();
         let store = self.backend.store()?;
         let (blueprints, next_page_token) = query
             .collect(convert::summary_to_wire, |page| async move {
@@ -133,11 +134,15 @@ impl Blueprints {
         let query = PageQuery::parse(
             request.page_size,
             &request.page_token,
-            &format!("commits {blueprint_id}"),
+            &format!("commits {blueprint_id} {}", request.before_seq),
         )?;
+        // A cursor is the number before which the next page begins.
+        let first = (request.before_seq > 0).then(|| request.before_seq.to_string());
+        let first = &first;
         let store = self.backend.store()?;
         let (commits, next_page_token) = query
-            .collect(convert::commit_to_wire, |page| async move {
+            .collect(convert::commit_to_wire, |mut page| async move {
+                page.after = page.after.or_else(|| first.clone());
                 let commits = store.list_commits(blueprint_id, &page).await?;
                 commits.ok_or_else(|| RequestError::BlueprintNotFound(blueprint_id.clone()))
             })

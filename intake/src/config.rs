@@ -194,20 +194,25 @@ impl Args {
         };
         let config = Config {
             redis_url: redis_url.expect(sound),
-            shards: shards.expect(sound) as usize,
+            shards: whole(shards.expect(sound)),
             wait_replicas: wait_replicas.expect(sound),
             listen: listen.expect(sound),
             tls,
             tokens,
             reflection: reflection.expect(sound),
-            max_connections: max_connections.expect(sound) as usize,
-            max_watches: max_watches.expect(sound) as usize,
+            max_connections: whole(max_connections.expect(sound)),
+            max_watches: whole(max_watches.expect(sound)),
             max_watch: Duration::from_secs(max_watch.expect(sound)),
             metrics_listen: metrics.expect(sound),
             grace: Duration::from_secs(grace.expect(sound)),
         };
         Ok((config, telemetry))
     }
+}
+
+/// A number that its range has bounded far below what does not fit.
+fn whole(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ mod status;
 mod strangers;
 mod submission;
 mod tls;
+mod tls_stream;
 mod tokens;
 mod transfer;
 mod versions;

@@ -36,6 +36,7 @@ use crate::readiness::Keeper;
 use crate::setting_service::Settings;
 use crate::status::MAX_REQUEST_BYTES;
 use crate::tls::Tls;
+use crate::tls_stream::connections;
 use crate::tokens::TokensFile;
 use crate::watch::Hub;
 
@@ -228,10 +229,7 @@ impl Server {
         let (health, health_service) = tonic_health::server::health_reporter();
         let hub = Hub::new();
 
-        let mut builder = tonic::transport::Server::builder();
-        if let Some(tls) = &tls {
-            builder = builder.tls_config(tls.to_server_config())?;
-        }
+        let builder = tonic::transport::Server::builder();
         let (v1, v1alpha) = match reflection {
             true => (
                 Some(describer().build_v1()?),
@@ -240,6 +238,7 @@ impl Server {
             false => (None, None),
         };
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let guests = guests(incoming, max_connections, PATIENCE);
         let serving = builder
             .max_concurrent_streams(MAX_STREAMS)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -253,7 +252,7 @@ impl Server {
             .add_optional_service(v1)
             .add_optional_service(v1alpha)
             .serve_with_incoming_shutdown(
-                guests(incoming, max_connections, PATIENCE),
+                connections(guests, tls.clone(), max_connections),
                 stopping.clone().cancelled_owned(),
             );
         let mut services = Services::<StartError>::default();
@@ -269,6 +268,14 @@ impl Server {
             let stopping = stopping.clone();
             async move { hub.run(store, stopping).await }
         });
+        if let Some(tls) = tls {
+            services.spawn("certificates", &stopping, {
+                let stopping = stopping.clone();
+                async move {
+                    stopping.run_until_cancelled(tls.follow()).await;
+                }
+            });
+        }
         if let Some(tokens) = tokens {
             services.spawn("tokens", &stopping, {
                 let stopping = stopping.clone();

@@ -1,21 +1,37 @@
-//! The certificate that intake shows, and whose certificates it wants to see: PEM files, checked before the server starts.
+//! The certificate that intake shows, and whose certificates it wants to see: PEM files, checked before the server starts,
+//! and read again while it runs: a certificate that was renewed is shown from the next handshake on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use shared::config::{self, Problems};
-use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
-/// A client that does not get through its handshake in this time is dropped.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// How soon changed files count. They are small, so they are read and not only looked at: a mount that swaps
+/// files behind a link is noticed, too.
+const READ_EVERY: Duration = Duration::from_secs(2);
+/// What HTTP/2 is called in a handshake.
+const ALPN_H2: &[u8] = b"h2";
 
-/// Sound PEM texts.
+/// The files of a server's TLS, and the configuration that was made of them last.
 #[derive(Clone)]
 pub(crate) struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+    read: Pems,
+    config: watch::Sender<Arc<ServerConfig>>,
+}
+
+/// What the files hold.
+#[derive(Clone, PartialEq, Eq)]
+struct Pems {
     certificate: Vec<u8>,
     key: Vec<u8>,
     client_ca: Option<Vec<u8>>,
@@ -60,35 +76,26 @@ impl Tls {
             certificates(pem).map(drop)
         });
         let key_pem = file(config::TLS_KEY, key, |pem| private_key(pem).map(drop));
-        let client_ca = file(config::TLS_CLIENT_CA, client_ca, check_roots);
-        let tls = Self {
+        let client_ca_pem = file(config::TLS_CLIENT_CA, client_ca, |pem| roots(pem).map(drop));
+        let read = Pems {
             certificate: certificate_pem?,
             key: key_pem?,
-            client_ca,
+            client_ca: client_ca_pem,
         };
-        if let Err(problem) = tls.check_pair() {
-            let key = PathBuf::from(key);
-            problems.note(
-                config::TLS_KEY,
-                format!(
-                    "{}: does not go with {certificate}: {problem}",
-                    key.display()
-                ),
-            );
-            return None;
+        match read.server_config() {
+            Ok(config) => Some(Self {
+                certificate: PathBuf::from(certificate),
+                key: PathBuf::from(key),
+                client_ca: (!client_ca.is_empty()).then(|| PathBuf::from(client_ca)),
+                read,
+                config: watch::Sender::new(Arc::new(config)),
+            }),
+            Err(problem) => {
+                let problem = format!("{key}: does not go with {certificate}: {problem}");
+                problems.note(config::TLS_KEY, problem);
+                None
+            }
         }
-        Some(tls)
-    }
-
-    fn check_pair(&self) -> Result<(), String> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_no_client_auth()
-            .with_single_cert(certificates(&self.certificate)?, private_key(&self.key)?)
-            .map(drop)
-            .map_err(|error| error.to_string())
     }
 
     /// True if clients have to show a certificate.
@@ -96,15 +103,79 @@ impl Tls {
         self.client_ca.is_some()
     }
 
-    /// The form that tonic takes.
-    pub(crate) fn to_server_config(&self) -> ServerTlsConfig {
-        let config = ServerTlsConfig::new()
-            .identity(Identity::from_pem(&self.certificate, &self.key))
-            .timeout(HANDSHAKE_WITHIN);
-        match &self.client_ca {
-            Some(pem) => config.client_ca_root(Certificate::from_pem(pem)),
-            None => config,
+    /// What a handshake that begins now is made with.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    /// Reads the files again every few seconds. Files that cannot be used change nothing, and are told of once.
+    /// Never returns.
+    pub(crate) async fn follow(&self) {
+        let mut read = self.read.clone();
+        let (mut problem, mut told) = (String::new(), String::new());
+        loop {
+            sleep(READ_EVERY).await;
+            let now = self.read_again().await;
+            let made = now.and_then(|now| match now == read {
+                true => Ok(None),
+                false => now.server_config().map(|config| Some((now, config))),
+            });
+            match made {
+                Ok(None) => problem.clear(),
+                Ok(Some((now, config))) => {
+                    (problem, told) = Default::default();
+                    read = now;
+                    self.config.send_replace(Arc::new(config));
+                    tracing::info!(path = %self.certificate.display(), "the certificate was read again");
+                }
+                // The files are written one after the other: what is wrong only once is not told.
+                Err(wrong) if wrong != problem => problem = wrong,
+                Err(wrong) if wrong != told => {
+                    tracing::error!(path = %self.certificate.display(), error = wrong, "the certificate, its key or the client CA cannot be read again; the previous ones stay in effect");
+                    told = wrong;
+                }
+                Err(_) => {}
+            }
         }
+    }
+
+    async fn read_again(&self) -> Result<Pems, String> {
+        let read = async |path: &Path| {
+            let read = tokio::fs::read(path).await;
+            read.map_err(|error| format!("{}: cannot be read: {error}", path.display()))
+        };
+        Ok(Pems {
+            certificate: read(&self.certificate).await?,
+            key: read(&self.key).await?,
+            client_ca: match &self.client_ca {
+                Some(path) => Some(read(path).await?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl Pems {
+    fn server_config(&self) -> Result<ServerConfig, String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(pem) => {
+                let roots = Arc::new(roots(pem)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+                let verifier = verifier.build().map_err(|error| error.to_string())?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let (certificates, key) = (certificates(&self.certificate)?, private_key(&self.key)?);
+        let mut config = builder
+            .with_single_cert(certificates, key)
+            .map_err(|error| error.to_string())?;
+        config.alpn_protocols.push(ALPN_H2.to_vec());
+        Ok(config)
     }
 }
 
@@ -126,14 +197,14 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
         .map_err(|error| format!("has no private key in PEM form: {error}"))
 }
 
-fn check_roots(pem: &[u8]) -> Result<(), String> {
+fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
         roots
             .add(certificate)
             .map_err(|error| format!("has a certificate that cannot be used: {error}"))?;
     }
-    Ok(())
+    Ok(roots)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! file or address is ever looked at. Patterns are run by an engine whose time is linear in the text. Drafts 4
 //! to 2020-12; the newest one where `$schema` names none.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use jsonschema::{PatternOptions, Validator};
@@ -13,13 +14,23 @@ use thiserror::Error;
 use crate::blueprint::{Doc, json};
 use crate::ids::sha256_hex;
 
-/// The longest schema, in bytes of compact JSON. With [`STACK_BYTES`] it also bounds how deep a judgement
-/// can go: as deep as the document, at each level through every reference of the schema.
+/// The longest schema, in bytes of compact JSON. It also bounds how deep a judgement can go: as deep as
+/// the document, at each level through every object of the schema.
 pub const MAX_SCHEMA_BYTES: usize = 64 << 10;
 
-/// What a judgement has for its stack. The most that a schema of that size was seen to take is a quarter of
-/// it; memory is only taken up by what is used.
-const STACK_BYTES: usize = 512 << 20;
+/// What a judgement has for its stack besides [`FRAME_BYTES`].
+const BASE_STACK_BYTES: usize = 1 << 20;
+
+/// What a judgement takes of its stack for one object of the schema at one level of the document, at
+/// most; about three times what the largest schema on the deepest document was seen to take.
+const FRAME_BYTES: usize = 2 << 10;
+
+/// What all judgements of this process that run at the same time have for their stacks together, and so
+/// the most that one can have. Only what is used takes up memory.
+const ALL_STACKS_BYTES: usize = 512 << 20;
+
+/// The stacks of the judgements that run now, in bytes.
+static STACKS_IN_USE: AtomicUsize = AtomicUsize::new(0);
 
 /// What a compiled pattern may take up.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
@@ -55,16 +66,44 @@ pub enum SchemaError {
     },
 }
 
-/// A judgement that did not come about.
+/// Why there is no judgement.
 #[derive(Debug, Error)]
-#[error("no thread could be started for it, or it has ended without a result")]
-pub struct NoThread;
+pub enum JudgementError {
+    /// The system has no thread or no address space to spare, or other judgements have all there is.
+    #[error("the system has no thread or memory to spare for it")]
+    Shortage,
+    /// It has panicked.
+    #[error("it panicked; see the log")]
+    Panicked,
+}
+
+/// A part of [`ALL_STACKS_BYTES`], until it is dropped.
+struct Stack {
+    in_use: &'static AtomicUsize,
+    bytes: usize,
+}
+
+impl Stack {
+    fn reserve(in_use: &'static AtomicUsize, bytes: usize) -> Option<Stack> {
+        let more = |used: usize| Some(used + bytes).filter(|all| *all <= ALL_STACKS_BYTES);
+        let reserved = in_use.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        reserved.ok().map(|_| Stack { in_use, bytes })
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.in_use.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 /// A compiled schema.
 #[derive(Debug)]
 pub struct JsonSchema {
     validator: Validator,
     hash: String,
+    /// How many objects it has: at each level of a document a judgement passes each once at most.
+    n_objects: usize,
 }
 
 impl JsonSchema {
@@ -101,6 +140,7 @@ impl JsonSchema {
         Ok(JsonSchema {
             validator,
             hash: sha256_hex(text.as_bytes()),
+            n_objects: n_objects(schema),
         })
     }
 
@@ -114,16 +154,26 @@ impl JsonSchema {
     /// be made with which it takes for ever.
     ///
     /// # Errors
-    /// [`NoThread`] if the system has no thread to spare.
-    pub fn problems(&self, document: &Doc) -> Result<Vec<String>, NoThread> {
+    /// [`JudgementError::Shortage`] passes; the other is a defect.
+    pub fn problems(&self, document: &Doc) -> Result<Vec<String>, JudgementError> {
+        let stack = Stack::reserve(&STACKS_IN_USE, self.stack_bytes(document));
+        let stack = stack.ok_or(JudgementError::Shortage)?;
         let document = Value::from(document);
         thread::scope(|scope| {
             let judging = thread::Builder::new()
                 .name("json-schema".to_owned())
-                .stack_size(STACK_BYTES)
+                .stack_size(stack.bytes)
                 .spawn_scoped(scope, || self.told(&document));
-            judging.map_err(|_| NoThread)?.join().map_err(|_| NoThread)
+            let judging = judging.map_err(|_| JudgementError::Shortage)?;
+            judging.join().map_err(|_| JudgementError::Panicked)
         })
+    }
+
+    /// The most that a judgement of this document can take of its stack.
+    fn stack_bytes(&self, document: &Doc) -> usize {
+        let frames = self.n_objects.saturating_mul(depth(document) + 1);
+        let bytes = frames.saturating_mul(FRAME_BYTES);
+        bytes.saturating_add(BASE_STACK_BYTES).min(ALL_STACKS_BYTES)
     }
 
     fn told(&self, document: &Value) -> Vec<String> {
@@ -146,6 +196,25 @@ impl JsonSchema {
         }
         told
     }
+}
+
+/// How many objects `doc` has, at any depth.
+fn n_objects(doc: &Doc) -> usize {
+    match (doc.as_object(), doc.as_array()) {
+        (Some(object), _) => 1 + object.values().map(n_objects).sum::<usize>(),
+        (None, Some(array)) => array.iter().map(n_objects).sum(),
+        (None, None) => 0,
+    }
+}
+
+/// How many levels of objects and arrays `doc` has; documents have 64 at most.
+fn depth(doc: &Doc) -> usize {
+    let below: Option<usize> = match (doc.as_object(), doc.as_array()) {
+        (Some(object), _) => Some(object.values().map(depth).max().unwrap_or(0)),
+        (None, Some(array)) => Some(array.iter().map(depth).max().unwrap_or(0)),
+        (None, None) => None,
+    };
+    below.map_or(0, |below| below + 1)
 }
 
 fn cut(text: &str) -> String {
@@ -270,5 +339,20 @@ mod tests {
             problems("{allOf: [{$ref: '#'}], items: {$ref: '#'}}", "[[1]]"),
             ""
         );
+    }
+
+    #[test]
+    fn an_ordinary_judgement_takes_a_few_megabytes_and_all_together_have_a_limit() {
+        let definitions: String = (0..200)
+            .map(|n| format!("d{n}: {{type: object, properties: {{a: {{type: string}}}}}}, "))
+            .collect();
+        let schema = compile(&format!("{{$defs: {{{definitions}}}, type: object}}")).unwrap();
+        let document = yaml::parse("{a: {b: {c: [1, 2, {d: 3}]}}}").unwrap();
+        assert!(schema.stack_bytes(&document) < 16 << 20);
+        static IN_USE: AtomicUsize = AtomicUsize::new(0);
+        let first = Stack::reserve(&IN_USE, ALL_STACKS_BYTES - 1).unwrap();
+        assert!(Stack::reserve(&IN_USE, 2).is_none());
+        drop(first);
+        assert!(Stack::reserve(&IN_USE, ALL_STACKS_BYTES).is_some());
     }
 }

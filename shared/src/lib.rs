@@ -28,3 +28,4 @@ pub mod store;
 mod strangers;
 pub mod telemetry;
 pub mod version_selector;
+pub mod whole_ms;

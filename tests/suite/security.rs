@@ -53,6 +53,43 @@ async fn tls_is_spoken_with_who_trusts_the_certificate() {
 }
 
 #[tokio::test]
+async fn a_renewed_certificate_is_shown_without_a_restart() {
+    let (old, new) = (Certificates::new(), Certificates::new());
+    let (server, renewed) = (old.sign("server"), new.sign("server"));
+    let redis = RedisServer::start(Aof::None);
+    let mut intake = Process::intake(
+        &redis.url(),
+        &[
+            ("DRAFTSMAN_TLS_CERT", &server.certificate),
+            ("DRAFTSMAN_TLS_KEY", &server.key),
+        ],
+    );
+    let addr = format!("https://{}", intake.address().await);
+    let (old_ca, new_ca) = (old.authority(), new.authority());
+    let is_trusted = async |authority: &str| {
+        let told = draftsman(&addr, &["stats"], &[("DRAFTSMAN_CA", authority)]).await;
+        told.code == Some(0)
+    };
+    let until_trusted = async |what: &str, authority: &str| {
+        eventually(what, async || {
+            let trusted = is_trusted(authority).await;
+            trusted.then_some(()).ok_or_else(String::new)
+        })
+        .await;
+    };
+    until_trusted("the first certificate is shown", &old_ca).await;
+    // A certificate without its key is no pair: the previous one stays.
+    std::fs::copy(&renewed.certificate, &server.certificate).expect("a copied file");
+    intake
+        .until_logged("the previous ones stay in effect")
+        .await;
+    assert!(is_trusted(&old_ca).await);
+    std::fs::copy(&renewed.key, &server.key).expect("a copied file");
+    until_trusted("the renewed certificate is shown", &new_ca).await;
+    assert!(!is_trusted(&old_ca).await);
+}
+
+#[tokio::test]
 async fn a_client_shows_a_certificate_where_one_is_wanted() {
     let (ours, others) = (Certificates::new(), Certificates::new());
     let (server, client, stranger) = (

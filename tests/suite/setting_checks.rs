@@ -12,6 +12,7 @@ use tests::factory::{self, selector, setting, to_struct};
 use tests::redis_server::{Aof, RedisServer};
 use tests::resp_proxy::RespProxy;
 use tests::rig::Rig;
+use tests::store_stand::{Stand, worker_id};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -356,6 +357,45 @@ async fn an_axis_is_known_once_a_worker_has_it() {
     // It is the name of an axis, and of no script that an agent may run.
     let agent = with_spawner(json!({"kind": "lua", "spec": {"fn_id": "verifiers/house-rules"}}));
     rig.client.put_setting(agent).await.expect_err("no script");
+
+    // With the last worker that has it, the axis is gone.
+    assert_eq!(rig.workers[0].terminate().await.code(), Some(0));
+    let status = rig.client.put_setting(request()).await;
+    assert_eq!(
+        status.expect_err("unknown again").code(),
+        Code::FailedPrecondition
+    );
+}
+
+#[tokio::test]
+async fn scripts_are_known_for_as_long_as_a_worker_that_has_them_is_heard_of() {
+    let stand = Stand::start().await;
+    let (store, keys) = (&stand.store, stand.store.keys());
+    let names =
+        |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+    let is_known = async || -> (bool, bool) {
+        let known = store.known_scripts().await.expect("the store answers");
+        (known.has_step("drafter"), known.has_axis("house-rules"))
+    };
+    let (steps, axes) = (names(&["drafter", "committer"]), names(&["house-rules"]));
+    for worker in [worker_id("one"), worker_id("two")] {
+        let registered = store.register_scripts(&worker, &steps, &axes).await;
+        registered.expect("the store answers");
+    }
+    assert_eq!(is_known().await, (true, true));
+    // One ends, and the other has them, too.
+    let forgotten = store.forget_worker(&worker_id("one")).await;
+    forgotten.expect("the store answers");
+    assert_eq!(is_known().await, (true, true));
+    // That one dies, and is not heard of for a minute.
+    let (secs, _): (u64, u64) = stand.raw(&["TIME"]).await;
+    let silent = (secs * 1_000 - 61_000).to_string();
+    let _: i64 = stand
+        .raw(&["ZADD", &keys.workers(), &silent, worker_id("two").as_str()])
+        .await;
+    assert_eq!(is_known().await, (false, false));
+    let known = store.known_scripts().await.expect("the store answers");
+    assert!(known.has_step("committer"), "a bundled one stays");
 }
 
 /// The setting is checked, then its orbit is written, then the setting: it is checked again.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use proto::v1::IssueState;
+use tests::certificates::Certificates;
 use tests::checker::{Attempts, assert_sound};
 use tests::eventually::eventually;
 use tests::factory;
@@ -24,7 +25,8 @@ const WORKER_SERVICES: [&str; 11] = [
     "pruner",
     "reaper",
 ];
-const INTAKE_SERVICES: [&str; 6] = [
+const INTAKE_SERVICES: [&str; 7] = [
+    "certificates",
     "events",
     "probes",
     "queue_metrics",
@@ -74,12 +76,16 @@ async fn intake_ends_with_any_of_its_services() {
     let tokens = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(tokens.path(), "admin admin-0123456789\n").expect("a written file");
     let tokens = tokens.path().to_str().expect("a plain path");
+    let certificates = Certificates::new();
+    let server = certificates.sign("server");
     for service in INTAKE_SERVICES {
         for (action, words) in WAYS {
             let fail_point = format!("service.{service}={action}");
             let env = [
                 METRICS,
                 ("DRAFTSMAN_TOKENS_FILE", tokens),
+                ("DRAFTSMAN_TLS_CERT", server.certificate.as_str()),
+                ("DRAFTSMAN_TLS_KEY", server.key.as_str()),
                 ("FAILPOINTS", fail_point.as_str()),
             ];
             assert_ends(Process::intake(&redis.url(), &env), service, words).await;

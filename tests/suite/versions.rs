@@ -271,3 +271,55 @@ async fn a_person_compares_and_reverts() {
     let sample = draftsman(&rig, &["get", "compared"]).await;
     assert!(sample.stdout.contains("x: 2"), "{sample:?}");
 }
+
+/// The number of a commit is asked for by itself, however long the history is.
+#[tokio::test]
+async fn a_number_of_a_commit_costs_no_history() {
+    const N_COMMITS: u64 = 60;
+    let rig = Rig::without_worker().await;
+    for n in 1..=N_COMMITS {
+        let put = v1::PutBlueprintRequest {
+            document: with(&n.to_string()),
+            rationale: Some("r".repeat(4_000)),
+            ..Default::default()
+        };
+        let stored = rig.client.blueprints.clone().put_blueprint(put).await;
+        stored.expect("PutBlueprint");
+    }
+    let bytes = async || -> u64 {
+        let mut connection = rig.redis.connection().await;
+        let info: redis::InfoDict = redis::cmd("INFO")
+            .arg("stats")
+            .query_async(&mut connection)
+            .await
+            .expect("INFO");
+        info.get("total_net_output_bytes").expect("a number")
+    };
+    let before = bytes().await;
+    let told = draftsman(&rig, &["diff", "compared", "5"]).await;
+    let sent = bytes().await - before;
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(
+        told.stdout.contains("-x: 5") && told.stdout.contains("+x: 60"),
+        "{told:?}"
+    );
+    assert!(sent < 60_000, "{sent} bytes of a history of 240,000");
+    let missing = draftsman(&rig, &["diff", "compared", "61"]).await;
+    assert_eq!(missing.code, Some(1), "{missing:?}");
+
+    let mut page_token = String::new();
+    for seqs in [[4, 3], [2, 1]] {
+        let request = v1::ListCommitsRequest {
+            blueprint_id: "compared".to_owned(),
+            page_size: 2,
+            page_token,
+            before_seq: 5,
+        };
+        let page = rig.client.blueprints.clone().list_commits(request).await;
+        let page = page.expect("ListCommits").into_inner();
+        let listed: Vec<u64> = page.commits.iter().map(|commit| commit.seq).collect();
+        assert_eq!(listed, seqs);
+        page_token = page.next_page_token;
+    }
+    assert_eq!(page_token, "");
+}

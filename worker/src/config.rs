@@ -194,8 +194,8 @@ impl Args {
         };
         let config = Config {
             redis_url: redis_url.expect(sound),
-            shards: shards.expect(sound) as usize,
-            concurrency: concurrency.expect(sound) as usize,
+            shards: whole(shards.expect(sound)),
+            concurrency: whole(concurrency.expect(sound)),
             flow_threads: std::thread::available_parallelism().map_or(1, NonZero::get),
             worker_name: worker_name.expect(sound),
             setting: setting.expect(sound),
@@ -228,4 +228,9 @@ fn host_name() -> String {
     } else {
         name.to_owned()
     }
+}
+
+/// A number that its range has bounded far below what does not fit.
+fn whole(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -186,7 +186,7 @@ impl Consumer {
         // Where one is there may be more: take what fits without waiting.
         let free = self.slots.free.available_permits();
         if free > 0 && !self.stop.is_cancelled() {
-            let permits = Arc::clone(&self.slots.free).try_acquire_many_owned(free as u32);
+            let permits = Arc::clone(&self.slots.free).try_acquire_many_owned(permits(free));
             let Ok(mut permits) = permits else {
                 return Ok(());
             };
@@ -282,6 +282,11 @@ impl Consumer {
     }
 }
 
+/// So many permits; the configuration has a limit far below what does not fit.
+fn permits(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
 /// One element, from its slot to its end.
 struct Work {
     dispatcher: Arc<Dispatcher>,
@@ -298,7 +303,7 @@ impl Work {
         // Two that wait for all slots while each keeps one would wait for ever.
         drop(slot);
         let all_slots = tokio::select! {
-            all = Arc::clone(&self.slots.free).acquire_many_owned(self.slots.n as u32) => all,
+            all = Arc::clone(&self.slots.free).acquire_many_owned(permits(self.slots.n)) => all,
             () = self.stop.cancelled() => return self.dispatcher.give_back(&self.issue).await,
         };
         if let Ok(_all) = all_slots {

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use shared::fail_point;
 use shared::ids::WorkerId;
 use shared::store::{IssueRef, Shard, Store, StoreError};
+use shared::whole_ms::whole_ms;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -134,7 +135,7 @@ impl Beating {
         let start = Instant::now();
         fail_point::pass("beat.before");
         let beat = shard
-            .beat(&self.worker, self.lease.as_millis() as u64, &named)
+            .beat(&self.worker, whole_ms(self.lease), &named)
             .await?;
         fail_point::pass("beat.after");
         self.metrics.has_beaten(shard.number());

@@ -40,6 +40,7 @@ use shared::ids::WorkerId;
 use shared::store::{Seed, Shard, Store, StoreError};
 use shared::telemetry::numbers::{self, Numbers, TIDY_EVERY};
 use shared::telemetry::probes;
+use shared::whole_ms::whole_ms;
 use supervisor::{ServiceError, Services};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -349,9 +350,9 @@ async fn wait_until_ready(
             store.prepare(&seed).await?;
             store.rank_labels().await?;
             let (steps, axes) = (host.script_names(), host.axes());
-            store.register_scripts(&steps, &axes).await?;
+            store.register_scripts(worker, &steps, &axes).await?;
             for shard in store.shards() {
-                shard.beat(worker, lease.as_millis() as u64, &[]).await?;
+                shard.beat(worker, whole_ms(lease), &[]).await?;
             }
             Ok::<(), StoreError>(())
         };

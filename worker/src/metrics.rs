@@ -11,6 +11,7 @@ use metrics::{
 use shared::enhance_log::SpawnerUsage;
 use shared::telemetry::numbers::Numbers;
 use shared::telemetry::probes::{Probe, ProbeAnswer};
+use shared::whole_ms::whole_ms;
 
 /// Names that documents choose (of steps, of models) are labels up to this many; what comes later is `other`.
 const MOST_NAMES: usize = 100;
@@ -64,7 +65,7 @@ impl Metrics {
 
     /// Redis has answered a heartbeat in this shard.
     pub(crate) fn has_beaten(&self, shard: usize) {
-        self.last_beats_ms[shard].store(self.started.elapsed().as_millis().max(1) as u64, Relaxed);
+        self.last_beats_ms[shard].store(whole_ms(self.started.elapsed()).max(1), Relaxed);
     }
 
     /// Answers a probe. Ready is a worker whose heartbeats got through within one lease, in every shard.

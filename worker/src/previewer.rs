@@ -14,6 +14,7 @@ use shared::preview::{MAX_PREVIEW_BYTES, Preview, PreviewAnswer, PreviewRequest}
 use shared::store::{ConnectionId, IssueRef, PopLink, StoreError};
 use shared::telemetry::trace;
 use shared::version_selector::VersionSelector;
+use shared::whole_ms::whole_ms;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -227,7 +228,7 @@ async fn try_run(
         },
         Ran::Fault(fault) => PreviewAnswer::Fault {
             problem: fault.problem,
-            retry_after_ms: fault.wait.map(|wait| wait.as_millis() as u64),
+            retry_after_ms: fault.wait.map(whole_ms),
         },
         Ran::Stopped => PreviewAnswer::Fault {
             problem: "the worker that ran it has been asked to stop".to_owned(),

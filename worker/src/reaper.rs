@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use shared::fail_point;
 use shared::store::{ReapOutcome, ReturnOutcome, Shard, StoreError};
+use shared::whole_ms::whole_ms;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
@@ -111,7 +112,10 @@ async fn reap_leases(
 }
 
 async fn return_unclaimed(shard: &Shard, lease: Duration) -> Result<(), StoreError> {
-    for worker in shard.silent_workers(lease.as_millis() as u64 * 2).await? {
+    for worker in shard
+        .silent_workers(whole_ms(lease).saturating_mul(2))
+        .await?
+    {
         for issue in shard.processing(worker.as_str()).await? {
             let outcome = shard.return_element(&issue, worker.as_str()).await?;
             if outcome == ReturnOutcome::Returned {

@@ -176,8 +176,25 @@ pub(super) async fn resolve(
     if given.len() == VERSION_CHARACTERS {
         return Ok(given.to_owned());
     }
+    if let Some(before_seq) = seq(given).and_then(|seq| seq.checked_add(1)) {
+        // One commit is asked for, however long the history is.
+        let request = ListCommitsRequest {
+            blueprint_id: blueprint_id.to_owned(),
+            page_size: 1,
+            before_seq,
+            ..Default::default()
+        };
+        let page = client.blueprints.list_commits(request).await?.into_inner();
+        return choose(&page.commits, blueprint_id, given);
+    }
     let commits = commits(client, blueprint_id, usize::MAX).await?;
     choose(&commits, blueprint_id, given)
+}
+
+/// The number of a commit, if that is what a person means.
+fn seq(given: &str) -> Option<u64> {
+    let is_number = given.len() <= MAX_SEQ_DIGITS && given.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| given.parse().ok()).flatten()
 }
 
 fn choose(commits: &[Commit], blueprint_id: &str, given: &str) -> Result<String, CliError> {
@@ -185,8 +202,7 @@ fn choose(commits: &[Commit], blueprint_id: &str, given: &str) -> Result<String,
         blueprint_id: blueprint_id.to_owned(),
         given: given.to_owned(),
     };
-    if given.len() <= MAX_SEQ_DIGITS && given.bytes().all(|byte| byte.is_ascii_digit()) {
-        let seq = given.parse::<u64>().map_err(|_| not_found())?;
+    if let Some(seq) = seq(given) {
         let commit = commits
             .iter()
             .find(|commit| commit.seq == seq)
@@ -221,6 +237,7 @@ async fn commits(
             blueprint_id: blueprint_id.to_owned(),
             page_size: page_size(limit - commits.len()),
             page_token,
+            before_seq: 0,
         };
         let page = client.blueprints.list_commits(request).await?.into_inner();
         commits.extend(page.commits);

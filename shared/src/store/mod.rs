@@ -23,6 +23,7 @@ pub use self::redis::seed::Seed;
 pub use self::redis::server_check::Finding;
 pub use self::redis::setting_check::SettingFault;
 pub use self::redis::settings::{DeleteSettingOutcome, PutSettingOutcome};
+pub use self::redis::sights::{IssueSight, Sights};
 pub use self::redis::stats::{QueueStats, WorkerStats};
 pub use self::redis::steps::{CostOutcome, PaidStep, RememberOutcome};
 pub use self::redis::transfer::{Import, ImportOutcome, StageOutcome};

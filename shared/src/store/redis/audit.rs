@@ -4,6 +4,9 @@
 //! untrue place means that no worker hears of that queue again. What is read here, outside any
 //! script, only finds queues to suspect, and may be old by a moment. The script `audit_queue`
 //! looks at everything again and mends only what is untrue then.
+//!
+//! Times in Redis are by its clock. One that lies further ahead than any wait lasts was written before
+//! the clock was set back, and would hold its queue for as long as that; the audit finds these, too.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,6 +18,7 @@ use super::error::StoreError;
 use super::queue::{IssueRef, NO_HEAD, head_args_of};
 use super::script;
 use crate::ids::{BlueprintId, IssueId};
+use crate::whole_ms::whole_ms;
 
 /// How many queues, or elements of a list, are read in one round trip.
 const BATCH: usize = 500;
@@ -45,11 +49,29 @@ impl Shard {
         key: String,
         every: Duration,
     ) -> Result<bool, StoreError> {
-        let mut set = cmd("SET");
-        set.arg(key).arg("1").arg("NX");
-        set.arg("PX").arg(every.as_millis() as u64);
-        match self.link.command::<Option<String>>(call, &set).await {
-            Ok(taken) => Ok(taken.is_some()),
+        let every_ms = whole_ms(every);
+        let mut turn = redis::pipe();
+        turn.cmd("SET").arg(&key).arg("1").arg("NX");
+        turn.arg("PX").arg(every_ms);
+        turn.cmd("PTTL").arg(&key);
+        match self
+            .link
+            .pipeline::<(Option<String>, i64)>(call, &turn)
+            .await
+        {
+            Ok((Some(_), _)) => Ok(true),
+            // A mark that lasts longer than any is made to: Redis's clock was set back. Any number may do it at once.
+            Ok((None, left_ms)) if u64::try_from(left_ms).is_ok_and(|left| left > every_ms) => {
+                let again = cmd("SET")
+                    .arg(&key)
+                    .arg("1")
+                    .arg("PX")
+                    .arg(every_ms)
+                    .to_owned();
+                let _: String = self.link.command(call, &again).await?;
+                Ok(true)
+            }
+            Ok((None, _)) => Ok(false),
             // A full Redis takes no mark, and needs what is done in the turn more than ever; any number may do it at once.
             Err(error) if error.is_full() => Ok(true),
             Err(error) => Err(error),
@@ -64,6 +86,7 @@ impl Shard {
     /// # Errors
     /// [`StoreError`]; what was mended stays mended.
     pub async fn audit_queues(&self) -> Result<Vec<Repaired>, StoreError> {
+        self.pull_workers_back().await?;
         let workers = self.registered_workers().await?;
         let mut listed = HashSet::new();
         let lists = workers.iter().map(|w| self.keys.processing(w));
@@ -95,6 +118,29 @@ impl Shard {
             }
         }
         Ok(repaired)
+    }
+
+    /// Workers that were heard of later than now have not beaten since Redis's clock was set back. They
+    /// count as heard of now, so that one that is dead is noticed in its time.
+    async fn pull_workers_back(&self) -> Result<(), StoreError> {
+        let now = self.server_ms().await?;
+        let mut range = cmd("ZRANGEBYSCORE");
+        range
+            .arg(self.keys.workers())
+            .arg(format!("({now}"))
+            .arg("+inf");
+        let ahead: Vec<String> = self.link.command("workers ahead", &range).await?;
+        if ahead.is_empty() {
+            return Ok(());
+        }
+        let mut pull = cmd("ZADD");
+        // Only if it has not beaten meanwhile.
+        pull.arg(self.keys.workers()).arg("XX").arg("LT");
+        for worker in ahead {
+            pull.arg(now).arg(worker);
+        }
+        let _: u64 = self.link.command("pull workers back", &pull).await?;
+        Ok(())
     }
 
     async fn audit_batch(

@@ -301,48 +301,6 @@ impl Shard {
         read_commit(id, seq, found)
     }
 
-    /// Blueprints in the order of their ids.
-    ///
-    /// # Errors
-    /// [`StoreError`] if Redis is away or a stored form is damaged.
-    pub async fn list_blueprints(
-        &self,
-        include_archived: bool,
-        page: &PageRequest,
-    ) -> Result<Page<BlueprintSummary>, StoreError> {
-        let mut after = page.after.clone();
-        let mut items = Vec::new();
-        loop {
-            let from = after
-                .as_deref()
-                .map_or("-".to_owned(), |id| format!("({id}"));
-            let mut range = cmd("ZRANGEBYLEX");
-            range
-                .arg(self.keys.blueprints())
-                .arg(from)
-                .arg("+")
-                .arg("LIMIT")
-                .arg(0)
-                .arg(page.size + 1);
-            let names: Vec<String> = self.link.command("list blueprints", &range).await?;
-            let whole = names.len() <= page.size;
-            for name in names {
-                let id = BlueprintId::parse(&name).map_err(|_| StoreError::Cursor(name.clone()))?;
-                let summary = self.summary(&id).await?;
-                if let Some(summary) = summary.filter(|s| include_archived || !s.archived) {
-                    if items.len() == page.size {
-                        return Ok(Page { items, next: after });
-                    }
-                    items.push(summary);
-                }
-                after = Some(name);
-            }
-            if whole {
-                return Ok(Page { items, next: None });
-            }
-        }
-    }
-
     /// What a list shows of this Blueprint; `None` if there is none.
     ///
     /// # Errors
@@ -374,7 +332,8 @@ impl Shard {
             Some(cursor) => cursor
                 .parse::<u64>()
                 .map_err(|_| StoreError::Cursor(cursor.clone()))?
-                .saturating_sub(1),
+                .saturating_sub(1)
+                .min(head),
         };
         let oldest = (newest + 1).saturating_sub(page.size as u64).max(1);
         let seqs: Vec<u64> = (oldest..=newest.min(head)).rev().collect();

@@ -22,6 +22,7 @@ use super::locator::Locator;
 use super::reply::Reply;
 use super::script::Script;
 use crate::single_flight::SingleFlight;
+use crate::whole_ms::whole_ms;
 
 /// How long a call may take at most. Redis answers in well under a millisecond; past this it is away.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -275,7 +276,7 @@ impl Link {
         connection: &mut MultiplexedConnection,
     ) -> Result<(), StoreError> {
         let mut wait = redis::cmd("WAIT");
-        wait.arg(self.replicas).arg(WAIT.as_millis() as u64);
+        wait.arg(self.replicas).arg(whole_ms(WAIT));
         let reached = match timed("wait", wait.query_async::<u32>(connection)).await {
             Ok(reached) => reached,
             // It broke, or is no master any more: what it wrote may not have reached who is.

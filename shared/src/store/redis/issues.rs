@@ -9,6 +9,7 @@ use super::error::StoreError;
 use super::stored;
 use crate::ids::{BlueprintId, IssueId};
 use crate::issue::{Issue, IssueState, RejectionCause};
+use crate::whole_ms::score_ms;
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,7 +192,7 @@ impl Shard {
             let n_rows = rows.len();
             let mut found = Vec::with_capacity(n_rows);
             for (id, score) in rows {
-                let place = Cursor::new(&id, score as u64)?;
+                let place = Cursor::new(&id, score_ms(score))?;
                 if cursor.is_none_or(|cursor| place.is_after(cursor)) {
                     found.push(place);
                 }

@@ -172,6 +172,10 @@ impl Keys {
     pub fn blueprint(&self, blueprint: &BlueprintId) -> String {
         self.of("blueprint", blueprint.as_str())
     }
+    /// What the key of every Blueprint's head begins with, for the script that reads a page of them.
+    pub fn blueprint_prefix(&self) -> String {
+        self.of("blueprint", "")
+    }
     /// HASH version → canonical YAML. Written once, never changed.
     pub fn documents(&self, blueprint: &BlueprintId) -> String {
         self.of("documents", blueprint.as_str())
@@ -225,9 +229,10 @@ impl Keys {
     pub fn worker_load(&self) -> String {
         self.key("worker_load")
     }
-    /// SET of script names, axes as `verifiers/<axis>`: what workers have besides the bundled ones, so that the edge knows what can run.
-    pub fn scripts(&self) -> String {
-        self.key("scripts")
+    /// HASH worker_id → script names, one a line, axes as `verifiers/<axis>`: what it has, so that the edge
+    /// knows what can run.
+    pub fn worker_scripts(&self) -> String {
+        self.key("worker_scripts")
     }
     /// HASH issue_id → `<blueprint_id>|<written ms>`: where the issues are whose ids belong to this shard. Only with several shards.
     pub fn ids(&self) -> String {
@@ -292,6 +297,7 @@ mod tests {
             keys.issues(),
             keys.issues_of(&bp),
             keys.blueprint(&bp),
+            keys.blueprint_prefix(),
             keys.documents(&bp),
             keys.commits(&bp),
             keys.newest(&bp),
@@ -306,7 +312,7 @@ mod tests {
             keys.worker_load(),
             keys.fence(),
             keys.meta(),
-            keys.scripts(),
+            keys.worker_scripts(),
             keys.audited(),
             keys.pruned(),
             keys.previews(),
@@ -316,9 +322,9 @@ mod tests {
         ]);
         all.extend(keys.staged("n"));
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
-            decided decided:team.alpha dead processing:w-1 steps:i-1 issues issues:team.alpha blueprint:team.alpha \
+            decided decided:team.alpha dead processing:w-1 steps:i-1 issues issues:team.alpha blueprint:team.alpha blueprint: \
             documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha ranks:team.alpha blueprints settings \
-            setting_revisions settings_counter orbits workers worker_load fence meta scripts audited pruned previews \
+            setting_revisions settings_counter orbits workers worker_load fence meta worker_scripts audited pruned previews \
             preview:i-1 ids agent_places:a staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_ranks:n";
         let expected: Vec<String> = expected
             .split_whitespace()

@@ -22,6 +22,7 @@
 pub mod acceptance;
 pub mod archive;
 pub mod audit;
+mod blueprint_list;
 pub mod blueprints;
 pub mod connection;
 pub mod error;
@@ -49,6 +50,7 @@ pub mod server_check;
 pub mod setting_check;
 pub mod settings;
 mod shard;
+pub mod sights;
 pub mod stats;
 pub mod steps;
 mod stored;

@@ -18,6 +18,7 @@ use super::stored::{FORMAT, StoredVerdict, check_format, damaged, from_json, to_
 use crate::ids::{BlueprintId, IssueId};
 use crate::preview::{Preview, PreviewAnswer, PreviewRequest};
 use crate::telemetry::trace::TraceParent;
+use crate::whole_ms::whole_ms;
 
 /// How long an answer is kept; who waits for it looks several times a second.
 const KEPT: Duration = Duration::from_secs(60);
@@ -116,7 +117,7 @@ impl Shard {
         if let Some((used, max)) = self.memory_pressure().await? {
             return Ok(PreviewRequestOutcome::MemoryFull { used, max });
         }
-        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        let patience = whole_ms(patience);
         let text = to_json(&StoredRequest {
             v: FORMAT,
             id: id.to_string(),
@@ -204,7 +205,7 @@ impl Shard {
     ) -> Result<(), StoreError> {
         let mut set = cmd("SET");
         set.arg(self.keys.preview(id)).arg(write_answer(answer));
-        set.arg("PX").arg(KEPT.as_millis() as u64);
+        set.arg("PX").arg(whole_ms(KEPT));
         let _: String = self.link.command("answer preview", &set).await?;
         Ok(())
     }

@@ -44,7 +44,7 @@ impl Script {
 
     /// True if it writes nothing.
     pub(crate) fn is_read_only(&self) -> bool {
-        self.name == PROBE_RIGHTS.name
+        self.source.starts_with("#!lua flags=no-writes")
     }
 
     /// The whole source as Redis gets it.
@@ -101,6 +101,7 @@ scripts! {
     DELETE_SETTING = "delete_setting",
     MIRROR_ORBITS = "mirror_orbits",
     POINT_ISSUE = "point_issue",
+    LIST_BLUEPRINTS = "list_blueprints",
     REQUEST_PREVIEW = "request_preview",
     PROBE_RIGHTS = "probe_rights",
 }

@@ -7,7 +7,9 @@ use redis::cmd;
 
 use super::Shard;
 use super::error::StoreError;
+use super::workers::GONE_MS;
 use crate::ids::BlueprintId;
+use crate::whole_ms::score_ms;
 
 /// The queue in numbers.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -49,8 +51,6 @@ pub struct WorkerStats {
     pub last_seen_ms: u64,
 }
 
-/// A worker that was not heard of for this long is not shown.
-const SHOWN_MS: u64 = 60_000;
 /// From this part of `maxmemory` on nothing is taken in.
 const ADMISSION_PERCENT: u64 = 90;
 /// From this part of `maxmemory` on a person should know.
@@ -148,9 +148,9 @@ impl Shard {
             .map(|(id, seen)| WorkerStats {
                 in_flight: load.get(&id).copied().unwrap_or(0),
                 worker_id: id,
-                last_seen_ms: seen as u64,
+                last_seen_ms: score_ms(seen),
             })
-            .filter(|w| w.last_seen_ms + SHOWN_MS >= now)
+            .filter(|w| w.last_seen_ms + GONE_MS >= now)
             .collect();
         workers.sort_by(|a, b| a.worker_id.cmp(&b.worker_id));
         Ok(QueueStats {
@@ -160,7 +160,7 @@ impl Shard {
             delayed,
             in_flight,
             dead,
-            oldest_pending_at_ms: oldest.first().map(|(_, score)| *score as u64),
+            oldest_pending_at_ms: oldest.first().map(|(_, score)| score_ms(*score)),
             paused: paused.iter().any(|p| p == "*"),
             paused_blueprint_ids: paused
                 .iter()

@@ -90,7 +90,7 @@ pub(super) fn issue(
         reason: text("reason").to_owned(),
         cause,
         new_version,
-        attempt: number("attempt")? as u32,
+        attempt: u32::try_from(number("attempt")?).map_err(|_| bad("attempt"))?,
         worker_id: text("worker_id").to_owned(),
         retry_of,
         submitted_at_ms: number("submitted_at")?,

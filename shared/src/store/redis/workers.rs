@@ -1,6 +1,6 @@
 //! Workers as the store knows them: their heartbeats, and what dead ones left behind.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use redis::cmd;
 
@@ -12,6 +12,7 @@ use super::script;
 use crate::blueprint::runnable::BUNDLED_SCRIPTS;
 use crate::ids::WorkerId;
 use crate::setting::BUNDLED_AXES;
+use crate::whole_ms::score_ms;
 
 /// What a heartbeat found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +28,9 @@ pub struct Beat {
 /// How long a worker that is gone stays registered: a command that sat in a socket's buffer
 /// can fill its list after its death.
 const REMEMBERED_MS: u64 = 3_600_000;
+
+/// A worker that was not heard of for this long counts as gone: it beats every five seconds.
+pub(super) const GONE_MS: u64 = 60_000;
 
 /// Before the name of an axis among the scripts, as in its path. No script of a step is called that: its
 /// name has no slash.
@@ -105,29 +109,58 @@ impl Shard {
         }
     }
 
-    /// Makes the names of a worker's scripts and axes known to whoever checks whether an orbit can run.
+    /// Makes the names of a worker's scripts and axes known to whoever checks whether an orbit can run, for
+    /// as long as the worker lives. Registers it, so that they are forgotten with it.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is away.
     pub async fn register_scripts(
         &self,
+        worker: &WorkerId,
         steps: &[String],
         axes: &[String],
     ) -> Result<(), StoreError> {
-        let axes: Vec<String> = axes.iter().map(|axis| format!("{AXIS}{axis}")).collect();
-        let mut add = cmd("SADD");
-        add.arg(self.keys.scripts()).arg(steps).arg(axes);
-        let _: u64 = self.link.command("register scripts", &add).await?;
+        let axes = axes.iter().map(|axis| format!("{AXIS}{axis}"));
+        let names: Vec<String> = steps.iter().cloned().chain(axes).collect();
+        let now = self.server_ms().await?;
+        let mut register = redis::pipe();
+        register.atomic();
+        register
+            .cmd("HSET")
+            .arg(self.keys.worker_scripts())
+            .arg(worker.as_str())
+            .arg(names.join("\n"));
+        register
+            .cmd("ZADD")
+            .arg(self.keys.workers())
+            .arg(now)
+            .arg(worker.as_str());
+        let _: (u32, u32) = self.link.pipeline("register scripts", &register).await?;
         Ok(())
     }
 
-    /// The scripts and axes that there are: the bundled ones and what workers have registered.
+    /// The scripts and axes that there are: the bundled ones and those of the workers that live.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is away.
     pub async fn known_scripts(&self) -> Result<KnownScripts, StoreError> {
-        let read = cmd("SMEMBERS").arg(self.keys.scripts()).to_owned();
-        Ok(KnownScripts(self.link.command("scripts", &read).await?))
+        let mut read = redis::pipe();
+        read.cmd("HGETALL").arg(self.keys.worker_scripts());
+        read.cmd("ZRANGE").arg(self.keys.workers()).arg(0).arg(-1);
+        read.arg("WITHSCORES");
+        read.cmd("TIME");
+        type Row = (HashMap<String, String>, HashMap<String, f64>, (u64, u64));
+        let (scripts, seen, (secs, micros)): Row = self.link.pipeline("scripts", &read).await?;
+        let now = secs * 1000 + micros / 1000;
+        let lives = |worker: &str| {
+            let seen = seen.get(worker).copied().map(score_ms);
+            seen.is_some_and(|seen| seen.saturating_add(GONE_MS) >= now)
+        };
+        let names = scripts
+            .iter()
+            .filter(|(worker, _)| lives(worker))
+            .flat_map(|(_, names)| names.lines().map(str::to_owned));
+        Ok(KnownScripts(names.collect()))
     }
 
     /// Takes a worker that ends in order off the list. Its processing list must be empty.
@@ -136,6 +169,7 @@ impl Shard {
     /// [`StoreError`] if Redis is away; it is then forgotten in an hour.
     pub async fn forget_worker(&self, worker: &WorkerId) -> Result<(), StoreError> {
         let mut pipeline = redis::pipe();
+        pipeline.atomic();
         pipeline
             .cmd("ZREM")
             .arg(self.keys.workers())
@@ -144,7 +178,11 @@ impl Shard {
             .cmd("HDEL")
             .arg(self.keys.worker_load())
             .arg(worker.as_str());
-        let _: (u32, u32) = self.link.pipeline("forget worker", &pipeline).await?;
+        pipeline
+            .cmd("HDEL")
+            .arg(self.keys.worker_scripts())
+            .arg(worker.as_str());
+        let _: (u32, u32, u32) = self.link.pipeline("forget worker", &pipeline).await?;
         Ok(())
     }
 

@@ -32,6 +32,7 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group, waitid,
     waitpid,
 };
+use shared::fail_point;
 
 /// The first argument that makes a keeper of this program; the step's program and its arguments follow.
 pub(super) const KEEP: &str = "keep-step-of-flow";
@@ -48,15 +49,36 @@ pub(super) enum Report {
     Signalled(i32),
     /// It could not be started.
     NotStarted(String),
+    /// It could not be started because the system is short of something that may be there later.
+    Shortage(String),
 }
 
 impl Report {
+    /// That nothing could be started.
+    fn of(error: &io::Error) -> Report {
+        let passing = [
+            Errno::AGAIN,
+            Errno::NOMEM,
+            Errno::MFILE,
+            Errno::NFILE,
+            // Somebody is writing the program's file.
+            Errno::TXTBSY,
+        ];
+        let errno = Errno::from_io_error(error);
+        if errno.is_some_and(|errno| passing.contains(&errno)) {
+            Report::Shortage(error.to_string())
+        } else {
+            Report::NotStarted(error.to_string())
+        }
+    }
+
     /// The line that says it.
     fn line(&self) -> String {
         match self {
             Report::Exited(status) => format!("exited {status}"),
             Report::Signalled(signal) => format!("signalled {signal}"),
             Report::NotStarted(why) => format!("not-started {why}"),
+            Report::Shortage(why) => format!("shortage {why}"),
         }
     }
 
@@ -67,6 +89,7 @@ impl Report {
             "exited" => rest.parse().ok().map(Report::Exited),
             "signalled" => rest.parse().ok().map(Report::Signalled),
             "not-started" => Some(Report::NotStarted(rest.to_owned())),
+            "shortage" => Some(Report::Shortage(rest.to_owned())),
             _ => None,
         }
     }
@@ -79,6 +102,7 @@ pub fn keep_if_asked() -> Option<ExitCode> {
     if args.next()? != KEEP {
         return None;
     }
+    fail_point::arm();
     let program = args.next()?;
     Some(match keep(program, args.collect()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,7 +113,8 @@ pub fn keep_if_asked() -> Option<ExitCode> {
 
 fn keep(program: OsString, args: Vec<OsString>) -> io::Result<()> {
     let worker = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let report = run(&worker, program, args)?;
+    // Before the program runs, only what the system cannot spare ends this with an error.
+    let report = run(&worker, program, args).unwrap_or_else(|error| Report::of(&error));
     (&worker).write_all(report.line().as_bytes())
 }
 
@@ -108,6 +133,9 @@ fn run(worker: &UnixStream, program: OsString, args: Vec<OsString>) -> io::Resul
         .take(u64::from_le_bytes(length))
         .read_to_end(&mut input)?;
 
+    if let Some(errno) = fail_point::fault("keeper.spawn").and_then(|text| text.parse().ok()) {
+        return Err(io::Error::from_raw_os_error(errno));
+    }
     let started = Command::new(&program)
         .args(args)
         .current_dir("/")
@@ -116,19 +144,25 @@ fn run(worker: &UnixStream, program: OsString, args: Vec<OsString>) -> io::Resul
         .spawn();
     let mut child = match started {
         Ok(child) => child,
-        Err(error) => return Ok(Report::NotStarted(error.to_string())),
+        Err(error) => return Ok(Report::of(&error)),
     };
     let pid = Pid::from_child(&child);
-    if let Some(mut stdin) = child.stdin.take() {
+    let watching = child.stdin.take().map_or(Ok(()), |mut stdin| {
         // A program need not read what it is given.
-        thread::spawn(move || drop(stdin.write_all(&input)));
-    }
-    thread::spawn(move || {
-        // Nothing more is sent: this returns when the worker's end is closed.
-        let _ = from_worker.read(&mut [0]);
-        end_all(pid);
-        std::process::exit(0);
+        start_thread(move || drop(stdin.write_all(&input)))
     });
+    let watching = watching.and_then(|()| {
+        start_thread(move || {
+            // Nothing more is sent: this returns when the worker's end is closed.
+            let _ = from_worker.read(&mut [0]);
+            end_all(pid);
+            std::process::exit(0);
+        })
+    });
+    if let Err(error) = watching {
+        end_all(pid);
+        return Ok(Report::of(&error));
+    }
     // Not reaped yet: until then nobody else gets its id, which is that of the group as well.
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     let status = loop {
@@ -143,6 +177,10 @@ fn run(worker: &UnixStream, program: OsString, args: Vec<OsString>) -> io::Resul
         (Some(status), _) => Report::Exited(status),
         (None, signal) => Report::Signalled(signal.unwrap_or_default()),
     })
+}
+
+fn start_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().spawn(work).map(drop)
 }
 
 /// Kills the group of `program` and whatever else this process is above of, until nothing is left.
@@ -225,10 +263,22 @@ mod tests {
             Report::Exited(3),
             Report::Signalled(9),
             Report::NotStarted("no such file".to_owned()),
+            Report::Shortage("no process".to_owned()),
         ] {
             assert_eq!(Report::parse(&report.line()), Some(report));
         }
         assert_eq!(Report::parse(""), None);
+    }
+
+    #[test]
+    fn what_the_system_is_short_of_is_no_fault_of_the_program() {
+        let report = |errno: Errno| Report::of(&errno.into());
+        for errno in [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE] {
+            assert!(matches!(report(errno), Report::Shortage(_)), "{errno}");
+        }
+        for errno in [Errno::NOENT, Errno::ACCESS, Errno::NOEXEC] {
+            assert!(matches!(report(errno), Report::NotStarted(_)), "{errno}");
+        }
     }
 
     #[cfg(target_os = "linux")]

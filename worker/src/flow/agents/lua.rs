@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use shared::blueprint::Doc;
+use shared::whole_ms::whole_ms;
 
 use super::super::error::StepError;
 use super::super::lua::pool::Pool;
@@ -35,7 +36,7 @@ impl Agent for LuaAgent {
         cx.meter.record(|usage| {
             usage.agent_kind = KIND.to_owned();
             usage.calls += 1;
-            usage.duration_ms += started.elapsed().as_millis() as u64;
+            usage.duration_ms += whole_ms(started.elapsed());
         });
         result
     }

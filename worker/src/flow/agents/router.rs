@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared::axis_options::{self, AxisOptions, JSON_SCHEMA, LLM_JUDGE};
 use shared::blueprint::Doc;
-use shared::json_schema::JsonSchema;
+use shared::json_schema::{JsonSchema, JudgementError};
 
 use super::super::error::{FlowError, StepError};
 use super::super::lua::pool::Pool;
@@ -189,8 +189,15 @@ impl Agent for SchemaAxis {
         let judging = self
             .pool
             .run_native(JSON_SCHEMA, move || schema.problems(&document));
-        let problems = judging.await?.map_err(|error| StepError::Permanent {
-            message: format!("axis {JSON_SCHEMA}: {error}"),
+        let problems = judging.await?.map_err(|error| {
+            let message = format!("axis {JSON_SCHEMA}: {error}");
+            match error {
+                JudgementError::Panicked => StepError::Permanent { message },
+                JudgementError::Shortage => StepError::Passing {
+                    message,
+                    retry_after: None,
+                },
+            }
         })?;
         if problems.is_empty() {
             let evidence = Doc::object([("schema_hash", Doc::from(self.schema.hash()))]);

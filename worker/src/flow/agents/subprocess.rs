@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use shared::blueprint::{Doc, json};
+use shared::whole_ms::whole_ms;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::Command;
@@ -151,6 +152,9 @@ impl SubprocessAgent {
         )?;
         // It has closed its end, so it is ending; waited for so that it does not stay as a zombie.
         let _ = keeper.wait().await;
+        if let Some(Report::Shortage(why)) = report {
+            return Err(cannot_run(io::Error::other(why)));
+        }
         Ok(self.judge(report, &stdout, log.last_lines())?)
     }
 
@@ -180,7 +184,9 @@ impl SubprocessAgent {
         let program = self.program.clone();
         match report {
             None => Err(ProgramError::Unwatched { program }),
-            Some(Report::NotStarted(problem)) => Err(ProgramError::NotStarted { program, problem }),
+            Some(Report::NotStarted(problem) | Report::Shortage(problem)) => {
+                Err(ProgramError::NotStarted { program, problem })
+            }
             Some(Report::Signalled(signal)) => Err(ProgramError::Signal {
                 program,
                 signal,
@@ -223,7 +229,7 @@ impl Agent for SubprocessAgent {
         cx.meter.record(|usage| {
             usage.agent_kind = KIND.to_owned();
             usage.calls += 1;
-            usage.duration_ms += started.elapsed().as_millis() as u64;
+            usage.duration_ms += whole_ms(started.elapsed());
         });
         result
     }

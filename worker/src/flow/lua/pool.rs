@@ -118,9 +118,8 @@ impl Pool {
                     let result = machine.to_end(unfinished, script, &input, &run);
                     (machine, result)
                 });
-                rest.await.map_err(|NoResult| StepError::Permanent {
-                    message: format!("script {name} panicked, or had no thread; see the log"),
-                })?
+                rest.await
+                    .map_err(|why| without_result(&format!("script {name}"), why))?
             }
         };
         if machine.watch.was_interrupted() {
@@ -158,7 +157,7 @@ impl Pool {
     /// up if it does not end when nobody waits any more.
     ///
     /// # Errors
-    /// [`StepError::Permanent`] if it panicked, or there was no thread for it.
+    /// [`StepError::Permanent`] if it panicked, [`StepError::Passing`] if there was no thread for it.
     ///
     /// Cancel safety: as [`Threads::run`].
     pub(in crate::flow) async fn run_native<T: Send + 'static>(
@@ -167,9 +166,7 @@ impl Pool {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StepError> {
         let ended = self.threads.run(name, work).await;
-        ended.map_err(|NoResult| StepError::Permanent {
-            message: format!("{name} panicked, or had no thread; see the log"),
-        })
+        ended.map_err(|why| without_result(name, why))
     }
 
     fn put_back(&self, machine: Machine) {
@@ -180,6 +177,19 @@ impl Pool {
         if idle.len() < MAX_IDLE {
             idle.push(machine);
         }
+    }
+}
+
+/// What it means for a step that its work has no result. A shortage of threads passes.
+fn without_result(what: &str, why: NoResult) -> StepError {
+    match why {
+        NoResult::Panicked => StepError::Permanent {
+            message: format!("{what} panicked; see the worker's log"),
+        },
+        NoResult::NoThread => StepError::Passing {
+            message: format!("{what}: the system has no thread to spare"),
+            retry_after: None,
+        },
     }
 }
 

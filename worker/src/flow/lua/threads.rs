@@ -10,10 +10,12 @@
 //! worn out ([`Threads::worn_out`]): it lets go of what it has and ends, for its supervisor to start
 //! a fresh one.
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use shared::fail_point;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -31,9 +33,14 @@ const MAX_STUCK: usize = 4;
 type Job = Box<dyn FnOnce() -> Delivery + Send>;
 type Delivery = Box<dyn FnOnce() + Send>;
 
-/// The thread has ended without a result: the work has panicked, or there was no thread.
+/// Why work has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoResult;
+pub(super) enum NoResult {
+    /// It has panicked.
+    Panicked,
+    /// The system has no thread to spare.
+    NoThread,
+}
 
 /// Lends threads out.
 #[derive(Debug)]
@@ -68,7 +75,7 @@ impl Threads {
     /// Runs `work`, which is called `name` in the log, on a thread of its own and returns its result.
     ///
     /// # Errors
-    /// [`NoResult`] if it panicked, or the system has no more threads.
+    /// [`NoResult`] if it panicked, or the system has no more threads; then it has not begun.
     ///
     /// Cancel safety: dropping the future leaves `work` to itself; it is expected to end within
     /// [`PATIENCE`] of whatever its caller tells it.
@@ -78,7 +85,7 @@ impl Threads {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoResult> {
         let slot = Arc::clone(&self.slots).acquire_owned().await;
-        let slot = slot.map_err(|_| NoResult)?;
+        let slot = slot.expect("nobody closes the slots");
         let (sender, result) = oneshot::channel();
         let phase = Arc::new(Mutex::new(Phase::Running(slot)));
         let _watched = Watched {
@@ -90,7 +97,7 @@ impl Threads {
             threads: Arc::clone(self),
             phase,
         };
-        self.give(Box::new(move || {
+        let given = self.give(Box::new(move || {
             // Dropped by a panic as well: the slot is free again.
             let ending = ending;
             let result = work();
@@ -98,23 +105,30 @@ impl Threads {
             // Nobody waits any more: then it is dropped here, on this thread.
             Box::new(move || drop(sender.send(result)))
         }));
-        result.await.map_err(|_| NoResult)
+        if let Err(error) = given {
+            tracing::warn!(%error, name, "no thread could be started for a script");
+            return Err(NoResult::NoThread);
+        }
+        result.await.map_err(|_| NoResult::Panicked)
     }
 
     /// Gives `job` to the thread that was busy last, or to a new one.
-    fn give(self: &Arc<Self>, mut job: Job) {
+    fn give(self: &Arc<Self>, mut job: Job) -> io::Result<()> {
         loop {
             let idle = self.idle().pop();
             let Some(thread) = idle else { break };
             match thread.send(job) {
-                Ok(()) => return,
+                Ok(()) => return Ok(()),
                 // It has ended; cannot be, but then there is another.
                 Err(mpsc::SendError(returned)) => job = returned,
             }
         }
+        if let Some(why) = fail_point::fault("script.thread") {
+            return Err(io::Error::other(why));
+        }
         let (sender, jobs) = mpsc::channel::<Job>();
         let threads = Arc::clone(self);
-        let started = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("script".to_owned())
             .spawn(move || {
                 let mut job = job;
@@ -128,11 +142,8 @@ impl Threads {
                         Err(mpsc::RecvError) => return,
                     }
                 }
-            });
-        if let Err(error) = started {
-            // The job was dropped, and its caller knows by that.
-            tracing::error!(%error, "no thread could be started for a script");
-        }
+            })
+            .map(drop)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<mpsc::Sender<Job>>> {
@@ -233,7 +244,7 @@ mod tests {
         let first = threads.run("a", id).await.unwrap();
         assert_eq!(threads.run("b", id).await, Ok(first));
         let panics = threads.run("c", || panic!("as asked")).await;
-        assert_eq!(panics, Err::<(), _>(NoResult));
+        assert_eq!(panics, Err::<(), _>(NoResult::Panicked));
         assert_ne!(threads.run("d", id).await, Ok(first));
         assert_eq!(threads.slots.available_permits(), MAX_RUNNING);
     }

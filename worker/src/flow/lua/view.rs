@@ -101,6 +101,7 @@ fn member<'a>(doc: &'a Doc, key: &Value) -> Option<&'a Doc> {
             items.get(usize::try_from(*place).ok()?.checked_sub(1)?)
         }
         (Doc::Array(items), Value::Number(place)) if place.fract() == 0.0 && *place >= 1.0 => {
+            // Beyond the largest index there is nothing, and such a cast saturates.
             items.get(*place as usize - 1)
         }
         _ => None,

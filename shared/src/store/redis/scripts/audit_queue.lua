@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Holds a queue's place against what is true, and mends it if it is not. Without faults of Redis
--- or of ours it never is.
+-- or of ours it never is. A lease or a delay that lasts longer than it can is untrue as well: Redis's clock
+-- was set back.
 -- KEYS  1-16 the issue block of the queue's head; 17 workers; 18.. the processing list of each worker
 -- ARGV  1 blueprint_id; 2 the head that the caller read, or '-' for an empty queue; 3 channel; 4 issue channel;
 --       5.. the worker of each list
@@ -14,9 +15,11 @@ for i = 5, #ARGV do
   if not redis.call('ZSCORE', KEYS[17], ARGV[i]) then return { 'moved' } end
 end
 local place = redis.call('HGET', K.places, bp)
-local state = redis.call('HGET', K.issue, 'state')
+local state, lease_ms = unpack(redis.call('HMGET', K.issue, 'state', 'lease_ms'))
 local leased = redis.call('ZSCORE', K.leases, element)
 local delayed = redis.call('ZSCORE', K.delayed, element)
+local is_overlong_lease = state == 'in_flight' and is_too_far(leased, tonumber(lease_ms or ''))
+local is_overlong_delay = is_too_far(delayed, MAX_DELAY_MS)
 
 local function listed()
   if redis.call('LPOS', K.pending, element) then return true end
@@ -27,10 +30,10 @@ local function listed()
 end
 local function sound()
   if not head then return not place end
-  if place == 'leased' then return state == 'in_flight' and leased end
+  if place == 'leased' then return state == 'in_flight' and leased and not is_overlong_lease end
   if state ~= 'pending' then return false end
   if place == 'ready' then return listed() end
-  if place == 'delayed' then return delayed end
+  if place == 'delayed' then return delayed and not is_overlong_delay end
   if place == 'parked' then
     local paused = redis.call('HMGET', K.paused, '*', bp)
     return paused[1] or paused[2]
@@ -45,13 +48,16 @@ end
 
 redis.call('HINCRBY', K.counts, 'repaired', 1)
 if head and state == 'in_flight' then
-  -- A lease that has run out: the reaper takes it from here.
-  redis.call('ZADD', K.leases, 'NX', now, element)
+  -- A lease that has run out: the reaper takes it from here. One that lasts too long runs anew, unless its
+  -- holder extends it.
+  if is_overlong_lease then redis.call('ZADD', K.leases, now + lease_ms, element)
+  else redis.call('ZADD', K.leases, 'NX', now, element) end
   redis.call('HSET', K.places, bp, 'leased')
 elseif head and state ~= 'pending' then
   redis.call('LPOP', K.backlog)
   place_head(true)
 elseif head and delayed then
+  if is_overlong_delay then redis.call('ZADD', K.delayed, now, element) end
   redis.call('HSET', K.places, bp, 'delayed')
 elseif head and listed() then
   -- Not pushed a second time: a claim finds out whether the queue is paused.

@@ -57,6 +57,8 @@ if not alone and crashes > bearable then return { 'alone' } end
 local attempt = tonumber(issue.attempt) + 1
 local token = int(redis.call('INCR', fence)) .. '-' .. nonce
 change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker, 'attempt', attempt, 'reason', '')
+-- How long a lease may last is known to the audit by it.
+redis.call('HSET', K.issue, 'lease_ms', lease_ms)
 if alone then redis.call('HSET', K.issue, 'alone', '1') end
 redis.call('ZADD', K.leases, now + lease_ms, element)
 redis.call('HSET', K.places, bp, 'leased')

@@ -10,7 +10,13 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local pointer = redis.call('HGET', ids, id)
 if pointer and pointer ~= stale then
   local to, at = string.match(pointer, '^(.-)|(%d+)$')
-  if to ~= bp then return { 'elsewhere', pointer, math.max(0, now - tonumber(at or 0)) } end
+  local age = now - tonumber(at or 0)
+  if to ~= bp and to and age < 0 then
+    -- Redis's clock was set back since: its age counts from now on.
+    pointer, age = to .. '|' .. string.format('%.0f', now), 0
+    redis.call('HSET', ids, id, pointer)
+  end
+  if to ~= bp then return { 'elsewhere', pointer, age } end
 end
 
 redis.call('HSET', ids, id, bp .. '|' .. string.format('%.0f', now))

@@ -3,7 +3,7 @@
 -- KEYS  1-16 the issue block
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 shutdown | fault | busy; 7 delay ms; 8 reason
 -- Outcomes  ok | stale: not this caller's any more, which counts as done
---   shutdown: at once, and the attempt with it. fault: delayed, one retry more. busy: delayed
+--   shutdown: at once, and the attempt with it. fault: delayed, one retry more. busy: delayed. Ten minutes at most
 --@include keys
 --@include place_head
 --@include announce
@@ -25,7 +25,7 @@ else
     redis.call('HINCRBY', K.counts, 'retries', 1)
   end
   change('state', 'pending', 'retries', retries, 'reason', reason)
-  redis.call('ZADD', K.delayed, now + delay_ms, element)
+  redis.call('ZADD', K.delayed, now + math.min(delay_ms, MAX_DELAY_MS), element)
   redis.call('HSET', K.places, bp, 'delayed')
   note_waiting('delayed')
 end

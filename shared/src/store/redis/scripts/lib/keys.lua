@@ -14,6 +14,13 @@ local function server_ms()
 end
 local now = server_ms()
 
+-- No issue is delayed for longer than this. A time that lies further ahead, beyond small corrections
+-- of the clock, was written before Redis's clock was set back.
+local MAX_DELAY_MS, CLOCK_SLACK_MS = 600000, 60000
+local function is_too_far(at, longest_ms)
+  return at and longest_ms and tonumber(at) > now + longest_ms + CLOCK_SLACK_MS
+end
+
 -- A whole number as text: Lua would write 1e+15 from 10^15 on.
 local function int(n) return string.format('%.0f', n) end
 

@@ -1,0 +1,129 @@
+//! The clock of Redis is set back by an hour. What was written before then lies an hour ahead.
+
+use std::time::Duration;
+
+use shared::ids::WorkerId;
+use shared::store::{ReapOutcome, ReturnOutcome};
+use tests::store_audit::dump;
+use tests::store_stand::{LONG, Stand, fault, issue_ref, worker_id};
+
+const HOUR_MS: u64 = 3_600_000;
+const LEASE_MS: u64 = 15_000;
+
+/// Moves the times of a sorted set an hour ahead.
+async fn put_ahead(stand: &Stand, index: &str) {
+    let scores: Vec<String> = stand.raw(&["ZRANGE", index, "0", "-1"]).await;
+    for member in scores {
+        let by = HOUR_MS.to_string();
+        let _: f64 = stand.raw(&["ZINCRBY", index, &by, &member]).await;
+    }
+}
+
+#[tokio::test]
+async fn delays_leases_and_workers_are_pulled_back() {
+    let stand = Stand::with(&["delayed", "leased"]).await;
+    let (store, keys) = (&stand.store, stand.store.keys());
+    let worker = worker_id("w");
+    stand.step(store.beat(&worker, LEASE_MS, &[])).await;
+    for name in ["delayed", "leased"] {
+        stand.submit(name, &format!("{name}.1")).await;
+        let taken = stand.take(&worker, LEASE_MS).await;
+        if name == "delayed" {
+            stand.step(store.release(&taken.lease, &fault(5_000))).await;
+        }
+    }
+    assert_eq!(store.audit_queues().await.unwrap(), []);
+    for index in [keys.delayed(), keys.leases(), keys.workers()] {
+        put_ahead(&stand, &index).await;
+    }
+    let silent = async |ms: u64| -> Vec<WorkerId> { store.silent_workers(ms).await.unwrap() };
+    assert_eq!(silent(0).await, [], "the dead worker seems to be alive");
+
+    let mut repaired = store.audit_queues().await.unwrap();
+    repaired.sort_by(|a, b| a.place.cmp(&b.place));
+    let places: Vec<&str> = repaired.iter().map(|r| r.place.as_str()).collect();
+    assert_eq!(places, ["delayed", "leased"]);
+    let due = store.due_issues(10).await.unwrap();
+    assert_eq!(due, [issue_ref("delayed", "delayed.1")]);
+    // It runs from now on for as long as any lease of its worker.
+    let (secs, _): (u64, u64) = stand.raw(&["TIME"]).await;
+    let until: f64 = stand
+        .raw(&["ZSCORE", &keys.leases(), "leased/leased.1"])
+        .await;
+    let now_ms = (secs * 1_000) as f64;
+    assert!(
+        until <= now_ms + LEASE_MS as f64 + 1_000.0 && until > now_ms,
+        "{until}"
+    );
+    assert_eq!(silent(0).await, [worker], "its time runs");
+    let before = dump(store).await;
+    assert_eq!(store.audit_queues().await.unwrap(), []);
+    assert_eq!(dump(store).await, before);
+}
+
+#[tokio::test]
+async fn a_lease_and_a_delay_that_may_be_so_long_are_left_alone() {
+    let stand = Stand::with(&["delayed", "leased"]).await;
+    let store = &stand.store;
+    let worker = worker_id("w");
+    stand.step(store.beat(&worker, HOUR_MS, &[])).await;
+    stand.submit("leased", "leased.1").await;
+    stand.take(&worker, HOUR_MS).await;
+    stand.submit("delayed", "delayed.1").await;
+    let taken = stand.take(&worker, LONG).await;
+    // Nobody may ask for more than ten minutes.
+    stand
+        .step(store.release(&taken.lease, &fault(HOUR_MS)))
+        .await;
+    assert_eq!(store.audit_queues().await.unwrap(), []);
+    let keys = store.keys();
+    let due: f64 = stand
+        .raw(&["ZSCORE", &keys.delayed(), "delayed/delayed.1"])
+        .await;
+    let (secs, _): (u64, u64) = stand.raw(&["TIME"]).await;
+    assert!(due <= ((secs + 1) * 1_000 + LONG) as f64, "{due}");
+}
+
+/// The mark of a turn is a key that expires, by the same clock.
+#[tokio::test]
+async fn a_turn_to_audit_comes_again() {
+    let stand = Stand::start().await;
+    let minute = Duration::from_secs(60);
+    assert!(stand.store.take_audit_turn(minute).await.unwrap());
+    let key = stand.store.keys().audited();
+    let ahead = (60_000 + HOUR_MS).to_string();
+    let _: i64 = stand.raw(&["PEXPIRE", &key, &ahead]).await;
+    assert!(stand.store.take_audit_turn(minute).await.unwrap());
+    assert!(!stand.store.take_audit_turn(minute).await.unwrap());
+}
+
+/// What a worker had popped and not claimed when it died goes back, and its lease is reaped.
+#[tokio::test]
+async fn what_a_dead_worker_had_goes_to_others() {
+    let stand = Stand::with(&["popped", "leased"]).await;
+    let (store, keys) = (&stand.store, stand.store.keys());
+    let worker = worker_id("w");
+    stand.step(store.beat(&worker, 1, &[])).await;
+    stand.submit("leased", "leased.1").await;
+    stand.take(&worker, 1).await;
+    stand.submit("popped", "popped.1").await;
+    stand.pop(&worker).await.expect("an element");
+    for index in [keys.leases(), keys.workers()] {
+        put_ahead(&stand, &index).await;
+    }
+    store.audit_queues().await.unwrap();
+    tests::eventually::eventually("its lease has run out", async || {
+        let expired = store.expired_leases(10).await.unwrap();
+        (!expired.is_empty()).then_some(()).ok_or(String::new())
+    })
+    .await;
+    let reaped = store.reap(&issue_ref("leased", "leased.1"), 5, 0.0).await;
+    assert_eq!(reaped.unwrap(), ReapOutcome::Delayed(0));
+    assert_eq!(
+        store.silent_workers(0).await.unwrap(),
+        std::slice::from_ref(&worker)
+    );
+    let popped = issue_ref("popped", "popped.1");
+    let returned = store.return_element(&popped, worker.as_str()).await;
+    assert_eq!(returned.unwrap(), ReturnOutcome::Returned);
+}
