@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::ids::WorkerId;
 use shared::store::{ReapOutcome, ReturnOutcome};
+use tests::raw_script::answer;
 use tests::store_audit::dump;
 use tests::store_stand::{LONG, Stand, fault, issue_ref, worker_id};
 
@@ -126,4 +127,27 @@ async fn what_a_dead_worker_had_goes_to_others() {
     let popped = issue_ref("popped", "popped.1");
     let returned = store.return_element(&popped, worker.as_str()).await;
     assert_eq!(returned.unwrap(), ReturnOutcome::Returned);
+}
+
+/// A submission that broke off must not keep its id for longer than one can be under way.
+#[tokio::test]
+async fn the_age_of_a_pointer_counts_from_now_on() {
+    let stand = Stand::start().await;
+    let ids = stand.store.keys().ids();
+    let (secs, _): (u64, u64) = stand.raw(&["TIME"]).await;
+    let ahead = format!("first|{}", secs * 1_000 + HOUR_MS);
+    let _: i64 = stand.raw(&["HSET", &ids, "i", &ahead]).await;
+    let keys = [ids.clone()];
+    let point = answer(&stand.store, "point_issue", &keys, &["i", "second", ""]).await;
+    let point = point.expect("an answer");
+    let (outcome, age): (String, u64) = (
+        redis::from_redis_value(point[0].clone()).expect("an outcome"),
+        redis::from_redis_value(point[2].clone()).expect("an age"),
+    );
+    assert_eq!((outcome.as_str(), age), ("elsewhere", 0));
+    let pointer: String = stand.raw(&["HGET", &ids, "i"]).await;
+    let at = pointer.strip_prefix("first|").expect("the same Blueprint");
+    let at: u64 = at.parse().expect("a time");
+    let (now, _): (u64, u64) = stand.raw(&["TIME"]).await;
+    assert!(at >= secs * 1_000 && at <= (now + 1) * 1_000, "{at}");
 }

@@ -149,6 +149,7 @@ async fn a_full_redis_runs_no_script_that_takes_something_in() {
         "put_setting",
         "rank_labels",
         "remember_step",
+        "request_preview",
         "stage_history",
         "submit_issue",
     ];
