@@ -124,7 +124,6 @@ impl Shard {
         let names: Vec<String> = steps.iter().cloned().chain(axes).collect();
         let now = self.server_ms().await?;
         let mut register = redis::pipe();
-        register.atomic();
         register
             .cmd("HSET")
             .arg(self.keys.worker_scripts())
@@ -169,7 +168,6 @@ impl Shard {
     /// [`StoreError`] if Redis is away; it is then forgotten in an hour.
     pub async fn forget_worker(&self, worker: &WorkerId) -> Result<(), StoreError> {
         let mut pipeline = redis::pipe();
-        pipeline.atomic();
         pipeline
             .cmd("ZREM")
             .arg(self.keys.workers())
