@@ -85,6 +85,7 @@ mod suite {
     mod verify;
     mod versions;
     mod watch_costs;
+    mod yaml_readers;
 }
 
 #[test]

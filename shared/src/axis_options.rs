@@ -147,7 +147,11 @@ mod tests {
     use crate::blueprint::yaml;
 
     fn checked(options: &str, axes: &[&str]) -> Vec<String> {
-        let options = yaml::parse(options).unwrap().as_object().unwrap().clone();
+        let options = yaml::parse_as(options, yaml::Format::Yaml)
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .clone();
         let axes: Vec<String> = axes.iter().map(|axis| (*axis).to_owned()).collect();
         let faults = check(&options, &axes).into_iter();
         faults

@@ -7,7 +7,7 @@
 
 use thiserror::Error;
 
-use crate::blueprint::{Blueprint, DocumentError, yaml};
+use crate::blueprint::{Blueprint, DocumentError};
 use crate::commit::Commit;
 use crate::ids::{BlueprintId, Version};
 
@@ -26,9 +26,6 @@ pub enum NotNext {
     /// The content is not what its version says, or no Blueprint.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// The content hashes right, and is not in the canonical form.
-    #[error("is not canonical; only canonical YAML has a version")]
-    NotCanonical,
     /// Something is another one than the entries before or the content say.
     #[error("is {found:?} and should be {expected:?}")]
     Field {
@@ -53,7 +50,7 @@ impl NotNext {
     /// The field at fault: `document_yaml`, or one of the commit's.
     pub fn field(&self) -> &'static str {
         match self {
-            NotNext::Document(_) | NotNext::NotCanonical => "document_yaml",
+            NotNext::Document(_) => "document_yaml",
             NotNext::Field { field, .. } | NotNext::Form { field, .. } => field,
         }
     }
@@ -108,11 +105,8 @@ impl Chain {
                 problem: "is 64 hex digits with issue_id and empty without",
             });
         }
-        let blueprint = Blueprint::from_stored(&commit.version, &entry.document)?;
+        let blueprint = Blueprint::from_canonical(&commit.version, &entry.document)?;
         same("document_yaml", blueprint.id().as_str(), id.as_str())?;
-        if yaml::emit(blueprint.doc())? != entry.document {
-            return Err(NotNext::NotCanonical);
-        }
         let label = blueprint.version_label().unwrap_or_default();
         same("commit.version_label", &commit.version_label, label)?;
         self.last = Some((commit.blueprint_id.clone(), seq, commit.version.clone()));

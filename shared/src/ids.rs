@@ -135,6 +135,11 @@ impl Version {
         Self(sha256_hex(canonical_yaml.as_bytes()).into())
     }
 
+    /// The version of a canonical YAML of which this is the SHA-256.
+    pub(crate) fn of_digest(digest: &[u8]) -> Self {
+        Self(hex::encode(digest).into())
+    }
+
     /// The version as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -227,15 +227,19 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blueprint::yaml;
+    use crate::blueprint::yaml::{Format, parse_as};
+
+    fn read(text: &str) -> Doc {
+        parse_as(text, Format::Yaml).unwrap()
+    }
 
     fn compile(schema: &str) -> Result<JsonSchema, SchemaError> {
-        JsonSchema::compile(&yaml::parse(schema).unwrap())
+        JsonSchema::compile(&read(schema))
     }
 
     fn problems(schema: &str, document: &str) -> String {
         let schema = compile(schema).unwrap();
-        let document = yaml::parse(document).unwrap();
+        let document = read(document);
         schema.problems(&document).unwrap().join("; ")
     }
 

@@ -30,3 +30,4 @@ pub mod rig;
 pub mod simulation;
 pub mod store_audit;
 pub mod store_stand;
+pub mod yaml_texts;

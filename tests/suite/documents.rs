@@ -137,7 +137,7 @@ async fn keys_are_in_byte_order_at_every_depth() {
     assert_eq!(
         keys,
         [
-            "agents", "flow", "id", "z", "'10'", "'9'", "B", "a", "b", "é"
+            "agents", "flow", "id", "z", "\"10\"", "\"9\"", "B", "a", "b", "é"
         ]
     );
 }

@@ -119,7 +119,7 @@ async fn a_preview_tells_what_would_be_committed_and_changes_nothing() {
     assert!(told.would_apply, "{told:?}");
     assert_eq!(told.reasons, [] as [&str; 0]);
     assert!(told.unified_diff.contains("+  - blue"), "{told:?}");
-    assert!(told.unified_diff.contains("+  version_label: 1.0.1"));
+    assert!(told.unified_diff.contains("+  version_label: \"1.0.1\""));
     let axes: Vec<&str> = told.verdicts.iter().map(|v| v.axis.as_str()).collect();
     assert_eq!(axes, ["des", "canonical", "noop", "agent-ref"]);
     assert!(told.verdicts.iter().all(|v| v.status == "pass"));

@@ -45,7 +45,9 @@ async fn a_selector_chooses_by_head_content_or_label() {
         let commit = answer.commit.expect("a commit");
         assert_eq!(commit, commits[seq - 1], "{selector:?}");
         assert!(
-            answer.document_yaml.contains(&format!("n: {}\n", seq - 1)),
+            answer
+                .document_yaml
+                .contains(&format!("\"n\": {}\n", seq - 1)),
             "{selector:?}"
         );
     }

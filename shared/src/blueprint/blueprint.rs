@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::blueprint::error::{FieldProblem, cut};
-use crate::blueprint::{Doc, DocumentError, yaml};
+use crate::blueprint::error::{FieldProblem, InvalidField, cut};
+use crate::blueprint::yaml::{self, Format};
+use crate::blueprint::{Doc, DocumentError};
 use crate::ids::{BlueprintId, Version};
+
+/// Most invalid fields that one refusal names.
+const MAX_PROBLEMS: usize = 20;
 
 /// A valid Blueprint. A clone shares everything.
 ///
@@ -26,7 +30,15 @@ impl Blueprint {
     /// [`DocumentError`] if the text is no document (see [`yaml::parse`]) or the document no
     /// Blueprint (see [`Blueprint::from_doc`]).
     pub fn parse(text: &str) -> Result<Blueprint, DocumentError> {
-        Blueprint::from_doc(yaml::parse(text)?)
+        Blueprint::parse_as(text, Format::Auto)
+    }
+
+    /// As [`Blueprint::parse`], from text in `format`.
+    ///
+    /// # Errors
+    /// As [`Blueprint::parse`].
+    pub fn parse_as(text: &str, format: Format) -> Result<Blueprint, DocumentError> {
+        Blueprint::from_doc(yaml::parse_as(text, format)?)
     }
 
     /// Makes a Blueprint of a document that is about to be written: `id` a valid id, `flow` an
@@ -34,17 +46,18 @@ impl Blueprint {
     /// there, a semantic version.
     ///
     /// # Errors
-    /// [`DocumentError::Field`] naming the first field that is wrong;
+    /// [`DocumentError::NotABlueprint`] naming every field that is missing or invalid;
     /// [`DocumentError::TooDeep`] or [`DocumentError::CanonicalTooLarge`] above the limits.
     pub fn from_doc(doc: Doc) -> Result<Blueprint, DocumentError> {
-        let id = check(&doc)?;
-        check_label(&doc)?;
-        let canonical_yaml: Arc<str> = yaml::emit(&doc)?.into();
-        let version = Version::of(&canonical_yaml);
+        let mut problems = Problems::default();
+        let id = problems.document(&doc);
+        problems.label(&doc);
+        let id = problems.into_result(id)?;
+        let (canonical_yaml, version) = yaml::emit_hashed(&doc)?;
         Ok(Blueprint {
             id,
             doc,
-            canonical_yaml,
+            canonical_yaml: canonical_yaml.into(),
             version,
         })
     }
@@ -59,6 +72,26 @@ impl Blueprint {
         declared: &Version,
         canonical_yaml: &str,
     ) -> Result<Blueprint, DocumentError> {
+        Blueprint::read_stored(declared, canonical_yaml, yaml::parse_canonical)
+    }
+
+    /// As [`Blueprint::from_stored`], of bytes that were stored elsewhere and may not be canonical.
+    ///
+    /// # Errors
+    /// As [`Blueprint::from_stored`]; [`DocumentError::NotCanonical`].
+    pub fn from_canonical(
+        declared: &Version,
+        canonical_yaml: &str,
+    ) -> Result<Blueprint, DocumentError> {
+        let read = |text: &str| yaml::read_canonical(text).ok_or(DocumentError::NotCanonical);
+        Blueprint::read_stored(declared, canonical_yaml, read)
+    }
+
+    fn read_stored(
+        declared: &Version,
+        canonical_yaml: &str,
+        read: impl FnOnce(&str) -> Result<Doc, DocumentError>,
+    ) -> Result<Blueprint, DocumentError> {
         let computed = Version::of(canonical_yaml);
         if computed != *declared {
             return Err(DocumentError::HashMismatch {
@@ -66,7 +99,7 @@ impl Blueprint {
                 computed,
             });
         }
-        let doc = yaml::parse_canonical(canonical_yaml)?;
+        let doc = read(canonical_yaml)?;
         let id = check(&doc)?;
         Ok(Blueprint {
             id,
@@ -127,113 +160,123 @@ impl Blueprint {
 /// Checks what the axis `des` checks besides the id being the same: returns the document's id.
 ///
 /// # Errors
-/// [`DocumentError::Field`] naming the first field that is wrong.
+/// [`DocumentError::NotABlueprint`] naming every field that is missing or invalid.
 pub fn check(doc: &Doc) -> Result<BlueprintId, DocumentError> {
-    if doc.as_object().is_none() {
-        return Err(wrong_kind(
-            "document",
-            "an object with id, flow and agents",
-            doc,
-        ));
-    }
-    let id = required(doc, "id", "id", "a string")?;
-    let id = id
-        .as_str()
-        .ok_or_else(|| wrong_kind("id", "a string", id))?;
-    let id = BlueprintId::parse(id).map_err(|invalid| field("id", FieldProblem::Id(invalid)))?;
-    let flow = required(doc, "flow", "flow", "an object")?;
-    if flow.as_object().is_none() {
-        return Err(wrong_kind("flow", "an object", flow));
-    }
-    let agents = required(doc, "agents", "agents", "an array of objects")?;
-    let agents = agents
-        .as_array()
-        .ok_or_else(|| wrong_kind("agents", "an array of objects", agents))?;
-    check_agents(agents)?;
-    Ok(id)
+    let mut problems = Problems::default();
+    let id = problems.document(doc);
+    problems.into_result(id)
 }
 
-fn check_agents(agents: &[Doc]) -> Result<(), DocumentError> {
-    let mut seen: HashMap<&str, usize> = HashMap::with_capacity(agents.len());
-    for (index, agent) in agents.iter().enumerate() {
-        if agent.as_object().is_none() {
-            return Err(wrong_kind(&format!("agents[{index}]"), "an object", agent));
+/// The fields that are missing or invalid.
+#[derive(Default)]
+struct Problems(Vec<InvalidField>);
+
+impl Problems {
+    fn into_result(self, id: Option<BlueprintId>) -> Result<BlueprintId, DocumentError> {
+        match id {
+            Some(id) if self.0.is_empty() => Ok(id),
+            _ => Err(DocumentError::NotABlueprint(self.0)),
         }
-        let path = || format!("agents[{index}].name");
-        let Some(name) = agent.get("name") else {
-            return Err(field(
-                &path(),
-                FieldProblem::Missing {
-                    expected: "a string",
-                },
-            ));
+    }
+
+    /// Checks what every Blueprint has. Returns the id, if it is valid.
+    fn document(&mut self, doc: &Doc) -> Option<BlueprintId> {
+        if doc.as_object().is_none() {
+            self.wrong_kind("document", "an object with id, flow and agents", doc);
+            return None;
+        }
+        let id = self.required(doc, "id", "a string", Doc::as_str);
+        let id = id.and_then(|id| match BlueprintId::parse(id) {
+            Ok(id) => Some(id),
+            Err(invalid) => {
+                self.note("id", FieldProblem::Id(invalid));
+                None
+            }
+        });
+        self.required(doc, "flow", "an object", Doc::as_object);
+        if let Some(agents) = self.required(doc, "agents", "an array of objects", Doc::as_array) {
+            self.agents(agents);
+        }
+        id
+    }
+
+    fn agents(&mut self, agents: &[Doc]) {
+        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(agents.len());
+        for (index, agent) in agents.iter().enumerate() {
+            if self.0.len() >= MAX_PROBLEMS {
+                return;
+            }
+            let path = || format!("agents[{index}].name");
+            match (agent, agent.get("name")) {
+                (Doc::Object(_), Some(Doc::Str(name))) if name.is_empty() => {
+                    self.note(&path(), FieldProblem::Empty);
+                }
+                (Doc::Object(_), Some(Doc::Str(name))) => {
+                    if let Some(first) = seen.insert(name, index) {
+                        let name = cut(name, 80);
+                        self.note(&path(), FieldProblem::DuplicateName { name, first });
+                    }
+                }
+                (Doc::Object(_), Some(other)) => self.wrong_kind(&path(), "a string", other),
+                (Doc::Object(_), None) if agent.get("$agent_md").is_some() => {
+                    self.note(&format!("agents[{index}]"), FieldProblem::AgentFile);
+                }
+                (Doc::Object(_), None) => {
+                    let expected = "a string";
+                    self.note(&path(), FieldProblem::Missing { expected });
+                }
+                (other, _) => self.wrong_kind(&format!("agents[{index}]"), "an object", other),
+            }
+        }
+    }
+
+    /// Checks `metadata.version_label`: absent, or a semantic version.
+    fn label(&mut self, doc: &Doc) {
+        const FIELD: &str = "metadata.version_label";
+        let Some(label) = doc
+            .get("metadata")
+            .and_then(|metadata| metadata.get("version_label"))
+        else {
+            return;
         };
-        let name = name
-            .as_str()
-            .ok_or_else(|| wrong_kind(&path(), "a string", name))?;
-        if name.is_empty() {
-            return Err(field(&path(), FieldProblem::Empty));
-        }
-        if let Some(first) = seen.insert(name, index) {
-            return Err(field(
-                &path(),
-                FieldProblem::DuplicateName {
-                    name: cut(name, 80),
-                    first,
-                },
-            ));
+        let Some(text) = label.as_str() else {
+            return self.wrong_kind(FIELD, "a string", label);
+        };
+        if let Err(source) = semver::Version::parse(text) {
+            let label = cut(text, 80);
+            self.note(FIELD, FieldProblem::Label { label, source });
         }
     }
-    Ok(())
-}
 
-/// Checks `metadata.version_label`: absent, or a semantic version.
-fn check_label(doc: &Doc) -> Result<(), DocumentError> {
-    const FIELD: &str = "metadata.version_label";
-    let Some(label) = doc
-        .get("metadata")
-        .and_then(|metadata| metadata.get("version_label"))
-    else {
-        return Ok(());
-    };
-    let label = label
-        .as_str()
-        .ok_or_else(|| wrong_kind(FIELD, "a string", label))?;
-    match semver::Version::parse(label) {
-        Ok(_) => Ok(()),
-        Err(source) => Err(field(
-            FIELD,
-            FieldProblem::Label {
-                label: cut(label, 80),
-                source,
-            },
-        )),
+    fn required<'a, T: ?Sized>(
+        &mut self,
+        doc: &'a Doc,
+        key: &str,
+        expected: &'static str,
+        of_kind: fn(&'a Doc) -> Option<&'a T>,
+    ) -> Option<&'a T> {
+        match doc.get(key) {
+            None => {
+                self.note(key, FieldProblem::Missing { expected });
+                None
+            }
+            Some(value) => {
+                let found = of_kind(value);
+                if found.is_none() {
+                    self.wrong_kind(key, expected, value);
+                }
+                found
+            }
+        }
     }
-}
 
-fn required<'a>(
-    doc: &'a Doc,
-    key: &str,
-    path: &str,
-    expected: &'static str,
-) -> Result<&'a Doc, DocumentError> {
-    doc.get(key)
-        .ok_or_else(|| field(path, FieldProblem::Missing { expected }))
-}
+    fn wrong_kind(&mut self, path: &str, expected: &'static str, found: &Doc) {
+        let found = found.kind();
+        self.note(path, FieldProblem::WrongKind { expected, found });
+    }
 
-fn wrong_kind(path: &str, expected: &'static str, found: &Doc) -> DocumentError {
-    field(
-        path,
-        FieldProblem::WrongKind {
-            expected,
-            found: found.kind(),
-        },
-    )
-}
-
-fn field(path: &str, problem: FieldProblem) -> DocumentError {
-    DocumentError::Field {
-        field: path.to_owned(),
-        problem,
+    fn note(&mut self, field: &str, problem: FieldProblem) {
+        let field = field.to_owned();
+        self.0.push(InvalidField { field, problem });
     }
 }

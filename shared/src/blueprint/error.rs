@@ -18,6 +18,19 @@ pub struct Place {
     pub pointer: String,
 }
 
+impl Place {
+    /// The place of the byte `at` in `text`, without a pointer.
+    pub(crate) fn in_text(text: &str, at: usize) -> Place {
+        let before = text.get(..at).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Place {
+            line: 1 + before.bytes().filter(|b| *b == b'\n').count(),
+            column: 1 + before[line_start..].chars().count(),
+            pointer: String::new(),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column {}", self.line, self.column)?;
@@ -53,7 +66,7 @@ pub enum DocumentError {
     #[error("the document is empty; a YAML or JSON value is needed")]
     Empty,
     /// Not well-formed.
-    #[error("no valid {language}: {place}: {problem}")]
+    #[error("invalid {language}: {place}: {problem}{}", flow_style(*.is_guess))]
     Syntax {
         /// What it was read as.
         language: Language,
@@ -61,6 +74,8 @@ pub enum DocumentError {
         place: Place,
         /// What the reader met, in its words.
         problem: String,
+        /// True if the text was taken for JSON because of its first character.
+        is_guess: bool,
     },
     /// The text is longer than a document may be.
     #[error("the document has {bytes} bytes; at most {MAX_DOCUMENT_BYTES} (1 MiB) are allowed")]
@@ -111,6 +126,19 @@ pub enum DocumentError {
         /// Where it stands.
         place: Place,
     },
+    /// A number between two floats: it would be rounded.
+    #[error(
+        "{place}: the number {given} does not survive as a 64-bit float, whose nearest value is {nearest:?}; \
+         write that value, or quote the number to keep it as text"
+    )]
+    FloatPrecision {
+        /// The number as written, cut to 80 characters.
+        given: String,
+        /// The float next to it.
+        nearest: f64,
+        /// Where it stands.
+        place: Place,
+    },
     /// NaN or infinity.
     #[error(
         "{place}: {given} is no number of the JSON data model; use null, or quote it to keep it as text"
@@ -151,20 +179,21 @@ pub enum DocumentError {
         /// Where it begins.
         place: Place,
     },
-    /// A raw U+2028 or U+2029 in YAML: a line break in YAML 1.1, a character in YAML 1.2.
+    /// A raw U+0085, U+2028 or U+2029 in YAML: a line break in YAML 1.1, a character in YAML 1.2.
     #[error(
-        "the YAML holds a raw line separator (U+2028 or U+2029), which YAML 1.1 and 1.2 read differently; \
-         write it as \"\\L\" or \"\\P\", or send the document as JSON"
+        "{place}: the YAML holds a raw line separator (U+0085, U+2028 or U+2029), which YAML 1.1 and 1.2 read \
+         differently; write it as \"\\N\", \"\\L\" or \"\\P\" in double quotes, or send the document as JSON"
     )]
-    Ambiguous,
-    /// A field that Draftsman reads is missing or not as it must be.
-    #[error("field {field}: {problem}")]
-    Field {
-        /// The field, as `agents[2].name`.
-        field: String,
-        /// What is wrong with it.
-        problem: FieldProblem,
+    Ambiguous {
+        /// The first of them.
+        place: Place,
     },
+    /// Fields that Draftsman reads are missing or invalid: all of them.
+    #[error("{}", not_a_blueprint(.0))]
+    NotABlueprint(Vec<InvalidField>),
+    /// The content has the right hash and is not canonical YAML.
+    #[error("is not canonical; only canonical YAML has a version")]
+    NotCanonical,
     /// Stored bytes are not those that their version names: the store is damaged.
     #[error(
         "stored Blueprint is damaged: its version is {declared} but its bytes hash to {computed}"
@@ -175,16 +204,23 @@ pub enum DocumentError {
         /// The version of the bytes found there.
         computed: Version,
     },
-    /// The YAML emitter failed.
-    #[error("the document could not be written as YAML")]
-    Emit(#[source] serde_yaml::Error),
+}
+
+/// A field of a Blueprint that is missing or invalid.
+#[derive(Debug, Error)]
+#[error("field {field}: {problem}")]
+pub struct InvalidField {
+    /// The field, as `agents[2].name`; `document` for the whole document.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: FieldProblem,
 }
 
 /// What is wrong with a field that Draftsman reads.
 #[derive(Debug, Error)]
 pub enum FieldProblem {
     /// It is not there.
-    #[error("is missing; {expected} is required")]
+    #[error("is missing; it must be {expected}")]
     Missing {
         /// What belongs there.
         expected: &'static str,
@@ -208,9 +244,15 @@ pub enum FieldProblem {
         /// The element that has it first.
         first: usize,
     },
-    /// No id.
+    /// An invalid id.
     #[error(transparent)]
     Id(InvalidId),
+    /// A reference to a file instead of an agent.
+    #[error(
+        "{{\"$agent_md\": ...}} refers to a Markdown file, which only the build step of its project can read; \
+         put the document that the build step writes"
+    )]
+    AgentFile,
     /// A label that is no semantic version.
     #[error("{label:?} is no semantic version such as 1.2.3")]
     Label {
@@ -223,33 +265,25 @@ pub enum FieldProblem {
 
 impl DocumentError {
     /// The field at fault in the words of a request: a path such as `agents[2].name` where the
-    /// document was read and one of its fields is wrong, else `document`.
+    /// document was read and one of its fields is invalid, else `document`. Of several the first.
     pub fn field(&self) -> &str {
         match self {
-            DocumentError::Field { field, .. } => field,
+            DocumentError::NotABlueprint(fields) => {
+                fields.first().map_or("document", |first| &first.field)
+            }
             _ => "document",
         }
     }
 
-    /// True if the text is not well-formed, so that reading it as another language may help.
+    /// True if the text is not well-formed.
+    #[cfg(test)]
     pub(crate) fn is_syntax(&self) -> bool {
         matches!(self, DocumentError::Syntax { .. })
     }
 
-    /// True if a number is outside what a document can hold.
-    pub(crate) fn is_range(&self) -> bool {
-        matches!(
-            self,
-            DocumentError::IntegerRange { .. } | DocumentError::FloatRange { .. }
-        )
-    }
-
     /// True if it is our own data that is wrong, not what somebody sent.
     pub fn is_damage(&self) -> bool {
-        matches!(
-            self,
-            DocumentError::HashMismatch { .. } | DocumentError::Emit(_)
-        )
+        matches!(self, DocumentError::HashMismatch { .. })
     }
 }
 
@@ -258,6 +292,32 @@ pub(crate) fn cut(text: &str, chars: usize) -> String {
     match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+/// What is wrong with each field and, where one that every Blueprint has is not as it must be, what
+/// a Blueprint is.
+fn not_a_blueprint(fields: &[InvalidField]) -> String {
+    let each: Vec<String> = fields.iter().map(InvalidField::to_string).collect();
+    let mut message = each.join("; ");
+    let is_required = |field: &InvalidField| {
+        matches!(&*field.field, "document" | "flow" | "agents")
+            || field.field == "id" && !matches!(field.problem, FieldProblem::Id(_))
+    };
+    if fields.iter().any(is_required) {
+        message.push_str(
+            "; a Blueprint is an object with id (a string), flow (an object: a flow.ir node) and agents \
+             (an array of objects with a name each); docs/documents.md has an example",
+        );
+    }
+    message
+}
+
+fn flow_style(is_guess: bool) -> &'static str {
+    if is_guess {
+        "; a text that begins with { or [ is read as JSON, unless its format is given as yaml"
+    } else {
+        ""
     }
 }
 

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::blueprint::error::{Language, Place, cut};
-use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, MAX_LEVELS, Num, pointer};
+use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, MAX_LEVELS, Num, float, pointer};
 
 /// Reads one JSON value (RFC 8259).
 ///
 /// # Errors
 /// [`DocumentError`] if the text is no JSON or more than one value, is longer than 1 MiB or nested
-/// deeper than 64 levels, has a key twice in one object, or a number outside i64 or f64.
+/// deeper than 64 levels, has a key twice in one object, or a number that is outside i64 or that
+/// f64 cannot hold.
 pub fn parse(text: &str) -> Result<Doc, DocumentError> {
     if text.len() > MAX_DOCUMENT_BYTES {
         return Err(DocumentError::TooLarge { bytes: text.len() });
@@ -81,6 +82,7 @@ enum Problem {
     TooDeep,
     IntegerRange(String),
     FloatRange(String),
+    FloatPrecision(String, f64),
     DuplicateKey(String),
 }
 
@@ -88,9 +90,6 @@ type Read<T> = Result<T, Box<Failure>>;
 
 impl Failure {
     fn into_error(self, text: &str) -> DocumentError {
-        // The reader stops at ASCII only, so this is a character boundary.
-        let before = text.get(..self.at).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let mut pointer = String::new();
         for step in self.path.iter().rev() {
             match step {
@@ -98,10 +97,10 @@ impl Failure {
                 Step::Index(index) => pointer::push_index(&mut pointer, *index),
             }
         }
+        // The reader stops at ASCII only, so `at` is a character boundary.
         let place = Place {
-            line: 1 + before.bytes().filter(|b| *b == b'\n').count(),
-            column: 1 + before[line_start..].chars().count(),
             pointer,
+            ..Place::in_text(text, self.at)
         };
         match self.problem {
             Problem::Empty => DocumentError::Empty,
@@ -109,10 +108,16 @@ impl Failure {
                 language: Language::Json,
                 place,
                 problem: problem.to_owned(),
+                is_guess: false,
             },
             Problem::TooDeep => DocumentError::TooDeep { place: Some(place) },
             Problem::IntegerRange(given) => DocumentError::IntegerRange { given, place },
             Problem::FloatRange(given) => DocumentError::FloatRange { given, place },
+            Problem::FloatPrecision(given, nearest) => DocumentError::FloatPrecision {
+                given,
+                nearest,
+                place,
+            },
             Problem::DuplicateKey(key) => DocumentError::DuplicateKey { key, place },
         }
     }
@@ -254,8 +259,10 @@ impl<'a> Reader<'a> {
                 .map_err(|_| Problem::IntegerRange(cut(token, 80)))
         } else {
             match token.parse::<f64>() {
-                Ok(float) if float.is_finite() => Ok(Num::Float(float)),
-                _ => Err(Problem::FloatRange(cut(token, 80))),
+                Ok(number) if !number.is_finite() => Err(Problem::FloatRange(cut(token, 80))),
+                Ok(number) if float::survives(token, number) => Ok(Num::Float(number)),
+                Ok(nearest) => Err(Problem::FloatPrecision(cut(token, 80), nearest)),
+                Err(_) => return self.syntax("a number is expected"),
             }
         };
         number.map(Doc::Num).or_else(|problem| {

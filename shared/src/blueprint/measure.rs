@@ -167,6 +167,7 @@ impl Measurer {
 }
 
 /// Containers within one another in `doc`.
+#[cfg(test)]
 pub(crate) fn levels(doc: &Doc) -> usize {
     match doc {
         Doc::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),

@@ -2,7 +2,7 @@
 //!
 //! The way in is strict and the way out is canonical: [`yaml::parse`] and [`json::parse`] refuse
 //! whatever the JSON data model cannot hold exactly, [`yaml::emit`] and [`json::emit`] give one
-//! text for one document. Between them stand the patch ([`patch`]), the differences ([`diff`]),
+//! text for one document (`docs/canonical-yaml.md`). Between them stand the patch ([`patch`]), the differences ([`diff`]),
 //! and the questions that Draftsman asks of a document ([`refs`], [`runnable`], [`label`]).
 
 #[expect(
@@ -14,6 +14,7 @@ pub mod call_spec;
 pub mod diff;
 pub mod doc;
 pub mod error;
+mod float;
 pub mod json;
 pub mod label;
 mod measure;

@@ -1,8 +1,10 @@
 //! What a plain YAML scalar means.
 //!
-//! The rules are those of yaml_serde 0.10.7 (the core schema of YAML 1.2 with binary integers, and
-//! with leading zeros as text), because its emitter decides by the same rules which strings it
-//! must quote: a reader that differed would read back another document than was written.
+//! The rules are those of yaml_serde: the core schema of YAML 1.2, with binary integers, and with
+//! leading zeros as text. Where yaml_serde rounds a number, or takes it for text because it is out
+//! of range, it is refused.
+
+use crate::blueprint::float;
 
 /// The meaning of a plain scalar.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +23,8 @@ pub(crate) enum Plain {
     IntegerRange,
     /// A decimal number too large for a float.
     FloatRange,
+    /// A decimal number between two floats, with the nearer of them.
+    FloatPrecision(f64),
     /// `.inf`, `.nan`.
     NotFinite,
 }
@@ -100,8 +104,9 @@ fn float(text: &str) -> Plain {
         return Plain::Text;
     }
     match text.parse::<f64>() {
-        Ok(float) if float.is_finite() => Plain::Float(float),
-        Ok(_) => Plain::FloatRange,
+        Ok(number) if !number.is_finite() => Plain::FloatRange,
+        Ok(number) if float::survives(text, number) => Plain::Float(number),
+        Ok(nearest) => Plain::FloatPrecision(nearest),
         Err(_) => Plain::Text,
     }
 }

@@ -1,99 +1,98 @@
 //! Strict YAML in, canonical YAML out.
 //!
-//! There are two ways in, because there are two kinds of text.
+//! [`parse`] reads what somebody sends, as YAML or as JSON. It goes through the events of a parser,
+//! and so sees what a deserializer hides: tags, duplicate and non-string keys, a second document,
+//! the anchors (whose expansion is bounded), and how a number was written.
 //!
-//! [`parse`] reads what somebody sends. It goes through the events of saphyr-parser, so that it
-//! sees what a deserializer hides: tags, duplicate and non-string keys, a second document, the
-//! anchors (whose expansion is bounded), and how a number was written. Plain scalars mean what
-//! they mean to yaml_serde (see `scalar`), except that a number which the data model cannot hold is
-//! refused where yaml_serde rounds it or calls it text.
-//!
-//! [`parse_canonical`] reads what [`emit`] wrote, through yaml_serde itself. The emitter leaves a
-//! string such as `1e400` unquoted because yaml_serde reads it as a string again; and it is built
-//! on libyaml, which speaks YAML 1.1: about the line separators U+2028 and U+2029, and in how it
-//! ends a document that is nothing but an empty line. Only its own reader is sure to understand
-//! it. [`parse`] knows the second kind of case: where its own reading is in doubt, a text that is
-//! byte for byte what [`emit`] writes is read as that.
+//! [`emit`] writes one text for one document. Every reader of YAML 1.1 and 1.2 reads that text as
+//! this document; `docs/canonical-yaml.md` states the rule. [`read_canonical`] reads such texts and
+//! no others, several times faster than [`parse`].
 
-use std::io;
-
-use serde::Serialize;
-
-use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, MAX_LEVELS, json, measure};
+use crate::blueprint::error::Place;
+use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, json};
+use crate::ids::Version;
 use reader::Reader;
 
 mod canonical;
 mod reader;
+mod style;
+mod writer;
 
-/// Line breaks to libyaml, which wrote our texts; ordinary characters to YAML 1.2.
-const YAML_1_1_BREAKS: [char; 2] = ['\u{2028}', '\u{2029}'];
+/// Line breaks in YAML 1.1; ordinary characters in YAML 1.2.
+const YAML_1_1_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 
-/// Reads one document, written as YAML or as JSON, from somebody who is not us.
-///
-/// A text that begins with `{` or `[` is read as JSON; if it is no JSON, as YAML.
+/// The language of a text that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// JSON if it begins with `{` or `[`, else YAML.
+    #[default]
+    Auto,
+    /// YAML 1.2, flow style included.
+    Yaml,
+    /// JSON, RFC 8259.
+    Json,
+}
+
+/// Reads one document. A text that begins with `{` or `[` is read as JSON, any other as YAML.
 ///
 /// # Errors
 /// [`DocumentError`] for whatever the JSON data model cannot hold exactly, with the place; for a
 /// text above 1 MiB, nesting above 64 levels and aliases that expand to more than that.
 pub fn parse(text: &str) -> Result<Doc, DocumentError> {
+    parse_as(text, Format::Auto)
+}
+
+/// Reads one document in `format`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_as(text: &str, format: Format) -> Result<Doc, DocumentError> {
     if text.len() > MAX_DOCUMENT_BYTES {
         return Err(DocumentError::TooLarge { bytes: text.len() });
     }
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-    if text.trim_start().starts_with(['{', '[']) {
-        match json::parse(text) {
-            Err(error) if error.is_syntax() => {}
-            decided => return decided,
+    match format {
+        Format::Json => json::parse(text),
+        Format::Auto if text.trim_start().starts_with(['{', '[']) => {
+            json::parse(text).map_err(|mut error| {
+                if let DocumentError::Syntax { is_guess, .. } = &mut error {
+                    *is_guess = true;
+                }
+                error
+            })
         }
+        Format::Auto | Format::Yaml => parse_canonical(text),
     }
-    let read = Reader::new(text).document();
-    let separators = text.contains(YAML_1_1_BREAKS);
-    let doubtful = match &read {
-        Ok(_) => separators,
-        Err(error) if error.is_range() => false,
-        Err(_) => separators || (text.starts_with('|') && text.ends_with("\n...\n")),
-    };
-    if !doubtful {
-        return read;
-    }
-    if !is_harmless(text) {
-        return if separators {
-            Err(DocumentError::Ambiguous)
-        } else {
-            read
-        };
-    }
-    if let Ok(ours) = parse_canonical(text)
-        && emit(&ours).is_ok_and(|canonical| canonical == text)
-    {
-        return Ok(ours);
-    }
-    read
 }
 
-/// Reads what [`emit`] wrote.
+/// Reads YAML that is expected to be canonical; any other YAML is read as [`parse`] reads it.
 ///
 /// # Errors
-/// [`DocumentError`] if the text is no YAML or holds what [`emit`] never writes.
+/// As [`parse`].
 pub fn parse_canonical(text: &str) -> Result<Doc, DocumentError> {
-    canonical::parse(text)
+    match read_canonical(text) {
+        Some(doc) => Ok(doc),
+        None => parse_any(text),
+    }
 }
 
-/// True if yaml_serde reads `text` in linear time: libyaml's time grows with the square of the open
-/// brackets, and aliases (which need both characters) may stand for gigabytes.
-fn is_harmless(text: &str) -> bool {
-    if text.contains('&') && text.contains('*') {
-        return false;
+/// The document that `text` is the canonical YAML of; `None` if `text` is not canonical.
+///
+/// So [`emit`] of what this returns is `text`, and there is no need to call it to find out.
+pub fn read_canonical(text: &str) -> Option<Doc> {
+    canonical::read(text)
+}
+
+/// Reads any YAML, canonical or not, by the full reader.
+pub(in crate::blueprint) fn parse_any(text: &str) -> Result<Doc, DocumentError> {
+    if text.len() > MAX_DOCUMENT_BYTES {
+        return Err(DocumentError::TooLarge { bytes: text.len() });
     }
-    let mut open = 0usize;
-    text.bytes().all(|byte| {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        open <= 2 * MAX_LEVELS
-    })
+    if let Some(at) = text.find(YAML_1_1_BREAKS) {
+        let place = Place::in_text(text, at);
+        return Err(DocumentError::Ambiguous { place });
+    }
+    Reader::new(text).document()
 }
 
 /// Writes `doc` as canonical YAML: block style, the keys of every mapping in byte order.
@@ -101,35 +100,13 @@ fn is_harmless(text: &str) -> bool {
 /// # Errors
 /// [`DocumentError::TooDeep`], [`DocumentError::CanonicalTooLarge`].
 pub fn emit(doc: &Doc) -> Result<String, DocumentError> {
-    if measure::levels(doc) > MAX_LEVELS {
-        return Err(DocumentError::TooDeep { place: None });
-    }
-    let mut serializer = serde_yaml::Serializer::new(Bounded(Vec::with_capacity(2048)));
-    let written = doc
-        .serialize(&mut serializer)
-        .and_then(|()| serializer.into_inner());
-    match written {
-        Ok(Bounded(bytes)) => {
-            Ok(String::from_utf8(bytes).expect("proven invariant: the emitter is set to UTF-8"))
-        }
-        // The tree itself always serialises: what can fail is only the writer below.
-        Err(_) => Err(DocumentError::CanonicalTooLarge),
-    }
+    writer::write(doc)
 }
 
-/// A buffer that fails at the limit, so that a document of any size costs at most 1 MiB.
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_DOCUMENT_BYTES {
-            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// As [`emit`], with the version of the text.
+///
+/// # Errors
+/// As [`emit`].
+pub fn emit_hashed(doc: &Doc) -> Result<(String, Version), DocumentError> {
+    writer::write_hashed(doc)
 }

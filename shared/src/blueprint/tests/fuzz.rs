@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::samples;
+use crate::blueprint::yaml::Format;
 use crate::blueprint::{MAX_LEVELS, json, measure, yaml};
 
 /// What YAML and JSON are made of.
@@ -100,13 +101,21 @@ proptest! {
 
 /// Reads `text` every way; what is read can be written, and means the same to all who read it.
 fn check(text: &str) -> Result<(), TestCaseError> {
-    if let Ok(doc) = yaml::parse(text) {
-        prop_assert!(measure::levels(&doc) <= MAX_LEVELS);
-        let canonical = yaml::emit(&doc).unwrap();
-        prop_assert!(
-            yaml::parse_canonical(&canonical).unwrap().identical(&doc),
-            "{text:?}"
-        );
+    for format in [Format::Auto, Format::Yaml] {
+        if let Ok(doc) = yaml::parse_as(text, format) {
+            prop_assert!(measure::levels(&doc) <= MAX_LEVELS);
+            let canonical = yaml::emit(&doc).unwrap();
+            prop_assert!(
+                yaml::read_canonical(&canonical).unwrap().identical(&doc),
+                "{text:?}"
+            );
+        }
+    }
+    if let Some(doc) = yaml::read_canonical(text) {
+        prop_assert_eq!(yaml::emit(&doc).unwrap(), text);
+        let any =
+            yaml::parse_any(text).map_err(|e| TestCaseError::fail(format!("{e}\n{text:?}")))?;
+        prop_assert!(any.identical(&doc), "{text:?}");
     }
     if let Ok(doc) = json::parse(text) {
         prop_assert!(
@@ -114,6 +123,5 @@ fn check(text: &str) -> Result<(), TestCaseError> {
             "{text:?}"
         );
     }
-    let _ = yaml::parse_canonical(text);
     Ok(())
 }

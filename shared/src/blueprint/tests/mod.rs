@@ -9,6 +9,7 @@ mod patches;
 mod refusals;
 mod round_trip;
 mod samples;
+mod serde_reader;
 mod strangers;
 mod suite;
 

@@ -1,5 +1,6 @@
 //! What a stranger may not send, and what the refusal says.
 
+use crate::blueprint::yaml::Format;
 use crate::blueprint::{Doc, DocumentError, Num, json, yaml};
 
 fn refusal(text: &str) -> DocumentError {
@@ -43,7 +44,7 @@ fn numbers_outside_the_data_model() {
             "{text}"
         );
     }
-    for text in ["x: .nan", "x: .inf", "x: -.inf", "x: +.Inf", "[.NaN]"] {
+    for text in ["x: .nan", "x: .inf", "x: -.inf", "x: +.Inf", "x: [.NaN]"] {
         assert!(
             matches!(refusal(text), DocumentError::NotFinite { .. }),
             "{text}"
@@ -77,7 +78,7 @@ fn text_that_only_resembles_a_number_stays_text() {
 fn keys_that_occur_twice() {
     for text in [
         "a: 1\na: 2",
-        "{a: 1, a: 2}",
+        "x: {a: 1, a: 2}",
         "{\"a\":1,\"a\":1}",
         "a: 1\n'a': 2",
         "{\"a\":1,\"\\u0061\":1}",
@@ -104,7 +105,7 @@ fn keys_that_are_no_strings() {
         "1.5: x",
         "? [a]\n: x",
         "? {a: b}\n: x",
-        "{[a]: b}",
+        "x: {[a]: b}",
         "a: &n 1\n*n : x",
     ] {
         assert!(
@@ -200,12 +201,18 @@ fn text_that_is_neither() {
 }
 
 #[test]
-fn yaml_flow_style_is_read_although_it_looks_like_json() {
-    assert_eq!(
-        yaml::parse("{a: 1, b: [x, 'y']}").unwrap(),
-        super::doc(r#"{"a":1,"b":["x","y"]}"#)
-    );
-    assert_eq!(yaml::parse("[a, b,]").unwrap(), super::doc(r#"["a","b"]"#));
+fn yaml_flow_style_is_read_if_it_is_asked_for() {
+    for (text, json) in [
+        ("{a: 1, b: [x, 'y']}", r#"{"a":1,"b":["x","y"]}"#),
+        ("[a, b,]", r#"["a","b"]"#),
+    ] {
+        let error = refusal(text);
+        assert!(error.is_syntax(), "{error}");
+        assert!(error.to_string().contains("given as yaml"), "{error}");
+        let doc = yaml::parse_as(text, Format::Yaml).unwrap();
+        assert_eq!(doc, super::doc(json));
+        assert!(yaml::parse_as(text, Format::Json).is_err());
+    }
 }
 
 #[test]
@@ -270,16 +277,23 @@ fn json_is_read_strictly() {
 
 #[test]
 fn a_raw_line_separator_is_never_guessed_at() {
-    // What we cannot prove to be ours and cannot hand to libyaml is refused.
-    let text = "a: '\u{2028}  & *'\n";
-    assert!(matches!(refusal(text), DocumentError::Ambiguous));
+    for separator in ['\u{85}', '\u{2028}', '\u{2029}'] {
+        let text = format!("a: b\nc: 'x{separator}  y'\n");
+        let error = refusal(&text);
+        assert!(matches!(error, DocumentError::Ambiguous { .. }), "{error}");
+        assert!(
+            error.to_string().starts_with("line 2, column 6: "),
+            "{error}"
+        );
+        let json = format!("[\"{separator}\"]");
+        assert_eq!(
+            yaml::parse(&json).unwrap(),
+            Doc::array(vec![Doc::from(separator.to_string())])
+        );
+    }
     assert_eq!(
         yaml::parse("\"\\L & *\"").unwrap(),
         Doc::from("\u{2028} & *")
-    );
-    assert_eq!(
-        yaml::parse("[\"\u{2028} & *\"]").unwrap(),
-        Doc::array(vec![Doc::from("\u{2028} & *")])
     );
 }
 

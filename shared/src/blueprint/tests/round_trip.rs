@@ -1,33 +1,26 @@
-//! What is written reads back identically, by both readers of YAML and by that of JSON.
+//! What is written reads back identically, by every reader of YAML here and by that of JSON.
+
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::samples::document;
+use super::serde_reader;
+use crate::blueprint::yaml::Format;
 use crate::blueprint::{Doc, DocumentError, MAX_LEVELS, Num, json, yaml};
+use crate::ids::Version;
 
 proptest! {
     #![proptest_config(super::cases(400))]
 
     #[test]
-    fn canonical_yaml_reads_back_as_stored(doc in document()) {
+    fn every_reader_reads_canonical_yaml_back(doc in document()) {
         let text = yaml::emit(&doc).unwrap();
-        let back = yaml::parse_canonical(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
-        prop_assert!(back.identical(&doc), "{text}\n{back:?}");
-    }
-
-    #[test]
-    fn canonical_yaml_reads_back_as_sent(doc in document()) {
-        let text = yaml::emit(&doc).unwrap();
-        match yaml::parse(&text) {
-            Ok(back) => {
-                prop_assert!(back.identical(&doc), "{text:?}\n{back:?}");
-                prop_assert_eq!(yaml::emit(&back).unwrap(), text);
-            }
-            // A string that looks like a number out of range is written plain: a stranger's
-            // would be refused, and so is ours.
-            Err(DocumentError::FloatRange { .. } | DocumentError::IntegerRange { .. } | DocumentError::Ambiguous) => {}
-            Err(error) => return Err(TestCaseError::fail(format!("{error}\n{text:?}"))),
+        for (reader, back) in readings(&text) {
+            let back = back.map_err(|e| TestCaseError::fail(format!("{reader}: {e}\n{text}")))?;
+            prop_assert!(back.identical(&doc), "{reader}: {text:?}\n{back:?}");
         }
+        prop_assert_eq!(yaml::emit_hashed(&doc).unwrap(), (text.clone(), Version::of(&text)));
     }
 
     #[test]
@@ -53,13 +46,9 @@ fn numbers_at_the_edges_survive() {
         Num::Float(f64::MAX),
     ] {
         let doc = Doc::array(vec![Doc::Num(number)]);
-        for back in [
-            yaml::parse(&yaml::emit(&doc).unwrap()).unwrap(),
-            yaml::parse_canonical(&yaml::emit(&doc).unwrap()).unwrap(),
-            json::parse(&json::emit(&doc)).unwrap(),
-        ] {
-            assert!(back.identical(&doc), "{number:?} became {back:?}");
-        }
+        survives(&doc);
+        let back = json::parse(&json::emit(&doc)).unwrap();
+        assert!(back.identical(&doc), "{number:?} became {back:?}");
     }
 }
 
@@ -69,10 +58,9 @@ fn empty_containers_and_nulls_survive() {
     let text = yaml::emit(&doc).unwrap();
     assert_eq!(
         text,
-        "'': ''\na: []\nb: {}\nc: null\nd:\n- null\n- []\n- {}\n"
+        "\"\": \"\"\na: []\nb: {}\nc: null\nd:\n- null\n- []\n- {}\n"
     );
-    assert!(yaml::parse(&text).unwrap().identical(&doc));
-    assert!(yaml::parse_canonical(&text).unwrap().identical(&doc));
+    survives(&doc);
 }
 
 #[test]
@@ -85,9 +73,7 @@ fn the_deepest_document_survives() {
             Doc::object([("k", doc)])
         };
     }
-    let text = yaml::emit(&doc).unwrap();
-    assert!(yaml::parse(&text).unwrap().identical(&doc));
-    assert!(yaml::parse_canonical(&text).unwrap().identical(&doc));
+    survives(&doc);
     assert!(json::parse(&json::emit(&doc)).unwrap().identical(&doc));
     let deeper = Doc::array(vec![doc]);
     assert!(matches!(
@@ -101,43 +87,123 @@ fn the_deepest_document_survives() {
 }
 
 #[test]
-fn a_string_that_looks_like_a_number_out_of_range_survives_in_the_store() {
-    let doc = Doc::object([("x", Doc::from("1e400"))]);
-    let text = yaml::emit(&doc).unwrap();
-    assert_eq!(text, "x: 1e400\n");
-    assert_eq!(yaml::parse_canonical(&text).unwrap(), doc);
-    assert!(matches!(
-        yaml::parse(&text),
-        Err(DocumentError::FloatRange { .. })
-    ));
-}
-
-#[test]
-fn line_separators_of_yaml_1_1_survive() {
-    let doc = Doc::object([
-        ("x", Doc::from("a\u{2028}b")),
-        ("y", Doc::from("\u{2029} c")),
-    ]);
-    let text = yaml::emit(&doc).unwrap();
-    assert_eq!(yaml::parse_canonical(&text).unwrap(), doc);
-    assert_eq!(yaml::parse(&text).unwrap(), doc);
-}
-
-#[test]
-fn a_document_that_is_an_empty_line_survives() {
-    for text in ["\n", "\n\n", "a\n\n"] {
+fn texts_that_readers_take_for_something_else_survive() {
+    for text in [
+        "no",
+        "on",
+        "12:30:45",
+        "=",
+        "<<",
+        "2026-01-01",
+        "1_000",
+        "1e400",
+        "0o17",
+        "0b1",
+        "0x1F",
+        ".inf",
+        ".NaN",
+        "~",
+        "Null",
+        "y",
+        "-",
+        "?",
+        "1.0.0",
+        "1e5",
+        "+1",
+        "190:20:30",
+        "a\u{2028}b",
+        "\u{2029} c",
+        "\u{85}",
+        "\u{feff}",
+        "- a",
+        "a: b",
+        "a #b",
+        "\"",
+        "'",
+        "%a",
+        "---",
+        "...",
+        "\n",
+        "\n\n",
+        "a\n\n",
+        " a\nb",
+        "\ta\nb",
+        "a\n ",
+        "\n\n a\n",
+        "a\n \nb\n",
+        "a\r\nb",
+        "# a\nb",
+        "a\n---\nb\n",
+        "a\n...\n",
+        "\u{a0}",
+        "\u{3000}x",
+        "a  ",
+        "key:",
+        "a\n\n\nb\n\n\n",
+    ] {
         for doc in [
             Doc::from(text),
             Doc::array(vec![Doc::from(text)]),
+            Doc::array(vec![Doc::array(vec![Doc::from(text), Doc::from(1)])]),
             Doc::object([("k", Doc::from(text))]),
+            Doc::object([
+                ("k", Doc::object([(text, Doc::from(text))])),
+                ("l", Doc::Null),
+            ]),
+            Doc::object([(
+                "k",
+                Doc::array(vec![Doc::object([(text, Doc::from(text))])]),
+            )]),
         ] {
-            let canonical = yaml::emit(&doc).unwrap();
-            assert_eq!(
-                yaml::parse_canonical(&canonical).unwrap(),
-                doc,
-                "{canonical:?}"
-            );
-            assert_eq!(yaml::parse(&canonical).unwrap(), doc, "{canonical:?}");
+            survives(&doc);
         }
+    }
+}
+
+#[test]
+fn keys_longer_than_a_simple_key_survive() {
+    for length in [990, 1_000, 1_001, 1_024, 1_025, 5_000] {
+        for part in ["k", "é", "\n", "k "] {
+            let key: Arc<str> = part.repeat(length / part.len()).into();
+            for value in [
+                Doc::from("v"),
+                Doc::from("a\n b\n"),
+                Doc::array(vec![]),
+                Doc::array(vec![Doc::from(1), Doc::array(vec![Doc::from(2)])]),
+                Doc::object([("a", Doc::from(1)), ("b", Doc::from(2))]),
+            ] {
+                let doc = Doc::object([(Arc::clone(&key), value), ("z".into(), Doc::Null)]);
+                survives(&doc);
+                survives(&Doc::array(vec![doc.clone(), doc.clone()]));
+                survives(&Doc::object([("outer", doc)]));
+            }
+        }
+    }
+}
+
+/// What each reader makes of `text`.
+fn readings(text: &str) -> [(&'static str, Result<Doc, String>); 4] {
+    [
+        (
+            "canonical",
+            yaml::read_canonical(text).ok_or_else(|| "not canonical".to_owned()),
+        ),
+        (
+            "as sent",
+            yaml::parse_as(text, Format::Yaml).map_err(|e| e.to_string()),
+        ),
+        ("any YAML", yaml::parse_any(text).map_err(|e| e.to_string())),
+        (
+            "serde_yaml",
+            serde_reader::read(text).map_err(|e| e.to_string()),
+        ),
+    ]
+}
+
+fn survives(doc: &Doc) {
+    let text = yaml::emit(doc).unwrap();
+    for (reader, back) in readings(&text) {
+        let back = back.unwrap_or_else(|e| panic!("{reader}: {e}\n{text:?}"));
+        assert!(back.identical(doc), "{reader}: {text:?}\n{back:?}");
     }
 }

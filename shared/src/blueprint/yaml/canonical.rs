@@ -1,118 +1,407 @@
-//! Reads canonical YAML through yaml_serde, the crate that wrote it.
+//! Reads canonical YAML: the texts that the writer writes, and no others.
+//!
+//! Whatever differs from what the writer would have written, down to the choice of quotes, makes
+//! the reader give up. A text that it accepts is therefore proven to be canonical, and needs not
+//! be written again to find out.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use super::style::{self, Chomping, MAX_SIMPLE_KEY, Style};
+use super::writer::INDENT;
+use crate::blueprint::{Doc, MAX_DOCUMENT_BYTES, MAX_LEVELS, Num, float};
 
-use crate::blueprint::error::{Language, Place};
-use crate::blueprint::measure;
-use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, MAX_LEVELS, Num};
-
-/// See [`super::parse_canonical`].
-pub(super) fn parse(text: &str) -> Result<Doc, DocumentError> {
-    if text.len() > MAX_DOCUMENT_BYTES {
-        return Err(DocumentError::TooLarge { bytes: text.len() });
+/// The document that `text` is the canonical YAML of; `None` if it is not canonical.
+pub(super) fn read(text: &str) -> Option<Doc> {
+    if text.len() > MAX_DOCUMENT_BYTES || !text.ends_with('\n') {
+        return None;
     }
-    if text.is_empty() {
-        return Err(DocumentError::Empty);
-    }
-    let Tree(doc) = serde_yaml::from_str(text).map_err(|error| {
-        let place = error.location().map_or_else(Place::default, |at| Place {
-            line: at.line(),
-            column: at.column(),
-            pointer: String::new(),
-        });
-        DocumentError::Syntax {
-            language: Language::Yaml,
-            place,
-            problem: error.to_string(),
-        }
-    })?;
-    if measure::levels(&doc) > MAX_LEVELS {
-        return Err(DocumentError::TooDeep { place: None });
-    }
-    Ok(doc)
+    let mut reader = Reader {
+        text,
+        bytes: text.as_bytes(),
+        at: 0,
+        levels: 0,
+        decoded: String::new(),
+    };
+    let doc = reader.document()?;
+    (reader.at == text.len()).then_some(doc)
 }
 
-/// A document that serde can make.
-struct Tree(Doc);
-
-impl<'de> Deserialize<'de> for Tree {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Tree, D::Error> {
-        deserializer.deserialize_any(TreeVisitor).map(Tree)
-    }
+struct Reader<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    levels: usize,
+    /// Where a text with escapes, or of several lines, is put together.
+    decoded: String,
 }
 
-struct TreeVisitor;
-
-impl<'de> Visitor<'de> for TreeVisitor {
-    type Value = Doc;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value of the JSON data model")
-    }
-
-    fn visit_unit<E>(self) -> Result<Doc, E> {
-        Ok(Doc::Null)
-    }
-
-    fn visit_bool<E>(self, b: bool) -> Result<Doc, E> {
-        Ok(Doc::Bool(b))
-    }
-
-    fn visit_i64<E>(self, i: i64) -> Result<Doc, E> {
-        Ok(Doc::Num(Num::Int(i)))
-    }
-
-    fn visit_u64<E: de::Error>(self, u: u64) -> Result<Doc, E> {
-        match i64::try_from(u) {
-            Ok(i) => Ok(Doc::Num(Num::Int(i))),
-            Err(_) => Err(E::invalid_value(
-                de::Unexpected::Unsigned(u),
-                &"an integer of i64",
-            )),
+impl<'a> Reader<'a> {
+    fn document(&mut self) -> Option<Doc> {
+        match self.bytes.first()? {
+            b'-' if self.bytes.get(1) == Some(&b' ') => return self.sequence(0),
+            b'?' => return self.mapping(0),
+            _ => {}
         }
-    }
-
-    fn visit_f64<E: de::Error>(self, f: f64) -> Result<Doc, E> {
-        if f.is_finite() {
-            Ok(Doc::Num(Num::Float(f)))
-        } else {
-            Err(E::invalid_value(
-                de::Unexpected::Float(f),
-                &"a finite number",
-            ))
+        // A mapping begins with a key, and a scalar is the only line.
+        let line = self.rest_of_line();
+        let is_mapping = match line.as_bytes() {
+            [b'"', ..] => {
+                self.quoted()?;
+                let is_mapping = self.peek() == Some(b':');
+                self.at = 0;
+                is_mapping
+            }
+            _ => key_end(line).is_some(),
+        };
+        if is_mapping {
+            return self.mapping(0);
         }
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Doc, E> {
-        Ok(Doc::from(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Doc, A::Error> {
-        let mut items = Vec::new();
-        while let Some(Tree(item)) = access.next_element()? {
-            items.push(item);
+        if line.starts_with('"') {
+            let text = self.quoted()?;
+            let text = self.checked(text, style::inline)?;
+            self.end_line()?;
+            return Some(Doc::Str(text));
         }
-        Ok(Doc::array(items))
+        self.one_line()
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Doc, A::Error> {
-        let mut members: BTreeMap<Arc<str>, Doc> = BTreeMap::new();
-        while let Some(Tree(key)) = access.next_key()? {
-            let Doc::Str(key) = key else {
-                return Err(de::Error::custom(format_args!(
-                    "a key must be a string, not {}",
-                    key.kind()
-                )));
-            };
-            let Tree(value) = access.next_value()?;
-            if members.insert(key, value).is_some() {
-                return Err(de::Error::custom("a key occurs twice in one mapping"));
+    /// The mapping whose entries stand at `column`; the position is at its first key.
+    fn mapping(&mut self, column: usize) -> Option<Doc> {
+        self.enter()?;
+        let mut members: Vec<(Arc<str>, Doc)> = Vec::new();
+        loop {
+            let (key, is_long) = self.key(column)?;
+            // In byte order, and so without duplicates.
+            if members.last().is_some_and(|(last, _)| *last >= key) {
+                return None;
+            }
+            let value = self.value(column, is_long)?;
+            members.push((key, value));
+            if !self.next_entry(column, false) {
+                break;
             }
         }
-        Ok(Doc::Object(Arc::new(members)))
+        self.levels -= 1;
+        let members: BTreeMap<_, _> = members.into_iter().collect();
+        Some(Doc::Object(Arc::new(members)))
     }
+
+    /// The sequence whose dashes stand at `column`; the position is at the first.
+    fn sequence(&mut self, column: usize) -> Option<Doc> {
+        self.enter()?;
+        let mut items = Vec::new();
+        loop {
+            self.at += 2;
+            items.push(self.item(column)?);
+            if !self.next_entry(column, true) {
+                break;
+            }
+        }
+        self.levels -= 1;
+        Some(Doc::array(items))
+    }
+
+    fn enter(&mut self) -> Option<()> {
+        self.levels += 1;
+        (self.levels <= MAX_LEVELS).then_some(())
+    }
+
+    /// Goes past the indentation if the line at the position begins at `column`, with a dash for
+    /// an item and with anything else for a key.
+    fn next_entry(&mut self, column: usize, is_item: bool) -> bool {
+        let line = &self.bytes[self.at..];
+        let is_entry = line.len() > column
+            && line[..column].iter().all(|b| *b == b' ')
+            && line[column] != b' '
+            && line[column..].starts_with(b"- ") == is_item;
+        if is_entry {
+            self.at += column;
+        }
+        is_entry
+    }
+
+    /// A key up to its colon, and whether it has the indicator `? `.
+    fn key(&mut self, column: usize) -> Option<(Arc<str>, bool)> {
+        let is_long = self.bytes[self.at..].starts_with(b"? ");
+        if is_long {
+            self.at += 2;
+        }
+        let start = self.at;
+        let key = if self.peek() == Some(b'"') {
+            let text = self.quoted()?;
+            self.checked(text, style::inline)?
+        } else {
+            let line = self.rest_of_line();
+            let end = if is_long { line.len() } else { key_end(line)? };
+            let text = &line[..end];
+            if style::inline(text) != Style::Plain {
+                return None;
+            }
+            self.at += end;
+            text.into()
+        };
+        if is_long != (self.at - start > MAX_SIMPLE_KEY) {
+            return None;
+        }
+        if is_long {
+            self.end_line()?;
+            if !self.next_entry(column, false) {
+                return None;
+            }
+        }
+        self.take(b':')?;
+        Some((key, is_long))
+    }
+
+    /// The value behind the colon of a key at `column`.
+    fn value(&mut self, column: usize, is_long: bool) -> Option<Doc> {
+        if self.peek() == Some(b' ') {
+            self.at += 1;
+            return self.scalar(column);
+        }
+        self.end_line()?;
+        let sequence_at = if is_long { column + INDENT } else { column };
+        if self.next_entry(sequence_at, true) {
+            return self.sequence(sequence_at);
+        }
+        if self.next_entry(column + INDENT, false) {
+            return self.mapping(column + INDENT);
+        }
+        None
+    }
+
+    /// The item behind the dash at `column`.
+    fn item(&mut self, column: usize) -> Option<Doc> {
+        let line = self.rest_of_line();
+        match line.as_bytes() {
+            [b'-', b' ', ..] => return self.sequence(column + INDENT),
+            [b'?', ..] => return self.mapping(column + INDENT),
+            [b'"', ..] => {
+                let start = self.at;
+                let text = self.quoted()?;
+                if self.peek() == Some(b':') {
+                    self.at = start;
+                    return self.mapping(column + INDENT);
+                }
+                let text = self.checked(text, style::block)?;
+                self.end_line()?;
+                return Some(Doc::Str(text));
+            }
+            [b'|', ..] => {}
+            _ if key_end(line).is_some() => return self.mapping(column + INDENT),
+            _ => {}
+        }
+        self.scalar(column)
+    }
+
+    /// A scalar or an empty container, and the line's end. `column` is that of the mapping or
+    /// sequence it stands in.
+    fn scalar(&mut self, column: usize) -> Option<Doc> {
+        match self.peek()? {
+            b'"' => {
+                let text = self.quoted()?;
+                let text = self.checked(text, style::block)?;
+                self.end_line()?;
+                Some(Doc::Str(text))
+            }
+            b'|' => self.literal(column + INDENT),
+            _ => self.one_line(),
+        }
+    }
+
+    /// A value that is neither quoted nor a block, and the line's end.
+    fn one_line(&mut self) -> Option<Doc> {
+        let line = self.rest_of_line();
+        let doc = match line.as_bytes().first()? {
+            b'[' if line == "[]" => {
+                self.enter()?;
+                self.levels -= 1;
+                Doc::array(Vec::new())
+            }
+            b'{' if line == "{}" => {
+                self.enter()?;
+                self.levels -= 1;
+                Doc::Object(Arc::default())
+            }
+            b'-' | b'0'..=b'9' => Doc::Num(number(line)?),
+            _ => match line {
+                "null" => Doc::Null,
+                "true" => Doc::Bool(true),
+                "false" => Doc::Bool(false),
+                _ if style::inline(line) == Style::Plain => Doc::Str(line.into()),
+                _ => return None,
+            },
+        };
+        self.at += line.len() + 1;
+        Some(doc)
+    }
+
+    /// A string in double quotes; the position is at the first.
+    fn quoted(&mut self) -> Option<Text<'a>> {
+        self.at += 1;
+        let start = self.at;
+        let mut chunk = start;
+        let mut has_escapes = false;
+        loop {
+            let (offset, c) = style::next_escaped(&self.text[self.at..])?;
+            self.at += offset;
+            let text = &self.text[chunk..self.at];
+            match c {
+                '"' => {
+                    self.at += 1;
+                    if !has_escapes {
+                        return Some(Text::Raw(text));
+                    }
+                    self.decoded.push_str(text);
+                    return Some(Text::Decoded);
+                }
+                '\\' => {
+                    if !has_escapes {
+                        self.decoded.clear();
+                        has_escapes = true;
+                    }
+                    self.decoded.push_str(text);
+                    let escaped = self.escape()?;
+                    self.decoded.push(escaped);
+                    chunk = self.at;
+                }
+                // It must be escaped and is not.
+                _ => return None,
+            }
+        }
+    }
+
+    /// An escape, which must be the one that the writer has for its character.
+    fn escape(&mut self) -> Option<char> {
+        let rest = &self.bytes[self.at..];
+        let (c, length) = match rest.get(1)? {
+            b'"' => ('"', 2),
+            b'\\' => ('\\', 2),
+            b'n' => ('\n', 2),
+            b'r' => ('\r', 2),
+            b't' => ('\t', 2),
+            b'b' => ('\u{8}', 2),
+            b'f' => ('\u{C}', 2),
+            b'u' => {
+                let digits = std::str::from_utf8(rest.get(2..6)?).ok()?;
+                let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+                let mut escape = String::with_capacity(6);
+                let mut one = [0; 4];
+                style::next_escaped(c.encode_utf8(&mut one))?;
+                style::push_escape(&mut escape, c);
+                if escape.as_bytes() != &rest[..6] {
+                    return None;
+                }
+                (c, 6)
+            }
+            _ => return None,
+        };
+        self.at += length;
+        Some(c)
+    }
+
+    /// What [`Reader::quoted`] read, if it is a string that the writer puts in quotes there.
+    fn checked(&self, text: Text<'a>, style: fn(&str) -> Style) -> Option<Arc<str>> {
+        let text = match text {
+            Text::Raw(text) => text,
+            Text::Decoded => &self.decoded,
+        };
+        (style(text) == Style::Quoted).then(|| text.into())
+    }
+
+    /// A literal block whose lines are indented by `column`; the position is at its header.
+    fn literal(&mut self, column: usize) -> Option<Doc> {
+        let header = self.rest_of_line();
+        self.at += header.len() + 1;
+        let (indicator, chomping) = match header {
+            "|" => (false, Chomping::Clip),
+            "|-" => (false, Chomping::Strip),
+            "|+" => (false, Chomping::Keep),
+            "|2" => (true, Chomping::Clip),
+            "|2-" => (true, Chomping::Strip),
+            "|2+" => (true, Chomping::Keep),
+            _ => return None,
+        };
+        self.decoded.clear();
+        while self.at < self.bytes.len() {
+            let line = self.rest_of_line();
+            if !line.is_empty() {
+                let bytes = line.as_bytes();
+                if bytes.len() <= column || !bytes[..column].iter().all(|b| *b == b' ') {
+                    break;
+                }
+                self.decoded.push_str(&line[column..]);
+            }
+            self.decoded.push('\n');
+            self.at += line.len() + 1;
+        }
+        if chomping == Chomping::Strip {
+            self.decoded.pop();
+        }
+        let expected = Style::Literal {
+            indicator,
+            chomping,
+        };
+        (style::block(&self.decoded) == expected).then(|| Doc::from(self.decoded.as_str()))
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    fn end_line(&mut self) -> Option<()> {
+        self.take(b'\n')
+    }
+
+    /// From the position to the next line feed; the text ends with one.
+    fn rest_of_line(&self) -> &'a str {
+        let rest = &self.text[self.at..];
+        &rest[..rest.find('\n').unwrap_or(rest.len())]
+    }
+}
+
+/// A string in double quotes.
+#[derive(Clone, Copy)]
+enum Text<'a> {
+    /// It has no escapes.
+    Raw(&'a str),
+    /// It is in [`Reader::decoded`].
+    Decoded,
+}
+
+/// Where the plain key ends that `line` begins with: at the first colon that ends the line or has
+/// a space behind it. A plain scalar holds no such colon.
+fn key_end(line: &str) -> Option<usize> {
+    let bytes = line.as_bytes();
+    let mut from = 0;
+    while let Some(offset) = line[from..].find(':') {
+        let at = from + offset;
+        match bytes.get(at + 1) {
+            None | Some(b' ') => return Some(at),
+            Some(_) => from = at + 1,
+        }
+    }
+    None
+}
+
+/// The number that the writer writes as `text`.
+fn number(text: &str) -> Option<Num> {
+    if text.contains('.') {
+        let number: f64 = text.parse().ok()?;
+        let mut canonical = String::new();
+        float::push(&mut canonical, number);
+        return (number.is_finite() && canonical == text).then_some(Num::Float(number));
+    }
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_canonical = match digits.as_bytes() {
+        [b'0'] => digits.len() == text.len(),
+        [b'1'..=b'9', ..] => true,
+        _ => false,
+    };
+    is_canonical.then(|| text.parse().ok().map(Num::Int))?
 }

@@ -1,10 +1,10 @@
-//! Reads YAML from the events of saphyr-parser, refusing what the JSON data model cannot hold.
+//! Reads YAML from the events of granit-parser, and refuses what the JSON data model cannot hold.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use crate::blueprint::error::{Language, Place, cut};
 use crate::blueprint::measure::Measure;
@@ -36,8 +36,6 @@ enum Members {
 /// A document on its way in.
 pub(super) struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
-    /// The characters of a text that does not end with a line break.
-    unended: Option<usize>,
     open: Vec<Open>,
     anchors: HashMap<usize, Complete>,
 }
@@ -45,18 +43,10 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Begins with `text`.
     pub(super) fn new(text: &'a str) -> Self {
-        // Spaces after the last line break are the indentation of nothing; the parser would make an
-        // empty line of a block text of them.
-        let trimmed = text.trim_end_matches(' ');
-        let text = if trimmed.ends_with(['\n', '\r']) {
-            trimmed
-        } else {
-            text
-        };
-        let unended = !text.ends_with(['\n', '\r']);
+        // A block scalar ends where the text ends, as in libyaml and PyYAML.
+        let options = granit_parser::options! { block_scalar_eof_without_line_feed: true };
         Reader {
-            parser: Parser::new_from_str(text),
-            unended: unended.then(|| text.chars().count()),
+            parser: Parser::new_from_str_with_options(text, options),
             open: Vec::with_capacity(16),
             anchors: HashMap::new(),
         }
@@ -77,11 +67,12 @@ impl<'a> Reader<'a> {
                     return Err(DocumentError::Syntax {
                         language: Language::Yaml,
                         place,
-                        problem: error.info().to_owned(),
+                        problem: error.kind().to_string(),
+                        is_guess: false,
                     });
                 }
             };
-            if matches!(event, Event::DocumentStart(_)) {
+            if matches!(event, Event::DocumentStart(..)) {
                 documents += 1;
                 if documents > 1 {
                     return Err(DocumentError::SecondDocument {
@@ -102,8 +93,7 @@ impl<'a> Reader<'a> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.no_tag(tag.as_deref(), mark)?;
-                let is_last = self.unended == Some(span.end.index());
-                let doc = self.scalar(text, style, mark, is_last)?;
+                let doc = self.scalar(text, style, mark)?;
                 let measure = Measure::scalar(doc.as_str().map_or(1, str::len));
                 self.complete(Complete { doc, measure }, anchor, mark)
             }
@@ -121,11 +111,11 @@ impl<'a> Reader<'a> {
                     place: self.place(mark),
                 }),
             },
-            Event::SequenceStart(anchor, tag) => {
+            Event::SequenceStart(_, anchor, tag) => {
                 self.no_tag(tag.as_deref(), mark)?;
                 self.begin(Members::Array(Vec::new()), anchor, mark)
             }
-            Event::MappingStart(anchor, tag) => {
+            Event::MappingStart(_, anchor, tag) => {
                 self.no_tag(tag.as_deref(), mark)?;
                 self.begin(
                     Members::Object {
@@ -154,11 +144,8 @@ impl<'a> Reader<'a> {
                     mark,
                 )
             }
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(None),
+            // Boundaries; the others are events that the options leave off.
+            _ => Ok(None),
         }
     }
 
@@ -256,16 +243,9 @@ impl<'a> Reader<'a> {
         text: Cow<'a, str>,
         style: ScalarStyle,
         mark: Marker,
-        is_last: bool,
     ) -> Result<Doc, DocumentError> {
-        match style {
-            ScalarStyle::Plain => {}
-            // The parser adds a line break where the text ends without one. YAML 1.2 section
-            // 8.1.1.2 has the scalar end where the text ends, and so have libyaml's readers.
-            ScalarStyle::Literal | ScalarStyle::Folded if is_last => {
-                return Ok(Doc::from(text.strip_suffix('\n').unwrap_or(&text)));
-            }
-            _ => return Ok(Doc::Str(text.into())),
+        if style != ScalarStyle::Plain {
+            return Ok(Doc::Str(text.into()));
         }
         let given = || cut(&text, 80);
         Ok(match scalar::resolve(&text) {
@@ -286,6 +266,13 @@ impl<'a> Reader<'a> {
                     place: self.place(mark),
                 });
             }
+            Plain::FloatPrecision(nearest) => {
+                return Err(DocumentError::FloatPrecision {
+                    given: given(),
+                    nearest,
+                    place: self.place(mark),
+                });
+            }
             Plain::NotFinite => {
                 return Err(DocumentError::NotFinite {
                     given: given(),
@@ -298,17 +285,10 @@ impl<'a> Reader<'a> {
     fn no_tag(&self, tag: Option<&Tag>, mark: Marker) -> Result<(), DocumentError> {
         match tag {
             None => Ok(()),
-            Some(tag) => {
-                let tag = if tag.is_yaml_core_schema() {
-                    format!("!!{}", tag.suffix)
-                } else {
-                    format!("{}{}", tag.handle, tag.suffix)
-                };
-                Err(DocumentError::Tag {
-                    tag: cut(&tag, 80),
-                    place: self.place(mark),
-                })
-            }
+            Some(tag) => Err(DocumentError::Tag {
+                tag: cut(&tag.original(), 80),
+                place: self.place(mark),
+            }),
         }
     }
 

@@ -116,12 +116,12 @@ async fn prompts_and_labels_follow_the_change() {
         .await;
     assert_eq!(version_hash(&moved, "writer"), None);
 
-    let bare = "{id: bare, flow: {}, agents: []}";
+    let bare = "id: bare\nflow: {}\nagents: []\n";
     assert_eq!(
         bench.commit(bare, "set /x to 1").await.version_label(),
         Some("0.0.1")
     );
-    let pre = "{id: pre, flow: {}, agents: [], metadata: {version_label: 1.2.3-rc.1+b}}";
+    let pre = "id: pre\nflow: {}\nagents: []\nmetadata: {version_label: 1.2.3-rc.1+b}\n";
     assert_eq!(
         bench.commit(pre, "set /x to 1").await.version_label(),
         Some("1.2.4")
@@ -132,7 +132,7 @@ async fn prompts_and_labels_follow_the_change() {
 async fn a_document_at_the_limit_goes_through() {
     let filler = "x".repeat((1 << 20) - 2000);
     let large =
-        format!("{{id: large, flow: {{}}, agents: [], metadata: {{}}, filler: \"{filler}\"}}");
+        format!("id: large\nflow: {{}}\nagents: []\nmetadata: {{}}\nfiller: \"{filler}\"\n");
     let bench = Bench::bundled();
     bench.commit(&large, "set /y to 1").await;
     let reasons = bench

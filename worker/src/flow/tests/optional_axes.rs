@@ -1,6 +1,6 @@
 //! The axes that are bundled and off unless a setting names them, and what settings tell axes.
 
-use shared::blueprint::yaml;
+use shared::blueprint::yaml::{self, Format};
 
 use super::*;
 
@@ -92,7 +92,11 @@ async fn told(
     scripts: &[(&str, &str)],
 ) -> Result<Vec<Verdict>, String> {
     let mut bench = Bench::with_scripts(scripts);
-    let options = yaml::parse(options).unwrap().as_object().unwrap().clone();
+    let options = yaml::parse_as(options, Format::Yaml)
+        .unwrap()
+        .as_object()
+        .unwrap()
+        .clone();
     let orbit = Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap();
     bench.orbit = bench
         .host

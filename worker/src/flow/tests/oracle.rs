@@ -58,7 +58,7 @@ impl Agent for Ours {
 }
 
 fn run_state() -> Arc<RunState> {
-    let prev = Arc::new(Blueprint::parse("{id: x, flow: {}, agents: []}").unwrap());
+    let prev = Arc::new(Blueprint::parse("id: x\nflow: {}\nagents: []\n").unwrap());
     Arc::new(RunState::new(
         &prev,
         Instant::now() + std::time::Duration::from_secs(60),

@@ -495,7 +495,7 @@ async fn a_setting_replaces_the_spawner() {
         "return {ops = {{op = 'add', path = '/mine', value = host.null}}, bump = 'minor', rationale = 'mine'}",
     )]);
     let bundled = Blueprint::parse(ENHANCE_DEFAULT_YAML).unwrap();
-    let spawner = yaml::parse("{name: another name, kind: lua, spec: {fn_id: mine}}").unwrap();
+    let spawner = yaml::parse("name: another name\nkind: lua\nspec: {fn_id: mine}\n").unwrap();
     let orbit = bench
         .host
         .compile(&bundled, Some(&spawner), &AxisOptions::new())
@@ -596,11 +596,13 @@ async fn a_try_does_not_catch_the_ceiling() {
     ]);
     let orbit = |script: &str| {
         let text = format!(
-            "{{id: o, agents: [{{name: a, kind: lua, spec: {{fn_id: {script}}}}}, {{name: b, kind: lua, spec: {{fn_id: deny}}}}],
-              flow: {{kind: try, err_at: {{op: path, at: $.err}},
-                body: {{kind: step, ref: a, in: {{op: path, at: $}}, out: {{op: path, at: $.x}}}},
-                catch: {{kind: let, at: ctx.commit, value: {{op: lit, value:
-                  {{committed: false, reasons: [caught], rationale: '', verdicts_summary: []}}}}}}}}}}"
+            "id: o
+agents: [{{name: a, kind: lua, spec: {{fn_id: {script}}}}}, {{name: b, kind: lua, spec: {{fn_id: deny}}}}]
+flow: {{kind: try, err_at: {{op: path, at: $.err}},
+        body: {{kind: step, ref: a, in: {{op: path, at: $}}, out: {{op: path, at: $.x}}}},
+        catch: {{kind: let, at: ctx.commit, value: {{op: lit, value:
+          {{committed: false, reasons: [caught], rationale: '', verdicts_summary: []}}}}}}}}
+"
         );
         // The second agent is there to be declared and never run.
         Blueprint::parse(&text.replace("fn_id: deny", "fn_id: raise")).unwrap()

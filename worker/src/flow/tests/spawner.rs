@@ -179,7 +179,7 @@ async fn makes_what_is_missing_on_the_way() {
             r#"[{"op":"add","path":"/metadata","value":{"description":"x"}}]"#,
         ),
     ] {
-        let target = format!("{{id: bare, flow: {{}}, agents: [], {metadata}}}");
+        let target = format!("id: bare\nflow: {{}}\nagents: []\n{metadata}\n");
         let report = bench.run(input(&target, intent)).await.unwrap();
         assert_eq!(report.patch_json, ops, "{metadata} {intent}");
         assert!(
