@@ -285,7 +285,7 @@ impl Author<'_> {
                 self.out.push_str(header);
                 let deeper = column + 2;
                 for _ in 0..self.rng.usize(1..4) {
-                    self.out.push_str("\n");
+                    self.out.push('\n');
                     let line = self.any(&[
                         "text",
                         "  more",
