@@ -77,7 +77,6 @@ async fn every_reader_reads_canonical_yaml_as_the_same_document() {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "a skipped test says why")]
 async fn every_reader_reads_sample_documents_as_the_same_document() {
     let Some(folder) = std::env::var_os(SAMPLES) else {
         println!("{SAMPLES} names no folder with documents");
@@ -92,7 +91,6 @@ async fn every_reader_reads_sample_documents_as_the_same_document() {
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "says how much was compared")]
 async fn what_the_other_readers_agree_on_is_read_as_they_read_it() {
     let mut rng = Rng::with_seed(2);
     let texts: Vec<String> = (0..3_000)
