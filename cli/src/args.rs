@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::config;
 
+mod put;
+
+pub(crate) use put::{DocumentFormat, PutArgs};
+
 /// Where a running intake is looked for if nothing says otherwise.
 pub(crate) const DEFAULT_ADDR: &str = "http://127.0.0.1:50051";
 
@@ -222,23 +226,6 @@ pub(crate) struct UpArgs {
     /// The redis-server to start; looked for on the PATH if not given.
     #[arg(long, env = "DRAFTSMAN_REDIS_SERVER", value_name = "PROGRAM")]
     pub(crate) redis_server: Option<PathBuf>,
-}
-
-/// Options of `put`.
-#[derive(Debug, Args)]
-pub(crate) struct PutArgs {
-    /// The document; `-` reads standard input. Its own `id` says which Blueprint it is.
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// Refuse unless this is the version of the newest commit.
-    #[arg(long, value_name = "VERSION", conflicts_with = "new")]
-    pub(crate) expected_head: Option<String>,
-    /// Refuse if the Blueprint is there already.
-    #[arg(long)]
-    pub(crate) new: bool,
-    /// Why, for the history.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) rationale: Option<String>,
 }
 
 /// Options of `get`.
@@ -468,6 +455,9 @@ pub(crate) struct SettingPutArgs {
     /// The setting; `-` reads standard input. Its own `id` says which one it is; its `revision` is not read.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// The language of that file; if not given, JSON if it begins with `{` or `[`, else YAML.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<DocumentFormat>,
     /// A Blueprint to be written first, as the setting's orbit.
     #[arg(long, value_name = "FILE")]
     pub(crate) orbit: Option<PathBuf>,

@@ -2,7 +2,8 @@
 
 use proto::v1;
 use proto::v1::blueprint_service_server::BlueprintService;
-use shared::blueprint::{Blueprint, json};
+use shared::blueprint::yaml::Format;
+use shared::blueprint::{Blueprint, json, warnings};
 use shared::commit::Commit;
 use shared::fail_point;
 use shared::store::{ArchiveOutcome, ExpectedHead, PutOutcome, Store};
@@ -48,6 +49,16 @@ pub(crate) async fn write(
     }
 }
 
+/// The field `format` of a document.
+fn document_format(given: i32) -> Result<Format, String> {
+    match v1::DocumentFormat::try_from(given) {
+        Ok(v1::DocumentFormat::Unspecified) => Ok(Format::Auto),
+        Ok(v1::DocumentFormat::Yaml) => Ok(Format::Yaml),
+        Ok(v1::DocumentFormat::Json) => Ok(Format::Json),
+        Err(_) => Err(format!("{given} is not a DocumentFormat")),
+    }
+}
+
 impl Blueprints {
     /// A service over `backend`.
     pub(crate) fn new(backend: Backend) -> Self {
@@ -59,7 +70,10 @@ impl Blueprints {
         request: v1::PutBlueprintRequest,
     ) -> Result<v1::PutBlueprintResponse, RequestError> {
         let mut violations = Violations::default();
-        let blueprint = violations.check("document", Blueprint::parse(&request.document));
+        let format = violations.check("format", document_format(request.format));
+        let blueprint = format.and_then(|format| {
+            violations.check("document", Blueprint::parse_as(&request.document, format))
+        });
         let expected = violations.check(
             "expected_head",
             convert::expected_head(request.expected_head.as_deref()),
@@ -74,6 +88,7 @@ impl Blueprints {
         Ok(v1::PutBlueprintResponse {
             commit: Some(convert::commit_to_wire(commit)),
             created,
+            warnings: warnings::of(blueprint.doc()),
         })
     }
 

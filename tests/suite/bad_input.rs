@@ -271,12 +271,13 @@ fn blueprint_cases(client: &Client, cases: &mut Vec<Case>) {
         document: factory::small("new"),
         expected_head: Some(BAD_VERSION.to_owned()),
         rationale: Some("x".repeat(64 * 1024 + 1)),
+        ..Default::default()
     };
     refused! { cases, client, blueprints.put_blueprint(put), "PutBlueprint", "wrong beside it", InvalidArgument, ["expected_head", "rationale"] }
     let put = v1::PutBlueprintRequest {
         document: factory::two_kb("door"),
         expected_head: Some("0".repeat(64)),
-        rationale: None,
+        ..Default::default()
     };
     refused! { cases, client, blueprints.put_blueprint(put), "PutBlueprint", "another head", Aborted, [] }
     let door = || "door".to_owned();

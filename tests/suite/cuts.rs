@@ -385,7 +385,7 @@ async fn a_document_written_over_a_cut_is_one_commit() {
             document: factory::small("target"),
             // Must not exist yet; what is unchanged is looked at first, so again is no mistake.
             expected_head: Some(String::new()),
-            rationale: None,
+            ..Default::default()
         };
         let call = async || {
             let mut blueprints = rig.client.blueprints.clone();

@@ -313,6 +313,7 @@ async fn a_write_can_insist_on_the_head_it_saw() {
         ),
         expected_head: expected_head.map(str::to_owned),
         rationale: Some(format!("made it {description}")),
+        ..Default::default()
     };
     let first = blueprints
         .put_blueprint(request("one", Some("")))
@@ -364,7 +365,7 @@ async fn a_write_can_insist_on_the_head_it_saw() {
     let absent = v1::PutBlueprintRequest {
         document: "id: absent\nflow: {}\nagents: []\n".to_owned(),
         expected_head: Some(first.version.clone()),
-        rationale: None,
+        ..Default::default()
     };
     assert_eq!(
         blueprints
@@ -375,4 +376,61 @@ async fn a_write_can_insist_on_the_head_it_saw() {
         Code::Aborted
     );
     assert_eq!(rig.client.history("cas").await, [first, second]);
+}
+
+#[tokio::test]
+async fn flow_style_is_read_if_the_format_says_yaml() {
+    let rig = Rig::without_worker().await;
+    let document = "{id: flow-style, flow: {}, agents: [], base: {<<: x}}";
+    let status = rig.client.put_refused(document).await;
+    assert_eq!(status.code(), Code::InvalidArgument);
+    for words in ["invalid JSON: line 1, column 2", "given as yaml"] {
+        assert!(status.message().contains(words), "{status}");
+    }
+    let put = async |format: i32| {
+        let request = v1::PutBlueprintRequest {
+            document: document.to_owned(),
+            format,
+            ..Default::default()
+        };
+        rig.client.blueprints.clone().put_blueprint(request).await
+    };
+    let answer = put(v1::DocumentFormat::Yaml.into())
+        .await
+        .expect("PutBlueprint");
+    let warnings = answer.into_inner().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("/base has the key \"<<\""),
+        "{warnings:?}"
+    );
+    put(v1::DocumentFormat::Json.into())
+        .await
+        .expect_err("not JSON");
+    let status = put(77).await.expect_err("no format");
+    let fields = status
+        .get_details_bad_request()
+        .expect("BadRequest")
+        .field_violations;
+    assert_eq!(fields[0].field, "format");
+}
+
+#[tokio::test]
+async fn what_get_prints_can_be_put_again_and_is_unchanged() {
+    let rig = Rig::without_worker().await;
+    let commit = rig
+        .client
+        .put(factory::small("again") + factory::UNKNOWN_KEYS_YAML)
+        .await;
+    let head = rig.client.head("again").await;
+    for document in [head.document_yaml, head.document_json] {
+        let request = v1::PutBlueprintRequest {
+            document,
+            ..Default::default()
+        };
+        let again = rig.client.blueprints.clone().put_blueprint(request).await;
+        let again = again.expect("PutBlueprint").into_inner();
+        assert!(!again.created);
+        assert_eq!(again.commit.as_ref(), Some(&commit));
+    }
 }

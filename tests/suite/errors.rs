@@ -118,7 +118,7 @@ fn document(text: impl Into<String>, expected_head: Option<&str>) -> v1::PutBlue
     v1::PutBlueprintRequest {
         document: text.into(),
         expected_head: expected_head.map(str::to_owned),
-        rationale: None,
+        ..Default::default()
     }
 }
 

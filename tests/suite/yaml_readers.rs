@@ -2,16 +2,18 @@
 //!
 //! The other readers are PyYAML and libyaml, which speak YAML 1.1, and ruamel.yaml, which speaks 1.2.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
 use serde_json::Value;
 use shared::blueprint::yaml::{self, Format};
 use shared::blueprint::{Doc, DocumentError, json};
+use tests::programs::workspace_dir;
 use tests::{python, yaml_texts};
 
-/// A folder with YAML and JSON files of other people, for which the same must hold.
+/// A further folder of YAML and JSON files for which the same must hold.
 const SAMPLES: &str = "DRAFTSMAN_TEST_DOCUMENTS";
 
 /// What the readers of `yaml_oracle.py` make of each text; `None` where there is no Python.
@@ -78,15 +80,23 @@ async fn every_reader_reads_canonical_yaml_as_the_same_document() {
 
 #[tokio::test]
 async fn every_reader_reads_sample_documents_as_the_same_document() {
-    let Some(folder) = std::env::var_os(SAMPLES) else {
-        println!("{SAMPLES} names no folder with documents");
-        return;
-    };
-    let files = fs::read_dir(folder).expect("a folder");
-    let texts = files.map(|file| fs::read_to_string(file.expect("a file").path()).expect("text"));
+    let mut folders = vec![
+        workspace_dir().join("deploy/samples"),
+        workspace_dir().join("lua"),
+    ];
+    folders.extend(std::env::var_os(SAMPLES).map(PathBuf::from));
+    let files = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).expect("a folder"))
+        .map(|file| file.expect("a file").path())
+        .filter(|file| {
+            let ending = file.extension().and_then(OsStr::to_str);
+            ending.is_some_and(|ending| matches!(ending, "json" | "yaml" | "yml"))
+        });
+    let texts = files.map(|file| fs::read_to_string(file).expect("text"));
     let documents: Vec<Doc> = texts.filter_map(|text| yaml::parse(&text).ok()).collect();
     println!("{} documents", documents.len());
-    assert!(!documents.is_empty());
+    assert!(documents.len() >= 3, "{}", documents.len());
     hold_for_every_reader(&documents).await;
 }
 

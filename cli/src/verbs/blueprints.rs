@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::page_size;
 use super::versions::resolve;
-use crate::args::{BlueprintArg, GetArgs, Output, PutArgs};
+use crate::args::{BlueprintArg, DocumentFormat, GetArgs, Output, PutArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
@@ -31,12 +31,20 @@ pub(crate) async fn put(mut client: Client, args: PutArgs, format: Output) -> Re
         document,
         expected_head,
         rationale: args.rationale,
+        format: DocumentFormat::to_wire(args.format).into(),
     };
     let answer = client.blueprints.put_blueprint(request).await?.into_inner();
     let commit = answer.commit.ok_or(CliError::Answer { field: "commit" })?;
     if format == Output::Json {
-        let value = json!({ "commit": output::commit_json(&commit), "created": answer.created });
+        let value = json!({
+            "commit": output::commit_json(&commit),
+            "created": answer.created,
+            "warnings": answer.warnings,
+        });
         return Ok(output::json_document(&value)?);
+    }
+    for warning in &answer.warnings {
+        output::line(format_args!("warning: {warning}"))?;
     }
     let what = if answer.created {
         "commit"

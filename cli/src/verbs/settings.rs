@@ -14,7 +14,7 @@ use shared::blueprint::{Doc, Num, yaml};
 
 use super::blueprints::read;
 use super::{page_size, use_model, use_orbit};
-use crate::args::{Output, SettingPutArgs, SettingVerb};
+use crate::args::{DocumentFormat, Output, SettingPutArgs, SettingVerb};
 use crate::client::{CliError, Client};
 use crate::output;
 
@@ -71,7 +71,8 @@ async fn get(mut client: Client, setting_id: String, format: Output) -> Result<(
 
 async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result<(), CliError> {
     let text = read(&args.file)?;
-    let setting = yaml::parse(&text).map_err(|error| error.to_string());
+    let setting = yaml::parse_as(&text, DocumentFormat::to_reader(args.format))
+        .map_err(|error| error.to_string());
     let setting = setting.and_then(|doc| from_doc(&doc));
     let setting = setting.map_err(|problem| CliError::Setting {
         path: args.file.clone(),

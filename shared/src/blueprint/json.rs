@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
         if self.at == self.bytes.len() {
             Ok(doc)
         } else {
-            self.syntax("something follows the value")
+            self.unexpected("something follows the value")
         }
     }
 
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
             Some(b'f') => self.word("false", Doc::Bool(false)),
             Some(b'n') => self.word("null", Doc::Null),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(_) => self.syntax("a value is expected"),
+            Some(_) => self.unexpected("a value is expected"),
             None => self.syntax("the text ends where a value is expected"),
         }
     }
@@ -179,12 +179,12 @@ impl<'a> Reader<'a> {
         loop {
             let key_at = self.at;
             if self.bytes.get(self.at) != Some(&b'"') {
-                return self.syntax("a key in double quotes is expected");
+                return self.unexpected("a key in double quotes is expected");
             }
             let key: Arc<str> = self.string()?.into();
             self.skip_space();
             if !self.take(b':') {
-                return self.syntax("a colon is expected after the key");
+                return self.unexpected("a colon is expected after the key");
             }
             self.skip_space();
             if members.contains_key(&key) {
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
                 return Ok(Doc::Object(Arc::new(members)));
             }
             if !self.take(b',') {
-                return self.syntax("a comma or } is expected");
+                return self.unexpected("a comma or } is expected");
             }
             self.skip_space();
         }
@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
                 return Ok(Doc::array(items));
             }
             if !self.take(b',') {
-                return self.syntax("a comma or ] is expected");
+                return self.unexpected("a comma or ] is expected");
             }
             self.skip_space();
         }
@@ -289,6 +289,9 @@ impl<'a> Reader<'a> {
                     return Ok(text.into());
                 }
                 Some(b'\\') => text.push(self.escape()?),
+                Some(b'\n' | b'\r') => {
+                    return self.syntax("a line break in a string must be written as \\n");
+                }
                 Some(_) => return self.syntax("a control character in a string must be escaped"),
                 None => return self.syntax("the text ends inside a string"),
             }
@@ -366,7 +369,7 @@ impl<'a> Reader<'a> {
             self.at += word.len();
             Ok(doc)
         } else {
-            self.syntax("a value is expected")
+            self.unexpected("a value is expected")
         }
     }
 
@@ -388,6 +391,34 @@ impl<'a> Reader<'a> {
         let there = self.bytes.get(self.at) == Some(&byte);
         self.at += usize::from(there);
         there
+    }
+
+    /// Fails with what is at the position, if that is a form which other languages have, or else
+    /// with what is expected there.
+    fn unexpected<T>(&self, expected: &'static str) -> Read<T> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let is_word = |word: &str| rest.starts_with(word);
+        let problem = match rest.chars().next() {
+            Some('/' | '#') => "JSON has no comments",
+            Some('\'' | '`' | '\u{2018}'..='\u{201F}') => {
+                "JSON has no other quotes than double quotes (\")"
+            }
+            Some('}' | ']') if self.is_after_comma() => "JSON has no comma after the last element",
+            Some('}' | ']' | ',') => expected,
+            _ if is_word("None") || is_word("undefined") => "JSON writes null for no value",
+            _ if is_word("True") || is_word("False") => "JSON writes true and false in lower case",
+            _ if is_word("NaN") || is_word("Infinity") => "JSON has no such number",
+            _ => expected,
+        };
+        self.syntax(problem)
+    }
+
+    /// True if the last character before the position that is not white space is a comma.
+    fn is_after_comma(&self) -> bool {
+        let before = self.text.get(..self.at).unwrap_or_default();
+        before
+            .trim_end_matches([' ', '\t', '\n', '\r'])
+            .ends_with(',')
     }
 
     fn syntax<T>(&self, problem: &'static str) -> Read<T> {

@@ -24,6 +24,7 @@ pub mod refs;
 pub mod runnable;
 mod scalar;
 pub mod value;
+pub mod warnings;
 pub mod yaml;
 
 #[cfg(test)]

@@ -111,3 +111,55 @@ fn unknown_keys_and_their_kinds_survive() {
     assert!(again.doc().identical(blueprint.doc()));
     assert!(yaml::parse(text).unwrap().identical(again.doc()));
 }
+
+#[test]
+fn everything_that_is_missing_is_named_at_once() {
+    let (field, message) = field_of("name: x\nmodel: m\n");
+    assert_eq!(field, "id");
+    for words in [
+        "field id: is missing; it must be a string",
+        "field flow: is missing; it must be an object",
+        "field agents: is missing; it must be an array of objects",
+        "a Blueprint is an object with id",
+        "docs/documents.md",
+    ] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+    let (_, message) = field_of(
+        "id: b\nflow: {}\nagents: [{name: a}, {}, 7, {name: a}]\nmetadata: {version_label: x}\n",
+    );
+    for words in [
+        "agents[1].name",
+        "agents[2]",
+        "agents[3].name",
+        "metadata.version_label",
+    ] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+    assert!(!message.contains("a Blueprint is"), "{message}");
+    let many = format!("id: b\nflow: {{}}\nagents:\n{}", "- {}\n".repeat(1_000));
+    assert!(field_of(&many).1.len() < 2_000);
+}
+
+#[test]
+fn an_agent_that_is_a_reference_to_a_file_is_explained() {
+    let (field, message) =
+        field_of("id: b\nflow: {}\nagents: [{name: a}, {$agent_md: agents/b.md}]\n");
+    assert_eq!(field, "agents[1]");
+    assert!(
+        message.contains("$agent_md") && message.contains("build step"),
+        "{message}"
+    );
+}
+
+/// The example of the documentation is a Blueprint.
+#[test]
+fn the_example_in_the_documentation_is_a_blueprint() {
+    let page = include_str!("../../../../docs/documents.md");
+    let example = page
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let blueprint = Blueprint::parse(example.unwrap()).unwrap();
+    assert_eq!(blueprint.agents().len(), 1);
+}

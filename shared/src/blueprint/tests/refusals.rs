@@ -325,3 +325,79 @@ fn a_block_text_ends_where_the_text_ends() {
         super::doc(r#"["x\n","y"]"#)
     );
 }
+
+#[test]
+fn nearly_json_is_refused_in_the_words_of_json() {
+    for (text, place, words) in [
+        (
+            "{\"id\":\"j\", // which model\n \"model\": \"m\"}",
+            "line 1, column 12",
+            "no comments",
+        ),
+        ("{\"a\": 1, # x\n}", "line 1, column 10", "no comments"),
+        ("{\"a\": 1 /* x */}", "line 1, column 9", "no comments"),
+        ("{\"a\":None}", "line 1, column 6", "writes null"),
+        ("[true, True]", "line 1, column 8", "lower case"),
+        ("{\"n\": ,}", "line 1, column 7", "a value is expected"),
+        ("{\"n\": 1,}", "line 1, column 9", "comma after the last"),
+        ("[1,\n]", "line 2, column 1", "comma after the last"),
+        (
+            "{\"s\": \"a\nb\"}",
+            "line 1, column 9",
+            "line break in a string",
+        ),
+        ("{'a': 1}", "line 1, column 2", "double quotes"),
+        (
+            "{\u{201c}a\u{201d}: 1}",
+            "line 1, column 2",
+            "double quotes",
+        ),
+        (
+            "{a: 1}",
+            "line 1, column 2",
+            "a key in double quotes is expected",
+        ),
+        ("[NaN]", "line 1, column 2", "no such number"),
+        ("\n [1 2]", "line 2, column 5", "a comma or ] is expected"),
+        ("{\"a\": 1} x", "line 1, column 10", "something follows"),
+    ] {
+        let message = refusal(text).to_string();
+        assert!(
+            message.starts_with(&format!("invalid JSON: {place}")),
+            "{text:?}: {message}"
+        );
+        assert!(message.contains(words), "{text:?}: {message}");
+        assert!(
+            message.ends_with("unless its format is given as yaml"),
+            "{text:?}: {message}"
+        );
+        let asked = yaml::parse_as(text, Format::Json).unwrap_err().to_string();
+        assert!(!asked.contains("format"), "{asked}");
+    }
+}
+
+#[test]
+fn numbers_that_a_float_cannot_hold() {
+    for text in [
+        "x: 1e-400",
+        "x: 0.1000000000000000055",
+        "x: 3.14159265358979323846",
+        "{\"x\": 1e-400}",
+        "{\"x\": 12345678901234567890.5}",
+    ] {
+        let error = refusal(text);
+        assert!(
+            matches!(error, DocumentError::FloatPrecision { .. }),
+            "{text}: {error}"
+        );
+    }
+    assert_eq!(
+        refusal("x: 0.1000000000000000055").to_string(),
+        "line 1, column 4 (at /x): the number 0.1000000000000000055 does not survive as a 64-bit float, whose nearest \
+         value is 0.1; write that value, or quote the number to keep it as text"
+    );
+    assert_eq!(
+        yaml::parse("x: 1.10").unwrap(),
+        yaml::parse("x: 1.1").unwrap()
+    );
+}
