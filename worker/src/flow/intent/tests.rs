@@ -123,7 +123,7 @@ fn a_patch_may_stand_in_any_fence() {
         ),
         (
             "Do:\n```\n[{\"op\": \"add\",}]\n```",
-            &["line 3, column 15", "a key in double quotes is expected"],
+            &["line 3, column 15", "JSON has no comma after the last"],
         ),
         (
             "```\n[]\nThank you.",
@@ -253,11 +253,11 @@ fn what_begins_like_json_is_json_or_refused() {
     assert_refused(&[
         (
             "set /agents/0/profile to {\"model\": \"m2\",}",
-            &["no valid JSON: line 1, column 41", "<<END"],
+            &["invalid JSON: line 1, column 41", "<<END"],
         ),
         (
             "set /x to [None, True]",
-            &["line 1, column 12", "a value is expected"],
+            &["line 1, column 12", "JSON writes null"],
         ),
         ("set /x to [1, 2", &["line 1, column 16"]),
         ("set /x to {a: 1}", &["line 1, column 12"]),
@@ -276,7 +276,7 @@ fn what_begins_like_json_is_json_or_refused() {
         ),
         (
             "set /x to \"a\nb\"",
-            &["line 1, column 13", "control character", "<<END"],
+            &["line 1, column 13", "a line break in a string", "<<END"],
         ),
         (
             "describe as \"Hello\" is what we say",
