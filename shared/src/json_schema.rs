@@ -351,7 +351,7 @@ mod tests {
             .map(|n| format!("d{n}: {{type: object, properties: {{a: {{type: string}}}}}}, "))
             .collect();
         let schema = compile(&format!("{{$defs: {{{definitions}}}, type: object}}")).unwrap();
-        let document = yaml::parse("{a: {b: {c: [1, 2, {d: 3}]}}}").unwrap();
+        let document = read("{a: {b: {c: [1, 2, {d: 3}]}}}");
         assert!(schema.stack_bytes(&document) < 16 << 20);
         static IN_USE: AtomicUsize = AtomicUsize::new(0);
         let first = Stack::reserve(&IN_USE, ALL_STACKS_BYTES - 1).unwrap();
