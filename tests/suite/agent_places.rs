@@ -147,6 +147,7 @@ async fn a_place_ends_with_its_time() {
     })
     .await;
     assert_eq!(hold("four", long).await, PlaceOutcome::Full);
+    assert_eq!(hold("one", long).await, PlaceOutcome::Held, "it has one");
     // One that lost its place is told.
     assert_eq!(hold("two", long).await, PlaceOutcome::Full);
     store.free_place("a", "one").await.expect("Redis");

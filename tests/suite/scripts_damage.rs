@@ -2,6 +2,7 @@
 //! taken out or answered, and nothing is decided by it.
 
 use shared::store::{ClaimOutcome, ReapOutcome, ReturnOutcome};
+use tests::eventually::eventually;
 use tests::raw_script::{outcome, outcome_for};
 use tests::store_audit::dump;
 use tests::store_stand::{BESIDE, How, LONG, Stand, fault, issue_ref, worker_id};
@@ -145,4 +146,46 @@ async fn an_audit_of_what_moved_meanwhile_changes_nothing() {
         assert_eq!(answer.expect("an outcome"), "moved", "{what}");
         assert_eq!(dump(store).await, before, "{what}");
     }
+}
+
+/// The head is an older issue, which waits since its own submission.
+#[tokio::test]
+async fn a_submission_to_a_queue_without_a_place_places_its_head() {
+    let stand = Stand::with(&["a"]).await;
+    let store = &stand.store;
+    stand.submit("a", "first").await;
+    let keys = store.keys();
+    let _: i64 = stand.raw(&["HDEL", &keys.places(), "a"]).await;
+    let _: i64 = stand.raw(&["DEL", &keys.pending()]).await;
+    until_the_clock_moves(&stand).await;
+    stand.submit("a", "second").await;
+    assert_eq!(stand.pending().await, ["a/first"]);
+}
+
+#[tokio::test]
+async fn what_waits_behind_a_leased_head_is_the_oldest() {
+    let stand = Stand::with(&["a"]).await;
+    stand.submit("a", "first").await;
+    stand.take(&worker_id("w"), LONG).await;
+    let second = stand.submit("a", "second").await;
+    until_the_clock_moves(&stand).await;
+    // Each step holds the record of what waits against the queue.
+    stand.submit("a", "third").await;
+    let oldest = stand.store.queue_stats().await.expect("an answer");
+    let submitted_at = stand.issue(&second).await.submitted_at_ms;
+    assert_eq!(oldest.oldest_pending_at_ms, Some(submitted_at));
+}
+
+/// So that two issues have different times.
+async fn until_the_clock_moves(stand: &Stand) {
+    let now = async || -> u64 {
+        let (secs, micros): (u64, u64) = stand.raw(&["TIME"]).await;
+        secs * 1000 + micros / 1000
+    };
+    let began = now().await;
+    eventually("Redis's clock moves", async || {
+        let now = now().await;
+        (now > began).then_some(()).ok_or_else(|| now.to_string())
+    })
+    .await;
 }

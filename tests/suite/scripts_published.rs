@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use shared::store::{CancelOutcome, Company, ReapOutcome, Release, SettleOutcome, Store};
 use shared::telemetry::trace::TraceParent;
 use tests::events::{ALL_CHANNEL, Events, issue_channel};
+use tests::eventually::eventually;
+use tests::raw_script::outcome;
 use tests::store_stand::{How, LONG, OVER, Stand, fault, marked, new_issue, worker_id};
 
 #[tokio::test]
@@ -50,6 +52,12 @@ async fn times_are_those_of_the_server() {
         let (secs, micros): (u64, u64) = stand.raw(&["TIME"]).await;
         secs * 1000 + micros / 1000
     };
+    // Of any millisecond, one below a hundred among them.
+    eventually("a second begins", async || {
+        let now = now().await % 1000;
+        (now < 90).then_some(()).ok_or_else(|| now.to_string())
+    })
+    .await;
     let began = now().await;
     let put = stand.put(&marked("a", "first", "1.0.0")).await;
     let issue = stand.submit("a", "i").await;
@@ -60,6 +68,44 @@ async fn times_are_those_of_the_server() {
     let ended = now().await;
     for at in [put.committed_at_ms, submitted_at, paused_at] {
         assert!((began..=ended).contains(&at), "{began} {at} {ended}");
+    }
+}
+
+#[tokio::test]
+async fn previews_are_tried_in_the_order_of_their_requests() {
+    let stand = Stand::start().await;
+    let list = [stand.store.keys().previews()];
+    for request in ["first", "second"] {
+        let args = [request, "9"];
+        let call = outcome(&stand.store, "request_preview", &list, &args).await;
+        assert_eq!(call.expect("an answer"), "ok");
+    }
+    // As workers take them.
+    let taken: String = stand.raw(&["RPOP", &list[0]]).await;
+    assert_eq!(taken, "first");
+}
+
+/// Most reasons are published as they are; these need escapes.
+#[tokio::test]
+async fn every_reason_is_published_as_json() {
+    let stand = Stand::with(&["a"]).await;
+    let issue = stand.submit("a", "i").await;
+    let mut all = Events::subscribe(&stand.redis, ALL_CHANNEL).await;
+    let awkward = [
+        "\"", "\\", "\u{0}", "\n", "\u{1f}", "\u{7f}", "ü", "\u{2028}", "/",
+    ];
+    for part in awkward {
+        let claimed = stand.take(&worker_id("w"), LONG).await;
+        let release = Release::Fault {
+            delay_ms: 0,
+            reason: format!("before{part}after"),
+        };
+        stand
+            .step(stand.store.release(&claimed.lease, &release))
+            .await;
+        assert_eq!(all.next().await["reason"], "", "the claim");
+        assert_eq!(all.next().await["reason"], format!("before{part}after"));
+        stand.step(stand.store.promote(&issue)).await;
     }
 }
 

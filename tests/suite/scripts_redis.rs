@@ -144,6 +144,7 @@ async fn a_full_redis_runs_no_script_that_takes_something_in() {
         "delete_setting",
         "import_blueprint",
         "mirror_orbits",
+        "note_cost",
         "point_issue",
         "put_blueprint",
         "put_setting",

@@ -16,7 +16,8 @@ local blueprint, documents, fence, settings_counter = KEYS[17], KEYS[18], KEYS[1
 local worker, nonce, lease_ms, known_version, log = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 local alone, bearable = ARGV[10] == 'alone', tonumber(ARGV[10])
 
-local is_head = head_of_queue() == id
+local head_id, behind = head_and_next()
+local is_head = head_id == id
 local place = redis.call('HGET', K.places, bp)
 local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
 
@@ -56,14 +57,19 @@ if not alone and crashes > bearable then return { 'alone' } end
 
 local attempt = tonumber(issue.attempt) + 1
 local token = int(redis.call('INCR', fence)) .. '-' .. nonce
-change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker, 'attempt', attempt, 'reason', '')
--- How long a lease may last is known to the audit by it.
-redis.call('HSET', K.issue, 'lease_ms', lease_ms)
+-- The audit learns from it how long a lease may last.
+change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker, 'attempt', tostring(attempt), 'reason', '',
+  'lease_ms', ARGV[7])
 if alone then redis.call('HSET', K.issue, 'alone', '1') end
-redis.call('ZADD', K.leases, now + lease_ms, element)
+redis.call('ZADD', K.leases, int(now + lease_ms), element)
 redis.call('HSET', K.places, bp, 'leased')
-redis.call('HINCRBY', K.counts, 'pending', -1)
-note_waiting('leased')
+redis.call('HINCRBY', K.counts, 'pending', '-1')
+if behind then
+  local _, since = parse_backlog(behind)
+  redis.call('ZADD', K.waiting, since, bp)
+else
+  redis.call('ZREM', K.waiting, bp)
+end
 
 announce()
 return handover('ok', token, attempt)

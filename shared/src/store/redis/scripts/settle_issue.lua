@@ -44,13 +44,13 @@ if kind == 'applied' then
   local seq = int(expected_seq + 1)
   redis.call('HSETNX', documents, version, document)
   redis.call('HSET', commits, seq,
-    stamp(commit, '"seq":' .. seq .. ',"parents":["' .. head[2] .. '"],"at":' .. int(now)))
+    stamp(commit, '"seq":' .. seq .. ',"parents":["' .. head[2] .. '"],"at":' .. at))
   redis.call('HSET', newest, version, seq)
   if rank ~= '' then
     redis.call('HSET', labels, rank, seq)
-    redis.call('ZADD', ranks, 0, rank)
+    redis.call('ZADD', ranks, '0', rank)
   end
-  redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', int(now))
+  redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', at)
   for _, orbit in ipairs(redis.call('HVALS', orbits)) do
     if string.match(orbit, '^%S+') == bp then redis.call('INCR', settings_counter) break end
   end

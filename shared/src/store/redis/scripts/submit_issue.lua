@@ -21,7 +21,7 @@ local target = redis.call('HMGET', blueprint, 'seq', 'archived')
 if not target[1] then return { 'unknown_target' } end
 if target[2] == '1' then return { 'archived' } end
 
-change('blueprint_id', bp, 'state', 'pending', 'attempt', '0', 'submitted_at', int(now))
+change('blueprint_id', bp, 'state', 'pending', 'attempt', '0', 'submitted_at', at)
 if retry_of ~= '' then
   redis.call('HSET', K.issue, 'retry_of', retry_of)
   issue.retry_of = retry_of
@@ -30,13 +30,18 @@ if retry_of ~= '' then
 end
 if trace ~= '' then redis.call('HSET', K.issue, 'trace', trace) end
 redis.call('SET', K.intent, intent)
-redis.call('ZADD', issues, now, id)
-redis.call('ZADD', issues_here, now, id)
-redis.call('RPUSH', K.backlog, id .. '|' .. int(now))
-redis.call('HINCRBY', K.counts, 'pending', 1)
-redis.call('HINCRBY', K.counts, 'submitted', 1)
+redis.call('ZADD', issues, at, id)
+redis.call('ZADD', issues_here, at, id)
+local length = redis.call('RPUSH', K.backlog, id .. '|' .. at)
+redis.call('HINCRBY', K.counts, 'pending', '1')
+redis.call('HINCRBY', K.counts, 'submitted', '1')
 local place = redis.call('HGET', K.places, bp)
-if place then note_waiting(place) else place_head(false) end
+if not place then
+  place_head(false, length == 1 and id .. '|' .. at or nil)
+elseif place == 'leased' and length == 2 then
+  -- In every other case an older issue waits already.
+  redis.call('ZADD', K.waiting, at, bp)
+end
 
 announce()
 return { 'accepted', now }

@@ -4,29 +4,31 @@
 --   how: state, cause, reason, new_version, log (JSON without attempt and ts_ms), dead
 local function decide(how)
   local was_pending = issue.state == 'pending'
-  local was_head = head_of_queue() == id
-  local place = redis.call('HGET', K.places, bp)
+  local head, behind = head_and_next()
+  local was_head = head == id
+  local is_leased = was_head and issue.state == 'in_flight'
+  local place = is_leased and 'leased' or redis.call('HGET', K.places, bp)
 
   change('state', how.state, 'cause', how.cause, 'reason', how.reason, 'new_version', how.new_version)
   redis.call('HSET', K.log, id,
-    stamp(how.log, '"attempt":' .. (issue.attempt or '0') .. ',"ts_ms":' .. int(now)))
+    stamp(how.log, '"attempt":' .. (issue.attempt or '0') .. ',"ts_ms":' .. at))
   redis.call('RPUSH', K.decided, id)
   redis.call('RPUSH', K.decided_here, id)
-  if how.dead then redis.call('ZADD', K.dead, now, id) end
+  if how.dead then redis.call('ZADD', K.dead, at, id) end
 
   redis.call('ZREM', K.leases, element)
-  redis.call('LREM', K.processing, 0, element)
+  redis.call('LREM', K.processing, '0', element)
   redis.call('UNLINK', K.steps)
-  if was_pending then redis.call('HINCRBY', K.counts, 'pending', -1) end
-  redis.call('HINCRBY', K.counts, how.state == 'applied' and 'applied' or how.cause, 1)
+  if was_pending then redis.call('HINCRBY', K.counts, 'pending', '-1') end
+  redis.call('HINCRBY', K.counts, how.state == 'applied' and 'applied' or how.cause, '1')
 
   if was_head then
     redis.call('LPOP', K.backlog)
-    if place == 'ready' then redis.call('LREM', K.pending, 0, element) end
+    if place == 'ready' then redis.call('LREM', K.pending, '0', element) end
     if place == 'delayed' then redis.call('ZREM', K.delayed, element) end
-    place_head(false)
+    place_head(false, behind or false, is_leased)
   else
-    redis.call('LREM', K.backlog, 1, id .. '|' .. issue.submitted_at)
+    redis.call('LREM', K.backlog, '1', id .. '|' .. issue.submitted_at)
     note_waiting(place)
   end
 end

@@ -8,11 +8,11 @@ local K = {
 local bp, id, channel, issue_channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local element = bp .. '/' .. id
 
-local function server_ms()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local now = server_ms()
+-- Redis's clock in milliseconds, as text and as a number. Redis formats each number that is an argument of a
+-- call with printf, so `at` and constants are passed as text.
+local t = redis.call('TIME')
+local at = t[1] .. string.format('%03d', math.floor(t[2] / 1000))
+local now = tonumber(at)
 
 -- No issue is delayed for longer than this. A time that lies further ahead, beyond small corrections
 -- of the clock, was written before Redis's clock was set back.
@@ -27,11 +27,14 @@ local function int(n) return string.format('%.0f', n) end
 -- The id of a backlog element `<issue_id>|<submitted ms>`, and its time.
 local function parse_backlog(item) return string.match(item, '^(.-)|(%d+)$') end
 
-local function head_of_queue()
-  local item = redis.call('LINDEX', K.backlog, 0)
-  if item then return parse_backlog(item) end
+-- The id of the queue's head and the backlog element behind it; nil where the queue ends.
+local function head_and_next()
+  local items = redis.call('LRANGE', K.backlog, '0', '1')
+  if items[1] then return parse_backlog(items[1]), items[2] end
   return nil
 end
+
+local function head_of_queue() return (head_and_next()) end
 
 -- Adds fields to a JSON object whose text ends in '}': documents stay opaque (rule 6).
 local function stamp(json, fields) return string.sub(json, 1, -2) .. ',' .. fields .. '}' end

@@ -1,6 +1,6 @@
 -- Notes since when this queue's oldest issue that no worker has is waiting; `place` is where its head is.
 local function note_waiting(place)
-  local item = redis.call('LINDEX', K.backlog, place == 'leased' and 1 or 0)
+  local item = redis.call('LINDEX', K.backlog, place == 'leased' and '1' or '0')
   if item then
     local _, since = parse_backlog(item)
     redis.call('ZADD', K.waiting, since, bp)
@@ -12,11 +12,13 @@ end
 -- The only code that pushes on `pending`. Looks at the queue's head and puts it where it belongs:
 -- queue empty -> none; this Blueprint or everything paused -> parked; else ready.
 -- given_back: true puts it where the next pop takes it, false behind what waits already.
-local function place_head(given_back)
-  local item = redis.call('LINDEX', K.backlog, 0)
+-- item: the backlog element of the head, false for an empty queue; nil reads it.
+-- is_noted: true if `waiting` names the head already, because the one before it was leased.
+local function place_head(given_back, item, is_noted)
+  if item == nil then item = redis.call('LINDEX', K.backlog, '0') end
   if not item then
     redis.call('HDEL', K.places, bp)
-    redis.call('ZREM', K.waiting, bp)
+    if not is_noted then redis.call('ZREM', K.waiting, bp) end
     return
   end
   local head, since = parse_backlog(item)
@@ -27,5 +29,5 @@ local function place_head(given_back)
     redis.call('HSET', K.places, bp, 'ready')
     redis.call(given_back and 'RPUSH' or 'LPUSH', K.pending, bp .. '/' .. head)
   end
-  redis.call('ZADD', K.waiting, since, bp)
+  if not is_noted then redis.call('ZADD', K.waiting, since, bp) end
 end
