@@ -147,7 +147,9 @@ impl Suite {
 fn end_group(child: &mut Child) {
     // An error means that the group has ended.
     let _ended = Command::new("sh")
-        .args(["-c", &format!("kill -KILL -- -{}", child.id())])
+        .args(["-c", &format!("kill -KILL -{}", child.id())])
         .status();
+    // The same again for the test process alone, should there be no shell.
+    let _killed = child.kill();
     let _status = child.wait();
 }
