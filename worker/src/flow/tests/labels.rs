@@ -1,7 +1,7 @@
 //! `metadata.version_label`: who sets it, and what becomes of an invalid one.
 
 use serde_json::json;
-use shared::blueprint::yaml;
+use shared::blueprint::yaml::{self, Format};
 use shared::ids::Version;
 
 use super::*;
@@ -9,7 +9,7 @@ use super::*;
 /// A target with `metadata`, as a store may hold it: the label is not checked.
 fn stored(metadata: &str) -> String {
     let text = format!("{{id: team, flow: {{}}, agents: [], metadata: {metadata}}}");
-    yaml::emit(&yaml::parse(&text).unwrap()).unwrap()
+    yaml::emit(&yaml::parse_as(&text, Format::Yaml).unwrap()).unwrap()
 }
 
 /// An issue with a patch against a stored target.

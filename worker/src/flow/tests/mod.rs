@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use shared::axis_options::AxisOptions;
 use shared::blueprint::Blueprint;
+use shared::blueprint::yaml::Format;
 use shared::commit::Epoch;
 use shared::enhance_log::Verdict;
 use shared::ids::IssueId;
@@ -125,7 +126,7 @@ impl Bench {
 /// An issue against `target` with the four axes and a minute.
 pub(super) fn input(target: &str, intent: &str) -> FlowInput {
     // As it comes from the store: read back from its canonical form.
-    let written = Blueprint::parse(target).unwrap();
+    let written = Blueprint::parse_as(target, Format::Yaml).unwrap();
     let prev =
         Arc::new(Blueprint::from_stored(written.version(), written.canonical_yaml()).unwrap());
     FlowInput {
