@@ -8,6 +8,7 @@ use prost_types::value::Kind;
 use prost_types::{Struct, Timestamp, Value};
 use proto::v1;
 use shared::axis_options::MAX_TTL_SECS;
+use shared::blueprint::orbit::scripts::is_same;
 use shared::blueprint::{Doc, Num};
 use shared::commit::{BlueprintSummary, Commit, Epoch, MAX_RATIONALE_BYTES};
 use shared::id_pattern::IdPattern;
@@ -282,7 +283,7 @@ fn axes(given: Vec<String>) -> Result<Vec<String>, String> {
                 "element {index} is not of 1 to {MAX_AXIS_BYTES} bytes"
             ));
         }
-        if given[..index].contains(axis) {
+        if given[..index].iter().any(|other| is_same(other, axis)) {
             return Err(format!(
                 "element {index} names the axis {axis:?} again; name each once"
             ));

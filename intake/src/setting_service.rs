@@ -3,7 +3,6 @@
 use proto::v1;
 use proto::v1::setting_service_server::SettingService;
 use shared::blueprint::Blueprint;
-use shared::blueprint::runnable::NotRunnable;
 use shared::setting::{DEFAULT_SETTING, EnhanceSetting};
 use shared::store::{
     DeleteSettingOutcome, ExpectedHead, Page, PageRequest, PutSettingOutcome, SettingFault, Store,
@@ -199,8 +198,9 @@ async fn check(
             });
         }
     }
-    let Some(fault) = store.check_setting(setting, orbit).await? else {
-        return Ok(());
+    let fault = match store.check_setting(setting, orbit).await? {
+        Ok(_) => return Ok(()),
+        Err(fault) => fault,
     };
     let blueprint_id = setting.blueprint_id.clone();
     Err(match fault {
@@ -220,9 +220,9 @@ async fn check(
             problem: problem.to_string(),
         },
         // What is no definition of an agent at all is wrong whatever is stored.
-        SettingFault::Spawner(
-            problem @ (NotRunnable::UnknownKind { .. } | NotRunnable::MissingField { .. }),
-        ) => RequestError::field("setting.spawner", problem),
+        SettingFault::Spawner(problem) if problem.is_malformed_agent() => {
+            RequestError::field("setting.spawner", problem)
+        }
         SettingFault::Spawner(problem) => RequestError::SettingNotRunnable {
             field: "setting.spawner",
             blueprint_id,

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blueprint::orbit::models::PROVIDERS;
+use crate::blueprint::orbit::scripts::is_same;
 use crate::blueprint::{Doc, Num, json};
 use crate::json_schema::JsonSchema;
 use crate::setting::BUNDLED_AXES;
@@ -44,7 +46,7 @@ pub fn check(options: &AxisOptions, axes: &[String]) -> Vec<OptionFault> {
         return faults.0;
     }
     for (axis, given) in options {
-        if !axes.iter().any(|known| **known == **axis) {
+        if !axes.iter().any(|known| is_same(known, axis)) {
             faults.note(
                 axis,
                 "is no axis of this setting; verifier_axes has to name it".to_owned(),
@@ -56,13 +58,11 @@ pub fn check(options: &AxisOptions, axes: &[String]) -> Vec<OptionFault> {
         }
     }
     for (axis, needed) in [(JSON_SCHEMA, "schema"), (LLM_JUDGE, "model")] {
-        let has = options
-            .get(axis)
-            .is_some_and(|given| given.get(needed).is_some());
-        let is_object = options
-            .get(axis)
-            .is_none_or(|given| given.as_object().is_some());
-        if axes.iter().any(|known| known == axis) && is_object && !has {
+        let mut named = options.iter().filter(|(name, _)| is_same(name, axis));
+        let given = named.next().map(|(_, given)| given);
+        let has = given.is_some_and(|given| given.get(needed).is_some());
+        let is_object = given.is_none_or(|given| given.as_object().is_some());
+        if axes.iter().any(|known| is_same(known, axis)) && is_object && !has {
             faults.note(&format!("{axis}.{needed}"), "is missing".to_owned());
         }
     }
@@ -70,14 +70,15 @@ pub fn check(options: &AxisOptions, axes: &[String]) -> Vec<OptionFault> {
 }
 
 fn check_axis(axis: &str, members: &BTreeMap<Arc<str>, Doc>, faults: &mut Faults) {
-    let known: &[&str] = match axis {
+    let bundled = BUNDLED_AXES.iter().find(|known| is_same(known, axis));
+    let known: &[&str] = match bundled.copied().unwrap_or(axis) {
         JSON_SCHEMA => &["schema", "ttl_secs"],
         LLM_JUDGE => &["model", "prompt", "ttl_secs"],
         _ => &["ttl_secs"],
     };
     for (name, value) in members {
         let path = format!("{axis}.{name}");
-        match (axis, &**name) {
+        match (bundled.copied().unwrap_or(axis), &**name) {
             (_, "ttl_secs") if ttl(value).is_none() => {
                 faults.note(
                     &path,
@@ -95,13 +96,25 @@ fn check_axis(axis: &str, members: &BTreeMap<Arc<str>, Doc>, faults: &mut Faults
                     "must be PROVIDER/MODEL, such as anthropic/claude-sonnet-4-5".to_owned(),
                 );
             }
+            (LLM_JUDGE, "model")
+                if value
+                    .as_str()
+                    .and_then(split_model)
+                    .is_some_and(|(provider, _)| !PROVIDERS.contains(&provider)) =>
+            {
+                let known = PROVIDERS.join(", ");
+                faults.note(
+                    &path,
+                    format!("names an unknown provider; known are: {known}"),
+                );
+            }
             (LLM_JUDGE, "prompt") if value.as_str().is_none_or(|text| text.trim().is_empty()) => {
                 faults.note(
                     &path,
                     "must be text; leave it out for the bundled prompt".to_owned(),
                 );
             }
-            _ if BUNDLED_AXES.contains(&axis) && !known.contains(&&**name) => {
+            _ if bundled.is_some() && !known.contains(&&**name) => {
                 faults.note(
                     &path,
                     format!("is no option of this axis; there are {}", known.join(", ")),

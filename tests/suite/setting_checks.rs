@@ -16,6 +16,14 @@ use tests::store_stand::{Stand, worker_id};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+/// An orbit that runs and declares no agent `patch-spawner`.
+const NO_SPAWNER: &str = r#"
+id: no-spawner
+flow: {kind: step, ref: agent-0, in: {op: path, at: $}, out: {op: path, at: $.commit}}
+agents:
+- {name: agent-0, kind: lua, spec: {fn_id: committer}}
+"#;
+
 fn with_spawner(spawner: Value) -> v1::PutSettingRequest {
     setting("s", |s| s.spawner = Some(to_struct(&spawner)))
 }
@@ -61,7 +69,7 @@ fn assert_refusal(what: &str, status: &Status, expected: (Code, &str, &str), wor
 async fn what_cannot_be_worked_by_is_refused_by_field() {
     use Code::{FailedPrecondition, InvalidArgument};
     let rig = Rig::without_worker().await;
-    rig.client.put(factory::small("no-spawner")).await;
+    rig.client.put(NO_SPAWNER).await;
     rig.client
         .put("id: no-flow\nflow: {kind: nonsense}\nagents: []\n")
         .await;

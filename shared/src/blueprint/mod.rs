@@ -3,7 +3,7 @@
 //! The way in is strict and the way out is canonical: [`yaml::parse`] and [`json::parse`] refuse
 //! whatever the JSON data model cannot hold exactly, [`yaml::emit`] and [`json::emit`] give one
 //! text for one document (`docs/canonical-yaml.md`). Between them stand the patch ([`patch`]), the differences ([`diff`]),
-//! and the questions that Draftsman asks of a document ([`refs`], [`runnable`], [`label`]).
+//! and the questions that Draftsman asks of a document ([`refs`], [`orbit`], [`label`]).
 
 #[expect(
     clippy::module_inception,
@@ -18,10 +18,10 @@ mod float;
 pub mod json;
 pub mod label;
 mod measure;
+pub mod orbit;
 pub mod patch;
 pub mod pointer;
 pub mod refs;
-pub mod runnable;
 mod scalar;
 pub mod value;
 pub mod warnings;

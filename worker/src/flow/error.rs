@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flow_ir_core::EvalError;
 use shared::blueprint::DocumentError;
+use shared::blueprint::orbit::NotRunnable;
 use thiserror::Error;
 
 use super::agents::program_error::ProgramError;
@@ -26,6 +27,16 @@ pub enum ScriptError {
     FileName {
         /// The path.
         path: String,
+    },
+    /// Two files of one directory whose names are the same script's.
+    #[error(
+        "script files {one} and {other}: dashes and underscores are the same in a script's name; remove one of them"
+    )]
+    Twice {
+        /// The path of one.
+        one: String,
+        /// The path of the other.
+        other: String,
     },
     /// Scripts that do not compile: every one of them, in the order of their names.
     #[error("{} not compile: {}", do_or_does(.problems.len()), .problems.join("; "))]
@@ -102,33 +113,15 @@ pub enum StepError {
 /// Why a flow came to no decision.
 #[derive(Debug, Error)]
 pub enum FlowError {
-    /// The orbit's `flow` is no flow.ir.
-    #[error("orbit {orbit}: flow is no runnable flow.ir: {problem}")]
-    Orbit {
+    /// The orbit cannot run.
+    #[error("orbit {orbit}: {source}")]
+    NotRunnable {
         /// The orbit.
         orbit: String,
-        /// What is wrong with it.
-        problem: String,
+        /// Everything that is in the way.
+        source: NotRunnable,
     },
-    /// The setting brings a spawner, and the orbit has no agent for it to replace.
-    #[error("orbit {orbit}: the setting replaces the agent \"patch-spawner\", which it does not declare; it declares {}", list(.declared))]
-    NoSpawner {
-        /// The orbit.
-        orbit: String,
-        /// Its agents.
-        declared: Vec<String>,
-    },
-    /// A step names an agent that is not declared.
-    #[error("orbit {orbit}: a step refers to the agent {name:?}, which is not declared; it declares {}", list(.declared))]
-    UndeclaredAgent {
-        /// The orbit.
-        orbit: String,
-        /// The name.
-        name: String,
-        /// Its agents.
-        declared: Vec<String>,
-    },
-    /// An agent's definition lacks something.
+    /// The model of an agent cannot be asked.
     #[error("agent {agent:?}: {field} {problem}")]
     AgentField {
         /// The agent.
@@ -137,26 +130,6 @@ pub enum FlowError {
         field: &'static str,
         /// What is wrong with it.
         problem: String,
-    },
-    /// A kind of agent that this build does not run.
-    #[error("agent {agent:?}: unknown kind {kind:?}; this worker runs {}", list(.known))]
-    UnknownKind {
-        /// The agent.
-        agent: String,
-        /// The kind.
-        kind: String,
-        /// The kinds there are.
-        known: Vec<String>,
-    },
-    /// A script that is not there.
-    #[error("agent {agent:?}: unknown script {script:?}; there are {}", list(.known))]
-    UnknownScript {
-        /// The agent.
-        agent: String,
-        /// The script.
-        script: String,
-        /// The scripts there are.
-        known: Vec<String>,
     },
     /// A provider of models that is not there.
     #[error("agent {agent:?}: unknown provider {provider:?}; there are {}", list(.known))]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::axis_options::AxisOptions;
-use shared::blueprint::runnable;
 use shared::blueprint::{Blueprint, Doc};
 use shared::commit::Epoch;
 use shared::enhance_log::{SpawnerUsage, Verdict};
@@ -135,9 +134,8 @@ impl FlowHost {
     /// for as long as orbit, spawner and the options of the setting's axes are the same.
     ///
     /// # Errors
-    /// [`FlowError`] if the flow is no flow.ir, a step names no declared agent, an agent has a kind
-    /// or script that is not there, there is no agent for `spawner` to replace, or an option of an axis
-    /// cannot be used. None is passing.
+    /// [`FlowError::NotRunnable`] if it cannot run at all; another one if this worker cannot run it, or an option of
+    /// an axis cannot be used. None is passing.
     pub fn compile(
         &self,
         orbit: &Blueprint,
@@ -230,9 +228,9 @@ impl FlowHost {
                 rationale,
                 mut verdicts,
                 ..
-            } if let Err(problem) = runnable::check(&blueprint, &|script| {
-                self.means.scripts.step(script).is_some()
-            }) =>
+            } if let Err(FlowError::NotRunnable {
+                source: problem, ..
+            }) = orbit::check(&blueprint, None, &self.means) =>
             {
                 let reason = format!(
                     "a setting uses this Blueprint as its orbit, so it must be runnable: {problem}"

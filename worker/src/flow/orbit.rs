@@ -1,27 +1,26 @@
 //! From an orbit's document to something that runs.
+//!
+//! Whether it can run is what [`shared::blueprint::orbit::check`] says. What is added here is what only this worker
+//! knows: its scripts, its models and the programs that it allows.
 
 use std::sync::Arc;
 
-use flow_ir_core::Node;
-use serde_json::Value;
 use shared::axis_options::AxisOptions;
-use shared::blueprint::call_spec::{CallSpec, CallSpecFault, JsonMode};
-use shared::blueprint::{Blueprint, Doc, Num};
+use shared::blueprint::orbit::{self, AgentSpec, OrbitAgent, OrbitSpec, scripts};
+use shared::blueprint::{Blueprint, Doc};
 
+use super::agents::Agent;
 use super::agents::limited::Limited;
-use super::agents::llm::LlmAgent;
 use super::agents::llm::client::Models;
 use super::agents::llm::provider::Model;
+use super::agents::llm::{self, LlmAgent};
 use super::agents::lua::LuaAgent;
 use super::agents::remembered::Remembered;
 use super::agents::router::{self, Axes, RouterAgent};
-use super::agents::subprocess::{Programs, SubprocessAgent};
-use super::agents::{Agent, KINDS, llm, lua, subprocess};
+use super::agents::subprocess::{self, Programs, SubprocessAgent};
 use super::error::FlowError;
 use super::lua::pool::Pool;
-use super::past_denials::MAX_DENIALS;
-use super::plan::{Plan, PlanError};
-use super::run_state::SPAWNER;
+use super::plan::Plan;
 use super::scripts::Scripts;
 
 /// A flow and its agents, ready to run any number of times at once.
@@ -48,158 +47,100 @@ pub(super) struct Means {
 /// `patch-spawner` whatever its own name is; `axis_options` are a setting's.
 ///
 /// # Errors
-/// [`FlowError`] naming the first thing that cannot run.
+/// [`FlowError::NotRunnable`] with everything that the validator found; else [`FlowError`] naming the first thing
+/// that this worker cannot run.
 pub(super) fn compile(
     orbit: &Blueprint,
     spawner: Option<&Doc>,
     axis_options: &AxisOptions,
     means: &Means,
 ) -> Result<Orbit, FlowError> {
+    let spec = check(orbit, spawner, means)?;
     let axes = Arc::new(Axes::compile(axis_options, means)?);
-    let id = || orbit.id().to_string();
-    let node: Node =
-        serde_json::from_value(Value::from(orbit.flow())).map_err(|error| FlowError::Orbit {
-            orbit: id(),
-            problem: error.to_string(),
-        })?;
-
-    let mut names: Vec<&str> = Vec::with_capacity(orbit.agents().len());
-    let mut agents: Vec<Arc<dyn Agent>> = Vec::with_capacity(orbit.agents().len());
-    for declared in orbit.agents() {
-        let name = declared
-            .get("name")
-            .and_then(Doc::as_str)
-            .unwrap_or_default();
-        let definition = if name == SPAWNER {
-            spawner.unwrap_or(declared)
-        } else {
-            declared
-        };
-        agents.push(agent(name, definition, &axes, means)?);
-        names.push(name);
-    }
-    let declared = || names.iter().map(|name| (*name).to_owned()).collect();
-    if spawner.is_some() && !names.contains(&SPAWNER) {
-        return Err(FlowError::NoSpawner {
-            orbit: id(),
-            declared: declared(),
-        });
-    }
-    let index = |name: &str| names.iter().position(|known| *known == name);
-    let plan = Plan::compile(&node, &index).map_err(|error| match error {
-        PlanError::UndeclaredRef(name) => FlowError::UndeclaredAgent {
-            orbit: id(),
-            name,
-            declared: declared(),
-        },
-        PlanError::NoPath(place) => FlowError::Orbit {
-            orbit: id(),
-            problem: format!("{place} must be a path"),
-        },
-    })?;
-    Ok(Orbit { plan, agents })
+    let agents = spec.agents.iter().map(|agent| live(agent, &axes, means));
+    Ok(Orbit {
+        agents: agents.collect::<Result<_, _>>()?,
+        plan: plan(&spec),
+    })
 }
 
-fn agent(
-    name: &str,
-    definition: &Doc,
+/// What the validator says of `orbit`, with the scripts of this worker.
+///
+/// # Errors
+/// [`FlowError::NotRunnable`].
+pub(super) fn check(
+    orbit: &Blueprint,
+    spawner: Option<&Doc>,
+    means: &Means,
+) -> Result<OrbitSpec, FlowError> {
+    let has_script = |name: &str| means.scripts.step(name).is_some();
+    orbit::check(orbit, spawner, &has_script).map_err(|source| FlowError::NotRunnable {
+        orbit: orbit.id().to_string(),
+        source,
+    })
+}
+
+/// The plan of a checked flow.
+pub(super) fn plan(spec: &OrbitSpec) -> Plan {
+    Plan::compile(&spec.flow, &|name| spec.agent_index(name))
+        .expect("orbit::check has found every agent and every path")
+}
+
+/// The script of this name.
+///
+/// # Panics
+/// If the validator was not asked first.
+pub(super) fn script(name: &str, means: &Means) -> usize {
+    means
+        .scripts
+        .step(name)
+        .expect("orbit::check has asked this worker for the script")
+}
+
+/// True if this script runs the verifiers.
+pub(super) fn is_router(script: &str) -> bool {
+    scripts::is_same(script, router::SCRIPT)
+}
+
+/// The agent that does what `declared` says.
+fn live(
+    declared: &OrbitAgent,
     axes: &Arc<Axes>,
     means: &Means,
 ) -> Result<Arc<dyn Agent>, FlowError> {
-    match text(name, definition.get("kind"), "kind")? {
-        lua::KIND => {
-            let script = text(
-                name,
-                definition.get("spec").and_then(|spec| spec.get("fn_id")),
-                "spec.fn_id",
-            )?;
-            let at = means
-                .scripts
-                .step(script)
-                .ok_or_else(|| FlowError::UnknownScript {
-                    agent: name.to_owned(),
-                    script: script.to_owned(),
-                    known: means.scripts.step_names(),
-                })?;
-            let agent = LuaAgent::new(means.pool.clone(), at);
-            if script == router::SCRIPT {
+    let OrbitAgent {
+        name, definition, ..
+    } = declared;
+    match &declared.spec {
+        AgentSpec::Lua { script: named } => {
+            let agent = LuaAgent::new(means.pool.clone(), script(named, means));
+            if is_router(named) {
                 return Ok(Arc::new(RouterAgent::new(agent, axes.clone(), means)));
             }
             Ok(Arc::new(agent))
         }
-        llm::KIND => {
-            let member = |group: &str, field| definition.get(group).and_then(|g| g.get(field));
-            let optional = |group, field, path| match member(group, field) {
-                None | Some(Doc::Null) => Ok(None),
-                found => text(name, found, path).map(Some),
-            };
-            let model = text(name, member("profile", "model"), "profile.model")?;
-            let provider = optional("spec", "provider", "spec.provider")?;
-            let prompt = optional("profile", "system_prompt", "profile.system_prompt")?;
-            let model = Model::find(name, provider, model)?;
-            let denials = match member("spec", "past_denials") {
-                None | Some(Doc::Null) => Some(0),
-                Some(Doc::Num(Num::Int(n))) => usize::try_from(*n).ok(),
-                Some(_) => None,
-            };
-            let denials = denials.filter(|n| *n <= MAX_DENIALS);
-            let denials = denials.ok_or_else(|| FlowError::AgentField {
-                agent: name.to_owned(),
-                field: "spec.past_denials",
-                problem: format!("must be an integer from 0 to {MAX_DENIALS}"),
-            })?;
-            let prompt = prompt.unwrap_or_default();
-            let spec = definition.get("spec");
-            let json_mode = JsonMode::read(spec).map_err(|fault| unusable(name, fault))?;
-            let call = CallSpec::read(spec).map_err(|fault| unusable(name, fault))?;
+        AgentSpec::Llm(spec) => {
+            let model = Model::find(name, spec.provider.as_deref(), &spec.model)?;
             let what = model.to_string();
-            let agent = LlmAgent::new(means.models.clone(), model, prompt, denials)
-                .with_options(json_mode, call.timeout);
-            let agent = Limited::new(agent, llm::KIND, name, &what, call.max_concurrency);
+            let agent = LlmAgent::new(
+                means.models.clone(),
+                model,
+                &spec.system_prompt,
+                spec.past_denials,
+            )
+            .with_options(spec.json_mode, spec.call.timeout);
+            let agent = Limited::new(agent, llm::KIND, name, &what, spec.call.max_concurrency);
             Ok(Arc::new(Remembered::new(agent, name, definition)))
         }
-        subprocess::KIND => {
-            let spec = definition.get("spec");
-            let program = text(
-                name,
-                spec.and_then(|spec| spec.get("program")),
-                "spec.program",
-            )?;
-            let call = CallSpec::read(spec).map_err(|fault| unusable(name, fault))?;
-            let agent = SubprocessAgent::new(name, program, spec, &means.programs)?
+        AgentSpec::Subprocess {
+            program,
+            args,
+            call,
+        } => {
+            let agent = SubprocessAgent::new(name, program, args, &means.programs)?
                 .with_timeout(call.timeout);
             let agent = Limited::new(agent, subprocess::KIND, name, program, call.max_concurrency);
             Ok(Arc::new(Remembered::new(agent, name, definition)))
         }
-        kind => Err(FlowError::UnknownKind {
-            agent: name.to_owned(),
-            kind: kind.to_owned(),
-            known: KINDS.map(str::to_owned).to_vec(),
-        }),
     }
-}
-
-fn unusable(agent: &str, fault: CallSpecFault) -> FlowError {
-    FlowError::AgentField {
-        agent: agent.to_owned(),
-        field: fault.field,
-        problem: fault.problem,
-    }
-}
-
-fn text<'a>(
-    agent: &str,
-    found: Option<&'a Doc>,
-    field: &'static str,
-) -> Result<&'a str, FlowError> {
-    let problem = match found {
-        Some(Doc::Str(text)) => return Ok(text),
-        Some(other) => format!("must be a string, not {}", other.kind()),
-        None => "is missing".to_owned(),
-    };
-    Err(FlowError::AgentField {
-        agent: agent.to_owned(),
-        field,
-        problem,
-    })
 }

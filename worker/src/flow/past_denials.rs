@@ -17,8 +17,6 @@ use super::error::StepError;
 use super::memory::{RunMemory, persistently};
 use super::prefix::prefix;
 
-/// The most that an agent may ask for.
-pub(super) const MAX_DENIALS: usize = 10;
 /// How many entries of the log are looked at, and how many at once.
 const LOOK_BACK: (usize, usize) = (50, 10);
 /// The longest intent, and the longest reasons in all, in bytes.

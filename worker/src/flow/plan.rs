@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use flow_ir_core::{EvalError, Expr, JoinMode, NoExterns, Node, Path, eval_expr_with_externs};
 use serde_json::Value;
-use shared::blueprint::Doc;
+use shared::blueprint::{Doc, orbit};
 
 /// What is wrong with a flow that parses as flow.ir.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,22 +152,11 @@ pub(super) struct PathPlan {
 }
 
 impl PathPlan {
-    /// The crate does not show a path's segments, but writing through it into nothing builds
-    /// one nested object with a key for each.
     fn compile(path: &Path) -> PathPlan {
-        let mut probe = Value::Null;
-        let mut segments: Vec<Arc<str>> = Vec::new();
-        // Cannot fail: every object on the way is new.
-        if path.write(&mut probe, Value::Null).is_ok() {
-            let mut at = &probe;
-            while let Some((key, next)) = at.as_object().and_then(|o| o.iter().next()) {
-                segments.push(key.as_str().into());
-                at = next;
-            }
-        }
+        let segments = orbit::segments(path).into_iter();
         PathPlan {
             path: path.clone(),
-            segments,
+            segments: segments.map(Arc::from).collect(),
         }
     }
 

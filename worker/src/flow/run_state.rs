@@ -13,7 +13,7 @@ use super::prefix::prefix;
 use super::steps::{OpenStep, StepRecorder};
 
 /// The agent whose cost is logged, and which a setting may replace.
-pub(super) const SPAWNER: &str = "patch-spawner";
+pub(super) use shared::blueprint::orbit::SPAWNER;
 
 /// Documents remembered at most; a script that makes more has the oldest forgotten.
 const MAX_KNOWN: usize = 16;

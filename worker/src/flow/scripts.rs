@@ -1,11 +1,13 @@
 //! The scripts of this worker: those in the binary, and those of a directory that adds to and
 //! overrides them.
 //!
-//! A script is known by its file's name without `.lua`. Those in `verifiers/` are the axes.
+//! A script is known by its file's name without `.lua`; dashes and underscores are the same in it. Those in
+//! `verifiers/` are the axes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use shared::blueprint::orbit::scripts::key;
 use shared::ids::sha256_hex;
 
 use super::agents::router::NATIVE_AXES;
@@ -67,7 +69,7 @@ pub(super) struct Script {
     pub(super) source: String,
 }
 
-/// All scripts; a script is referred to by its place in `all`.
+/// All scripts; a script is referred to by its place in `all`, and found by the [`key`] of its name.
 #[derive(Debug)]
 pub(super) struct Scripts {
     all: Vec<Script>,
@@ -88,7 +90,7 @@ impl Scripts {
                 .map(|(name, source)| {
                     let origin = format!("lua/{folder}{name}.lua");
                     (
-                        (*name).to_owned(),
+                        key(name),
                         Script {
                             name: (*name).to_owned(),
                             origin,
@@ -115,13 +117,13 @@ impl Scripts {
             |folder: &str, scripts: BTreeMap<String, Script>| -> BTreeMap<String, usize> {
                 scripts
                     .into_iter()
-                    .map(|(name, script)| {
+                    .map(|(key, script)| {
                         digest.push_str(&format!(
-                            "{folder}{name} {}\n",
+                            "{folder}{key} {}\n",
                             sha256_hex(script.source.as_bytes())
                         ));
                         all.push(script);
-                        (name, all.len() - 1)
+                        (key, all.len() - 1)
                     })
                     .collect()
             };
@@ -143,7 +145,7 @@ impl Scripts {
         let script = read_script(path)?;
         let name = script.name.clone();
         self.all.push(script);
-        self.axes.insert(name.clone(), self.all.len() - 1);
+        self.axes.insert(key(&name), self.all.len() - 1);
         Ok(name)
     }
 
@@ -164,23 +166,30 @@ impl Scripts {
 
     /// The place of a script that an agent may name.
     pub(super) fn step(&self, name: &str) -> Option<usize> {
-        self.steps.get(name).copied()
+        self.steps.get(&key(name)).copied()
     }
 
     /// The place of an axis' script.
     pub(super) fn axis(&self, name: &str) -> Option<usize> {
-        self.axes.get(name).copied()
+        self.axes.get(&key(name)).copied()
     }
 
     /// The names of the scripts that an agent may name, in order.
     pub(super) fn step_names(&self) -> Vec<String> {
-        self.steps.keys().cloned().collect()
+        self.names(&self.steps)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    fn names(&self, of: &BTreeMap<String, usize>) -> impl Iterator<Item = String> {
+        of.values().map(|at| self.all[*at].name.clone())
     }
 
     /// The names of the axes, in order: those that are scripts and those that are not.
     pub(super) fn axis_names(&self) -> Vec<String> {
         let natives = NATIVE_AXES.map(str::to_owned);
-        let all: BTreeSet<String> = self.axes.keys().cloned().chain(natives).collect();
+        let all: BTreeSet<String> = self.names(&self.axes).chain(natives).collect();
         all.into_iter().collect()
     }
 
@@ -198,7 +207,13 @@ fn read_dir(dir: &Path) -> Result<BTreeMap<String, Script>, ScriptError> {
             continue;
         }
         let script = read_script(&path)?;
-        found.insert(script.name.clone(), script);
+        let origin = script.origin.clone();
+        if let Some(other) = found.insert(key(&script.name), script) {
+            return Err(ScriptError::Twice {
+                one: other.origin,
+                other: origin,
+            });
+        }
     }
     Ok(found)
 }

@@ -20,7 +20,7 @@ use super::Shard;
 use super::error::StoreError;
 use super::issues::{Page, PageRequest};
 use super::{label_rank, script, stored};
-use crate::blueprint::{Blueprint, runnable};
+use crate::blueprint::{Blueprint, orbit};
 use crate::commit::{BlueprintSummary, Commit};
 use crate::ids::{BlueprintId, Version};
 use crate::version_selector::VersionSelector;
@@ -79,7 +79,7 @@ impl Shard {
         loop {
             if is_orbit {
                 let known = self.known_scripts().await?;
-                if let Err(why) = runnable::check(blueprint, &|name| known.has_step(name)) {
+                if let Err(why) = orbit::check(blueprint, None, &|name| known.has_step(name)) {
                     return Ok(PutOutcome::NotRunnable(why.to_string()));
                 }
             }

@@ -121,7 +121,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blueprint::runnable;
+    use crate::blueprint::orbit::{self, scripts};
     use crate::setting::REPAIR_ORBIT;
 
     #[test]
@@ -129,9 +129,8 @@ mod tests {
         let seed = Seed::bundled();
         let ids = seed.orbits.each_ref().map(|orbit| orbit.id().as_str());
         assert_eq!(ids, [DEFAULT_ORBIT, REPAIR_ORBIT]);
-        let known = |name: &str| runnable::BUNDLED_SCRIPTS.contains(&name);
         for orbit in &seed.orbits {
-            runnable::check(orbit, &known).unwrap();
+            orbit::check(orbit, None, &scripts::is_bundled).unwrap();
         }
     }
 }

@@ -3,12 +3,14 @@
 //! Nothing is promised for later: an orbit may be changed and a worker's scripts may go. Then the worker says
 //! so for each issue. Who writes a setting should read about a mistake at once.
 
+use std::sync::Arc;
+
 use semver::Version;
 
 use super::Store;
 use super::error::StoreError;
 use crate::blueprint::Blueprint;
-use crate::blueprint::runnable::{self, NotRunnable, SPAWNER};
+use crate::blueprint::orbit::{self, NotRunnable};
 use crate::setting::EnhanceSetting;
 use crate::version_selector::VersionSelector;
 
@@ -37,7 +39,7 @@ pub enum SettingFault {
 impl Store {
     /// Looks whether the setting's orbit, in the version that its selector chooses now, can run with the
     /// setting's spawner, and whether its axes have scripts. `document` is what the orbit's head is going
-    /// to be. Returns the first fault.
+    /// to be. Returns that version, or the first fault.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is away or the stored orbit is damaged.
@@ -45,60 +47,53 @@ impl Store {
         &self,
         setting: &EnhanceSetting,
         document: Option<&Blueprint>,
-    ) -> Result<Option<SettingFault>, StoreError> {
+    ) -> Result<Result<Arc<Blueprint>, SettingFault>, StoreError> {
         let summary = self.summary(&setting.blueprint_id).await?;
         if summary.as_ref().is_some_and(|s| s.archived) {
-            return Ok(Some(SettingFault::ArchivedOrbit));
+            return Ok(Err(SettingFault::ArchivedOrbit));
         }
         if summary.is_none() && document.is_none() {
-            return Ok(Some(SettingFault::UnknownOrbit));
+            return Ok(Err(SettingFault::UnknownOrbit));
         }
         let known = self.home().known_scripts().await?;
-        let check = |orbit: &Blueprint| {
-            let ran = runnable::check_with(orbit, setting.spawner.as_ref(), &|name| {
-                known.has_step(name)
-            });
-            ran.err().map(|why| match &why {
-                NotRunnable::NoSpawner { .. } => SettingFault::Spawner(why),
-                NotRunnable::UnknownKind { agent, .. }
-                | NotRunnable::MissingField { agent, .. }
-                | NotRunnable::UnknownScript { agent, .. }
-                    if setting.spawner.is_some() && agent == SPAWNER =>
-                {
-                    SettingFault::Spawner(why)
-                }
-                _ => SettingFault::Orbit(why),
-            })
-        };
-        let fault = match document {
-            Some(document) if self.will_choose(setting, document).await? => check(document),
+        let orbit = match document {
+            Some(document) if self.will_choose(setting, document).await? => {
+                Arc::new(document.clone())
+            }
             _ => match self
                 .blueprint(&setting.blueprint_id, &setting.selector)
                 .await
             {
-                Ok(Some(stored)) => check(&stored.blueprint),
-                Ok(None) => Some(SettingFault::NoVersion(match &setting.selector {
-                    VersionSelector::Fixed(version) => {
-                        format!("orbit {} has no version {version}", setting.blueprint_id)
-                    }
-                    _ => format!("orbit {} has no version", setting.blueprint_id),
-                })),
+                Ok(Some(stored)) => stored.blueprint,
+                Ok(None) => {
+                    return Ok(Err(SettingFault::NoVersion(match &setting.selector {
+                        VersionSelector::Fixed(version) => {
+                            format!("orbit {} has no version {version}", setting.blueprint_id)
+                        }
+                        _ => format!("orbit {} has no version", setting.blueprint_id),
+                    })));
+                }
                 Err(
                     why @ (StoreError::NoMatchingVersion { .. } | StoreError::InvalidSemver { .. }),
-                ) => Some(SettingFault::NoVersion(why.to_string())),
+                ) => return Ok(Err(SettingFault::NoVersion(why.to_string()))),
                 Err(error) => return Err(error),
             },
         };
-        if fault.is_some() {
-            return Ok(fault);
+        let spawner = setting.spawner.as_ref();
+        let checked = orbit::check(&orbit, spawner, &|name| known.has_step(name));
+        if let Err(why) = checked {
+            return Ok(Err(match spawner {
+                Some(_) if why.is_about_spawner() => SettingFault::Spawner(why),
+                _ => SettingFault::Orbit(why),
+            }));
         }
         let axes = setting.verifier_axes.iter();
         let unknown: Vec<String> = axes.filter(|a| !known.has_axis(a)).cloned().collect();
         if unknown.is_empty() {
-            return Ok(None);
+            return Ok(Ok(orbit));
         }
         let known = known.axes().into_iter().map(str::to_owned).collect();
-        Ok(Some(SettingFault::UnknownAxes { unknown, known }))
+        Ok(Err(SettingFault::UnknownAxes { unknown, known }))
     }
 
     /// True if the selector chooses `document` once that is the orbit's head.

@@ -9,7 +9,7 @@ use super::connection::ConnectionId;
 use super::error::StoreError;
 use super::queue::{IssueRef, Lease};
 use super::script;
-use crate::blueprint::runnable::BUNDLED_SCRIPTS;
+use crate::blueprint::orbit::scripts;
 use crate::ids::WorkerId;
 use crate::setting::BUNDLED_AXES;
 use crate::whole_ms::score_ms;
@@ -41,14 +41,19 @@ const AXIS: &str = "verifiers/";
 pub struct KnownScripts(HashSet<String>);
 
 impl KnownScripts {
-    /// True if an agent of kind `lua` may name this script.
+    /// True if an agent of kind `lua` can name this script.
     pub fn has_step(&self, name: &str) -> bool {
-        BUNDLED_SCRIPTS.contains(&name) || (!name.starts_with(AXIS) && self.0.contains(name))
+        scripts::is_bundled(name) || (!name.starts_with(AXIS) && self.is_registered(name))
     }
 
     /// True if this axis has a script.
     pub fn has_axis(&self, name: &str) -> bool {
-        BUNDLED_AXES.contains(&name) || self.0.contains(&format!("{AXIS}{name}"))
+        BUNDLED_AXES.iter().any(|axis| scripts::is_same(axis, name))
+            || self.is_registered(&format!("{AXIS}{name}"))
+    }
+
+    fn is_registered(&self, name: &str) -> bool {
+        self.0.iter().any(|known| scripts::is_same(known, name))
     }
 
     /// The axes that there are, in order.

@@ -21,9 +21,6 @@ use super::error::StepError;
 use super::meter::Meter;
 use super::run_state::RunState;
 
-/// The kinds of agents that this build runs.
-pub(super) const KINDS: [&str; 3] = [lua::KIND, llm::KIND, subprocess::KIND];
-
 /// Where a step stands.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StepContext<'a> {

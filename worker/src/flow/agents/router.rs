@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use shared::axis_options::{self, AxisOptions, JSON_SCHEMA, LLM_JUDGE};
 use shared::blueprint::Doc;
+use shared::blueprint::orbit::scripts::{is_same, key};
 use shared::json_schema::{JsonSchema, JudgementError};
 
 use super::super::error::{FlowError, StepError};
@@ -29,7 +30,8 @@ pub(in crate::flow) const SCRIPT: &str = "verifier_router";
 /// What a setting says of its axes, ready for use.
 #[derive(Debug, Default)]
 pub(in crate::flow) struct Axes {
-    told: BTreeMap<Arc<str>, Told>,
+    /// By the [`key`] of the axis.
+    told: BTreeMap<String, Told>,
 }
 
 #[derive(Debug)]
@@ -51,16 +53,15 @@ impl Axes {
     ) -> Result<Axes, FlowError> {
         let mut told = BTreeMap::new();
         for (axis, options) in options {
-            let native: Option<Arc<dyn Agent>> = match &**axis {
-                _ if means.scripts.axis(axis).is_some() => None,
-                JSON_SCHEMA => Some(Arc::new(SchemaAxis::new(options, means)?)),
-                LLM_JUDGE => Some(Arc::new(remembered_judge(options, means)?)),
+            let native: Option<Arc<dyn Agent>> = match native_axis(axis, means) {
+                Some(JSON_SCHEMA) => Some(Arc::new(SchemaAxis::new(options, means)?)),
+                Some(LLM_JUDGE) => Some(Arc::new(remembered_judge(options, means)?)),
                 _ => None,
             };
             let limit = axis_options::limit(options);
             let options = options.clone();
             told.insert(
-                Arc::clone(axis),
+                key(axis),
                 Told {
                     options,
                     limit,
@@ -70,6 +71,14 @@ impl Axes {
         }
         Ok(Axes { told })
     }
+}
+
+/// The axis of [`NATIVE_AXES`] that this name stands for, unless it is a script of this worker.
+fn native_axis(axis: &str, means: &Means) -> Option<&'static str> {
+    let native = NATIVE_AXES
+        .into_iter()
+        .find(|native| is_same(native, axis))?;
+    means.scripts.axis(axis).is_none().then_some(native)
 }
 
 /// Runs the verifier of one axis.
@@ -94,8 +103,9 @@ impl RouterAgent {
     }
 
     async fn judge(&self, axis: &str, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
-        let told = self.axes.told.get(axis);
-        let is_native = NATIVE_AXES.contains(&axis) && !self.overridden.contains(&axis);
+        let told = self.axes.told.get(&key(axis));
+        let is_in = |axes: &[&str]| axes.iter().any(|native| is_same(native, axis));
+        let is_native = is_in(&NATIVE_AXES) && !is_in(&self.overridden);
         let applied = input.get("applied");
         // Where there is nothing to verify the script says so, for every axis.
         if !is_native || applied.is_none_or(|applied| applied.get("error").is_some()) {
@@ -136,7 +146,7 @@ impl Agent for RouterAgent {
         let Some(Doc::Str(axis)) = input.get("axis").cloned() else {
             return self.script.run(input, cx).await;
         };
-        let limit = self.axes.told.get(&*axis).and_then(|told| told.limit);
+        let limit = self.axes.told.get(&key(&axis)).and_then(|told| told.limit);
         let judging = self.judge(&axis, input, cx);
         match limit {
             None => judging.await,

@@ -63,15 +63,14 @@ impl SubprocessAgent {
         Self { timeout, ..self }
     }
 
-    /// An agent that runs `program` if `programs` allow it; `spec` may hold `args`.
+    /// An agent that runs `program` with `args` if `programs` allow it.
     ///
     /// # Errors
-    /// [`FlowError::ProgramNotAllowed`] with those that are; [`FlowError::AgentField`] for arguments
-    /// that are no array of strings.
+    /// [`FlowError::ProgramNotAllowed`] with those that are.
     pub(in crate::flow) fn new(
         agent: &str,
         program: &str,
-        spec: Option<&Doc>,
+        args: &[String],
         programs: &Programs,
     ) -> Result<Self, FlowError> {
         if !programs.allowed.iter().any(|p| p == Path::new(program)) {
@@ -85,26 +84,13 @@ impl SubprocessAgent {
                     .collect(),
             });
         }
-        let args = match spec.and_then(|spec| spec.get("args")) {
-            None => Some(Vec::new()),
-            Some(args) => args.as_array().and_then(|args| {
-                args.iter()
-                    .map(|arg| arg.as_str().map(str::to_owned))
-                    .collect()
-            }),
-        };
-        let args = args.ok_or_else(|| FlowError::AgentField {
-            agent: agent.to_owned(),
-            field: "spec.args",
-            problem: "must be an array of strings".to_owned(),
-        })?;
         let env = programs.env.iter().filter_map(|name| {
             let value = std::env::var_os(name)?;
             Some((OsString::from(name), value))
         });
         Ok(Self {
             program: program.to_owned(),
-            args,
+            args: args.to_vec(),
             env: env.collect(),
             timeout: None,
         })

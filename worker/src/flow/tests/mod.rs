@@ -6,6 +6,7 @@ mod labels;
 mod lua_tests;
 mod optional_axes;
 mod oracle;
+mod orbits;
 mod outcomes;
 mod references;
 mod scheduling;

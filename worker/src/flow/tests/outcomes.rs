@@ -464,28 +464,33 @@ async fn what_cannot_run_is_named_with_what_there_is() {
         .unwrap_err()
         .to_string()
     };
-    assert!(
-        orbit("kind: seq", "kind: sec")
-            .starts_with("orbit enhance-default: flow is no runnable flow.ir")
-    );
-    assert!(
-        orbit("ref: committer", "ref: nobody")
-            .contains("\"nobody\", which is not declared; it declares patch-spawner")
-    );
-    assert!(orbit("fn_id: committer", "fn_id: nobody").ends_with(
-        "unknown script \"nobody\"; there are committer, patch_applier, patch_spawner, verifier_router"
-    ));
-    assert_eq!(
-        orbit(
-            "kind: lua\n    spec: {fn_id: committer}",
-            "kind: magic\n    spec: {fn_id: committer}"
+    for (from, to, words) in [
+        ("kind: seq", "kind: sec", "flow is not valid flow.ir"),
+        (
+            "ref: committer",
+            "ref: nobody",
+            "step \"nobody\" names no declared agent; declared are: patch-spawner",
         ),
-        "agent \"committer\": unknown kind \"magic\"; this worker runs lua, llm, subprocess"
-    );
-    assert_eq!(
-        orbit("{fn_id: committer}", "{}"),
-        "agent \"committer\": spec.fn_id is missing"
-    );
+        (
+            "fn_id: committer",
+            "fn_id: nobody",
+            "script \"nobody\", which is not known; bundled are: committer",
+        ),
+        (
+            "kind: lua\n    spec: {fn_id: committer}",
+            "kind: magic\n    spec: {fn_id: committer}",
+            "agent \"committer\" has the unknown kind \"magic\"; known kinds are: lua, llm, subprocess",
+        ),
+        (
+            "{fn_id: committer}",
+            "{}",
+            "agent \"committer\" of kind lua: spec.fn_id is missing",
+        ),
+    ] {
+        let told = orbit(from, to);
+        assert!(told.starts_with("orbit enhance-default: "), "{told}");
+        assert!(told.contains(words), "{words}: {told}");
+    }
 }
 
 #[tokio::test]
@@ -526,9 +531,13 @@ async fn a_setting_replaces_the_spawner() {
             &AxisOptions::new(),
         )
         .unwrap_err();
-    assert!(error.to_string().contains(
-        "replaces the agent \"patch-spawner\", which it does not declare; it declares drafter"
-    ));
+    let told = error.to_string();
+    assert!(
+        told.contains(
+            "no agent is named \"patch-spawner\", which the setting's spawner replaces; declared are: drafter"
+        ),
+        "{told}"
+    );
 }
 
 #[tokio::test]

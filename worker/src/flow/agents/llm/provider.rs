@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use shared::blueprint::orbit::models;
+
 use super::super::super::error::FlowError;
 
 /// The protocol of a provider.
@@ -134,27 +136,6 @@ static PROVIDERS: &[Provider] = &[
     without_key("omlx", "http://127.0.0.1:8000/v1/"),
 ];
 
-/// The providers that a model's name tells, by the beginning of the name.
-const TOLD_BY_NAME: [(&str, &str); 17] = [
-    ("claude", "anthropic"),
-    ("gpt-oss", ""),
-    ("gpt", "openai"),
-    ("chatgpt", "openai"),
-    ("codex", "openai"),
-    ("o1", "openai"),
-    ("o3", "openai"),
-    ("o4", "openai"),
-    ("gemini", "gemini"),
-    ("grok", "xai"),
-    ("command", "cohere"),
-    ("deepseek-", "deepseek"),
-    ("kimi-", "kimi"),
-    ("moonshot-", "moonshot"),
-    ("mimo-", "mimo"),
-    ("glm", "zai"),
-    ("minimax-", "minimax"),
-];
-
 const fn openai(name: &'static str, base_url: &'static str, key: &'static str) -> Provider {
     Provider {
         name,
@@ -260,10 +241,7 @@ fn named(name: &str) -> Option<&'static Provider> {
 }
 
 fn told_by(model: &str) -> Option<&'static Provider> {
-    let model = model.to_ascii_lowercase();
-    let mut told = TOLD_BY_NAME.iter();
-    let (_, provider) = told.find(|(begin, _)| model.starts_with(begin))?;
-    named(provider)
+    named(models::told_by_name(model)?)
 }
 
 #[cfg(test)]

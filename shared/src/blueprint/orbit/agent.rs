@@ -1,0 +1,253 @@
+//! An agent's definition, read.
+
+use super::models::{PROVIDERS, tells_provider};
+use super::obstacle::Obstacle;
+use super::{KIND_ALIASES, KINDS};
+use crate::blueprint::call_spec::{CallSpec, CallSpecFault, JsonMode};
+use crate::blueprint::{Doc, Num};
+
+/// The most past denials that a model can be told of.
+pub const MAX_PAST_DENIALS: usize = 10;
+
+/// A declared agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrbitAgent {
+    /// Its name, by which steps refer to it.
+    pub name: String,
+    /// What it runs.
+    pub spec: AgentSpec,
+    /// The definition that it was read from.
+    pub definition: Doc,
+}
+
+/// What an agent runs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentSpec {
+    /// A script of the worker.
+    Lua {
+        /// Its name, as the definition has it.
+        script: String,
+    },
+    /// A model.
+    Llm(LlmSpec),
+    /// A program of the worker's machine.
+    Subprocess {
+        /// Its path.
+        program: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// How it is called.
+        call: CallSpec,
+    },
+}
+
+/// A model and what it is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LlmSpec {
+    /// `spec.provider`; `None`: the model's name tells it.
+    pub provider: Option<String>,
+    /// `profile.model`.
+    pub model: String,
+    /// `profile.system_prompt`; empty if it has none.
+    pub system_prompt: String,
+    /// `spec.past_denials`: of how many it is told.
+    pub past_denials: usize,
+    /// `spec.json_mode`.
+    pub json_mode: JsonMode,
+    /// How it is called.
+    pub call: CallSpec,
+}
+
+/// Reads the definition of the agent `name`. Returns `None` and notes obstacles if it cannot run.
+pub(super) fn read(
+    name: &str,
+    definition: &Doc,
+    has_script: &dyn Fn(&str) -> bool,
+    obstacles: &mut Vec<Obstacle>,
+) -> Option<OrbitAgent> {
+    let given = definition.get("kind").and_then(Doc::as_str);
+    let alias = KIND_ALIASES
+        .iter()
+        .find(|(alias, _)| given == Some(*alias))
+        .map(|(_, kind)| *kind);
+    let Some(kind) = alias.or_else(|| KINDS.into_iter().find(|kind| given == Some(*kind))) else {
+        obstacles.push(Obstacle::UnknownKind {
+            agent: name.to_owned(),
+            given: given.map(str::to_owned),
+        });
+        return None;
+    };
+    let mut fields = Fields {
+        name,
+        kind,
+        definition,
+        obstacles,
+    };
+    let spec = match kind {
+        "lua" => fields.lua(has_script),
+        "llm" => fields.llm().map(AgentSpec::Llm),
+        _ => fields.subprocess(),
+    };
+    Some(OrbitAgent {
+        name: name.to_owned(),
+        spec: spec?,
+        definition: definition.clone(),
+    })
+}
+
+/// Reads fields of a definition. What is wrong is noted, and reading goes on with the next field.
+struct Fields<'a> {
+    name: &'a str,
+    kind: &'static str,
+    definition: &'a Doc,
+    obstacles: &'a mut Vec<Obstacle>,
+}
+
+impl<'a> Fields<'a> {
+    fn lua(&mut self, has_script: &dyn Fn(&str) -> bool) -> Option<AgentSpec> {
+        let script = self.text("spec.fn_id")?.to_owned();
+        if has_script(&script) {
+            return Some(AgentSpec::Lua { script });
+        }
+        self.obstacles.push(Obstacle::UnknownScript {
+            agent: self.name.to_owned(),
+            script,
+        });
+        None
+    }
+
+    fn llm(&mut self) -> Option<LlmSpec> {
+        if self.member("spec.script_path").is_some() {
+            self.wrong(
+                "spec.script_path",
+                "cannot be run: scripts of documents are not; give the agent kind lua and a script of a worker's \
+                 DRAFTSMAN_LUA_DIR, or leave the field out to ask the model of its profile",
+            );
+        }
+        let model = self.text("profile.model");
+        let provider = self.optional_text("spec.provider");
+        let system_prompt = self.optional_text("profile.system_prompt");
+        let past_denials = self.integer("spec.past_denials", 0..=MAX_PAST_DENIALS, 0);
+        let spec = self.definition.get("spec");
+        let json_mode = self.readable(JsonMode::read(spec));
+        let call = self.readable(CallSpec::read(spec));
+        match (provider?, model) {
+            (Some(provider), _) if !PROVIDERS.contains(&provider) => {
+                self.obstacles.push(Obstacle::UnknownProvider {
+                    agent: self.name.to_owned(),
+                    provider: provider.to_owned(),
+                });
+                return None;
+            }
+            (None, Some(model)) if !tells_provider(model) => {
+                let problem = format!(
+                    "is missing, and the model {model:?} does not tell it; providers are: {}",
+                    PROVIDERS.join(", ")
+                );
+                self.wrong("spec.provider", &problem);
+                return None;
+            }
+            _ => {}
+        }
+        Some(LlmSpec {
+            provider: provider?.map(str::to_owned),
+            model: model?.to_owned(),
+            system_prompt: system_prompt?.unwrap_or_default().to_owned(),
+            past_denials: past_denials?,
+            json_mode: json_mode?,
+            call: call?,
+        })
+    }
+
+    fn subprocess(&mut self) -> Option<AgentSpec> {
+        let program = self.text("spec.program");
+        let args = match self.member("spec.args") {
+            None => Some(Vec::new()),
+            Some(args) => args.as_array().and_then(|args| {
+                let texts = args.iter().map(|arg| arg.as_str().map(str::to_owned));
+                texts.collect::<Option<Vec<_>>>()
+            }),
+        };
+        if args.is_none() {
+            self.wrong("spec.args", "must be an array of strings");
+        }
+        let call = self.readable(CallSpec::read(self.definition.get("spec")));
+        Some(AgentSpec::Subprocess {
+            program: program?.to_owned(),
+            args: args?,
+            call: call?,
+        })
+    }
+
+    /// What was read. Notes the fault and returns `None` if it could not be.
+    fn readable<T>(&mut self, read: Result<T, CallSpecFault>) -> Option<T> {
+        read.map_err(|fault| self.wrong(fault.field, &fault.problem)).ok()
+    }
+
+    /// A field `group.name`; `None` if it is missing or null.
+    fn member(&self, field: &str) -> Option<&'a Doc> {
+        let (group, name) = field.split_once('.')?;
+        let found = self.definition.get(group)?.get(name)?;
+        (!matches!(found, Doc::Null)).then_some(found)
+    }
+
+    fn wrong(&mut self, field: &'static str, problem: &str) {
+        self.obstacles.push(Obstacle::Field {
+            agent: self.name.to_owned(),
+            kind: self.kind,
+            field,
+            problem: problem.to_owned(),
+        });
+    }
+
+    /// A string that is not empty. Notes it and returns `None` if it is missing or something else.
+    fn text(&mut self, field: &'static str) -> Option<&'a str> {
+        match self.member(field) {
+            Some(Doc::Str(text)) if !text.is_empty() => return Some(text),
+            Some(Doc::Str(_)) => self.wrong(field, "is empty"),
+            Some(other) => {
+                let problem = format!("must be a string, not {}", other.kind());
+                self.wrong(field, &problem);
+            }
+            None => self.wrong(field, "is missing"),
+        }
+        None
+    }
+
+    /// A string, or nothing. Notes it and returns `None` if it is something else.
+    fn optional_text(&mut self, field: &'static str) -> Option<Option<&'a str>> {
+        match self.member(field) {
+            None => Some(None),
+            Some(Doc::Str(text)) => Some(Some(text)),
+            Some(other) => {
+                let problem = format!("must be a string, not {}", other.kind());
+                self.wrong(field, &problem);
+                None
+            }
+        }
+    }
+
+    /// An integer of `range`, or `absent`. Notes it and returns `None` if it is something else.
+    fn integer(
+        &mut self,
+        field: &'static str,
+        range: std::ops::RangeInclusive<usize>,
+        absent: usize,
+    ) -> Option<usize> {
+        let found = match self.member(field) {
+            None => return Some(absent),
+            Some(Doc::Num(Num::Int(n))) => usize::try_from(*n).ok(),
+            Some(_) => None,
+        };
+        let found = found.filter(|n| range.contains(n));
+        if found.is_none() {
+            let problem = format!(
+                "must be an integer from {} to {}",
+                range.start(),
+                range.end()
+            );
+            self.wrong(field, &problem);
+        }
+        found
+    }
+}
