@@ -32,6 +32,7 @@ mod suite {
     mod memory;
     mod model;
     mod mutants;
+    mod orbit_trials;
     mod outcomes;
     mod partitions;
     mod pausing;

@@ -37,6 +37,7 @@ mod tls;
 mod tls_stream;
 mod tokens;
 mod transfer;
+mod trial;
 mod versions;
 mod watch;
 

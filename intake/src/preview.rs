@@ -66,10 +66,7 @@ pub(crate) async fn preview(
             return Err(RequestError::MemoryFull { used, max });
         }
     };
-    let awaited = Awaited {
-        home: store.home().clone(),
-        ticket,
-    };
+    let awaited = Awaited::new(store.home().clone(), ticket);
     match awaited.answer(&id, patience).await? {
         PreviewAnswer::Decided(preview) => Ok(convert::preview_to_wire(preview)),
         PreviewAnswer::Failed { reason } => Err(RequestError::PreviewFailed { reason }),
@@ -87,13 +84,21 @@ pub(crate) async fn preview(
 }
 
 /// A request that somebody waits for; taken back when dropped.
-struct Awaited {
+pub(crate) struct Awaited {
     home: Shard,
     ticket: PreviewTicket,
 }
 
 impl Awaited {
-    async fn answer(
+    pub(crate) fn new(home: Shard, ticket: PreviewTicket) -> Self {
+        Self { home, ticket }
+    }
+
+    /// The answer, as soon as it is there.
+    ///
+    /// # Errors
+    /// [`RequestError::NoWorker`] when no worker is connected any more, [`RequestError::PreviewLate`] after `patience`.
+    pub(crate) async fn answer(
         &self,
         id: &IssueId,
         patience: Duration,

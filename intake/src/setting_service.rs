@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 use crate::backend::Backend;
 use crate::page::PageQuery;
 use crate::status::{RequestError, Violations};
+use crate::trial::{self, Trial};
 use crate::{blueprint_service, convert};
 
 /// How often a setting is written whose orbit moves meanwhile, before that is said.
@@ -72,16 +73,19 @@ impl Settings {
         };
         // Read before the check, so that whatever is written to the orbit after it is noticed.
         let mut orbit_seq = store.head_seq(&setting.blueprint_id).await?;
-        check(store, &setting, orbit.as_ref(), request.expected_revision).await?;
+        let mut trial = check(store, &setting, orbit.as_ref(), request.expected_revision).await?;
         let mut orbit_commit = None;
         if let Some(orbit) = orbit {
             let rationale = format!("orbit of setting {}", setting.id);
-            let written = blueprint_service::write(store, &orbit, head, &rationale);
-            let (commit, _) = written.await.map_err(as_orbit_document)?;
-            orbit_seq = Some(commit.seq);
-            orbit_commit = Some(convert::commit_to_wire(commit));
+            let id = Some(&setting.id);
+            let written = blueprint_service::write(store, &orbit, head, &rationale, id);
+            let written = written.await.map_err(as_orbit_document)?;
+            trial = trial.and(written.trial);
+            orbit_seq = Some(written.commit.seq);
+            orbit_commit = Some(convert::commit_to_wire(written.commit));
         }
-        let put = write(store, &setting, orbit_seq, request.expected_revision).await;
+        let expected = request.expected_revision;
+        let put = write(store, &setting, orbit_seq, expected, &mut trial).await;
         let put = match put {
             Err(RequestError::Store(error)) if orbit_commit.is_some() => {
                 Err(RequestError::StoreHalfway(error))
@@ -90,10 +94,15 @@ impl Settings {
         };
         let setting_id = setting.id.clone();
         match put? {
-            PutSettingOutcome::Stored(stored) => Ok(v1::PutSettingResponse {
-                setting: Some(convert::setting_to_wire(stored)),
-                orbit_commit,
-            }),
+            PutSettingOutcome::Stored(stored) => {
+                let (trial, trial_detail) = trial.into_wire();
+                Ok(v1::PutSettingResponse {
+                    setting: Some(convert::setting_to_wire(stored)),
+                    orbit_commit,
+                    trial,
+                    trial_detail,
+                })
+            }
             PutSettingOutcome::RevisionMoved { actual } => {
                 Err(RequestError::RevisionMoved { setting_id, actual })
             }
@@ -165,6 +174,7 @@ async fn write(
     setting: &EnhanceSetting,
     mut orbit_seq: Option<u64>,
     expected_revision: Option<u64>,
+    trial: &mut Trial,
 ) -> Result<PutSettingOutcome, RequestError> {
     for _ in 1..MAX_WRITES {
         let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
@@ -173,13 +183,13 @@ async fn write(
             other => return Ok(other),
         }
         orbit_seq = store.head_seq(&setting.blueprint_id).await?;
-        check(store, setting, None, expected_revision).await?;
+        *trial = check(store, setting, None, expected_revision).await?;
     }
     let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
     Ok(put.await?)
 }
 
-/// Looks at everything that the write would be refused for, before anything is written: the orbit is
+/// Looks at everything that the write would be refused for, and has the orbit tried, before anything is written: the orbit is
 /// written first, and a request that will be refused should not have written one. The write of the setting
 /// looks at revision and orbit again.
 async fn check(
@@ -187,7 +197,7 @@ async fn check(
     setting: &EnhanceSetting,
     orbit: Option<&Blueprint>,
     expected_revision: Option<u64>,
-) -> Result<(), RequestError> {
+) -> Result<Trial, RequestError> {
     if let Some(expected) = expected_revision {
         let stored = store.setting(&setting.id).await?;
         let actual = stored.map_or(0, |stored| stored.revision);
@@ -198,11 +208,22 @@ async fn check(
             });
         }
     }
+    let blueprint_id = setting.blueprint_id.clone();
+    let orbit_field = match orbit {
+        Some(_) => "orbit_document",
+        None => "setting.blueprint_id",
+    };
     let fault = match store.check_setting(setting, orbit).await? {
-        Ok(_) => return Ok(()),
+        Ok(orbit) => {
+            let tried = trial::try_orbit(store, orbit, setting).await;
+            return tried.map_err(|problem| RequestError::SettingNotRunnable {
+                field: orbit_field,
+                blueprint_id,
+                problem,
+            });
+        }
         Err(fault) => fault,
     };
-    let blueprint_id = setting.blueprint_id.clone();
     Err(match fault {
         SettingFault::UnknownOrbit => RequestError::OrbitNotFound(blueprint_id),
         SettingFault::ArchivedOrbit => RequestError::OrbitArchived(blueprint_id),
@@ -211,11 +232,7 @@ async fn check(
             problem,
         },
         SettingFault::Orbit(problem) => RequestError::SettingNotRunnable {
-            field: if orbit.is_some() {
-                "orbit_document"
-            } else {
-                "setting.blueprint_id"
-            },
+            field: orbit_field,
             blueprint_id,
             problem: problem.to_string(),
         },

@@ -84,9 +84,12 @@ pub(crate) async fn revert(
     // What is stored was checked when it was written, its label perhaps by no rule yet.
     let blueprint = Blueprint::from_doc(found.blueprint.doc().clone())
         .map_err(|error| RequestError::field("version", error))?;
-    let (commit, _) = write(store, &blueprint, ExpectedHead::Any, &rationale).await?;
+    let written = write(store, &blueprint, ExpectedHead::Any, &rationale, None).await?;
+    let (trial, trial_detail) = written.trial.into_wire();
     Ok(v1::RevertBlueprintResponse {
-        commit: Some(convert::commit_to_wire(commit)),
+        commit: Some(convert::commit_to_wire(written.commit)),
+        trial,
+        trial_detail,
     })
 }
 

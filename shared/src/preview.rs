@@ -1,16 +1,28 @@
 //! A preview: what would become of an issue, without anything becoming of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blueprint::Blueprint;
 use crate::enhance_log::Verdict;
 use crate::ids::{BlueprintId, IssueId};
+use crate::setting::EnhanceSetting;
 use crate::telemetry::trace::TraceParent;
 
 /// The most that the texts of one preview may have, in bytes: an answer has to fit one message.
 pub const MAX_PREVIEW_BYTES: usize = 3 << 20;
 
+/// An orbit that is about to be written, or whose setting is: can it decide at all?
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrbitTrial {
+    /// The orbit.
+    pub orbit: Arc<Blueprint>,
+    /// The setting that would run it: its spawner, its axes and their options.
+    pub setting: EnhanceSetting,
+}
+
 /// What is to be tried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PreviewRequest {
     /// Its own id; the flow sees it as the issue's.
     pub id: IssueId,
@@ -24,10 +36,12 @@ pub struct PreviewRequest {
     pub patience: Duration,
     /// The caller's trace, if there is one.
     pub trace: Option<TraceParent>,
+    /// An orbit to be tried on the worker's own sample issue; target and intent are then not read.
+    pub trial: Option<Box<OrbitTrial>>,
 }
 
 /// What a flow came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Preview {
     /// True if the change would be applied.
     pub would_apply: bool,

@@ -81,7 +81,7 @@ impl Attempt {
             epoch: self.epoch(),
             verifiers: launch.setting.verifier_axes.clone(),
             ceiling: Duration::from_secs(launch.setting.ttl_secs),
-            must_be_runnable: launch.must_be_runnable(&self.issue.blueprint_id),
+            orbit_of: launch.orbit_of(&self.issue.blueprint_id),
             steps: self.steps.clone(),
             memory: Some(self.memory.clone()),
         };

@@ -2,7 +2,7 @@
 //! moved: every claim brings the counter, so an edit acts on the next claim. While it stands, an issue
 //! costs no call of the store: the settings are kept, and each that was used with its orbit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -48,14 +48,15 @@ impl From<StoreError> for LaunchError {
 pub(crate) struct Launch {
     pub(crate) setting: EnhanceSetting,
     pub(crate) orbit: Orbit,
-    /// Blueprints that some setting follows as its orbit: what they become must be runnable.
-    orbits_in_use: Arc<HashSet<BlueprintId>>,
+    /// The settings that follow their orbit by `latest`.
+    followers: Arc<Vec<EnhanceSetting>>,
 }
 
 impl Launch {
-    /// True if this Blueprint must stay runnable.
-    pub(crate) fn must_be_runnable(&self, id: &BlueprintId) -> bool {
-        self.orbits_in_use.contains(id)
+    /// The settings that run this Blueprint as their orbit, whatever it becomes.
+    pub(crate) fn orbit_of(&self, id: &BlueprintId) -> Vec<EnhanceSetting> {
+        let followers = self.followers.iter().filter(|s| s.blueprint_id == *id);
+        followers.cloned().collect()
     }
 }
 
@@ -64,7 +65,7 @@ struct Known {
     /// `None`: it could not be read.
     counters: Vec<Option<u64>>,
     settings: Vec<EnhanceSetting>,
-    orbits_in_use: Arc<HashSet<BlueprintId>>,
+    followers: Arc<Vec<EnhanceSetting>>,
     /// Of the settings that an issue was worked on by.
     launches: RwLock<HashMap<SettingId, Arc<Launch>>>,
     launching: SingleFlight<SettingId, Result<Arc<Launch>, LaunchError>>,
@@ -221,13 +222,12 @@ impl Inside {
         };
         counters[shard] = Some(counter);
         let settings = self.store.list_settings().await?;
-        let followed = settings
-            .iter()
-            .filter(|s| s.selector == VersionSelector::Latest);
-        let orbits_in_use = followed.map(|s| s.blueprint_id.clone()).collect();
+        let followers = settings.iter();
+        let followers = followers.filter(|s| s.selector == VersionSelector::Latest);
+        let followers = followers.cloned().collect();
         let known = Arc::new(Known {
             counters,
-            orbits_in_use: Arc::new(orbits_in_use),
+            followers: Arc::new(followers),
             launches: RwLock::default(),
             launching: SingleFlight::default(),
             settings,
@@ -264,7 +264,7 @@ impl Inside {
         let launch = Arc::new(Launch {
             setting,
             orbit: orbit.map_err(|error| LaunchError::Flow(Arc::new(error)))?,
-            orbits_in_use: Arc::clone(&known.orbits_in_use),
+            followers: Arc::clone(&known.followers),
         });
         known.keep(&launch);
         Ok(launch)

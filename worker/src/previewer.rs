@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use shared::blueprint::{Blueprint, diff, json, patch, yaml};
 use shared::error::chain;
 use shared::fail_point;
-use shared::preview::{MAX_PREVIEW_BYTES, Preview, PreviewAnswer, PreviewRequest};
+use shared::preview::{MAX_PREVIEW_BYTES, OrbitTrial, Preview, PreviewAnswer, PreviewRequest};
 use shared::store::{ConnectionId, IssueRef, PopLink, StoreError};
 use shared::telemetry::trace;
 use shared::version_selector::VersionSelector;
@@ -23,7 +23,7 @@ use tracing::Instrument;
 use crate::attempt::{Attempt, Ran};
 use crate::decide::failed_reason;
 use crate::dispatch::Dispatcher;
-use crate::flow::{Decision, FlowReport, Memory};
+use crate::flow::{Decision, FlowReport, Memory, TrialOutcome};
 use crate::orbits::LaunchError;
 use crate::service::{self, Complaint, Pause};
 
@@ -166,6 +166,9 @@ async fn run(
     request: &PreviewRequest,
     hurry: &CancellationToken,
 ) -> PreviewAnswer {
+    if let Some(trial) = &request.trial {
+        return try_orbit(dispatcher, trial, hurry).await;
+    }
     match try_run(dispatcher, request, hurry).await {
         Ok(answer) => answer,
         Err(LaunchError::Store(error)) if error.is_retryable() => PreviewAnswer::Fault {
@@ -174,6 +177,23 @@ async fn run(
         },
         Err(error) => PreviewAnswer::Failed {
             reason: failed_reason(&chain(&error)),
+        },
+    }
+}
+
+/// Tries an orbit that is about to be written.
+async fn try_orbit(
+    dispatcher: &Dispatcher,
+    trial: &OrbitTrial,
+    hurry: &CancellationToken,
+) -> PreviewAnswer {
+    let host = &dispatcher.host;
+    match host.try_orbit(&trial.orbit, &trial.setting, hurry).await {
+        TrialOutcome::Decided => PreviewAnswer::Decided(Preview::default()),
+        TrialOutcome::Failed(reason) => PreviewAnswer::Failed { reason },
+        TrialOutcome::Unknown(problem) => PreviewAnswer::Fault {
+            problem,
+            retry_after_ms: None,
         },
     }
 }

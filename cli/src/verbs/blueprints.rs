@@ -10,8 +10,8 @@ use proto::v1::{
 };
 use serde_json::json;
 
-use super::page_size;
 use super::versions::resolve;
+use super::{page_size, trial};
 use crate::args::{BlueprintArg, DocumentFormat, GetArgs, Output, PutArgs};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -40,6 +40,7 @@ pub(crate) async fn put(mut client: Client, args: PutArgs, format: Output) -> Re
             "commit": output::commit_json(&commit),
             "created": answer.created,
             "warnings": answer.warnings,
+            "trial": trial::json(answer.trial, &answer.trial_detail),
         });
         return Ok(output::json_document(&value)?);
     }
@@ -51,10 +52,11 @@ pub(crate) async fn put(mut client: Client, args: PutArgs, format: Output) -> Re
     } else {
         "unchanged, still commit"
     };
-    Ok(output::line(format_args!(
+    output::line(format_args!(
         "{}: {what} {}, version {}",
         commit.blueprint_id, commit.seq, commit.version
-    ))?)
+    ))?;
+    Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }
 
 /// Prints a document, or the list of all Blueprints.

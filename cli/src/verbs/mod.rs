@@ -12,6 +12,7 @@ pub(crate) mod retry;
 pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod transfer;
+mod trial;
 pub(crate) mod use_model;
 pub(crate) mod use_orbit;
 pub(crate) mod verify;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared::blueprint::{Doc, Num, yaml};
 
 use super::blueprints::read;
-use super::{page_size, use_model, use_orbit};
+use super::{page_size, trial, use_model, use_orbit};
 use crate::args::{DocumentFormat, Output, SettingPutArgs, SettingVerb};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -90,7 +90,9 @@ async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result
         .ok_or(CliError::Answer { field: "setting" })?;
     if format == Output::Json {
         let orbit_commit = answer.orbit_commit.as_ref().map(output::commit_json);
-        let value = json!({ "setting": to_json(&setting), "orbit_commit": orbit_commit });
+        let trial = trial::json(answer.trial, &answer.trial_detail);
+        let value =
+            json!({ "setting": to_json(&setting), "orbit_commit": orbit_commit, "trial": trial });
         return Ok(output::json_document(&value)?);
     }
     if let Some(commit) = answer.orbit_commit {
@@ -99,10 +101,11 @@ async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result
             commit.blueprint_id, commit.seq, commit.version
         ))?;
     }
-    Ok(output::line(format_args!(
+    output::line(format_args!(
         "setting {}: revision {}; it acts on the next issue",
         setting.id, setting.revision
-    ))?)
+    ))?;
+    Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }
 
 async fn list(mut client: Client, format: Output) -> Result<(), CliError> {

@@ -11,6 +11,7 @@ use shared::blueprint::yaml;
 use worker::flow::{PATCH_SPAWNER_LLM_YAML, providers};
 
 use super::settings::{to_json, to_wire};
+use super::trial;
 use crate::args::{Output, UseModelArgs};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -45,14 +46,15 @@ pub(crate) async fn use_model(
     let answer = client.settings.put_setting(request).await?.into_inner();
     let setting = answer.setting.ok_or_else(missing)?;
     if format == Output::Json {
-        return Ok(output::json_document(
-            &json!({ "setting": to_json(&setting) }),
-        )?);
+        let trial = trial::json(answer.trial, &answer.trial_detail);
+        let value = json!({ "setting": to_json(&setting), "trial": trial });
+        return Ok(output::json_document(&value)?);
     }
-    Ok(output::line(format_args!(
+    output::line(format_args!(
         "setting {}: revision {}; {model} of {provider} writes the patches from the next issue on",
         setting.id, setting.revision
-    ))?)
+    ))?;
+    Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }
 
 /// Provider and model of `PROVIDER/MODEL`; a model's own name may have slashes.

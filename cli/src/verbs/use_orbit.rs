@@ -5,6 +5,7 @@ use proto::v1::{GetSettingRequest, PutSettingRequest, VersionSelector};
 use serde_json::json;
 
 use super::settings::to_json;
+use super::trial;
 use crate::args::{Output, UseOrbitArgs};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -36,12 +37,13 @@ pub(crate) async fn use_orbit(
     let answer = client.settings.put_setting(request).await?.into_inner();
     let setting = answer.setting.ok_or_else(missing)?;
     if format == Output::Json {
-        return Ok(output::json_document(
-            &json!({ "setting": to_json(&setting) }),
-        )?);
+        let trial = trial::json(answer.trial, &answer.trial_detail);
+        let value = json!({ "setting": to_json(&setting), "trial": trial });
+        return Ok(output::json_document(&value)?);
     }
-    Ok(output::line(format_args!(
+    output::line(format_args!(
         "setting {}: revision {}; issues are worked on by {} from the next one on",
         setting.id, setting.revision, setting.blueprint_id
-    ))?)
+    ))?;
+    Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }

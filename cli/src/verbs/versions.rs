@@ -8,7 +8,7 @@ use proto::v1::{Commit, DiffBlueprintRequest, ListCommitsRequest, RevertBlueprin
 use serde_json::json;
 
 use super::blueprints::fetch;
-use super::page_size;
+use super::{page_size, trial};
 use crate::args::{DiffArgs, HistoryArgs, Output, RevertArgs};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -145,16 +145,18 @@ pub(crate) async fn revert(
         rationale: args.rationale,
     };
     let answer = client.blueprints.revert_blueprint(request).await?;
-    let commit = answer.into_inner().commit;
-    let commit = commit.ok_or(CliError::Answer { field: "commit" })?;
+    let answer = answer.into_inner();
+    let commit = answer.commit.ok_or(CliError::Answer { field: "commit" })?;
     if format == Output::Json {
-        let value = json!({ "commit": output::commit_json(&commit) });
+        let trial = trial::json(answer.trial, &answer.trial_detail);
+        let value = json!({ "commit": output::commit_json(&commit), "trial": trial });
         return Ok(output::json_document(&value)?);
     }
-    Ok(output::line(format_args!(
+    output::line(format_args!(
         "{}: the head is commit {}, version {}",
         commit.blueprint_id, commit.seq, commit.version
-    ))?)
+    ))?;
+    Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }
 
 /// The newest commit.

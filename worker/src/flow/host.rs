@@ -8,7 +8,9 @@ use shared::axis_options::AxisOptions;
 use shared::blueprint::{Blueprint, Doc};
 use shared::commit::Epoch;
 use shared::enhance_log::{SpawnerUsage, Verdict};
+use shared::error::chain;
 use shared::ids::{BlueprintId, IssueId};
+use shared::setting::EnhanceSetting;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::llm::client::Models;
@@ -19,6 +21,7 @@ use super::evaluator::evaluate;
 use super::lua::pool::Pool;
 use super::memory::{Memory, RunMemory};
 use super::orbit::{self, Means, Orbit};
+use super::orbit_trial::TrialOutcome;
 use super::run_state::RunState;
 use super::scripts::Scripts;
 use super::steps::StepRecorder;
@@ -57,8 +60,8 @@ pub struct FlowInput {
     pub verifiers: Vec<String>,
     /// How long the flow may take.
     pub ceiling: Duration,
-    /// A setting uses the target as its orbit by `latest`: what cannot run is denied.
-    pub must_be_runnable: bool,
+    /// The settings that run the target as their orbit, by `latest`: what would not run or decide is denied.
+    pub orbit_of: Vec<EnhanceSetting>,
     /// Told what the steps do, if anybody wants to know.
     pub steps: Option<Arc<StepRecorder>>,
     /// What was before: what earlier attempts have paid for, what was denied; `None`: nothing.
@@ -195,11 +198,9 @@ impl FlowHost {
         let patch_json = decision::proposed(&ctx);
         match decided {
             Ok(decision) => {
-                let decision = if input.must_be_runnable {
-                    self.deny_unless_runnable(decision)
-                } else {
-                    decision
-                };
+                let decision = self
+                    .deny_unless_orbit(decision, &input.orbit_of, cancel)
+                    .await;
                 Ok(FlowReport {
                     decision,
                     patch_json,
@@ -220,35 +221,59 @@ impl FlowHost {
         }
     }
 
-    /// The axis `orbit`: a Blueprint that a setting runs by `latest` must be runnable.
-    fn deny_unless_runnable(&self, decision: Decision) -> Decision {
-        match decision {
-            Decision::Commit {
-                blueprint,
-                rationale,
-                mut verdicts,
-                ..
-            } if let Err(FlowError::NotRunnable {
-                source: problem, ..
-            }) = orbit::check(&blueprint, None, &self.means) =>
-            {
-                let reason = format!(
-                    "a setting uses this Blueprint as its orbit, so it must be runnable: {problem}"
-                );
-                let reasons = vec![format!("orbit: {reason}")];
-                verdicts.push(Verdict {
-                    axis: "orbit".to_owned(),
-                    pass: false,
-                    detail: reason,
-                });
-                Decision::Deny {
-                    reasons,
-                    verdicts,
-                    rationale,
+    pub(super) fn means(&self) -> &Means {
+        &self.means
+    }
+
+    /// The axis `orbit`: a Blueprint that settings run by `latest` must be able to run and decide with each.
+    async fn deny_unless_orbit(
+        &self,
+        decision: Decision,
+        settings: &[EnhanceSetting],
+        cancel: &CancellationToken,
+    ) -> Decision {
+        let Decision::Commit {
+            blueprint,
+            rationale,
+            verdicts,
+            ..
+        } = &decision
+        else {
+            return decision;
+        };
+        for setting in settings {
+            // A script that other workers have is no reason to let this one accept what it cannot run.
+            let checked = orbit::check(blueprint, setting.spawner.as_ref(), &self.means);
+            let tried = match checked {
+                Err(error) => TrialOutcome::Failed(chain(&error)),
+                Ok(_) => self.try_orbit(blueprint, setting, cancel).await,
+            };
+            let problem = match tried {
+                TrialOutcome::Decided => continue,
+                TrialOutcome::Unknown(why) => {
+                    tracing::warn!(setting = %setting.id, why, "an orbit in use could not be tried");
+                    continue;
                 }
-            }
-            other => other,
+                TrialOutcome::Failed(problem) => problem,
+            };
+            let reason = format!(
+                "the setting {} uses this Blueprint as its orbit, so it must run and decide: {problem}",
+                setting.id
+            );
+            let mut verdicts = verdicts.clone();
+            let reasons = vec![format!("orbit: {reason}")];
+            verdicts.push(Verdict {
+                axis: "orbit".to_owned(),
+                pass: false,
+                detail: reason,
+            });
+            return Decision::Deny {
+                reasons,
+                verdicts,
+                rationale: rationale.clone(),
+            };
         }
+        decision
     }
 }
 

@@ -11,6 +11,7 @@
 //! run_state.rs  what the steps of a run share      decision.rs             reading $.commit
 //! steps.rs      what they are doing, for who watches
 //! memory.rs     what was paid for before           meter.rs                what a step costs
+//! orbit_trial.rs  whether an orbit decides at all, before it is written
 //! past_denials.rs  what a model is told of earlier denials
 //! ```
 
@@ -24,6 +25,7 @@ mod lua;
 mod memory;
 mod meter;
 mod orbit;
+mod orbit_trial;
 mod past_denials;
 mod plan;
 mod prefix;
@@ -44,6 +46,7 @@ pub use error::{FlowError, ScriptError, StepError};
 pub use host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport};
 pub use memory::Memory;
 pub use orbit::Orbit;
+pub use orbit_trial::TrialOutcome;
 pub use scripts::{ENHANCE_DEFAULT_YAML, PATCH_SPAWNER_LLM_YAML};
 pub use steps::{StepChange, StepRecorder};
 pub use try_axis::{Judgement, Trial, TryAxisError, try_axis};

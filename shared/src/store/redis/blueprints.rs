@@ -19,6 +19,7 @@ use redis::cmd;
 use super::Shard;
 use super::error::StoreError;
 use super::issues::{Page, PageRequest};
+use super::orbit_use::follows;
 use super::{label_rank, script, stored};
 use crate::blueprint::{Blueprint, orbit};
 use crate::commit::{BlueprintSummary, Commit};
@@ -74,31 +75,31 @@ impl Shard {
         expected: ExpectedHead,
         rationale: &str,
     ) -> Result<PutOutcome, StoreError> {
-        let id = blueprint.id();
-        let mut is_orbit = self.is_orbit_by_latest(id).await?;
         loop {
-            if is_orbit {
+            let (counter, orbits) = self.orbits_in_use().await?;
+            if orbits.iter().any(|entry| follows(entry, blueprint.id())) {
                 let known = self.known_scripts().await?;
-                if let Err(why) = orbit::check(blueprint, None, &|name| known.has_step(name)) {
+                let has_script = |name: &str| known.has_step(name);
+                if let Err(why) = orbit::check(blueprint, None, &has_script) {
                     return Ok(PutOutcome::NotRunnable(why.to_string()));
                 }
             }
-            let put = self.put_as(blueprint, &expected, rationale, is_orbit);
-            match put.await? {
-                Some(outcome) => return Ok(outcome),
-                // Only what was not checked is refused for this, so there is no third time.
-                None => is_orbit = true,
+            let put = self.put_as(blueprint, &expected, rationale, counter);
+            // Each further turn is a setting or an orbit that somebody wrote meanwhile.
+            if let Some(outcome) = put.await? {
+                return Ok(outcome);
             }
         }
     }
 
-    /// Writes a document that is checked if it `is_orbit`; `None` if it was not and would have to be.
-    async fn put_as(
+    /// Writes a document whose use was looked at when the settings counter had this value; `None` if a setting follows
+    /// it and the counter has another one now.
+    pub(super) async fn put_as(
         &self,
         blueprint: &Blueprint,
         expected: &ExpectedHead,
         rationale: &str,
-        is_orbit: bool,
+        counter: u64,
     ) -> Result<Option<PutOutcome>, StoreError> {
         let id = blueprint.id();
         let keys = [
@@ -127,11 +128,11 @@ impl Shard {
                     .arg(&**blueprint.canonical_yaml());
                 call.arg(label).arg(&commit).arg(mode).arg(version);
                 call.arg(label_rank::rank(label));
-                call.arg(if is_orbit { "1" } else { "" });
+                call.arg(counter);
             })
             .await?;
         let outcome = match reply.outcome() {
-            "orbit_in_use" if !is_orbit => return Ok(None),
+            "orbit_in_use" => return Ok(None),
             "created" => {
                 let (seq, committed_at_ms) = (reply.take()?, reply.take()?);
                 let parent: String = reply.take()?;
@@ -162,27 +163,6 @@ impl Shard {
             _ => return Err(reply.unknown()),
         };
         Ok(Some(outcome))
-    }
-
-    /// True if some setting names this Blueprint as its orbit and follows its head.
-    ///
-    /// # Errors
-    /// [`StoreError`] if Redis is away.
-    pub async fn is_orbit_by_latest(&self, id: &BlueprintId) -> Result<bool, StoreError> {
-        let orbits = self.orbits().await?;
-        Ok(orbits.iter().any(|entry| *entry == format!("{id} latest")))
-    }
-
-    /// True if some setting names this Blueprint as its orbit.
-    pub(super) async fn is_orbit(&self, id: &BlueprintId) -> Result<bool, StoreError> {
-        let orbits = self.orbits().await?;
-        let mut names = orbits.iter().filter_map(|entry| entry.split(' ').next());
-        Ok(names.any(|name| name == id.as_str()))
-    }
-
-    async fn orbits(&self) -> Result<Vec<String>, StoreError> {
-        let read = cmd("HVALS").arg(self.keys.orbits()).to_owned();
-        self.link.command("orbits", &read).await
     }
 
     /// The version that the selector chooses; `None` if there is no such Blueprint, or no such fixed version.

@@ -33,6 +33,7 @@ mod label_rank;
 mod lists;
 mod locator;
 pub mod log;
+pub mod orbit_use;
 mod orbits;
 pub mod pause;
 pub mod places;
@@ -55,6 +56,7 @@ pub mod stats;
 pub mod steps;
 mod stored;
 pub mod transfer;
+mod trials;
 pub mod workers;
 
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::keys::CANCEL_CHANNEL;
 use super::script;
 use super::stored::{FORMAT, StoredVerdict, check_format, damaged, from_json, to_json};
+use super::trials::StoredTrial;
 use crate::ids::{BlueprintId, IssueId};
 use crate::preview::{Preview, PreviewAnswer, PreviewRequest};
 use crate::telemetry::trace::TraceParent;
@@ -66,6 +67,17 @@ struct StoredRequest {
     expires_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace: Option<String>,
+    /// An orbit to be tried; target and intent are then not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trial: Option<StoredTrial>,
+}
+
+/// What a request asks for.
+pub(super) struct Wanted {
+    pub(super) blueprint_id: String,
+    pub(super) intent: String,
+    pub(super) trace: Option<String>,
+    pub(super) trial: Option<StoredTrial>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,6 +126,22 @@ impl Shard {
         patience: Duration,
         trace: Option<&TraceParent>,
     ) -> Result<PreviewRequestOutcome, StoreError> {
+        let wanted = Wanted {
+            blueprint_id: blueprint_id.to_string(),
+            intent,
+            trace: trace.map(|trace| trace.as_str().to_owned()),
+            trial: None,
+        };
+        self.request(id, wanted, patience).await
+    }
+
+    /// Puts a request on the list.
+    pub(super) async fn request(
+        &self,
+        id: &IssueId,
+        wanted: Wanted,
+        patience: Duration,
+    ) -> Result<PreviewRequestOutcome, StoreError> {
         if let Some((used, max)) = self.memory_pressure().await? {
             return Ok(PreviewRequestOutcome::MemoryFull { used, max });
         }
@@ -121,10 +149,11 @@ impl Shard {
         let text = to_json(&StoredRequest {
             v: FORMAT,
             id: id.to_string(),
-            blueprint_id: blueprint_id.to_string(),
-            intent,
+            blueprint_id: wanted.blueprint_id,
+            intent: wanted.intent,
             expires_at: self.server_ms().await?.saturating_add(patience),
-            trace: trace.map(|trace| trace.as_str().to_owned()),
+            trace: wanted.trace,
+            trial: wanted.trial,
         });
         let keys = [self.keys.previews()];
         let reply = self
@@ -184,6 +213,7 @@ impl Shard {
         }
         let id = IssueId::parse(&stored.id).map_err(|e| damaged(WHAT, &stored.id, e))?;
         let target = BlueprintId::parse(&stored.blueprint_id);
+        let trial = stored.trial.map(|trial| trial.read(&stored.id));
         Ok(Some(PreviewRequest {
             blueprint_id: target.map_err(|e| damaged(WHAT, &stored.id, e))?,
             id,
@@ -191,6 +221,7 @@ impl Shard {
             taken_at_ms: now,
             patience: Duration::from_millis(patience),
             trace: stored.trace.as_deref().and_then(TraceParent::parse),
+            trial: trial.transpose()?.map(Box::new),
         }))
     }
 

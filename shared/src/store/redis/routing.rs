@@ -1,7 +1,6 @@
 //! What is asked of one shard: the one that has the Blueprint, or the issue. Each call does what the
 //! method of the same name of [`Shard`](super::Shard) does, which says what it returns and how it fails.
 
-use super::Store;
 use super::acceptance::{CancelOutcome, SubmitOutcome};
 use super::archive::ArchiveOutcome;
 use super::blueprints::{ExpectedHead, PutOutcome, StoredBlueprint};
@@ -14,6 +13,7 @@ use super::queue::{
 use super::release::{Release, ReleaseOutcome};
 use super::steps::{CostOutcome, PaidStep, RememberOutcome};
 use super::transfer::Import;
+use super::{Shard, Store};
 use crate::blueprint::Blueprint;
 use crate::commit::{BlueprintSummary, Commit};
 use crate::enhance_log::{LogEntry, SpawnerUsage};
@@ -193,15 +193,25 @@ impl Store {
         expected: ExpectedHead,
         rationale: &str,
     ) -> Result<PutOutcome, StoreError> {
-        let id = blueprint.id();
-        let shard = self.shard_of(id);
+        let shard = self.shard_of(blueprint.id());
         let outcome = shard.put_blueprint(blueprint, expected, rationale).await?;
+        self.tell_of_write(shard, blueprint.id(), &outcome).await?;
+        Ok(outcome)
+    }
+
+    /// Tells the other shards of a written orbit.
+    pub(super) async fn tell_of_write(
+        &self,
+        shard: &Shard,
+        id: &BlueprintId,
+        outcome: &PutOutcome,
+    ) -> Result<(), StoreError> {
         // Unchanged may be the repetition of a call that died before it had told the others.
         let is_written = matches!(outcome, PutOutcome::Created(_) | PutOutcome::Unchanged(_));
         if is_written && self.is_sharded() && shard.is_orbit(id).await? {
             self.orbit_was_written(id).await?;
         }
-        Ok(outcome)
+        Ok(())
     }
 
     /// See [`Shard::blueprint`](super::Shard::blueprint).

@@ -45,6 +45,13 @@ impl Seed {
         };
         Seed { orbits, setting }
     }
+
+    /// The orbit of the setting `default`, and that setting.
+    #[cfg(test)]
+    pub(super) fn default_orbit(self) -> (Blueprint, EnhanceSetting) {
+        let [orbit, _] = self.orbits;
+        (orbit, self.setting)
+    }
 }
 
 impl Store {

@@ -97,7 +97,7 @@ impl Store {
     }
 
     /// True if the selector chooses `document` once that is the orbit's head.
-    async fn will_choose(
+    pub(super) async fn will_choose(
         &self,
         setting: &EnhanceSetting,
         document: &Blueprint,

@@ -6,6 +6,7 @@ mod labels;
 mod lua_tests;
 mod optional_axes;
 mod oracle;
+mod orbit_trial;
 mod orbits;
 mod outcomes;
 mod references;
@@ -20,7 +21,9 @@ use shared::blueprint::Blueprint;
 use shared::blueprint::yaml::Format;
 use shared::commit::Epoch;
 use shared::enhance_log::Verdict;
-use shared::ids::IssueId;
+use shared::ids::{BlueprintId, IssueId, SettingId};
+use shared::setting::EnhanceSetting;
+use shared::version_selector::VersionSelector;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -142,9 +145,24 @@ pub(super) fn input(target: &str, intent: &str) -> FlowInput {
         prev,
         verifiers: AXES.map(str::to_owned).to_vec(),
         ceiling: Duration::from_secs(60),
-        must_be_runnable: false,
+        orbit_of: Vec::new(),
         steps: None,
         memory: None,
+    }
+}
+
+/// The setting that works by the bundled orbit with the four axes.
+pub(super) fn setting() -> EnhanceSetting {
+    EnhanceSetting {
+        id: SettingId::parse("default").unwrap(),
+        blueprint_id: BlueprintId::parse("enhance-default").unwrap(),
+        selector: VersionSelector::Latest,
+        verifier_axes: AXES.map(str::to_owned).to_vec(),
+        ttl_secs: 60,
+        spawner: None,
+        applies_to: Vec::new(),
+        axis_options: AxisOptions::new(),
+        revision: 1,
     }
 }
 

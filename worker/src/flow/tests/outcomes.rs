@@ -433,9 +433,11 @@ async fn an_orbit_in_use_must_stay_runnable() {
         ("tag x", true),
         ("set /agents/0/spec/fn_id to nowhere", false),
         ("set /flow to {}", false),
+        // Valid, and yet nothing is applied that could be committed.
+        ("remove /flow/children/1", false),
     ] {
         let mut issue = input(ENHANCE_DEFAULT_YAML, intent);
-        issue.must_be_runnable = true;
+        issue.orbit_of = vec![super::setting()];
         match bench.run(issue).await.unwrap().decision {
             Decision::Commit { .. } => assert!(commits, "{intent}"),
             Decision::Deny {

@@ -1,0 +1,237 @@
+//! Tries an orbit on a sample issue before it is written: whether it comes to a decision at all.
+//!
+//! Nothing is paid for and nothing is started. What costs something, or judges by the content of a document, gives a
+//! recorded answer: models, programs, a spawner script and verifiers that are not bundled. Everything else runs as
+//! it would for an issue, with the setting's spawner, axes and options.
+//!
+//! A trial says no only if it is certain. Where a model or a program does more than draft, its answer cannot be
+//! recorded, and what the flow then makes of it proves nothing.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use shared::axis_options::{AxisOptions, JSON_SCHEMA};
+use shared::blueprint::orbit::{AgentSpec, Obstacle, OrbitAgent, scripts};
+use shared::blueprint::{Blueprint, Doc, json};
+use shared::commit::Epoch;
+use shared::error::chain;
+use shared::ids::IssueId;
+use shared::setting::EnhanceSetting;
+use tokio_util::sync::CancellationToken;
+
+use super::agents::lua::LuaAgent;
+use super::agents::router::{Axes, RouterAgent};
+use super::agents::{Agent, StepContext};
+use super::error::{FlowError, StepError};
+use super::host::{FlowHost, FlowInput};
+use super::orbit::{self, Means, Orbit};
+use super::run_state::SPAWNER;
+
+/// How long a trial can take: a thousand times what it needs.
+pub(crate) const TRIAL_TIME: Duration = Duration::from_secs(2);
+
+/// The Blueprint that the sample issue is about.
+const TARGET: &str = include_str!("../../../lua/trial/target.yaml");
+/// The sample issue.
+const INTENT: &str = "describe as tried";
+/// What a model would answer to it.
+const PATCH: &str = r#"{"ops":[{"op":"add","path":"/metadata/description","value":"tried"}],"bump":"patch","rationale":"tried"}"#;
+
+/// What a trial came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrialOutcome {
+    /// The flow decided.
+    Decided,
+    /// The flow cannot decide: why.
+    Failed(String),
+    /// The trial cannot tell: why.
+    Unknown(String),
+}
+
+impl FlowHost {
+    /// Runs `orbit` as `setting` would run it, on the sample issue, for two seconds at most.
+    ///
+    /// Cancel safety: dropping the future stops the work.
+    pub async fn try_orbit(
+        &self,
+        orbit: &Blueprint,
+        setting: &EnhanceSetting,
+        cancel: &CancellationToken,
+    ) -> TrialOutcome {
+        let guessed = Arc::new(OnceLock::new());
+        let compiled = match compile(orbit, setting, &guessed, self.means()) {
+            Ok(compiled) => compiled,
+            Err(outcome) => return outcome,
+        };
+        let input = input(setting);
+        // Boxed, because the run of an issue about an orbit may try that orbit.
+        let ran = Box::pin(self.run(&compiled, input, cancel)).await;
+        let error = match ran {
+            Ok(_) => return TrialOutcome::Decided,
+            Err(failure) => failure.error,
+        };
+        match (&error, guessed.get()) {
+            (FlowError::Ceiling { .. }, _) => TrialOutcome::Unknown(format!(
+                "on a sample issue it did not end within {} s",
+                TRIAL_TIME.as_secs()
+            )),
+            (FlowError::Cancelled, _) => {
+                TrialOutcome::Unknown("the worker that tried it has been stopped".to_owned())
+            }
+            (error, _) if error.is_passing() => TrialOutcome::Unknown(chain(error)),
+            (error, Some(agent)) => TrialOutcome::Unknown(format!(
+                "agent {agent:?} is a model or a program whose answer a trial cannot know: {}",
+                chain(error)
+            )),
+            (error, None) => TrialOutcome::Failed(format!(
+                "on a sample issue it comes to no decision: {}",
+                chain(error)
+            )),
+        }
+    }
+}
+
+/// The sample issue under the setting.
+fn input(setting: &EnhanceSetting) -> FlowInput {
+    let prev = Blueprint::parse(TARGET).expect("a test reads the sample");
+    let prev = Arc::new(prev);
+    FlowInput {
+        issue_id: IssueId::parse("trial").expect("a valid id"),
+        blueprint_id: prev.id().clone(),
+        intent: INTENT.to_owned(),
+        epoch: Epoch {
+            blueprint_id: prev.id().clone(),
+            start_version: prev.version().clone(),
+            started_at_ms: 0,
+        },
+        prev,
+        verifiers: setting.verifier_axes.clone(),
+        ceiling: TRIAL_TIME,
+        orbit_of: Vec::new(),
+        steps: None,
+        memory: None,
+    }
+}
+
+fn compile(
+    orbit: &Blueprint,
+    setting: &EnhanceSetting,
+    guessed: &Arc<OnceLock<String>>,
+    means: &Means,
+) -> Result<Orbit, TrialOutcome> {
+    let spec =
+        orbit::check(orbit, setting.spawner.as_ref(), means).map_err(|error| match error {
+            // Other workers have it: the caller has asked for what all of them have.
+            FlowError::NotRunnable { source, .. }
+                if source
+                    .obstacles()
+                    .iter()
+                    .all(|o| matches!(o, Obstacle::UnknownScript { .. })) =>
+            {
+                TrialOutcome::Unknown(format!("the worker that tried it lacks a script: {source}"))
+            }
+            other => TrialOutcome::Failed(chain(&other)),
+        })?;
+    let is_run = |axis: &str| runs_axis(axis, means);
+    let options = setting.axis_options.iter().filter(|(axis, _)| is_run(axis));
+    let options: AxisOptions = options
+        .map(|(axis, given)| (Arc::clone(axis), given.clone()))
+        .collect();
+    let axes = Axes::compile(&options, means).map_err(|e| TrialOutcome::Unknown(chain(&e)))?;
+    let axes = Arc::new(axes);
+    let run_axes: Vec<String> = setting
+        .verifier_axes
+        .iter()
+        .filter(|a| is_run(a))
+        .cloned()
+        .collect();
+    let run_axes = Arc::new(run_axes);
+    let agents = spec.agents.iter().map(|agent| {
+        let recorded = || Recorded {
+            agent: agent.name.clone(),
+            guessed: Arc::clone(guessed),
+        };
+        stand_in(agent, &axes, &run_axes, recorded, means)
+    });
+    Ok(Orbit {
+        agents: agents.collect(),
+        plan: orbit::plan(&spec),
+    })
+}
+
+/// True if the verifier of this axis runs in a trial: a bundled script, or the JSON Schema of the setting.
+fn runs_axis(axis: &str, means: &Means) -> bool {
+    match means.scripts.axis(axis) {
+        Some(script) => means.scripts.get(script).bundled,
+        None => scripts::is_same(axis, JSON_SCHEMA),
+    }
+}
+
+fn stand_in(
+    agent: &OrbitAgent,
+    axes: &Arc<Axes>,
+    run_axes: &Arc<Vec<String>>,
+    recorded: impl Fn() -> Recorded,
+    means: &Means,
+) -> Arc<dyn Agent> {
+    let AgentSpec::Lua { script: named } = &agent.spec else {
+        return Arc::new(recorded());
+    };
+    let script = orbit::script(named, means);
+    if agent.name == SPAWNER && !means.scripts.get(script).bundled {
+        return Arc::new(recorded());
+    }
+    let runs = LuaAgent::new(Arc::clone(&means.pool), script);
+    if orbit::is_router(named) {
+        return Arc::new(TrialRouter {
+            router: RouterAgent::new(runs, Arc::clone(axes), means),
+            run_axes: Arc::clone(run_axes),
+        });
+    }
+    Arc::new(runs)
+}
+
+/// Stands in for a model, a program or a spawner of somebody's own: answers with the recorded patch.
+#[derive(Debug)]
+struct Recorded {
+    agent: String,
+    /// The first agent that is no spawner and was asked.
+    guessed: Arc<OnceLock<String>>,
+}
+
+#[async_trait]
+impl Agent for Recorded {
+    async fn run(&self, _: Doc, _: &StepContext<'_>) -> Result<Doc, StepError> {
+        if self.agent != SPAWNER {
+            self.guessed.get_or_init(|| self.agent.clone());
+        }
+        Ok(json::parse(PATCH).expect("a test reads the recorded patch"))
+    }
+}
+
+/// The router, which passes the axes that do not run in a trial.
+#[derive(Debug)]
+struct TrialRouter {
+    router: RouterAgent,
+    run_axes: Arc<Vec<String>>,
+}
+
+#[async_trait]
+impl Agent for TrialRouter {
+    async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
+        let axis = input.get("axis").and_then(Doc::as_str);
+        let applied = input.get("applied");
+        let is_applied = applied.is_some_and(|applied| applied.get("error").is_none());
+        match axis {
+            Some(axis) if is_applied && !self.run_axes.iter().any(|run| run == axis) => {
+                Ok(Doc::object([
+                    ("axis", Doc::from(axis)),
+                    ("status", Doc::from("pass")),
+                    ("evidence", Doc::from("not run in a trial")),
+                ]))
+            }
+            _ => self.router.run(input, cx).await,
+        }
+    }
+}
