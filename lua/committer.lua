@@ -25,9 +25,24 @@ if applied.error ~= nil then
   return denied({ axis .. ": " .. reason }, { { axis = axis, status = "deny", reason = reason } })
 end
 
+-- The verdict of a router of mlua-swarm is {axis, outcome}, `outcome` being {Pass = {evidence}} or {Deny = {reason}}.
+local function read(verdict)
+  local outcome = verdict.outcome
+  if verdict.status ~= nil or type(outcome) ~= "table" then
+    return verdict
+  end
+  if type(outcome.Deny) == "table" then
+    return { axis = verdict.axis, status = "deny", reason = outcome.Deny.reason }
+  elseif type(outcome.Pass) == "table" then
+    local evidence = outcome.Pass.evidence
+    return { axis = verdict.axis, status = "pass", evidence = evidence == nil and "" or evidence }
+  end
+  error(string.format("the verdict of the axis %s is neither Pass nor Deny", tostring(verdict.axis)), 0)
+end
+
 local reasons, summary = {}, {}
 for _, branch in ipairs(_CTX.verdicts) do
-  local verdict = branch.verdict
+  local verdict = read(branch.verdict)
   if verdict.status == "pass" then
     summary[#summary + 1] = { axis = verdict.axis, status = "pass", evidence = verdict.evidence }
   else

@@ -22,6 +22,20 @@ if verify == nil then
 end
 
 local verdict = verify()
+
+-- Verifiers of mlua-swarm return {value = ..., ok = true} and {Pass = {evidence}} or {Deny = {reason}}, by itself or as
+-- `outcome`.
+if type(verdict) == "table" and verdict.ok == true and verdict.value ~= nil then
+  verdict = verdict.value
+end
+if type(verdict) == "table" and verdict.status == nil then
+  local outcome = type(verdict.outcome) == "table" and verdict.outcome or verdict
+  if type(outcome.Deny) == "table" then
+    verdict = { status = "deny", reason = outcome.Deny.reason }
+  elseif type(outcome.Pass) == "table" then
+    verdict = { status = "pass", evidence = outcome.Pass.evidence }
+  end
+end
 if type(verdict) ~= "table" then
   error(string.format("verifier %s returned a %s, not {status = ...}", axis, type(verdict)), 0)
 end

@@ -56,10 +56,18 @@ assert(host.is_array({ 1 }) and host.is_array(_CTX.empty_list) and not host.is_a
 assert(not host.is_array("x") and not host.is_array(nil) and not host.is_array(host.null))
 local copy = host.array(_CTX.list)
 copy[#copy + 1] = "more"
-assert(#copy == 5 and #_CTX.list == 4 and copy[4] == _CTX.list[4])
+assert(#copy == 5 and #_CTX.list == 4)
+assert(host.canonical_yaml(copy) == "- 1\n- null\n- []\n- {}\n- more\n")
 local fields = host.object(_CTX.object)
 fields.a = nil
 assert(host.canonical_yaml(fields) == "b: 2\n")
+-- A copy can be written to at any depth, and what it was copied from stays.
+local whole = host.object(_CTX.object)
+whole.a.deep[1] = host.null
+whole.a.more = host.object()
+table.insert(whole.a.deep, 2)
+assert(host.canonical_yaml(whole) == "a:\n  deep:\n  - null\n  - 2\n  more: {}\nb: 2\n")
+assert(_CTX.object.a.deep[1] == true and _CTX.object.a.more == nil)
 fails("expected an array, got an object", host.array, _CTX.object)
 fails("expected a table", host.object, 5)
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use shared::blueprint::Doc;
+use shared::blueprint::{Doc, json};
 use shared::whole_ms::whole_ms;
 
 use super::super::error::StepError;
@@ -28,11 +28,34 @@ impl LuaAgent {
     }
 }
 
+/// The longest value that an error repeats, in characters.
+const MAX_QUOTED: usize = 500;
+
+/// The output of a script that wraps it as `{value, ok}`, as scripts of `mlua-swarm` do; any other output as it is.
+///
+/// # Errors
+/// [`StepError::Permanent`] if `ok` is false.
+fn without_envelope(output: Doc) -> Result<Doc, StepError> {
+    let members = output.as_object().filter(|members| members.len() == 2);
+    let value = members.and_then(|members| members.get("value"));
+    let ok = members.and_then(|members| members.get("ok")?.as_bool());
+    match (value, ok) {
+        (Some(value), Some(true)) => Ok(value.clone()),
+        (Some(value), Some(false)) => {
+            let value: String = json::emit(value).chars().take(MAX_QUOTED).collect();
+            let message = format!("the script returned ok = false: {value}");
+            Err(StepError::Permanent { message })
+        }
+        _ => Ok(output),
+    }
+}
+
 #[async_trait]
 impl Agent for LuaAgent {
     async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
         let started = Instant::now();
         let result = self.pool.run(self.script, input, cx).await;
+        let result = result.and_then(without_envelope);
         cx.meter.record(|usage| {
             usage.agent_kind = KIND.to_owned();
             usage.calls += 1;

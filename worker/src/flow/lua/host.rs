@@ -24,6 +24,7 @@
 //! The first seven return `nil` and a message where the data is at fault; a wrong argument is an
 //! error at the place of the call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mlua::{Error, IntoLua, Lua, LuaString, MultiValue, Result, Table, Value};
@@ -239,13 +240,7 @@ fn shapes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
                 Value::Nil => lua.create_table()?,
                 Value::Table(table) => table.clone(),
                 Value::UserData(data) => match &data.borrow::<View>()?.0 {
-                    Doc::Array(items) => {
-                        let copy = lua.create_table_with_capacity(items.len(), 0)?;
-                        for item in items.iter() {
-                            copy.raw_push(to_lua(lua, item)?)?;
-                        }
-                        copy
-                    }
+                    Doc::Array(items) => copied_array(lua, items, &m)?,
                     other => {
                         return Err(Error::runtime(format!(
                             "host.array: expected an array, got {}",
@@ -272,13 +267,7 @@ fn shapes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
                 Value::Nil => lua.create_table()?,
                 Value::Table(table) => table.clone(),
                 Value::UserData(data) => match &data.borrow::<View>()?.0 {
-                    Doc::Object(members) => {
-                        let copy = lua.create_table_with_capacity(0, members.len())?;
-                        for (key, member) in members.iter() {
-                            copy.raw_set(&**key, to_lua(lua, member)?)?;
-                        }
-                        copy
-                    }
+                    Doc::Object(members) => copied_object(lua, members, &m)?,
                     other => {
                         return Err(Error::runtime(format!(
                             "host.object: expected an object, got {}",
@@ -302,6 +291,37 @@ fn shapes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
         "is_array",
         lua.create_function(move |_, value: Value| Ok(m.is_array(&value)))?,
     )
+}
+
+/// A copy that can be written to, at any depth. `[]` and `{}` stay what they are.
+fn copied(lua: &Lua, doc: &Doc, marks: &Marks) -> Result<Value> {
+    let (copy, is_array) = match doc {
+        Doc::Array(items) => (copied_array(lua, items, marks)?, true),
+        Doc::Object(members) => (copied_object(lua, members, marks)?, false),
+        scalar => return to_lua(lua, scalar),
+    };
+    if is_array {
+        marks.mark_array(&copy)?;
+    } else {
+        marks.mark_object(&copy)?;
+    }
+    Ok(Value::Table(copy))
+}
+
+fn copied_array(lua: &Lua, items: &[Doc], marks: &Marks) -> Result<Table> {
+    let copy = lua.create_table_with_capacity(items.len(), 0)?;
+    for item in items {
+        copy.raw_push(copied(lua, item, marks)?)?;
+    }
+    Ok(copy)
+}
+
+fn copied_object(lua: &Lua, members: &BTreeMap<Arc<str>, Doc>, marks: &Marks) -> Result<Table> {
+    let copy = lua.create_table_with_capacity(0, members.len())?;
+    for (key, member) in members {
+        copy.raw_set(&**key, copied(lua, member, marks)?)?;
+    }
+    Ok(copy)
 }
 
 fn log(lua: &Lua, (first, second): (LuaString, Option<LuaString>)) -> Result<()> {

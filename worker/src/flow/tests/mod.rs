@@ -8,6 +8,7 @@ mod optional_axes;
 mod oracle;
 mod orbit_trial;
 mod orbits;
+mod other_system;
 mod outcomes;
 mod references;
 mod scheduling;

@@ -1,0 +1,169 @@
+//! Orbits and scripts of `mlua-swarm`, another system of flow.ir: they run here as they are, but for the copies.
+
+use shared::axis_options::AxisOptions;
+use shared::blueprint::{Blueprint, yaml};
+use tokio_util::sync::CancellationToken;
+
+use super::super::{Decision, ENHANCE_DEFAULT_YAML, FlowReport, TrialOutcome};
+use super::{Bench, TARGET, input, setting};
+
+/// An orbit as that system declares it: kinds, names of scripts and fields of its own.
+fn orbit() -> String {
+    let spawner = "kind: lua\n    spec: {fn_id: patch_spawner}";
+    assert!(ENHANCE_DEFAULT_YAML.contains(spawner));
+    let model = "kind: agent_block\n    spec: {project_root: .}\n    meta: {tags: [enhance]}";
+    ["patch_applier", "verifier_router"].iter().fold(
+        ENHANCE_DEFAULT_YAML.replace(spawner, model).replace(
+            "    profile:\n      description: Reads",
+            "    profile:\n      model: claude-haiku-4-5\n      description: Reads",
+        ),
+        |text, script| {
+            text.replace(
+                &format!("fn_id: {script}"),
+                &format!("fn_id: {}", script.replace('_', "-")),
+            )
+        },
+    )
+}
+
+const APPLIER: &str = r"
+-- The one change that is needed: what host gives is read-only, and copied for writing.
+local document = host.object(host.yaml_to_json(_CTX.prev_bp_yaml))
+local before = host.yaml_to_json(_CTX.prev_bp_yaml)
+for _, op in ipairs(_CTX.patch.ops) do
+  document.metadata.tags[#document.metadata.tags + 1] = op.value
+end
+document.agents[1].profile.system_prompt = 'You draft.'
+local yaml = host.canonical_yaml(document)
+return {
+  prev_bp_yaml = _CTX.prev_bp_yaml, prev_bp_json = before, prev_hash = _CTX.prev_hash, patch = _CTX.patch,
+  new_bp_yaml = yaml, new_bp_json = document, new_hash = host.content_hash(yaml), epoch_id = _CTX.epoch_id,
+}
+";
+
+const ROUTER: &str = r"
+local outcome
+if _CTX.applied.new_hash == _CTX.prev_hash then
+  outcome = { Deny = { reason = 'nothing changed' } }
+elseif _CTX.axis == 'canonical' then
+  outcome = { Pass = {} }
+else
+  outcome = { Pass = { evidence = 'fine' } }
+end
+return { value = { axis = _CTX.axis, outcome = outcome }, ok = true }
+";
+
+const COMMITTER: &str = r"
+local summary = {}
+for _, branch in ipairs(_CTX.verdicts) do
+  local verdict = branch.verdict
+  summary[#summary + 1] = { axis = verdict.axis, status = 'pass', evidence = tostring(verdict.outcome.Pass.evidence or '') }
+end
+return {
+  value = {
+    committed = true, new_version = _CTX.applied.new_hash, new_bp_yaml = _CTX.applied.new_bp_yaml,
+    new_bp_json = _CTX.applied.new_bp_json, bump = _CTX.patch.bump, rationale = _CTX.patch.rationale,
+    verdicts_summary = summary,
+  },
+  ok = true,
+}
+";
+
+/// Runs an intent by that orbit with these scripts, the bundled script in the place of its model.
+async fn run(scripts: &[(&str, &str)], intent: &str) -> FlowReport {
+    let bench = Bench::with_scripts(scripts);
+    let orbit = Blueprint::parse(&orbit()).unwrap();
+    let spawner = yaml::parse("{kind: lua, spec: {fn_id: patch-spawner}}").unwrap();
+    let orbit = bench
+        .host
+        .compile(&orbit, Some(&spawner), &AxisOptions::new())
+        .unwrap();
+    let cancel = CancellationToken::new();
+    bench
+        .host
+        .run(&orbit, input(TARGET, intent), &cancel)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn its_orbit_runs_and_passes_its_trial() {
+    let bench = Bench::bundled();
+    let document = Blueprint::parse(&orbit()).unwrap();
+    let cancel = CancellationToken::new();
+    let tried = bench.host.try_orbit(&document, &setting(), &cancel).await;
+    assert_eq!(tried, TrialOutcome::Decided);
+    let report = run(&[], "tag blue").await;
+    assert!(
+        matches!(report.decision, Decision::Commit { .. }),
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
+async fn its_scripts_run_in_the_place_of_the_bundled_ones() {
+    let all = [
+        ("patch-applier.lua", APPLIER),
+        ("verifier-router.lua", ROUTER),
+        ("committer.lua", COMMITTER),
+    ];
+    // All of them, and each among the bundled ones as far as these read its shape.
+    for scripts in [&all[..], &all[..2], &all[1..2], &all[..1]] {
+        let report = run(scripts, "tag blue").await;
+        let Decision::Commit {
+            blueprint,
+            verdicts,
+            ..
+        } = report.decision
+        else {
+            panic!("denied: {:?}", report.decision);
+        };
+        assert!(blueprint.canonical_yaml().contains("blue"), "{scripts:?}");
+        assert_eq!(verdicts.len(), 4, "{scripts:?}");
+        assert!(verdicts.iter().all(|verdict| verdict.pass), "{verdicts:?}");
+    }
+    let report = run(&all[1..2], "nobody understands this").await;
+    let Decision::Deny { reasons, .. } = report.decision else {
+        panic!("committed");
+    };
+    assert_eq!(reasons[0], "des: nothing changed");
+}
+
+#[tokio::test]
+async fn its_verifiers_are_axes() {
+    for (script, expected) in [
+        (
+            "return { value = { Pass = { evidence = 'e' } }, ok = true }",
+            Ok("e"),
+        ),
+        (
+            "return { outcome = { Pass = { evidence = 'e' } } }",
+            Ok("e"),
+        ),
+        ("return { Deny = { reason = 'r' } }", Err("r")),
+        (
+            "return { value = { outcome = { Deny = { reason = 'r' } } }, ok = true }",
+            Err("r"),
+        ),
+    ] {
+        let bench = Bench::with_scripts(&[("verifiers/theirs.lua", script)]);
+        let mut issue = input(TARGET, "tag blue");
+        issue.verifiers = vec!["theirs".to_owned()];
+        let decision = bench.run(issue).await.unwrap().decision;
+        let (Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. }) = decision;
+        let found = match verdicts[0].pass {
+            true => Ok(verdicts[0].detail.as_str()),
+            false => Err(verdicts[0].detail.as_str()),
+        };
+        assert_eq!(found, expected, "{script}");
+    }
+}
+
+#[tokio::test]
+async fn an_envelope_that_is_not_ok_fails_the_step() {
+    let script = "return { value = { why = 'blocked' }, ok = false }";
+    let bench = Bench::with_scripts(&[("committer.lua", script)]);
+    let failure = bench.run(input(TARGET, "tag blue")).await.unwrap_err();
+    let told = failure.error.to_string();
+    assert!(told.contains("ok = false: {\"why\":\"blocked\"}"), "{told}");
+}
