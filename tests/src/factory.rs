@@ -44,6 +44,16 @@ pub fn document(id: &str, n_agents: usize, prompt_bytes: usize) -> String {
     text
 }
 
+/// A flow that denies every issue: the shortest one that decides.
+pub fn denying_flow() -> Value {
+    let reason = "closed for today";
+    let commit = serde_json::json!({
+        "committed": false, "reasons": [format!("des: {reason}")], "rationale": "",
+        "verdicts_summary": [{"axis": "des", "status": "deny", "reason": reason}],
+    });
+    serde_json::json!({"kind": "let", "at": "$.commit", "value": {"op": "lit", "value": commit}})
+}
+
 /// A directory for `DRAFTSMAN_LUA_DIR` whose spawner never ends: what a worker has claimed stays in
 /// flight.
 ///

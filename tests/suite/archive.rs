@@ -135,6 +135,8 @@ async fn an_archived_blueprint_is_kept_and_not_written() {
     assert_eq!(rig.client.entry(&waiting).await.reasons, [ARCHIVED]);
 
     // One that a setting names stays in use, until it names another.
+    let orbit = serde_json::json!({"id": "kept", "flow": factory::denying_flow(), "agents": []});
+    rig.client.put(orbit.to_string()).await;
     setting.id = "other".to_owned();
     for name in ["default", "names-it", "other"] {
         setting.id = name.to_owned();

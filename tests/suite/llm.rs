@@ -3,6 +3,7 @@
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
 use serde_json::{Value, json};
+use shared::blueprint::Doc;
 use tests::checker::Attempts;
 use tests::eventually::{eventually, eventually_now};
 use tests::judgement::{assert_denied_by, assert_failed};
@@ -367,9 +368,12 @@ async fn what_will_not_pass_says_what_to_change() {
     }
     for (provider, word) in [
         ("openai", "OPENAI_API_KEY"),
-        ("opanai", "there are anthropic, "),
+        ("opanai", "known are: anthropic, "),
     ] {
-        stage.use_model(provider).await;
+        let spawner =
+            json!({"kind": "llm", "spec": {"provider": provider}, "profile": {"model": "m"}});
+        let spawner = Doc::try_from(&spawner).expect("a document");
+        stage.rig.write_setting(|s| s.spawner = Some(spawner)).await;
         let issue = stage.run().await;
         let reason = assert_failed(&stage.rig, &issue).await;
         assert!(reason.contains(word), "{reason}");

@@ -4,6 +4,7 @@
 use proto::v1;
 use proto::v1::IssueState;
 use serde_json::{Value, json};
+use shared::blueprint::Doc;
 use tests::checker::{Attempts, assert_sound};
 use tests::factory::{self, to_struct};
 use tests::judgement::assert_denied_by;
@@ -267,7 +268,8 @@ async fn a_model_that_asks_for_them_is_told_of_past_denials() {
     assert!(reason.starts_with("agent-ref: "), "{reason}");
 
     // A number that makes no sense is named.
-    stage.use_spawner(&with(11), "enhance-default").await;
+    let eleven = Doc::try_from(&with(11)).expect("a document");
+    stage.rig.write_setting(|s| s.spawner = Some(eleven)).await;
     let failed = client.run("target", "intent 5").await;
     assert!(failed.reason.contains("spec.past_denials"), "{failed:?}");
     stage

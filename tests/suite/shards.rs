@@ -288,15 +288,9 @@ async fn an_edit_of_a_setting_or_an_orbit_is_seen_in_every_shard() {
         let issue = rig.client.run(&name(n), "tag warm").await;
         assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
     }
-    // An issue against the orbit makes every patch one that does not apply.
-    let mut orbit = rig.client.head_json("enhance-default").await;
-    let agents = orbit["agents"].as_array_mut().expect("agents");
-    let place = agents
-        .iter()
-        .position(|agent| agent["name"] == "patch-spawner");
-    let place = place.expect("the spawner");
-    let intent =
-        format!(r#"[{{"op":"replace","path":"/agents/{place}/spec/fn_id","value":"committer"}}]"#);
+    // An issue against the orbit makes it deny everything.
+    let flow = tests::factory::denying_flow();
+    let intent = format!(r#"[{{"op":"replace","path":"/flow","value":{flow}}}]"#);
     let issue = rig.client.run("enhance-default", intent).await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
     for n in 0..N_BLUEPRINTS {

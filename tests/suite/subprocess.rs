@@ -3,6 +3,7 @@
 use proto::v1;
 use proto::v1::IssueState;
 use serde_json::{Value, json};
+use shared::blueprint::Doc;
 use shared::ids::BlueprintId;
 use tests::checker::{Attempts, assert_sound};
 use tests::eventually::eventually_now;
@@ -31,13 +32,12 @@ fn shell(script: &str) -> Value {
 }
 
 async fn use_spawner(rig: &Rig, spawner: &Value, ttl_secs: u64) {
-    let spawner = factory::to_struct(spawner);
-    rig.client
-        .edit_setting(|s| {
-            s.spawner = Some(spawner);
-            s.ttl_secs = ttl_secs;
-        })
-        .await;
+    let spawner = Doc::try_from(spawner).expect("a document");
+    rig.write_setting(|s| {
+        s.spawner = Some(spawner);
+        s.ttl_secs = ttl_secs;
+    })
+    .await;
 }
 
 /// Runs an issue whose spawner is this script.

@@ -10,8 +10,8 @@ pub use self::redis::connection::{ConnectionId, Link, PopLink};
 pub use self::redis::error::StoreError;
 pub use self::redis::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News};
 pub use self::redis::issues::{IssueFilter, Page, PageRequest};
-pub use self::redis::places::PlaceOutcome;
 pub use self::redis::orbit_use::OrbitUse;
+pub use self::redis::places::PlaceOutcome;
 pub use self::redis::previews::{
     MAX_WAITING_PREVIEWS, PreviewRequestOutcome, PreviewSight, PreviewTicket,
 };

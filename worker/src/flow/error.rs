@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flow_ir_core::EvalError;
 use shared::blueprint::DocumentError;
-use shared::blueprint::orbit::NotRunnable;
+use shared::blueprint::orbit::{NotRunnable, Obstacle};
 use thiserror::Error;
 
 use super::agents::program_error::ProgramError;
@@ -114,10 +114,12 @@ pub enum StepError {
 #[derive(Debug, Error)]
 pub enum FlowError {
     /// The orbit cannot run.
-    #[error("orbit {orbit}: {source}")]
+    #[error("orbit {orbit}: {source}{}", own_scripts(.source, .scripts))]
     NotRunnable {
         /// The orbit.
         orbit: String,
+        /// The scripts of this worker.
+        scripts: Vec<String>,
         /// Everything that is in the way.
         source: NotRunnable,
     },
@@ -241,6 +243,16 @@ impl FlowError {
             }
             _ => false,
         }
+    }
+}
+
+/// What a worker adds where it lacks a script.
+fn own_scripts(why: &NotRunnable, scripts: &[String]) -> String {
+    let lacks_script = |obstacle: &Obstacle| matches!(obstacle, Obstacle::UnknownScript { .. });
+    if why.obstacles().iter().any(lacks_script) {
+        format!("; this worker has: {}", list(scripts))
+    } else {
+        String::new()
     }
 }
 

@@ -76,6 +76,7 @@ pub(super) fn check(
     let has_script = |name: &str| means.scripts.step(name).is_some();
     orbit::check(orbit, spawner, &has_script).map_err(|source| FlowError::NotRunnable {
         orbit: orbit.id().to_string(),
+        scripts: means.scripts.step_names(),
         source,
     })
 }

@@ -181,7 +181,8 @@ impl<'a> Fields<'a> {
 
     /// What was read. Notes the fault and returns `None` if it could not be.
     fn readable<T>(&mut self, read: Result<T, CallSpecFault>) -> Option<T> {
-        read.map_err(|fault| self.wrong(fault.field, &fault.problem)).ok()
+        read.map_err(|fault| self.wrong(fault.field, &fault.problem))
+            .ok()
     }
 
     /// A field `group.name`; `None` if it is missing or null.

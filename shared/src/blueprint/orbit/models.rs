@@ -38,7 +38,7 @@ pub const PROVIDERS: [&str; 32] = [
 ];
 
 /// The providers that a model's name tells, by the beginning of the name.
-const TOLD_BY_NAME: [(&str, &str); 17] = [
+pub const TOLD_BY_NAME: [(&str, &str); 17] = [
     ("claude", "anthropic"),
     ("gpt-oss", ""),
     ("gpt", "openai"),
@@ -69,5 +69,6 @@ pub fn told_by_name(model: &str) -> Option<&'static str> {
 /// True if the name of a model tells its provider, also as `groq::llama-3.3-70b` does.
 pub fn tells_provider(model: &str) -> bool {
     let namespace = model.split_once("::").map(|(namespace, _)| namespace);
-    namespace.is_some_and(|namespace| PROVIDERS.contains(&namespace)) || told_by_name(model).is_some()
+    namespace.is_some_and(|namespace| PROVIDERS.contains(&namespace))
+        || told_by_name(model).is_some()
 }

@@ -121,7 +121,7 @@ pub enum Obstacle {
     /// An agent names a script that is not known.
     #[error(
         "agent {agent:?} names the script {script:?}, which is not known; bundled are: {}; a worker whose \
-         DRAFTSMAN_LUA_DIR has it makes it known when it starts",
+         DRAFTSMAN_LUA_DIR has it makes it known while it runs",
         BUNDLED_SCRIPTS.join(", ")
     )]
     UnknownScript {

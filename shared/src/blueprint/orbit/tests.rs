@@ -1,4 +1,5 @@
 use super::*;
+use crate::blueprint::call_spec::{CallSpec, JsonMode};
 use crate::blueprint::json;
 
 const ORBIT: &str = r#"
@@ -57,6 +58,7 @@ fn an_orbit_is_returned_with_what_its_agents_run() {
     let expected = AgentSpec::Subprocess {
         program: "/bin/cat".to_owned(),
         args: vec!["-n".to_owned()],
+        call: CallSpec::default(),
     };
     assert_eq!(spec.unwrap().agents[1].spec, expected);
 
@@ -65,6 +67,8 @@ fn an_orbit_is_returned_with_what_its_agents_run() {
         model: "claude-haiku-4-5".to_owned(),
         system_prompt: String::new(),
         past_denials: 0,
+        json_mode: JsonMode::Auto,
+        call: CallSpec::default(),
     });
     assert_eq!(with_agent(LLM).unwrap().agents[1].spec, expected);
     // The name that another flow.ir system has for it, with a field of its own.
@@ -115,7 +119,7 @@ fn each_obstacle_of_an_agent_is_named() {
         ),
         (
             "{name: decide, kind: llm, spec: {provider: opanai}, profile: {model: m}}",
-            "unknown provider \"opanai\"; known are: openai",
+            "unknown provider \"opanai\"; known are: anthropic, openai",
         ),
         (
             "{name: decide, kind: llm, spec: {provider: 1}, profile: {model: claude-x}}",
@@ -124,6 +128,14 @@ fn each_obstacle_of_an_agent_is_named() {
         (
             "{name: decide, kind: llm, profile: {model: claude-x, system_prompt: []}}",
             "profile.system_prompt must be a string",
+        ),
+        (
+            "{name: decide, kind: llm, spec: {timeout_ms: 0}, profile: {model: claude-x}}",
+            "spec.timeout_ms must be",
+        ),
+        (
+            "{name: decide, kind: llm, spec: {json_mode: maybe}, profile: {model: claude-x}}",
+            "spec.json_mode must be on, off or auto",
         ),
         (
             "{name: decide, kind: llm, spec: {past_denials: 11}, profile: {model: claude-x}}",

@@ -285,7 +285,7 @@ mod tests {
             let others = &PROVIDERS[at + 1..];
             assert!(others.iter().all(|other| other.name != provider.name));
         }
-        for (begin, name) in TOLD_BY_NAME {
+        for (begin, name) in models::TOLD_BY_NAME {
             assert!(name.is_empty() || named(name).is_some(), "{begin}");
         }
     }
