@@ -2,16 +2,18 @@
 //!
 //! Nothing has a default. A flow is somebody's document, and a field that is missing or of
 //! another type is an error that names it, never a commit with a guess in it. The version that
-//! the flow names is compared with the one computed here from the document itself.
+//! the flow names is compared with the one computed here from the document itself, and its verdicts with what the
+//! axes of the setting really judged.
 
 use shared::blueprint::label::Bump;
 use shared::blueprint::{Blueprint, Doc, json};
 use shared::commit::MAX_RATIONALE_BYTES;
 use shared::enhance_log::Verdict;
-use shared::ids::{BlueprintId, sha256_hex};
+use shared::ids::{BlueprintId, Version, sha256_hex};
 
 use super::error::FlowError;
 use super::prefix::prefix;
+use super::rulings::Ruling;
 use super::run_state::RunState;
 
 /// What a flow decided about an issue.
@@ -42,11 +44,17 @@ pub enum Decision {
 }
 
 /// Reads `$.commit` of a context whose flow has ended. `target` is the Blueprint that the issue
-/// wants changed.
+/// wants changed, `axes` are those of the setting.
 ///
 /// # Errors
-/// [`FlowError::CommitShape`] naming the first field that is not as it must be.
-pub(super) fn read(ctx: &Doc, target: &BlueprintId, run: &RunState) -> Result<Decision, FlowError> {
+/// [`FlowError::CommitShape`] naming the first field that is not as it must be, or the axis that speaks against
+/// a commit.
+pub(super) fn read(
+    ctx: &Doc,
+    target: &BlueprintId,
+    axes: &[String],
+    run: &RunState,
+) -> Result<Decision, FlowError> {
     let commit = Fields {
         object: ctx.get("commit"),
         path: "$.commit",
@@ -99,6 +107,7 @@ pub(super) fn read(ctx: &Doc, target: &BlueprintId, run: &RunState) -> Result<De
             format!("is {found}, but the issue is about {target}"),
         ));
     }
+    check_verdicts(&commit, &verdicts, axes, blueprint.version(), run)?;
     let ops = ctx.get("patch").and_then(|patch| patch.get("ops"));
     let patch_hash = ops.map_or_else(String::new, |ops| sha256_hex(json::emit(ops).as_bytes()));
     Ok(Decision::Commit {
@@ -108,6 +117,48 @@ pub(super) fn read(ctx: &Doc, target: &BlueprintId, run: &RunState) -> Result<De
         verdicts,
         patch_hash,
     })
+}
+
+/// Holds a commit against the axes of the setting: its summary names each of them once and nothing else, none denies,
+/// and each has really passed this document.
+fn check_verdicts(
+    commit: &Fields<'_>,
+    verdicts: &[Verdict],
+    axes: &[String],
+    version: &Version,
+    run: &RunState,
+) -> Result<(), FlowError> {
+    let wrong = |problem: String| Err(commit.wrong("verdicts_summary", problem));
+    for (i, Verdict { axis, pass, .. }) in verdicts.iter().enumerate() {
+        if !pass {
+            return wrong(format!(
+                "has a denial by the axis {axis}, but committed is true"
+            ));
+        }
+        if !axes.contains(axis) {
+            return wrong(format!(
+                "names the axis {axis}, which is not an axis of the setting"
+            ));
+        }
+        if verdicts[..i].iter().any(|earlier| earlier.axis == *axis) {
+            return wrong(format!("names the axis {axis} twice"));
+        }
+    }
+    for axis in axes {
+        if !verdicts.iter().any(|verdict| verdict.axis == *axis) {
+            return wrong(format!("lacks the axis {axis} of the setting"));
+        }
+        let truth = match run.rulings().of(axis, version) {
+            Some(Ruling::Pass) => continue,
+            Some(Ruling::Deny) => "it denied this document".to_owned(),
+            Some(Ruling::OtherInput(field)) => {
+                format!("it was given another {field} than that of the issue")
+            }
+            None => "the verifier router did not run it on this document".to_owned(),
+        };
+        return wrong(format!("says that the axis {axis} passed, but {truth}"));
+    }
+    Ok(())
 }
 
 /// What the spawner proposed, as canonical JSON: its operations, or whatever it replied instead.

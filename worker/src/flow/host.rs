@@ -56,7 +56,7 @@ pub struct FlowInput {
     pub prev: Arc<Blueprint>,
     /// This attempt.
     pub epoch: Epoch,
-    /// The axes of the setting, in order.
+    /// The axes of the setting, in order: nothing is committed that one of them has not passed.
     pub verifiers: Vec<String>,
     /// How long the flow may take.
     pub ceiling: Duration,
@@ -176,8 +176,9 @@ impl FlowHost {
         let epoch = ctx.get("epoch_id").cloned().unwrap_or_default();
         let memory = input.memory.clone();
         let memory = memory.map(|memory| RunMemory::new(memory, epoch));
-        let run =
-            Arc::new(RunState::new(&input.prev, deadline, input.steps.clone()).with_memory(memory));
+        let issue = ctx.get("issue").cloned().unwrap_or_default();
+        let run = RunState::new(&input.prev, issue, deadline, input.steps.clone());
+        let run = Arc::new(run.with_memory(memory));
         let ended = tokio::select! {
             biased;
             ended = evaluate(&orbit.plan, &mut ctx, &orbit.agents, &run) => ended,
@@ -194,7 +195,8 @@ impl FlowHost {
             },
             other => other,
         });
-        let decided = ended.and_then(|()| decision::read(&ctx, &input.blueprint_id, &run));
+        let decided =
+            ended.and_then(|()| decision::read(&ctx, &input.blueprint_id, &input.verifiers, &run));
         let patch_json = decision::proposed(&ctx);
         match decided {
             Ok(decision) => {

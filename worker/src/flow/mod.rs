@@ -29,6 +29,7 @@ mod orbit_trial;
 mod past_denials;
 mod plan;
 mod prefix;
+mod rulings;
 mod run_state;
 mod scripts;
 mod steps;

@@ -10,6 +10,7 @@ use shared::ids::Version;
 
 use super::memory::RunMemory;
 use super::prefix::prefix;
+use super::rulings::Rulings;
 use super::steps::{OpenStep, StepRecorder};
 
 /// The agent whose cost is logged, and which a setting may replace.
@@ -32,12 +33,15 @@ pub(super) struct RunState {
     unusable_reply: Mutex<String>,
     steps: Option<Arc<StepRecorder>>,
     memory: Option<RunMemory>,
+    rulings: Rulings,
 }
 
 impl RunState {
-    /// A run on `prev` that must end by `deadline`, and tells `steps` what it does.
+    /// A run on `prev` for `issue`, as the context has it, that must end by `deadline`, and tells `steps` what it
+    /// does.
     pub(super) fn new(
         prev: &Arc<Blueprint>,
+        issue: Doc,
         deadline: Instant,
         steps: Option<Arc<StepRecorder>>,
     ) -> Self {
@@ -53,7 +57,18 @@ impl RunState {
             unusable_reply: Mutex::default(),
             steps,
             memory: None,
+            rulings: Rulings::new(prev, issue),
         }
+    }
+
+    /// An axis has answered.
+    pub(super) fn note_verdict(&self, axis: &Arc<str>, input: &Doc, verdict: &Doc) {
+        self.rulings.note(axis, input, verdict, &mut self.memo());
+    }
+
+    /// What the axes have judged.
+    pub(super) fn rulings(&self) -> &Rulings {
+        &self.rulings
     }
 
     /// A step begins on `ctx`.

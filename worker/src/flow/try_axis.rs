@@ -113,7 +113,12 @@ pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
         .expect("it is bundled, and no directory was given");
     let script = LuaAgent::new(Arc::clone(&means.pool), script);
     let router = RouterAgent::new(script, axes, &means);
-    let run = Arc::new(RunState::new(&before, Instant::now() + TIME, None));
+    let run = Arc::new(RunState::new(
+        &before,
+        Doc::Null,
+        Instant::now() + TIME,
+        None,
+    ));
     let meter = Meter::of("verifier-router", &run);
     let cx = StepContext {
         step: "verifier-router",

@@ -1,6 +1,6 @@
 //! The router of verifiers: what runs where a step names the script `verifier_router`.
 //!
-//! It gives an axis its options and its time. An axis that is a script is run by the router's own script;
+//! It gives an axis its options and its time, and notes what it judged (see [`rulings`](super::super::rulings)). An axis that is a script is run by the router's own script;
 //! one that no script can be, because it waits for a model or is not Lua's to interrupt, is run here.
 
 use std::collections::BTreeMap;
@@ -147,19 +147,23 @@ impl Agent for RouterAgent {
             return self.script.run(input, cx).await;
         };
         let limit = self.axes.told.get(&key(&axis)).and_then(|told| told.limit);
-        let judging = self.judge(&axis, input, cx);
-        match limit {
-            None => judging.await,
+        let judging = self.judge(&axis, input.clone(), cx);
+        let verdict = match limit {
+            None => judging.await?,
             Some(limit) => match tokio::time::timeout(limit, judging).await {
-                Ok(verdict) => verdict,
-                Err(_) => Err(StepError::Permanent {
-                    message: format!(
-                        "axis {axis} did not end within its {} s; raise axis_options.{axis}.ttl_secs of the setting or look at what hangs",
-                        limit.as_secs()
-                    ),
-                }),
+                Ok(verdict) => verdict?,
+                Err(_) => {
+                    return Err(StepError::Permanent {
+                        message: format!(
+                            "axis {axis} did not end within its {} s; raise axis_options.{axis}.ttl_secs of the setting or look at what hangs",
+                            limit.as_secs()
+                        ),
+                    });
+                }
             },
-        }
+        };
+        cx.run.note_verdict(&axis, &input, &verdict);
+        Ok(verdict)
     }
 }
 

@@ -48,10 +48,17 @@ fn good(committed: bool) -> Value {
         "reasons": ["noop: nothing changed"],
         "verdicts_summary": [
             {"axis": "des", "status": "pass", "evidence": {"n": [1, null]}},
-            {"axis": "noop", "status": "deny", "reason": "nothing changed"},
+            if committed {
+                json!({"axis": "noop", "status": "pass", "evidence": ""})
+            } else {
+                json!({"axis": "noop", "status": "deny", "reason": "nothing changed"})
+            },
         ],
     })
 }
+
+/// The axes that have passed the target.
+const JUDGED: [&str; 2] = ["des", "noop"];
 
 /// The fields of a commit that are needed for it to be one.
 const NEEDED: [&[&str]; 2] = [
@@ -71,10 +78,26 @@ fn decide(commit: Value) -> Result<Decision, FlowError> {
     let target = Blueprint::parse(TARGET).unwrap();
     let run = RunState::new(
         &Arc::new(target.clone()),
+        Doc::Null,
         Instant::now() + Duration::from_secs(60),
         None,
     );
-    read(&ctx, target.id(), &run)
+    let judged = json!({
+        "issue": null,
+        "prev_bp_yaml": target.canonical_yaml(),
+        "prev_hash": target.version().as_str(),
+        "applied": {
+            "new_bp_json": Value::from(target.doc()),
+            "new_bp_yaml": target.canonical_yaml(),
+            "new_hash": target.version().as_str(),
+        },
+    });
+    let judged = Doc::try_from(&judged).unwrap();
+    let passed = Doc::object([("status", Doc::from("pass"))]);
+    for axis in JUDGED {
+        run.note_verdict(&axis.into(), &judged, &passed);
+    }
+    read(&ctx, target.id(), &JUDGED.map(str::to_owned), &run)
 }
 
 fn named(error: &FlowError) -> &str {
@@ -104,6 +127,10 @@ proptest! {
         match decide(commit.clone()) {
             Ok(Decision::Commit { .. }) => prop_assert!(commit["committed"] == json!(true)),
             Ok(Decision::Deny { .. }) => prop_assert!(commit["committed"] == json!(false)),
+            // A denial is no commit.
+            Err(error) if commit["committed"] == json!(true) && field == "committed" => {
+                prop_assert_eq!(named(&error), "$.commit.verdicts_summary");
+            }
             Err(error) if field == "new_bp_json" => prop_assert!(named(&error).starts_with("$.commit.new_")),
             Err(error) => prop_assert!(named(&error).starts_with(&format!("$.commit.{field}")), "{} {other}", named(&error)),
         }

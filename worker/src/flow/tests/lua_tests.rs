@@ -31,6 +31,7 @@ async fn all_lua_tests_pass() {
     for name in tests {
         let run = Arc::new(RunState::new(
             &prev,
+            Doc::Null,
             std::time::Instant::now() + Duration::from_secs(60),
             None,
         ));

@@ -1,6 +1,8 @@
 //! Tests of the flow through its public door: a host, an orbit, an issue.
 
 mod commit;
+mod commit_fields;
+mod commit_verdicts;
 mod fidelity;
 mod labels;
 mod lua_tests;

@@ -61,6 +61,7 @@ fn run_state() -> Arc<RunState> {
     let prev = Arc::new(Blueprint::parse("id: x\nflow: {}\nagents: []\n").unwrap());
     Arc::new(RunState::new(
         &prev,
+        Doc::Null,
         Instant::now() + std::time::Duration::from_secs(60),
         None,
     ))
