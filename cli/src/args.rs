@@ -1,5 +1,7 @@
 //! What can be typed after `draftsman`.
 
+mod settings;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +9,7 @@ use shared::config;
 
 mod put;
 
+pub(crate) use self::settings::SettingPutArgs;
 pub(crate) use put::{DocumentFormat, PutArgs};
 
 /// Where a running intake is looked for if nothing says otherwise.
@@ -447,23 +450,6 @@ pub(crate) struct UseOrbitArgs {
     /// In which setting.
     #[arg(long, value_name = "SETTING", default_value = "default")]
     pub(crate) setting: String,
-}
-
-/// Options of `setting put`.
-#[derive(Debug, Args)]
-pub(crate) struct SettingPutArgs {
-    /// The setting; `-` reads standard input. Its own `id` says which one it is; its `revision` is not read.
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// The language of that file; if not given, JSON if it begins with `{` or `[`, else YAML.
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    pub(crate) format: Option<DocumentFormat>,
-    /// A Blueprint to be written first, as the setting's orbit.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) orbit: Option<PathBuf>,
-    /// Refuse unless this is the stored revision; 0: unless there is no such setting.
-    #[arg(long, value_name = "N")]
-    pub(crate) expected_revision: Option<u64>,
 }
 
 /// Options of `revert`.

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use prost_types::value::Kind;
 use prost_types::{Struct, Timestamp, Value};
 use proto::v1;
-use shared::axis_options::MAX_TTL_SECS;
-use shared::blueprint::orbit::scripts::is_same;
 use shared::blueprint::{Doc, Num};
 use shared::commit::{BlueprintSummary, Commit, Epoch, MAX_RATIONALE_BYTES};
 use shared::id_pattern::IdPattern;
@@ -24,12 +22,8 @@ pub(crate) use self::log::entry_to_wire;
 use self::log::verdict_to_wire;
 use crate::status::{RequestError, Violations};
 
-/// Most verifier axes of one setting.
-const MAX_AXES: usize = 64;
-/// Longest name of an axis, in bytes.
-const MAX_AXIS_BYTES: usize = 128;
-/// Most patterns of one setting.
-const MAX_PATTERNS: usize = 64;
+pub(crate) use self::setting::setting;
+
 /// Deepest nesting of a spawner: that of a Blueprint.
 const MAX_LEVELS: usize = 64;
 /// Integers up to here are exact in the doubles of a `google.protobuf.Struct`.
@@ -203,112 +197,6 @@ fn semver_req(text: &str) -> Result<VersionSelector, String> {
         .map_err(|error| {
             format!("{shown:?} is no semver requirement such as ^1.2 or >=1.0, <2.0: {error}")
         })
-}
-
-/// The field `setting`. Its revision is not read.
-pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSetting, RequestError> {
-    let Some(given) = given else {
-        return Err(RequestError::field("setting", "is missing"));
-    };
-    let mut violations = Violations::default();
-    let id = violations.check("setting.id", SettingId::parse(&given.id));
-    let blueprint_id = violations.check(
-        "setting.blueprint_id",
-        BlueprintId::parse(&given.blueprint_id),
-    );
-    let selector = violations.merge(selector("setting.selector", given.selector.as_ref()));
-    let verifier_axes = violations.check("setting.verifier_axes", axes(given.verifier_axes));
-    let ttl_secs = violations.check(
-        "setting.ttl_secs",
-        match given.ttl_secs {
-            1..=MAX_TTL_SECS => Ok(given.ttl_secs),
-            other => Err(format!(
-                "{other} is not from 1 to {MAX_TTL_SECS} seconds (a year)"
-            )),
-        },
-    );
-    let spawner = match given.spawner {
-        None => Some(None),
-        Some(spawner) => violations
-            .check("setting.spawner", struct_to_doc(spawner))
-            .map(Some),
-    };
-    let applies_to = violations.check("setting.applies_to", patterns(&given.applies_to));
-    let axis_options = violations.merge(options::axis_options(
-        given.axis_options,
-        verifier_axes.as_deref(),
-    ));
-    let (
-        Some(id),
-        Some(blueprint_id),
-        Some(selector),
-        Some(verifier_axes),
-        Some(ttl_secs),
-        Some(spawner),
-        Some(applies_to),
-        Some(axis_options),
-    ) = (
-        id,
-        blueprint_id,
-        selector,
-        verifier_axes,
-        ttl_secs,
-        spawner,
-        applies_to,
-        axis_options,
-    )
-    else {
-        return Err(violations.into());
-    };
-    Ok(EnhanceSetting {
-        id,
-        blueprint_id,
-        selector,
-        verifier_axes,
-        ttl_secs,
-        spawner,
-        applies_to,
-        axis_options,
-        revision: 0,
-    })
-}
-
-fn axes(given: Vec<String>) -> Result<Vec<String>, String> {
-    if given.len() > MAX_AXES {
-        return Err(format!("has {} axes; the limit is {MAX_AXES}", given.len()));
-    }
-    for (index, axis) in given.iter().enumerate() {
-        if axis.is_empty() || axis.len() > MAX_AXIS_BYTES {
-            return Err(format!(
-                "element {index} is not of 1 to {MAX_AXIS_BYTES} bytes"
-            ));
-        }
-        if given[..index].iter().any(|other| is_same(other, axis)) {
-            return Err(format!(
-                "element {index} names the axis {axis:?} again; name each once"
-            ));
-        }
-    }
-    Ok(given)
-}
-
-fn patterns(given: &[String]) -> Result<Vec<IdPattern>, String> {
-    if given.len() > MAX_PATTERNS {
-        let n = given.len();
-        return Err(format!("has {n} patterns; the limit is {MAX_PATTERNS}"));
-    }
-    let mut patterns = Vec::with_capacity(given.len());
-    for (index, text) in given.iter().enumerate() {
-        let pattern =
-            IdPattern::parse(text).map_err(|error| format!("element {index}: {error}"))?;
-        if patterns.contains(&pattern) {
-            return Err(format!(
-                "element {index} is {text:?} again; give each pattern once"
-            ));
-        }
-        patterns.push(pattern);
-    }
-    Ok(patterns)
 }
 
 fn struct_to_doc(spawner: Struct) -> Result<Doc, String> {
@@ -533,6 +421,7 @@ pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
             selector: Some(selector),
         }),
         verifier_axes: setting.verifier_axes,
+        no_verification: setting.no_verification,
         ttl_secs: setting.ttl_secs,
         spawner: setting.spawner.as_ref().map(doc_to_struct),
         applies_to: setting
@@ -577,5 +466,6 @@ fn text(id: Option<impl ToString>) -> String {
 
 mod log;
 mod options;
+mod setting;
 #[cfg(test)]
 mod tests;

@@ -103,6 +103,7 @@ fn setting() -> impl Strategy<Value = v1::EnhanceSetting> {
                     id,
                     blueprint_id,
                     selector,
+                    no_verification: verifier_axes.is_empty(),
                     verifier_axes,
                     ttl_secs,
                     spawner,

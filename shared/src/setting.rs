@@ -12,6 +12,8 @@ pub const DEFAULT_SETTING: &str = "default";
 pub const DEFAULT_ORBIT: &str = "enhance-default";
 /// The bundled orbit that gives what was denied back to the spawner.
 pub const REPAIR_ORBIT: &str = "enhance-repair";
+/// The bundled orbits.
+pub const BUNDLED_ORBITS: [&str; 2] = [DEFAULT_ORBIT, REPAIR_ORBIT];
 /// The axes of the setting `default`.
 pub const DEFAULT_AXES: [&str; 4] = ["des", "canonical", "noop", "agent-ref"];
 /// The axes that every worker has, with and without scripts of its own. A test of the worker holds this list true.
@@ -38,8 +40,10 @@ pub struct EnhanceSetting {
     pub blueprint_id: BlueprintId,
     /// Which version of the orbit.
     pub selector: VersionSelector,
-    /// The verifiers, in order; empty means no verification.
+    /// The verifiers, in order.
     pub verifier_axes: Vec<String>,
+    /// True if it is meant that there are none. A setting without axes that does not say so is not usable.
+    pub no_verification: bool,
     /// The ceiling of one run of the flow, in seconds; above 0.
     pub ttl_secs: u64,
     /// Replaces the orbit's agent `patch-spawner` (an AgentDef).
@@ -90,6 +94,7 @@ mod tests {
             blueprint_id: BlueprintId::parse(DEFAULT_ORBIT).unwrap(),
             selector: VersionSelector::Latest,
             verifier_axes: Vec::new(),
+            no_verification: true,
             ttl_secs: 1,
             spawner: None,
             applies_to: patterns.collect(),

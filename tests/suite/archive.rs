@@ -102,6 +102,7 @@ async fn an_archived_blueprint_is_kept_and_not_written() {
     let mut setting = v1::EnhanceSetting {
         id: "names-it".to_owned(),
         blueprint_id: "kept".to_owned(),
+        no_verification: true,
         ttl_secs: 60,
         ..Default::default()
     };
@@ -181,6 +182,7 @@ async fn no_setting_ever_names_an_archived_orbit() {
             blueprint_id: id.clone(),
             selector: VersionSelector::Latest,
             verifier_axes: Vec::new(),
+            no_verification: true,
             ttl_secs: 1,
             spawner: None,
             applies_to: Vec::new(),

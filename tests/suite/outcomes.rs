@@ -118,7 +118,7 @@ async fn a_patch_that_does_not_apply_is_denied_by_apply_alone() {
     );
 
     // Also with no axes at all.
-    rig.client.edit_setting(|s| s.verifier_axes.clear()).await;
+    rig.client.edit_setting(factory::without_verification).await;
     let issue = rig.client.run("unappliable", "remove /nope").await;
     assert_denied_by(&rig, &issue, "apply").await;
     ids.push(issue.issue_id);
@@ -171,7 +171,7 @@ async fn several_denials_are_all_in_the_reason() {
 async fn with_no_axes_an_unchanged_document_makes_a_commit() {
     let rig = Rig::start().await;
     let first = rig.client.put(factory::small("no-axes")).await;
-    rig.client.edit_setting(|s| s.verifier_axes.clear()).await;
+    rig.client.edit_setting(factory::without_verification).await;
     let issue = rig.client.run("no-axes", "nobody understands this").await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
     assert_eq!(issue.new_version, first.version);

@@ -19,6 +19,7 @@ fn setting(name: &str) -> EnhanceSetting {
         blueprint_id: blueprint_id("orbit"),
         selector: VersionSelector::Latest,
         verifier_axes: vec!["noop".to_owned()],
+        no_verification: false,
         ttl_secs: 30,
         spawner: None,
         applies_to: Vec::new(),

@@ -139,7 +139,10 @@ async fn an_edit_acts_on_the_next_issue_and_outlives_a_restart() {
     for axes in [vec!["des"], vec!["noop", "des"], vec![], vec!["canonical"]] {
         let axes: Vec<String> = axes.into_iter().map(str::to_owned).collect();
         rig.client
-            .edit_setting(|s| s.verifier_axes = axes.clone())
+            .edit_setting(|s| {
+                s.no_verification = axes.is_empty();
+                s.verifier_axes = axes.clone();
+            })
             .await;
         let issue = rig
             .client

@@ -281,9 +281,7 @@ async fn an_edit_of_a_setting_or_an_orbit_is_seen_in_every_shard() {
     }
     // The same tag again is no change, and `noop` says so.
     all_denied_by("noop", "warm").await;
-    rig.client
-        .edit_setting(|setting| setting.verifier_axes.clear())
-        .await;
+    rig.client.edit_setting(factory::without_verification).await;
     for n in 0..N_BLUEPRINTS {
         let issue = rig.client.run(&name(n), "tag warm").await;
         assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");

@@ -197,9 +197,7 @@ async fn much_both_ways_does_not_block() {
         format!("{blanks} >&2; echo '{PATCH}'; cat >&2"),
     ] {
         use_spawner(&rig, &shell(&script), 60).await;
-        rig.client
-            .edit_setting(|s| s.verifier_axes = Vec::new())
-            .await;
+        rig.client.edit_setting(factory::without_verification).await;
         let issue = rig.client.run("large", "x").await;
         assert_eq!(issue.state(), IssueState::Applied, "{script}: {issue:?}");
     }
@@ -223,9 +221,7 @@ async fn the_environment_is_empty_but_for_what_is_passed_on() {
         (&env[..], "<FOR_PROGRAMS=hello;> in /"),
     ] {
         let rig = rig(env).await;
-        rig.client
-            .edit_setting(|s| s.verifier_axes = Vec::new())
-            .await;
+        rig.client.edit_setting(factory::without_verification).await;
         let issue = run(&rig, &tells(""), 60).await;
         let entry = rig.client.entry(&issue.issue_id).await;
         assert_eq!(entry.rationale, seen, "{issue:?}");

@@ -30,6 +30,11 @@ pub(crate) enum LaunchError {
         "orbit {0} of setting {1} has no such version; look at the setting's blueprint_id and selector"
     )]
     NoOrbit(BlueprintId, SettingId),
+    /// The setting has no axes and does not say that it is meant.
+    #[error(
+        "setting {0} has no verifier_axes, and does not say no_verification: true; write it again with one of the two"
+    )]
+    Unverified(SettingId),
     /// The orbit cannot be run.
     #[error(transparent)]
     Flow(Arc<FlowError>),
@@ -244,6 +249,9 @@ impl Inside {
         if let Some(launch) = known.launch(&setting.id) {
             return Ok(launch);
         }
+        if setting.verifier_axes.is_empty() && !setting.no_verification {
+            return Err(LaunchError::Unverified(setting.id));
+        }
         let found = self
             .store
             .blueprint(&setting.blueprint_id, &setting.selector)
@@ -253,6 +261,9 @@ impl Inside {
         })?;
         tracing::info!(setting = %setting.id, revision = setting.revision, orbit = %setting.blueprint_id,
             version = %found.commit.version, "working by this setting");
+        if setting.no_verification {
+            tracing::warn!(setting = %setting.id, "this setting has no verification: whatever its spawner proposes is committed");
+        }
         let host = Arc::clone(&self.host);
         // A large orbit, or the schema of an axis, takes its time.
         let compiling = self.flows.run(async move {

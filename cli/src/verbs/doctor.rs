@@ -3,6 +3,7 @@
 //! It asks intake only, with calls that change nothing. What cannot be looked at because of what was found before is left out.
 
 mod queue;
+mod settings;
 
 use std::time::SystemTime;
 
@@ -132,6 +133,7 @@ async fn examine(options: &Common) -> Result<Vec<Check>, CliError> {
         Ok(stats) => {
             checks.push(version(stats.metadata()));
             checks.extend(queue::examine(stats.get_ref(), SystemTime::now()));
+            checks.push(settings::examine(&client).await);
         }
         // Said as a finding about the token, or about health.
         Err(status) if matches!(status.code(), Code::Unauthenticated | Code::Unavailable) => {}

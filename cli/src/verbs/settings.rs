@@ -19,11 +19,12 @@ use crate::client::{CliError, Client};
 use crate::output;
 
 /// The fields of a setting in a file.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "id",
     "blueprint_id",
     "selector",
     "verifier_axes",
+    "no_verification",
     "ttl_secs",
     "spawner",
     "applies_to",
@@ -73,7 +74,7 @@ async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result
     let text = read(&args.file)?;
     let setting = yaml::parse_as(&text, DocumentFormat::to_reader(args.format))
         .map_err(|error| error.to_string());
-    let setting = setting.and_then(|doc| from_doc(&doc));
+    let setting = setting.and_then(|doc| from_doc(&doc, args.no_verification));
     let setting = setting.map_err(|problem| CliError::Setting {
         path: args.file.clone(),
         problem,
@@ -130,7 +131,10 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
         [
             setting.id.clone(),
             setting.blueprint_id.clone(),
-            setting.verifier_axes.join(","),
+            match setting.verifier_axes.as_slice() {
+                [] => "none".to_owned(),
+                axes => axes.join(","),
+            },
             setting.ttl_secs.to_string(),
             setting.applies_to.join(" "),
             setting.revision.to_string(),
@@ -160,8 +164,9 @@ async fn delete(mut client: Client, setting_id: String, format: Output) -> Resul
     ))?)
 }
 
-/// A setting from a file. What it holds beside its shape is for intake to judge.
-fn from_doc(doc: &Doc) -> Result<EnhanceSetting, String> {
+/// A setting from a file; `no_verification`: as if the file said so. What it holds beside its shape is for intake to
+/// judge.
+fn from_doc(doc: &Doc, no_verification: bool) -> Result<EnhanceSetting, String> {
     let members = doc
         .as_object()
         .ok_or_else(|| format!("it must be a mapping, not {}", doc.kind()))?;
@@ -175,6 +180,21 @@ fn from_doc(doc: &Doc) -> Result<EnhanceSetting, String> {
         let found = needed(name)?.as_str().map(str::to_owned);
         found.ok_or_else(|| format!("{name} must be a string"))
     };
+    let no_verification = match given("no_verification") {
+        None => no_verification,
+        Some(Doc::Bool(stated)) => *stated || no_verification,
+        Some(_) => return Err("no_verification must be true or false".to_owned()),
+    };
+    let axes = match given("verifier_axes") {
+        Some(list) => texts("verifier_axes", list)?,
+        None if no_verification => Vec::new(),
+        None => {
+            return Err(
+                "verifier_axes is missing; for a setting without verification say no_verification: true"
+                    .to_owned(),
+            );
+        }
+    };
     let ttl_secs = match needed("ttl_secs")? {
         Doc::Num(Num::Int(secs)) => u64::try_from(*secs).ok(),
         _ => None,
@@ -183,8 +203,8 @@ fn from_doc(doc: &Doc) -> Result<EnhanceSetting, String> {
         id: text("id")?,
         blueprint_id: text("blueprint_id")?,
         selector: given("selector").map(selector).transpose()?,
-        // Needed, so that nobody turns verification off by leaving a line out.
-        verifier_axes: texts("verifier_axes", needed("verifier_axes")?)?,
+        verifier_axes: axes,
+        no_verification,
         ttl_secs: ttl_secs.ok_or("ttl_secs must be a whole number of seconds")?,
         spawner: given("spawner")
             .map(|spawner| mapping("spawner", spawner))
@@ -269,6 +289,7 @@ pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
         "blueprint_id": setting.blueprint_id,
         "selector": selector,
         "verifier_axes": setting.verifier_axes,
+        "no_verification": setting.no_verification,
         "ttl_secs": setting.ttl_secs,
         "spawner": setting.spawner.as_ref().map(struct_to_json),
         "applies_to": setting.applies_to,
@@ -308,7 +329,7 @@ mod tests {
         axis_options: {des: {ttl_secs: 5}}\nrevision: 3\n";
 
     fn parse(text: &str) -> Result<EnhanceSetting, String> {
-        from_doc(&yaml::parse(text).unwrap())
+        from_doc(&yaml::parse(text).unwrap(), false)
     }
 
     #[test]
@@ -317,8 +338,14 @@ mod tests {
         let printed = yaml::emit(&Doc::try_from(&to_json(&first)).unwrap()).unwrap();
         assert_eq!(parse(&printed).unwrap(), first);
         assert_eq!(parse(&to_json(&first).to_string()).unwrap(), first);
-        let bare = parse("{id: s, blueprint_id: o, verifier_axes: [], ttl_secs: 1}").unwrap();
-        assert_eq!((bare.selector, bare.spawner), (None, None));
+        let bare = "{id: s, blueprint_id: o, no_verification: true, ttl_secs: 1}";
+        let read = parse(bare).unwrap();
+        assert_eq!((&read.selector, &read.spawner), (&None, &None));
+        assert!(read.no_verification && read.verifier_axes.is_empty());
+        assert_eq!(parse(&to_json(&read).to_string()).unwrap(), read);
+        // As a flag it stands for the line.
+        let flagged = yaml::parse("{id: s, blueprint_id: o, ttl_secs: 1}").unwrap();
+        assert_eq!(from_doc(&flagged, true).unwrap(), read);
     }
 
     #[test]
@@ -328,6 +355,11 @@ mod tests {
             ("id: s", "id: 5", "id must be a string"),
             ("verifier_axes: [des]\n", "", "verifier_axes is missing"),
             ("[des]", "[1]", "verifier_axes must be"),
+            (
+                "revision: 3",
+                "no_verification: maybe",
+                "no_verification must be",
+            ),
             ("ttl_secs: 60", "ttl_secs: -1", "ttl_secs must be"),
             ("ttl_secs: 60", "ttl_secs: 0.5", "ttl_secs must be"),
             ("semver_req", "semver", "selector must be"),

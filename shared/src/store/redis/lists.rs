@@ -191,6 +191,15 @@ impl Store {
             (all.used_memory, all.max_memory) = fullest;
         }
         all.workers = merged(all.workers);
+        all.unverified_settings = match self.home().list_settings().await {
+            Ok(settings) => {
+                let unverified = settings.into_iter().filter(|s| s.verifier_axes.is_empty());
+                unverified.map(|setting| setting.id).collect()
+            }
+            // Whoever reads or uses the setting is told; the numbers are sound.
+            Err(StoreError::Damaged { .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
         Ok(all)
     }
 

@@ -37,6 +37,7 @@ impl Seed {
             blueprint_id: BlueprintId::parse(DEFAULT_ORBIT).expect("a constant that is an id"),
             selector: VersionSelector::Latest,
             verifier_axes: DEFAULT_AXES.map(str::to_owned).to_vec(),
+            no_verification: false,
             ttl_secs: DEFAULT_TTL_SECS,
             spawner: None,
             applies_to: Vec::new(),

@@ -8,7 +8,7 @@ use redis::cmd;
 use super::Shard;
 use super::error::StoreError;
 use super::workers::GONE_MS;
-use crate::ids::BlueprintId;
+use crate::ids::{BlueprintId, SettingId};
 use crate::whole_ms::score_ms;
 
 /// The queue in numbers.
@@ -38,6 +38,8 @@ pub struct QueueStats {
     pub used_memory: u64,
     /// Bytes that Redis may use; 0: no limit.
     pub max_memory: u64,
+    /// The settings without verifier axes.
+    pub unverified_settings: Vec<SettingId>,
 }
 
 /// One worker.
@@ -61,9 +63,14 @@ const MEMORY_POLL: Duration = Duration::from_secs(1);
 impl QueueStats {
     /// What a person should look at, in sentences.
     pub fn warnings(&self) -> Vec<String> {
-        memory_warning(self.used_memory, self.max_memory)
-            .into_iter()
-            .collect()
+        let memory = memory_warning(self.used_memory, self.max_memory);
+        let unverified = self.unverified_settings.iter().map(|setting| {
+            format!(
+                "the setting {setting} has no verifier_axes: whatever a spawner proposes is committed unverified; \
+                 give it axes unless that is meant"
+            )
+        });
+        memory.into_iter().chain(unverified).collect()
     }
 }
 
@@ -83,7 +90,7 @@ pub(super) fn memory_warning(used: u64, max: u64) -> Option<String> {
 pub(super) struct MemoryReading(std::sync::Mutex<Option<(Instant, u64, u64)>>);
 
 impl Shard {
-    /// The queue in numbers.
+    /// The queue in numbers, without the settings.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is away.
@@ -169,6 +176,7 @@ impl Shard {
             workers,
             used_memory,
             max_memory,
+            unverified_settings: Vec::new(),
         })
     }
 

@@ -1,0 +1,146 @@
+//! Verification is switched off only by who says so, and nobody overlooks that it is.
+
+use std::path::Path;
+
+use proto::v1::{IssueState, RejectionCause};
+use tests::eventually::eventually;
+use tests::factory::{self, setting};
+use tests::programs::{Finished, Program, run};
+use tests::rig::Rig;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+async fn draftsman(rig: &Rig, args: &[&str]) -> Finished {
+    let addr = format!("http://{}", rig.address);
+    run(Program::Draftsman, args, &[("DRAFTSMAN_ADDR", &addr)]).await
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a plain path")
+}
+
+#[tokio::test]
+async fn a_setting_without_axes_has_to_say_so() {
+    let rig = Rig::start().await;
+    rig.client.put(factory::small("b")).await;
+    // As a client that does not know the field, or has forgotten the axes, writes it.
+    let forgotten = setting("default", |s| s.verifier_axes.clear());
+    let refused = rig
+        .client
+        .put_setting(forgotten)
+        .await
+        .expect_err("no axes");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let bad = refused.get_details_bad_request().expect("BadRequest");
+    assert_eq!(bad.field_violations[0].field, "setting.verifier_axes");
+    for words in ["des, canonical, noop", "no_verification"] {
+        assert!(refused.message().contains(words), "{refused:?}");
+    }
+    let both = setting("default", |s| s.no_verification = true);
+    let refused = rig.client.put_setting(both).await.expect_err("both");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let bad = refused.get_details_bad_request().expect("BadRequest");
+    assert_eq!(bad.field_violations[0].field, "setting.no_verification");
+    // What was refused acts on nothing.
+    let issue = rig.client.run("b", "nobody understands this").await;
+    assert_eq!(issue.cause(), RejectionCause::Denied, "{issue:?}");
+    assert_eq!(rig.client.stats().await.warnings, [""; 0]);
+
+    let meant = setting("default", factory::without_verification);
+    let put = rig.client.put_setting(meant).await.expect("PutSetting");
+    assert!(put.setting.expect("the setting").no_verification);
+    let issue = rig.client.run("b", "nobody understands this").await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    let warnings = rig.client.stats().await.warnings;
+    let [warning] = &warnings[..] else {
+        panic!("one warning: {warnings:?}")
+    };
+    assert!(
+        warning.contains("the setting default has no verifier_axes"),
+        "{warning}"
+    );
+    rig.workers[0]
+        .until_logged("this setting has no verification")
+        .await;
+    let doctor = draftsman(&rig, &["doctor"]).await;
+    let line = doctor
+        .stdout
+        .lines()
+        .find(|line| line.contains("no verification"));
+    let line = line.unwrap_or_else(|| panic!("doctor does not warn: {doctor:?}"));
+    assert!(
+        line.starts_with("warn") && line.contains("default"),
+        "{line}"
+    );
+    let stats = draftsman(&rig, &["stats"]).await;
+    assert!(
+        stats.stdout.contains("warning: the setting default"),
+        "{stats:?}"
+    );
+
+    // With axes again nobody warns.
+    rig.client
+        .put_setting(setting("default", |_| {}))
+        .await
+        .expect("PutSetting");
+    assert_eq!(rig.client.stats().await.warnings, [""; 0]);
+    let doctor = draftsman(&rig, &["doctor"]).await;
+    assert!(doctor.stdout.contains("ok    settings"), "{doctor:?}");
+}
+
+#[tokio::test]
+async fn the_terminal_program_writes_and_reads_it() {
+    let rig = Rig::without_worker().await;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("setting.yaml");
+    let write = |text: &str| std::fs::write(&file, text).expect("a file");
+    let bare = "id: s\nblueprint_id: enhance-default\nttl_secs: 60\n";
+
+    write(bare);
+    let refused = draftsman(&rig, &["setting", "put", text(&file)]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("no_verification: true"),
+        "{refused:?}"
+    );
+    write(&format!("{bare}verifier_axes: []\n"));
+    let refused = draftsman(&rig, &["setting", "put", text(&file)]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("verifier_axes"), "{refused:?}");
+
+    let put = draftsman(&rig, &["setting", "put", text(&file), "--no-verification"]).await;
+    assert_eq!(put.code, Some(0), "{put:?}");
+    let got = draftsman(&rig, &["setting", "get", "s"]).await;
+    assert!(got.stdout.contains("no_verification: true"), "{got:?}");
+    // What is printed is taken again.
+    write(&got.stdout);
+    let again = draftsman(&rig, &["setting", "put", text(&file)]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let list = draftsman(&rig, &["setting", "list"]).await;
+    let row = list.stdout.lines().find(|line| line.starts_with("s "));
+    assert!(row.is_some_and(|row| row.contains(" none ")), "{list:?}");
+}
+
+/// An earlier version took a setting without axes for one without verification. Nobody can tell from it whether that
+/// was meant.
+#[tokio::test]
+async fn a_stored_setting_without_axes_that_does_not_say_so_commits_nothing() {
+    let rig = Rig::start().await;
+    let first = rig.client.put(factory::small("b")).await;
+    rig.write_setting(|s| s.verifier_axes.clear()).await;
+    let issue = rig.client.run("b", "tag x").await;
+    assert_eq!(issue.cause(), RejectionCause::Failed, "{issue:?}");
+    for words in [
+        "setting default has no verifier_axes",
+        "no_verification: true",
+    ] {
+        assert!(issue.reason.contains(words), "{issue:?}");
+    }
+    assert_eq!(rig.client.history("b").await, [first]);
+    eventually("doctor says so", async || {
+        let doctor = draftsman(&rig, &["doctor"]).await;
+        let said = doctor.code == Some(1) && doctor.stdout.contains("no verifier_axes in default");
+        said.then_some(()).ok_or(format!("{doctor:?}"))
+    })
+    .await;
+}
