@@ -20,6 +20,7 @@ mod suite {
     mod errors;
     mod fail_points;
     mod failures;
+    mod gate;
     mod history_costs;
     mod limits;
     mod list_costs;
@@ -42,17 +43,20 @@ mod suite {
     mod python;
     mod redis_away;
     mod redis_tls;
+    mod reflected_errors;
     mod reflection_health;
     mod repair;
     mod resp_proxy;
     mod retrying;
     mod rolling_restarts;
     mod sandbox;
+    mod scopes;
     mod scripts_audit;
     mod scripts_damage;
     mod scripts_decisions;
     mod scripts_faults;
     mod scripts_history;
+    mod scripts_orbits;
     mod scripts_pause;
     mod scripts_poison;
     mod scripts_published;

@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use shared::issue::Authority;
 use shared::telemetry::trace::{self, TraceParent};
 use tokio::time::timeout;
 use tonic::body::Body;
-use tonic::{Code, Status};
+use tonic::{Code, Extensions, Status};
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Instrument;
 
 use crate::scopes::{Need, need};
 use crate::status::RequestError;
-use crate::tokens::TokensFile;
+use crate::tokens::{Scope, TokensFile};
 
 /// A call that takes longer has lost its client long ago: every call of the store gives up within seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -49,17 +50,28 @@ impl Gate {
         }
     }
 
-    /// Whether the call may pass.
-    fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), RequestError> {
-        let (Some(tokens), Need::AtLeast(needed)) = (&self.tokens, need(path)) else {
-            return Ok(());
+    /// The scope with which the call passes. Where no tokens are asked for, everybody has the widest.
+    fn check(&self, path: &str, headers: &HeaderMap) -> Result<Scope, RequestError> {
+        let Some(tokens) = &self.tokens else {
+            return Ok(Scope::Admin);
+        };
+        let Need::AtLeast(needed) = need(path) else {
+            return Ok(Scope::Read);
         };
         let token = bearer(headers).ok_or(RequestError::NoToken)?;
         match tokens.now().scope_of(token) {
             None => Err(RequestError::UnknownToken),
             Some(scope) if scope < needed => Err(RequestError::ScopeTooNarrow { needed, scope }),
-            Some(_) => Ok(()),
+            Some(scope) => Ok(scope),
         }
+    }
+}
+
+/// On whose authority a call acts. A call that the layer has not seen has the narrowest.
+pub(crate) fn authority(extensions: &Extensions) -> Authority {
+    match extensions.get::<Scope>() {
+        Some(Scope::Admin) => Authority::Admin,
+        _ => Authority::Submitter,
     }
 }
 
@@ -109,14 +121,19 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let scope = match self.gate.check(request.uri().path(), request.headers()) {
+            Ok(scope) => scope,
+            Err(error) => {
+                let path = request.uri().path();
+                metrics::counter!("draftsman_intake_refused_total", "why" => "token").increment(1);
+                tracing::debug!(path, %error, "call refused");
+                let answer = Status::from(error).into_http();
+                return Box::pin(std::future::ready(Ok(answer)));
+            }
+        };
+        request.extensions_mut().insert(scope);
         let path = request.uri().path();
-        if let Err(error) = self.gate.check(path, request.headers()) {
-            metrics::counter!("draftsman_intake_refused_total", "why" => "token").increment(1);
-            tracing::debug!(path, %error, "call refused");
-            let answer = Status::from(error).into_http();
-            return Box::pin(std::future::ready(Ok(answer)));
-        }
         let is_patient = PATIENT.contains(&path) || !path.starts_with("/enhance.v1.");
         let span = tracing::debug_span!(target: trace::TARGET, "call", otel.name = path.trim_start_matches('/'), otel.kind = "server");
         if let Some(parent) = traceparent(request.headers()) {

@@ -8,7 +8,7 @@ use proto::v1;
 use proto::v1::intake_service_server::IntakeService;
 use shared::fail_point;
 use shared::ids::BlueprintId;
-use shared::issue::NewIssue;
+use shared::issue::{Authority, NewIssue};
 use shared::store::{CancelOutcome, IssueFilter, Store, SubmitOutcome};
 use shared::telemetry::trace::{self, TraceParent};
 use tokio_util::sync::CancellationToken;
@@ -49,11 +49,14 @@ impl Intake {
     async fn submit(
         &self,
         request: v1::SubmitIssueRequest,
+        authority: Authority,
         callers_trace: Option<TraceParent>,
     ) -> Result<v1::SubmitIssueResponse, RequestError> {
         let (issue, generated) = convert::new_issue(request)?;
         // Where no traces are made here, the worker may still go on with the caller's.
-        let issue = issue.with_trace(trace::current().or(callers_trace));
+        let issue = issue
+            .on_authority(authority)
+            .with_trace(trace::current().or(callers_trace));
         let outcome = submission::submit(&self.backend, &issue).await?;
         let (stored, existed) = accepted(&issue, outcome)?;
         Ok(v1::SubmitIssueResponse {
@@ -66,6 +69,7 @@ impl Intake {
     async fn retry(
         &self,
         request: v1::RetryIssueRequest,
+        authority: Authority,
         callers_trace: Option<TraceParent>,
     ) -> Result<v1::RetryIssueResponse, RequestError> {
         let (issue_id, new_id) = convert::retry(&request)?;
@@ -73,6 +77,7 @@ impl Intake {
             &self.backend,
             &issue_id,
             new_id,
+            authority,
             trace::current().or(callers_trace),
         )
         .await?;
@@ -126,10 +131,11 @@ impl Intake {
     async fn cancel(
         &self,
         request: v1::CancelIssueRequest,
+        authority: Authority,
     ) -> Result<v1::CancelIssueResponse, RequestError> {
         let issue_id = convert::issue_id(&request.issue_id)?;
         let store = self.backend.store()?;
-        let cancelled = store.cancel_issue(&issue_id).await?;
+        let cancelled = store.cancel_issue(&issue_id, authority).await?;
         fail_point::pass("cancel.after");
         match cancelled {
             CancelOutcome::Cancelled(issue) => Ok(v1::CancelIssueResponse {
@@ -140,6 +146,13 @@ impl Intake {
                 state: issue.state,
             }),
             CancelOutcome::NotFound => Err(no_issue(store, issue_id).await),
+            CancelOutcome::OrbitNeedsAdmin {
+                blueprint_id,
+                setting_id,
+            } => Err(RequestError::OrbitNeedsAdmin {
+                blueprint_id,
+                setting_id,
+            }),
         }
     }
 
@@ -202,6 +215,10 @@ fn accepted(issue: &NewIssue, outcome: SubmitOutcome) -> Result<(v1::Issue, bool
         SubmitOutcome::Pruned => Err(RequestError::IssuePruned(issue_id())),
         SubmitOutcome::UnknownTarget => Err(RequestError::BlueprintNotFound(blueprint_id())),
         SubmitOutcome::Archived => Err(RequestError::BlueprintArchived(blueprint_id())),
+        SubmitOutcome::OrbitNeedsAdmin { setting_id } => Err(RequestError::OrbitNeedsAdmin {
+            blueprint_id: blueprint_id(),
+            setting_id,
+        }),
         SubmitOutcome::MemoryFull { used, max } => Err(RequestError::MemoryFull { used, max }),
     }
 }
@@ -223,11 +240,10 @@ impl IntakeService for Intake {
         &self,
         request: Request<v1::SubmitIssueRequest>,
     ) -> Result<Response<v1::SubmitIssueResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         let callers_trace = gate::traceparent(metadata.as_ref());
-        self.backend
-            .answer("SubmitIssue", self.submit(message, callers_trace))
-            .await
+        let submitting = self.submit(message, gate::authority(&extensions), callers_trace);
+        self.backend.answer("SubmitIssue", submitting).await
     }
 
     async fn get_issue(
@@ -270,9 +286,9 @@ impl IntakeService for Intake {
         &self,
         request: Request<v1::CancelIssueRequest>,
     ) -> Result<Response<v1::CancelIssueResponse>, Status> {
-        self.backend
-            .answer("CancelIssue", self.cancel(request.into_inner()))
-            .await
+        let authority = gate::authority(request.extensions());
+        let cancelling = self.cancel(request.into_inner(), authority);
+        self.backend.answer("CancelIssue", cancelling).await
     }
 
     async fn get_queue_stats(
@@ -286,24 +302,24 @@ impl IntakeService for Intake {
         &self,
         request: Request<v1::RetryIssueRequest>,
     ) -> Result<Response<v1::RetryIssueResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         let callers_trace = gate::traceparent(metadata.as_ref());
-        self.backend
-            .answer("RetryIssue", self.retry(message, callers_trace))
-            .await
+        let retrying = self.retry(message, gate::authority(&extensions), callers_trace);
+        self.backend.answer("RetryIssue", retrying).await
     }
 
     async fn preview_issue(
         &self,
         request: Request<v1::PreviewIssueRequest>,
     ) -> Result<Response<v1::PreviewIssueResponse>, Status> {
-        let (metadata, _, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         let patience = preview::client_patience(&metadata);
+        let authority = gate::authority(&extensions);
         let callers_trace = gate::traceparent(metadata.as_ref());
         // Inside, where the call's own span is the present one.
         let previewing = async {
             let trace = trace::current().or(callers_trace);
-            preview::preview(&self.backend, message, patience, trace).await
+            preview::preview(&self.backend, message, patience, authority, trace).await
         };
         self.backend.answer("PreviewIssue", previewing).await
     }

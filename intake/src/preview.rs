@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use proto::v1;
 use shared::ids::IssueId;
+use shared::issue::Authority;
 use shared::preview::PreviewAnswer;
 use shared::store::{PreviewRequestOutcome, PreviewTicket, Shard};
 use shared::telemetry::trace::TraceParent;
@@ -28,6 +29,7 @@ const UNCONNECTED: Duration = Duration::from_secs(2);
 /// Tries an issue out. `client_patience`: how long the caller waits. The worker goes on with `trace`.
 ///
 /// # Errors
+/// [`RequestError::OrbitNeedsAdmin`] if the target is an orbit and the caller is not an admin;
 /// [`RequestError::NoWorker`] if there is none, or none any more; [`RequestError::MemoryFull`] and
 /// [`RequestError::TooManyPreviews`] where it is not admitted; the flow's own failures and faults;
 /// [`RequestError::PreviewLate`] after the ceiling of a flow.
@@ -37,6 +39,7 @@ pub(crate) async fn preview(
     backend: &Backend,
     request: v1::PreviewIssueRequest,
     client_patience: Option<Duration>,
+    authority: Authority,
     trace: Option<TraceParent>,
 ) -> Result<v1::PreviewIssueResponse, RequestError> {
     let (blueprint_id, intent) = convert::preview(request)?;
@@ -58,10 +61,17 @@ pub(crate) async fn preview(
     let ceiling = Duration::from_secs(ttl_secs) + BESIDES_THE_FLOW;
     let patience = client_patience.map_or(ceiling, |asked| asked.min(ceiling));
     let home = store.home();
-    let asked = home.request_preview(&id, &blueprint_id, intent, patience, trace.as_ref());
+    let trace = trace.as_ref();
+    let asked = home.request_preview(&id, &blueprint_id, intent, patience, authority, trace);
     let ticket = match asked.await? {
         PreviewRequestOutcome::Waits(ticket) => ticket,
         PreviewRequestOutcome::TooMany => return Err(RequestError::TooManyPreviews),
+        PreviewRequestOutcome::OrbitNeedsAdmin { setting_id } => {
+            return Err(RequestError::OrbitNeedsAdmin {
+                blueprint_id,
+                setting_id,
+            });
+        }
         PreviewRequestOutcome::MemoryFull { used, max } => {
             return Err(RequestError::MemoryFull { used, max });
         }

@@ -112,6 +112,33 @@ mod tests {
         assert_eq!(listed, described);
     }
 
+    /// `docs/security.md` has a row for each RPC, with its scope.
+    #[test]
+    fn the_page_on_security_says_what_the_table_says() {
+        let page = include_str!("../../docs/security.md");
+        let (_, rows) = page.split_once("## Every RPC").unwrap();
+        let (rows, _) = rows.split_once("\n## ").unwrap();
+        let rows = rows.lines().filter_map(|line| line.strip_prefix("| `"));
+        let mut written: Vec<(String, String)> = rows
+            .map(|row| {
+                let mut cells = row.split(" | ");
+                let rpc = cells.next().unwrap().trim_end_matches('`');
+                (rpc.to_owned(), cells.next().unwrap().to_owned())
+            })
+            .collect();
+        let listed = TABLE.iter().flat_map(|(service, rpcs)| {
+            let name = service.rsplit('.').next().unwrap();
+            let row = move |(rpc, scope): &(&str, Scope)| {
+                (format!("{name}/{rpc}"), scope.as_str().to_owned())
+            };
+            rpcs.iter().map(row)
+        });
+        let mut listed: Vec<_> = listed.collect();
+        written.sort();
+        listed.sort();
+        assert_eq!(written, listed);
+    }
+
     #[test]
     fn paths_need_what_the_table_says() {
         let at_least = |scope| Need::AtLeast(scope);

@@ -64,6 +64,14 @@ pub(crate) enum RequestError {
         "the answer has {bytes} bytes; the limit is {limit} (3 MiB); read both versions with GetBlueprint instead"
     )]
     AnswerTooLarge { bytes: usize, limit: usize },
+    #[error(
+        "Blueprint {blueprint_id} is {}: its flow decides what is verified, so only a token of scope admin acts on it",
+        .setting_id.as_ref().map_or("a bundled orbit".to_owned(), |id| format!("the orbit of the setting {id}"))
+    )]
+    OrbitNeedsAdmin {
+        blueprint_id: BlueprintId,
+        setting_id: Option<SettingId>,
+    },
     #[error("Blueprint {blueprint_id} is the orbit of the setting {}; let it name another one first", .settings.join(", "))]
     OrbitInUse {
         blueprint_id: BlueprintId,
@@ -411,6 +419,17 @@ fn answer(error: &RequestError) -> Answer {
             Answer::new(Code::FailedPrecondition, "ANSWER_TOO_LARGE")
                 .with("bytes", bytes)
                 .with("limit", limit)
+        }
+        E::OrbitNeedsAdmin {
+            blueprint_id,
+            setting_id,
+        } => {
+            let answer = Answer::new(Code::PermissionDenied, "ORBIT_NEEDS_ADMIN")
+                .with("blueprint_id", blueprint_id);
+            match setting_id {
+                Some(setting_id) => answer.with("setting_id", setting_id),
+                None => answer,
+            }
         }
         E::OrbitInUse {
             blueprint_id,

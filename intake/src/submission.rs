@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shared::fail_point;
 use shared::ids::IssueId;
-use shared::issue::{IssueState, NewIssue};
+use shared::issue::{Authority, IssueState, NewIssue};
 use shared::store::{Store, StoreError, SubmitOutcome};
 use shared::telemetry::trace::TraceParent;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -36,8 +36,8 @@ pub(crate) async fn submit(
     submit_until(backend, issue, deadline).await
 }
 
-/// Submits the rejected issue `issue_id` again as `new_id`, whose `retry_of` names it. Returns what
-/// was submitted, too.
+/// Submits the rejected issue `issue_id` again as `new_id`, whose `retry_of` names it, on the authority of
+/// this caller and not of whoever filed the first. Returns what was submitted, too.
 ///
 /// # Errors
 /// [`RequestError::IssueNotRejected`], or that there is no such issue; else as [`submit`].
@@ -47,6 +47,7 @@ pub(crate) async fn retry(
     backend: &Backend,
     issue_id: &IssueId,
     new_id: IssueId,
+    authority: Authority,
     trace: Option<TraceParent>,
 ) -> Result<(NewIssue, SubmitOutcome), RequestError> {
     let deadline = Instant::now() + PATIENCE;
@@ -66,6 +67,7 @@ pub(crate) async fn retry(
     }
     let issue = NewIssue::new(new_id, old.blueprint_id, old.intent, Some(old.issue_id))
         .map_err(|error| RequestError::field("issue_id", error))?
+        .on_authority(authority)
         .with_trace(trace);
     let outcome = submit_until(backend, &issue, deadline).await?;
     Ok((issue, outcome))

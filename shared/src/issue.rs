@@ -25,6 +25,27 @@ pub enum InvalidIssue {
     },
 }
 
+/// On whose authority an issue is submitted, previewed or cancelled.
+///
+/// The flow of an orbit decides what is verified, so a change of it is a change of the verification itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// Acts on every Blueprint but orbits.
+    Submitter,
+    /// Acts on every Blueprint.
+    Admin,
+}
+
+impl Authority {
+    /// The name in stored forms and in the arguments of scripts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Authority::Submitter => "submitter",
+            Authority::Admin => "admin",
+        }
+    }
+}
+
 /// What is submitted: valid by construction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewIssue {
@@ -32,11 +53,12 @@ pub struct NewIssue {
     blueprint_id: BlueprintId,
     intent: String,
     retry_of: Option<IssueId>,
+    authority: Authority,
     trace: Option<TraceParent>,
 }
 
 impl NewIssue {
-    /// Checks the parts and keeps them.
+    /// Checks the parts and keeps them. The authority is that of a submitter.
     ///
     /// # Errors
     /// [`InvalidIssue`] if the intent is empty or above 64 KiB.
@@ -54,6 +76,7 @@ impl NewIssue {
                 blueprint_id,
                 intent,
                 retry_of,
+                authority: Authority::Submitter,
                 trace: None,
             }),
         }
@@ -62,6 +85,17 @@ impl NewIssue {
     /// The same, as a part of a trace. No part of the content: the same submission again may belong to another.
     pub fn with_trace(self, trace: Option<TraceParent>) -> Self {
         Self { trace, ..self }
+    }
+
+    /// The same, on this authority. Not part of the content: an issue keeps the authority with which it was
+    /// first accepted, whoever submits the same content again.
+    pub fn on_authority(self, authority: Authority) -> Self {
+        Self { authority, ..self }
+    }
+
+    /// On whose authority it is submitted.
+    pub fn authority(&self) -> Authority {
+        self.authority
     }
 
     /// The trace that it is a part of.

@@ -29,5 +29,6 @@ pub mod resp_proxy;
 pub mod rig;
 pub mod simulation;
 pub mod store_audit;
+pub mod store_orbits;
 pub mod store_stand;
 pub mod yaml_texts;

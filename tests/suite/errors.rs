@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 const PAGE: &str = include_str!("../../docs/errors.md");
 
 /// On the page and not provoked here: where they are.
-const NOT_PROVOKED: [(&str, &str); 19] = [
+const NOT_PROVOKED: [(&str, &str); 20] = [
     ("ANSWER_TOO_LARGE", "suite/versions.rs provokes it"),
     ("BLUEPRINT_EXISTS", "the code is held by suite/transfer.rs"),
     ("IMPORT_EXPIRED", "takes ten minutes"),
@@ -25,6 +25,7 @@ const NOT_PROVOKED: [(&str, &str); 19] = [
     ("ISSUE_PRUNED", "suite/pruning.rs provokes it"),
     ("NO_WORKER", "suite/previews.rs provokes it"),
     ("ORBIT_IN_USE", "suite/archive.rs provokes it"),
+    ("ORBIT_NEEDS_ADMIN", "suite/scopes.rs provokes it"),
     ("PREVIEW_FAILED", "suite/previews.rs provokes it"),
     ("PREVIEW_INTERRUPTED", "suite/previews.rs provokes it"),
     (

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::ids::IssueId;
-use shared::issue::{IssueState, RejectionCause};
+use shared::issue::{Authority, IssueState, RejectionCause};
 use shared::store::{IssueFilter, PageRequest};
 use tests::store_stand::{How, LONG, Stand, blueprint_id, new_issue, worker_id};
 
@@ -44,7 +44,7 @@ async fn decided(stand: &Stand, n: usize, at: impl Fn(usize) -> usize) -> Vec<St
             .expect("the store answers");
         let parsed = IssueId::parse(&id).expect("an id");
         store
-            .cancel_issue(&parsed)
+            .cancel_issue(&parsed, Authority::Admin)
             .await
             .expect("the store answers");
         let at = at(i).to_string();
@@ -185,7 +185,9 @@ async fn every_combination_of_filters_lists_what_matches_all() {
         }
         let id = know("cancelled", Rejected, Some(Cancelled), false);
         let issue = stand.submit(blueprint, &id).await;
-        stand.step(store.cancel_issue(&issue.issue_id)).await;
+        stand
+            .step(store.cancel_issue(&issue.issue_id, Authority::Admin))
+            .await;
         let id = know("in-flight", InFlight, None, false);
         stand.submit(blueprint, &id).await;
         stand.take(&worker, LONG).await;

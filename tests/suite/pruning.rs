@@ -1,5 +1,6 @@
 //! What was decided long ago is removed, and only that; what it came to stays.
 
+use shared::issue::Authority;
 use std::time::Duration;
 
 use proto::v1;
@@ -52,7 +53,9 @@ async fn only_what_was_decided_long_ago_is_pruned() {
         stand.step(stand.settle(&taken, how)).await;
     }
     let cancelled = stand.submit("a", "cancelled").await;
-    stand.step(store.cancel_issue(&cancelled.issue_id)).await;
+    stand
+        .step(store.cancel_issue(&cancelled.issue_id, Authority::Admin))
+        .await;
     decided.push(cancelled);
     let young = stand.submit("a", "young").await;
     let taken = stand.take(&worker, LONG).await;
@@ -118,7 +121,9 @@ async fn only_what_was_decided_long_ago_is_pruned() {
 async fn without_a_log_entry_nothing_is_pruned() {
     let stand = Stand::with(&["a"]).await;
     let issue = stand.submit("a", "a.1").await;
-    stand.step(stand.store.cancel_issue(&issue.issue_id)).await;
+    stand
+        .step(stand.store.cancel_issue(&issue.issue_id, Authority::Admin))
+        .await;
     age(&stand, &issue, true).await;
     let log = stand.store.keys().log();
     let _: i64 = stand.raw(&["HDEL", &log, "a.1"]).await;
@@ -148,7 +153,10 @@ async fn many_are_pruned_past_what_has_to_stay() {
             .unwrap();
         // Every fifth stays open.
         if n % 5 != 0 {
-            store.cancel_issue(&issue.issue_id).await.unwrap();
+            store
+                .cancel_issue(&issue.issue_id, Authority::Admin)
+                .await
+                .unwrap();
         }
         age(&stand, &issue, n % 5 != 0).await;
     }

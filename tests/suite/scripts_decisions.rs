@@ -2,7 +2,7 @@
 //! that nobody holds; each outcome, and that a refused call leaves everything as it was.
 
 use shared::ids::IssueId;
-use shared::issue::{IssueState, RejectionCause};
+use shared::issue::{Authority, IssueState, RejectionCause};
 use shared::store::{
     CancelOutcome, Claimed, PromoteOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome,
 };
@@ -89,7 +89,9 @@ async fn settle_decides_once_and_answers_again() {
             .refused(store.release(&claimed.lease, &fault(0)))
             .await;
         assert_eq!(released, ReleaseOutcome::Stale);
-        let cancelled = stand.refused(store.cancel_issue(&issue.issue_id)).await;
+        let cancelled = stand
+            .refused(store.cancel_issue(&issue.issue_id, Authority::Admin))
+            .await;
         assert_eq!(cancelled, CancelOutcome::Decided(found));
     }
 }
@@ -229,7 +231,9 @@ async fn cancel_decides_in_every_state() {
         let claimed = bring_to(&stand, state).await;
         let issue = issue_ref("a", "i");
         let next = stand.submit("a", "next").await;
-        let outcome = stand.step(store.cancel_issue(&issue.issue_id)).await;
+        let outcome = stand
+            .step(store.cancel_issue(&issue.issue_id, Authority::Admin))
+            .await;
         let found = stand.issue(&issue).await;
         assert_eq!(outcome, CancelOutcome::Cancelled(found), "{state}");
         stand
@@ -264,7 +268,9 @@ async fn cancel_decides_in_every_state() {
                 .collect::<Vec<_>>()
         );
 
-        let again = stand.refused(store.cancel_issue(&issue.issue_id)).await;
+        let again = stand
+            .refused(store.cancel_issue(&issue.issue_id, Authority::Admin))
+            .await;
         assert_eq!(again, outcome, "{state}");
         if let Some(claimed) = claimed {
             for how in [How::Applied, How::Failed] {
@@ -276,7 +282,9 @@ async fn cancel_decides_in_every_state() {
                 .await;
             assert_eq!(late, ReleaseOutcome::Stale, "{state}");
         }
-        stand.step(store.cancel_issue(&next.issue_id)).await;
+        stand
+            .step(store.cancel_issue(&next.issue_id, Authority::Admin))
+            .await;
     }
 }
 
@@ -284,7 +292,11 @@ async fn cancel_decides_in_every_state() {
 async fn cancel_of_nothing_is_not_found() {
     let stand = Stand::with(&["a"]).await;
     let outcome = stand
-        .refused(stand.store.cancel_issue(&IssueId::generate()))
+        .refused(
+            stand
+                .store
+                .cancel_issue(&IssueId::generate(), Authority::Admin),
+        )
         .await;
     assert_eq!(outcome, CancelOutcome::NotFound);
 }
@@ -456,7 +468,9 @@ async fn a_stale_or_paused_element_is_only_taken_out() {
     let dead = worker_id("dead");
     let first = stand.submit("a", "first").await;
     stand.pop(&dead).await.expect("an element");
-    stand.step(store.cancel_issue(&first.issue_id)).await;
+    stand
+        .step(store.cancel_issue(&first.issue_id, Authority::Admin))
+        .await;
     let second = stand.submit("a", "second").await;
     assert_eq!(
         stand.step(store.return_element(&first, "dead")).await,

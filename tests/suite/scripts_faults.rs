@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
-use shared::issue::{IssueState, RejectionCause};
+use shared::issue::{Authority, IssueState, RejectionCause};
 use shared::store::{
     Beat, CancelOutcome, ClaimOutcome, Claimed, Company, IssueRef, Lease, PromoteOutcome,
     ReapOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, Shard, StoreError,
@@ -262,7 +262,13 @@ async fn a_holder_that_changed_is_not_touched() {
     stand.take(&worker_id("new"), OVER).await;
     let reap = run_with_old_holder(&stand, "reap_issue", &issue, &["5", "0.5", "{}"]).await;
     assert_eq!(reap, "moved");
-    let cancel = run_with_old_holder(&stand, "cancel_issue", &issue, &["{}", "called-off"]).await;
+    let cancel = run_with_old_holder(
+        &stand,
+        "cancel_issue",
+        &issue,
+        &["{}", "called-off", "admin"],
+    )
+    .await;
     assert_eq!(cancel, "moved");
 }
 
@@ -283,7 +289,7 @@ async fn a_heartbeat_extends_and_tells_what_was_missed() {
         .step(store.reap(&leases[1].lease.issue, MAX_ATTEMPTS, 0.0))
         .await;
     stand
-        .step(store.cancel_issue(&leases[2].lease.issue.issue_id))
+        .step(store.cancel_issue(&leases[2].lease.issue.issue_id, Authority::Admin))
         .await;
     stand.step(stand.settle(&leases[3], How::Applied)).await;
     // A pop whose reply got lost, and what another worker has.
@@ -466,7 +472,7 @@ async fn settle_cancel_and_reap_race_for_one_decision() {
         let settled = stand.settle(&claimed, How::Denied);
         let (settled, cancelled, reaped, released) = tokio::join!(
             settled,
-            canceller.cancel_issue(&issue.issue_id),
+            canceller.cancel_issue(&issue.issue_id, Authority::Admin),
             reaper.reap(&issue, 1, 0.0),
             settle,
         );
@@ -483,7 +489,9 @@ async fn settle_cancel_and_reap_race_for_one_decision() {
             "{released:?}"
         );
         if decided == 0 {
-            stand.step(stand.store.cancel_issue(&issue.issue_id)).await;
+            stand
+                .step(stand.store.cancel_issue(&issue.issue_id, Authority::Admin))
+                .await;
         }
         assert_eq!(
             stand.log_entry(&issue).await.cause,

@@ -1,5 +1,6 @@
 //! What the scripts publish and count, beside what they decide.
 
+use shared::issue::Authority;
 use std::collections::HashMap;
 
 use shared::store::{CancelOutcome, Company, ReapOutcome, Release, SettleOutcome, Store};
@@ -15,7 +16,9 @@ async fn a_cancellation_is_published_as_it_is_stored() {
     let issue = stand.submit("a", "i").await;
     let mut all = Events::subscribe(&stand.redis, ALL_CHANNEL).await;
     let mut own = Events::subscribe(&stand.redis, &issue_channel("i")).await;
-    stand.step(stand.store.cancel_issue(&issue.issue_id)).await;
+    stand
+        .step(stand.store.cancel_issue(&issue.issue_id, Authority::Admin))
+        .await;
     let event = all.next().await;
     assert_eq!(own.next().await, event);
     let found = stand.issue(&issue).await;
@@ -153,7 +156,9 @@ async fn a_user_who_may_not_publish_decides_all_the_same() {
     let settled = stand.step(stand.settle(&claimed, How::Applied)).await;
     assert!(matches!(settled, SettleOutcome::Settled(_)), "{settled:?}");
     let issue = stand.submit("a", "cancelled").await;
-    let cancelled = stand.step(stand.store.cancel_issue(&issue.issue_id)).await;
+    let cancelled = stand
+        .step(stand.store.cancel_issue(&issue.issue_id, Authority::Admin))
+        .await;
     assert!(
         matches!(cancelled, CancelOutcome::Cancelled(_)),
         "{cancelled:?}"
@@ -198,8 +203,12 @@ async fn each_thing_is_counted_once() {
         count(&mut expected, name);
     }
     let issue = stand.submit("a", "6").await;
-    stand.step(store.cancel_issue(&issue.issue_id)).await;
-    stand.step(store.cancel_issue(&issue.issue_id)).await;
+    stand
+        .step(store.cancel_issue(&issue.issue_id, Authority::Admin))
+        .await;
+    stand
+        .step(store.cancel_issue(&issue.issue_id, Authority::Admin))
+        .await;
     count(&mut expected, "submitted");
     count(&mut expected, "cancelled");
     let mut counted = store.totals().await.expect("Redis answers");

@@ -2,7 +2,7 @@
 //! a refused call leaves everything as it was; what is published, and the queue in numbers.
 
 use shared::ids::Version;
-use shared::issue::{IssueState, NewIssue, RejectionCause};
+use shared::issue::{Authority, IssueState, NewIssue, RejectionCause};
 use shared::store::{ClaimOutcome, IssueRef, Page, PageRequest, Release, Shard, SubmitOutcome};
 use tests::events::{ALL_CHANNEL, Events, issue_channel};
 use tests::eventually::eventually;
@@ -49,7 +49,9 @@ async fn submit_refuses() {
     let store = &stand.store;
     let there = stand.submit("a", "there").await;
     let decided = stand.submit("b", "decided").await;
-    stand.step(store.cancel_issue(&decided.issue_id)).await;
+    stand
+        .step(store.cancel_issue(&decided.issue_id, Authority::Admin))
+        .await;
     // What pruning leaves of an issue: the log.
     for (command, key, member) in [
         ("DEL", store.keys().issue(&decided.issue_id), None),
@@ -122,7 +124,9 @@ async fn submit_refuses() {
 async fn a_retry_names_what_it_tries_again() {
     let stand = Stand::with(&["a"]).await;
     let first = stand.submit("a", "first").await;
-    stand.step(stand.store.cancel_issue(&first.issue_id)).await;
+    stand
+        .step(stand.store.cancel_issue(&first.issue_id, Authority::Admin))
+        .await;
     let second = issue_ref("a", "second");
     let new = NewIssue::new(
         second.issue_id.clone(),
@@ -282,7 +286,9 @@ async fn a_stale_element_is_gone() {
     let first = stand.submit("a", "first").await;
     stand.pop(&worker).await.expect("an element");
     let second = stand.submit("a", "second").await;
-    stand.step(store.cancel_issue(&first.issue_id)).await;
+    stand
+        .step(store.cancel_issue(&first.issue_id, Authority::Admin))
+        .await;
     assert_eq!(stand.pending().await, ["a/second"]);
     gone(&first, "cancelled").await;
     // Elements that no script would leave: they are taken out and nothing else happens.
@@ -337,14 +343,22 @@ async fn a_pause_lets_new_issues_wait_and_what_is_in_flight_go_on() {
     assert_eq!(stand.pending().await, ["b/b1"]);
     stand.pause("*").await;
     stand
-        .step(stand.store.cancel_issue(&issue_ref("b", "b1").issue_id))
+        .step(
+            stand
+                .store
+                .cancel_issue(&issue_ref("b", "b1").issue_id, Authority::Admin),
+        )
         .await;
     stand.submit("b", "b2").await;
     assert_eq!(stand.place("b").await, "parked");
     assert!(stand.pending().await.is_empty());
     // A parked head that is called off leaves the next one parked.
     stand
-        .step(stand.store.cancel_issue(&issue_ref("a", "a2").issue_id))
+        .step(
+            stand
+                .store
+                .cancel_issue(&issue_ref("a", "a2").issue_id, Authority::Admin),
+        )
         .await;
     assert_eq!(stand.place("a").await, "parked");
 }
@@ -512,13 +526,17 @@ async fn the_queue_in_numbers() {
         .collect();
     assert_eq!(shown, [("w", 1)]);
     // Behind a leased head: what is called off no longer waits.
-    stand.step(store.cancel_issue(&second.issue_id)).await;
+    stand
+        .step(store.cancel_issue(&second.issue_id, Authority::Admin))
+        .await;
     let third = stand.submit("a", "a3").await;
     stand
         .step(store.release(&claimed.lease, &fault(LONG)))
         .await;
     assert_eq!(age().await, Some(oldest));
-    stand.step(store.cancel_issue(&third.issue_id)).await;
+    stand
+        .step(store.cancel_issue(&third.issue_id, Authority::Admin))
+        .await;
     stand.pause("*").await;
     let stats = store.queue_stats().await.unwrap();
     assert_eq!((stats.pending, stats.delayed, stats.paused), (3, 1, true));

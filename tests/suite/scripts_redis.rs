@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::issue::IssueState;
+use shared::issue::{Authority, IssueState};
 use shared::store::redis::script;
 use shared::store::{
     CancelOutcome, ExpectedHead, PromoteOutcome, ReapOutcome, Release, ReleaseOutcome,
@@ -55,7 +55,9 @@ async fn a_redis_that_forgot_the_scripts_gets_them_again() {
         stand.step(stand.settle(&third, how)).await;
         assert!(stand.issue(&issue).await.state.is_terminal());
         forget().await;
-        stand.step(store.cancel_issue(&issue.issue_id)).await;
+        stand
+            .step(store.cancel_issue(&issue.issue_id, Authority::Admin))
+            .await;
     }
 }
 
@@ -228,7 +230,9 @@ async fn a_full_redis_lets_what_is_in_flight_finish() {
         .await;
     assert_eq!(reaped, ReapOutcome::Delayed(0));
     let cancelled = issue_ref("cancelled", "cancelled").issue_id;
-    let cancelled = stand.step(store.cancel_issue(&cancelled)).await;
+    let cancelled = stand
+        .step(store.cancel_issue(&cancelled, Authority::Admin))
+        .await;
     assert!(matches!(cancelled, CancelOutcome::Cancelled(_)));
     let returned = stand.step(store.return_element(&popped, "w")).await;
     assert_eq!(returned, ReturnOutcome::Returned);

@@ -28,6 +28,7 @@ fn setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting
         blueprint_id: blueprint_id(orbit),
         selector,
         verifier_axes: vec!["noop".to_owned()],
+        no_verification: false,
         ttl_secs: 30,
         spawner: Some(shared::blueprint::json::parse(spawner).expect("JSON")),
         applies_to: vec![IdPattern::parse("team.*").expect("a pattern")],
@@ -164,7 +165,9 @@ async fn the_counter_rises_with_settings_and_their_orbits_alone() {
         ("other", How::Applied, 4),
         ("orbit", How::Applied, 5),
     ] {
-        stand.submit(name, &format!("{name}-{how:?}")).await;
+        stand
+            .submit_by_admin(name, &format!("{name}-{how:?}"))
+            .await;
         let claimed = stand.take(&worker_id("w"), LONG).await;
         assert_eq!(claimed.settings_counter, 4);
         stand.step(stand.settle(&claimed, how)).await;

@@ -2,6 +2,7 @@
 
 use shared::enhance_log::SpawnerUsage;
 use shared::ids::IssueId;
+use shared::issue::Authority;
 use shared::store::redis::steps::{MAX_STEP_BYTES, MAX_STEPS};
 use shared::store::{
     CancelOutcome, Claimed, CostOutcome, Lease, PaidStep, ReapOutcome, Release, RememberOutcome,
@@ -201,7 +202,9 @@ async fn every_way_of_deciding_takes_it_off() {
                     let how = fault(LONG);
                     stand.step(stand.store.release(&claimed.lease, &how)).await;
                 }
-                let cancelled = stand.step(stand.store.cancel_issue(&issue.issue_id)).await;
+                let cancelled = stand
+                    .step(stand.store.cancel_issue(&issue.issue_id, Authority::Admin))
+                    .await;
                 assert!(matches!(cancelled, CancelOutcome::Cancelled(_)), "{way}");
             }
             "reaped" => {

@@ -13,6 +13,7 @@ const OUTCOMES: &str = "\
 submit accepted
 submit archived
 submit existed
+submit orbit_needs_admin
 pop nothing
 pop popped
 claim again
@@ -20,6 +21,7 @@ claim archived
 claim gone
 claim not_mine
 claim ok
+claim orbit_needs_admin
 claim parked
 settle again
 settle applied
@@ -27,6 +29,7 @@ settle dead
 settle denied
 settle failed
 settle moved_head
+settle orbit_needs_admin
 settle stale
 release at once
 release stale
@@ -44,6 +47,7 @@ reap gone
 cancel again
 cancel cancelled
 cancel decided
+cancel orbit_needs_admin
 pause again
 pause ok
 resume again

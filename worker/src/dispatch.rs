@@ -384,6 +384,13 @@ impl Dispatcher {
                     tracing::info!("blueprint was archived meanwhile; failed");
                     return None;
                 }
+                Ok(SettleOutcome::OrbitNeedsAdmin) => {
+                    Metrics::count(&self.metrics.failed);
+                    tracing::warn!(
+                        "blueprint has become an orbit meanwhile, and no admin filed the issue; failed"
+                    );
+                    return None;
+                }
                 Err(error) if error.is_retryable() => {
                     tracing::debug!(error = chain(&error), "settle is repeated");
                     pause.wait().await;

@@ -16,9 +16,9 @@ pub use self::redis::previews::{
     MAX_WAITING_PREVIEWS, PreviewRequestOutcome, PreviewSight, PreviewTicket,
 };
 pub use self::redis::queue::{
-    ClaimOutcome, Claimed, Company, Decision, Head, IssueRef, Lease, PromoteOutcome, ReapOutcome,
-    ReturnOutcome, SettleOutcome, Settlement,
+    ClaimOutcome, Claimed, Company, Decision, Head, IssueRef, Lease, SettleOutcome, Settlement,
 };
+pub use self::redis::recovery::{PromoteOutcome, ReapOutcome, ReturnOutcome};
 pub use self::redis::release::{Release, ReleaseOutcome};
 pub use self::redis::seed::Seed;
 pub use self::redis::server_check::Finding;

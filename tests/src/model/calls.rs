@@ -15,10 +15,12 @@ pub(super) fn client_calls(model: &Protocol, state: &State, call: &mut impl FnMu
         // Submitters of one Blueprint come one after the other; numbers are the order of acceptance.
         let older = (0..i)
             .filter(|o| model.scenario.issues[*o as usize] == model.scenario.issues[i as usize]);
-        let is_next = older
-            .into_iter()
-            .all(|o| state.redis.issues[o as usize].state != IssueState::Unknown);
-        if is_next && state.submitters[i as usize] != Caller::Answered {
+        let is_next = older.into_iter().all(|o| {
+            state.submitters[o as usize] == Caller::Refused
+                || state.redis.issues[o as usize].state != IssueState::Unknown
+        });
+        let caller = state.submitters[i as usize];
+        if is_next && !matches!(caller, Caller::Answered | Caller::Refused) {
             call(Request::Submit(i));
         }
         if state.cancellers[i as usize] == Caller::Unsure {
@@ -219,6 +221,9 @@ pub(super) fn optional_calls(model: &Protocol, state: &State, call: &mut impl Fn
         }
         if faults.holds > 0 && !queue.paused {
             call(Request::Pause(b));
+        }
+        if faults.orbits > 0 && !queue.is_orbit {
+            call(Request::NameOrbit(b));
         }
     }
 }

@@ -86,4 +86,12 @@ mistakes! {
     ResumePlacesAlways: paused => [OneList];
     /// Nobody looks for a place that is not true.
     NoAudit: damage => [Drained];
+    /// submit does not look whether the target is an orbit.
+    SubmitIgnoresOrbit: orbits => [OrbitKept];
+    /// claim does not look whether the target has become an orbit.
+    ClaimIgnoresOrbit: orbits => [OrbitKept];
+    /// settle does not look whether the target has become an orbit.
+    SettleIgnoresOrbit: orbits => [OrbitKept];
+    /// cancel does not look whether the target is an orbit.
+    CancelIgnoresOrbit: orbits => [OrbitKept];
 }

@@ -173,6 +173,7 @@ impl Model for Protocol {
             Attempts,
             DeadAlone,
             RunsAlone,
+            OrbitKept,
             Drained
         ]
     }
@@ -206,6 +207,7 @@ fn first_state(scenario: &Scenario) -> State {
             },
             backlog,
             paused: false,
+            is_orbit: false,
             head: 0,
             commits: Vec::new(),
         }

@@ -102,6 +102,8 @@ pub enum Request {
     Resume(BlueprintNo),
     /// A queue's place is compared with the facts.
     Audit(BlueprintNo),
+    /// `put_setting.lua`: a setting names a Blueprint as its orbit.
+    NameOrbit(BlueprintNo),
 }
 
 impl Request {
@@ -122,6 +124,7 @@ impl Request {
             Request::Pause(_) => "pause",
             Request::Resume(_) => "resume",
             Request::Audit(_) => "audit",
+            Request::NameOrbit(_) => "name orbit",
         }
     }
 }
@@ -202,8 +205,10 @@ pub enum Reply {
     Decided,
     /// audit
     Repaired,
-    /// put, pause, resume
+    /// put, pause, resume, name orbit
     Done,
+    /// submit, cancel: refused; claim, settle: decided, failed
+    OrbitNeedsAdmin,
 }
 
 impl Reply {
@@ -247,6 +252,7 @@ impl Reply {
             Reply::Decided => "decided",
             Reply::Repaired => "repaired",
             Reply::Done => "done",
+            Reply::OrbitNeedsAdmin => "orbit_needs_admin",
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum Rule {
     DeadAlone,
     /// Nothing runs beside an issue that runs alone.
     RunsAlone,
+    /// Only what an admin files or calls off acts on an orbit.
+    OrbitKept,
     /// When nothing goes on any more, everything is decided and nothing is left.
     Drained,
 }
@@ -63,6 +65,7 @@ impl Rule {
         Rule::Attempts,
         Rule::DeadAlone,
         Rule::RunsAlone,
+        Rule::OrbitKept,
         Rule::Drained,
     ];
 
@@ -85,6 +88,7 @@ impl Rule {
             Rule::Attempts => "attempts are bounded",
             Rule::DeadAlone => "dead only after having run alone",
             Rule::RunsAlone => "alone means alone",
+            Rule::OrbitKept => "only an admin acts on an orbit",
             Rule::Drained => "in the end all is decided and nothing is left",
         }
     }
@@ -128,7 +132,7 @@ impl Rule {
                 (redis.queues.iter()).all(|queue| queue.commits.iter().all(|c| c.base == c.parent))
             }
             // Broken in a step, or not at all.
-            Rule::Fenced | Rule::Told | Rule::LeaseKept => true,
+            Rule::Fenced | Rule::Told | Rule::LeaseKept | Rule::OrbitKept => true,
             Rule::QueueSound => numbers().all(|blueprint| {
                 let undecided = (0..redis.issues.len() as u8).filter(|i| {
                     let state = redis.issues[*i as usize].state;

@@ -2,7 +2,7 @@
 //! each is small enough to be searched to its end in a second or two.
 
 use super::requests::Request;
-use super::state::BlueprintNo;
+use super::state::{BlueprintNo, IssueNo};
 
 /// What may still go wrong, or be asked for by people, and how often.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -33,6 +33,8 @@ pub struct Faults {
     pub holds: u8,
     /// Places that somebody overwrites, or elements that get lost.
     pub damages: u8,
+    /// Blueprints that a setting is going to name as its orbit.
+    pub orbits: u8,
 }
 
 /// A small world.
@@ -46,6 +48,10 @@ pub struct Scenario {
     pub n_accepted: usize,
     /// How many workers there are.
     pub n_workers: usize,
+    /// The issues that an admin files.
+    pub admins: &'static [IssueNo],
+    /// Whether an admin calls issues off, or a submitter.
+    pub admin_cancels: bool,
     /// How many issues each works on at once.
     pub slots: usize,
     /// From how many crashes on an issue runs alone.
@@ -76,6 +82,8 @@ const PLAIN: Scenario = Scenario {
     issues: &[0, 0],
     n_accepted: 2,
     n_workers: 2,
+    admins: &[],
+    admin_cancels: false,
     slots: 1,
     alone_from: 2,
     max_crashes: 3,
@@ -99,6 +107,7 @@ const NO_FAULTS: Faults = Faults {
     passing: 0,
     holds: 0,
     damages: 0,
+    orbits: 0,
 };
 
 macro_rules! scenarios {
@@ -194,4 +203,12 @@ scenarios! {
     damage { n_accepted: 1 }
         faults { damages: 1, passing: 1, cancels: 1, give_ups: 1 }
         reaches &[("audit", "repaired")];
+    /// A setting names the Blueprint as its orbit while issues of an admin and of submitters are on their way.
+    orbits { issues: &[0, 0, 0], n_accepted: 1, n_workers: 1, admins: &[1] }
+        faults { orbits: 1, cancels: 1, lost: 1 }
+        reaches &[
+            ("submit", "orbit_needs_admin"), ("submit", "existed"), ("claim", "orbit_needs_admin"),
+            ("settle", "orbit_needs_admin"), ("cancel", "orbit_needs_admin"), ("settle", "ok"),
+            ("name orbit", "done"),
+        ];
 }

@@ -3,9 +3,11 @@
 //! A line that a [`Mistake`] changes asks for it. What only the rules need to know goes to
 //! `truth`, which no script reads.
 
+mod places;
+
 use super::mistakes::Mistake;
 use super::requests::{Held, Release, Reply, Request, Verdict};
-use super::rules::{Rule, is_in_a_list, place_is_true};
+use super::rules::Rule;
 use super::scenarios::Scenario;
 use super::state::{
     BlueprintNo, Commit, Issue, IssueNo, IssueState, Lease, Phase, Place, Queue, Redis, Token,
@@ -63,6 +65,10 @@ impl Scripts<'_> {
             }
             Request::Resume(blueprint) => self.resume(blueprint),
             Request::Audit(blueprint) => self.audit(blueprint),
+            Request::NameOrbit(blueprint) => {
+                self.queue(blueprint).is_orbit = true;
+                Reply::Done
+            }
         }
     }
 
@@ -84,6 +90,20 @@ impl Scripts<'_> {
 
     fn is_head(&mut self, issue: IssueNo) -> bool {
         self.queue_of(issue).backlog.first() == Some(&issue)
+    }
+
+    /// Whether the target is an orbit that nobody but an admin may act on. A script that overlooks it acts all the same.
+    fn orbit_forbids(&mut self, issue: IssueNo, overlooks: Mistake) -> bool {
+        let is_admin = match overlooks {
+            Mistake::CancelIgnoresOrbit => self.scenario.admin_cancels,
+            _ => self.scenario.admins.contains(&issue),
+        };
+        let forbids = self.queue_of(issue).is_orbit && !is_admin;
+        if forbids && self.makes(overlooks) {
+            self.truth.broken.add(Rule::OrbitKept);
+            return false;
+        }
+        forbids
     }
 
     fn take_out(&mut self, worker: WorkerNo, issue: IssueNo) {
@@ -141,6 +161,10 @@ impl Scripts<'_> {
             return Reply::Existed;
         }
 
+        if self.orbit_forbids(issue, Mistake::SubmitIgnoresOrbit) {
+            return Reply::OrbitNeedsAdmin;
+        }
+
         let always = self.makes(Mistake::SubmitPlacesAlways);
         self.issue(issue).state = IssueState::Pending;
         let queue = self.queue_of(issue);
@@ -191,6 +215,10 @@ impl Scripts<'_> {
             self.queue_of(issue).place = Place::Parked;
             return Reply::Parked;
         }
+        if self.orbit_forbids(issue, Mistake::ClaimIgnoresOrbit) {
+            self.decide(issue, IssueState::Refused, Some(worker));
+            return Reply::OrbitNeedsAdmin;
+        }
         if f.crashes >= self.scenario.alone_from && !promise {
             return Reply::Alone;
         }
@@ -235,11 +263,18 @@ impl Scripts<'_> {
                 if f.state == IssueState::Cancelled || forgets {
                     return Reply::Stale;
                 }
+                if f.state == IssueState::Refused {
+                    return Reply::OrbitNeedsAdmin;
+                }
                 return Reply::Settled { again: true };
             }
             if f.state != IssueState::InFlight {
                 return Reply::Stale;
             }
+        }
+        if verdict == Verdict::Applied && self.orbit_forbids(issue, Mistake::SettleIgnoresOrbit) {
+            self.decide(issue, IssueState::Refused, Some(held.worker));
+            return Reply::OrbitNeedsAdmin;
         }
         let head = self.queue_of(issue).head;
         if head != seq && !self.makes(Mistake::SettleOverAnyHead) {
@@ -428,6 +463,9 @@ impl Scripts<'_> {
                 Reply::Decided
             };
         }
+        if self.orbit_forbids(issue, Mistake::CancelIgnoresOrbit) {
+            return Reply::OrbitNeedsAdmin;
+        }
         if f.state == IssueState::InFlight && f.worker != holder {
             return Reply::Moved;
         }
@@ -435,40 +473,5 @@ impl Scripts<'_> {
 
         self.decide(issue, IssueState::Cancelled, holder);
         Reply::Cancelled(place)
-    }
-
-    fn resume(&mut self, blueprint: BlueprintNo) -> Reply {
-        let always = self.makes(Mistake::ResumePlacesAlways);
-        let queue = self.queue(blueprint);
-        queue.paused = false;
-        if queue.place == Place::Parked || always {
-            self.place_head(blueprint, false);
-        }
-        Reply::Done
-    }
-
-    /// Makes the place say what the facts say, and the element be where the place says.
-    fn audit(&mut self, blueprint: BlueprintNo) -> Reply {
-        if place_is_true(self.redis, blueprint) {
-            return Reply::Gone;
-        }
-        let Some(&head) = self.queue(blueprint).backlog.first() else {
-            self.queue(blueprint).place = Place::None;
-            return Reply::Repaired;
-        };
-        let is_in_flight = self.issue(head).state == IssueState::InFlight;
-        let is_delayed = self.redis.delayed[head as usize];
-        let place = if is_in_flight {
-            Place::Leased
-        } else if is_delayed {
-            Place::Delayed
-        } else if is_in_a_list(self.redis, head) {
-            Place::Ready
-        } else {
-            self.place_head(blueprint, false);
-            return Reply::Repaired;
-        };
-        self.queue(blueprint).place = place;
-        Reply::Repaired
     }
 }

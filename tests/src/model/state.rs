@@ -29,6 +29,8 @@ pub enum IssueState {
     Cancelled,
     /// Decided: it crashed its workers too often.
     Dead,
+    /// Decided: its target became an orbit, and an admin did not file it.
+    Refused,
 }
 
 impl IssueState {
@@ -100,6 +102,8 @@ pub struct Queue {
     pub place: Place,
     /// Whether it is paused.
     pub paused: bool,
+    /// Whether a setting names the Blueprint as its orbit.
+    pub is_orbit: bool,
     /// The number of the newest commit.
     pub head: u8,
     /// All commits, in the order in which they were written.
@@ -231,6 +235,8 @@ pub enum Caller {
     Unsure,
     /// Was answered.
     Answered,
+    /// Was refused.
+    Refused,
 }
 
 /// What really happened, which no process can see: rules are held against it.

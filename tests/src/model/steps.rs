@@ -112,6 +112,7 @@ fn spend(state: &mut State, request: &Request) {
         }
         Request::Put(_) => state.faults.puts -= 1,
         Request::Pause(_) => state.faults.holds -= 1,
+        Request::NameOrbit(_) => state.faults.orbits -= 1,
         _ => {}
     }
 }
@@ -160,6 +161,9 @@ fn close(state: &mut State, w: WorkerNo, issue: IssueNo) {
 /// What the caller makes of an answer.
 fn deliver(model: &Protocol, state: &mut State, request: Request, reply: Reply) {
     match (request, reply) {
+        (Request::Submit(issue), Reply::OrbitNeedsAdmin) => {
+            state.submitters[issue as usize] = Caller::Refused;
+        }
         (Request::Submit(issue), _) => state.submitters[issue as usize] = Caller::Answered,
         (Request::Cancel { issue, .. }, Reply::Moved) => {
             state.cancellers[issue as usize] = Caller::Unsure;

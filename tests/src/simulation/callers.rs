@@ -89,7 +89,9 @@ impl Callers {
     }
 
     pub(super) async fn operate(&mut self, world: &mut World) -> Seen<()> {
-        match world.dice.roll(12) {
+        match world.dice.roll(16) {
+            12 => name_orbit(world, true).await,
+            13..16 => name_orbit(world, false).await,
             0 => self.pause(world).await,
             1..3 => self.resume(world).await,
             3 => archive(world, true).await,
@@ -144,7 +146,29 @@ impl Callers {
     }
 }
 
-/// Archives a Blueprint, or takes that back for all.
+/// Lets a setting name a Blueprint as its orbit, by any selector, or deletes all such settings.
+pub(super) async fn name_orbit(world: &mut World, is_orbit: bool) -> Seen<()> {
+    let chosen = world.dice.roll(BLUEPRINTS.len());
+    let follows = world.dice.one_in(2);
+    for (n, name) in BLUEPRINTS.iter().enumerate() {
+        let queue = world
+            .ledger
+            .queues
+            .get_mut(&blueprint_id(name))
+            .expect("a queue for each");
+        let may_be = is_orbit && n == chosen && !queue.is_archived;
+        if queue.is_orbit != is_orbit && (may_be || !is_orbit) {
+            queue.is_orbit = is_orbit;
+            world.stand.set_orbit(name, is_orbit, follows).await;
+            world
+                .trace
+                .note("orbit", name, if is_orbit { "yes" } else { "no" });
+        }
+    }
+    Ok(())
+}
+
+/// Archives a Blueprint, or takes that back for all. One that a setting names is not archived.
 pub(super) async fn archive(world: &mut World, is_archived: bool) -> Seen<()> {
     let chosen = world.dice.roll(BLUEPRINTS.len());
     for (n, name) in BLUEPRINTS.iter().enumerate() {
@@ -153,7 +177,8 @@ pub(super) async fn archive(world: &mut World, is_archived: bool) -> Seen<()> {
             .queues
             .get_mut(&blueprint_id(name))
             .expect("a queue for each");
-        if queue.is_archived != is_archived && (n == chosen || !is_archived) {
+        let may_be = n == chosen && !queue.is_orbit;
+        if queue.is_archived != is_archived && (may_be || !is_archived) {
             queue.is_archived = is_archived;
             world.stand.set_archived(name, is_archived).await;
             world

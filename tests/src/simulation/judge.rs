@@ -1,16 +1,15 @@
 //! Holds each outcome of a call against the ledger, and writes it down there: a script that answers
 //! what the protocol does not allow at that moment breaks the rule that the finding begins with.
 
-use shared::ids::{BlueprintId, WorkerId};
+use shared::ids::BlueprintId;
 use shared::issue::{IssueState, RejectionCause};
 use shared::store::{
-    Beat, CancelOutcome, ClaimOutcome, Company, ExpectedHead, IssueRef, Lease, PromoteOutcome,
-    PutOutcome, ReapOutcome, Release, ReleaseOutcome, RememberOutcome, ReturnOutcome,
-    SettleOutcome, SubmitOutcome,
+    CancelOutcome, ClaimOutcome, Company, ExpectedHead, IssueRef, Lease, PutOutcome, SettleOutcome,
+    SubmitOutcome,
 };
 
-use super::calls::Claim;
-use super::ledger::{Ledger, MAX_ATTEMPTS, Place, Record};
+use super::calls::{CANCELLER, Claim, authority_of};
+use super::ledger::{Ledger, Place, Record};
 use crate::store_stand::How;
 
 /// Each answers the outcome's name in the trace.
@@ -18,8 +17,11 @@ impl Ledger {
     pub(super) fn submitted(&mut self, issue: &IssueRef, outcome: &SubmitOutcome) -> &'static str {
         let is_known = self.issues.contains_key(&issue.issue_id);
         let is_archived = self.queue(&issue.blueprint_id).is_archived;
+        let authority = authority_of(&issue.issue_id);
+        let is_forbidden = self.orbit_forbids(issue, authority);
         match outcome {
             SubmitOutcome::Accepted(_) => {
+                self.hold(!is_forbidden, || format!("orbit: {issue:?} is accepted"));
                 self.hold(!is_known, || {
                     format!("once: {issue:?} is accepted a second time")
                 });
@@ -31,6 +33,7 @@ impl Ledger {
                 let (issue, place) = (issue.clone(), Place::Waiting);
                 let record = Record {
                     issue: issue.clone(),
+                    authority,
                     place,
                     attempts: 0,
                     retries: 0,
@@ -50,6 +53,12 @@ impl Ledger {
             SubmitOutcome::Archived => {
                 self.hold(is_archived, || format!("archived: {issue:?} is refused"));
                 "archived"
+            }
+            SubmitOutcome::OrbitNeedsAdmin { .. } => {
+                self.hold(is_forbidden && !is_known, || {
+                    format!("orbit: {issue:?} is refused")
+                });
+                "orbit_needs_admin"
             }
             _ => {
                 self.hold(false, || {
@@ -87,6 +96,8 @@ impl Ledger {
             company,
         } = claim;
         let before = self.record(issue).place.clone();
+        let authority = self.record(issue).authority;
+        let is_forbidden = self.orbit_forbids(issue, authority);
         let is_bearable = match company {
             Company::Others { bearable_crashes } => self.record(issue).crashes <= *bearable_crashes,
             Company::Alone => true,
@@ -119,6 +130,7 @@ impl Ledger {
                 });
                 let is_stopped = self.is_paused(&issue.blueprint_id);
                 self.hold(!is_stopped, || format!("paused: {issue:?} is claimed"));
+                self.hold(!is_forbidden, || format!("orbit: {issue:?} is claimed"));
                 self.hold(is_bearable, || {
                     format!("alone: {issue:?} is claimed beside others")
                 });
@@ -171,6 +183,14 @@ impl Ledger {
                 );
                 "archived"
             }
+            ClaimOutcome::OrbitNeedsAdmin => {
+                self.hold(is_forbidden && before == Place::Waiting, || {
+                    format!("orbit: {issue:?} is turned down, {before:?}")
+                });
+                let how = rejected(RejectionCause::Failed, None);
+                self.decide(issue, how, "failed", true);
+                "orbit_needs_admin"
+            }
             ClaimOutcome::MustBeAlone => {
                 let is_free = before == Place::Waiting && self.is_front(issue);
                 self.hold(is_free && !is_bearable, || {
@@ -200,6 +220,8 @@ impl Ledger {
             self.queues[blueprint].head_seq,
             self.queues[blueprint].is_archived,
         );
+        let authority = self.record(issue).authority;
+        let is_forbidden = how == How::Applied && self.orbit_forbids(issue, authority);
         let uses_head = matches!(how, How::Applied | How::Denied);
         let decided = |state| Place::Decided {
             state,
@@ -224,6 +246,7 @@ impl Ledger {
                 self.hold(is_as_judged, || {
                     format!("compare-and-set: {issue:?} settled against {expected_seq}, the head is {seq}")
                 });
+                self.hold(!is_forbidden, || format!("orbit: {lease:?} settled"));
                 let is_told = (*state == IssueState::Applied) == (how == How::Applied);
                 self.hold(is_told, || {
                     format!("outcome: {issue:?}, {how:?} is {state:?}")
@@ -258,6 +281,15 @@ impl Ledger {
                 });
                 "moved_head"
             }
+            SettleOutcome::OrbitNeedsAdmin if was_decided_so => "orbit_needs_admin again",
+            SettleOutcome::OrbitNeedsAdmin => {
+                self.hold(is_holder && is_forbidden, || {
+                    format!("orbit: {lease:?} is turned down, {before:?}")
+                });
+                let how = rejected(RejectionCause::Failed, Some(lease.token.clone()));
+                self.decide(issue, how, "failed", true);
+                "orbit_needs_admin"
+            }
             SettleOutcome::Archived if was_decided_so => "archived again",
             SettleOutcome::Archived => {
                 let is_right = is_holder && is_archived && uses_head;
@@ -276,148 +308,16 @@ impl Ledger {
         }
     }
 
-    pub(super) fn released(
-        &mut self,
-        lease: &Lease,
-        how: &Release,
-        outcome: ReleaseOutcome,
-    ) -> &'static str {
-        let is_holder = self.token(&lease.issue) == Some(&lease.token);
-        if outcome == ReleaseOutcome::Stale {
-            self.hold(!is_holder, || {
-                format!("fencing: {lease:?} is not given back")
-            });
-            return "stale";
-        }
-        self.hold(is_holder, || format!("fencing: {lease:?} is given back"));
-        self.dropped_by = Some(lease.worker_id.clone());
-        let record = self.record(&lease.issue);
-        if let Release::Fault { delay_ms, .. } = how {
-            record.retries += 1;
-            record.place = Place::Delayed {
-                is_due: *delay_ms == 0,
-            };
-            self.count("retries");
-            "to delayed"
-        } else {
-            record.attempts -= 1;
-            record.place = Place::Waiting;
-            self.has_placed = true;
-            "at once"
-        }
-    }
-
-    pub(super) fn remembered(&mut self, lease: &Lease, outcome: RememberOutcome) -> &'static str {
-        let is_holder = self.token(&lease.issue) == Some(&lease.token);
-        let is_kept = outcome == RememberOutcome::Kept;
-        self.hold(is_holder == is_kept, || {
-            format!("fencing: {lease:?} and {outcome:?} for what was to be kept")
-        });
-        if is_kept { "kept" } else { "stale" }
-    }
-
-    pub(super) fn returned(
-        &mut self,
-        issue: &IssueRef,
-        holder: &WorkerId,
-        outcome: ReturnOutcome,
-    ) -> &'static str {
-        if outcome != ReturnOutcome::Leased {
-            self.dropped_by = Some(holder.clone());
-        }
-        match outcome {
-            ReturnOutcome::Leased => {
-                let is_holder = matches!(self.place(issue), Some(Place::Leased { lease, .. })
-                    if lease.worker_id == *holder);
-                self.hold(is_holder, || {
-                    format!("one holder: {issue:?} stays in the list of {holder}")
-                });
-                "leased"
-            }
-            ReturnOutcome::Returned => {
-                let is_free = self.place(issue) == Some(&Place::Waiting) && self.is_front(issue);
-                self.hold(is_free, || {
-                    format!("one holder: {issue:?} goes back to pending")
-                });
-                self.has_placed = true;
-                "returned"
-            }
-            ReturnOutcome::Gone => "gone",
-            ReturnOutcome::NotMine => "not_mine",
-        }
-    }
-
-    pub(super) fn promoted(&mut self, issue: &IssueRef, outcome: PromoteOutcome) -> &'static str {
-        let before = self.record(issue).place.clone();
-        let (expected, name) = match outcome {
-            PromoteOutcome::Promoted => (before == Place::Delayed { is_due: true }, "promoted"),
-            PromoteOutcome::NotDue => (before == Place::Delayed { is_due: false }, "not_due"),
-            PromoteOutcome::Gone => (!matches!(before, Place::Delayed { .. }), "gone"),
-        };
-        self.hold(expected, || {
-            format!("delay: {issue:?} is {name}, {before:?}")
-        });
-        if outcome == PromoteOutcome::Promoted {
-            self.record(issue).place = Place::Waiting;
-            self.has_placed = true;
-        }
-        name
-    }
-
-    pub(super) fn reaped(&mut self, issue: &IssueRef, outcome: &ReapOutcome) -> &'static str {
-        let before = self.record(issue).place.clone();
-        let (is_over, was_alone) = match before {
-            Place::Leased {
-                is_over, is_alone, ..
-            } => (Some(is_over), is_alone),
-            _ => (None, false),
-        };
-        let (expected, name) = match outcome {
-            ReapOutcome::Delayed(_) => (is_over == Some(true), "delayed"),
-            ReapOutcome::Dead => (is_over == Some(true), "dead"),
-            ReapOutcome::Alive => (is_over == Some(false), "alive"),
-            ReapOutcome::Gone => (is_over.is_none(), "gone"),
-            ReapOutcome::Moved => (false, "moved"),
-        };
-        self.hold(expected, || {
-            format!("expiry: {issue:?} is {name}, {before:?}")
-        });
-        let record = self.record(issue);
-        let is_used_up = was_alone && record.crashes + 1 >= MAX_ATTEMPTS;
-        match outcome {
-            ReapOutcome::Delayed(_) => {
-                record.place = Place::Delayed { is_due: true };
-                record.crashes += 1;
-                self.hold(!is_used_up, || {
-                    format!("attempts: {issue:?} gets another one")
-                });
-                self.count("reaped");
-            }
-            ReapOutcome::Dead => {
-                self.hold(is_used_up, || {
-                    format!("attempts: {issue:?} is given up too early")
-                });
-                self.count("reaped");
-                self.decide(
-                    issue,
-                    rejected(RejectionCause::Failed, None),
-                    "failed",
-                    true,
-                );
-            }
-            _ => {}
-        }
-        name
-    }
-
     pub(super) fn cancelled(&mut self, issue: &IssueRef, outcome: &CancelOutcome) -> &'static str {
         let before = self.record(issue).place.clone();
         let cause = match &before {
             Place::Decided { cause, .. } => Some(*cause),
             _ => None,
         };
+        let is_forbidden = self.orbit_forbids(issue, CANCELLER);
         match outcome {
             CancelOutcome::Cancelled(_) if cause.is_none() => {
+                self.hold(!is_forbidden, || format!("orbit: {issue:?} is cancelled"));
                 let how = rejected(RejectionCause::Cancelled, None);
                 self.decide(issue, how, "cancelled", false);
                 "cancelled"
@@ -436,39 +336,16 @@ impl Ledger {
                 });
                 "decided"
             }
+            CancelOutcome::OrbitNeedsAdmin { .. } => {
+                self.hold(is_forbidden && cause.is_none(), || {
+                    format!("orbit: {issue:?} is not cancelled, {before:?}")
+                });
+                "orbit_needs_admin"
+            }
             CancelOutcome::NotFound => {
                 self.hold(false, || format!("lost: {issue:?}"));
                 "not_found"
             }
-        }
-    }
-
-    pub(super) fn beaten(&mut self, held: &[Lease], lease_ms: u64, beat: &Beat) -> &'static str {
-        for lease in held {
-            let is_dropped =
-                beat.lost.contains(&lease.issue) || beat.cancelled.contains(&lease.issue);
-            let is_holder = self.token(&lease.issue) == Some(&lease.token);
-            self.hold(is_dropped != is_holder, || {
-                format!(
-                    "fencing: {lease:?} is kept by the heartbeat: {}",
-                    !is_dropped
-                )
-            });
-            if let Place::Leased { is_over, .. } = &mut self.record(&lease.issue).place
-                && !is_dropped
-            {
-                *is_over = lease_ms == 0;
-            }
-        }
-        match (
-            beat.lost.is_empty(),
-            beat.cancelled.is_empty(),
-            beat.unleased.is_empty(),
-        ) {
-            (true, true, true) => "ok",
-            (false, _, _) => "lost",
-            (_, false, _) => "cancelled",
-            (_, _, false) => "unleased",
         }
     }
 
@@ -505,7 +382,7 @@ impl Ledger {
     }
 }
 
-fn rejected(cause: RejectionCause, token: Option<String>) -> Place {
+pub(super) fn rejected(cause: RejectionCause, token: Option<String>) -> Place {
     Place::Decided {
         state: IssueState::Rejected,
         cause: Some(cause),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use shared::ids::{BlueprintId, IssueId, Version, WorkerId};
-use shared::issue::{IssueState, RejectionCause};
+use shared::issue::{Authority, IssueState, RejectionCause};
 use shared::store::{IssueRef, Lease};
 
 /// After as many crashes of its worker, the last one alone, an issue is given up.
@@ -41,6 +41,7 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) issue: IssueRef,
+    pub(super) authority: Authority,
     pub(super) place: Place,
     pub(super) attempts: u32,
     pub(super) retries: u32,
@@ -58,6 +59,8 @@ pub(super) struct Queue {
     /// The head, if a call by hand made it.
     pub(super) head_by_hand: Option<Version>,
     pub(super) is_archived: bool,
+    /// A setting names the Blueprint as its orbit.
+    pub(super) is_orbit: bool,
 }
 
 /// The reference that the scripts are held against.
@@ -87,6 +90,11 @@ impl Ledger {
             ledger.queue(name).head_seq = 1;
         }
         ledger
+    }
+
+    /// Whether the target is an orbit that this authority does not act on.
+    pub(super) fn orbit_forbids(&self, issue: &IssueRef, authority: Authority) -> bool {
+        self.queues[&issue.blueprint_id].is_orbit && authority != Authority::Admin
     }
 
     /// What was found since the last call, and no more of it.

@@ -19,6 +19,7 @@ mod calls;
 mod end;
 mod invariants;
 mod judge;
+mod judge_recovery;
 mod keeper;
 mod ledger;
 mod scheduler;

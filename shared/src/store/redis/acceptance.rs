@@ -6,10 +6,13 @@ use super::Shard;
 use super::error::StoreError;
 use super::keys::CANCEL_CHANNEL;
 use super::queue::{IssueRef, NOBODY, head_args};
+use super::reply::Reply;
+use super::stored::damaged;
 use super::{script, stored};
 use crate::enhance_log::LogEntry;
-use crate::ids::IssueId;
-use crate::issue::{Issue, IssueState, NewIssue, RejectionCause};
+use crate::ids::{BlueprintId, IssueId, SettingId};
+use crate::issue::{Authority, Issue, IssueState, NewIssue, RejectionCause};
+use crate::setting::BUNDLED_ORBITS;
 use crate::telemetry::trace::TraceParent;
 
 /// What became of a submission.
@@ -25,6 +28,11 @@ pub enum SubmitOutcome {
     UnknownTarget,
     /// The Blueprint is archived.
     Archived,
+    /// The target is an orbit, and the caller is not an admin.
+    OrbitNeedsAdmin {
+        /// The setting that names it; `None`: a bundled orbit, which no setting need name.
+        setting_id: Option<SettingId>,
+    },
     /// The id was decided and pruned.
     Pruned,
     /// Redis has used too much of its memory to take more in.
@@ -45,6 +53,33 @@ pub enum CancelOutcome {
     Decided(Issue),
     /// No such issue.
     NotFound,
+    /// The issue's target is an orbit, and the caller is not an admin.
+    OrbitNeedsAdmin {
+        /// The target.
+        blueprint_id: BlueprintId,
+        /// The setting that names it; `None`: a bundled orbit, which no setting need name.
+        setting_id: Option<SettingId>,
+    },
+}
+
+/// What tells a script whether a Blueprint is a bundled orbit. No setting need name one: who switches to it trusts
+/// that it is what was bundled.
+pub(super) fn bundled_flag(id: &BlueprintId) -> &'static str {
+    if BUNDLED_ORBITS.contains(&id.as_str()) {
+        "1"
+    } else {
+        ""
+    }
+}
+
+/// The setting that an answer names; `None` if it names none.
+pub(super) fn read_setting_id(reply: &mut Reply) -> Result<Option<SettingId>, StoreError> {
+    let name: String = reply.take()?;
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let id = SettingId::parse(&name).map_err(|e| damaged("orbits", &name, e))?;
+    Ok(Some(id))
 }
 
 impl Shard {
@@ -64,6 +99,7 @@ impl Shard {
         keys.push(self.keys.issues());
         keys.push(self.keys.issues_of(&issue.blueprint_id));
         keys.push(self.keys.blueprint(&issue.blueprint_id));
+        keys.push(self.keys.orbits());
         let retry_of = new.retry_of().map(IssueId::as_str).unwrap_or_default();
         let trace = new.trace().map(TraceParent::as_str).unwrap_or_default();
         let mut reply = self
@@ -71,6 +107,8 @@ impl Shard {
             .script(&script::SUBMIT_ISSUE, &keys, |call| {
                 head_args(call, &issue);
                 call.arg(new.intent()).arg(retry_of).arg(trace);
+                call.arg(new.authority().as_str());
+                call.arg(bundled_flag(&issue.blueprint_id));
             })
             .await?;
         match reply.outcome() {
@@ -104,15 +142,22 @@ impl Shard {
             "decided" => Ok(SubmitOutcome::Pruned),
             "unknown_target" => Ok(SubmitOutcome::UnknownTarget),
             "archived" => Ok(SubmitOutcome::Archived),
+            "orbit_needs_admin" => Ok(SubmitOutcome::OrbitNeedsAdmin {
+                setting_id: read_setting_id(&mut reply)?,
+            }),
             _ => Err(reply.unknown()),
         }
     }
 
-    /// Calls an issue off in whatever state it is. Repeating it is safe.
+    /// Calls an issue off in whatever state it is, on this authority. Repeating it is safe.
     ///
     /// # Errors
     /// [`StoreError`]; the issue may have been cancelled all the same.
-    pub async fn cancel_issue(&self, id: &IssueId) -> Result<CancelOutcome, StoreError> {
+    pub async fn cancel_issue(
+        &self,
+        id: &IssueId,
+        authority: Authority,
+    ) -> Result<CancelOutcome, StoreError> {
         loop {
             let Some(found) = self.issue(id).await? else {
                 return Ok(CancelOutcome::NotFound);
@@ -142,11 +187,15 @@ impl Shard {
                 usage: Default::default(),
                 unusable_reply: String::new(),
             });
+            let mut keys = self.block(&issue, holder);
+            keys.push(self.keys.orbits());
             let mut reply = self
                 .link
-                .script(&script::CANCEL_ISSUE, &self.block(&issue, holder), |call| {
+                .script(&script::CANCEL_ISSUE, &keys, |call| {
                     head_args(call, &issue);
                     call.arg(&found.worker_id).arg(&log).arg(CANCEL_CHANNEL);
+                    call.arg(authority.as_str());
+                    call.arg(bundled_flag(&issue.blueprint_id));
                 })
                 .await?;
             let issue_from =
@@ -155,6 +204,10 @@ impl Shard {
                 "ok" | "again" => Ok(CancelOutcome::Cancelled(issue_from(reply.take_fields()?)?)),
                 "decided" => Ok(CancelOutcome::Decided(issue_from(reply.take_fields()?)?)),
                 "not_found" => Ok(CancelOutcome::NotFound),
+                "orbit_needs_admin" => Ok(CancelOutcome::OrbitNeedsAdmin {
+                    blueprint_id: issue.blueprint_id,
+                    setting_id: read_setting_id(&mut reply)?,
+                }),
                 // A worker claimed it between the read and the script: look again.
                 "moved" => continue,
                 _ => Err(reply.unknown()),

@@ -42,6 +42,7 @@ pub mod previews;
 pub mod prune;
 pub mod queue;
 mod rank_labels;
+pub mod recovery;
 pub mod release;
 mod reply;
 mod routing;

@@ -14,6 +14,11 @@
 //! Blueprint refuses what was not checked if a setting follows it by now. What several shards cannot exclude is
 //! that an orbit of another shard is archived, or made one that cannot run, in the very moment in which a setting
 //! names it; then each issue fails with a reason that says so.
+//!
+//! An issue that an admin did not file does not change an orbit, and the shard of its target decides that. So a
+//! setting whose orbit lies elsewhere is announced to the orbit's shard before shard 0 stores it, and only then is
+//! the orbit's head compared with the one that was checked: what was committed before the announcement moves that
+//! head, and what comes after it is refused.
 
 use futures::future::join_all;
 use redis::cmd;
@@ -52,24 +57,43 @@ impl Store {
     ) -> Result<PutSettingOutcome, StoreError> {
         let there = self.shard_of(&setting.blueprint_id);
         let orbit_is_here = there.number() == self.home().number();
-        if !orbit_is_here {
-            match there.summary(&setting.blueprint_id).await? {
-                None => return Ok(PutSettingOutcome::UnknownOrbit),
-                Some(orbit) if orbit.archived => return Ok(PutSettingOutcome::ArchivedOrbit),
-                Some(_) => {}
+        let elsewhere = if orbit_is_here {
+            None
+        } else {
+            self.announce_setting(there, setting).await?;
+            check_orbit(there, setting, orbit_seq).await?
+        };
+        let outcome = match elsewhere {
+            Some(refused) => refused,
+            None => {
+                self.home()
+                    .put_setting(setting, expected_revision, orbit_seq, orbit_is_here)
+                    .await?
             }
-            if orbit_seq.is_some() && there.head_seq(&setting.blueprint_id).await? != orbit_seq {
-                return Ok(PutSettingOutcome::OrbitMoved);
-            }
-        }
-        let outcome = self
-            .home()
-            .put_setting(setting, expected_revision, orbit_seq, orbit_is_here)
-            .await?;
-        if matches!(outcome, PutSettingOutcome::Stored(_)) {
+        };
+        if matches!(outcome, PutSettingOutcome::Stored(_)) || !orbit_is_here {
             self.mirror_orbits().await?;
         }
         Ok(outcome)
+    }
+
+    /// Tells the orbit's shard of a setting that is about to be written, besides what the setting says until then.
+    /// The next mirroring takes it back.
+    async fn announce_setting(
+        &self,
+        there: &Shard,
+        setting: &EnhanceSetting,
+    ) -> Result<(), StoreError> {
+        loop {
+            let as_of = self.home().settings_counter().await?;
+            let stored = self.home().list_settings().await?;
+            let mut entries = entries(&stored);
+            entries.push((format!("{} {ANNOUNCED}", setting.id), orbit_entry(setting)));
+            // Refused if another setting was written in between.
+            if there.mirror_orbits(as_of, &entries).await? {
+                return Ok(());
+            }
+        }
     }
 
     /// Deletes a setting. Workers see it with their next issue.
@@ -92,11 +116,15 @@ impl Store {
         }
         // The counter first: the settings are then at least as new as it says.
         let as_of = self.home().settings_counter().await?;
-        let settings = self.home().list_settings().await?;
+        let entries = entries(&self.home().list_settings().await?);
         let others = self.shards()[1..].iter();
-        let mirrored = join_all(others.map(|shard| shard.mirror_orbits(as_of, &settings)));
+        let mirrored = join_all(others.map(|shard| shard.mirror_orbits(as_of, &entries)));
         // One that is away keeps no other from being told.
-        mirrored.await.into_iter().collect()
+        mirrored
+            .await
+            .into_iter()
+            .map(|told| told.map(|_| ()))
+            .collect()
     }
 
     /// Makes workers read settings and orbits again before their next issue in any other shard. For
@@ -124,12 +152,38 @@ impl Store {
     }
 }
 
+/// What marks a setting in `orbits` that is about to be written; no id holds a blank.
+const ANNOUNCED: &str = "(announced)";
+
+/// What `orbits` holds for these settings: the name of each, and its orbit.
+fn entries(settings: &[EnhanceSetting]) -> Vec<(String, String)> {
+    let entry = |setting: &EnhanceSetting| (setting.id.to_string(), orbit_entry(setting));
+    settings.iter().map(entry).collect()
+}
+
+/// Why a setting is not written whose orbit lies in this shard; `None` if nothing speaks against it.
+async fn check_orbit(
+    there: &Shard,
+    setting: &EnhanceSetting,
+    orbit_seq: Option<u64>,
+) -> Result<Option<PutSettingOutcome>, StoreError> {
+    match there.summary(&setting.blueprint_id).await? {
+        None => return Ok(Some(PutSettingOutcome::UnknownOrbit)),
+        Some(orbit) if orbit.archived => return Ok(Some(PutSettingOutcome::ArchivedOrbit)),
+        Some(_) => {}
+    }
+    let has_moved =
+        orbit_seq.is_some() && there.head_seq(&setting.blueprint_id).await? != orbit_seq;
+    Ok(has_moved.then_some(PutSettingOutcome::OrbitMoved))
+}
+
 impl Shard {
+    /// Makes the shard's copy of `orbits` this; false if it has a later one.
     async fn mirror_orbits(
         &self,
         as_of: u64,
-        settings: &[EnhanceSetting],
-    ) -> Result<(), StoreError> {
+        entries: &[(String, String)],
+    ) -> Result<bool, StoreError> {
         let keys = [
             self.keys.orbits(),
             self.keys.settings_counter(),
@@ -139,13 +193,14 @@ impl Shard {
             .link
             .script(&script::MIRROR_ORBITS, &keys, |call| {
                 call.arg(as_of);
-                for setting in settings {
-                    call.arg(setting.id.as_str()).arg(orbit_entry(setting));
+                for (setting, orbit) in entries {
+                    call.arg(setting).arg(orbit);
                 }
             })
             .await?;
         match reply.outcome() {
-            "mirrored" | "same" | "newer" => Ok(()),
+            "mirrored" | "same" => Ok(true),
+            "newer" => Ok(false),
             _ => Err(reply.unknown()),
         }
     }

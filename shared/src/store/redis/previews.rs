@@ -11,12 +11,14 @@ use redis::cmd;
 use serde::{Deserialize, Serialize};
 
 use super::Shard;
+use super::acceptance::{bundled_flag, read_setting_id};
 use super::error::StoreError;
 use super::keys::CANCEL_CHANNEL;
 use super::script;
 use super::stored::{FORMAT, StoredVerdict, check_format, damaged, from_json, to_json};
 use super::trials::StoredTrial;
-use crate::ids::{BlueprintId, IssueId};
+use crate::ids::{BlueprintId, IssueId, SettingId};
+use crate::issue::Authority;
 use crate::preview::{Preview, PreviewAnswer, PreviewRequest};
 use crate::telemetry::trace::TraceParent;
 use crate::whole_ms::whole_ms;
@@ -35,6 +37,11 @@ pub enum PreviewRequestOutcome {
     Waits(PreviewTicket),
     /// [`MAX_WAITING_PREVIEWS`] wait already.
     TooMany,
+    /// The target is an orbit, and the caller is not an admin.
+    OrbitNeedsAdmin {
+        /// The setting that names it; `None`: a bundled orbit, which no setting need name.
+        setting_id: Option<SettingId>,
+    },
     /// Redis has used too much of its memory to accept more.
     MemoryFull {
         /// Bytes used.
@@ -74,8 +81,10 @@ struct StoredRequest {
 
 /// What a request asks for.
 pub(super) struct Wanted {
-    pub(super) blueprint_id: String,
+    pub(super) blueprint_id: BlueprintId,
     pub(super) intent: String,
+    /// On whose authority.
+    pub(super) authority: Authority,
     pub(super) trace: Option<String>,
     pub(super) trial: Option<StoredTrial>,
 }
@@ -113,8 +122,8 @@ enum StoredOutcome {
 }
 
 impl Shard {
-    /// Asks for a preview that is to be there within `patience`. Not to be repeated under the same
-    /// id: it could be run twice. The worker goes on with `trace`.
+    /// Asks for a preview that is to be there within `patience`, on this authority. Not to be repeated under the
+    /// same id: it could be run twice. The worker goes on with `trace`.
     ///
     /// # Errors
     /// [`StoreError`]; it may be run all the same.
@@ -124,11 +133,13 @@ impl Shard {
         blueprint_id: &BlueprintId,
         intent: String,
         patience: Duration,
+        authority: Authority,
         trace: Option<&TraceParent>,
     ) -> Result<PreviewRequestOutcome, StoreError> {
         let wanted = Wanted {
-            blueprint_id: blueprint_id.to_string(),
+            blueprint_id: blueprint_id.clone(),
             intent,
+            authority,
             trace: trace.map(|trace| trace.as_str().to_owned()),
             trial: None,
         };
@@ -146,25 +157,31 @@ impl Shard {
             return Ok(PreviewRequestOutcome::MemoryFull { used, max });
         }
         let patience = whole_ms(patience);
+        let target = wanted.blueprint_id;
         let text = to_json(&StoredRequest {
             v: FORMAT,
             id: id.to_string(),
-            blueprint_id: wanted.blueprint_id,
+            blueprint_id: target.to_string(),
             intent: wanted.intent,
             expires_at: self.server_ms().await?.saturating_add(patience),
             trace: wanted.trace,
             trial: wanted.trial,
         });
-        let keys = [self.keys.previews()];
-        let reply = self
+        let keys = [self.keys.previews(), self.keys.orbits()];
+        let mut reply = self
             .link
             .script(&script::REQUEST_PREVIEW, &keys, |call| {
                 call.arg(&text).arg(MAX_WAITING_PREVIEWS);
+                call.arg(target.as_str()).arg(wanted.authority.as_str());
+                call.arg(bundled_flag(&target));
             })
             .await?;
         match reply.outcome() {
             "ok" => Ok(PreviewRequestOutcome::Waits(PreviewTicket(text))),
             "full" => Ok(PreviewRequestOutcome::TooMany),
+            "orbit_needs_admin" => Ok(PreviewRequestOutcome::OrbitNeedsAdmin {
+                setting_id: read_setting_id(&mut reply)?,
+            }),
             _ => Err(reply.unknown()),
         }
     }

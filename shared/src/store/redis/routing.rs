@@ -7,9 +7,8 @@ use super::blueprints::{ExpectedHead, PutOutcome, StoredBlueprint};
 use super::error::StoreError;
 use super::issues::{Page, PageRequest};
 use super::pointers::Pointed;
-use super::queue::{
-    ClaimOutcome, Company, IssueRef, Lease, ReturnOutcome, SettleOutcome, Settlement,
-};
+use super::queue::{ClaimOutcome, Company, IssueRef, Lease, SettleOutcome, Settlement};
+use super::recovery::ReturnOutcome;
 use super::release::{Release, ReleaseOutcome};
 use super::steps::{CostOutcome, PaidStep, RememberOutcome};
 use super::transfer::Import;
@@ -19,7 +18,7 @@ use crate::commit::{BlueprintSummary, Commit};
 use crate::enhance_log::{LogEntry, SpawnerUsage};
 use crate::history::HistoryEntry;
 use crate::ids::{BlueprintId, IssueId, SettingId, Version, WorkerId};
-use crate::issue::{Issue, NewIssue};
+use crate::issue::{Authority, Issue, NewIssue};
 use crate::setting::EnhanceSetting;
 use crate::version_selector::VersionSelector;
 
@@ -40,9 +39,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; the issue may have been cancelled all the same.
-    pub async fn cancel_issue(&self, id: &IssueId) -> Result<CancelOutcome, StoreError> {
+    pub async fn cancel_issue(
+        &self,
+        id: &IssueId,
+        authority: Authority,
+    ) -> Result<CancelOutcome, StoreError> {
         match self.shard_of_issue(id).await? {
-            Some(shard) => shard.cancel_issue(id).await,
+            Some(shard) => shard.cancel_issue(id, authority).await,
             None => Ok(CancelOutcome::NotFound),
         }
     }

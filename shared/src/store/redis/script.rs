@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 
 use crate::fail_point;
 
-const LIBRARY: [(&str, &str); 4] = [
+const LIBRARY: [(&str, &str); 5] = [
     ("keys", include_str!("scripts/lib/keys.lua")),
     ("place_head", include_str!("scripts/lib/place_head.lua")),
     ("announce", include_str!("scripts/lib/announce.lua")),
     ("decide", include_str!("scripts/lib/decide.lua")),
+    ("orbit_right", include_str!("scripts/lib/orbit_right.lua")),
 ];
 
 /// A script with its name.

@@ -11,6 +11,7 @@ use super::previews::{PreviewRequestOutcome, Wanted};
 use super::stored::{self, damaged};
 use crate::blueprint::Blueprint;
 use crate::ids::{IssueId, SettingId, Version};
+use crate::issue::Authority;
 use crate::preview::OrbitTrial;
 
 /// The name of a trial in errors.
@@ -63,8 +64,10 @@ impl Shard {
         patience: Duration,
     ) -> Result<PreviewRequestOutcome, StoreError> {
         let wanted = Wanted {
-            blueprint_id: trial.orbit.id().to_string(),
+            blueprint_id: trial.orbit.id().clone(),
             intent: String::new(),
+            // Whoever may write the orbit or its setting may have it tried.
+            authority: Authority::Admin,
             trace: None,
             trial: Some(StoredTrial::new(trial)),
         };

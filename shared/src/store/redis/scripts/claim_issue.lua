@@ -1,18 +1,20 @@
 #!lua
 -- Makes a popped element a lease, and hands over all that the worker needs for the issue.
--- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter
+-- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter; 21 orbits
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 worker_id; 6 nonce; 7 lease ms;
---       8 a head version whose document the caller has, or ''; 9 log entry for archived, without intent;
+--       8 a head version whose document the caller has, or ''; 9 log entry for archived and orbit_needs_admin, without intent;
 --       10 how often it may have crashed its worker to be claimed beside others, or 'alone'
 -- Outcomes  ok | again: token, attempt, retries, submitted_at, intent, now, settings counter, seq, version, document or '', trace or ''
 --   gone: terminal or not its queue's head; taken out of the list | not_mine: not in this list
 --   held: leased to this worker under another nonce | parked: paused; taken out | archived: decided
+--   orbit_needs_admin: its target has become an orbit, and an admin did not file it; decided
 --   alone: it has crashed too often to be claimed beside others; left in the list
 --@include keys
 --@include place_head
 --@include announce
 --@include decide
-local blueprint, documents, fence, settings_counter = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
+--@include orbit_right
+local blueprint, documents, fence, settings_counter, orbits = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
 local worker, nonce, lease_ms, known_version, log = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 local alone, bearable = ARGV[10] == 'alone', tonumber(ARGV[10])
 
@@ -45,12 +47,19 @@ if paused[1] or paused[2] then
   redis.call('HSET', K.places, bp, 'parked')
   return { 'parked' }
 end
-if head[3] == '1' then
-  local reason = 'dispatch failed: ' .. ARCHIVED
+local function fail(reason)
   local entry = stamp(failed_log(log, reason), '"intent":' .. cjson.encode(redis.call('GET', K.intent)))
   decide({ state = 'rejected', cause = 'failed', reason = reason, new_version = '', log = entry })
   announce()
+end
+if head[3] == '1' then
+  fail('dispatch failed: ' .. ARCHIVED)
   return { 'archived' }
+end
+local setting = orbit_forbids(orbits, bp, issue.authority)
+if setting then
+  fail(needs_admin(setting))
+  return { 'orbit_needs_admin' }
 end
 local crashes = tonumber(issue.crashes or 0)
 if not alone and crashes > bearable then return { 'alone' } end

@@ -1,10 +1,15 @@
 #!lua
 -- Puts a preview request on the list, unless as many wait there as may.
--- KEYS  1 previews
--- ARGV  1 the request; 2 the most that may wait
--- Outcomes  ok | full
-local previews, request, most = KEYS[1], ARGV[1], tonumber(ARGV[2])
+-- KEYS  1 previews; 2 orbits
+-- ARGV  1 the request; 2 the most that may wait; 3 blueprint_id; 4 authority of the caller: admin | submitter;
+--       5 '1' if the target is a bundled orbit, else ''
+-- Outcomes  ok | full | orbit_needs_admin: the setting whose orbit the target is, or '' for a bundled one
+--@include orbit_right
+local previews, orbits = KEYS[1], KEYS[2]
+local request, most, bp, authority = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
+local setting = orbit_forbids(orbits, bp, authority, ARGV[5] == '1')
+if setting then return { 'orbit_needs_admin', setting } end
 if redis.call('LLEN', previews) >= most then return { 'full' } end
 
 redis.call('LPUSH', previews, request)

@@ -5,13 +5,15 @@
 --       22 settings_counter; 23 orbits; 24 ranks
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 applied | denied | failed | dead;
 --       7 reason; 8 log entry; 9 expected seq (0 for failed and dead); 10 version; 11 document;
---       12 commit; 13 label; 14 log entry for archived; 15 rank of the label or ''
+--       12 commit; 13 label; 14 log entry for archived and orbit_needs_admin; 15 rank of the label or ''
 -- Outcomes  ok: state, new_version | stale: not (or no longer) this caller's to decide
 --   moved_head: seq, version, document; the lease is kept | archived: decided, failed
+--   orbit_needs_admin: its target has become an orbit, and an admin did not file it; decided, failed
 --@include keys
 --@include place_head
 --@include announce
 --@include decide
+--@include orbit_right
 local blueprint, documents, commits, newest, labels = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
 local settings_counter, orbits, ranks = KEYS[22], KEYS[23], KEYS[24]
 local token, kind, reason, log = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
@@ -24,16 +26,24 @@ if issue.token ~= token then return { 'stale' } end
 if issue.state == 'applied' or issue.state == 'rejected' then
   if issue.cause == 'cancelled' then return { 'stale' } end
   if issue.reason == archived_reason then return { 'archived' } end
+  if string.sub(issue.reason, 1, #NEEDS_ADMIN) == NEEDS_ADMIN then return { 'orbit_needs_admin' } end
   return { 'ok', issue.state, issue.new_version }
 end
 if issue.state ~= 'in_flight' then return { 'stale' } end
 local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
+local function fail(why)
+  decide({ state = 'rejected', cause = 'failed', reason = why, new_version = '', log = failed_log(ARGV[14], why) })
+  announce()
+end
 if kind == 'applied' or kind == 'denied' then
   if head[3] == '1' then
-    decide({ state = 'rejected', cause = 'failed', reason = archived_reason, new_version = '',
-      log = failed_log(ARGV[14], archived_reason) })
-    announce()
+    fail(archived_reason)
     return { 'archived' }
+  end
+  local setting = kind == 'applied' and orbit_forbids(orbits, bp, issue.authority)
+  if setting then
+    fail(needs_admin(setting))
+    return { 'orbit_needs_admin' }
   end
   if tonumber(head[1]) ~= expected_seq then
     return { 'moved_head', tonumber(head[1]), head[2], redis.call('HGET', documents, head[2]) or '' }

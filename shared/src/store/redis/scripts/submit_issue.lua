@@ -1,15 +1,18 @@
 #!lua
 -- Accepts an issue: stores it, appends it to its Blueprint's queue, places the head.
--- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint; 19 blueprint
+-- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint; 19 blueprint; 20 orbits
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 intent; 6 retry_of or '';
---       7 the trace that the worker goes on with, or ''
+--       7 the trace that the worker goes on with, or ''; 8 authority of the caller: admin | submitter;
+--       9 '1' if the target is a bundled orbit, else ''
 -- Outcomes  accepted: now | existed: fields, intent | conflict | decided | unknown_target | archived
+--   orbit_needs_admin: the setting whose orbit the target is, or '' for a bundled one
 --   decided: the issue was decided and pruned; its log entry is the tombstone.
 --@include keys
 --@include place_head
 --@include announce
-local issues, issues_here, blueprint = KEYS[17], KEYS[18], KEYS[19]
-local intent, retry_of, trace = ARGV[5], ARGV[6], ARGV[7]
+--@include orbit_right
+local issues, issues_here, blueprint, orbits = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
+local intent, retry_of, trace, authority = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 if issue.blueprint_id then
   local same = issue.blueprint_id == bp and (issue.retry_of or '') == retry_of and redis.call('GET', K.intent) == intent
@@ -20,6 +23,8 @@ if redis.call('HEXISTS', K.log, id) == 1 then return { 'decided' } end
 local target = redis.call('HMGET', blueprint, 'seq', 'archived')
 if not target[1] then return { 'unknown_target' } end
 if target[2] == '1' then return { 'archived' } end
+local setting = orbit_forbids(orbits, bp, authority, ARGV[9] == '1')
+if setting then return { 'orbit_needs_admin', setting } end
 
 change('blueprint_id', bp, 'state', 'pending', 'attempt', '0', 'submitted_at', at)
 if retry_of ~= '' then
@@ -28,6 +33,8 @@ if retry_of ~= '' then
   -- The dead list is what nobody has taken up again.
   redis.call('ZREM', K.dead, retry_of)
 end
+-- Kept by the issue: its target may become an orbit before it is decided.
+if authority == 'admin' then redis.call('HSET', K.issue, 'authority', 'admin') end
 if trace ~= '' then redis.call('HSET', K.issue, 'trace', trace) end
 redis.call('SET', K.intent, intent)
 redis.call('ZADD', issues, at, id)

@@ -1,0 +1,44 @@
+//! The scripts that put a queue's head in its place and do nothing else.
+
+use super::super::mistakes::Mistake;
+use super::super::requests::Reply;
+use super::super::rules::{is_in_a_list, place_is_true};
+use super::super::state::{BlueprintNo, IssueState, Place};
+use super::Scripts;
+
+impl Scripts<'_> {
+    pub(super) fn resume(&mut self, blueprint: BlueprintNo) -> Reply {
+        let always = self.makes(Mistake::ResumePlacesAlways);
+        let queue = self.queue(blueprint);
+        queue.paused = false;
+        if queue.place == Place::Parked || always {
+            self.place_head(blueprint, false);
+        }
+        Reply::Done
+    }
+
+    /// Makes the place say what the facts say, and the element be where the place says.
+    pub(super) fn audit(&mut self, blueprint: BlueprintNo) -> Reply {
+        if place_is_true(self.redis, blueprint) {
+            return Reply::Gone;
+        }
+        let Some(&head) = self.queue(blueprint).backlog.first() else {
+            self.queue(blueprint).place = Place::None;
+            return Reply::Repaired;
+        };
+        let is_in_flight = self.issue(head).state == IssueState::InFlight;
+        let is_delayed = self.redis.delayed[head as usize];
+        let place = if is_in_flight {
+            Place::Leased
+        } else if is_delayed {
+            Place::Delayed
+        } else if is_in_a_list(self.redis, head) {
+            Place::Ready
+        } else {
+            self.place_head(blueprint, false);
+            return Reply::Repaired;
+        };
+        self.queue(blueprint).place = place;
+        Reply::Repaired
+    }
+}

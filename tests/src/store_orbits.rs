@@ -1,0 +1,75 @@
+//! Settings that name a Blueprint as their orbit, for tests of the scripts.
+
+use shared::axis_options::AxisOptions;
+use shared::ids::SettingId;
+use shared::issue::Authority;
+use shared::setting::EnhanceSetting;
+use shared::store::{DeleteSettingOutcome, IssueRef, PutSettingOutcome, SubmitOutcome};
+use shared::version_selector::VersionSelector;
+
+use crate::store_stand::{Stand, blueprint_id, issue_ref, new_issue};
+
+/// A setting of that name whose orbit is this Blueprint, by this selector.
+///
+/// # Panics
+/// If these are no ids.
+pub fn orbit_setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting {
+    EnhanceSetting {
+        id: SettingId::parse(name).expect("an id"),
+        blueprint_id: blueprint_id(orbit),
+        selector,
+        verifier_axes: vec!["noop".to_owned()],
+        no_verification: false,
+        ttl_secs: 30,
+        spawner: None,
+        applies_to: Vec::new(),
+        axis_options: AxisOptions::new(),
+        revision: 0,
+    }
+}
+
+/// A selector that is not `latest`.
+///
+/// # Panics
+/// Never.
+pub fn pinned() -> VersionSelector {
+    VersionSelector::SemverReq(">=0.0.0".parse().expect("a requirement"))
+}
+
+impl Stand {
+    /// Submits an issue that an admin files, and that is accepted.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub async fn submit_by_admin(&self, blueprint: &str, issue: &str) -> IssueRef {
+        let new = new_issue(blueprint, issue).on_authority(Authority::Admin);
+        let outcome = self.step(self.store.submit(&new)).await;
+        assert!(
+            matches!(outcome, SubmitOutcome::Accepted(_)),
+            "{issue}: {outcome:?}"
+        );
+        issue_ref(blueprint, issue)
+    }
+
+    /// Writes the setting `names-<name>`, whose orbit is this Blueprint, by `latest` if it `follows`; or
+    /// deletes it.
+    ///
+    /// # Panics
+    /// If it is not done.
+    pub async fn set_orbit(&self, name: &str, is_orbit: bool, follows: bool) {
+        let selector = if follows {
+            VersionSelector::Latest
+        } else {
+            pinned()
+        };
+        let setting = orbit_setting(&format!("names-{name}"), name, selector);
+        if is_orbit {
+            let put = self.whole.put_setting(&setting, None).await;
+            assert!(matches!(put, Ok(PutSettingOutcome::Stored(_))), "{put:?}");
+        } else {
+            let deleted = self.whole.delete_setting(&setting.id).await;
+            let deleted = deleted.expect("the store answers");
+            assert_eq!(deleted, DeleteSettingOutcome::Deleted);
+        }
+    }
+}

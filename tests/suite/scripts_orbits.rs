@@ -1,0 +1,286 @@
+//! Who may act on an orbit, held by the scripts: whatever else is written at the same moment.
+
+use std::time::Duration;
+
+use shared::ids::{IssueId, SettingId};
+use shared::issue::{Authority, IssueState, RejectionCause};
+use shared::setting::BUNDLED_ORBITS;
+use shared::store::{
+    CancelOutcome, ClaimOutcome, ExpectedHead, PreviewRequestOutcome, PutSettingOutcome,
+    SettleOutcome, Store, SubmitOutcome,
+};
+use shared::version_selector::VersionSelector;
+use tests::redis_server::{Aof, RedisServer};
+use tests::store_orbits::{orbit_setting, pinned};
+use tests::store_stand::{
+    BESIDE, How, LONG, Stand, blueprint_id, issue_ref, marked, new_issue, worker_id,
+};
+
+fn refused_by(name: &str) -> SubmitOutcome {
+    SubmitOutcome::OrbitNeedsAdmin {
+        setting_id: Some(SettingId::parse(name).expect("an id")),
+    }
+}
+
+fn reason(setting: &str) -> String {
+    format!(
+        "dispatch failed: ORBIT_NEEDS_ADMIN: the setting {setting} uses this Blueprint as its orbit, and the issue was \
+         not filed with the scope admin; retry it with an admin token"
+    )
+}
+
+#[tokio::test]
+async fn a_submitter_files_nothing_against_an_orbit_by_whatever_selector() {
+    let stand = Stand::with(&["orbit", "target"]).await;
+    let store = &stand.store;
+    let fixed = VersionSelector::Fixed(marked("orbit", "first", "1.0.0").version().clone());
+    for selector in [VersionSelector::Latest, fixed, pinned()] {
+        for name in ["b", "a"] {
+            let setting = orbit_setting(name, "orbit", selector.clone());
+            stand.whole.put_setting(&setting, None).await.unwrap();
+        }
+        let new = new_issue("orbit", "i-1");
+        let outcome = stand.refused(store.submit(&new)).await;
+        assert_eq!(outcome, refused_by("a"), "{selector:?}");
+    }
+    // What is no orbit takes issues of everybody, and an orbit those of an admin.
+    stand.submit("target", "i-2").await;
+    let by_admin = new_issue("orbit", "i-3").on_authority(Authority::Admin);
+    let outcome = stand.step(store.submit(&by_admin)).await;
+    assert!(matches!(outcome, SubmitOutcome::Accepted(_)), "{outcome:?}");
+    // The same again is answered as it was, and gains nothing by it.
+    let again = new_issue("orbit", "i-3");
+    let outcome = stand.refused(store.submit(&again)).await;
+    assert!(matches!(outcome, SubmitOutcome::Existed(_)), "{outcome:?}");
+    // Not even as a retry of what an admin has filed.
+    let worker = worker_id("w");
+    stand.take(&worker, LONG).await;
+    let claimed = stand.take(&worker, LONG).await;
+    stand.step(stand.settle(&claimed, How::Denied)).await;
+    let retry = shared::issue::NewIssue::new(
+        IssueId::generate(),
+        blueprint_id("orbit"),
+        again.intent().to_owned(),
+        Some(again.issue_id().clone()),
+    )
+    .expect("a valid issue");
+    let outcome = stand.refused(store.submit(&retry)).await;
+    assert_eq!(outcome, refused_by("a"));
+}
+
+#[tokio::test]
+async fn a_submitter_files_nothing_against_a_bundled_orbit_that_no_setting_names() {
+    let stand = Stand::with(&BUNDLED_ORBITS).await;
+    for name in BUNDLED_ORBITS {
+        let outcome = stand
+            .refused(stand.store.submit(&new_issue(name, "i-1")))
+            .await;
+        assert_eq!(outcome, SubmitOutcome::OrbitNeedsAdmin { setting_id: None });
+    }
+}
+
+#[tokio::test]
+async fn an_issue_whose_target_becomes_an_orbit_is_not_claimed() {
+    let stand = Stand::with(&["orbit"]).await;
+    let store = &stand.store;
+    let issue = stand.submit("orbit", "i-1").await;
+    let by_admin = new_issue("orbit", "i-2").on_authority(Authority::Admin);
+    stand.step(store.submit(&by_admin)).await;
+    stand.set_orbit("orbit", true, false).await;
+
+    let worker = worker_id("w");
+    assert_eq!(stand.pop(&worker).await, Some(issue.clone()));
+    let claim = store.claim(&issue, &worker, "n", LONG, None, BESIDE);
+    let outcome = stand.step(claim).await;
+    assert!(
+        matches!(outcome, ClaimOutcome::OrbitNeedsAdmin),
+        "{outcome:?}"
+    );
+    let said = reason("names-orbit");
+    stand
+        .assert_rejected(&issue, "", RejectionCause::Failed, &said)
+        .await;
+    // A claim whose answer got lost finds it decided.
+    let claim = store.claim(&issue, &worker, "n", LONG, None, BESIDE);
+    let outcome = stand.refused(claim).await;
+    assert!(matches!(outcome, ClaimOutcome::NotMine), "{outcome:?}");
+    // The next one is an admin's.
+    let claimed = stand.take(&worker, LONG).await;
+    let settled = stand.step(stand.settle(&claimed, How::Applied)).await;
+    assert_eq!(settled, SettleOutcome::Settled(IssueState::Applied));
+}
+
+#[tokio::test]
+async fn an_issue_whose_target_becomes_an_orbit_while_it_runs_is_not_applied() {
+    let stand = Stand::with(&["orbit"]).await;
+    let store = &stand.store;
+    let head = store.summary(&blueprint_id("orbit")).await.unwrap();
+    let worker = worker_id("w");
+    let issue = stand.submit("orbit", "i-1").await;
+    let claimed = stand.take(&worker, LONG).await;
+    stand.set_orbit("orbit", true, true).await;
+
+    let settled = stand.step(stand.settle(&claimed, How::Applied)).await;
+    assert_eq!(settled, SettleOutcome::OrbitNeedsAdmin);
+    let found = stand.issue(&issue).await;
+    assert_eq!(
+        (found.state, found.cause, found.reason),
+        (
+            IssueState::Rejected,
+            Some(RejectionCause::Failed),
+            reason("names-orbit")
+        )
+    );
+    assert_eq!(
+        stand.log_entry(&issue).await.reasons,
+        [reason("names-orbit")]
+    );
+    let now = store.summary(&blueprint_id("orbit")).await.unwrap();
+    assert_eq!(now, head, "the orbit is as it was");
+    // A caller that missed the answer is told the same.
+    let again = stand.refused(stand.settle(&claimed, How::Applied)).await;
+    assert_eq!(again, SettleOutcome::OrbitNeedsAdmin);
+}
+
+#[tokio::test]
+async fn a_denial_stands_though_the_target_became_an_orbit() {
+    let stand = Stand::with(&["orbit"]).await;
+    let worker = worker_id("w");
+    let issue = stand.submit("orbit", "i-1").await;
+    let claimed = stand.take(&worker, LONG).await;
+    stand.set_orbit("orbit", true, true).await;
+    let settled = stand.step(stand.settle(&claimed, How::Denied)).await;
+    assert_eq!(settled, SettleOutcome::Settled(IssueState::Rejected));
+    assert_eq!(
+        stand.issue(&issue).await.cause,
+        Some(RejectionCause::Denied)
+    );
+}
+
+#[tokio::test]
+async fn a_submitter_calls_no_issue_of_an_orbit_off() {
+    let stand = Stand::with(&["orbit"]).await;
+    let store = &stand.store;
+    let issue = stand.submit("orbit", "i-1").await;
+    stand.set_orbit("orbit", true, true).await;
+    let cancel = |authority| store.cancel_issue(&issue.issue_id, authority);
+    let outcome = stand.refused(cancel(Authority::Submitter)).await;
+    let expected = CancelOutcome::OrbitNeedsAdmin {
+        blueprint_id: issue.blueprint_id.clone(),
+        setting_id: SettingId::parse("names-orbit").ok(),
+    };
+    assert_eq!(outcome, expected);
+    let outcome = stand.step(cancel(Authority::Admin)).await;
+    assert!(
+        matches!(outcome, CancelOutcome::Cancelled(_)),
+        "{outcome:?}"
+    );
+    // What is decided is told to everybody.
+    let outcome = stand.refused(cancel(Authority::Submitter)).await;
+    assert!(
+        matches!(outcome, CancelOutcome::Cancelled(_)),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_submitter_previews_nothing_of_an_orbit() {
+    let stand = Stand::with(&["orbit", "enhance-repair", "target"]).await;
+    stand.set_orbit("orbit", true, false).await;
+    let ask = async |name: &str, authority| {
+        let (id, target) = (IssueId::generate(), blueprint_id(name));
+        let wait = Duration::from_secs(60);
+        let intent = "tag x".to_owned();
+        let asked = stand
+            .store
+            .request_preview(&id, &target, intent, wait, authority, None);
+        match asked.await.expect("the store answers") {
+            PreviewRequestOutcome::Waits(_) => "accepted".to_owned(),
+            PreviewRequestOutcome::OrbitNeedsAdmin { setting_id } => format!("{setting_id:?}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    let named = format!("{:?}", SettingId::parse("names-orbit").ok());
+    assert_eq!(ask("orbit", Authority::Submitter).await, named);
+    assert_eq!(ask("enhance-repair", Authority::Submitter).await, "None");
+    let waiting: u64 = stand.raw(&["LLEN", &stand.store.keys().previews()]).await;
+    assert_eq!(waiting, 0, "what is refused does not wait");
+    assert_eq!(ask("target", Authority::Submitter).await, "accepted");
+    assert_eq!(ask("orbit", Authority::Admin).await, "accepted");
+}
+
+/// A setting of shard 0 names an orbit of another shard: whoever acts on the orbit asks its own shard.
+#[tokio::test]
+async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written() {
+    const SHARDS: usize = 4;
+    let redis = RedisServer::start(Aof::None);
+    let store = Store::open(&redis.socket_url(), SHARDS).expect("a valid URL");
+    let name = (0..)
+        .map(|n| format!("orbit-{n}"))
+        .find(|name| store.shard_of(&blueprint_id(name)).number() != 0)
+        .expect("names are spread over the shards");
+    let there = store.shard_of(&blueprint_id(&name)).clone();
+    let first = marked(&name, "first", "1.0.0");
+    let put = store.put_blueprint(&first, ExpectedHead::Any, "");
+    put.await.expect("the store answers");
+    let setting = orbit_setting("s", &name, pinned());
+    let entries = async || -> Vec<String> {
+        let mut all = redis::cmd("HGETALL");
+        all.arg(there.keys().orbits());
+        let mut connection = redis.connection().await;
+        let mut flat: Vec<String> = all.query_async(&mut connection).await.expect("HGETALL");
+        flat.sort();
+        flat
+    };
+    // Refused: nothing of it stays.
+    let stale = store.put_checked_setting(&setting, Some(7), Some(1)).await;
+    stale.expect("the store answers");
+    assert_eq!(entries().await, [""; 0]);
+    // An orbit that was written after the check is noticed, though it lies elsewhere.
+    let moved = store.put_checked_setting(&setting, None, Some(9)).await;
+    let moved = moved.expect("the store answers");
+    assert_eq!(moved, PutSettingOutcome::OrbitMoved);
+    assert_eq!(entries().await, [""; 0]);
+    let put = store.put_checked_setting(&setting, None, Some(1)).await;
+    put.expect("the store answers");
+    assert_eq!(entries().await, [format!("{name} pinned"), "s".to_owned()]);
+    let outcome = store.submit(&new_issue(&name, "i-1")).await;
+    assert_eq!(outcome.expect("the store answers"), refused_by("s"));
+
+    // As if shard 0 had not stored it yet: the announcement alone refuses.
+    let mut announce = redis::cmd("HSET");
+    let other = (0..)
+        .map(|n| format!("other-{n}"))
+        .find(|other| store.shard_of(&blueprint_id(other)).number() == there.number())
+        .expect("names are spread over the shards");
+    announce.arg(there.keys().orbits());
+    announce.arg("t (announced)").arg(format!("{other} latest"));
+    let mut connection = redis.connection().await;
+    let _: u64 = announce.query_async(&mut connection).await.expect("HSET");
+    let first = marked(&other, "first", "1.0.0");
+    let put = store.put_blueprint(&first, ExpectedHead::Any, "");
+    put.await.expect("the store answers");
+    let outcome = store.submit(&new_issue(&other, "i-2")).await;
+    assert_eq!(outcome.expect("the store answers"), refused_by("t"));
+}
+
+#[tokio::test]
+async fn an_issue_of_a_store_without_authorities_counts_as_a_submitters() {
+    let stand = Stand::with(&["orbit"]).await;
+    let store = &stand.store;
+    let by_admin = new_issue("orbit", "i-1").on_authority(Authority::Admin);
+    stand.step(store.submit(&by_admin)).await;
+    let issue = issue_ref("orbit", "i-1");
+    let key = store.keys().issue(&issue.issue_id);
+    let removed: u64 = stand.raw(&["HDEL", &key, "authority"]).await;
+    assert_eq!(removed, 1);
+    stand.set_orbit("orbit", true, true).await;
+    let worker = worker_id("w");
+    assert_eq!(stand.pop(&worker).await, Some(issue.clone()));
+    let claim = store.claim(&issue, &worker, "n", LONG, None, BESIDE);
+    let outcome = stand.step(claim).await;
+    assert!(
+        matches!(outcome, ClaimOutcome::OrbitNeedsAdmin),
+        "{outcome:?}"
+    );
+}
