@@ -336,7 +336,7 @@ fn setting_cases(client: &Client, cases: &mut Vec<Case>) {
         orbit_document: Some(String::new()),
         ..Default::default()
     };
-    refused! { cases, client, settings.put_setting(empty), "PutSetting", "all wrong", InvalidArgument, ["setting.id", "setting.blueprint_id", "setting.ttl_secs", "orbit_document" ] }
+    refused! { cases, client, settings.put_setting(empty), "PutSetting", "all wrong", InvalidArgument, ["setting.id", "setting.blueprint_id", "setting.verifier_axes", "setting.ttl_secs", "orbit_document" ] }
     refused! { cases, client, settings.put_setting(setting("s", |s| s.ttl_secs = u64::MAX)), "PutSetting", "for ever", InvalidArgument, ["setting.ttl_secs"] }
     refused! { cases, client, settings.put_setting(setting("s", |s| s.verifier_axes = vec![String::new()])), "PutSetting", "an axis without a name", InvalidArgument, ["setting.verifier_axes"] }
     refused! { cases, client, settings.put_setting(setting("s", |s| s.applies_to = vec!["a b".to_owned()])), "PutSetting", "no pattern", InvalidArgument, ["setting.applies_to"] }

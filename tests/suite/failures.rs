@@ -115,7 +115,10 @@ async fn a_spawner_reply_that_is_no_patch_is_denied_by_patch() {
     ] {
         use_spawner(&rig, json!({"kind": "lua", "spec": {"fn_id": fn_id}})).await;
         rig.client
-            .edit_setting(|s| s.verifier_axes = axes.iter().map(ToString::to_string).collect())
+            .edit_setting(|s| {
+                s.no_verification = axes.is_empty();
+                s.verifier_axes = axes.iter().map(ToString::to_string).collect();
+            })
             .await;
         let issue = rig.client.run("failing", "tag x").await;
         let entry = assert_denied_by(&rig, &issue, "patch").await;

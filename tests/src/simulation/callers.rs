@@ -148,7 +148,16 @@ impl Callers {
 
 /// Lets a setting name a Blueprint as its orbit, by any selector, or deletes all such settings.
 pub(super) async fn name_orbit(world: &mut World, is_orbit: bool) -> Seen<()> {
-    let chosen = world.dice.roll(BLUEPRINTS.len());
+    // Mostly one whose issue a worker has by then.
+    let leased: Vec<BlueprintId> = world
+        .ledger
+        .running_leases()
+        .into_iter()
+        .map(|lease| lease.issue.blueprint_id)
+        .collect();
+    let at = |id: BlueprintId| BLUEPRINTS.iter().position(|name| *name == id.as_str());
+    let any = world.dice.roll(BLUEPRINTS.len());
+    let chosen = world.dice.pick(&leased).and_then(at).unwrap_or(any);
     let follows = world.dice.one_in(2);
     for (n, name) in BLUEPRINTS.iter().enumerate() {
         let queue = world
