@@ -157,7 +157,7 @@ mod tests {
         let text = "id: t\nflow: {kind: seq, children: []}\nagents: []\n";
         let target = Arc::new(Blueprint::parse(text).unwrap());
         let deadline = Instant::now() + Duration::from_secs(600);
-        let run = RunState::new(&target, deadline, None);
+        let run = RunState::new(&target, shared::blueprint::Doc::Null, deadline, None);
         let meter = Meter::of("a", &run);
         work(&Bill::start(&meter, model)).await
     }
