@@ -212,10 +212,19 @@ impl Shard {
     /// Bytes used and allowed, if so much is used that nothing more is to be taken in.
     /// Looks once a second at most.
     pub(super) async fn memory_pressure(&self) -> Result<Option<(u64, u64)>, StoreError> {
-        let last = *self.memory.0.lock().expect("no holder of this lock panics");
+        let last = {
+            let mut last = self.memory.0.lock().expect("no holder of this lock panics");
+            let fresh = |(at, _, _): &(Instant, _, _)| at.elapsed() < MEMORY_POLL;
+            let found = last.filter(fresh);
+            // Who finds it old reads it anew; the others go by the old one until that is done.
+            if let (None, Some((at, _, _))) = (found, last.as_mut()) {
+                *at = Instant::now();
+            }
+            found
+        };
         let (used, max) = match last {
-            Some((at, used, max)) if at.elapsed() < MEMORY_POLL => (used, max),
-            _ => {
+            Some((_, used, max)) => (used, max),
+            None => {
                 let (used, max) = self.memory().await?;
                 *self.memory.0.lock().expect("no holder of this lock panics") =
                     Some((Instant::now(), used, max));
