@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::stand::Stand;
 
-/// CPU time of each process since it started.
+/// CPU time of each kind of process since it started.
 #[derive(Debug, Clone)]
 pub(crate) struct Cost(Vec<(&'static str, Duration)>);
 
@@ -15,7 +15,7 @@ impl Cost {
             stand
                 .processes()
                 .into_iter()
-                .map(|(name, pid)| (name, cpu_time(pid)))
+                .map(|(name, pids)| (name, pids.into_iter().map(cpu_time).sum()))
                 .collect(),
         )
     }
@@ -26,16 +26,39 @@ impl Cost {
         before: &Cost,
         n_issues: usize,
     ) -> Vec<(&'static str, f64)> {
+        self.since(before, 1e3 / n_issues.max(1) as f64)
+    }
+
+    /// How many cores each kind of process has kept busy since `before`, which was so long ago.
+    pub(crate) fn cores_since(&self, before: &Cost, elapsed: Duration) -> Vec<(&'static str, f64)> {
+        self.since(before, 1.0 / elapsed.as_secs_f64())
+    }
+
+    /// CPU seconds since `before`, times `factor`.
+    fn since(&self, before: &Cost, factor: f64) -> Vec<(&'static str, f64)> {
         let pairs = self.0.iter().zip(&before.0);
         pairs
             .map(|((name, after), (_, before))| {
-                (
-                    *name,
-                    after.saturating_sub(*before).as_secs_f64() * 1e3 / n_issues.max(1) as f64,
-                )
+                let spent = after.saturating_sub(*before).as_secs_f64();
+                (*name, spent * factor)
             })
             .collect()
     }
+}
+
+/// Resident memory of each kind of process now, in bytes. Nothing where the system does not tell.
+pub(crate) fn resident(stand: &Stand) -> Vec<(&'static str, u64)> {
+    let of = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = kib.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        kib.unwrap_or(0) * 1024
+    };
+    stand
+        .processes()
+        .into_iter()
+        .map(|(name, pids)| (name, pids.into_iter().map(of).sum()))
+        .collect()
 }
 
 /// User and system time of the process `pid`, from `/proc/<pid>/stat` (proc(5), fields 14 and 15).

@@ -50,7 +50,7 @@ async fn times(length: u64, n_labels: u64) -> Vec<(&'static str, Duration)> {
     let redis = RedisServer::start(Aof::None);
     let store = Store::open(&redis.socket_url(), 1).expect("a URL");
     let id = blueprint_id("long");
-    grow(&store, length, n_labels).await;
+    grow(&store, "long", length, n_labels).await;
     let semver = |req: &str| VersionSelector::SemverReq(req.parse().expect("a requirement"));
     let middle = store.history(&id, length / 2, length / 2).await;
     let middle = middle.expect("the middle")[0].commit.version.clone();
@@ -84,12 +84,13 @@ async fn times(length: u64, n_labels: u64) -> Vec<(&'static str, Duration)> {
     times
 }
 
-async fn grow(store: &Store, length: u64, n_labels: u64) {
-    let id = blueprint_id("long");
+/// Gives the Blueprint `name` so many commits; it is small and not there yet.
+pub(crate) async fn grow(store: &Store, name: &str, length: u64, n_labels: u64) {
+    let id = blueprint_id(name);
     let import = store.begin_import(&id).await.expect("an answer");
     let mut import = import.expect("it is not there");
     // Text in the place of other text: parsing each would take longer than all else.
-    let template = marked("long", "mark 000000", "1.0.0");
+    let template = marked(name, "mark 000000", "1.0.0");
     let template = template.canonical_yaml();
     let mut parents = Vec::new();
     let mut batch = Vec::new();
@@ -137,7 +138,7 @@ async fn median(operation: impl AsyncFn(usize)) -> Duration {
 /// What each kind of key grew by with each applied issue, by `MEMORY USAGE`.
 async fn bytes() -> Vec<(&'static str, f64)> {
     let mut stand = Stand::start(Scale::TwoKb, Spread::One).await;
-    stand.start_worker().await;
+    stand.start_workers(1).await;
     let id = stand.blueprint_ids[0].clone();
     let store = Store::open(&stand.redis.url(), 1).expect("a URL");
     let store = store.home();

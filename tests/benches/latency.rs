@@ -26,9 +26,15 @@ pub(crate) struct Latency {
 }
 
 /// Submits `rate` issues a second for `time`, evenly, whether those before are done or not.
-pub(crate) async fn measure(scale: Scale, spread: Spread, rate: u32, time: Duration) -> Latency {
+pub(crate) async fn measure(
+    scale: Scale,
+    spread: Spread,
+    n_workers: usize,
+    rate: u32,
+    time: Duration,
+) -> Latency {
     let mut stand = Stand::start(scale, spread).await;
-    stand.start_worker().await;
+    stand.start_workers(n_workers).await;
     let client = redis::Client::open(stand.redis.url()).expect("a valid URL");
     let mut pubsub = client
         .get_async_pubsub()

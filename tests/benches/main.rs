@@ -1,9 +1,9 @@
 //! The load generator: how fast issues get in and get applied, how long one takes, what it costs
 //! each process, and how much memory a waiting one takes.
 //!
-//! Everything runs on this machine: a private Redis (AOF everysec), the real `intake` and one real
-//! `worker` with their default configuration, and this program, which counts among what loads the
-//! machine. `make bench` builds all of it in release.
+//! Everything runs on this machine: a private Redis (AOF everysec), the real `intake` and real workers (one, unless
+//! told otherwise) with their default configuration, and this program, which counts among what loads the
+//! machine. `make bench` builds all of it in release; `docs/performance.md` says what was measured and how to repeat it.
 
 #![expect(
     clippy::print_stdout,
@@ -12,17 +12,20 @@
 )]
 
 mod cost;
+mod growth;
 mod history;
 mod latency;
 mod memory;
 mod report;
+mod scaling;
 mod stand;
 mod throughput;
 
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
+use growth::Extent;
 use report::{Case, Report};
 use stand::{Scale, Spread};
 use tests::programs::{Program, build_only};
@@ -40,11 +43,17 @@ struct Args {
     /// Three times as long for each figure.
     #[arg(long, conflicts_with = "short")]
     long: bool,
-    /// A quick look: a third of the time for each figure.
+    /// A quick look: a third of the time for each figure, and a tenth of each backlog and history.
     #[arg(long)]
     short: bool,
+    /// How many seconds each figure is measured, instead of 10.
+    #[arg(long, conflicts_with_all = ["long", "short"])]
+    secs: Option<u64>,
+    /// What is measured: several with commas between them.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Figure::Cases, Figure::Workers])]
+    figures: Vec<Figure>,
     /// Instead of all this: what a history of up to 100,000 commits costs.
-    #[arg(long, conflicts_with_all = ["json", "long", "short", "size", "spread"])]
+    #[arg(long, conflicts_with_all = ["json", "long", "short", "secs", "figures", "size", "spread"])]
     history: bool,
     /// Only the Blueprints of this size.
     #[arg(long, value_enum)]
@@ -52,6 +61,9 @@ struct Args {
     /// Only one Blueprint, or only many.
     #[arg(long, value_enum)]
     spread: Option<Spread>,
+    /// How many workers there are, where their number is not what is compared.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
     /// How many issues are under way at once while applied issues a second are counted.
     #[arg(long, default_value_t = 256)]
     outstanding: usize,
@@ -60,13 +72,56 @@ struct Args {
     rate: u32,
 }
 
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Figure {
+    /// Submitting, applying, latency, memory of a waiting issue; for each size and spread.
+    Cases,
+    /// Only applying; for each size and spread.
+    Applied,
+    /// Applied issues a second with 1, 2, 4 and 8 workers.
+    Workers,
+    /// The same with one worker on 2, 4, … of this machine's cores, where there are more than two.
+    Cores,
+    /// The cost of an issue while 1,000 and while 200,000 wait.
+    Backlog,
+    /// The cost of an issue of a Blueprint with 10 and with 50,000 commits.
+    Commits,
+    /// Resident memory of each process over 50,000 issues.
+    Memory,
+    /// What many idle watchers cost.
+    Watchers,
+    /// Everything.
+    All,
+}
+
 impl Args {
-    /// How long each figure is measured, and how many issues wait while memory is.
-    fn extent(&self) -> (Duration, usize) {
-        match (self.short, self.long) {
-            (true, _) => (Duration::from_secs(3), 3_000),
-            (_, true) => (Duration::from_secs(30), 30_000),
-            _ => (Duration::from_secs(10), 10_000),
+    fn wants(&self, figure: Figure) -> bool {
+        self.figures.contains(&figure) || self.figures.contains(&Figure::All)
+    }
+
+    /// How long each figure is measured.
+    fn time(&self) -> Duration {
+        Duration::from_secs(match (self.secs, self.short, self.long) {
+            (Some(secs), _, _) => secs,
+            (_, true, _) => 3,
+            (_, _, true) => 30,
+            _ => 10,
+        })
+    }
+
+    /// How far the figures of growth go.
+    fn extent(&self) -> Extent {
+        let (waiting, commits, seen, watchers) = match self.short {
+            true => ([1_000, 20_000], [10, 5_000], 5_000, 500),
+            false => ([1_000, 200_000], [10, 50_000], 50_000, 2_000),
+        };
+        Extent {
+            time: self.time(),
+            waiting,
+            commits,
+            seen,
+            watchers,
         }
     }
 }
@@ -93,32 +148,90 @@ async fn measure(args: &Args) -> Report {
     if cfg!(debug_assertions) {
         eprintln!("warning: this is a debug build; run `make bench`, which builds in release");
     }
-    let (time, n_waiting) = args.extent();
-    let mut cases = Vec::new();
-    for scale in [Scale::TwoKb, Scale::HundredKb] {
-        for spread in [Spread::One, Spread::Many] {
-            if args.size.is_some_and(|only| only != scale)
-                || args.spread.is_some_and(|only| only != spread)
-            {
-                continue;
-            }
-            eprintln!("measuring {} …", report::name_of(scale, spread));
-            let waiting = memory::measure(scale, spread, n_waiting).await;
-            let applied = throughput::measure(scale, spread, args.outstanding, time).await;
-            let latency = latency::measure(scale, spread, args.rate, time).await;
-            cases.push(Case {
-                scale,
-                spread,
-                waiting,
-                applied,
-                latency,
-            });
-        }
-    }
-    Report {
-        cases,
+    let time = args.time();
+    let mut report = Report {
+        cases: Vec::new(),
+        by_workers: Vec::new(),
+        by_cores: Vec::new(),
+        backlog: None,
+        commits: None,
+        memory: Vec::new(),
+        watchers: Vec::new(),
         time,
         rate: args.rate,
+        n_workers: args.workers,
         n_cores: std::thread::available_parallelism().map_or(0, usize::from),
+    };
+    let scales = [Scale::TwoKb, Scale::HundredKb];
+    let scales = || {
+        scales
+            .into_iter()
+            .filter(|scale| args.size.is_none_or(|only| only == *scale))
+    };
+    for scale in scales() {
+        for spread in [Spread::One, Spread::Many] {
+            if args.spread.is_none_or(|only| only == spread) {
+                report.cases.extend(case(args, scale, spread).await);
+            }
+        }
     }
+    for scale in scales() {
+        if args.wants(Figure::Workers) {
+            eprintln!("measuring workers, {} …", report::size_of(scale));
+            let row = scaling::by_workers(scale, args.outstanding, time).await;
+            report.by_workers.push((scale, row));
+        }
+        if args.wants(Figure::Cores) {
+            eprintln!("measuring cores, {} …", report::size_of(scale));
+            let outstanding = args.outstanding;
+            let row = move || scaling::by_cores(scale, outstanding, time.as_secs());
+            let row = tokio::task::spawn_blocking(row).await;
+            report.by_cores.push((scale, row.expect("no panic")));
+        }
+    }
+    let extent = args.extent();
+    if args.wants(Figure::Backlog) {
+        eprintln!("measuring backlogs of {:?} …", extent.waiting);
+        report.backlog = Some(growth::backlog(extent).await);
+    }
+    if args.wants(Figure::Commits) {
+        eprintln!("measuring histories of {:?} …", extent.commits);
+        report.commits = Some(growth::commits(extent).await);
+    }
+    if args.wants(Figure::Memory) {
+        eprintln!("measuring memory over {} issues …", extent.seen);
+        report.memory = growth::memory(extent).await;
+    }
+    if args.wants(Figure::Watchers) {
+        eprintln!("measuring {} watchers …", extent.watchers);
+        report.watchers = growth::watchers(extent).await;
+    }
+    report
+}
+
+/// One size and spread, as far as it is wanted.
+async fn case(args: &Args, scale: Scale, spread: Spread) -> Option<Case> {
+    let whole = args.wants(Figure::Cases);
+    if !whole && !args.wants(Figure::Applied) {
+        return None;
+    }
+    eprintln!("measuring {} …", report::name_of(scale, spread));
+    let time = args.time();
+    let n_waiting = time.as_secs() as usize * 1_000;
+    let waiting = match whole {
+        true => Some(memory::measure(scale, spread, n_waiting).await),
+        false => None,
+    };
+    let applied = throughput::measure(scale, spread, args.workers, args.outstanding, time).await;
+    let latency = match whole {
+        true => Some(latency::measure(scale, spread, args.workers, args.rate, time).await),
+        false => None,
+    };
+    Some(Case {
+        scale,
+        spread,
+        waiting,
+        applied,
+        latency,
+    })
 }

@@ -36,10 +36,10 @@ impl Spread {
     }
 }
 
-/// Redis and intake, perhaps a worker, and the Blueprints.
+/// Redis and intake, perhaps workers, and the Blueprints.
 pub(crate) struct Stand {
     pub(crate) client: Client,
-    pub(crate) worker: Option<Process>,
+    pub(crate) workers: Vec<Process>,
     pub(crate) intake: Process,
     pub(crate) redis: RedisServer,
     pub(crate) blueprint_ids: Vec<String>,
@@ -48,40 +48,52 @@ pub(crate) struct Stand {
 impl Stand {
     /// Starts Redis and intake and stores the Blueprints.
     pub(crate) async fn start(scale: Scale, spread: Spread) -> Self {
+        let mut stand = Self::bare(&[]).await;
+        for n in 0..spread.count() {
+            stand.add(&format!("bench-{n}"), scale).await;
+        }
+        stand
+    }
+
+    /// Starts Redis and intake, with these variables.
+    pub(crate) async fn bare(env: &[(&str, &str)]) -> Self {
         // Without a limit, so that Redis does not cut this program off when it reads slowly.
         let redis = RedisServer::start_with(
             Aof::EverySecond,
             &["--client-output-buffer-limit", "pubsub 0 0 0"],
         );
-        let mut intake = Process::intake(&redis.url(), &[]);
+        let mut intake = Process::intake(&redis.url(), env);
         let client = Client::connect(&intake.address().await).await;
-        let blueprint_ids: Vec<String> =
-            (0..spread.count()).map(|n| format!("bench-{n}")).collect();
-        for id in &blueprint_ids {
-            client
-                .put(match scale {
-                    Scale::TwoKb => factory::two_kb(id),
-                    Scale::HundredKb => factory::hundred_kb(id),
-                })
-                .await;
-        }
         Self {
             client,
-            worker: None,
+            workers: Vec::new(),
             intake,
             redis,
-            blueprint_ids,
+            blueprint_ids: Vec::new(),
         }
     }
 
-    /// Starts a worker with its default configuration and waits until it does what it is for.
-    pub(crate) async fn start_worker(&mut self) {
+    /// Stores a Blueprint that issues of the load go to.
+    pub(crate) async fn add(&mut self, id: &str, scale: Scale) {
+        let document = match scale {
+            Scale::TwoKb => factory::two_kb(id),
+            Scale::HundredKb => factory::hundred_kb(id),
+        };
+        self.client.put(document).await;
+        self.blueprint_ids.push(id.to_owned());
+    }
+
+    /// Starts so many workers with their default configuration and waits until they do what they are for.
+    pub(crate) async fn start_workers(&mut self, count: usize) {
         let url = self.redis.url();
-        self.worker = Some(Process::start(
-            Program::Worker,
-            &[],
-            &[("DRAFTSMAN_REDIS_URL", &url)],
-        ));
+        for _ in 0..count {
+            let env = [("DRAFTSMAN_REDIS_URL", &*url)];
+            self.workers
+                .push(Process::start(Program::Worker, &[], &env));
+        }
+        for worker in &self.workers {
+            worker.until_logged("worker is ready").await;
+        }
         for id in &self.blueprint_ids {
             let issue = self.client.run(id, "describe as warm").await;
             assert_eq!(
@@ -93,10 +105,16 @@ impl Stand {
     }
 
     /// The processes that share the machine, by name, this program last.
-    pub(crate) fn processes(&self) -> Vec<(&'static str, u32)> {
-        let mut processes = vec![("redis", self.redis.pid()), ("intake", self.intake.pid())];
-        processes.extend(self.worker.as_ref().map(|w| ("worker", w.pid())));
-        processes.push(("generator", std::process::id()));
+    pub(crate) fn processes(&self) -> Vec<(&'static str, Vec<u32>)> {
+        let workers: Vec<u32> = self.workers.iter().map(Process::pid).collect();
+        let mut processes = vec![
+            ("redis", vec![self.redis.pid()]),
+            ("intake", vec![self.intake.pid()]),
+        ];
+        if !workers.is_empty() {
+            processes.push(("worker", workers));
+        }
+        processes.push(("generator", vec![std::process::id()]));
         processes
     }
 }

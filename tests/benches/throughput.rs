@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use proto::v1;
 use tests::events::ALL_CHANNEL;
+use tests::eventually::eventually_now;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cost::Cost;
 use crate::stand::{Scale, Spread, Stand, intent};
+
+/// Submissions under way at once.
+const N_SUBMITTERS: usize = 64;
 
 /// What is known of issues under full load.
 #[derive(Debug, Clone)]
@@ -22,82 +26,146 @@ pub(crate) struct Applied {
     pub(crate) n_issues: usize,
     /// CPU milliseconds for each, by process.
     pub(crate) cpu_millis: Vec<(&'static str, f64)>,
+    /// Cores that each kind of process kept busy.
+    pub(crate) cores: Vec<(&'static str, f64)>,
 }
 
 /// Keeps `outstanding` issues under way for `time`, after a while that is not counted.
 pub(crate) async fn measure(
     scale: Scale,
     spread: Spread,
+    n_workers: usize,
     outstanding: usize,
     time: Duration,
 ) -> Applied {
     let mut stand = Stand::start(scale, spread).await;
-    stand.start_worker().await;
-    let free = Arc::new(Semaphore::new(outstanding));
-    let applied = Arc::new(AtomicUsize::new(0));
-    let mut tasks = JoinSet::new();
+    stand.start_workers(n_workers).await;
+    let mut load = Load::begin(&stand, outstanding).await;
+    tokio::time::sleep(time / 5).await;
+    let applied = load.count(&stand, time).await;
+    load.end().await;
+    applied
+}
 
-    let client = redis::Client::open(stand.redis.url()).expect("a valid URL");
-    let mut pubsub = client
-        .get_async_pubsub()
-        .await
-        .expect("a connection for a subscription");
-    pubsub.subscribe(ALL_CHANNEL).await.expect("SUBSCRIBE");
-    let mut events = pubsub.into_on_message();
-    let (counted, released) = (applied.clone(), free.clone());
-    tasks.spawn(async move {
-        while let Some(message) = events.next().await {
-            match text_field(message.get_payload_bytes(), "state") {
-                Some(b"applied") => {
-                    counted.fetch_add(1, Ordering::Relaxed);
-                    released.add_permits(1);
-                }
-                Some(b"rejected") => panic!("an issue of the load was rejected: {message:?}"),
-                _ => {}
-            }
-        }
-    });
+/// A load on a stand: as many issues under way as are asked for, until it is ended.
+pub(crate) struct Load {
+    submitted: Arc<AtomicUsize>,
+    applied: Arc<AtomicUsize>,
+    tasks: JoinSet<()>,
+}
 
-    let next = Arc::new(AtomicUsize::new(0));
-    for _ in 0..outstanding.min(64) {
-        let mut intake = stand.client.intake.clone();
-        let (next, blueprint_ids, free) = (next.clone(), stand.blueprint_ids.clone(), free.clone());
+impl Load {
+    /// Begins it. An issue that is decided makes room for another.
+    pub(crate) async fn begin(stand: &Stand, outstanding: usize) -> Load {
+        let free = Arc::new(Semaphore::new(outstanding));
+        let applied = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+
+        let client = redis::Client::open(stand.redis.url()).expect("a valid URL");
+        let mut pubsub = client
+            .get_async_pubsub()
+            .await
+            .expect("a connection for a subscription");
+        pubsub.subscribe(ALL_CHANNEL).await.expect("SUBSCRIBE");
+        let mut events = pubsub.into_on_message();
+        let (counted, released) = (applied.clone(), free.clone());
         tasks.spawn(async move {
-            loop {
-                let Ok(permit) = free.acquire().await else {
-                    return;
-                };
-                permit.forget(); // The event gives it back.
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                let request = v1::SubmitIssueRequest {
-                    blueprint_id: blueprint_ids[n % blueprint_ids.len()].clone(),
-                    intent: intent(n),
-                    issue_id: None,
-                };
-                intake.submit_issue(request).await.expect("SubmitIssue");
+            while let Some(message) = events.next().await {
+                match text_field(message.get_payload_bytes(), "state") {
+                    Some(b"applied") => {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                        released.add_permits(1);
+                    }
+                    Some(b"rejected") => panic!("an issue of the load was rejected: {message:?}"),
+                    _ => {}
+                }
             }
         });
+
+        let next = Arc::new(AtomicUsize::new(0));
+        let submitted = Arc::new(AtomicUsize::new(0));
+        for _ in 0..outstanding.min(N_SUBMITTERS) {
+            let mut intake = stand.client.intake.clone();
+            let (next, submitted) = (next.clone(), submitted.clone());
+            let (blueprint_ids, free) = (stand.blueprint_ids.clone(), free.clone());
+            tasks.spawn(async move {
+                loop {
+                    let Ok(permit) = free.acquire().await else {
+                        return;
+                    };
+                    permit.forget(); // The event gives it back.
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let request = v1::SubmitIssueRequest {
+                        blueprint_id: blueprint_ids[n % blueprint_ids.len()].clone(),
+                        intent: intent(n),
+                        issue_id: None,
+                    };
+                    intake.submit_issue(request).await.expect("SubmitIssue");
+                    submitted.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        Load {
+            submitted,
+            applied,
+            tasks,
+        }
     }
 
-    tokio::time::sleep(time / 5).await;
-    let (before, n_before, start) = (
-        Cost::read(&stand),
-        applied.load(Ordering::Relaxed),
-        Instant::now(),
-    );
-    tokio::time::sleep(time).await;
-    let n_issues = applied.load(Ordering::Relaxed) - n_before;
-    let per_sec = n_issues as f64 / start.elapsed().as_secs_f64();
-    let cpu_millis = Cost::read(&stand).per_issue_since(&before, n_issues);
-    // A task that ended by itself panicked, and then the figures mean nothing.
-    if let Some(ended) = tasks.try_join_next() {
-        ended.expect("no task of the load ends by itself");
+    /// Counts for `time`.
+    ///
+    /// # Panics
+    /// If a part of the load has ended: then the figures mean nothing.
+    pub(crate) async fn count(&mut self, stand: &Stand, time: Duration) -> Applied {
+        let (before, n_before, start) = (Cost::read(stand), self.n_applied(), Instant::now());
+        tokio::time::sleep(time).await;
+        let (n_issues, elapsed) = (self.n_applied() - n_before, start.elapsed());
+        let cost = Cost::read(stand);
+        if let Some(ended) = self.tasks.try_join_next() {
+            ended.expect("no task of the load ends by itself");
+        }
+        Applied {
+            per_sec: n_issues as f64 / elapsed.as_secs_f64(),
+            n_issues,
+            cpu_millis: cost.per_issue_since(&before, n_issues),
+            cores: cost.cores_since(&before, elapsed),
+        }
     }
-    tasks.shutdown().await;
-    Applied {
-        per_sec,
-        n_issues,
-        cpu_millis,
+
+    /// How many issues it has had applied.
+    pub(crate) fn n_applied(&self) -> usize {
+        self.applied.load(Ordering::Relaxed)
+    }
+
+    /// Waits until it has submitted so many.
+    pub(crate) async fn until_submitted(&self, count: usize) {
+        until("submitted", &self.submitted, count).await;
+    }
+
+    /// Waits until it has had so many applied.
+    pub(crate) async fn until_applied(&self, count: usize) {
+        until("applied", &self.applied, count).await;
+    }
+
+    /// Ends it; what is under way stays so.
+    pub(crate) async fn end(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Waits in steps, each of which has the patience of a test.
+async fn until(what: &str, counter: &AtomicUsize, count: usize) {
+    loop {
+        let now = counter.load(Ordering::Relaxed);
+        if now >= count {
+            return;
+        }
+        eventually_now(&format!("more issues are {what}"), || {
+            let later = counter.load(Ordering::Relaxed);
+            (later > now).then_some(()).ok_or_else(|| later.to_string())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

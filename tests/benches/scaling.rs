@@ -1,0 +1,63 @@
+//! How applied issues a second grow with workers, and with cores.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::stand::{Scale, Spread};
+use crate::throughput::{self, Applied};
+
+/// How many workers the row is measured with.
+const WORKERS: [usize; 4] = [1, 2, 4, 8];
+
+/// With 1, 2, 4 and 8 workers on all cores.
+pub(crate) async fn by_workers(
+    scale: Scale,
+    outstanding: usize,
+    time: Duration,
+) -> Vec<(usize, Applied)> {
+    let mut row = Vec::new();
+    for n_workers in WORKERS {
+        let applied = throughput::measure(scale, Spread::Many, n_workers, outstanding, time);
+        row.push((n_workers, applied.await));
+    }
+    row
+}
+
+/// What one worker does with the first so many cores of this machine, everything else on the same ones: this program,
+/// run again under `taskset`, says it as JSON. Doubles from 2 up to all; nothing on a machine of fewer than 4.
+pub(crate) fn by_cores(scale: Scale, outstanding: usize, secs: u64) -> Vec<(usize, Value)> {
+    let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut row = Vec::new();
+    let mut n = 2;
+    while n <= n_cores && n_cores >= 4 {
+        row.push((n, on_cores(n, scale, outstanding, secs)));
+        n = match n * 2 {
+            next if next > n_cores && n < n_cores => n_cores,
+            next => next,
+        };
+    }
+    row
+}
+
+fn on_cores(n_cores: usize, scale: Scale, outstanding: usize, secs: u64) -> Value {
+    let size = match scale {
+        Scale::TwoKb => "2kb",
+        Scale::HundredKb => "100kb",
+    };
+    let this = std::env::current_exe().expect("this program has a path");
+    let ended = Command::new("taskset")
+        .args(["--cpu-list", &format!("0-{}", n_cores - 1)])
+        .arg(this)
+        .args(["--json", "--figures", "applied", "--spread", "many"])
+        .args(["--size", size])
+        .args(["--outstanding", &outstanding.to_string()])
+        .args(["--secs", &secs.to_string()])
+        .output()
+        .expect("taskset (util-linux) is there");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "bench on {n_cores} cores: {said}");
+    let report: Value = serde_json::from_slice(&ended.stdout).expect("JSON");
+    report["cases"][0].clone()
+}
