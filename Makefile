@@ -16,7 +16,7 @@ SEED ?=
 MUTANTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-compose check unit chaos mutants bench fmt missing py-venv clean
+.PHONY: help demo up test test-compose check unit chaos mutants bench docs fmt missing py-venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ mutants: missing ## deliberate mistakes in the Redis scripts, each of which a te
 bench: missing ## measure release builds; options go in BENCH_ARGS, as in BENCH_ARGS=--json
 	cargo build --release --package intake --package worker --package tests
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/release' '$(TARGET_DIR)/release/bench' $(BENCH_ARGS)
+
+docs: ## write the generated pages of docs/ again
+	DRAFTSMAN_UPDATE_DOCS=1 cargo test --package cli docs_cli_md
 
 fmt: ## format the Rust sources
 	cargo fmt --all

@@ -152,6 +152,16 @@ pub(crate) enum Verb {
     Probe(ProbeArgs),
     /// Print the completions of this program for a shell.
     Completions(CompletionsArgs),
+    /// Write the manual pages of this program, one per verb, into a directory.
+    Man(ManArgs),
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The directory, for example ~/.local/share/man/man1; created if missing.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// Options of `completions`.

@@ -5,6 +5,7 @@
 mod args;
 mod client;
 mod data_dir;
+mod manual;
 mod output;
 mod redis_server;
 mod up;
@@ -103,6 +104,10 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         completions(args.shell)?;
         return Ok(0);
     }
+    if let Verb::Man(args) = cli.verb {
+        manual::write_pages(&args.dir)?;
+        return Ok(0);
+    }
     if let Verb::Verify(args) = cli.verb {
         return verify::verify(args, cli.common.output).await;
     }
@@ -119,7 +124,12 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
     }
     let client = Client::connect(&cli.common).await?;
     match cli.verb {
-        Verb::Up(_) | Verb::Doctor | Verb::Probe(_) | Verb::Completions(_) | Verb::Verify(_) => {}
+        Verb::Up(_)
+        | Verb::Doctor
+        | Verb::Probe(_)
+        | Verb::Completions(_)
+        | Verb::Man(_)
+        | Verb::Verify(_) => {}
         Verb::Put(args) => blueprints::put(client, args, format).await?,
         Verb::Get(args) => blueprints::get(client, args, format).await?,
         Verb::Submit(args) => {

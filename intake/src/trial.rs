@@ -103,6 +103,12 @@ async fn ask(
         PreviewRequestOutcome::MemoryFull { .. } => {
             return Ok(Err("Redis has too little memory left for it".to_owned()));
         }
+        // A trial is asked for with the authority of an admin.
+        PreviewRequestOutcome::OrbitNeedsAdmin { setting_id } => {
+            return Ok(Err(format!(
+                "it is the orbit of {setting_id:?} and needs an admin"
+            )));
+        }
     };
     let awaited = Awaited::new(home.clone(), ticket);
     match awaited.answer(&id, PATIENCE).await {
