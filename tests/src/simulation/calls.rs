@@ -24,7 +24,7 @@ pub(super) const CANCELLER: Authority = Authority::Submitter;
 /// On whose authority an issue is submitted: every second one is an admin's.
 pub(super) fn authority_of(id: &IssueId) -> Authority {
     let last = id.as_str().bytes().last().unwrap_or_default();
-    if last % 2 == 0 {
+    if last.is_multiple_of(2) {
         Authority::Admin
     } else {
         Authority::Submitter

@@ -123,8 +123,7 @@ impl Store {
         mirrored
             .await
             .into_iter()
-            .map(|told| told.map(|_| ()))
-            .collect()
+            .try_for_each(|told| told.map(|_| ()))
     }
 
     /// Makes workers read settings and orbits again before their next issue in any other shard. For

@@ -160,6 +160,7 @@ pub(super) fn setting() -> EnhanceSetting {
         id: SettingId::parse("default").unwrap(),
         blueprint_id: BlueprintId::parse("enhance-default").unwrap(),
         selector: VersionSelector::Latest,
+        no_verification: false,
         verifier_axes: AXES.map(str::to_owned).to_vec(),
         ttl_secs: 60,
         spawner: None,
