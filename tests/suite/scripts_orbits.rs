@@ -254,7 +254,7 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
         .find(|other| store.shard_of(&blueprint_id(other)).number() == there.number())
         .expect("names are spread over the shards");
     announce.arg(there.keys().orbits());
-    announce.arg("t (announced)").arg(format!("{other} latest"));
+    announce.arg("t (announced)").arg(format!("{other} pinned"));
     let mut connection = redis.connection().await;
     let _: u64 = announce.query_async(&mut connection).await.expect("HSET");
     let first = marked(&other, "first", "1.0.0");

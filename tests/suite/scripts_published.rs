@@ -77,9 +77,10 @@ async fn times_are_those_of_the_server() {
 #[tokio::test]
 async fn previews_are_tried_in_the_order_of_their_requests() {
     let stand = Stand::start().await;
-    let list = [stand.store.keys().previews()];
+    let keys = stand.store.keys();
+    let list = [keys.previews(), keys.orbits()];
     for request in ["first", "second"] {
-        let args = [request, "9"];
+        let args = [request, "9", "a", "admin", ""];
         let call = outcome(&stand.store, "request_preview", &list, &args).await;
         assert_eq!(call.expect("an answer"), "ok");
     }

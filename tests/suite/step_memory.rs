@@ -136,7 +136,7 @@ async fn a_worker_that_dies_before_the_reply_is_kept_lets_it_be_paid_twice() {
 #[tokio::test]
 async fn a_fault_later_in_the_flow_does_not_ask_again() {
     // Both are asked at one address, so the double answers in order: spawner, judge (busy), judge.
-    let pass = r#"{"axis":"des","status":"pass","evidence":"fine"}"#;
+    let pass = r#"{"opinion":"fine"}"#;
     let mut stage = Stage::start(vec![
         Act::Say(PATCH.to_owned()),
         Act::Refuse(503, Some("0")),
@@ -146,10 +146,14 @@ async fn a_fault_later_in_the_flow_does_not_ask_again() {
     let judge = model("model-2");
     let mut orbit: Value = stage.rig.client.head_json("enhance-default").await;
     let agents = orbit["agents"].as_array_mut().expect("agents");
-    for agent in agents.iter_mut().filter(|a| a["name"] == "verifier-router") {
-        *agent = judge.clone();
-        agent["name"] = json!("verifier-router");
-    }
+    agents.push(judge);
+    agents.last_mut().expect("it was pushed")["name"] = json!("reader");
+    let steps = orbit["flow"]["children"].as_array_mut().expect("steps");
+    let asks = json!({
+        "kind": "step", "ref": "reader",
+        "in": {"op": "path", "at": "$.issue"}, "out": {"op": "path", "at": "$.opinion"},
+    });
+    steps.insert(steps.len() - 1, asks);
     stage.rig.client.put(orbit.to_string()).await;
     stage
         .rig

@@ -338,13 +338,13 @@ mod tests {
         let printed = yaml::emit(&Doc::try_from(&to_json(&first)).unwrap()).unwrap();
         assert_eq!(parse(&printed).unwrap(), first);
         assert_eq!(parse(&to_json(&first).to_string()).unwrap(), first);
-        let bare = "{id: s, blueprint_id: o, no_verification: true, ttl_secs: 1}";
+        let bare = "id: s\nblueprint_id: o\nno_verification: true\nttl_secs: 1\n";
         let read = parse(bare).unwrap();
         assert_eq!((&read.selector, &read.spawner), (&None, &None));
         assert!(read.no_verification && read.verifier_axes.is_empty());
         assert_eq!(parse(&to_json(&read).to_string()).unwrap(), read);
         // As a flag it stands for the line.
-        let flagged = yaml::parse("{id: s, blueprint_id: o, ttl_secs: 1}").unwrap();
+        let flagged = yaml::parse("id: s\nblueprint_id: o\nttl_secs: 1\n").unwrap();
         assert_eq!(from_doc(&flagged, true).unwrap(), read);
     }
 

@@ -9,6 +9,7 @@ use shared::store::{ExpectedHead, IssueRef, PutOutcome};
 
 use super::calls::Seen;
 use super::world::{BLUEPRINTS, World};
+use crate::factory;
 use crate::store_stand::{blueprint_id, marked};
 
 /// No more issues than these are open at once, so that the rules are checked quickly.
@@ -90,8 +91,8 @@ impl Callers {
 
     pub(super) async fn operate(&mut self, world: &mut World) -> Seen<()> {
         match world.dice.roll(16) {
-            12 => name_orbit(world, true).await,
-            13..16 => name_orbit(world, false).await,
+            12..14 => name_orbit(world, true).await,
+            14..16 => name_orbit(world, false).await,
             0 => self.pause(world).await,
             1..3 => self.resume(world).await,
             3 => archive(world, true).await,
@@ -114,7 +115,7 @@ impl Callers {
         };
         // Few texts, so that an older content becomes the head again.
         let mark = format!("by hand {}", world.dice.roll(4));
-        let blueprint = marked(name.as_str(), &mark, "");
+        let blueprint = runnable(&marked(name.as_str(), &mark, ""));
         let expected = match self.heads.get(&name) {
             Some(head) if world.dice.one_in(2) => ExpectedHead::At(head.version().clone()),
             _ => ExpectedHead::Any,
@@ -144,6 +145,14 @@ impl Callers {
         }
         Ok(())
     }
+}
+
+/// The same document with a flow that decides: what a setting follows must be an orbit.
+fn runnable(document: &Blueprint) -> Blueprint {
+    let mut value = serde_json::Value::from(document.doc());
+    value["flow"] = factory::denying_flow();
+    value["agents"] = serde_json::json!([]);
+    Blueprint::parse(&value.to_string()).expect("a Blueprint with another flow")
 }
 
 /// Lets a setting name a Blueprint as its orbit, by any selector, or deletes all such settings.

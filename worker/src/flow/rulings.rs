@@ -24,6 +24,26 @@ pub(super) enum Ruling {
     OtherInput(&'static str),
 }
 
+impl Ruling {
+    /// What a router's answer says; `None` if it is no verdict.
+    fn of(verdict: &Doc) -> Option<Self> {
+        match verdict.get("status").and_then(Doc::as_str) {
+            Some("pass") => Some(Self::Pass),
+            Some("deny") => Some(Self::Deny),
+            Some(_) => None,
+            // A router of mlua-swarm answers {outcome: {Pass: …}} or {outcome: {Deny: …}}.
+            None => {
+                let outcome = verdict.get("outcome")?;
+                match (outcome.get("Pass"), outcome.get("Deny")) {
+                    (Some(_), None) => Some(Self::Pass),
+                    (None, Some(_)) => Some(Self::Deny),
+                    _ => None,
+                }
+            }
+        }
+    }
+}
+
 /// The record of one run.
 #[derive(Debug)]
 pub(super) struct Rulings {
@@ -45,10 +65,8 @@ impl Rulings {
     /// Notes what an axis has answered. Of several verdicts on one document the last counts: a judge may be asked
     /// again.
     pub(super) fn note(&self, axis: &Arc<str>, input: &Doc, verdict: &Doc, memo: &mut Memo) {
-        let ruling = match verdict.get("status").and_then(Doc::as_str) {
-            Some("pass") => Ruling::Pass,
-            Some("deny") => Ruling::Deny,
-            _ => return,
+        let Some(ruling) = Ruling::of(verdict) else {
+            return;
         };
         let applied = input.get("applied");
         let Some(document) = applied.and_then(|applied| applied.get("new_bp_json")) else {

@@ -1,6 +1,7 @@
 //! Trials of orbits: what a trial runs, what it replaces, and when it cannot tell.
 
-use shared::blueprint::{Blueprint, yaml};
+use shared::blueprint::Blueprint;
+use shared::blueprint::yaml::{self, Format};
 use shared::setting::EnhanceSetting;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +33,7 @@ async fn what_costs_or_judges_by_content_is_replaced() {
         ("verifiers/size.lua", fails),
     ]);
     let options = "{json-schema: {schema: {type: object}}, llm-judge: {model: anthropic/m}}";
-    let options = yaml::parse(options).unwrap();
+    let options = yaml::parse_as(options, Format::Yaml).unwrap();
     let mut changed = setting();
     changed.axis_options = options.as_object().unwrap().clone();
     changed.verifier_axes = [
@@ -50,7 +51,7 @@ async fn what_costs_or_judges_by_content_is_replaced() {
         "{kind: llm, profile: {model: claude-x}}",
         "{kind: subprocess, spec: {program: /not/allowed}}",
     ] {
-        changed.spawner = Some(yaml::parse(spawner).unwrap());
+        changed.spawner = Some(yaml::parse_as(spawner, Format::Yaml).unwrap());
         let outcome = tried(&bench, ENHANCE_DEFAULT_YAML, &changed).await;
         assert_eq!(outcome, TrialOutcome::Decided, "{spawner}");
     }

@@ -73,7 +73,7 @@ return {
 async fn run(scripts: &[(&str, &str)], intent: &str) -> FlowReport {
     let bench = Bench::with_scripts(scripts);
     let orbit = Blueprint::parse(&orbit()).unwrap();
-    let spawner = yaml::parse("{kind: lua, spec: {fn_id: patch-spawner}}").unwrap();
+    let spawner = yaml::parse("kind: lua\nspec: {fn_id: patch-spawner}").unwrap();
     let orbit = bench
         .host
         .compile(&orbit, Some(&spawner), &AxisOptions::new())
