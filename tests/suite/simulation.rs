@@ -6,7 +6,7 @@ use tests::simulation::{Report, run};
 
 /// Seeds that are run each time.
 const SEEDS: [u64; 3] = [1, 2, 3];
-const STEPS: usize = 8_000;
+const STEPS: usize = 12_000;
 
 /// What the fixed seeds meet.
 const OUTCOMES: &str = "\

@@ -112,9 +112,7 @@ impl Worker {
             .retain(|job| job.lease().is_none() || !is_ended(job.issue()));
         for issue in beat.unleased {
             // Popped, and the reply got lost.
-            if !self.jobs.iter().any(|job| *job.issue() == issue) {
-                self.take(world, issue);
-            }
+            self.take(world, issue);
         }
         Ok(())
     }
@@ -130,7 +128,12 @@ impl Worker {
         Ok(())
     }
 
+    /// Takes an element up, unless it is still busy with that issue: a release that got no answer is repeated first,
+    /// and the heartbeat tells of the element again.
     fn take(&mut self, world: &mut World, issue: IssueRef) {
+        if self.jobs.iter().any(|job| *job.issue() == issue) {
+            return;
+        }
         self.jobs.push(Job::Popped(Claim {
             issue,
             worker: self.id.clone(),
