@@ -38,7 +38,7 @@ value, problem = host.semver_bump("1.0.0", "huge")
 assert(value == nil and problem:find("huge"))
 
 assert(host.label_problem("1.0.0-rc.1") == nil and host.label_problem("v1"):find("invalid semver"))
-assert(host.label_problem(5):find("not integer") and host.label_problem(nil):find("not nil"))
+assert(host.label_problem(5):find("not a number") and host.label_problem(nil):find("missing"))
 
 -- Steps of a flow, and whatever else names an agent.
 local places = host.agent_refs(document, "writer")

@@ -16,6 +16,7 @@
 //! ```
 
 mod agents;
+mod bundled;
 mod decision;
 mod error;
 mod evaluator;

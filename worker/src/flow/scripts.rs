@@ -11,6 +11,7 @@ use shared::blueprint::orbit::scripts::key;
 use shared::ids::sha256_hex;
 
 use super::agents::router::NATIVE_AXES;
+use super::bundled::{BundledAxis, BundledStep};
 use super::error::ScriptError;
 
 /// The scripts in `lua/`.
@@ -162,6 +163,18 @@ impl Scripts {
     /// The script at a place that [`Scripts::step`] or [`Scripts::axis`] gave.
     pub(super) fn get(&self, at: usize) -> &Script {
         &self.all[at]
+    }
+
+    /// The native code that does what the script at this place does.
+    pub(super) fn bundled_step(&self, at: usize) -> Option<BundledStep> {
+        let script = self.get(at);
+        BundledStep::of(&script.name).filter(|_| script.bundled)
+    }
+
+    /// The native code that does what the script of this axis does.
+    pub(super) fn bundled_axis(&self, name: &str) -> Option<BundledAxis> {
+        let script = self.get(self.axis(name)?);
+        BundledAxis::of(&script.name).filter(|_| script.bundled)
     }
 
     /// The place of a script that an agent may name.

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use shared::blueprint::{Doc, json};
 use shared::whole_ms::whole_ms;
 
-use super::super::error::StepError;
+use super::super::bundled::BundledStep;
+use super::super::error::{ScriptError, StepError};
 use super::super::lua::pool::Pool;
 use super::{Agent, StepContext};
 
@@ -19,12 +20,28 @@ pub(in crate::flow) const KIND: &str = "lua";
 pub(in crate::flow) struct LuaAgent {
     pool: Arc<Pool>,
     script: usize,
+    native: Option<BundledStep>,
 }
 
 impl LuaAgent {
-    /// An agent that runs script number `script` on a machine of `pool`.
+    /// An agent that runs script number `script` on a machine of `pool`, or the native code of a bundled script.
     pub(in crate::flow) fn new(pool: Arc<Pool>, script: usize) -> Self {
-        Self { pool, script }
+        let native = pool.scripts().bundled_step(script);
+        Self {
+            pool,
+            script,
+            native,
+        }
+    }
+
+    async fn output(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
+        match self.native {
+            Some(step) => step.run(&input, cx.run).map_err(|message| {
+                let script = self.pool.scripts().get(self.script).name.clone();
+                ScriptError::Raised { script, message }.into()
+            }),
+            None => without_envelope(self.pool.run(self.script, input, cx).await?),
+        }
     }
 }
 
@@ -54,8 +71,7 @@ fn without_envelope(output: Doc) -> Result<Doc, StepError> {
 impl Agent for LuaAgent {
     async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
         let started = Instant::now();
-        let result = self.pool.run(self.script, input, cx).await;
-        let result = result.and_then(without_envelope);
+        let result = self.output(input, cx).await;
         cx.meter.record(|usage| {
             usage.agent_kind = KIND.to_owned();
             usage.calls += 1;

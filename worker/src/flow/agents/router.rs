@@ -16,6 +16,7 @@ use shared::json_schema::{JsonSchema, JudgementError};
 use super::super::error::{FlowError, StepError};
 use super::super::lua::pool::Pool;
 use super::super::orbit::Means;
+use super::super::scripts::Scripts;
 use super::llm::judge::Judge;
 use super::lua::LuaAgent;
 use super::remembered::Remembered;
@@ -85,30 +86,48 @@ fn native_axis(axis: &str, means: &Means) -> Option<&'static str> {
 #[derive(Debug)]
 pub(in crate::flow) struct RouterAgent {
     script: LuaAgent,
+    is_bundled: bool,
     axes: Arc<Axes>,
-    /// Axes that are scripts, also under the names of [`NATIVE_AXES`].
-    overridden: Vec<&'static str>,
+    scripts: Arc<Scripts>,
 }
 
 impl RouterAgent {
     /// A router that runs scripts by `script`.
     pub(in crate::flow) fn new(script: LuaAgent, axes: Arc<Axes>, means: &Means) -> Self {
-        let is_script = |axis: &&str| means.scripts.axis(axis).is_some();
-        let overridden = NATIVE_AXES.into_iter().filter(is_script).collect();
+        let scripts = Arc::clone(&means.scripts);
+        let is_bundled = scripts
+            .step(SCRIPT)
+            .is_some_and(|at| scripts.get(at).bundled);
         Self {
             script,
+            is_bundled,
             axes,
-            overridden,
+            scripts,
         }
     }
 
-    async fn judge(&self, axis: &str, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
+    async fn judge(
+        &self,
+        axis: &Arc<str>,
+        input: Doc,
+        cx: &StepContext<'_>,
+    ) -> Result<Doc, StepError> {
         let told = self.axes.told.get(&key(axis));
-        let is_in = |axes: &[&str]| axes.iter().any(|native| is_same(native, axis));
-        let is_native = is_in(&NATIVE_AXES) && !is_in(&self.overridden);
         let applied = input.get("applied");
+        let is_applied = applied.is_some_and(|applied| applied.get("error").is_none());
+        if is_applied && self.is_bundled {
+            if let Some(bundled) = self.scripts.bundled_axis(axis) {
+                let verdict = bundled.judge(&input, cx.run);
+                let verdict = verdict.map_err(|message| StepError::Permanent {
+                    message: format!("axis {axis}: {message}"),
+                })?;
+                return Ok(of_axis(axis, verdict));
+            }
+        }
+        let is_native = NATIVE_AXES.iter().any(|native| is_same(native, axis))
+            && self.scripts.axis(axis).is_none();
         // Where there is nothing to verify the script says so, for every axis.
-        if !is_native || applied.is_none_or(|applied| applied.get("error").is_some()) {
+        if !is_native || !is_applied {
             let options = told.map_or_else(|| Doc::object::<&str>([]), |told| told.options.clone());
             return self.script.run(with_options(input, options), cx).await;
         }
@@ -116,11 +135,18 @@ impl RouterAgent {
         let native = native.ok_or_else(|| StepError::Permanent {
             message: format!("axis {axis}: the setting has no axis_options.{axis}, which it needs"),
         })?;
-        let verdict = native.run(input, cx).await?;
-        let mut members = verdict.as_object().cloned().unwrap_or_default();
-        members.insert("axis".into(), Doc::from(axis));
-        Ok(Doc::Object(Arc::new(members)))
+        Ok(of_axis(axis, native.run(input, cx).await?))
     }
+}
+
+/// The verdict with its axis in it.
+fn of_axis(axis: &Arc<str>, verdict: Doc) -> Doc {
+    let mut members = match verdict {
+        Doc::Object(members) => Arc::unwrap_or_clone(members),
+        _ => BTreeMap::new(),
+    };
+    members.insert("axis".into(), Doc::Str(Arc::clone(axis)));
+    Doc::Object(Arc::new(members))
 }
 
 /// A judge whose verdict is not paid for again. What it is told is what tells it from another.

@@ -13,6 +13,9 @@
 //! | `step_refs(flow)` | an array with the `ref` of every step at any depth |
 //! | `agent_refs(doc, name)` | an array with the places that name the agent: `{pointer, is_key}` |
 //! | `judge_refs(doc)` | how many references to agents there are, and which are unknown: `{count, unknown = [{pointer, name}]}` |
+//! | `apply_patch(ctx)` | what the bundled applier returns for this input |
+//! | `judge(axis, ctx)` | the verdict of a bundled axis: `{status, evidence}` or `{status, reason}` |
+//! | `commit(ctx)` | what the bundled committer returns for this input |
 //! | `flow_problem(flow)` | what keeps `flow` from being flow.ir, or `nil` |
 //! | `null` | JSON's `null` |
 //! | `array(t)`, `object(t)` | `t` marked as an array or object; of a document a shallow copy that can be written to; of nothing an empty one |
@@ -32,6 +35,7 @@ use shared::blueprint::label::{self, Bump};
 use shared::blueprint::{Doc, json, patch, refs};
 use shared::ids::sha256_hex;
 
+use super::super::bundled::{self, BundledAxis, BundledStep};
 use super::super::intent;
 use super::super::run_state::RunState;
 use super::convert::{Marks, to_doc};
@@ -70,6 +74,7 @@ pub(super) fn table(lua: &Lua, marks: &Marks) -> Result<Table> {
     references(lua, &host, marks)?;
     flows(lua, &host, marks)?;
     shapes(lua, &host, marks)?;
+    steps(lua, &host, marks)?;
     host.set("log", lua.create_function(log)?)?;
     Ok(host)
 }
@@ -150,22 +155,15 @@ fn changes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
             }
         })?,
     )?;
+    let m = marks.clone();
     host.set(
         "label_problem",
-        lua.create_function(|_, label: Value| {
-            Ok(match &label {
-                Value::String(text) => label::check(&text.to_str()?)
-                    .err()
-                    .map(|error| error.to_string()),
-                other => Some(format!(
-                    "version_label must be a string that is a semantic version such as 1.0.0, not {}",
-                    if other.is_null() {
-                        "null"
-                    } else {
-                        other.type_name()
-                    }
-                )),
-            })
+        lua.create_function(move |_, label: Value| {
+            if label.is_nil() {
+                return Ok(Some("version_label is missing".to_owned()));
+            }
+            let label = argument("label_problem", 1, &label, &m)?;
+            Ok(bundled::label_problem(&label))
         })?,
     )
 }
@@ -215,6 +213,37 @@ fn references(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
             report.raw_set("count", judged.count)?;
             report.raw_set("unknown", unknown)?;
             Ok(report)
+        })?,
+    )
+}
+
+/// The bundled steps, for scripts that extend them. A fault is an error that has no place in the script.
+fn steps(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
+    for (name, step) in [
+        ("apply_patch", BundledStep::Applier),
+        ("commit", BundledStep::Committer),
+    ] {
+        let m = marks.clone();
+        host.set(
+            name,
+            lua.create_function(move |lua, ctx: Value| {
+                let ctx = argument(name, 1, &ctx, &m)?;
+                let output = step.run(&ctx, &*run(lua)?).map_err(Error::runtime)?;
+                made(lua, Ok::<_, String>(output))
+            })?,
+        )?;
+    }
+    let m = marks.clone();
+    host.set(
+        "judge",
+        lua.create_function(move |lua, (axis, ctx): (LuaString, Value)| {
+            let axis = axis.to_str()?;
+            let bundled = BundledAxis::of(&axis).ok_or_else(|| {
+                Error::runtime(format!("host.judge: {:?} is not a bundled axis", &*axis))
+            })?;
+            let ctx = argument("judge", 2, &ctx, &m)?;
+            let verdict = bundled.judge(&ctx, &*run(lua)?).map_err(Error::runtime)?;
+            made(lua, Ok::<_, String>(verdict))
         })?,
     )
 }

@@ -71,6 +71,11 @@ impl Pool {
         }
     }
 
+    /// The scripts that run on its machines.
+    pub(in crate::flow) fn scripts(&self) -> &Scripts {
+        &self.scripts
+    }
+
     /// Cancelled once so many scripts could not be stopped that the process had better end.
     pub(in crate::flow) fn worn_out(&self) -> &CancellationToken {
         self.threads.worn_out()

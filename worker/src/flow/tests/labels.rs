@@ -169,7 +169,7 @@ async fn a_patch_that_sets_an_invalid_label_is_denied_by_des_whatever_the_axes()
         (
             "{version_label: 1.2.3}",
             json!([label(json!(5))]),
-            "must be a string that is a semantic version such as 1.0.0, not integer",
+            "must be a string that is a semantic version such as 1.0.0, not a number",
         ),
         (
             "{version_label: 1.2.3}",
@@ -263,7 +263,7 @@ async fn des_judges_the_label_of_any_orbit() {
          return {prev_hash = _CTX.prev_hash, patch = _CTX.patch, new_bp_yaml = host.canonical_yaml(after),
                  new_bp_json = after, new_hash = host.content_hash(after), epoch_id = _CTX.epoch_id}",
     )]);
-    for (value, part) in [("\"v1\"", "\"v1\" is an invalid semver"), ("7", "integer")] {
+    for (value, part) in [("\"v1\"", "\"v1\" is an invalid semver"), ("7", "a number")] {
         let reasons = bench
             .deny(TARGET, &format!("set /metadata/version_label to {value}"))
             .await;

@@ -1,5 +1,6 @@
 //! Tests of the flow through its public door: a host, an orbit, an issue.
 
+mod bundled;
 mod commit;
 mod commit_fields;
 mod commit_verdicts;

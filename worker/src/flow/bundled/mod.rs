@@ -1,0 +1,115 @@
+//! The bundled applier, committer and axes as native code.
+//!
+//! Each of them also is a script of a few lines that calls the same code through `host`, for
+//! scripts that extend or replace it. Where the script of a step or axis is the bundled one, its
+//! code here runs at once, without a Lua machine.
+
+mod apply;
+mod axes;
+mod commit;
+
+use shared::blueprint::{Doc, label};
+use shared::ids::Version;
+
+use super::run_state::RunState;
+
+/// A bundled step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BundledStep {
+    /// `patch_applier.lua`
+    Applier,
+    /// `committer.lua`
+    Committer,
+}
+
+impl BundledStep {
+    /// The step whose script has this name.
+    pub(super) fn of(script: &str) -> Option<Self> {
+        match script {
+            "patch_applier" => Some(Self::Applier),
+            "committer" => Some(Self::Committer),
+            _ => None,
+        }
+    }
+
+    /// Runs the step on `ctx` and returns its output.
+    ///
+    /// # Errors
+    /// Why the issue fails: something is wrong that is not the author's mistake.
+    pub(super) fn run(self, ctx: &Doc, run: &RunState) -> Result<Doc, String> {
+        match self {
+            Self::Applier => apply::apply(ctx, &mut run.memo()),
+            Self::Committer => commit::commit(ctx),
+        }
+    }
+}
+
+/// A bundled axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BundledAxis {
+    /// `verifiers/agent-ref.lua`
+    AgentRef,
+    /// `verifiers/canonical.lua`
+    Canonical,
+    /// `verifiers/des.lua`
+    Des,
+    /// `verifiers/noop.lua`
+    Noop,
+}
+
+impl BundledAxis {
+    /// The axis of this name.
+    pub(super) fn of(axis: &str) -> Option<Self> {
+        match axis {
+            "agent-ref" => Some(Self::AgentRef),
+            "canonical" => Some(Self::Canonical),
+            "des" => Some(Self::Des),
+            "noop" => Some(Self::Noop),
+            _ => None,
+        }
+    }
+
+    /// Judges what was applied, as `ctx` has it, and returns a verdict without its axis.
+    ///
+    /// # Errors
+    /// Why there is no verdict: a field of `ctx` is missing or of another type.
+    pub(super) fn judge(self, ctx: &Doc, run: &RunState) -> Result<Doc, String> {
+        match self {
+            Self::AgentRef => axes::agent_ref(ctx),
+            Self::Canonical => axes::canonical(ctx, &mut run.memo()),
+            Self::Des => axes::des(ctx, &mut run.memo()),
+            Self::Noop => axes::noop(ctx),
+        }
+    }
+}
+
+/// What keeps a label from being a semantic version; `None` if it is one.
+pub(super) fn label_problem(label: &Doc) -> Option<String> {
+    match label {
+        Doc::Str(text) => label::check(text).err().map(|error| error.to_string()),
+        other => Some(format!(
+            "version_label must be a string that is a semantic version such as 1.0.0, not {}",
+            other.kind()
+        )),
+    }
+}
+
+/// The member of `parent` that must be a string.
+fn text<'a>(parent: Option<&'a Doc>, path: &str, key: &str) -> Result<&'a str, String> {
+    match parent.and_then(|parent| parent.get(key)) {
+        Some(Doc::Str(text)) => Ok(text),
+        other => Err(format!(
+            "{path}{key} must be a string; it is {}",
+            kind(other)
+        )),
+    }
+}
+
+/// What a member is, in the words of JSON.
+fn kind(member: Option<&Doc>) -> &'static str {
+    member.map_or("missing", Doc::kind)
+}
+
+fn of_version(version: &Version) -> Doc {
+    Doc::from(version.as_str())
+}
