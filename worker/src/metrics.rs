@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::{
-    Counter, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
 };
 use shared::enhance_log::SpawnerUsage;
 use shared::telemetry::numbers::Numbers;
@@ -150,10 +151,10 @@ fn describe() {
     );
 }
 
-/// A step has run for that long.
-pub(crate) fn step_ended(name: &str, took: Duration) {
+/// The histogram that times of the step of this name are recorded in.
+pub(crate) fn step_timer(name: &str) -> Histogram {
     static NAMES: Names = Names::new();
-    histogram!("draftsman_worker_step_seconds", "step" => NAMES.label(name)).record(took);
+    histogram!("draftsman_worker_step_seconds", "step" => NAMES.label(name))
 }
 
 /// An issue was claimed for the first time after waiting that long.
@@ -239,7 +240,7 @@ mod tests {
         let numbers = numbers::record();
         let metrics = Metrics::new(1);
         Metrics::count(&metrics.denied);
-        step_ended("draft", Duration::from_millis(3));
+        step_timer("draft").record(Duration::from_millis(3));
         let answer = metrics.answer(Probe::Metrics, Duration::ZERO, 3, &numbers);
         let ProbeAnswer::Good(text) = answer else {
             panic!("metrics are always there");

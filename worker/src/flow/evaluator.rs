@@ -27,7 +27,6 @@ use super::error::FlowError;
 use super::meter::Meter;
 use super::plan::{ExprPlan, PathPlan, Plan};
 use super::run_state::RunState;
-use crate::metrics::step_ended;
 
 /// Runs `plan` on `ctx`, which holds the result afterwards.
 ///
@@ -46,6 +45,7 @@ pub(super) fn evaluate<'a>(
         match plan {
             Plan::Step {
                 name,
+                timer,
                 agent,
                 input,
                 out,
@@ -60,7 +60,7 @@ pub(super) fn evaluate<'a>(
                 let (began, open) = (Instant::now(), run.begin_step(name, ctx));
                 let span = tracing::debug_span!(target: trace::TARGET, "step", otel.name = &**name);
                 let ran = agents[*agent].run(input, &cx).instrument(span).await;
-                step_ended(name, began.elapsed());
+                timer.record(began.elapsed());
                 if let (Some(open), Ok(_)) = (open, &ran) {
                     open.finish();
                 }

@@ -10,8 +10,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flow_ir_core::{EvalError, Expr, JoinMode, NoExterns, Node, Path, eval_expr_with_externs};
+use metrics::Histogram;
 use serde_json::Value;
 use shared::blueprint::{Doc, orbit};
+
+use crate::metrics::step_timer;
 
 /// What is wrong with a flow that parses as flow.ir.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,7 @@ pub(super) enum Plan {
     /// Run agent number `agent` on `input`, write what it returns to `out`.
     Step {
         name: Arc<str>,
+        timer: Histogram,
         agent: usize,
         input: ExprPlan,
         out: PathPlan,
@@ -78,6 +82,7 @@ impl Plan {
         Ok(match node {
             Node::Step { ref_, in_, out } => Plan::Step {
                 name: ref_.as_str().into(),
+                timer: step_timer(ref_),
                 agent: agent_index(ref_).ok_or_else(|| PlanError::UndeclaredRef(ref_.clone()))?,
                 input: ExprPlan::compile(in_),
                 out: target(out, "step.out")?,

@@ -115,14 +115,16 @@ impl RouterAgent {
         let told = self.axes.told.get(&key(axis));
         let applied = input.get("applied");
         let is_applied = applied.is_some_and(|applied| applied.get("error").is_none());
-        if is_applied && self.is_bundled {
-            if let Some(bundled) = self.scripts.bundled_axis(axis) {
-                let verdict = bundled.judge(&input, cx.run);
-                let verdict = verdict.map_err(|message| StepError::Permanent {
-                    message: format!("axis {axis}: {message}"),
-                })?;
-                return Ok(of_axis(axis, verdict));
-            }
+        let bundled = match is_applied && self.is_bundled {
+            true => self.scripts.bundled_axis(axis),
+            false => None,
+        };
+        if let Some(bundled) = bundled {
+            let verdict = bundled.judge(&input, cx.run);
+            let verdict = verdict.map_err(|message| StepError::Permanent {
+                message: format!("axis {axis}: {message}"),
+            })?;
+            return Ok(of_axis(axis, verdict));
         }
         let is_native = NATIVE_AXES.iter().any(|native| is_same(native, axis))
             && self.scripts.axis(axis).is_none();
