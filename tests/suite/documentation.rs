@@ -113,5 +113,5 @@ async fn the_client_in_python_submits_and_watches() {
     let rig = Rig::start().await;
     let proto = workspace_dir().join("proto");
     let proto = proto.to_str().expect("a plain path");
-    python::run_script("reconnecting_client.py", &[&rig.address, proto]).await;
+    python::run_script("reconnecting_client.py", &[rig.address.as_str(), proto]).await;
 }
