@@ -16,7 +16,7 @@ SEED ?=
 MUTANTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-compose check unit chaos mutants bench docs fmt missing py-venv clean
+.PHONY: help demo up install test test-compose check unit chaos mutants bench docs fmt missing py-venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ demo: missing ## build, start everything, have issues applied and one denied; ex
 up: missing ## build and run everything on this machine; the data is kept in .draftsman/
 	cargo build --package cli
 	'$(TARGET_DIR)/debug/draftsman' up
+
+install: missing ## build a release and install `draftsman` in ~/.cargo/bin
+	cargo install --locked --path cli
 
 test: missing py-venv check unit ## formatting, lints, then every test against private redis-server processes
 

@@ -16,6 +16,7 @@ mod suite {
     mod cuts;
     mod deployment;
     mod doctor;
+    mod documentation;
     mod documents;
     mod errors;
     mod fail_points;

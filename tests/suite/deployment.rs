@@ -46,6 +46,21 @@ async fn variables(program: Program, verb: &[&str]) -> Names {
     names
 }
 
+/// The variables that any of the programs takes.
+async fn all_variables() -> Names {
+    let mut all = Names::new();
+    for (program, verb) in [
+        (Program::Intake, &[][..]),
+        (Program::Worker, &[]),
+        (Program::Draftsman, &[]),
+        (Program::Draftsman, &["up"]),
+        (Program::Draftsman, &["probe"]),
+    ] {
+        all.extend(variables(program, verb).await);
+    }
+    all
+}
+
 /// What is a variable's name in `text`, between what surrounds it there.
 fn names_after<'a>(text: &'a str, before: &str, ends: &[char]) -> BTreeSet<&'a str> {
     text.split(before)
@@ -94,15 +109,7 @@ async fn the_example_of_an_environment_names_every_variable() {
         .into_iter()
         .map(str::to_owned)
         .collect();
-    for (program, verb) in [
-        (Program::Intake, &[][..]),
-        (Program::Worker, &[]),
-        (Program::Draftsman, &[]),
-        (Program::Draftsman, &["up"]),
-        (Program::Draftsman, &["probe"]),
-    ] {
-        expected.extend(variables(program, verb).await);
-    }
+    expected.extend(all_variables().await);
     expected.extend(environment("worker").into_iter().filter(|n| is_key(n)));
     let example = read(".env.example");
     let lines = example
@@ -115,6 +122,24 @@ async fn the_example_of_an_environment_names_every_variable() {
     let unique: Names = named.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(named.len(), unique.len(), "a variable is named twice");
     assert_eq!(unique, expected);
+}
+
+/// `docs/configuration.md` names the variables of a row in its first cell, in backticks.
+#[tokio::test]
+async fn the_page_on_configuration_names_every_variable_once() {
+    let page = include_str!("../../docs/configuration.md");
+    let cells = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next());
+    let is_variable =
+        |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+    let named: Vec<&str> = cells
+        .flat_map(|cell| cell.split('`'))
+        .filter(is_variable)
+        .collect();
+    let unique: Names = named.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(named.len(), unique.len(), "a variable is named twice");
+    assert_eq!(unique, all_variables().await);
 }
 
 #[test]
