@@ -243,7 +243,10 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
     assert_eq!(entries().await, [""; 0]);
     let put = store.put_checked_setting(&setting, None, Some(1)).await;
     put.expect("the store answers");
-    assert_eq!(entries().await, [format!("{name} pinned"), "s".to_owned()]);
+    assert_eq!(
+        entries().await,
+        [format!("{name} labelled"), "s".to_owned()]
+    );
     let outcome = store.submit(&new_issue(&name, "i-1")).await;
     assert_eq!(outcome.expect("the store answers"), refused_by("s"));
 
