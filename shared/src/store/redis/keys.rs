@@ -218,7 +218,7 @@ impl Keys {
         self.key("settings_counter")
     }
     /// HASH setting_id → `<blueprint_id> latest|labelled|pinned`: which orbits are in use. With several shards also
-    /// `<setting_id> (announced)`, of a setting that is about to be written.
+    /// `<setting_id> (announced) <ms> <uuid>`, of a setting that is about to be written.
     pub fn orbits(&self) -> String {
         self.key("orbits")
     }
