@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use shared::ids::WorkerId;
-use shared::store::{ReapOutcome, ReturnOutcome};
+use shared::store::{PlaceOutcome, ReapOutcome, ReturnOutcome};
 use tests::raw_script::answer;
 use tests::store_audit::dump;
 use tests::store_stand::{LONG, Stand, fault, issue_ref, worker_id};
@@ -150,4 +150,27 @@ async fn the_age_of_a_pointer_counts_from_now_on() {
     let at: u64 = at.parse().expect("a time");
     let (now, _): (u64, u64) = stand.raw(&["TIME"]).await;
     assert!(at >= secs * 1_000 && at <= (now + 1) * 1_000, "{at}");
+}
+
+/// A worker that died held a place of an agent when the clock was set back.
+#[tokio::test]
+async fn a_place_of_a_dead_worker_ends_in_its_time() {
+    let stand = Stand::start().await;
+    let time = Duration::from_millis(200);
+    let hold = async |holder: &str| {
+        let held = stand.whole.hold_place("a", holder, 1, time).await;
+        held.expect("the store answers")
+    };
+    assert_eq!(hold("dead").await, PlaceOutcome::Held);
+    let places = stand.store.keys().agent_places("a");
+    put_ahead(&stand, &places).await;
+    // The key expires by the same clock.
+    let ahead = HOUR_MS.to_string();
+    let _: i64 = stand.raw(&["PEXPIRE", &places, &ahead]).await;
+    assert_eq!(hold("next").await, PlaceOutcome::Full, "its time runs");
+    tests::eventually::eventually("the place is free", async || match hold("next").await {
+        PlaceOutcome::Held => Ok(()),
+        full => Err(format!("{full:?}")),
+    })
+    .await;
 }

@@ -311,6 +311,35 @@ async fn an_issue_cannot_make_an_orbit_in_use_one_that_never_decides() {
 }
 
 #[tokio::test]
+async fn an_issue_cannot_break_an_orbit_that_a_setting_follows_by_label() {
+    let rig = with_worker().await;
+    put(&rig, &bundled(&rig, |_| {}).await)
+        .await
+        .expect("PutBlueprint");
+    let request = setting("by-label", |s| {
+        s.blueprint_id = "own-orbit".to_owned();
+        s.selector = selector(Selector::SemverReq("^1".to_owned()));
+    });
+    rig.client.put_setting(request).await.expect("PutSetting");
+    let before = rig.client.head_json("own-orbit").await;
+    // The applier goes: valid, but the committer finds nothing applied.
+    let without = |bump: &str| {
+        let ops = json!([{"op": "remove", "path": "/flow/children/1"}]);
+        json!({"ops": ops, "bump": bump, "rationale": "r"}).to_string()
+    };
+    let issue = rig.client.run("own-orbit", &without("minor")).await;
+    assert_eq!(issue.state(), IssueState::Rejected, "{issue:?}");
+    assert!(
+        issue.reason.contains("orbit: the setting by-label uses"),
+        "{issue:?}"
+    );
+    assert_eq!(rig.client.head_json("own-orbit").await, before);
+    // A version that the setting does not choose may be anything.
+    let issue = rig.client.run("own-orbit", &without("major")).await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+}
+
+#[tokio::test]
 async fn without_a_worker_it_is_accepted_and_said() {
     let rig = Rig::without_worker().await;
     let (what, document, _) = never_decided().swap_remove(0);

@@ -314,6 +314,7 @@ async fn a_heartbeat_extends_and_tells_what_was_missed() {
         lost: vec![held[1].issue.clone(), held[3].issue.clone()],
         cancelled: vec![held[2].issue.clone()],
         unleased: vec![popped.clone()],
+        ..Beat::default()
     };
     assert_eq!(beat, expected);
     assert!((sent + LONG..=answered + LONG).contains(&expires().await));

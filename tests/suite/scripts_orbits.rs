@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join;
 use shared::ids::{IssueId, SettingId};
 use shared::issue::{Authority, IssueState, RejectionCause};
 use shared::setting::BUNDLED_ORBITS;
@@ -11,6 +12,7 @@ use shared::store::{
 };
 use shared::version_selector::VersionSelector;
 use tests::redis_server::{Aof, RedisServer};
+use tests::resp_proxy::RespProxy;
 use tests::store_orbits::{orbit_setting, pinned};
 use tests::store_stand::{
     BESIDE, How, LONG, Stand, blueprint_id, issue_ref, marked, new_issue, worker_id,
@@ -243,7 +245,10 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
     assert_eq!(entries().await, [""; 0]);
     let put = store.put_checked_setting(&setting, None, Some(1)).await;
     put.expect("the store answers");
-    assert_eq!(entries().await, [format!("{name} pinned"), "s".to_owned()]);
+    assert_eq!(
+        entries().await,
+        [format!("{name} labelled"), "s".to_owned()]
+    );
     let outcome = store.submit(&new_issue(&name, "i-1")).await;
     assert_eq!(outcome.expect("the store answers"), refused_by("s"));
 
@@ -262,6 +267,81 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
     put.await.expect("the store answers");
     let outcome = store.submit(&new_issue(&other, "i-2")).await;
     assert_eq!(outcome.expect("the store answers"), refused_by("t"));
+}
+
+/// Between the announcement of a setting and its write the auditor, or another writer, mirrors what is stored.
+#[tokio::test]
+async fn an_announced_setting_stays_announced_while_others_are_written() {
+    const SHARDS: usize = 2;
+    let redis = RedisServer::start(Aof::None);
+    let direct = Store::open(&redis.socket_url(), SHARDS).expect("a valid URL");
+    let mut names = (0..).map(|n| format!("orbit-{n}"));
+    let mut elsewhere = || {
+        let is_elsewhere = |name: &String| direct.shard_of(&blueprint_id(name)).number() == 1;
+        names.find(is_elsewhere).expect("names are spread")
+    };
+    let (name, other) = (elsewhere(), elsewhere());
+    for name in [&name, &other] {
+        let first = marked(name, "first", "1.0.0");
+        let put = direct.put_blueprint(&first, ExpectedHead::Any, "");
+        put.await.expect("the store answers");
+    }
+    let proxy = RespProxy::start(redis.port()).await;
+    let slow = Store::open(&proxy.url(), SHARDS).expect("a valid URL");
+    let mut held = proxy.stall_before("put_setting", 1);
+    let setting = orbit_setting("s", &name, pinned());
+    let meanwhile = async {
+        held.fired().await;
+        let submit = async |id: &str| {
+            let outcome = direct.submit(&new_issue(&name, id)).await;
+            outcome.expect("the store answers")
+        };
+        assert_eq!(submit("i-1").await, refused_by("s"));
+        direct.mirror_orbits().await.expect("mirrored");
+        assert_eq!(submit("i-2").await, refused_by("s"), "after a mirroring");
+        let beside = orbit_setting("beside", &other, pinned());
+        let put = direct.put_checked_setting(&beside, None, Some(1)).await;
+        put.expect("the store answers");
+        assert_eq!(submit("i-3").await, refused_by("s"), "after another write");
+        proxy.stall(false);
+    };
+    let (put, ()) = join(slow.put_checked_setting(&setting, None, Some(1)), meanwhile).await;
+    put.expect("the store answers");
+    let orbits = async || -> Vec<String> {
+        let mut keys = redis::cmd("HKEYS");
+        keys.arg(direct.shards()[1].keys().orbits());
+        let mut connection = redis.connection().await;
+        let mut keys: Vec<String> = keys.query_async(&mut connection).await.expect("HKEYS");
+        keys.sort();
+        keys
+    };
+    assert_eq!(
+        orbits().await,
+        ["beside", "s"],
+        "nothing is announced any more"
+    );
+
+    // One whose writer died is forgotten after a minute.
+    let (secs, _): (u64, u64) = redis::cmd("TIME")
+        .query_async(&mut redis.connection().await)
+        .await
+        .expect("TIME");
+    for (age, expected) in [(0, 3), (61, 2)] {
+        let mut announce = redis::cmd("HSET");
+        announce.arg(direct.shards()[1].keys().orbits());
+        let at = (secs - age) * 1_000;
+        announce
+            .arg(format!("t (announced) {at} x"))
+            .arg(format!("{name} pinned"));
+        let mut connection = redis.connection().await;
+        let _: u64 = announce.query_async(&mut connection).await.expect("HSET");
+        direct.mirror_orbits().await.expect("mirrored");
+        assert_eq!(orbits().await.len(), expected, "{age} s old");
+        let mut take_back = redis::cmd("HDEL");
+        take_back.arg(direct.shards()[1].keys().orbits());
+        take_back.arg(format!("t (announced) {at} x"));
+        let _: u64 = take_back.query_async(&mut connection).await.expect("HDEL");
+    }
 }
 
 #[tokio::test]

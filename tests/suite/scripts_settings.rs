@@ -220,6 +220,8 @@ async fn an_orbit_that_comes_into_use_while_it_is_written_is_looked_at() {
     let runs = Blueprint::parse(&runs).expect("a Blueprint");
     let broken = "id: orbit\nflow: {kind: nonsense}\nagents: []\n";
     let broken = Blueprint::parse(broken).expect("a Blueprint");
+    let other = "id: orbit\nflow: {kind: nothing}\nagents: []\n";
+    let other = Blueprint::parse(other).expect("a Blueprint");
     for (n, (selector, document, expected)) in [
         (
             VersionSelector::Latest,
@@ -227,8 +229,14 @@ async fn an_orbit_that_comes_into_use_while_it_is_written_is_looked_at() {
             &["orbit_in_use"][..],
         ),
         (VersionSelector::Latest, runs, &["orbit_in_use", "created"]),
+        // Whether a label is chosen is looked at again; this one has none.
+        (semver(">=1"), broken, &["orbit_in_use", "created"]),
         // Pinned, its head is nobody's business.
-        (semver(">=1"), broken, &["created"]),
+        (
+            VersionSelector::Fixed(Version::of("x")),
+            other,
+            &["created"],
+        ),
     ]
     .into_iter()
     .enumerate()

@@ -449,6 +449,8 @@ async fn what_is_damaged_is_an_error_and_never_served() {
     for (field, value) in [
         ("state", "lost"),
         ("attempt", "many"),
+        // 2^32 + 1 is not cut to 1.
+        ("attempt", "4294967297"),
         ("revision", ""),
         ("blueprint_id", "/"),
     ] {

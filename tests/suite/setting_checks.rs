@@ -7,7 +7,9 @@ use proto::v1::IssueState;
 use proto::v1::version_selector::Selector;
 use serde_json::{Value, json};
 use shared::blueprint::Blueprint;
+use shared::store::redis::keys::Keys;
 use shared::store::{ExpectedHead, PutOutcome, Store};
+use tests::eventually::eventually;
 use tests::factory::{self, selector, setting, to_struct};
 use tests::redis_server::{Aof, RedisServer};
 use tests::resp_proxy::RespProxy;
@@ -375,6 +377,34 @@ async fn an_axis_is_known_once_a_worker_has_it() {
     );
 }
 
+/// As after an hour without a beat, or when Redis has lost what it had.
+#[tokio::test]
+async fn a_worker_that_was_forgotten_makes_its_scripts_known_again() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let axes = dir.path().join("verifiers");
+    std::fs::create_dir(&axes).expect("a folder");
+    let verdict = "return { status = 'pass', evidence = 'ours' }";
+    std::fs::write(axes.join("house-rules.lua"), verdict).expect("a script file");
+    let mut rig = Rig::without_worker().await;
+    let lua_dir = dir.path().to_str().expect("a plain path");
+    rig.add_worker(&[("DRAFTSMAN_LUA_DIR", lua_dir)]);
+    rig.until_registered(1).await;
+    let keys = Keys::of_shard(0);
+    let forgotten: u64 = redis::cmd("DEL")
+        .arg(keys.worker_scripts())
+        .arg(keys.workers())
+        .query_async(&mut rig.redis.connection().await)
+        .await
+        .expect("DEL");
+    assert_eq!(forgotten, 2);
+    let request = || setting("s", |s| s.verifier_axes = vec!["house-rules".to_owned()]);
+    eventually("its axis is known again", async || {
+        let put = rig.client.put_setting(request()).await;
+        put.map(drop).map_err(|status| status.to_string())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn scripts_are_known_for_as_long_as_a_worker_that_has_them_is_heard_of() {
     let stand = Stand::start().await;
@@ -395,6 +425,11 @@ async fn scripts_are_known_for_as_long_as_a_worker_that_has_them_is_heard_of() {
     let forgotten = store.forget_worker(&worker_id("one")).await;
     forgotten.expect("the store answers");
     assert_eq!(is_known().await, (true, true));
+    for (worker, is_registered) in [("one", false), ("two", true)] {
+        let beat = store.beat(&worker_id(worker), 1, &[]).await;
+        let beat = beat.expect("the store answers");
+        assert_eq!(beat.is_registered, is_registered, "{worker}");
+    }
     // That one dies, and is not heard of for a minute.
     let (secs, _): (u64, u64) = stand.raw(&["TIME"]).await;
     let silent = (secs * 1_000 - 61_000).to_string();

@@ -73,6 +73,19 @@ impl Attempt {
         launch: &Launch,
         cancel: &CancellationToken,
     ) -> Ran {
+        let mut orbit_of = Vec::new();
+        for setting in launch.orbit_of(&self.issue.blueprint_id) {
+            match self.memory.store().follower(setting).await {
+                Ok(follower) => orbit_of.push(follower),
+                Err(error) => {
+                    let problem = chain(&error);
+                    return Ran::Fault(Box::new(Fault {
+                        problem,
+                        ..Fault::default()
+                    }));
+                }
+            }
+        }
         let input = FlowInput {
             issue_id: self.issue.issue_id.clone(),
             blueprint_id: self.issue.blueprint_id.clone(),
@@ -81,7 +94,7 @@ impl Attempt {
             epoch: self.epoch(),
             verifiers: launch.setting.verifier_axes.clone(),
             ceiling: Duration::from_secs(launch.setting.ttl_secs),
-            orbit_of: launch.orbit_of(&self.issue.blueprint_id),
+            orbit_of,
             steps: self.steps.clone(),
             memory: Some(self.memory.clone()),
         };

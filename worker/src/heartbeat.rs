@@ -56,6 +56,8 @@ pub(crate) struct Beating {
     pub(crate) lease: Duration,
     pub(crate) held: Arc<Held>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The names of the scripts and axes that this worker has.
+    pub(crate) scripts: (Vec<String>, Vec<String>),
 }
 
 /// One shard to beat in.
@@ -160,6 +162,10 @@ impl Beating {
                 // The consumer is gone only when the worker ends.
                 let _ = found.send(issue);
             }
+        }
+        if !beat.is_registered {
+            let (steps, axes) = &self.scripts;
+            shard.register_scripts(&self.worker, steps, axes).await?;
         }
         Ok(())
     }

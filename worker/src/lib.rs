@@ -187,6 +187,7 @@ pub async fn run(
         lease: config.lease,
         held: Arc::clone(&held),
         metrics: Arc::clone(&metrics),
+        scripts: (host.script_names(), host.axes()),
     };
     let heartbeat = heartbeat.start(ended.clone()).map_err(StartError::Thread)?;
     services.spawn("heartbeat", &ended, heartbeat.run());

@@ -53,15 +53,14 @@ impl From<StoreError> for LaunchError {
 pub(crate) struct Launch {
     pub(crate) setting: EnhanceSetting,
     pub(crate) orbit: Orbit,
-    /// The settings that follow their orbit by `latest`.
+    /// The settings that may choose another version of their orbit once there is one.
     followers: Arc<Vec<EnhanceSetting>>,
 }
 
 impl Launch {
-    /// The settings that run this Blueprint as their orbit, whatever it becomes.
-    pub(crate) fn orbit_of(&self, id: &BlueprintId) -> Vec<EnhanceSetting> {
-        let followers = self.followers.iter().filter(|s| s.blueprint_id == *id);
-        followers.cloned().collect()
+    /// The settings that run this Blueprint as their orbit, and may run its next version.
+    pub(crate) fn orbit_of(&self, id: &BlueprintId) -> impl Iterator<Item = &EnhanceSetting> {
+        self.followers.iter().filter(move |s| s.blueprint_id == *id)
     }
 }
 
@@ -228,7 +227,7 @@ impl Inside {
         counters[shard] = Some(counter);
         let settings = self.store.list_settings().await?;
         let followers = settings.iter();
-        let followers = followers.filter(|s| s.selector == VersionSelector::Latest);
+        let followers = followers.filter(|s| !matches!(s.selector, VersionSelector::Fixed(_)));
         let followers = followers.cloned().collect();
         let known = Arc::new(Known {
             counters,

@@ -22,7 +22,7 @@ pub use self::redis::recovery::{PromoteOutcome, ReapOutcome, ReturnOutcome};
 pub use self::redis::release::{Release, ReleaseOutcome};
 pub use self::redis::seed::Seed;
 pub use self::redis::server_check::Finding;
-pub use self::redis::setting_check::SettingFault;
+pub use self::redis::setting_check::{Follower, SettingFault};
 pub use self::redis::settings::{DeleteSettingOutcome, PutSettingOutcome};
 pub use self::redis::sights::{IssueSight, Sights};
 pub use self::redis::stats::{QueueStats, WorkerStats};

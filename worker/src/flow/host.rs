@@ -10,7 +10,7 @@ use shared::commit::Epoch;
 use shared::enhance_log::{SpawnerUsage, Verdict};
 use shared::error::chain;
 use shared::ids::{BlueprintId, IssueId};
-use shared::setting::EnhanceSetting;
+use shared::store::Follower;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::llm::client::Models;
@@ -60,8 +60,9 @@ pub struct FlowInput {
     pub verifiers: Vec<String>,
     /// How long the flow may take.
     pub ceiling: Duration,
-    /// The settings that run the target as their orbit, by `latest`: what would not run or decide is denied.
-    pub orbit_of: Vec<EnhanceSetting>,
+    /// The settings that run the target as their orbit, and may run its next version: what would not run or decide
+    /// with each that chooses it is denied.
+    pub orbit_of: Vec<Follower>,
     /// Told what the steps do, if anybody wants to know.
     pub steps: Option<Arc<StepRecorder>>,
     /// What was before: what earlier attempts have paid for, what was denied; `None`: nothing.
@@ -227,11 +228,12 @@ impl FlowHost {
         &self.means
     }
 
-    /// The axis `orbit`: a Blueprint that settings run by `latest` must be able to run and decide with each.
+    /// The axis `orbit`: a Blueprint must be able to run and decide with each setting that will choose it as its
+    /// orbit.
     async fn deny_unless_orbit(
         &self,
         decision: Decision,
-        settings: &[EnhanceSetting],
+        followers: &[Follower],
         cancel: &CancellationToken,
     ) -> Decision {
         let Decision::Commit {
@@ -243,7 +245,8 @@ impl FlowHost {
         else {
             return decision;
         };
-        for setting in settings {
+        let followers = followers.iter().filter(|f| f.will_choose(blueprint));
+        for Follower { setting, .. } in followers {
             // A script that other workers have is no reason to let this one accept what it cannot run.
             let checked = orbit::check(blueprint, setting.spawner.as_ref(), &self.means);
             let tried = match checked {

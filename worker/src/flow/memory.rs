@@ -69,6 +69,11 @@ impl Memory {
             lease: None,
         }
     }
+
+    /// Where it is kept.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
 }
 
 /// What one run remembers.

@@ -217,8 +217,8 @@ impl Keys {
     pub fn settings_counter(&self) -> String {
         self.key("settings_counter")
     }
-    /// HASH setting_id → `<blueprint_id> latest|pinned`: which orbits are in use. With several shards also
-    /// `<setting_id> (announced)`, of a setting that is about to be written.
+    /// HASH setting_id → `<blueprint_id> latest|labelled|pinned`: which orbits are in use. With several shards also
+    /// `<setting_id> (announced) <ms> <uuid>`, of a setting that is about to be written.
     pub fn orbits(&self) -> String {
         self.key("orbits")
     }

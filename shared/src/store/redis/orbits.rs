@@ -19,9 +19,12 @@
 //! setting whose orbit lies elsewhere is announced to the orbit's shard before shard 0 stores it, and only then is
 //! the orbit's head compared with the one that was checked: what was committed before the announcement moves that
 //! head, and what comes after it is refused.
+//! The announcement stays while others mirror what is stored. Its writer takes it back at the end; that of a writer
+//! which died is dropped after a minute.
 
 use futures::future::join_all;
 use redis::cmd;
+use uuid::Uuid;
 
 use super::error::StoreError;
 use super::settings::{DeleteSettingOutcome, PutSettingOutcome, orbit_entry};
@@ -56,42 +59,47 @@ impl Store {
         orbit_seq: Option<u64>,
     ) -> Result<PutSettingOutcome, StoreError> {
         let there = self.shard_of(&setting.blueprint_id);
-        let orbit_is_here = there.number() == self.home().number();
-        let elsewhere = if orbit_is_here {
-            None
-        } else {
-            self.announce_setting(there, setting).await?;
-            check_orbit(there, setting, orbit_seq).await?
-        };
-        let outcome = match elsewhere {
+        let home = self.home();
+        if there.number() == home.number() {
+            let put = home.put_setting(setting, expected_revision, orbit_seq, true);
+            let outcome = put.await?;
+            if matches!(outcome, PutSettingOutcome::Stored(_)) {
+                self.mirror_orbits().await?;
+            }
+            return Ok(outcome);
+        }
+        let announced = self.announce_setting(there, setting).await?;
+        let outcome = match check_orbit(there, setting, orbit_seq).await? {
             Some(refused) => refused,
             None => {
-                self.home()
-                    .put_setting(setting, expected_revision, orbit_seq, orbit_is_here)
-                    .await?
+                let put = home.put_setting(setting, expected_revision, orbit_seq, false);
+                put.await?
             }
         };
-        if matches!(outcome, PutSettingOutcome::Stored(_)) || !orbit_is_here {
-            self.mirror_orbits().await?;
-        }
+        // The entry of the setting itself first: the orbit is not without one in between.
+        self.mirror_orbits().await?;
+        there.take_back(&announced).await?;
         Ok(outcome)
     }
 
     /// Tells the orbit's shard of a setting that is about to be written, besides what the setting says until then.
-    /// The next mirroring takes it back.
+    /// Returns the announcement, which stays until it is taken back, or for a minute.
     async fn announce_setting(
         &self,
         there: &Shard,
         setting: &EnhanceSetting,
-    ) -> Result<(), StoreError> {
+    ) -> Result<String, StoreError> {
+        let now = there.server_ms().await?;
+        // Two writers of one setting have two.
+        let announced = format!("{} {ANNOUNCED} {now} {}", setting.id, Uuid::now_v7());
         loop {
             let as_of = self.home().settings_counter().await?;
             let stored = self.home().list_settings().await?;
             let mut entries = entries(&stored);
-            entries.push((format!("{} {ANNOUNCED}", setting.id), orbit_entry(setting)));
+            entries.push((announced.clone(), orbit_entry(setting)));
             // Refused if another setting was written in between.
             if there.mirror_orbits(as_of, &entries).await? {
-                return Ok(());
+                return Ok(announced);
             }
         }
     }
@@ -151,7 +159,8 @@ impl Store {
     }
 }
 
-/// What marks a setting in `orbits` that is about to be written; no id holds a blank.
+/// What marks a setting in `orbits` that is about to be written; no id holds a blank. Behind it stands the time,
+/// which the script `mirror_orbits` reads.
 const ANNOUNCED: &str = "(announced)";
 
 /// What `orbits` holds for these settings: the name of each, and its orbit.
@@ -177,6 +186,14 @@ async fn check_orbit(
 }
 
 impl Shard {
+    /// Removes an announcement.
+    async fn take_back(&self, announced: &str) -> Result<(), StoreError> {
+        let mut remove = cmd("HDEL");
+        remove.arg(self.keys.orbits()).arg(announced);
+        let _: u64 = self.link.command("take back announcement", &remove).await?;
+        Ok(())
+    }
+
     /// Makes the shard's copy of `orbits` this; false if it has a later one.
     async fn mirror_orbits(
         &self,

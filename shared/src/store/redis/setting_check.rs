@@ -102,24 +102,53 @@ impl Store {
         setting: &EnhanceSetting,
         document: &Blueprint,
     ) -> Result<bool, StoreError> {
-        Ok(match &setting.selector {
+        Ok(self.follower(setting).await?.will_choose(document))
+    }
+
+    /// The setting, with what decides whether it chooses the next version of its orbit.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn follower(&self, setting: &EnhanceSetting) -> Result<Follower, StoreError> {
+        let orbit = &setting.blueprint_id;
+        let highest = match &setting.selector {
+            VersionSelector::SemverReq(req) => {
+                let labels = self.shard_of(orbit).labels_for(orbit, req).await?;
+                labels.highest.map(|(label, _)| label)
+            }
+            VersionSelector::Latest | VersionSelector::Fixed(_) => None,
+        };
+        Ok(Follower {
+            setting: setting.clone(),
+            highest,
+        })
+    }
+}
+
+/// A setting, and the version of its orbit that a new one is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Follower {
+    /// The setting.
+    pub setting: EnhanceSetting,
+    /// The highest label that its requirement chooses now; `None` if it chooses none, or is no requirement.
+    pub highest: Option<Version>,
+}
+
+impl Follower {
+    /// True if the setting chooses `document` once that is the head of its orbit.
+    pub fn will_choose(&self, document: &Blueprint) -> bool {
+        match &self.setting.selector {
             VersionSelector::Latest => true,
             VersionSelector::Fixed(version) => version == document.version(),
             VersionSelector::SemverReq(req) => {
-                let label = document
-                    .version_label()
-                    .and_then(|l| Version::parse(l).ok());
-                let Some(label) = label.filter(|label| req.matches(label)) else {
-                    return Ok(false);
-                };
-                let labels = self
-                    .shard_of(&setting.blueprint_id)
-                    .labels_for(&setting.blueprint_id, req)
-                    .await?;
+                let label = document.version_label();
+                let label = label.and_then(|label| Version::parse(label).ok());
                 // Of equal precedence the newest commit, which this one will be.
-                let higher = |(stored, _): &(Version, String)| label.cmp_precedence(stored).is_lt();
-                !labels.highest.as_ref().is_some_and(higher)
+                label.is_some_and(|label| {
+                    let is_lower = |highest: &Version| label.cmp_precedence(highest).is_lt();
+                    req.matches(&label) && !self.highest.as_ref().is_some_and(is_lower)
+                })
             }
-        })
+        }
     }
 }

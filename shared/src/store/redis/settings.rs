@@ -40,10 +40,10 @@ pub enum DeleteSettingOutcome {
 
 /// How `orbits` says what a setting works by.
 pub(super) fn orbit_entry(setting: &EnhanceSetting) -> String {
-    let follows = if setting.selector == VersionSelector::Latest {
-        "latest"
-    } else {
-        "pinned"
+    let follows = match setting.selector {
+        VersionSelector::Latest => "latest",
+        VersionSelector::SemverReq(_) => "labelled",
+        VersionSelector::Fixed(_) => "pinned",
     };
     format!("{} {follows}", setting.blueprint_id)
 }

@@ -23,6 +23,9 @@ pub struct Beat {
     pub cancelled: Vec<IssueRef>,
     /// Elements of the processing list that no lease has: popped, and the reply got lost.
     pub unleased: Vec<IssueRef>,
+    /// True if the worker's scripts are known. A worker that was silent for an hour is forgotten, and Redis may lose
+    /// what it had: then they must be registered again.
+    pub is_registered: bool,
 }
 
 /// How long a worker that is gone stays registered: a command that sat in a socket's buffer
@@ -80,6 +83,7 @@ impl Shard {
             self.keys.worker_load(),
             self.keys.leases(),
             self.keys.processing(worker.as_str()),
+            self.keys.worker_scripts(),
         ];
         keys.extend(
             held.iter()
@@ -104,10 +108,12 @@ impl Shard {
                         .filter_map(|e| IssueRef::parse(e))
                         .collect())
                 };
+                let (lost, cancelled, unleased) = (elements()?, elements()?, elements()?);
                 Ok(Beat {
-                    lost: elements()?,
-                    cancelled: elements()?,
-                    unleased: elements()?,
+                    lost,
+                    cancelled,
+                    unleased,
+                    is_registered: reply.take::<u8>()? == 1,
                 })
             }
             _ => Err(reply.unknown()),

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use shared::blueprint::{Doc, yaml};
+use shared::store::Follower;
 
 use super::super::FlowError;
 use super::*;
@@ -322,7 +323,10 @@ async fn an_orbit_in_use_must_stay_runnable() {
         ("remove /flow/children/1", false),
     ] {
         let mut issue = input(ENHANCE_DEFAULT_YAML, intent);
-        issue.orbit_of = vec![super::setting()];
+        issue.orbit_of = vec![Follower {
+            setting: super::setting(),
+            highest: None,
+        }];
         match bench.run(issue).await.unwrap().decision {
             Decision::Commit { .. } => assert!(commits, "{intent}"),
             Decision::Deny {

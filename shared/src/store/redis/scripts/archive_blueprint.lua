@@ -7,10 +7,11 @@ local blueprint, orbits = KEYS[1], KEYS[2]
 local bp, is_archived = ARGV[1], ARGV[2] == 'archive'
 
 if redis.call('HEXISTS', blueprint, 'seq') == 0 then return { 'unknown' } end
+-- Without the mark of one that is about to be written.
 local settings = {}
 local named = is_archived and redis.call('HGETALL', orbits) or {}
 for i = 1, #named, 2 do
-  if string.match(named[i + 1], '^%S+') == bp then table.insert(settings, named[i]) end
+  if string.match(named[i + 1], '^%S+') == bp then table.insert(settings, (string.match(named[i], '^%S+'))) end
 end
 table.sort(settings)
 if settings[1] then return { 'in_use', settings } end

@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
 -- One heartbeat: the worker lives, and so do the leases that it names.
--- KEYS  1 workers; 2 worker_load; 3 leases; 4 processing; 5.. the issue of each lease
+-- KEYS  1 workers; 2 worker_load; 3 leases; 4 processing; 5 worker_scripts; 6.. the issue of each lease
 -- ARGV  1 worker_id; 2 lease ms; then for each lease: element, token
--- Outcomes  ok: now, lost elements, cancelled elements, elements of the list that have no lease
-local workers, worker_load, leases, processing = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- Outcomes  ok: now, lost elements, cancelled elements, elements of the list that have no lease,
+--   1 if the worker's scripts are known, else 0
+local workers, worker_load, leases, processing, worker_scripts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -11,7 +12,7 @@ local held, lost, cancelled, unleased = (#ARGV - 2) / 2, {}, {}, {}
 
 for i = 1, held do
   local element, token = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
-  local f = redis.call('HMGET', KEYS[4 + i], 'state', 'token', 'cause')
+  local f = redis.call('HMGET', KEYS[5 + i], 'state', 'token', 'cause')
   if f[1] == 'in_flight' and f[2] == token then
     redis.call('ZADD', leases, now + lease_ms, element)
   elseif f[3] == 'cancelled' then
@@ -25,4 +26,4 @@ for _, element in ipairs(redis.call('LRANGE', processing, 0, -1)) do
 end
 redis.call('ZADD', workers, now, worker)
 redis.call('HSET', worker_load, worker, held)
-return { 'ok', now, lost, cancelled, unleased }
+return { 'ok', now, lost, cancelled, unleased, redis.call('HEXISTS', worker_scripts, worker) }

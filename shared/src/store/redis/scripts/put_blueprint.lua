@@ -22,7 +22,7 @@ local is_orbit = false
 for _, orbit in ipairs(redis.call('HVALS', orbits)) do
   if string.match(orbit, '^%S+') == bp then
     is_orbit = true
-    if not is_checked and string.match(orbit, '%S+$') == 'latest' then return { 'orbit_in_use' } end
+    if not is_checked and string.match(orbit, '%S+$') ~= 'pinned' then return { 'orbit_in_use' } end
   end
 end
 
