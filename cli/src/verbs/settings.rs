@@ -310,7 +310,12 @@ fn value_to_json(value: &WireValue) -> Value {
         None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::BoolValue(bool)) => Value::from(*bool),
         // What was an integer is one again.
-        Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() <= MAX_EXACT as f64 => {
+        Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() <= MAX_EXACT as f64 =>
+        {
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "a whole number within 2^53"
+            )]
             Value::from(*n as i64)
         }
         Some(Kind::NumberValue(n)) => Value::from(*n),
