@@ -44,6 +44,8 @@ async fn a_setting_without_axes_has_to_say_so() {
     // What was refused acts on nothing.
     let issue = rig.client.run("b", "nobody understands this").await;
     assert_eq!(issue.cause(), RejectionCause::Denied, "{issue:?}");
+    let entry = rig.client.entry(&issue.issue_id).await;
+    assert!(!entry.rationale.contains("warning"), "{entry:?}");
     assert_eq!(rig.client.stats().await.warnings, [""; 0]);
 
     let meant = setting("default", factory::without_verification);
@@ -51,6 +53,16 @@ async fn a_setting_without_axes_has_to_say_so() {
     assert!(put.setting.expect("the setting").no_verification);
     let issue = rig.client.run("b", "nobody understands this").await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    // Who reads the log, or the history, later sees it as well: whatever became of the issue.
+    let warning = "warning: the setting default has no verification, so no axis has judged this";
+    let entry = rig.client.entry(&issue.issue_id).await;
+    assert!(entry.rationale.ends_with(warning), "{entry:?}");
+    let newest = rig.client.history("b").await.pop().expect("a commit");
+    assert_eq!(newest.rationale, entry.rationale);
+    let denied = rig.client.run("b", "remove /nope").await;
+    assert_eq!(denied.cause(), RejectionCause::Denied, "{denied:?}");
+    let entry = rig.client.entry(&denied.issue_id).await;
+    assert!(entry.rationale.ends_with(warning), "{entry:?}");
     let warnings = rig.client.stats().await.warnings;
     let [warning] = &warnings[..] else {
         panic!("one warning: {warnings:?}")

@@ -236,7 +236,12 @@ impl Dispatcher {
                 .work_on(&claimed, &head, known.clone(), &launch, signal)
                 .await
             {
-                Worked::Decided(outcome) => *outcome,
+                Worked::Decided(mut outcome) => {
+                    if launch.setting.no_verification {
+                        outcome.warn_of_no_verification(&launch.setting.id);
+                    }
+                    *outcome
+                }
                 Worked::Fault(fault) => return self.put_off(&claimed, &head, *fault).await,
                 Worked::Stopped => return self.stopped(&claimed, signal).await,
             };
