@@ -368,7 +368,7 @@ async fn what_will_not_pass_says_what_to_change() {
     }
     for (provider, word) in [
         ("openai", "OPENAI_API_KEY"),
-        ("opanai", "known are: anthropic, "),
+        ("opanai", "known providers are: anthropic, "),
     ] {
         let spawner =
             json!({"kind": "llm", "spec": {"provider": provider}, "profile": {"model": "m"}});

@@ -365,3 +365,25 @@ async fn the_terminal_says_what_was_not_tried_and_refuses_what_is_no_orbit() {
     let used: Value = serde_json::from_str(&used.stdout).expect("JSON");
     assert_eq!(used["trial"], json!({"outcome": "passed"}));
 }
+    // What each of several agents could name is listed once.
+    let model = |name: &str, provider: &str| {
+        let spec = json!({"provider": provider});
+        json!({"name": name, "kind": "llm", "spec": spec, "profile": {"model": "m"}})
+    };
+    let mut nameless = model("third", "");
+    nameless["spec"] = json!({});
+    let agents = [
+        model("first", "opanai"),
+        model("second", "antropic"),
+        nameless,
+    ];
+    let mut document = orbit(&step("first", "$.commit"), &agents);
+    document["id"] = json!("misspelt");
+    put(&rig, &document).await.expect("nobody uses it");
+    let refused = draftsman(&["setting", "use-orbit", "misspelt"]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for words in ["\"opanai\"", "\"antropic\"", "agent \"third\""] {
+        assert!(refused.stderr.contains(words), "{words}: {refused:?}");
+    }
+    let lists = refused.stderr.matches("openai, ollama").count();
+    assert_eq!(lists, 1, "{refused:?}");
