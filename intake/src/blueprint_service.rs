@@ -122,8 +122,8 @@ async fn judge(
     }
 }
 
-/// The field `format` of a document.
-fn document_format(given: i32) -> Result<Format, String> {
+/// A format as it travels.
+pub(crate) fn document_format(given: i32) -> Result<Format, String> {
     match v1::DocumentFormat::try_from(given) {
         Ok(v1::DocumentFormat::Unspecified) => Ok(Format::Auto),
         Ok(v1::DocumentFormat::Yaml) => Ok(Format::Yaml),

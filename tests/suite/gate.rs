@@ -156,3 +156,25 @@ async fn a_stored_setting_without_axes_that_does_not_say_so_commits_nothing() {
     })
     .await;
 }
+
+/// The orbit beside a setting has a language of its own: YAML in flow style begins like JSON.
+#[tokio::test]
+async fn the_language_of_an_orbit_beside_a_setting_can_be_given() {
+    let rig = Rig::without_worker().await;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (setting, orbit) = (dir.path().join("s.yaml"), dir.path().join("orbit.yaml"));
+    let fields = "id: s\nblueprint_id: own-orbit\nttl_secs: 60\nverifier_axes: [des]\n";
+    std::fs::write(&setting, fields).expect("a file");
+    let flow = "{kind: let, at: $.commit, value: {op: lit, value: {}}}";
+    let document = format!("{{id: own-orbit, flow: {flow}, agents: []}}\n");
+    std::fs::write(&orbit, document).expect("a file");
+    let put = ["setting", "put", text(&setting), "--orbit", text(&orbit)];
+    let refused = draftsman(&rig, &put).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("orbit_document"), "{refused:?}");
+    let stored = draftsman(&rig, &[&put[..], &["--orbit-format", "yaml"]].concat()).await;
+    assert_eq!(stored.code, Some(0), "{stored:?}");
+    assert!(stored.stdout.contains("own-orbit: commit 1"), "{stored:?}");
+    let json = draftsman(&rig, &[&put[..], &["--orbit-format", "json"]].concat()).await;
+    assert_eq!(json.code, Some(1), "{json:?}");
+}

@@ -83,6 +83,7 @@ async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result
     let request = PutSettingRequest {
         setting: Some(setting),
         orbit_document,
+        orbit_format: DocumentFormat::to_wire(args.orbit_format).into(),
         expected_revision: args.expected_revision,
     };
     let answer = client.settings.put_setting(request).await?.into_inner();
