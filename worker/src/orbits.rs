@@ -11,7 +11,6 @@ use shared::ids::{BlueprintId, SettingId};
 use shared::setting::{self, EnhanceSetting};
 use shared::single_flight::SingleFlight;
 use shared::store::{Store, StoreError};
-use shared::version_selector::VersionSelector;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -53,15 +52,15 @@ impl From<StoreError> for LaunchError {
 pub(crate) struct Launch {
     pub(crate) setting: EnhanceSetting,
     pub(crate) orbit: Orbit,
-    /// The settings that follow their orbit by `latest`.
-    followers: Arc<Vec<EnhanceSetting>>,
+    /// Every setting.
+    settings: Arc<Vec<EnhanceSetting>>,
 }
 
 impl Launch {
-    /// The settings that run this Blueprint as their orbit, whatever it becomes.
+    /// The settings that run this Blueprint as their orbit, in whatever version.
     pub(crate) fn orbit_of(&self, id: &BlueprintId) -> Vec<EnhanceSetting> {
-        let followers = self.followers.iter().filter(|s| s.blueprint_id == *id);
-        followers.cloned().collect()
+        let named = self.settings.iter().filter(|s| s.blueprint_id == *id);
+        named.cloned().collect()
     }
 }
 
@@ -69,8 +68,7 @@ impl Launch {
 struct Known {
     /// `None`: it could not be read.
     counters: Vec<Option<u64>>,
-    settings: Vec<EnhanceSetting>,
-    followers: Arc<Vec<EnhanceSetting>>,
+    settings: Arc<Vec<EnhanceSetting>>,
     /// Of the settings that an issue was worked on by.
     launches: RwLock<HashMap<SettingId, Arc<Launch>>>,
     launching: SingleFlight<SettingId, Result<Arc<Launch>, LaunchError>>,
@@ -173,7 +171,7 @@ impl Orbits {
     /// True if a setting is known that names this Blueprint as its orbit.
     pub(crate) fn names(&self, id: &BlueprintId) -> bool {
         let known = self.0.known();
-        let settings = known.iter().flat_map(|known| &known.settings);
+        let settings = known.iter().flat_map(|known| known.settings.iter());
         settings.into_iter().any(|s| s.blueprint_id == *id)
     }
 
@@ -227,15 +225,11 @@ impl Inside {
         };
         counters[shard] = Some(counter);
         let settings = self.store.list_settings().await?;
-        let followers = settings.iter();
-        let followers = followers.filter(|s| s.selector == VersionSelector::Latest);
-        let followers = followers.cloned().collect();
         let known = Arc::new(Known {
             counters,
-            followers: Arc::new(followers),
             launches: RwLock::default(),
             launching: SingleFlight::default(),
-            settings,
+            settings: Arc::new(settings),
         });
         self.change(|kept| *kept = Some(Arc::clone(&known)));
         Ok(known)
@@ -275,7 +269,7 @@ impl Inside {
         let launch = Arc::new(Launch {
             setting,
             orbit: orbit.map_err(|error| LaunchError::Flow(Arc::new(error)))?,
-            followers: Arc::clone(&known.followers),
+            settings: Arc::clone(&known.settings),
         });
         known.keep(&launch);
         Ok(launch)

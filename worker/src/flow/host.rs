@@ -60,7 +60,8 @@ pub struct FlowInput {
     pub verifiers: Vec<String>,
     /// How long the flow may take.
     pub ceiling: Duration,
-    /// The settings that run the target as their orbit, by `latest`: what would not run or decide is denied.
+    /// The settings that run the target as their orbit: what would not run or decide with one that chooses it is
+    /// denied.
     pub orbit_of: Vec<EnhanceSetting>,
     /// Told what the steps do, if anybody wants to know.
     pub steps: Option<Arc<StepRecorder>>,
@@ -227,7 +228,7 @@ impl FlowHost {
         &self.means
     }
 
-    /// The axis `orbit`: a Blueprint that settings run by `latest` must be able to run and decide with each.
+    /// The axis `orbit`: a Blueprint must be able to run and decide with each setting that runs it from now on.
     async fn deny_unless_orbit(
         &self,
         decision: Decision,
@@ -243,7 +244,8 @@ impl FlowHost {
         else {
             return decision;
         };
-        for setting in settings {
+        let chosen = settings.iter().filter(|s| s.selector.may_choose(blueprint));
+        for setting in chosen {
             // A script that other workers have is no reason to let this one accept what it cannot run.
             let checked = orbit::check(blueprint, setting.spawner.as_ref(), &self.means);
             let tried = match checked {

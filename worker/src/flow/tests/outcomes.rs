@@ -340,6 +340,27 @@ async fn an_orbit_in_use_must_stay_runnable() {
 }
 
 #[tokio::test]
+async fn an_orbit_is_tried_for_settings_that_may_choose_its_label() {
+    use shared::version_selector::VersionSelector;
+
+    let bench = Bench::bundled();
+    let fixed = shared::ids::Version::of("another content");
+    for (selector, denies) in [
+        (VersionSelector::SemverReq("*".parse().unwrap()), true),
+        (VersionSelector::SemverReq(">=90".parse().unwrap()), false),
+        (VersionSelector::Fixed(fixed), false),
+    ] {
+        let mut issue = input(ENHANCE_DEFAULT_YAML, "remove /flow/children/1");
+        let mut setting = super::setting();
+        setting.selector = selector.clone();
+        issue.orbit_of = vec![setting];
+        let decision = bench.run(issue).await.unwrap().decision;
+        let denied = matches!(decision, Decision::Deny { .. });
+        assert_eq!(denied, denies, "{selector:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_run_is_named_with_what_there_is() {
     let host = FlowHost::new(&FlowConfig::default()).unwrap();
     let orbit = |from: &str, to: &str| {
