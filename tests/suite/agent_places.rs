@@ -121,6 +121,45 @@ async fn who_waits_for_a_place_can_be_cancelled_and_frees_what_it_held() {
         .await;
 }
 
+/// The worker that holds the only place is killed: its lease ends, and the place is free when its own time is over.
+#[tokio::test]
+async fn the_place_of_a_killed_worker_goes_to_another() {
+    /// The lifetime of a place that nobody renews, twice.
+    const FREE_WITHIN: Duration = Duration::from_secs(30);
+    // With one slot each of the workers has one of the issues.
+    let env = [
+        ("DRAFTSMAN_LEASE_SECS", "3"),
+        ("DRAFTSMAN_CONCURRENCY", "1"),
+    ];
+    let mut stage = stage(2, &env).await;
+    let held = submit(&stage, 0).await;
+    stage.double.until_called(1).await;
+    let waiting = submit(&stage, 1).await;
+    stage.rig.until_in_flight(2).await;
+    assert_eq!(stage.double.calls().len(), 1, "the second one waits");
+    let holder = stage.rig.client.issue(&held.issue_id).await.worker_id;
+    // Each tells its id when it starts.
+    let mut workers = stage.rig.workers.iter();
+    let holder = workers.position(|worker| worker.stderr().contains(&holder));
+    let killed = std::time::Instant::now();
+    stage.rig.workers[holder.expect("one of the two")].kill();
+    // One is for the call of the killed worker, which hears nothing any more.
+    stage.double.let_go(3);
+    let waiting = stage.rig.client.decided(&waiting.issue_id).await;
+    let took = killed.elapsed();
+    assert!(took < FREE_WITHIN, "{took:?}");
+    assert_eq!(waiting.attempt, 1, "it kept waiting: {waiting:?}");
+    let held = stage.rig.client.decided(&held.issue_id).await;
+    assert!(held.attempt >= 2, "it was taken over: {held:?}");
+    let decided = [waiting, held];
+    for issue in &decided {
+        assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    }
+    assert_eq!(stage.double.most_open(), 1);
+    let decided: Vec<_> = decided.iter().collect();
+    stage.assert_sound(&decided, Attempts::UpTo(5)).await;
+}
+
 #[tokio::test]
 async fn a_place_ends_with_its_time() {
     let redis = RedisServer::start(Aof::None);
