@@ -6,14 +6,14 @@ use proto::v1;
 use proto::v1::IssueState;
 use serde_json::json;
 use shared::store::redis::keys::Keys;
-use shared::store::{PlaceOutcome, Release, ReleaseOutcome, Store};
+use shared::store::{PlaceOutcome, ReleaseOutcome, Store};
 use tests::checker::Attempts;
 use tests::eventually::eventually;
 use tests::factory;
 use tests::model_double::Act;
 use tests::model_stage::{KEY, ModelStage as Stage, patch};
 use tests::redis_server::{Aof, RedisServer};
-use tests::store_stand::{LONG, Stand, worker_id};
+use tests::store_stand::{LONG, Stand, busy, worker_id};
 
 /// A stage with two workers and so many targets, whose model may be asked once at a time.
 async fn stage(n_targets: usize, env: &[(&str, &str)]) -> Stage {
@@ -208,10 +208,7 @@ async fn an_issue_that_has_to_wait_has_no_retry_more() {
     let stand = Stand::with(&["a"]).await;
     let issue = stand.submit("a", "i").await;
     let claimed = stand.take(&worker_id("w"), LONG).await;
-    let busy = Release::Busy {
-        delay_ms: 0,
-        reason: "in use".to_owned(),
-    };
+    let busy = busy(0);
     let released = stand.step(stand.store.release(&claimed.lease, &busy)).await;
     assert_eq!(released, ReleaseOutcome::Released);
     let waiting = stand.issue(&issue).await;
