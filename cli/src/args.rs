@@ -214,6 +214,10 @@ pub(crate) struct VerifyArgs {
     /// The options of the axis, as in a setting's axis_options (YAML or JSON).
     #[arg(long, value_name = "FILE")]
     pub(crate) options: Option<PathBuf>,
+    /// The language of the Blueprints and the options; if not given, each is JSON if it begins with `{` or `[`, else
+    /// YAML.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<DocumentFormat>,
     /// Where every provider of models is asked, for llm-judge; as the worker's variable.
     #[arg(long, value_name = "URL", env = shared::config::LLM_BASE_URL, value_parser = http_url)]
     pub(crate) llm_base_url: Option<String>,

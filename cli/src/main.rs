@@ -2,6 +2,9 @@
 //!
 //! `up` runs everything on one machine. Every other verb is a gRPC client of a running intake.
 
+// A number that does not fit is an error or the largest that does, and is never cut.
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
+
 mod args;
 mod client;
 mod data_dir;

@@ -7,7 +7,7 @@ use shared::blueprint::yaml::Format;
 use shared::blueprint::{Blueprint, json, warnings};
 use shared::commit::Commit;
 use shared::fail_point;
-use shared::ids::SettingId;
+use shared::ids::{BlueprintId, SettingId, VersionPrefix};
 use shared::setting::EnhanceSetting;
 use shared::store::{ArchiveOutcome, ExpectedHead, PutOutcome, SettingFault, Store};
 use shared::version_selector::VersionSelector;
@@ -122,8 +122,8 @@ async fn judge(
     }
 }
 
-/// The field `format` of a document.
-fn document_format(given: i32) -> Result<Format, String> {
+/// A format as it travels.
+pub(crate) fn document_format(given: i32) -> Result<Format, String> {
     match v1::DocumentFormat::try_from(given) {
         Ok(v1::DocumentFormat::Unspecified) => Ok(Format::Auto),
         Ok(v1::DocumentFormat::Yaml) => Ok(Format::Yaml),
@@ -222,6 +222,11 @@ impl Blueprints {
         request: v1::ListCommitsRequest,
     ) -> Result<v1::ListCommitsResponse, RequestError> {
         let blueprint_id = &convert::blueprint_id(&request.blueprint_id)?;
+        if !request.version_prefix.is_empty() {
+            return self
+                .commits_by_prefix(blueprint_id, &request.version_prefix)
+                .await;
+        }
         let query = PageQuery::parse(
             request.page_size,
             &request.page_token,
@@ -241,6 +246,26 @@ impl Blueprints {
         Ok(v1::ListCommitsResponse {
             commits,
             next_page_token,
+        })
+    }
+
+    async fn commits_by_prefix(
+        &self,
+        blueprint_id: &BlueprintId,
+        prefix: &str,
+    ) -> Result<v1::ListCommitsResponse, RequestError> {
+        /// Enough to see that a prefix is ambiguous.
+        const MAX_NAMED: usize = 2;
+        let prefix = VersionPrefix::parse(prefix)
+            .map_err(|error| RequestError::field("version_prefix", error))?;
+        let store = self.backend.store()?;
+        let found = store.commits_by_prefix(blueprint_id, &prefix, MAX_NAMED);
+        let commits = found.await?;
+        let commits =
+            commits.ok_or_else(|| RequestError::BlueprintNotFound(blueprint_id.clone()))?;
+        Ok(v1::ListCommitsResponse {
+            commits: commits.into_iter().map(convert::commit_to_wire).collect(),
+            next_page_token: String::new(),
         })
     }
 

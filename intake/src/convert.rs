@@ -17,6 +17,7 @@ use shared::setting::EnhanceSetting;
 use shared::step::{StepProgress, StepStatus};
 use shared::store::{ExpectedHead, QueueStats, WorkerStats};
 use shared::version_selector::VersionSelector;
+use shared::whole_ms::whole_ms;
 
 pub(crate) use self::log::entry_to_wire;
 use self::log::verdict_to_wire;
@@ -250,6 +251,10 @@ fn number_to_doc(number: f64, pointer: &str) -> Result<Doc, String> {
             "the integer at {pointer:?} is outside -2^53 to 2^53 and not exact here; send it as text"
         ));
     }
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a whole number within 2^53"
+    )]
     Ok(Doc::from(number as i64))
 }
 
@@ -274,7 +279,7 @@ pub(crate) fn step_to_wire(step: StepProgress) -> v1::StepProgress {
         step: step.step,
         axis: step.axis,
         status: status.into(),
-        duration_ms: u64::try_from(step.duration.as_millis()).unwrap_or(u64::MAX),
+        duration_ms: whole_ms(step.duration),
         attempt: step.attempt,
     }
 }

@@ -12,6 +12,9 @@
 //! The program calls [`Args::into_config`] and [`run`]; tests and `draftsman up` call [`bind`] to
 //! learn the port first and then [`Server::serve`].
 
+// A number that does not fit is an error or the largest that does, and is never cut.
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
+
 mod backend;
 mod blueprint_service;
 mod config;

@@ -37,12 +37,18 @@ impl Settings {
     ) -> Result<v1::PutSettingResponse, RequestError> {
         let mut violations = Violations::default();
         let setting = violations.merge(convert::setting(request.setting));
+        let format = blueprint_service::document_format(request.orbit_format);
+        let format = violations.check("orbit_format", format);
         let orbit = match &request.orbit_document {
             None => Some(None),
             Some(text) => violations
-                .check("orbit_document", Blueprint::parse(text))
+                .check(
+                    "orbit_document",
+                    Blueprint::parse_as(text, format.unwrap_or_default()),
+                )
                 .map(Some),
         };
+        let orbit = orbit.filter(|_| format.is_some());
         let (Some(setting), Some(orbit)) = (setting, orbit) else {
             return Err(violations.into());
         };

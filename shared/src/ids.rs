@@ -152,6 +152,41 @@ impl fmt::Display for Version {
     }
 }
 
+/// The beginning of a [`Version`]: 1 to 64 lowercase hex digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionPrefix(Arc<str>);
+
+/// An invalid beginning of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{given:?} does not begin a version: 1 to 64 lowercase hex digits")]
+pub struct InvalidVersionPrefix {
+    /// What was given, cut to 160 characters.
+    pub given: String,
+}
+
+impl VersionPrefix {
+    /// Checks `text` and keeps it.
+    ///
+    /// # Errors
+    /// [`InvalidVersionPrefix`] if it is not 1 to 64 lowercase hex digits.
+    pub fn parse(text: &str) -> Result<Self, InvalidVersionPrefix> {
+        let is_hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if is_hex && (1..=64).contains(&text.len()) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidVersionPrefix {
+                given: text.chars().take(160).collect(),
+            })
+        }
+    }
+}
+
+impl fmt::Display for VersionPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Lowercase hex SHA-256 of `bytes`.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};

@@ -5,6 +5,9 @@
 //! environment, and it never spawns a task except where a subscription needs a pump
 //! that its owner starts.
 
+// A number that does not fit is an error or the largest that does, and is never cut.
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
+
 pub mod axis_options;
 pub mod blueprint;
 pub mod commit;

@@ -9,8 +9,8 @@ pub fn whole_ms(duration: Duration) -> u64 {
 
 /// The milliseconds that a score of a sorted set stands for. Scores are floats: a fraction is cut off, what
 /// is below 0 or no number counts as 0, and what is too large as the largest.
+#[allow(clippy::cast_possible_truncation, reason = "such a cast saturates")]
 pub(crate) fn score_ms(score: f64) -> u64 {
-    // Such a cast saturates.
     score as u64
 }
 

@@ -354,7 +354,7 @@ impl Client {
                 blueprint_id: blueprint_id.to_owned(),
                 page_size: 0,
                 page_token,
-                before_seq: 0,
+                ..Default::default()
             };
             let page = self
                 .blueprints

@@ -381,6 +381,14 @@ pub fn fault(delay_ms: u64) -> Release {
     }
 }
 
+/// Something that is in use.
+pub fn busy(delay_ms: u64) -> Release {
+    Release::Busy {
+        delay_ms,
+        reason: "in use".to_owned(),
+    }
+}
+
 /// The reason of an issue after [`fault`].
 pub const FAULT: &str = "redis is away";
 

@@ -6,14 +6,14 @@ use proto::v1;
 use proto::v1::IssueState;
 use serde_json::json;
 use shared::store::redis::keys::Keys;
-use shared::store::{PlaceOutcome, Release, ReleaseOutcome, Store};
+use shared::store::{PlaceOutcome, ReleaseOutcome, Store};
 use tests::checker::Attempts;
 use tests::eventually::eventually;
 use tests::factory;
 use tests::model_double::Act;
 use tests::model_stage::{KEY, ModelStage as Stage, patch};
 use tests::redis_server::{Aof, RedisServer};
-use tests::store_stand::{LONG, Stand, worker_id};
+use tests::store_stand::{LONG, Stand, busy, worker_id};
 
 /// A stage with two workers and so many targets, whose model may be asked once at a time.
 async fn stage(n_targets: usize, env: &[(&str, &str)]) -> Stage {
@@ -121,6 +121,45 @@ async fn who_waits_for_a_place_can_be_cancelled_and_frees_what_it_held() {
         .await;
 }
 
+/// The worker that holds the only place is killed: its lease ends, and the place is free when its own time is over.
+#[tokio::test]
+async fn the_place_of_a_killed_worker_goes_to_another() {
+    /// The lifetime of a place that nobody renews, twice.
+    const FREE_WITHIN: Duration = Duration::from_secs(30);
+    // With one slot each of the workers has one of the issues.
+    let env = [
+        ("DRAFTSMAN_LEASE_SECS", "3"),
+        ("DRAFTSMAN_CONCURRENCY", "1"),
+    ];
+    let mut stage = stage(2, &env).await;
+    let held = submit(&stage, 0).await;
+    stage.double.until_called(1).await;
+    let waiting = submit(&stage, 1).await;
+    stage.rig.until_in_flight(2).await;
+    assert_eq!(stage.double.calls().len(), 1, "the second one waits");
+    let holder = stage.rig.client.issue(&held.issue_id).await.worker_id;
+    // Each tells its id when it starts.
+    let mut workers = stage.rig.workers.iter();
+    let holder = workers.position(|worker| worker.stderr().contains(&holder));
+    let killed = std::time::Instant::now();
+    stage.rig.workers[holder.expect("one of the two")].kill();
+    // One is for the call of the killed worker, which hears nothing any more.
+    stage.double.let_go(3);
+    let waiting = stage.rig.client.decided(&waiting.issue_id).await;
+    let took = killed.elapsed();
+    assert!(took < FREE_WITHIN, "{took:?}");
+    assert_eq!(waiting.attempt, 1, "it kept waiting: {waiting:?}");
+    let held = stage.rig.client.decided(&held.issue_id).await;
+    assert!(held.attempt >= 2, "it was taken over: {held:?}");
+    let decided = [waiting, held];
+    for issue in &decided {
+        assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    }
+    assert_eq!(stage.double.most_open(), 1);
+    let decided: Vec<_> = decided.iter().collect();
+    stage.assert_sound(&decided, Attempts::UpTo(5)).await;
+}
+
 #[tokio::test]
 async fn a_place_ends_with_its_time() {
     let redis = RedisServer::start(Aof::None);
@@ -169,10 +208,7 @@ async fn an_issue_that_has_to_wait_has_no_retry_more() {
     let stand = Stand::with(&["a"]).await;
     let issue = stand.submit("a", "i").await;
     let claimed = stand.take(&worker_id("w"), LONG).await;
-    let busy = Release::Busy {
-        delay_ms: 0,
-        reason: "in use".to_owned(),
-    };
+    let busy = busy(0);
     let released = stand.step(stand.store.release(&claimed.lease, &busy)).await;
     assert_eq!(released, ReleaseOutcome::Released);
     let waiting = stand.issue(&issue).await;

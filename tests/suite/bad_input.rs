@@ -176,7 +176,7 @@ fn list_cases(client: &Client, cases: &mut Vec<Case>) {
             blueprint_id: "door".to_owned(),
             page_size: -1,
             page_token: page_token(),
-            before_seq: 0,
+            ..Default::default()
         };
         refused! { cases, client, blueprints.list_commits(list), "ListCommits", token, InvalidArgument, ["page_size", "page_token"] }
         let list = v1::ListSettingsRequest {

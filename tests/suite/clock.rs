@@ -85,6 +85,48 @@ async fn a_lease_and_a_delay_that_may_be_so_long_are_left_alone() {
     assert!(due <= ((secs + 1) * 1_000 + LONG) as f64, "{due}");
 }
 
+/// The place of an agent's run that died must not be held for as long as the clock was set back. One whose holder
+/// lives is kept.
+#[tokio::test]
+async fn places_of_agents_are_pulled_back() {
+    const PLACE: Duration = Duration::from_secs(15);
+    const SOON: Duration = Duration::from_millis(200);
+    let stand = Stand::start().await;
+    let store = &stand.store;
+    let hold =
+        async |holder: &str, time| stand.whole.hold_place("a", holder, 1, time).await.unwrap();
+    assert_eq!(hold("dead", PLACE).await, PlaceOutcome::Held);
+    let places = store.keys().agent_places("a");
+    // The key expires by the same clock.
+    let set_back = async |places: &str| {
+        put_ahead(&stand, places).await;
+        let ahead = (15_000 + HOUR_MS).to_string();
+        let _: i64 = stand.raw(&["PEXPIRE", places, &ahead]).await;
+    };
+    set_back(&places).await;
+    // It runs from now on for as long as the place that is asked for.
+    assert_eq!(hold("next", SOON).await, PlaceOutcome::Full);
+    tests::eventually::eventually("the place of the dead run is free", async || {
+        match hold("next", PLACE).await {
+            PlaceOutcome::Held => Ok(()),
+            full => Err(format!("{full:?}")),
+        }
+    })
+    .await;
+    set_back(&places).await;
+    assert_eq!(hold("other", PLACE).await, PlaceOutcome::Full);
+    assert_eq!(hold("next", PLACE).await, PlaceOutcome::Held, "it renews");
+    assert_eq!(hold("other", PLACE).await, PlaceOutcome::Full);
+    // Nobody may ask for more than ten minutes, and that much is left alone.
+    let hour = Duration::from_millis(HOUR_MS);
+    assert_eq!(hold("next", hour).await, PlaceOutcome::Held);
+    assert_eq!(hold("other", SOON).await, PlaceOutcome::Full);
+    let until: f64 = stand.raw(&["ZSCORE", &places, "next"]).await;
+    let (secs, _): (u64, u64) = stand.raw(&["TIME"]).await;
+    let left_ms = until - (secs * 1_000) as f64;
+    assert!((590_000.0..=601_000.0).contains(&left_ms), "{left_ms}");
+}
+
 /// The mark of a turn is a key that expires, by the same clock.
 #[tokio::test]
 async fn a_turn_to_audit_comes_again() {
@@ -152,25 +194,3 @@ async fn the_age_of_a_pointer_counts_from_now_on() {
     assert!(at >= secs * 1_000 && at <= (now + 1) * 1_000, "{at}");
 }
 
-/// A worker that died held a place of an agent when the clock was set back.
-#[tokio::test]
-async fn a_place_of_a_dead_worker_ends_in_its_time() {
-    let stand = Stand::start().await;
-    let time = Duration::from_millis(200);
-    let hold = async |holder: &str| {
-        let held = stand.whole.hold_place("a", holder, 1, time).await;
-        held.expect("the store answers")
-    };
-    assert_eq!(hold("dead").await, PlaceOutcome::Held);
-    let places = stand.store.keys().agent_places("a");
-    put_ahead(&stand, &places).await;
-    // The key expires by the same clock.
-    let ahead = HOUR_MS.to_string();
-    let _: i64 = stand.raw(&["PEXPIRE", &places, &ahead]).await;
-    assert_eq!(hold("next").await, PlaceOutcome::Full, "its time runs");
-    tests::eventually::eventually("the place is free", async || match hold("next").await {
-        PlaceOutcome::Held => Ok(()),
-        full => Err(format!("{full:?}")),
-    })
-    .await;
-}

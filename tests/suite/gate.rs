@@ -44,6 +44,8 @@ async fn a_setting_without_axes_has_to_say_so() {
     // What was refused acts on nothing.
     let issue = rig.client.run("b", "nobody understands this").await;
     assert_eq!(issue.cause(), RejectionCause::Denied, "{issue:?}");
+    let entry = rig.client.entry(&issue.issue_id).await;
+    assert!(!entry.rationale.contains("warning"), "{entry:?}");
     assert_eq!(rig.client.stats().await.warnings, [""; 0]);
 
     let meant = setting("default", factory::without_verification);
@@ -51,6 +53,16 @@ async fn a_setting_without_axes_has_to_say_so() {
     assert!(put.setting.expect("the setting").no_verification);
     let issue = rig.client.run("b", "nobody understands this").await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    // Who reads the log, or the history, later sees it as well: whatever became of the issue.
+    let warning = "warning: the setting default has no verification, so no axis has judged this";
+    let entry = rig.client.entry(&issue.issue_id).await;
+    assert!(entry.rationale.ends_with(warning), "{entry:?}");
+    let newest = rig.client.history("b").await.pop().expect("a commit");
+    assert_eq!(newest.rationale, entry.rationale);
+    let denied = rig.client.run("b", "remove /nope").await;
+    assert_eq!(denied.cause(), RejectionCause::Denied, "{denied:?}");
+    let entry = rig.client.entry(&denied.issue_id).await;
+    assert!(entry.rationale.ends_with(warning), "{entry:?}");
     let warnings = rig.client.stats().await.warnings;
     let [warning] = &warnings[..] else {
         panic!("one warning: {warnings:?}")
@@ -143,4 +155,26 @@ async fn a_stored_setting_without_axes_that_does_not_say_so_commits_nothing() {
         said.then_some(()).ok_or(format!("{doctor:?}"))
     })
     .await;
+}
+
+/// The orbit beside a setting has a language of its own: YAML in flow style begins like JSON.
+#[tokio::test]
+async fn the_language_of_an_orbit_beside_a_setting_can_be_given() {
+    let rig = Rig::without_worker().await;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (setting, orbit) = (dir.path().join("s.yaml"), dir.path().join("orbit.yaml"));
+    let fields = "id: s\nblueprint_id: own-orbit\nttl_secs: 60\nverifier_axes: [des]\n";
+    std::fs::write(&setting, fields).expect("a file");
+    let flow = "{kind: let, at: $.commit, value: {op: lit, value: {}}}";
+    let document = format!("{{id: own-orbit, flow: {flow}, agents: []}}\n");
+    std::fs::write(&orbit, document).expect("a file");
+    let put = ["setting", "put", text(&setting), "--orbit", text(&orbit)];
+    let refused = draftsman(&rig, &put).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("orbit_document"), "{refused:?}");
+    let stored = draftsman(&rig, &[&put[..], &["--orbit-format", "yaml"]].concat()).await;
+    assert_eq!(stored.code, Some(0), "{stored:?}");
+    assert!(stored.stdout.contains("own-orbit: commit 1"), "{stored:?}");
+    let json = draftsman(&rig, &[&put[..], &["--orbit-format", "json"]].concat()).await;
+    assert_eq!(json.code, Some(1), "{json:?}");
 }

@@ -238,7 +238,7 @@ async fn blueprints_commits_and_log_entries_come_in_pages() {
             blueprint_id: "bp-00".to_owned(),
             page_size: 3,
             page_token,
-            before_seq: 0,
+            ..Default::default()
         };
         let page = blueprints
             .list_commits(request)
@@ -332,7 +332,7 @@ async fn what_is_no_page_is_refused() {
             blueprint_id: "paged".to_owned(),
             page_size,
             page_token: page_token.clone(),
-            before_seq: 0,
+            ..Default::default()
         };
         let entries = v1::ListLogEntriesRequest {
             page_size,

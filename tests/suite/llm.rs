@@ -64,6 +64,39 @@ async fn a_model_of_every_shape_writes_the_patch() {
         .await;
 }
 
+/// The kind of the other system runs as `llm`.
+#[tokio::test]
+async fn an_agent_block_writes_the_patch() {
+    let stage = Stage::start(vec![Act::Say(patch())]).await;
+    let spawner = json!({
+        "name": "patch-spawner",
+        "kind": "agent_block",
+        "spec": {"provider": "anthropic"},
+        "profile": {"model": "model-1", "system_prompt": format!("Write JSON, {PROMPT_WORD}.")},
+    });
+    stage
+        .edit(|s| s.spawner = Some(tests::factory::to_struct(&spawner)))
+        .await;
+    let issue = stage.run().await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    let calls = stage.double.calls();
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert_eq!(calls[0].path, "/v1/messages");
+    assert_eq!(calls[0].body["model"], "model-1");
+    let messages = calls[0].messages();
+    assert_eq!(messages[0].1, format!("Write JSON, {PROMPT_WORD}."));
+    let head = stage.rig.client.head_json("target").await;
+    let tags = head["metadata"]["tags"].as_array().expect("tags");
+    assert!(tags.iter().any(|tag| tag == REPLY_WORD), "{head}");
+    let usage = stage.rig.client.entry(&issue.issue_id).await.usage;
+    let usage = usage.expect("what it cost");
+    assert_eq!(
+        (usage.agent_kind.as_str(), usage.model.as_str(), usage.calls),
+        ("llm", "model-1", 1)
+    );
+    stage.assert_sound(&[&issue], Attempts::One).await;
+}
+
 #[tokio::test]
 async fn use_model_switches_the_bundled_spawner_on() {
     let stage = Stage::start(vec![Act::Say(patch())]).await;
@@ -368,7 +401,7 @@ async fn what_will_not_pass_says_what_to_change() {
     }
     for (provider, word) in [
         ("openai", "OPENAI_API_KEY"),
-        ("opanai", "known are: anthropic, "),
+        ("opanai", "known providers are: anthropic, "),
     ] {
         let spawner =
             json!({"kind": "llm", "spec": {"provider": provider}, "profile": {"model": "m"}});

@@ -270,6 +270,57 @@ async fn an_orbit_is_tried_with_each_setting_that_would_run_it() {
 }
 
 #[tokio::test]
+async fn an_issue_cannot_break_an_orbit_for_a_setting_that_follows_it_by_label() {
+    let rig = with_worker().await;
+    let first = bundled(&rig, |orbit| {
+        orbit["metadata"]["version_label"] = json!("1.0.0");
+    })
+    .await;
+    put(&rig, &first).await.expect("PutBlueprint");
+    let request = setting("by-label", |s| {
+        s.blueprint_id = "own-orbit".to_owned();
+        s.selector = selector(Selector::SemverReq("^1".to_owned()));
+    });
+    rig.client.put_setting(request).await.expect("PutSetting");
+    // The applier goes: valid, but the committer finds nothing applied.
+    let issue = rig.client.run("own-orbit", "remove /flow/children/1").await;
+    assert_eq!(issue.state(), IssueState::Rejected, "{issue:?}");
+    assert!(
+        issue
+            .reason
+            .contains("orbit: the setting by-label uses this Blueprint"),
+        "{issue:?}"
+    );
+    assert_eq!(rig.client.head_json("own-orbit").await, first);
+    let issue = rig.client.run("own-orbit", "tag still-decides").await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+    // A label that the setting does not choose: nobody runs it.
+    let away = json!([
+        {"op": "remove", "path": "/flow/children/1"},
+        {"op": "replace", "path": "/metadata/version_label", "value": "2.0.0"},
+    ]);
+    let issue = rig.client.run("own-orbit", away.to_string()).await;
+    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+}
+
+#[tokio::test]
+async fn a_flow_that_does_not_end_is_refused_with_the_time_limit() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("endless.lua"), "while true do end").expect("a script file");
+    let mut rig = Rig::without_worker().await;
+    rig.add_worker(&[("DRAFTSMAN_LUA_DIR", dir.path().to_str().expect("a path"))]);
+    rig.until_registered(1).await;
+    let document = orbit(&step("decide", "$.commit"), &[lua("decide", "endless")]);
+    let status = rig
+        .client
+        .put_setting(with_orbit(&document))
+        .await
+        .expect_err("it never decides");
+    let words = "it did not decide within 2 s";
+    assert_not_runnable("endless", &status, "orbit_document", words);
+}
+
+#[tokio::test]
 async fn what_a_model_or_program_decides_cannot_be_tried() {
     let rig = with_worker().await;
     let program = json!({"name": "decide", "kind": "subprocess", "spec": {"program": "/bin/cat"}});
@@ -311,35 +362,6 @@ async fn an_issue_cannot_make_an_orbit_in_use_one_that_never_decides() {
 }
 
 #[tokio::test]
-async fn an_issue_cannot_break_an_orbit_that_a_setting_follows_by_label() {
-    let rig = with_worker().await;
-    put(&rig, &bundled(&rig, |_| {}).await)
-        .await
-        .expect("PutBlueprint");
-    let request = setting("by-label", |s| {
-        s.blueprint_id = "own-orbit".to_owned();
-        s.selector = selector(Selector::SemverReq("^1".to_owned()));
-    });
-    rig.client.put_setting(request).await.expect("PutSetting");
-    let before = rig.client.head_json("own-orbit").await;
-    // The applier goes: valid, but the committer finds nothing applied.
-    let without = |bump: &str| {
-        let ops = json!([{"op": "remove", "path": "/flow/children/1"}]);
-        json!({"ops": ops, "bump": bump, "rationale": "r"}).to_string()
-    };
-    let issue = rig.client.run("own-orbit", &without("minor")).await;
-    assert_eq!(issue.state(), IssueState::Rejected, "{issue:?}");
-    assert!(
-        issue.reason.contains("orbit: the setting by-label uses"),
-        "{issue:?}"
-    );
-    assert_eq!(rig.client.head_json("own-orbit").await, before);
-    // A version that the setting does not choose may be anything.
-    let issue = rig.client.run("own-orbit", &without("major")).await;
-    assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
-}
-
-#[tokio::test]
 async fn without_a_worker_it_is_accepted_and_said() {
     let rig = Rig::without_worker().await;
     let (what, document, _) = never_decided().swap_remove(0);
@@ -372,6 +394,28 @@ async fn the_terminal_says_what_was_not_tried_and_refuses_what_is_no_orbit() {
         refused.stderr.contains("nothing writes $.commit"),
         "{refused:?}"
     );
+    // What each of several agents could name is listed once.
+    let model = |name: &str, provider: &str| {
+        let spec = json!({"provider": provider});
+        json!({"name": name, "kind": "llm", "spec": spec, "profile": {"model": "m"}})
+    };
+    let mut nameless = model("third", "");
+    nameless["spec"] = json!({});
+    let agents = [
+        model("first", "opanai"),
+        model("second", "antropic"),
+        nameless,
+    ];
+    let mut document = orbit(&step("first", "$.commit"), &agents);
+    document["id"] = json!("misspelt");
+    put(&rig, &document).await.expect("nobody uses it");
+    let refused = draftsman(&["setting", "use-orbit", "misspelt"]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    for words in ["\"opanai\"", "\"antropic\"", "agent \"third\""] {
+        assert!(refused.stderr.contains(words), "{words}: {refused:?}");
+    }
+    let lists = refused.stderr.matches("openai, ollama").count();
+    assert_eq!(lists, 1, "{refused:?}");
     let used = draftsman(&["setting", "use-orbit", "enhance-repair"]).await;
     assert_eq!(used.code, Some(0), "{used:?}");
     assert!(

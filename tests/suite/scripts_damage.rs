@@ -189,3 +189,22 @@ async fn until_the_clock_moves(stand: &Stand) {
     })
     .await;
 }
+
+/// A number that does not fit is told, and not cut to one that does.
+#[tokio::test]
+async fn an_attempt_beyond_its_range_is_damage() {
+    let stand = Stand::with(&["a"]).await;
+    let issue = stand.submit("a", "i").await;
+    let key = stand.store.keys().issue(&issue.issue_id);
+    for attempt in ["4294967295", "4294967296"] {
+        let _: i64 = stand.raw(&["HSET", &key, "attempt", attempt]).await;
+        let read = stand.store.issue(&issue.issue_id).await;
+        if attempt == "4294967295" {
+            let read = read.expect("it fits").expect("the issue");
+            assert_eq!(read.attempt, u32::MAX);
+        } else {
+            let refused = read.expect_err("it does not fit").to_string();
+            assert!(refused.contains("attempt"), "{refused}");
+        }
+    }
+}

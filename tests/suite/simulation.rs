@@ -34,6 +34,7 @@ settle stale
 release at once
 release stale
 release to delayed
+release to delayed, busy
 return gone
 return not_mine
 return returned

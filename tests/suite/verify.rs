@@ -69,3 +69,29 @@ async fn a_script_is_tried_on_two_files() {
         assert!(failed.stderr.contains(word), "{word}: {failed:?}");
     }
 }
+
+/// What begins with a brace and is no JSON is YAML only where that is said.
+#[tokio::test]
+async fn the_language_of_the_documents_can_be_given() {
+    let dir = example();
+    let flow_style = "{id: tried, flow: {}, agents: []}\n";
+    for (name, text) in [
+        ("flow-before.yaml", flow_style.to_owned()),
+        ("flow-after.yaml", flow_style.replace("[]", "[{name: a}]")),
+        ("flow-options.yaml", "{ttl_secs: 5}\n".to_owned()),
+    ] {
+        std::fs::write(dir.path().join(name), text).expect("a file");
+    }
+    let options = dir.path().join("flow-options.yaml").display().to_string();
+    let files = ["models.lua", "flow-before.yaml", "flow-after.yaml"];
+    let refused = verify(&dir, files, &[]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("given as yaml"), "{refused:?}");
+    let more = ["--options", &options, "--format", "yaml"];
+    let judged = verify(&dir, files, &more).await;
+    assert_ne!(judged.code, Some(1), "{judged:?}");
+    assert!(
+        judged.stdout.starts_with("pass") || judged.stdout.starts_with("deny"),
+        "{judged:?}"
+    );
+}

@@ -272,11 +272,12 @@ async fn a_person_compares_and_reverts() {
     assert!(sample.stdout.contains("x: 2"), "{sample:?}");
 }
 
-/// The number of a commit is asked for by itself, however long the history is.
+/// The number of a commit, and the beginning of a version, are asked for by themselves, however long the history is.
 #[tokio::test]
-async fn a_number_of_a_commit_costs_no_history() {
+async fn naming_a_version_costs_no_history() {
     const N_COMMITS: u64 = 60;
     let rig = Rig::without_worker().await;
+    let mut versions = Vec::new();
     for n in 1..=N_COMMITS {
         let put = v1::PutBlueprintRequest {
             document: with(&n.to_string()),
@@ -284,7 +285,8 @@ async fn a_number_of_a_commit_costs_no_history() {
             ..Default::default()
         };
         let stored = rig.client.blueprints.clone().put_blueprint(put).await;
-        stored.expect("PutBlueprint");
+        let stored = stored.expect("PutBlueprint").into_inner();
+        versions.push(stored.commit.expect("a commit").version);
     }
     let bytes = async || -> u64 {
         let mut connection = rig.redis.connection().await;
@@ -295,17 +297,37 @@ async fn a_number_of_a_commit_costs_no_history() {
             .expect("INFO");
         info.get("total_net_output_bytes").expect("a number")
     };
-    let before = bytes().await;
-    let told = draftsman(&rig, &["diff", "compared", "5"]).await;
-    let sent = bytes().await - before;
-    assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(
-        told.stdout.contains("-x: 5") && told.stdout.contains("+x: 60"),
-        "{told:?}"
-    );
-    assert!(sent < 60_000, "{sent} bytes of a history of 240,000");
-    let missing = draftsman(&rig, &["diff", "compared", "61"]).await;
-    assert_eq!(missing.code, Some(1), "{missing:?}");
+    for given in ["5", &versions[4][..12]] {
+        let before = bytes().await;
+        let told = draftsman(&rig, &["diff", "compared", given]).await;
+        let sent = bytes().await - before;
+        assert_eq!(told.code, Some(0), "{told:?}");
+        assert!(
+            told.stdout.contains("-x: 5") && told.stdout.contains("+x: 60"),
+            "{told:?}"
+        );
+        assert!(
+            sent < 60_000,
+            "{given}: {sent} bytes of a history of 240,000"
+        );
+    }
+    // Of 60 versions several begin with the same letter.
+    let begins_twice = |letter: &char| {
+        let named = versions
+            .iter()
+            .filter(|version| version.starts_with(*letter));
+        named.count() > 1
+    };
+    let ambiguous = "abcdef".chars().find(begins_twice);
+    let ambiguous = ambiguous.expect("60 versions").to_string();
+    let several = draftsman(&rig, &["diff", "compared", &ambiguous]).await;
+    assert_eq!(several.code, Some(1), "{several:?}");
+    assert!(several.stderr.contains("several"), "{several:?}");
+    for missing in ["61", "ffffffffffff", "no-version", "ab*"] {
+        let missing = draftsman(&rig, &["diff", "compared", missing]).await;
+        assert_eq!(missing.code, Some(1), "{missing:?}");
+        assert!(missing.stderr.contains("no version"), "{missing:?}");
+    }
 
     let mut page_token = String::new();
     for seqs in [[4, 3], [2, 1]] {
@@ -314,6 +336,7 @@ async fn a_number_of_a_commit_costs_no_history() {
             page_size: 2,
             page_token,
             before_seq: 5,
+            ..Default::default()
         };
         let page = rig.client.blueprints.clone().list_commits(request).await;
         let page = page.expect("ListCommits").into_inner();

@@ -1,33 +1,72 @@
 //! What watches cost Redis while nothing happens, and what they find although nobody told them.
 
+use std::time::{Duration, Instant};
+
 use proto::v1;
 use shared::ids::IssueId;
 use shared::store::redis::keys::Keys;
-use tests::eventually::{eventually, within_patience};
+use tests::eventually::within_patience;
 use tests::factory;
 use tests::rig::Rig;
 
-/// The number after `name` in a section of INFO; 0 if it is not there.
-async fn info(rig: &Rig, section: &str, name: &str) -> u64 {
-    let mut connection = rig.redis.connection().await;
-    let text: String = redis::cmd("INFO")
-        .arg(section)
-        .query_async(&mut connection)
-        .await
-        .expect("INFO");
-    let after = text.split_once(name).map(|(_, after)| after);
-    let digits = after.and_then(|after| after.split([',', '\r']).next());
-    digits.map_or(0, |digits| digits.parse().expect("a number"))
+/// What surrounds a text of some thousand bytes in an answer: `$5123`, and two line ends.
+const FRAME_BYTES: u64 = 9;
+
+/// Reads the statistics of Redis over one connection, and knows how many bytes that costs itself.
+struct Statistics {
+    connection: redis::aio::MultiplexedConnection,
+    /// The bytes of the answers so far.
+    own_bytes: u64,
 }
 
-/// How often watched issues were looked at.
-async fn looks(rig: &Rig) -> u64 {
-    info(rig, "commandstats", "cmdstat_hmget:calls=").await
-}
+impl Statistics {
+    async fn of(rig: &Rig) -> Self {
+        Self {
+            connection: rig.redis.connection().await,
+            own_bytes: 0,
+        }
+    }
 
-/// How often an issue was read whole, its intent in the same round trip.
-async fn reads(rig: &Rig) -> u64 {
-    info(rig, "commandstats", "cmdstat_hgetall:calls=").await
+    /// The number after `name` in a section of INFO; 0 if it is missing.
+    async fn info(&mut self, section: &str, name: &str) -> u64 {
+        let text: String = redis::cmd("INFO")
+            .arg(section)
+            .query_async(&mut self.connection)
+            .await
+            .expect("INFO");
+        self.own_bytes += u64::try_from(text.len()).expect("a small answer") + FRAME_BYTES;
+        let after = text.split_once(name).map(|(_, after)| after);
+        let digits = after.and_then(|after| after.split([',', '\r']).next());
+        digits.map_or(0, |digits| digits.parse().expect("a number"))
+    }
+
+    /// How often watched issues were looked at.
+    async fn looks(&mut self) -> u64 {
+        self.info("commandstats", "cmdstat_hmget:calls=").await
+    }
+
+    /// How often an issue was read whole, its intent in the same round trip.
+    async fn reads(&mut self) -> u64 {
+        self.info("commandstats", "cmdstat_hgetall:calls=").await
+    }
+
+    /// The bytes that Redis has sent to others.
+    async fn sent(&mut self) -> u64 {
+        // Redis counts an answer after it has written it.
+        let before = self.own_bytes;
+        let sent = self.info("stats", "total_net_output_bytes:").await;
+        sent.saturating_sub(before)
+    }
+
+    /// Waits for `n` more looks.
+    async fn until_looked(&mut self, n: u64) {
+        let begun = self.looks().await;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.looks().await < begun + n {
+            assert!(Instant::now() < deadline, "{n} more looks");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 async fn watch(rig: &Rig, issue_id: &str) -> tonic::Streaming<v1::WatchIssueResponse> {
@@ -44,31 +83,30 @@ async fn watch(rig: &Rig, issue_id: &str) -> tonic::Streaming<v1::WatchIssueResp
 #[tokio::test]
 async fn idle_watches_read_no_intent() {
     const N_WATCHERS: u64 = 20;
+    const INTENT_BYTES: usize = 60_000;
     let rig = Rig::without_worker().await;
     rig.client.put(factory::small("watched")).await;
-    let intent = "x".repeat(60_000);
+    let intent = "x".repeat(INTENT_BYTES);
     let issue = rig.client.submit("watched", intent).await.issue_id;
     let mut watches = Vec::new();
     for _ in 0..N_WATCHERS {
         watches.push(watch(&rig, &issue).await);
     }
+    let mut redis = Statistics::of(&rig).await;
     // The first look comes when the subscription is up; from then on all is quiet.
-    let first = looks(&rig).await;
-    eventually("the watched issue is looked at", async || {
-        let now = looks(&rig).await;
-        (now > first).then_some(()).ok_or(now.to_string())
-    })
-    .await;
-    let (begun, read) = (looks(&rig).await, reads(&rig).await);
+    redis.until_looked(1).await;
+    let (begun, read, sent) = (redis.looks().await, redis.reads().await, redis.sent().await);
     assert!(read >= N_WATCHERS, "each watcher has read it once: {read}");
-    eventually("two more looks", async || {
-        let now = looks(&rig).await;
-        (now >= begun + 2).then_some(()).ok_or(now.to_string())
-    })
-    .await;
-    assert_eq!(reads(&rig).await, read, "nothing has happened");
+    redis.until_looked(2).await;
+    let sent = redis.sent().await.saturating_sub(sent);
+    assert_eq!(redis.reads().await, read, "nothing has happened");
+    // Whatever command reads the intent: one reading would be seen.
+    assert!(
+        sent < INTENT_BYTES as u64 / 2,
+        "{sent} bytes while nothing has happened"
+    );
     // Of the same issue one look serves all who watch it.
-    assert!(looks(&rig).await < begun + N_WATCHERS);
+    assert!(redis.looks().await < begun + N_WATCHERS);
     drop(watches);
 }
 

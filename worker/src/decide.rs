@@ -1,13 +1,14 @@
 //! From what a flow came to, to what is settled: reason, log entry, decision.
 
-use shared::commit::Epoch;
+use shared::commit::{Epoch, MAX_RATIONALE_BYTES};
 use shared::enhance_log::{LogEntry, SpawnerUsage};
 use shared::error::chain;
+use shared::ids::SettingId;
 use shared::issue::RejectionCause;
 use shared::store::{Claimed, Decision as Settled, Head, Settlement};
 
 use crate::attempt::Fault;
-use crate::flow::{Decision, FlowFailure, FlowReport};
+use crate::flow::{Decision, FlowFailure, FlowReport, prefix};
 use crate::metrics::Metrics;
 
 /// A decision that is ready to be settled.
@@ -107,6 +108,21 @@ impl Outcome {
                 }
             }
         }
+    }
+
+    /// Adds to the rationale, of the log entry and so of the commit, that `setting` has no verification.
+    pub(crate) fn warn_of_no_verification(&mut self, setting: &SettingId) {
+        let warning = format!(
+            "warning: the setting {setting} has no verification, so no axis has judged this"
+        );
+        let separator = if self.log.rationale.is_empty() {
+            ""
+        } else {
+            "\n\n"
+        };
+        let room = MAX_RATIONALE_BYTES - separator.len() - warning.len();
+        let rationale = prefix(&self.log.rationale, room);
+        self.log.rationale = format!("{rationale}{separator}{warning}");
     }
 
     /// A flow that could not decide, for good.

@@ -20,6 +20,7 @@ use shared::store::{
     ClaimOutcome, Claimed, Company, Head, IssueRef, ReturnOutcome, SettleOutcome, Store, StoreError,
 };
 use shared::telemetry::trace;
+use shared::whole_ms::whole_ms;
 use tracing::Instrument;
 
 use crate::attempt::{Attempt, Fault, Ran};
@@ -132,7 +133,7 @@ impl Dispatcher {
         company: Company,
     ) -> Result<Option<Granted>, MustBeAlone> {
         let nonce = format!("{:016x}", fastrand::u64(..));
-        let lease_ms = self.lease.as_millis() as u64;
+        let lease_ms = whole_ms(self.lease);
         let known = self.documents.get(&issue.blueprint_id);
         let known_version = known.as_ref().map(|b| b.version());
         let mut pause = Pause::default();
@@ -235,7 +236,12 @@ impl Dispatcher {
                 .work_on(&claimed, &head, known.clone(), &launch, signal)
                 .await
             {
-                Worked::Decided(outcome) => *outcome,
+                Worked::Decided(mut outcome) => {
+                    if launch.setting.no_verification {
+                        outcome.warn_of_no_verification(&launch.setting.id);
+                    }
+                    *outcome
+                }
                 Worked::Fault(fault) => return self.put_off(&claimed, &head, *fault).await,
                 Worked::Stopped => return self.stopped(&claimed, signal).await,
             };

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use shared::error::chain;
 use shared::fail_point;
 use shared::store::{Claimed, Head, Release};
+use shared::whole_ms::whole_ms;
 
 use crate::attempt::Fault;
 use crate::decide::Outcome;
@@ -33,11 +34,11 @@ impl Dispatcher {
         let reason = fault.problem;
         let release = if fault.is_busy {
             let delay = BUSY_DELAY.mul_f64(0.5 + fastrand::f64());
-            let delay_ms = delay.as_millis() as u64;
+            let delay_ms = whole_ms(delay);
             Release::Busy { delay_ms, reason }
         } else {
             let delay = delay(claimed.retries, fault.wait, fastrand::f64());
-            let delay_ms = delay.as_millis() as u64;
+            let delay_ms = whole_ms(delay);
             Release::Fault { delay_ms, reason }
         };
         // Not the problem: it may quote what a provider said of the intent. It is the reason.

@@ -7,6 +7,9 @@
 //! what was decided long ago, the previewer tries issues out, and `progress` tells what the steps of long runs are doing. What they share is in `held`: the
 //! leases that this process has. Each is a service of the crate `supervisor`: the first that fails ends the worker.
 
+// A number that does not fit is an error or the largest that does, and is never cut.
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
+
 pub mod flow;
 
 mod attempt;

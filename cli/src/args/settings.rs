@@ -18,6 +18,9 @@ pub(crate) struct SettingPutArgs {
     /// A Blueprint to be written first, as the setting's orbit.
     #[arg(long, value_name = "FILE")]
     pub(crate) orbit: Option<PathBuf>,
+    /// The language of the orbit's file; if not given, JSON if it begins with `{` or `[`, else YAML.
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "orbit")]
+    pub(crate) orbit_format: Option<DocumentFormat>,
     /// Refuse unless this is the stored revision; 0: unless there is no such setting.
     #[arg(long, value_name = "N")]
     pub(crate) expected_revision: Option<u64>,

@@ -83,6 +83,7 @@ async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result
     let request = PutSettingRequest {
         setting: Some(setting),
         orbit_document,
+        orbit_format: DocumentFormat::to_wire(args.orbit_format).into(),
         expected_revision: args.expected_revision,
     };
     let answer = client.settings.put_setting(request).await?.into_inner();
@@ -310,7 +311,12 @@ fn value_to_json(value: &WireValue) -> Value {
         None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::BoolValue(bool)) => Value::from(*bool),
         // What was an integer is one again.
-        Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() <= MAX_EXACT as f64 => {
+        Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() <= MAX_EXACT as f64 =>
+        {
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "a whole number within 2^53"
+            )]
             Value::from(*n as i64)
         }
         Some(Kind::NumberValue(n)) => Value::from(*n),

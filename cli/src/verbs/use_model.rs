@@ -41,7 +41,7 @@ pub(crate) async fn use_model(
     let request = PutSettingRequest {
         expected_revision: Some(setting.revision),
         setting: Some(setting),
-        orbit_document: None,
+        ..Default::default()
     };
     let answer = client.settings.put_setting(request).await?.into_inner();
     let setting = answer.setting.ok_or_else(missing)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use worker::flow::Trial;
 
-use crate::args::{Output, VerifyArgs};
+use crate::args::{DocumentFormat, Output, VerifyArgs};
 use crate::client::CliError;
 use crate::output;
 
@@ -24,6 +24,7 @@ pub(crate) async fn verify(args: VerifyArgs, format: Output) -> Result<u8, CliEr
         options: options.as_deref(),
         before: &before,
         after: &after,
+        format: DocumentFormat::to_reader(args.format),
         llm_base_url: args.llm_base_url.filter(|url| !url.is_empty()),
     })
     .await?;

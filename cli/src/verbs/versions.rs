@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use proto::v1::version_selector::Selector;
 use proto::v1::{Commit, DiffBlueprintRequest, ListCommitsRequest, RevertBlueprintRequest};
 use serde_json::json;
+use shared::ids::VersionPrefix;
 
 use super::blueprints::fetch;
 use super::{page_size, trial};
@@ -189,8 +190,16 @@ pub(super) async fn resolve(
         let page = client.blueprints.list_commits(request).await?.into_inner();
         return choose(&page.commits, blueprint_id, given);
     }
-    let commits = commits(client, blueprint_id, usize::MAX).await?;
-    choose(&commits, blueprint_id, given)
+    if VersionPrefix::parse(given).is_err() {
+        return choose(&[], blueprint_id, given);
+    }
+    let request = ListCommitsRequest {
+        blueprint_id: blueprint_id.to_owned(),
+        version_prefix: given.to_owned(),
+        ..Default::default()
+    };
+    let found = client.blueprints.list_commits(request).await?.into_inner();
+    choose(&found.commits, blueprint_id, given)
 }
 
 /// The number of a commit, if that is what a person means.
@@ -239,7 +248,7 @@ async fn commits(
             blueprint_id: blueprint_id.to_owned(),
             page_size: page_size(limit - commits.len()),
             page_token,
-            before_seq: 0,
+            ..Default::default()
         };
         let page = client.blueprints.list_commits(request).await?.into_inner();
         commits.extend(page.commits);

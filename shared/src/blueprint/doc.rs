@@ -50,6 +50,10 @@ impl Num {
     }
 }
 
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a whole number in the range of an i64"
+)]
 fn int_equals_float(i: i64, f: f64) -> bool {
     // 2^63 is exact as a float; anything at or past it is no i64.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;

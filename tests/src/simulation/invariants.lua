@@ -45,11 +45,11 @@ for i = 13, #ARGV do
   for at, item in ipairs(call('LRANGE', backlog_of .. bp, 0, -1)) do
     local id, submitted = string.match(item, '^(.-)|(%d+)$')
     local element = bp .. '/' .. id
-    local f = call('HMGET', issue_of .. id, 'state', 'blueprint_id', 'submitted_at', 'token', 'worker_id', 'attempt', 'retries')
+    local f = call('HMGET', issue_of .. id, 'state', 'blueprint_id', 'submitted_at', 'token', 'worker_id', 'crashes')
     hold(not open[element], 'queue', element, ' is queued twice')
     hold(f[2] == bp and f[3] == submitted, 'queue', element, ' does not belong there')
     hold(tonumber(submitted) >= last_at, 'queue', element, ' is not in order')
-    hold(tonumber(f[6] or 0) - tonumber(f[7] or 0) <= max_attempts, 'attempts', element, ' has too many')
+    hold(tonumber(f[6] or 0) <= max_attempts, 'attempts', element, ' has killed too many workers')
     open[element], n_open, last_at, since[at] = true, n_open + 1, tonumber(submitted), tonumber(submitted)
     if f[1] == 'pending' then
       n_pending = n_pending + 1

@@ -28,18 +28,27 @@ impl Ledger {
         self.hold(is_holder, || format!("fencing: {lease:?} is given back"));
         self.dropped_by = Some(lease.worker_id.clone());
         let record = self.record(&lease.issue);
-        if let Release::Fault { delay_ms, .. } = how {
-            record.retries += 1;
-            record.place = Place::Delayed {
-                is_due: *delay_ms == 0,
-            };
-            self.count("retries");
-            "to delayed"
-        } else {
-            record.attempts -= 1;
-            record.place = Place::Waiting;
-            self.has_placed = true;
-            "at once"
+        match how {
+            Release::Fault { delay_ms, .. } => {
+                record.retries += 1;
+                record.place = Place::Delayed {
+                    is_due: *delay_ms == 0,
+                };
+                self.count("retries");
+                "to delayed"
+            }
+            Release::Busy { delay_ms, .. } => {
+                record.place = Place::Delayed {
+                    is_due: *delay_ms == 0,
+                };
+                "to delayed, busy"
+            }
+            Release::Shutdown => {
+                record.attempts -= 1;
+                record.place = Place::Waiting;
+                self.has_placed = true;
+                "at once"
+            }
         }
     }
 

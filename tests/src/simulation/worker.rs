@@ -7,7 +7,7 @@ use shared::store::{ClaimOutcome, Claimed, Company, IssueRef, Lease, Release, Se
 use super::calls::{Claim, Seen};
 use super::ledger::BEARABLE_CRASHES;
 use super::world::{Late, World};
-use crate::store_stand::{How, LONG, fault};
+use crate::store_stand::{How, LONG, busy, fault};
 
 /// As many issues a worker has at once.
 const SLOTS: usize = 2;
@@ -183,13 +183,15 @@ async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
         // Whatever it answers, the work goes on.
         world.remember(&claimed.lease).await?;
     }
-    let how = match world.dice.roll(12) {
+    let how = match world.dice.roll(14) {
         0 => return release(world, claimed.lease, Release::Shutdown).await,
         1 => return release(world, claimed.lease, fault(0)).await,
         2 => return release(world, claimed.lease, fault(LONG)).await,
-        3 => How::Denied,
-        4 => How::Failed,
-        5 => How::Dead,
+        3 => return release(world, claimed.lease, busy(0)).await,
+        4 => return release(world, claimed.lease, busy(LONG)).await,
+        5 => How::Denied,
+        6 => How::Failed,
+        7 => How::Dead,
         _ => How::Applied,
     };
     settle(world, claimed, how).await

@@ -49,6 +49,7 @@ pub use host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport};
 pub use memory::Memory;
 pub use orbit::Orbit;
 pub use orbit_trial::TrialOutcome;
+pub(crate) use prefix::prefix;
 pub use scripts::{ENHANCE_DEFAULT_YAML, PATCH_SPAWNER_LLM_YAML};
 pub use steps::{StepChange, StepRecorder};
 pub use try_axis::{Judgement, Trial, TryAxisError, try_axis};

@@ -4,8 +4,9 @@
 //! recorded answer: models, programs, a spawner script and verifiers that are not bundled. Everything else runs as
 //! it would for an issue, with the setting's spawner, axes and options.
 //!
-//! A trial says no only if it is certain. Where a model or a program does more than draft, its answer cannot be
-//! recorded, and what the flow then makes of it proves nothing.
+//! A trial says no if the flow fails, or does not end within the time of a trial, which is a thousand times what it
+//! needs. Where a model or a program does more than draft, its answer cannot be recorded, and what the flow then makes
+//! of it proves nothing.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -72,8 +73,8 @@ impl FlowHost {
             Err(failure) => failure.error,
         };
         match (&error, guessed.get()) {
-            (FlowError::Ceiling { .. }, _) => TrialOutcome::Unknown(format!(
-                "on a sample issue it did not end within {} s",
+            (FlowError::Ceiling { .. }, None) => TrialOutcome::Failed(format!(
+                "on a sample issue it did not decide within {} s",
                 TRIAL_TIME.as_secs()
             )),
             (FlowError::Cancelled, _) => {

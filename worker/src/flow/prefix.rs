@@ -1,7 +1,7 @@
 //! The beginning of a text within a number of bytes.
 
 /// The longest beginning of `text` that has at most `max_bytes` bytes and splits no character.
-pub(super) fn prefix(text: &str, max_bytes: usize) -> &str {
+pub(crate) fn prefix(text: &str, max_bytes: usize) -> &str {
     if text.len() <= max_bytes {
         return text;
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shared::axis_options::{self, AxisOptions};
-use shared::blueprint::{Blueprint, Doc, DocumentError, yaml};
+use shared::blueprint::yaml::{self, Format};
+use shared::blueprint::{Blueprint, Doc, DocumentError};
 use shared::setting::BUNDLED_AXES;
 use thiserror::Error;
 
@@ -38,12 +39,14 @@ pub struct Judgement {
 pub struct Trial<'a> {
     /// A file with a script, or the name of a bundled axis.
     pub script: &'a Path,
-    /// The options of the axis as a setting has them, YAML or JSON.
+    /// The options of the axis as a setting has them.
     pub options: Option<&'a str>,
-    /// The Blueprint as it was, YAML or JSON.
+    /// The Blueprint as it was.
     pub before: &'a str,
     /// The Blueprint as it would be.
     pub after: &'a str,
+    /// The language of these, and of the options.
+    pub format: Format,
     /// Where every provider of models is asked, ending in `/`; each at home if `None`.
     pub llm_base_url: Option<String>,
 }
@@ -85,7 +88,8 @@ pub enum TryAxisError {
 /// Cancel safety: dropping the future stops the script.
 pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
     let read = |which, text| {
-        Blueprint::parse(text).map_err(|source| TryAxisError::Document { which, source })
+        Blueprint::parse_as(text, trial.format)
+            .map_err(|source| TryAxisError::Document { which, source })
     };
     let before = Arc::new(read("before", trial.before)?);
     let after = read("after", trial.after)?;
@@ -98,7 +102,7 @@ pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
         Some(name) if !trial.script.exists() => name.to_owned(),
         _ => scripts.add_axis(trial.script)?,
     };
-    let options = options(&axis, trial.options)?;
+    let options = options(&axis, trial.options, trial.format)?;
     let scripts = Arc::new(scripts);
     let means = Means {
         pool: Arc::new(Pool::new(Arc::clone(&scripts))?),
@@ -139,10 +143,11 @@ pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
 }
 
 /// The options as a setting with only this axis would have them.
-fn options(axis: &str, given: Option<&str>) -> Result<AxisOptions, TryAxisError> {
+fn options(axis: &str, given: Option<&str>, format: Format) -> Result<AxisOptions, TryAxisError> {
     let mut options = AxisOptions::new();
     if let Some(text) = given {
-        let doc = yaml::parse(text).map_err(|error| TryAxisError::Options(error.to_string()))?;
+        let doc = yaml::parse_as(text, format)
+            .map_err(|error| TryAxisError::Options(error.to_string()))?;
         options.insert(axis.into(), doc);
     }
     match axis_options::check(&options, &[axis.to_owned()])

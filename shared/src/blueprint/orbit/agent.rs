@@ -140,11 +140,11 @@ impl<'a> Fields<'a> {
                 return None;
             }
             (None, Some(model)) if !tells_provider(model) => {
-                let problem = format!(
-                    "is missing, and the model {model:?} does not tell it; providers are: {}",
-                    PROVIDERS.join(", ")
-                );
-                self.wrong("spec.provider", &problem);
+                self.obstacles.push(Obstacle::NoProvider {
+                    agent: self.name.to_owned(),
+                    kind: self.kind,
+                    model: model.to_owned(),
+                });
                 return None;
             }
             _ => {}

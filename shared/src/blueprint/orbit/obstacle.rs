@@ -37,9 +37,12 @@ impl NotRunnable {
 
     /// True if each obstacle is wrong whatever scripts and agents there are: a kind or a field of an agent.
     pub fn is_malformed_agent(&self) -> bool {
-        self.obstacles
-            .iter()
-            .all(|o| matches!(o, Obstacle::UnknownKind { .. } | Obstacle::Field { .. }))
+        self.obstacles.iter().all(|obstacle| {
+            matches!(
+                obstacle,
+                Obstacle::UnknownKind { .. } | Obstacle::Field { .. } | Obstacle::NoProvider { .. }
+            )
+        })
     }
 }
 
@@ -50,9 +53,14 @@ impl fmt::Display for NotRunnable {
             write!(f, "{separator}{obstacle}")?;
         }
         match self.obstacles.len().saturating_sub(MAX_LISTED) {
-            0 => Ok(()),
-            more => write!(f, "; and {more} more"),
+            0 => {}
+            more => write!(f, "; and {more} more")?,
         }
+        // Once, however many agents lack one.
+        if self.obstacles.iter().any(Obstacle::is_about_provider) {
+            write!(f, "; known providers are: {}", PROVIDERS.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -130,8 +138,20 @@ pub enum Obstacle {
         /// The script's name.
         script: String,
     },
+    /// An agent names no provider of models, and its model does not tell one.
+    #[error(
+        "agent {agent:?} of kind {kind}: spec.provider is missing, and the model {model:?} does not tell it"
+    )]
+    NoProvider {
+        /// The agent.
+        agent: String,
+        /// Its kind.
+        kind: &'static str,
+        /// The model.
+        model: String,
+    },
     /// An agent names a provider of models that does not exist.
-    #[error("agent {agent:?}: unknown provider {provider:?}; known are: {}", PROVIDERS.join(", "))]
+    #[error("agent {agent:?}: unknown provider {provider:?}")]
     UnknownProvider {
         /// The agent.
         agent: String,
@@ -141,12 +161,20 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    fn is_about_provider(&self) -> bool {
+        matches!(
+            self,
+            Obstacle::NoProvider { .. } | Obstacle::UnknownProvider { .. }
+        )
+    }
+
     /// The agent whose definition is to blame, if one is.
     pub fn agent(&self) -> Option<&str> {
         match self {
             Obstacle::UnknownKind { agent, .. }
             | Obstacle::Field { agent, .. }
             | Obstacle::UnknownScript { agent, .. }
+            | Obstacle::NoProvider { agent, .. }
             | Obstacle::UnknownProvider { agent, .. } => Some(agent),
             Obstacle::Flow { .. }
             | Obstacle::UndeclaredAgent { .. }

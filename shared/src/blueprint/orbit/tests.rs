@@ -119,7 +119,7 @@ fn each_obstacle_of_an_agent_is_named() {
         ),
         (
             "{name: decide, kind: llm, spec: {provider: opanai}, profile: {model: m}}",
-            "unknown provider \"opanai\"; known are: anthropic, openai",
+            "unknown provider \"opanai\"; known providers are: anthropic, openai",
         ),
         (
             "{name: decide, kind: llm, spec: {provider: 1}, profile: {model: claude-x}}",

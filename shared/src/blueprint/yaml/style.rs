@@ -114,6 +114,7 @@ enum Class {
 }
 
 /// What each byte does to a plain scalar.
+#[allow(clippy::cast_possible_truncation, reason = "below 256")]
 static PLAIN: [Class; 256] = {
     let mut table = [Class::No; 256];
     let mut byte = 0x20;

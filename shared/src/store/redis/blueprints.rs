@@ -11,7 +11,7 @@
 //!
 //! Every document that is read is hashed again: a damaged one is an error and is never served.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use redis::cmd;
@@ -23,8 +23,11 @@ use super::orbit_use::follows;
 use super::{label_rank, script, stored};
 use crate::blueprint::{Blueprint, orbit};
 use crate::commit::{BlueprintSummary, Commit};
-use crate::ids::{BlueprintId, Version};
+use crate::ids::{BlueprintId, Version, VersionPrefix};
 use crate::version_selector::VersionSelector;
+
+/// How many versions Redis looks at in one call of a search.
+const SCANNED_PER_CALL: usize = 1_000;
 
 /// The head that a writer expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -295,6 +298,54 @@ impl Shard {
             .transpose()
     }
 
+    /// The newest commit of each version that begins with `prefix`, newest first, `limit` at most: where more begin
+    /// with it, which ones is not defined. `None` if there is no such Blueprint.
+    ///
+    /// Redis looks through the versions in bounded steps and sends those that match.
+    ///
+    /// # Errors
+    /// As [`Shard::summary`].
+    pub async fn commits_by_prefix(
+        &self,
+        id: &BlueprintId,
+        prefix: &VersionPrefix,
+        limit: usize,
+    ) -> Result<Option<Vec<Commit>>, StoreError> {
+        if self.head_seq(id).await?.is_none() {
+            return Ok(None);
+        }
+        // A version may be seen twice while the hash grows.
+        let (mut seqs, mut cursor) = (BTreeSet::new(), "0".to_owned());
+        loop {
+            let mut scan = cmd("HSCAN");
+            scan.arg(self.keys.newest(id)).arg(&cursor);
+            scan.arg("MATCH").arg(format!("{prefix}*"));
+            scan.arg("COUNT").arg(SCANNED_PER_CALL);
+            let found: (String, Vec<(String, u64)>) =
+                self.link.command("versions by prefix", &scan).await?;
+            seqs.extend(found.1.into_iter().map(|(_, seq)| seq));
+            cursor = found.0;
+            if cursor == "0" || seqs.len() >= limit {
+                break;
+            }
+        }
+        let seqs: Vec<u64> = seqs.into_iter().rev().take(limit).collect();
+        Ok(Some(self.commits_at(id, &seqs).await?))
+    }
+
+    /// The commits of these numbers.
+    async fn commits_at(&self, id: &BlueprintId, seqs: &[u64]) -> Result<Vec<Commit>, StoreError> {
+        if seqs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let read = cmd("HMGET").arg(self.keys.commits(id)).arg(seqs).to_owned();
+        let found: Vec<Option<String>> = self.link.command("list commits", &read).await?;
+        let pairs = seqs.iter().zip(found);
+        pairs
+            .map(|(seq, text)| read_commit(id, *seq, text))
+            .collect()
+    }
+
     /// A Blueprint's commits, newest first; `None` if there is no such Blueprint.
     ///
     /// # Errors
@@ -323,20 +374,8 @@ impl Shard {
                 next: None,
             }));
         }
-        let found: Vec<Option<String>> = self
-            .link
-            .command(
-                "list commits",
-                cmd("HMGET").arg(self.keys.commits(id)).arg(&seqs),
-            )
-            .await?;
-        let items: Result<Vec<Commit>, StoreError> = seqs
-            .iter()
-            .zip(found)
-            .map(|(seq, text)| read_commit(id, *seq, text))
-            .collect();
         Ok(Some(Page {
-            items: items?,
+            items: self.commits_at(id, &seqs).await?,
             next: (oldest > 1).then(|| oldest.to_string()),
         }))
     }

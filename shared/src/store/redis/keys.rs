@@ -2,7 +2,8 @@
 //! golden test below has to be changed with it, knowingly.
 //!
 //! All keys of a script carry one hash tag, `{draftsman:<shard>}`, so that the same scripts
-//! run on Redis Cluster. Ids cannot hold `{`, `}`, `:` or `/` (see [`crate::ids`]), so no id
+//! run on Redis Cluster. A script is given every key that it touches; `list_blueprints` says why it is the one that
+//! makes names itself, of a prefix with the tag. Ids cannot hold `{`, `}`, `:` or `/` (see [`crate::ids`]), so no id
 //! can make a key of another.
 
 use crate::ids::{BlueprintId, IssueId};
@@ -287,6 +288,15 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_script_makes_of_the_prefix_is_the_key() {
+        let keys = Keys::of_shard(7);
+        let id = BlueprintId::parse("team.alpha").unwrap();
+        let made = format!("{}{id}", keys.blueprint_prefix());
+        assert_eq!(made, keys.blueprint(&id));
+        assert!(made.starts_with("{draftsman:7}:"), "{made}");
+    }
 
     #[test]
     fn names_are_what_stored_data_has() {

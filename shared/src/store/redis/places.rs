@@ -10,6 +10,7 @@ use redis::cmd;
 
 use super::error::StoreError;
 use super::{Shard, Store, keys, script};
+use crate::whole_ms::whole_ms;
 
 /// The result of asking for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,7 @@ impl Store {
         let reply = shard
             .link
             .script(&script::HOLD_PLACE, &places, |call| {
-                let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-                call.arg(holder).arg(n_places).arg(ms);
+                call.arg(holder).arg(n_places).arg(whole_ms(time));
             })
             .await?;
         match reply.outcome() {

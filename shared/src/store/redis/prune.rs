@@ -10,6 +10,7 @@ use super::error::StoreError;
 use super::queue::{IssueRef, NOBODY, head_args};
 use super::script;
 use crate::ids::{BlueprintId, IssueId};
+use crate::whole_ms::whole_ms;
 
 /// How many issues are read in one round trip.
 const BATCH: usize = 100;
@@ -31,7 +32,7 @@ impl Shard {
     /// # Errors
     /// [`StoreError`]; what was removed stays removed.
     pub async fn prune_issues(&self, age: Duration) -> Result<u64, StoreError> {
-        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let age_ms = whole_ms(age);
         // Nothing is decided before it is submitted, so no younger one need be looked at.
         let newest = self.server_ms().await?.saturating_sub(age_ms);
         let (mut pruned, mut kept) = (0, 0);

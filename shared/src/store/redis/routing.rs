@@ -17,7 +17,7 @@ use crate::blueprint::Blueprint;
 use crate::commit::{BlueprintSummary, Commit};
 use crate::enhance_log::{LogEntry, SpawnerUsage};
 use crate::history::HistoryEntry;
-use crate::ids::{BlueprintId, IssueId, SettingId, Version, WorkerId};
+use crate::ids::{BlueprintId, IssueId, SettingId, Version, VersionPrefix, WorkerId};
 use crate::issue::{Authority, Issue, NewIssue};
 use crate::setting::EnhanceSetting;
 use crate::version_selector::VersionSelector;
@@ -247,6 +247,19 @@ impl Store {
         page: &PageRequest,
     ) -> Result<Option<Page<Commit>>, StoreError> {
         self.shard_of(id).list_commits(id, page).await
+    }
+
+    /// See [`Shard::commits_by_prefix`](super::Shard::commits_by_prefix).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn commits_by_prefix(
+        &self,
+        id: &BlueprintId,
+        prefix: &VersionPrefix,
+        limit: usize,
+    ) -> Result<Option<Vec<Commit>>, StoreError> {
+        self.shard_of(id).commits_by_prefix(id, prefix, limit).await
     }
 
     /// See [`Shard::set_archived`](super::Shard::set_archived).

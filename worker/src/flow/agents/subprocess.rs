@@ -208,7 +208,7 @@ impl Agent for SubprocessAgent {
                 Ok(output) => output,
                 Err(_) => Err(StepError::from(ProgramError::Timeout {
                     program: self.program.clone(),
-                    limit_ms: limit.as_millis() as u64,
+                    limit_ms: whole_ms(limit),
                 })),
             },
         };

@@ -100,8 +100,12 @@ fn member<'a>(doc: &'a Doc, key: &Value) -> Option<&'a Doc> {
         (Doc::Array(items), Value::Integer(place)) => {
             items.get(usize::try_from(*place).ok()?.checked_sub(1)?)
         }
-        (Doc::Array(items), Value::Number(place)) if place.fract() == 0.0 && *place >= 1.0 => {
-            // Beyond the largest index there is nothing, and such a cast saturates.
+        (Doc::Array(items), Value::Number(place)) if place.fract() == 0.0 && *place >= 1.0 =>
+        {
+            #[allow(
+                clippy::cast_possible_truncation,
+                reason = "such a cast saturates, and beyond the largest index there is nothing"
+            )]
             items.get(*place as usize - 1)
         }
         _ => None,

@@ -58,7 +58,7 @@ async fn what_costs_or_judges_by_content_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_trial_says_no_only_if_it_is_certain() {
+async fn what_a_trial_cannot_know_is_no_refusal() {
     let bench = Bench::with_scripts(&[
         ("endless.lua", "while true do end"),
         ("odd.lua", "return 5"),
@@ -76,10 +76,6 @@ async fn a_trial_says_no_only_if_it_is_certain() {
             "\"committer\" is a model or a program",
         ),
         (
-            "kind: lua\n    spec: {fn_id: endless}",
-            "did not end within 2 s",
-        ),
-        (
             "kind: lua\n    spec: {fn_id: of-another-worker}",
             "lacks a script",
         ),
@@ -94,14 +90,14 @@ async fn a_trial_says_no_only_if_it_is_certain() {
             other => panic!("{agent}: {other:?}"),
         }
     }
-    match tried(
-        &bench,
-        &with("kind: lua\n    spec: {fn_id: odd}"),
-        &setting(),
-    )
-    .await
-    {
-        TrialOutcome::Failed(why) => assert!(why.contains("$.commit must be an object"), "{why}"),
-        other => panic!("{other:?}"),
+    for (script, words) in [
+        ("odd", "$.commit must be an object"),
+        ("endless", "it did not decide within 2 s"),
+    ] {
+        let orbit = with(&format!("kind: lua\n    spec: {{fn_id: {script}}}"));
+        match tried(&bench, &orbit, &setting()).await {
+            TrialOutcome::Failed(why) => assert!(why.contains(words), "{why}"),
+            other => panic!("{script}: {other:?}"),
+        }
     }
 }

@@ -1,7 +1,11 @@
 #!lua flags=no-writes
--- Lists Blueprints with their heads, in the order of their ids. A Blueprint's key is made here of what
--- all of them begin with and an id of the index: the whole page in one call, and in the same slot.
--- KEYS  1 blueprints; 2 what the key of each blueprint begins with
+-- Lists Blueprints with their heads, in the order of their ids.
+--
+-- The only script that makes names of keys: which ids are on a page is known here alone, and a page is one call. A
+-- cluster allows it: each name begins with KEYS[2], so it has the hash tag, and the slot, of the declared keys. While
+-- the slot is moved to another node the call is refused (TRYAGAIN), because KEYS[2] itself never exists: no page
+-- lacks what has moved already.
+-- KEYS  1 blueprints; 2 what the key of each blueprint begins with, the hash tag included
 -- ARGV  1 where to begin, as ZRANGEBYLEX takes it; 2 how many to list; 3 '1': archived ones, too;
 --       4 how many to look at
 -- Outcomes  page: the id after which the next page begins, or ''; then an id and its fields for each

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use shared::whole_ms::whole_ms;
+
 use super::super::super::meter::Meter;
 use super::KIND;
 use super::protocol::Tokens;
@@ -48,7 +50,7 @@ impl<'a> Bill<'a> {
 
 impl Drop for Bill<'_> {
     fn drop(&mut self) {
-        let ms = self.started.elapsed().as_millis() as u64;
+        let ms = whole_ms(self.started.elapsed());
         self.meter.record(|usage| usage.duration_ms += ms);
     }
 }
