@@ -21,6 +21,7 @@ mod suite {
     mod fail_points;
     mod failures;
     mod gate;
+    mod hand_over;
     mod history_costs;
     mod limits;
     mod list_costs;
@@ -55,6 +56,7 @@ mod suite {
     mod scripts_damage;
     mod scripts_decisions;
     mod scripts_faults;
+    mod scripts_hand_over;
     mod scripts_history;
     mod scripts_orbits;
     mod scripts_pause;

@@ -18,6 +18,7 @@ mod dispatch;
 mod documents;
 mod flow_threads;
 mod hand_back;
+mod hand_over;
 mod heartbeat;
 mod held;
 mod listener;
