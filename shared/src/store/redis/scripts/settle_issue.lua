@@ -40,7 +40,7 @@ end
 if issue.token ~= token then return { 'stale' } end
 local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived', 'orbit_as_of')
 local counter = redis.call('GET', settings_counter) or '0'
--- Read when it is needed: the setting whose orbit the Blueprint is.
+-- The setting whose orbit the Blueprint is, read once the issue is to be decided.
 local named_by, note
 
 -- The issue of this backlog element, if this worker may have it next; otherwise its own claim says why not.
@@ -75,7 +75,7 @@ local function fail(why)
   decide({ state = 'rejected', cause = 'failed', reason = why, new_version = '', log = failed_log(ARGV[14], why) })
   announce()
 end
-if kind == 'applied' or next_nonce ~= '' then named_by, note = setting_of(orbits, bp, head[4], counter) end
+named_by, note = setting_of(orbits, bp, head[4], counter)
 if kind == 'applied' or kind == 'denied' then
   if head[3] == '1' then
     fail(archived_reason)
