@@ -22,6 +22,7 @@ mod suite {
     mod fail_points;
     mod failures;
     mod gate;
+    mod hand_over;
     mod history_costs;
     mod limits;
     mod list_costs;
@@ -56,6 +57,7 @@ mod suite {
     mod scripts_damage;
     mod scripts_decisions;
     mod scripts_faults;
+    mod scripts_hand_over;
     mod scripts_history;
     mod scripts_orbits;
     mod scripts_pause;

@@ -14,8 +14,8 @@ use shared::ids::{BlueprintId, IssueId, WorkerId};
 use shared::issue::{Issue, IssueState, NewIssue, RejectionCause};
 use shared::store::{
     ArchiveOutcome, ClaimOutcome, Claimed, Company, Decision, ExpectedHead, IssueRef, Lease,
-    PopLink, PutOutcome, ReapOutcome, Release, SettleOutcome, Settlement, Shard, Store, StoreError,
-    SubmitOutcome,
+    NextClaim, PopLink, PutOutcome, ReapOutcome, Release, SettleOutcome, Settlement, Shard, Store,
+    StoreError, SubmitOutcome,
 };
 use tokio::sync::Mutex;
 
@@ -340,6 +340,20 @@ impl Stand {
     /// # Errors
     /// As [`Shard::settle`].
     pub async fn settle(&self, claimed: &Claimed, how: How) -> Result<SettleOutcome, StoreError> {
+        let (outcome, _) = self.settle_with(claimed, how, None).await?;
+        Ok(outcome)
+    }
+
+    /// As [`Stand::settle`], and asks for the queue's next issue.
+    ///
+    /// # Errors
+    /// As [`Shard::settle_and_claim_next`].
+    pub async fn settle_with(
+        &self,
+        claimed: &Claimed,
+        how: How,
+        next: Option<&NextClaim<'_>>,
+    ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
         let issue = &claimed.lease.issue;
         let (name, mark) = (issue.blueprint_id.as_str(), issue.issue_id.as_str());
         let new = marked(name, mark, "1.0.1");
@@ -363,7 +377,17 @@ impl Stand {
             reason: how.reason(),
             log: &log,
         };
-        self.store.settle(&claimed.lease, &settlement).await
+        let store = &self.store;
+        match next {
+            Some(next) => {
+                let settled = store.settle_and_claim_next(&claimed.lease, &settlement, next);
+                settled.await
+            }
+            None => {
+                let settled = store.settle(&claimed.lease, &settlement).await;
+                settled.map(|outcome| (outcome, None))
+            }
+        }
     }
 }
 

@@ -193,4 +193,3 @@ async fn the_age_of_a_pointer_counts_from_now_on() {
     let (now, _): (u64, u64) = stand.raw(&["TIME"]).await;
     assert!(at >= secs * 1_000 && at <= (now + 1) * 1_000, "{at}");
 }
-

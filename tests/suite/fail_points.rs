@@ -19,7 +19,7 @@ struct Case {
     attempts: Attempts,
 }
 
-const WORKER_CASES: [Case; 11] = [
+const WORKER_CASES: [Case; 12] = [
     case("register.after", "", Attempts::One),
     // Nobody has claimed it, so nobody has attempted it.
     case("pop.after", "", Attempts::One),
@@ -27,6 +27,8 @@ const WORKER_CASES: [Case; 11] = [
     case("flow.after", "", Attempts::UpTo(2)),
     // It is decided; what the worker did not hear is of no matter.
     case("settle.after", "", Attempts::One),
+    // The same settle has leased the next issue to it.
+    case("hand_over.after", "", Attempts::UpTo(2)),
     case(
         "release.after",
         "flow.fault=1*return(busy)",
@@ -122,7 +124,7 @@ async fn a_worker_dies_before_it_has_claimed() {
 
 #[tokio::test]
 async fn a_worker_dies_over_its_work() {
-    workers_die(&["claim", "flow", "settle"]).await;
+    workers_die(&["claim", "flow", "settle", "hand_over"]).await;
 }
 
 #[tokio::test]

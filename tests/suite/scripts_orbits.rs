@@ -364,3 +364,78 @@ async fn an_issue_of_a_store_without_authorities_counts_as_a_submitters() {
         "{outcome:?}"
     );
 }
+
+/// What a Blueprint has noted of the settings that name it.
+async fn noted(stand: &Stand, name: &str) -> Option<String> {
+    let key = stand.store.keys().blueprint(&blueprint_id(name));
+    stand.raw(&["HGET", &key, "orbit_as_of"]).await
+}
+
+/// Takes the note away, as it is of a Blueprint that no issue was filed against yet.
+async fn forget_note(stand: &Stand, name: &str) {
+    let key = stand.store.keys().blueprint(&blueprint_id(name));
+    let _: i64 = stand.raw(&["HDEL", &key, "orbit_as_of"]).await;
+}
+
+#[tokio::test]
+async fn who_names_an_orbit_is_noted_by_submit_claim_and_settle() {
+    let stand = Stand::with(&["orbit", "target"]).await;
+    stand.set_orbit("orbit", true, false).await;
+    let worker = worker_id("w");
+    let before = stand.store.settings_counter().await.unwrap();
+    for (name, setting) in [("orbit", "names-orbit"), ("target", "")] {
+        let counter = stand.store.settings_counter().await.unwrap();
+        let expected = Some(format!("{counter} {setting}"));
+        let id = format!("{name}.1");
+        match name {
+            "orbit" => drop(stand.submit_by_admin(name, &id).await),
+            _ => {
+                stand.submit(name, &id).await;
+                assert_eq!(noted(&stand, name).await, expected, "submit");
+                forget_note(&stand, name).await;
+            }
+        }
+        let claimed = stand.take(&worker, LONG).await;
+        assert_eq!(noted(&stand, name).await, expected, "claim");
+        forget_note(&stand, name).await;
+        stand.step(stand.settle(&claimed, How::Applied)).await;
+        assert_eq!(noted(&stand, name).await, expected, "settle");
+    }
+    // The commit of an orbit in use makes workers read the settings again, and so the note is old.
+    assert_eq!(stand.store.settings_counter().await.unwrap(), before + 1);
+}
+
+#[tokio::test]
+async fn the_settings_are_not_read_again_until_one_is_written() {
+    let stand = Stand::with(&["orbit"]).await;
+    let store = &stand.store;
+    let worker = worker_id("w");
+    let early = stand.submit("orbit", "i-1").await;
+    let later = stand.submit("orbit", "i-2").await;
+    let claimed = stand.take(&worker, LONG).await;
+    assert_eq!(claimed.lease.issue, early);
+    stand.set_orbit("orbit", true, false).await;
+    stand.submit_by_admin("orbit", "i-3").await;
+    let counter = store.settings_counter().await.unwrap();
+    let key = store.keys().blueprint(&blueprint_id("orbit"));
+    let note = format!("{counter} names-orbit");
+    let _: i64 = stand.raw(&["HSET", &key, "orbit_as_of", &note]).await;
+    // From here on the note alone says whose orbit it is.
+    let _: i64 = stand.raw(&["DEL", &store.keys().orbits()]).await;
+    let outcome = stand
+        .refused(store.submit(&new_issue("orbit", "i-4")))
+        .await;
+    assert_eq!(outcome, refused_by("names-orbit"));
+    let settled = stand.step(stand.settle(&claimed, How::Applied)).await;
+    assert_eq!(settled, SettleOutcome::OrbitNeedsAdmin);
+    assert_eq!(stand.pop(&worker).await, Some(later.clone()));
+    let claim = store.claim(&later, &worker, "n", LONG, None, BESIDE);
+    let outcome = stand.step(claim).await;
+    assert!(
+        matches!(outcome, ClaimOutcome::OrbitNeedsAdmin),
+        "{outcome:?}"
+    );
+    // Until a setting is written: then they are read.
+    stand.set_orbit("orbit", false, false).await;
+    stand.submit("orbit", "i-5").await;
+}

@@ -28,6 +28,8 @@ settle applied
 settle dead
 settle denied
 settle failed
+settle handed over
+settle handed over again
 settle moved_head
 settle orbit_needs_admin
 settle stale

@@ -13,8 +13,11 @@
 //!
 //! An issue that has to run alone waits for all slots at once. The semaphore is fair, so while it
 //! waits nothing else gets a slot, and nothing is popped.
+//!
+//! A slot keeps on with what a settle hands over, as long as [`HandOvers`] allows.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use shared::fail_point;
@@ -24,7 +27,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::dispatch::{Dispatcher, Met};
+use crate::dispatch::{Begun, Dispatcher, Met};
+use crate::hand_over::HandOvers;
 use crate::held::{Held, Stop};
 use crate::service::{self, Complaint, Pause};
 
@@ -39,6 +43,17 @@ pub(crate) struct Slots {
     n: usize,
     n_consumers: usize,
     running: TaskTracker,
+    /// How many wait for all slots at once.
+    n_want_all: AtomicUsize,
+}
+
+/// Somebody waits for all slots until this is dropped.
+pub(crate) struct WantAll<'a>(&'a Slots);
+
+impl Drop for WantAll<'_> {
+    fn drop(&mut self) {
+        self.0.n_want_all.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Slots {
@@ -49,7 +64,19 @@ impl Slots {
             n,
             n_consumers,
             running: TaskTracker::new(),
+            n_want_all: AtomicUsize::new(0),
         })
+    }
+
+    /// Says that somebody waits for all slots.
+    pub(crate) fn want_all(&self) -> WantAll<'_> {
+        self.n_want_all.fetch_add(1, Ordering::Relaxed);
+        WantAll(self)
+    }
+
+    /// Whether somebody waits for all slots.
+    pub(crate) fn are_all_wanted(&self) -> bool {
+        self.n_want_all.load(Ordering::Relaxed) > 0
     }
 
     /// Lets what is open finish within `grace`, then has the rest handed back.
@@ -239,16 +266,8 @@ impl Consumer {
             dispatcher: Arc::clone(&self.dispatcher),
             slots: Arc::clone(&self.slots),
             stop: self.stop.clone(),
-            issue: issue.clone(),
         };
-        let dispatcher = Arc::clone(&self.dispatcher);
-        self.slots.running.spawn(async move {
-            if let Err(panic) = tokio::spawn(work.run(slot)).await {
-                // A bug in one issue's way is a failed attempt of that issue, never a dead worker.
-                tracing::error!(issue_id = %issue.issue_id, %panic, "dispatch ended by a panic; its lease will run out");
-            }
-            dispatcher.held.close(&issue);
-        });
+        self.slots.running.spawn(work.run(issue, slot));
     }
 
     /// Makes sure that a broken connection moves nothing any more, then looks at what it may have moved.
@@ -258,10 +277,11 @@ impl Consumer {
             .shard
             .processing(self.dispatcher.worker_id.as_str())
             .await?;
-        let unknown = listed
-            .into_iter()
-            .filter(|issue| !self.dispatcher.held.is_open(issue));
-        for issue in unknown {
+        for issue in listed {
+            // One that has a lease was not popped: a settle has handed it over, and its answer is on the way.
+            if self.dispatcher.held.is_open(&issue) || self.shard.has_lease(&issue).await? {
+                continue;
+            }
             tokio::select! {
                 slot = Arc::clone(&self.slots.free).acquire_owned() => match slot {
                     Ok(slot) => self.start(issue, slot),
@@ -287,27 +307,60 @@ fn permits(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// One element, from its slot to its end.
+/// One element, from its slot to its end, and what is handed over after it.
 struct Work {
     dispatcher: Arc<Dispatcher>,
     slots: Arc<Slots>,
     stop: CancellationToken,
-    issue: IssueRef,
 }
 
 impl Work {
-    async fn run(self, slot: OwnedSemaphorePermit) {
-        if self.dispatcher.run(&self.issue).await == Met::Done {
-            return;
-        }
-        // Two that wait for all slots while each keeps one would wait for ever.
-        drop(slot);
-        let all_slots = tokio::select! {
-            all = Arc::clone(&self.slots.free).acquire_many_owned(permits(self.slots.n)) => all,
-            () = self.stop.cancelled() => return self.dispatcher.give_back(&self.issue).await,
-        };
-        if let Ok(_all) = all_slots {
-            self.dispatcher.run_alone(&self.issue).await;
+    async fn run(self, issue: IssueRef, slot: OwnedSemaphorePermit) {
+        let mut hand_overs = HandOvers::none_yet(Arc::clone(&self.slots), self.stop.clone());
+        let mut begun = Begun::Popped(issue);
+        loop {
+            let issue = begun.issue().clone();
+            let (dispatcher, so_far) = (Arc::clone(&self.dispatcher), hand_overs.clone());
+            let running = tokio::spawn(async move { dispatcher.run(begun, &so_far).await });
+            let met = running
+                .await
+                .unwrap_or_else(|panic| ended_by_panic(&issue, &panic));
+            if let Met::MustBeAlone = met {
+                // Two that wait for all slots while each keeps one would wait for ever.
+                drop(slot);
+                self.run_alone(&issue).await;
+                return self.dispatcher.held.close(&issue);
+            }
+            self.dispatcher.held.close(&issue);
+            let Met::HandedOver(next) = met else { return };
+            if !self.dispatcher.held.open(&next.claimed.lease.issue) {
+                // It was popped since: the answer came after its lease had run out.
+                return;
+            }
+            hand_overs.add();
+            begun = Begun::HandedOver(next);
         }
     }
+
+    async fn run_alone(&self, issue: &IssueRef) {
+        let wanted = self.slots.want_all();
+        let all_slots = tokio::select! {
+            all = Arc::clone(&self.slots.free).acquire_many_owned(permits(self.slots.n)) => all,
+            () = self.stop.cancelled() => return self.dispatcher.give_back(issue).await,
+        };
+        drop(wanted);
+        if let Ok(_all) = all_slots {
+            let (dispatcher, own) = (Arc::clone(&self.dispatcher), issue.clone());
+            let running = tokio::spawn(async move { dispatcher.run_alone(&own).await });
+            if let Err(panic) = running.await {
+                ended_by_panic(issue, &panic);
+            }
+        }
+    }
+}
+
+/// A bug in one issue's way is a failed attempt of that issue, never a dead worker.
+fn ended_by_panic(issue: &IssueRef, panic: &tokio::task::JoinError) -> Met {
+    tracing::error!(issue_id = %issue.issue_id, %panic, "dispatch ended by a panic; its lease will run out");
+    Met::Done
 }

@@ -190,6 +190,14 @@ impl Outcome {
     }
 
     /// The new content, if there is one.
+    pub(crate) fn blueprint(&self) -> Option<&shared::blueprint::Blueprint> {
+        match &self.decision {
+            Kept::Commit { blueprint, .. } => Some(blueprint),
+            _ => None,
+        }
+    }
+
+    /// As [`Outcome::blueprint`], taken out.
     pub(crate) fn into_blueprint(self) -> Option<shared::blueprint::Blueprint> {
         match self.decision {
             Kept::Commit { blueprint, .. } => Some(*blueprint),

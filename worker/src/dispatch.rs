@@ -17,7 +17,8 @@ use shared::fail_point;
 use shared::ids::{BlueprintId, WorkerId};
 use shared::setting::DEFAULT_TTL_SECS;
 use shared::store::{
-    ClaimOutcome, Claimed, Company, Head, IssueRef, ReturnOutcome, SettleOutcome, Store, StoreError,
+    ClaimOutcome, Claimed, Company, Head, IssueRef, Lease, NextClaim, ReturnOutcome, SettleOutcome,
+    Settlement, Store, StoreError,
 };
 use shared::telemetry::trace;
 use shared::whole_ms::whole_ms;
@@ -28,6 +29,7 @@ use crate::decide::Outcome;
 use crate::documents::DocumentCache;
 use crate::flow::{FlowHost, Memory, StepRecorder};
 use crate::flow_threads::FlowThreads;
+use crate::hand_over::HandOvers;
 use crate::held::{Held, Signal};
 use crate::metrics::{self, Metrics};
 use crate::orbits::{Launch, LaunchError, Orbits};
@@ -59,18 +61,52 @@ pub(crate) struct Dispatcher {
 /// A claim that was refused because this worker runs other issues.
 struct MustBeAlone;
 
-/// How a popped element was met.
-#[derive(Debug, PartialEq, Eq)]
+/// What a dispatch begins with.
+pub(crate) enum Begun {
+    /// A popped element, to be claimed.
+    Popped(IssueRef),
+    /// An issue that the settle of the one before it has handed over.
+    HandedOver(Box<Granted>),
+}
+
+impl Begun {
+    /// The issue.
+    pub(crate) fn issue(&self) -> &IssueRef {
+        match self {
+            Begun::Popped(issue) => issue,
+            Begun::HandedOver(granted) => &granted.claimed.lease.issue,
+        }
+    }
+}
+
+/// How a dispatch ended.
 pub(crate) enum Met {
     /// There is nothing left to do for it.
     Done,
     /// It is to be run alone, and is still in the own list.
     MustBeAlone,
+    /// There is nothing left to do for it, and its queue's next issue is this worker's.
+    HandedOver(Box<Granted>),
 }
 
-/// The lease; the document that was named to the store as known: if it is the head, it was not sent,
-/// and by now the cache may hold another; and since when the lease may run.
-type Granted = (Claimed, Option<Arc<Blueprint>>, Instant);
+/// A lease that was granted.
+pub(crate) struct Granted {
+    /// The lease, and what the worker needs for it.
+    pub(crate) claimed: Claimed,
+    /// The document that was named to the store as known: if it is the head, it was not sent, and by now the cache
+    /// may hold another.
+    known: Option<Arc<Blueprint>>,
+    /// Since when the lease may run.
+    asked: Instant,
+}
+
+/// What became of a settlement.
+pub(crate) enum Settled {
+    /// The head is another one; the lease is kept.
+    Moved(Head),
+    /// The issue is through; perhaps the next one was handed over.
+    Through(Option<Granted>),
+}
 
 /// How the work on one head ended.
 enum Worked {
@@ -83,37 +119,67 @@ enum Worked {
 }
 
 impl Dispatcher {
-    /// Runs one popped element to its end, beside others. Logs what it cannot mend.
-    pub(crate) async fn run(self: &Arc<Self>, issue: &IssueRef) -> Met {
-        // The last attempt that an issue may have is one alone, as far as there are enough for that.
-        let bearable_crashes = BEARABLE_CRASHES.min(self.max_attempts.saturating_sub(2));
-        self.run_in(issue, Company::Others { bearable_crashes })
-            .await
+    /// Runs one issue to its end, beside others. Logs what it cannot mend.
+    pub(crate) async fn run(self: &Arc<Self>, begun: Begun, hand_overs: &HandOvers) -> Met {
+        let next = match begun {
+            Begun::HandedOver(granted) => self.run_granted(*granted, None, Some(hand_overs)).await,
+            Begun::Popped(issue) => {
+                // The last attempt that an issue may have is one alone, as far as there are enough for that.
+                let bearable_crashes = BEARABLE_CRASHES.min(self.max_attempts.saturating_sub(2));
+                let company = Company::Others { bearable_crashes };
+                match self.run_in(&issue, company, Some(hand_overs)).await {
+                    Ok(next) => next,
+                    Err(MustBeAlone) => return Met::MustBeAlone,
+                }
+            }
+        };
+        next.map_or(Met::Done, |next| Met::HandedOver(Box::new(next)))
     }
 
-    /// As [`Dispatcher::run`], while this worker runs nothing else.
+    /// As [`Dispatcher::run`] with a popped element, while this worker runs nothing else.
     pub(crate) async fn run_alone(self: &Arc<Self>, issue: &IssueRef) {
         tracing::warn!(issue_id = %issue.issue_id, "has crashed its worker before; running it alone");
-        self.run_in(issue, Company::Alone).await;
+        let _ = self.run_in(issue, Company::Alone, None).await;
     }
 
-    async fn run_in(self: &Arc<Self>, issue: &IssueRef, company: Company) -> Met {
+    async fn run_in(
+        self: &Arc<Self>,
+        issue: &IssueRef,
+        company: Company,
+        hand_overs: Option<&HandOvers>,
+    ) -> Result<Option<Granted>, MustBeAlone> {
         let popped = SystemTime::now();
-        let (claimed, known, asked) = match self.claim(issue, company).await {
-            Ok(Some(granted)) => granted,
-            Ok(None) => return Met::Done,
-            Err(MustBeAlone) => return Met::MustBeAlone,
+        let Some(granted) = self.claim(issue, company).await? else {
+            return Ok(None);
         };
         fail_point::pass("claim.after");
+        Ok(self.run_granted(granted, Some(popped), hand_overs).await)
+    }
+
+    /// Works on a lease until it is through; `popped`: when its element was.
+    async fn run_granted(
+        self: &Arc<Self>,
+        granted: Granted,
+        popped: Option<SystemTime>,
+        hand_overs: Option<&HandOvers>,
+    ) -> Option<Granted> {
+        let Granted {
+            claimed,
+            known,
+            asked,
+        } = granted;
         Metrics::count(&self.metrics.claimed);
         let signal = self
             .held
             .keep(&claimed.lease, asked, Duration::from_secs(DEFAULT_TTL_SECS));
-        let span = tracing::info_span!("issue", issue_id = %issue.issue_id, attempt = claimed.attempt,
+        let issue_id = &claimed.lease.issue.issue_id;
+        let span = tracing::info_span!("issue", %issue_id, attempt = claimed.attempt,
             setting = tracing::field::Empty);
         if let Some(parent) = &claimed.trace {
             trace::continue_from(&span, parent);
-            trace::record_past("pop", parent, popped);
+            if let Some(popped) = popped {
+                trace::record_past("pop", parent, popped);
+            }
         }
         if claimed.attempt == 1 {
             let wait_ms = claimed
@@ -121,9 +187,10 @@ impl Dispatcher {
                 .saturating_sub(claimed.submitted_at_ms);
             metrics::waited(Duration::from_millis(wait_ms));
         }
-        self.work(claimed, known, &signal).instrument(span).await;
+        let working = self.work(claimed, known, &signal, hand_overs);
+        let next = working.instrument(span).await;
         metrics::claim_ended(asked.elapsed());
-        Met::Done
+        next
     }
 
     /// The lease; `None` if there is nothing to claim.
@@ -132,7 +199,7 @@ impl Dispatcher {
         issue: &IssueRef,
         company: Company,
     ) -> Result<Option<Granted>, MustBeAlone> {
-        let nonce = format!("{:016x}", fastrand::u64(..));
+        let nonce = new_nonce();
         let lease_ms = whole_ms(self.lease);
         let known = self.documents.get(&issue.blueprint_id);
         let known_version = known.as_ref().map(|b| b.version());
@@ -152,7 +219,13 @@ impl Dispatcher {
                 )
                 .await;
             match claimed {
-                Ok(ClaimOutcome::Claimed(claimed)) => return Ok(Some((*claimed, known, asked))),
+                Ok(ClaimOutcome::Claimed(claimed)) => {
+                    return Ok(Some(Granted {
+                        claimed: *claimed,
+                        known,
+                        asked,
+                    }));
+                }
                 Ok(ClaimOutcome::MustBeAlone) => return Err(MustBeAlone),
                 Ok(other) => {
                     tracing::debug!(issue_id = %issue.issue_id, outcome = ?other, "not claimed");
@@ -195,7 +268,8 @@ impl Dispatcher {
         mut claimed: Claimed,
         known: Option<Arc<Blueprint>>,
         signal: &Signal,
-    ) {
+        hand_overs: Option<&HandOvers>,
+    ) -> Option<Granted> {
         let mut pause = Pause::default();
         let launch = loop {
             let blueprint_id = &claimed.lease.issue.blueprint_id;
@@ -209,13 +283,14 @@ impl Dispatcher {
                         () = signal.token().cancelled() => {}
                     }
                     if signal.why().is_some() {
-                        return self.stopped(&claimed, signal).await;
+                        self.stopped(&claimed, signal).await;
+                        return None;
                     }
                 }
                 Err(error) => {
                     let outcome = Outcome::of_error(&claimed, None, &chain(&error));
-                    self.settle(&claimed, claimed.head.seq, outcome).await;
-                    return;
+                    self.settle(&claimed, claimed.head.seq, outcome, None).await;
+                    return None;
                 }
             }
         };
@@ -242,15 +317,21 @@ impl Dispatcher {
                     }
                     *outcome
                 }
-                Worked::Fault(fault) => return self.put_off(&claimed, &head, *fault).await,
-                Worked::Stopped => return self.stopped(&claimed, signal).await,
+                Worked::Fault(fault) => {
+                    self.put_off(&claimed, &head, *fault).await;
+                    return None;
+                }
+                Worked::Stopped => {
+                    self.stopped(&claimed, signal).await;
+                    return None;
+                }
             };
-            match self.settle(&claimed, head.seq, outcome).await {
-                Some(moved) => {
+            match self.settle(&claimed, head.seq, outcome, hand_overs).await {
+                Settled::Moved(moved) => {
                     tracing::info!(from = %head.version, to = %moved.version, "head moved; starting over");
                     head = Arc::new(moved);
                 }
-                None => return,
+                Settled::Through(next) => return next,
             }
         }
         let problem = format!(
@@ -260,8 +341,10 @@ impl Dispatcher {
             &claimed,
             head.seq,
             Outcome::of_error(&claimed, Some(&head), &problem),
+            None,
         )
         .await;
+        None
     }
 
     /// Runs the flow once, on this head.
@@ -347,76 +430,131 @@ impl Dispatcher {
         Ok(blueprint)
     }
 
-    /// Settles; `Some` is the head that it moved to, and the lease is kept. Repeats the call while
+    /// Settles, and asks for the queue's next issue if `hand_overs` allows it. Repeats the call while
     /// the lease is trusted and it is not known whether it was carried out.
     pub(crate) async fn settle(
         &self,
         claimed: &Claimed,
         head_seq: u64,
         outcome: Outcome,
-    ) -> Option<Head> {
-        let issue = &claimed.lease.issue.issue_id;
+        hand_overs: Option<&HandOvers>,
+    ) -> Settled {
+        let IssueRef {
+            blueprint_id,
+            issue_id: issue,
+        } = &claimed.lease.issue;
+        // Telling other shards may take long, and a lease that waits for it is not extended.
+        let asks = hand_overs.is_some_and(HandOvers::may_go_on) && !self.must_tell_of(blueprint_id);
+        let cached = match outcome.blueprint() {
+            None if asks => self.documents.get(blueprint_id),
+            _ => None,
+        };
+        let nonce = new_nonce();
+        let next = asks.then(|| NextClaim {
+            nonce: &nonce,
+            lease_ms: whole_ms(self.lease),
+            known: outcome
+                .blueprint()
+                .or(cached.as_deref())
+                .map(Blueprint::version),
+            yields: hand_overs.is_some_and(HandOvers::yields),
+        });
+        let (mut asked, mut is_certain) = (Instant::now(), true);
         let mut pause = Pause::default();
         loop {
             if !self.held.is_trusted(issue) {
                 tracing::warn!("lease is not certain any more; the decision is dropped");
                 self.let_go(claimed).await;
-                return None;
+                return Settled::Through(None);
             }
             let settled = self
-                .store
-                .settle(&claimed.lease, &outcome.settlement(head_seq))
+                .settle_once(&claimed.lease, &outcome.settlement(head_seq), next.as_ref())
                 .instrument(tracing::debug_span!(target: trace::TARGET, "settle"))
                 .await;
-            fail_point::pass("settle.after");
             match settled {
-                Ok(SettleOutcome::Settled(_)) => {
+                Ok((SettleOutcome::Settled(_), next)) => {
                     outcome.log_settled();
                     outcome.count(&self.metrics);
-                    self.tell_of_orbit(&claimed.lease.issue.blueprint_id).await;
-                    if let Some(blueprint) = outcome.into_blueprint() {
-                        self.documents.put(Arc::new(blueprint));
+                    self.tell_of_orbit(blueprint_id).await;
+                    let written = outcome.into_blueprint().map(Arc::new);
+                    if let Some(written) = &written {
+                        self.documents.put(Arc::clone(written));
                     }
-                    return None;
+                    return Settled::Through(next.map(|claimed| Granted {
+                        claimed: *claimed,
+                        known: written.or(cached),
+                        asked,
+                    }));
                 }
-                Ok(SettleOutcome::MovedHead(head)) => return Some(head),
-                Ok(SettleOutcome::Stale) => {
+                Ok((SettleOutcome::MovedHead(head), _)) => return Settled::Moved(head),
+                Ok((SettleOutcome::Stale, _)) => {
                     Metrics::count(&self.metrics.stale);
                     tracing::info!("decided or taken over elsewhere; the decision is dropped");
-                    return None;
+                    return Settled::Through(None);
                 }
-                Ok(SettleOutcome::Archived) => {
+                Ok((SettleOutcome::Archived, _)) => {
                     Metrics::count(&self.metrics.failed);
                     tracing::info!("blueprint was archived meanwhile; failed");
-                    return None;
+                    return Settled::Through(None);
                 }
-                Ok(SettleOutcome::OrbitNeedsAdmin) => {
+                Ok((SettleOutcome::OrbitNeedsAdmin, _)) => {
                     Metrics::count(&self.metrics.failed);
                     tracing::warn!(
                         "blueprint has become an orbit meanwhile, and no admin filed the issue; failed"
                     );
-                    return None;
+                    return Settled::Through(None);
                 }
                 Err(error) if error.is_retryable() => {
                     tracing::debug!(error = chain(&error), "settle is repeated");
+                    is_certain &= error.certainly_not_executed();
                     pause.wait().await;
+                    if is_certain {
+                        asked = Instant::now();
+                    }
                 }
                 Err(error) => {
                     tracing::error!(
                         error = chain(&error),
                         "could not settle; the lease will run out"
                     );
-                    return None;
+                    return Settled::Through(None);
                 }
             }
         }
     }
 
+    async fn settle_once(
+        &self,
+        lease: &Lease,
+        settlement: &Settlement<'_>,
+        next: Option<&NextClaim<'_>>,
+    ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
+        let settled = match next {
+            Some(next) => {
+                let settled = self.store.settle_and_claim_next(lease, settlement, next);
+                settled.await
+            }
+            None => {
+                let settled = self.store.settle(lease, settlement).await;
+                settled.map(|outcome| (outcome, None))
+            }
+        };
+        match &settled {
+            Ok((_, Some(_))) => fail_point::pass("hand_over.after"),
+            _ => fail_point::pass("settle.after"),
+        }
+        settled
+    }
+
+    /// Whether other shards must be told when this Blueprint is written: it is an orbit in use.
+    fn must_tell_of(&self, target: &BlueprintId) -> bool {
+        self.store.shards().len() > 1 && self.orbits.names(target)
+    }
+
     /// With several shards: makes the others see that an orbit in use was written. Who cannot be told now
     /// finds out by looking.
     async fn tell_of_orbit(&self, target: &BlueprintId) {
-        if self.store.shards().len() > 1
-            && self.orbits.names(target)
+        if self.must_tell_of(target)
             && let Err(error) = self.store.orbit_was_written(target).await
         {
             tracing::debug!(
@@ -425,4 +563,9 @@ impl Dispatcher {
             );
         }
     }
+}
+
+/// What a claim is known by when it is repeated.
+fn new_nonce() -> String {
+    format!("{:016x}", fastrand::u64(..))
 }

@@ -27,7 +27,7 @@ impl Dispatcher {
     pub(crate) async fn put_off(&self, claimed: &Claimed, head: &Head, fault: Fault) {
         if !fault.is_busy && claimed.retries >= self.max_retries {
             let outcome = Outcome::of_exhausted(claimed, head, fault);
-            self.settle(claimed, claimed.head.seq, outcome).await;
+            self.settle(claimed, claimed.head.seq, outcome, None).await;
             return;
         }
         Metrics::count(&self.metrics.put_off);

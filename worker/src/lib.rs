@@ -21,6 +21,7 @@ mod dispatch;
 mod documents;
 mod flow_threads;
 mod hand_back;
+mod hand_over;
 mod heartbeat;
 mod held;
 mod listener;

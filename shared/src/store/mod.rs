@@ -16,7 +16,8 @@ pub use self::redis::previews::{
     MAX_WAITING_PREVIEWS, PreviewRequestOutcome, PreviewSight, PreviewTicket,
 };
 pub use self::redis::queue::{
-    ClaimOutcome, Claimed, Company, Decision, Head, IssueRef, Lease, SettleOutcome, Settlement,
+    ClaimOutcome, Claimed, Company, Decision, Head, IssueRef, Lease, NextClaim, SettleOutcome,
+    Settlement,
 };
 pub use self::redis::recovery::{PromoteOutcome, ReapOutcome, ReturnOutcome};
 pub use self::redis::release::{Release, ReleaseOutcome};

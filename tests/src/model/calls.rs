@@ -73,7 +73,9 @@ pub(super) fn worker_calls(
                 }
             }
             Phase::Working { unsure, .. } => {
-                let end = unsure.unwrap_or(Call::Apply);
+                let end = unsure.unwrap_or(Call::Apply {
+                    with_next: asks_for_next(model, worker, task),
+                });
                 call(end_of(w, task, end));
                 if unsure.is_none() && worker.status == Status::Stopping {
                     call(end_of(w, task, Call::HandBack));
@@ -100,6 +102,16 @@ pub(super) fn worker_calls(
     }
 }
 
+/// Whether a settle that is sent now asks for the queue's next issue: a worker that ends does not, and neither
+/// does one that runs an issue alone.
+fn asks_for_next(model: &Protocol, worker: &Worker, task: &Task) -> bool {
+    let is_alone = matches!(task.phase, Phase::Working { alone: true, .. });
+    model.scenario.hands_over && worker.status == Status::Up && !is_alone
+}
+
+/// What is added to a task's nonce for the issue that its settle asks for: larger than any nonce of a claim.
+const NEXT_NONCE: u8 = 64;
+
 /// The call that ends a lease.
 fn end_of(worker: WorkerNo, task: &Task, end: Call) -> Request {
     let Phase::Working {
@@ -118,16 +130,17 @@ fn end_of(worker: WorkerNo, task: &Task, end: Call) -> Request {
         token,
         grant,
     };
-    let settle = |verdict| Request::Settle {
+    let settle = |verdict, with_next: bool| Request::Settle {
         held,
         verdict,
         seq,
         base,
+        next: with_next.then(|| task.nonce + NEXT_NONCE),
     };
     let release = |why| Request::Release { held, why };
     match end {
-        Call::Apply => settle(Verdict::Applied),
-        Call::Deny => settle(Verdict::Denied),
+        Call::Apply { with_next } => settle(Verdict::Applied, with_next),
+        Call::Deny { with_next } => settle(Verdict::Denied, with_next),
         Call::PutOff => release(Release::Fault),
         Call::HandBack => release(Release::Shutdown),
     }
@@ -206,7 +219,8 @@ pub(super) fn optional_calls(model: &Protocol, state: &State, call: &mut impl Fn
                 continue;
             };
             if faults.denials > 0 {
-                call(end_of(w, task, Call::Deny));
+                let with_next = asks_for_next(model, worker, task);
+                call(end_of(w, task, Call::Deny { with_next }));
             }
             let retries = redis.issues[task.issue as usize].retries;
             if faults.passing > 0 && retries < model.scenario.max_retries {

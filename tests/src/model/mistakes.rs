@@ -94,4 +94,12 @@ mistakes! {
     SettleIgnoresOrbit: orbits => [OrbitKept];
     /// cancel does not look whether the target is an orbit.
     CancelIgnoresOrbit: orbits => [OrbitKept];
+    /// settle hands over an issue that its target does not allow.
+    HandOverIgnoresOrbit: handed_over_orbits => [OrbitKept];
+    /// settle hands over an issue of a paused Blueprint.
+    HandOverIgnoresPause: handed_over_pause => [PauseKept];
+    /// settle leases the next issue to its caller and places it, too.
+    HandOverPlacesToo: handed_over => [OneList];
+    /// A settle that is repeated does not say again what it has handed over.
+    HandOverForgets: handed_over => [NoneOrphaned];
 }

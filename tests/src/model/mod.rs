@@ -174,6 +174,8 @@ impl Model for Protocol {
             DeadAlone,
             RunsAlone,
             OrbitKept,
+            PauseKept,
+            NoneOrphaned,
             Drained
         ]
     }

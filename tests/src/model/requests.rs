@@ -61,6 +61,8 @@ pub enum Request {
         seq: u8,
         /// The head that the result is in truth made from.
         base: u8,
+        /// The nonce under which the caller asks for the queue's next issue; none: it does not ask.
+        next: Option<u8>,
     },
     /// `release_issue.lua`
     Release {
@@ -129,6 +131,21 @@ impl Request {
     }
 }
 
+/// The queue's next issue, as a settle hands it to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandOver {
+    /// The issue.
+    pub issue: IssueNo,
+    /// The nonce that the settle named.
+    pub nonce: u8,
+    /// The token.
+    pub token: Token,
+    /// Which lease this is in truth.
+    pub grant: u8,
+    /// The head.
+    pub seq: u8,
+}
+
 /// What a script answers, by the names that it gives its outcomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
@@ -165,6 +182,8 @@ pub enum Reply {
     Settled {
         /// By an earlier call.
         again: bool,
+        /// The queue's next issue, leased to the caller.
+        next: Option<HandOver>,
     },
     /// settle, release
     Stale,
@@ -226,8 +245,22 @@ impl Reply {
             Reply::Held => "held",
             Reply::Parked => "parked",
             Reply::Alone => "alone",
-            Reply::Settled { again: false } => "ok",
-            Reply::Settled { again: true } => "ok, as before",
+            Reply::Settled {
+                again: false,
+                next: None,
+            } => "ok",
+            Reply::Settled {
+                again: false,
+                next: Some(_),
+            } => "ok, with the next",
+            Reply::Settled {
+                again: true,
+                next: None,
+            } => "ok, as before",
+            Reply::Settled {
+                again: true,
+                next: Some(_),
+            } => "ok, as before, with the next",
             Reply::Stale => "stale",
             Reply::MovedHead(_) => "moved_head",
             Reply::HandedBack => "ok, at once",

@@ -1,7 +1,7 @@
 //! What must hold in every state, and what the end must look like.
 
 use super::state::{
-    BlueprintNo, Caller, IssueNo, IssueState, Lease, Phase, Place, Redis, State, Status,
+    BlueprintNo, Call, Caller, IssueNo, IssueState, Lease, Phase, Place, Redis, State, Status,
 };
 use super::{Protocol, actions};
 
@@ -42,6 +42,10 @@ pub enum Rule {
     RunsAlone,
     /// Only what an admin files or calls off acts on an orbit.
     OrbitKept,
+    /// Nothing of a paused Blueprint is leased anew.
+    PauseKept,
+    /// Where nothing dies, stalls or comes late, each lease is known to its worker, or is told when a call is repeated.
+    NoneOrphaned,
     /// When nothing goes on any more, everything is decided and nothing is left.
     Drained,
 }
@@ -66,6 +70,8 @@ impl Rule {
         Rule::DeadAlone,
         Rule::RunsAlone,
         Rule::OrbitKept,
+        Rule::PauseKept,
+        Rule::NoneOrphaned,
         Rule::Drained,
     ];
 
@@ -89,6 +95,8 @@ impl Rule {
             Rule::DeadAlone => "dead only after having run alone",
             Rule::RunsAlone => "alone means alone",
             Rule::OrbitKept => "only an admin acts on an orbit",
+            Rule::PauseKept => "nothing of a paused Blueprint is leased",
+            Rule::NoneOrphaned => "no lease is left to nobody",
             Rule::Drained => "in the end all is decided and nothing is left",
         }
     }
@@ -132,7 +140,12 @@ impl Rule {
                 (redis.queues.iter()).all(|queue| queue.commits.iter().all(|c| c.base == c.parent))
             }
             // Broken in a step, or not at all.
-            Rule::Fenced | Rule::Told | Rule::LeaseKept | Rule::OrbitKept => true,
+            Rule::Fenced | Rule::Told | Rule::LeaseKept | Rule::OrbitKept | Rule::PauseKept => true,
+            Rule::NoneOrphaned => {
+                let is_known = |i: IssueNo| is_known_to_holder(of, state, i);
+                model.scenario.faults.may_orphan()
+                    || (0..redis.issues.len() as IssueNo).all(is_known)
+            }
             Rule::QueueSound => numbers().all(|blueprint| {
                 let undecided = (0..redis.issues.len() as u8).filter(|i| {
                     let state = redis.issues[*i as usize].state;
@@ -179,6 +192,27 @@ impl Rule {
             Rule::Drained => is_drained(state) || actions::goes_on(model, state),
         }
     }
+}
+
+/// Whether the worker that has a lease of this issue works on it, or will be told of it: it repeats a claim of it,
+/// or a settle that may have handed it over.
+fn is_known_to_holder(of: &[BlueprintNo], state: &State, issue: IssueNo) -> bool {
+    let f = &state.redis.issues[issue as usize];
+    let Some(holder) = f.worker.filter(|_| f.state == IssueState::InFlight) else {
+        return true;
+    };
+    let tasks = &state.workers[holder as usize].tasks;
+    tasks.iter().any(|task| {
+        let repeats = matches!(
+            task.phase,
+            Phase::Working {
+                unsure: Some(Call::Apply { with_next: true } | Call::Deny { with_next: true }),
+                ..
+            }
+        );
+        let is_same_queue = of[task.issue as usize] == of[issue as usize];
+        task.issue == issue || (repeats && is_same_queue)
+    })
 }
 
 /// A set of rules.

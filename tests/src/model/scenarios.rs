@@ -37,6 +37,14 @@ pub struct Faults {
     pub orbits: u8,
 }
 
+impl Faults {
+    /// Whether a lease may be left to run out: its holder may die, stall or give up, or a call may be carried
+    /// out when nobody waits for its answer.
+    pub(super) fn may_orphan(&self) -> bool {
+        self.late + self.freezes + self.crashes + self.give_ups + self.damages > 0
+    }
+}
+
 /// A small world.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -54,6 +62,8 @@ pub struct Scenario {
     pub admin_cancels: bool,
     /// How many issues each works on at once.
     pub slots: usize,
+    /// Whether a worker that settles asks for the queue's next issue.
+    pub hands_over: bool,
     /// From how many crashes on an issue runs alone.
     pub alone_from: u8,
     /// From how many crashes on an issue that ran alone is dead.
@@ -85,6 +95,7 @@ const PLAIN: Scenario = Scenario {
     admins: &[],
     admin_cancels: false,
     slots: 1,
+    hands_over: false,
     alone_from: 2,
     max_crashes: 3,
     max_retries: 1,
@@ -210,5 +221,53 @@ scenarios! {
             ("submit", "orbit_needs_admin"), ("submit", "existed"), ("claim", "orbit_needs_admin"),
             ("settle", "orbit_needs_admin"), ("cancel", "orbit_needs_admin"), ("settle", "ok"),
             ("name orbit", "done"),
+        ];
+    /// A settle hands over the queue's next issue; replies get lost.
+    handed_over { issues: &[0, 0, 0, 1], n_accepted: 2, n_workers: 1, hands_over: true }
+        faults { lost: 2, denials: 1 }
+        reaches &[
+            ("settle", "ok"), ("settle", "ok, with the next"), ("settle", "ok, as before"),
+            ("settle", "ok, as before, with the next"),
+        ];
+    /// The worker dies, or gives up, with an issue that was handed over, or with the reply that says so under way.
+    handed_over_crash { issues: &[0, 0, 0], n_accepted: 3, hands_over: true, late_verbs: &["settle"] }
+        faults { crashes: 1, late: 1, give_ups: 1 }
+        reaches &[("settle", "ok, with the next"), ("reap", "delayed"), ("promote", "promoted"), ("settle", "stale")];
+    /// The worker stalls past the lease of an issue that was handed over, and wakes.
+    handed_over_stall { issues: &[0, 0, 0], n_accepted: 3, hands_over: true, late_verbs: &["settle"] }
+        faults { freezes: 1, late: 1 }
+        reaches &[
+            ("settle", "ok, with the next"), ("settle", "ok, as before"), ("settle", "stale"),
+            ("beat", "expired lease extended"), ("reap", "delayed"),
+        ];
+    /// Issues are called off, and heads written, before and after they are handed over.
+    handed_over_cancel { issues: &[0, 0, 0], n_accepted: 3, hands_over: true }
+        faults { cancels: 2, puts: 1, lost: 1 }
+        reaches &[
+            ("settle", "ok, with the next"), ("settle", "ok, as before"), ("settle", "moved_head"),
+            ("cancel", "ok, was leased"), ("cancel", "ok, not the head"), ("beat", "cancelled"),
+        ];
+    /// The Blueprint is paused while an issue is worked on.
+    handed_over_pause { issues: &[0, 0, 0], n_accepted: 3, hands_over: true }
+        faults { holds: 1, lost: 1, passing: 1 }
+        reaches &[("settle", "ok"), ("settle", "ok, with the next"), ("resume", "done"), ("release", "ok, delayed")];
+    /// The worker is asked to end while a settle is under way that hands over.
+    handed_over_shutdown { issues: &[0, 0, 0], n_accepted: 3, hands_over: true }
+        faults { stops: 1, lost: 1, late: 1 }
+        reaches &[
+            ("settle", "ok"), ("settle", "ok, with the next"), ("settle", "ok, as before, with the next"),
+            ("release", "ok, at once"),
+        ];
+    /// Two slots of one worker, and a second Blueprint.
+    handed_over_slots { issues: &[0, 0, 1, 1], n_accepted: 4, n_workers: 1, slots: 2, hands_over: true }
+        faults { late: 1, lost: 1 }
+        reaches &[("settle", "ok, with the next"), ("settle", "ok, as before, with the next")];
+    /// A setting names the Blueprint as its orbit while an issue is worked on: what an admin filed is handed
+    /// over, what a submitter filed is not.
+    handed_over_orbits { issues: &[0, 0, 0], n_accepted: 3, n_workers: 1, admins: &[0, 1], hands_over: true }
+        faults { orbits: 1, lost: 1 }
+        reaches &[
+            ("settle", "ok"), ("settle", "ok, with the next"), ("claim", "orbit_needs_admin"),
+            ("settle", "orbit_needs_admin"),
         ];
 }

@@ -6,7 +6,7 @@
 mod places;
 
 use super::mistakes::Mistake;
-use super::requests::{Held, Release, Reply, Request, Verdict};
+use super::requests::{HandOver, Held, Release, Reply, Request, Verdict};
 use super::rules::Rule;
 use super::scenarios::Scenario;
 use super::state::{
@@ -41,7 +41,8 @@ impl Scripts<'_> {
                 verdict,
                 seq,
                 base,
-            } => self.settle(held, verdict, seq, base),
+                next,
+            } => self.settle(held, verdict, seq, base, next),
             Request::Release { held, why } => self.release(held, why),
             Request::Beat(worker) => self.beat(worker),
             Request::Reap { issue, holder } => self.reap(issue, holder),
@@ -129,8 +130,14 @@ impl Scripts<'_> {
         }
     }
 
-    /// The block that settle, cancel and reap share.
-    fn decide(&mut self, issue: IssueNo, how: IssueState, holder: Option<WorkerNo>) {
+    /// The block that settle, cancel and reap share. Places the next head, unless `leaves_next`.
+    fn decide(
+        &mut self,
+        issue: IssueNo,
+        how: IssueState,
+        holder: Option<WorkerNo>,
+        leaves_next: bool,
+    ) {
         let was_head = self.is_head(issue);
         let place = self.queue_of(issue).place;
 
@@ -150,7 +157,7 @@ impl Scripts<'_> {
             if place == Place::Delayed {
                 self.redis.delayed[issue as usize] = false;
             }
-            if !self.makes(Mistake::DecideForgetsNext) {
+            if !leaves_next && !self.makes(Mistake::DecideForgetsNext) {
                 self.place_head(self.scenario.issues[issue as usize], false);
             }
         }
@@ -216,16 +223,30 @@ impl Scripts<'_> {
             return Reply::Parked;
         }
         if self.orbit_forbids(issue, Mistake::ClaimIgnoresOrbit) {
-            self.decide(issue, IssueState::Refused, Some(worker));
+            self.decide(issue, IssueState::Refused, Some(worker), false);
             return Reply::OrbitNeedsAdmin;
         }
         if f.crashes >= self.scenario.alone_from && !promise {
             return Reply::Alone;
         }
 
+        let (token, grant) = self.grant(worker, issue, nonce, promise);
+        Reply::Claimed {
+            again: false,
+            token,
+            grant,
+            seq,
+        }
+    }
+
+    /// Makes the queue's head a lease: what claim and settle share (`lib/grant.lua`).
+    fn grant(&mut self, worker: WorkerNo, issue: IssueNo, nonce: u8, promise: bool) -> (Token, u8) {
+        if self.queue_of(issue).paused {
+            self.truth.broken.add(Rule::PauseKept);
+        }
         self.redis.fence += 1;
         let grant = self.redis.fence;
-        let attempt = f.attempt + 1;
+        let attempt = self.issue(issue).attempt + 1;
         let token = if self.makes(Mistake::TokenOfAttempt) {
             Token(worker, attempt)
         } else {
@@ -241,18 +262,70 @@ impl Scripts<'_> {
         self.redis.leases[issue as usize] = Lease::Runs;
         self.queue_of(issue).place = Place::Leased;
         self.truth.grants[issue as usize] = grant;
-
         self.truth.ran_alone[issue as usize] |= promise;
-        Reply::Claimed {
-            again: false,
+        (token, grant)
+    }
+
+    /// Leases the head that a settle has left to its caller, or places it.
+    fn take_next(
+        &mut self,
+        worker: WorkerNo,
+        blueprint: BlueprintNo,
+        nonce: u8,
+    ) -> Option<HandOver> {
+        let queue = self.queue(blueprint);
+        let (seq, paused) = (queue.head, queue.paused);
+        let Some(&issue) = queue.backlog.first() else {
+            self.place_head(blueprint, false);
+            return None;
+        };
+        let waits = paused && !self.makes(Mistake::HandOverIgnoresPause);
+        if waits || self.orbit_forbids(issue, Mistake::HandOverIgnoresOrbit) {
+            self.place_head(blueprint, false);
+            return None;
+        }
+        if self.makes(Mistake::HandOverPlacesToo) {
+            self.redis.pending.insert(0, issue);
+        }
+        self.redis.processing[worker as usize].insert(0, issue);
+        let (token, grant) = self.grant(worker, issue, nonce, false);
+        Some(HandOver {
+            issue,
+            nonce,
             token,
             grant,
             seq,
-        }
+        })
     }
 
-    fn settle(&mut self, held: Held, verdict: Verdict, seq: u8, base: u8) -> Reply {
+    /// What an earlier call of a settle has handed over, if its lease is the present one.
+    fn taken_before(&mut self, blueprint: BlueprintNo, nonce: u8) -> Option<HandOver> {
+        if self.makes(Mistake::HandOverForgets) {
+            return None;
+        }
+        let queue = self.queue(blueprint);
+        let (seq, issue) = (queue.head, *queue.backlog.first()?);
+        let f = self.issue(issue).clone();
+        let is_it = f.state == IssueState::InFlight && f.nonce == Some(nonce);
+        Some(HandOver {
+            issue,
+            nonce,
+            token: f.token.filter(|_| is_it)?,
+            grant: self.truth.grants[issue as usize],
+            seq,
+        })
+    }
+
+    fn settle(
+        &mut self,
+        held: Held,
+        verdict: Verdict,
+        seq: u8,
+        base: u8,
+        next: Option<u8>,
+    ) -> Reply {
         let issue = held.issue;
+        let blueprint = self.scenario.issues[issue as usize];
         let f = self.issue(issue).clone();
         if f.token != Some(held.token) && !self.makes(Mistake::SettleUnfenced) {
             return Reply::Stale;
@@ -266,14 +339,15 @@ impl Scripts<'_> {
                 if f.state == IssueState::Refused {
                     return Reply::OrbitNeedsAdmin;
                 }
-                return Reply::Settled { again: true };
+                let next = next.and_then(|nonce| self.taken_before(blueprint, nonce));
+                return Reply::Settled { again: true, next };
             }
             if f.state != IssueState::InFlight {
                 return Reply::Stale;
             }
         }
         if verdict == Verdict::Applied && self.orbit_forbids(issue, Mistake::SettleIgnoresOrbit) {
-            self.decide(issue, IssueState::Refused, Some(held.worker));
+            self.decide(issue, IssueState::Refused, Some(held.worker), false);
             return Reply::OrbitNeedsAdmin;
         }
         let head = self.queue_of(issue).head;
@@ -296,9 +370,12 @@ impl Scripts<'_> {
                 IssueState::Applied
             }
         };
-        self.decide(issue, how, Some(held.worker));
+        // A head that is not leased keeps its place.
+        let next = next.filter(|_| self.is_head(issue));
+        self.decide(issue, how, Some(held.worker), next.is_some());
         self.truth.decided_by[issue as usize] = Some(held.grant);
-        Reply::Settled { again: false }
+        let next = next.and_then(|nonce| self.take_next(held.worker, blueprint, nonce));
+        Reply::Settled { again: false, next }
     }
 
     /// Who decides or gives back must have the present lease, which is the last that was granted
@@ -404,7 +481,7 @@ impl Scripts<'_> {
         self.issue(issue).crashes = crashes;
         let was_alone = f.alone || self.makes(Mistake::DeadWithoutAlone);
         if crashes >= self.scenario.max_crashes && was_alone {
-            self.decide(issue, IssueState::Dead, holder);
+            self.decide(issue, IssueState::Dead, holder, false);
             if !self.makes(Mistake::DeadKeepsToken) {
                 self.issue(issue).token = None;
             }
@@ -471,7 +548,7 @@ impl Scripts<'_> {
         }
         let place = self.is_head(issue).then(|| self.queue_of(issue).place);
 
-        self.decide(issue, IssueState::Cancelled, holder);
+        self.decide(issue, IssueState::Cancelled, holder, false);
         Reply::Cancelled(place)
     }
 }

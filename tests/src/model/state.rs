@@ -163,9 +163,15 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Call {
     /// Settle: applied.
-    Apply,
+    Apply {
+        /// The queue's next issue was asked for.
+        with_next: bool,
+    },
     /// Settle: denied.
-    Deny,
+    Deny {
+        /// The queue's next issue was asked for.
+        with_next: bool,
+    },
     /// Release, for a passing fault.
     PutOff,
     /// Release, because the worker ends.

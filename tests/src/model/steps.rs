@@ -3,7 +3,7 @@
 use super::Protocol;
 use super::actions::{Action, Fate};
 use super::mistakes::Mistake;
-use super::requests::{Held, Release, Reply, Request, Verdict};
+use super::requests::{HandOver, Held, Release, Reply, Request, Verdict};
 use super::rules::Rule;
 use super::scripts::Scripts;
 use super::state::{Call, Caller, IssueNo, Lease, Phase, State, Status, Task, WorkerNo};
@@ -154,6 +154,27 @@ fn open(state: &mut State, w: WorkerNo, issue: IssueNo) {
     state.nonce += 1;
 }
 
+/// Takes up an issue that a settle has handed over, unless it is in a slot already: then the reply is old.
+fn take(state: &mut State, w: WorkerNo, next: HandOver) {
+    let worker = &mut state.workers[w as usize];
+    if worker.is_open(next.issue) {
+        return;
+    }
+    worker.tasks.push(Task {
+        issue: next.issue,
+        nonce: next.nonce,
+        phase: Phase::Working {
+            token: next.token,
+            grant: next.grant,
+            seq: next.seq,
+            base: next.seq,
+            alone: false,
+            unsure: None,
+        },
+    });
+    worker.tasks.sort_by_key(|t| t.issue);
+}
+
 fn close(state: &mut State, w: WorkerNo, issue: IssueNo) {
     state.workers[w as usize].tasks.retain(|t| t.issue != issue);
 }
@@ -223,11 +244,18 @@ fn deliver(model: &Protocol, state: &mut State, request: Request, reply: Reply) 
         }
         (Request::Settle { held, .. }, reply) => {
             let is_told = matches!(reply, Reply::Settled { .. });
+            let next = match reply {
+                Reply::Settled { next, .. } => next,
+                _ => None,
+            };
             let has = state.truth.decided_by[held.issue as usize] == Some(held.grant);
             if is_told != has {
                 state.truth.broken.add(Rule::Told);
             }
             close(state, held.worker, held.issue);
+            if let Some(next) = next {
+                take(state, held.worker, next);
+            }
         }
         (Request::Release { held, .. }, _) => close(state, held.worker, held.issue),
         (
@@ -240,7 +268,19 @@ fn deliver(model: &Protocol, state: &mut State, request: Request, reply: Reply) 
             },
         ) => {
             for issue in lost.into_iter().chain(cancelled) {
-                close(state, w, issue);
+                // A call that was not answered is repeated: it may have handed over another issue.
+                let is_unsure = task(state, w, issue).is_some_and(|task| {
+                    matches!(
+                        task.phase,
+                        Phase::Working {
+                            unsure: Some(_),
+                            ..
+                        }
+                    )
+                });
+                if !is_unsure {
+                    close(state, w, issue);
+                }
             }
             for issue in unleased {
                 let worker = &state.workers[w as usize];
@@ -266,13 +306,21 @@ fn leave_unsure(state: &mut State, request: Request) {
         }
     };
     match request {
-        Request::Settle { held, verdict, .. } => unsure_of(
+        Request::Settle {
             held,
-            match verdict {
-                Verdict::Applied => Call::Apply,
-                Verdict::Denied => Call::Deny,
-            },
-        ),
+            verdict,
+            next,
+            ..
+        } => {
+            let with_next = next.is_some();
+            unsure_of(
+                held,
+                match verdict {
+                    Verdict::Applied => Call::Apply { with_next },
+                    Verdict::Denied => Call::Deny { with_next },
+                },
+            );
+        }
         Request::Release { held, why } => unsure_of(
             held,
             match why {

@@ -9,8 +9,8 @@ use shared::enhance_log::SpawnerUsage;
 use shared::ids::{BlueprintId, IssueId, WorkerId};
 use shared::issue::Authority;
 use shared::store::{
-    Beat, CancelOutcome, ClaimOutcome, Claimed, Company, ExpectedHead, IssueRef, Lease, PaidStep,
-    PromoteOutcome, PutOutcome, ReapOutcome, Release, ReleaseOutcome, RememberOutcome,
+    Beat, CancelOutcome, ClaimOutcome, Claimed, Company, ExpectedHead, IssueRef, Lease, NextClaim,
+    PaidStep, PromoteOutcome, PutOutcome, ReapOutcome, Release, ReleaseOutcome, RememberOutcome,
     ReturnOutcome, SettleOutcome, StoreError, SubmitOutcome,
 };
 
@@ -217,19 +217,36 @@ impl World {
         &mut self,
         claimed: &Claimed,
         how: How,
-    ) -> Seen<Option<SettleOutcome>> {
+        asked: Option<&AskedNext>,
+    ) -> Seen<Option<(SettleOutcome, Option<Box<Claimed>>)>> {
         let lease = &claimed.lease;
+        let next = asked.map(|asked| NextClaim {
+            nonce: &asked.nonce,
+            lease_ms: if asked.is_short { OVER } else { LONG },
+            known: None,
+            yields: asked.yields,
+        });
         self.call(
             "settle",
             &format!(
-                "{} {} {how:?} at {}",
+                "{} {} {how:?} at {}, next {}",
                 lease.issue.element(),
                 lease.token,
-                claimed.head.seq
+                claimed.head.seq,
+                asked.map_or("-", |asked| &asked.nonce)
             ),
             about(&lease.issue),
-            async |stand| stand.settle(claimed, how).await,
-            |ledger, outcome| ledger.settled(lease, how, claimed.head.seq, outcome),
+            async |stand| stand.settle_with(claimed, how, next.as_ref()).await,
+            |ledger, (outcome, handed_over)| {
+                let name = ledger.settled(lease, how, claimed.head.seq, outcome);
+                let is_first = !name.ends_with("again");
+                let handed_over = handed_over.as_deref();
+                match ledger.handed_over(lease, outcome, asked, handed_over, is_first) {
+                    false => name,
+                    true if is_first => "handed over",
+                    true => "handed over again",
+                }
+            },
         )
         .await
     }
@@ -413,4 +430,14 @@ pub(super) struct Claim {
     /// The lease has run out when the claim is answered.
     pub(super) is_short: bool,
     pub(super) company: Company,
+}
+
+/// What a settle asks of the queue's next issue, kept for repeating it.
+#[derive(Debug, Clone)]
+pub(super) struct AskedNext {
+    pub(super) nonce: String,
+    /// The lease has run out when the settle is answered.
+    pub(super) is_short: bool,
+    /// It is not wanted while another queue waits in `pending`.
+    pub(super) yields: bool,
 }

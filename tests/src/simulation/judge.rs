@@ -4,11 +4,11 @@
 use shared::ids::BlueprintId;
 use shared::issue::{IssueState, RejectionCause};
 use shared::store::{
-    CancelOutcome, ClaimOutcome, Company, ExpectedHead, IssueRef, Lease, PutOutcome, SettleOutcome,
-    SubmitOutcome,
+    CancelOutcome, ClaimOutcome, Claimed, Company, ExpectedHead, IssueRef, Lease, PutOutcome,
+    SettleOutcome, SubmitOutcome,
 };
 
-use super::calls::{CANCELLER, Claim, authority_of};
+use super::calls::{AskedNext, CANCELLER, Claim, authority_of};
 use super::ledger::{Ledger, Place, Record};
 use crate::store_stand::How;
 
@@ -134,21 +134,7 @@ impl Ledger {
                 self.hold(is_bearable, || {
                     format!("alone: {issue:?} is claimed beside others")
                 });
-                let is_new = self.tokens.insert(lease.token.clone());
-                self.hold(is_new, || format!("fencing: {lease:?} has an old token"));
-                let record = self.record(issue);
-                record.attempts += 1;
-                record.place = Place::Leased {
-                    lease,
-                    nonce: nonce.to_owned(),
-                    is_over: *is_short,
-                    is_alone: *company == Company::Alone,
-                };
-                let counted = (record.attempts, record.retries);
-                let told = (claimed.attempt, claimed.retries);
-                self.hold(counted == told, || {
-                    format!("attempts: {issue:?} has had {counted:?} attempts and retries, told are {told:?}")
-                });
+                self.grant(claimed, nonce, *is_short, *company == Company::Alone);
                 "ok"
             }
             ClaimOutcome::Held => {
@@ -201,6 +187,88 @@ impl Ledger {
             ClaimOutcome::Gone => "gone",
             ClaimOutcome::NotMine => "not_mine",
         }
+    }
+
+    /// A worker has a new lease.
+    fn grant(&mut self, claimed: &Claimed, nonce: &str, is_over: bool, is_alone: bool) {
+        let lease = claimed.lease.clone();
+        let issue = lease.issue.clone();
+        let is_new = self.tokens.insert(lease.token.clone());
+        self.hold(is_new, || format!("fencing: {lease:?} has an old token"));
+        let record = self.record(&issue);
+        record.attempts += 1;
+        record.place = Place::Leased {
+            lease,
+            nonce: nonce.to_owned(),
+            is_over,
+            is_alone,
+        };
+        let counted = (record.attempts, record.retries);
+        let told = (claimed.attempt, claimed.retries);
+        self.hold(counted == told, || {
+            format!(
+                "attempts: {issue:?} has had {counted:?} attempts and retries, told are {told:?}"
+            )
+        });
+    }
+
+    /// Holds what a settle handed over against what it was asked for, after [`Ledger::settled`]; `is_first`: the call has
+    /// decided. Returns whether it handed an issue over.
+    pub(super) fn handed_over(
+        &mut self,
+        lease: &Lease,
+        outcome: &SettleOutcome,
+        asked: Option<&AskedNext>,
+        handed: Option<&Claimed>,
+        is_first: bool,
+    ) -> bool {
+        let blueprint = &lease.issue.blueprint_id;
+        let (name, is_archived) = {
+            let queue = self.queue(blueprint);
+            (queue.open.front().cloned(), queue.is_archived)
+        };
+        let next = name.map(|issue_id| IssueRef {
+            blueprint_id: blueprint.clone(),
+            issue_id,
+        });
+        let is_settled = matches!(outcome, SettleOutcome::Settled(_));
+        let expected = match (&next, asked) {
+            (Some(next), Some(asked)) if is_settled => {
+                let authority = self.record(next).authority;
+                match &self.record(next).place {
+                    Place::Waiting if is_first => {
+                        !self.is_paused(blueprint)
+                            && !is_archived
+                            && !self.orbit_forbids(next, authority)
+                    }
+                    Place::Leased { nonce, .. } if !is_first => *nonce == asked.nonce,
+                    _ => false,
+                }
+            }
+            _ => false,
+        };
+        let found = handed.map(|claimed| &claimed.lease.issue);
+        // What waits in `pending` is not in the ledger.
+        let may_yield = is_first && found.is_none() && asked.is_some_and(|asked| asked.yields);
+        let is_right = may_yield || found == next.as_ref().filter(|_| expected);
+        self.hold(is_right, || {
+            format!("hand-over: {lease:?} gets {found:?}, with {next:?} behind it")
+        });
+        let (Some(claimed), Some(asked)) = (handed, asked) else {
+            return false;
+        };
+        if is_first {
+            self.hold(claimed.lease.worker_id == lease.worker_id, || {
+                format!("hand-over: {claimed:?} is not that of {lease:?}")
+            });
+            self.grant(claimed, &asked.nonce, asked.is_short, false);
+        } else {
+            let token = self.token(&claimed.lease.issue).map(str::to_owned);
+            self.hold(token.as_ref() == Some(&claimed.lease.token), || {
+                format!("fencing: {claimed:?} is handed over again, the token is {token:?}")
+            });
+        }
+        true
     }
 
     pub(super) fn settled(

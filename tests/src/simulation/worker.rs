@@ -4,7 +4,7 @@
 use shared::ids::WorkerId;
 use shared::store::{ClaimOutcome, Claimed, Company, IssueRef, Lease, Release, SettleOutcome};
 
-use super::calls::{Claim, Seen};
+use super::calls::{AskedNext, Claim, Seen};
 use super::ledger::BEARABLE_CRASHES;
 use super::world::{Late, World};
 use crate::store_stand::{How, LONG, busy, fault};
@@ -29,7 +29,7 @@ enum Job {
     /// Claimed and worked on.
     Working(Claimed),
     /// Judged; the settlement is sent and no answer came.
-    Settling(Claimed, How),
+    Settling(Claimed, How, Option<AskedNext>),
     /// Given up; the release is sent and no answer came.
     Releasing(Lease, Release),
 }
@@ -38,7 +38,7 @@ impl Job {
     fn issue(&self) -> &IssueRef {
         match self {
             Job::Popped(claim) => &claim.issue,
-            Job::Working(claimed) | Job::Settling(claimed, _) => &claimed.lease.issue,
+            Job::Working(claimed) | Job::Settling(claimed, ..) => &claimed.lease.issue,
             Job::Releasing(lease, _) => &lease.issue,
         }
     }
@@ -46,7 +46,7 @@ impl Job {
     fn lease(&self) -> Option<&Lease> {
         match self {
             Job::Popped(_) => None,
-            Job::Working(claimed) | Job::Settling(claimed, _) => Some(&claimed.lease),
+            Job::Working(claimed) | Job::Settling(claimed, ..) => Some(&claimed.lease),
             Job::Releasing(lease, _) => Some(lease),
         }
     }
@@ -92,7 +92,7 @@ impl Worker {
             Job::Popped(claim) if world.dice.one_in(12) => give_back(world, claim).await?,
             Job::Popped(claim) => send_claim(world, claim).await?,
             Job::Working(claimed) => judge(world, claimed).await?,
-            Job::Settling(claimed, how) => settle(world, claimed, how).await?,
+            Job::Settling(claimed, how, next) => settle(world, claimed, how, next).await?,
             Job::Releasing(lease, how) => release(world, lease, how).await?,
         };
         self.jobs.extend(next);
@@ -174,7 +174,8 @@ async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
         let late = if world.dice.one_in(2) {
             Late::Release(claimed.lease, Release::Shutdown)
         } else {
-            Late::Settle(claimed, How::Applied)
+            let next = asked_next(world);
+            Late::Settle(claimed, How::Applied, next)
         };
         world.late.push(late);
         return Ok(None);
@@ -194,7 +195,17 @@ async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
         7 => How::Dead,
         _ => How::Applied,
     };
-    settle(world, claimed, how).await
+    let next = asked_next(world);
+    settle(world, claimed, how, next).await
+}
+
+/// Mostly a worker asks for the queue's next issue.
+fn asked_next(world: &mut World) -> Option<AskedNext> {
+    (!world.dice.one_in(4)).then(|| AskedNext {
+        nonce: world.new_name("n"),
+        is_short: !world.is_healed && world.dice.one_in(8),
+        yields: world.dice.one_in(3),
+    })
 }
 
 /// Some issues are never answered by those who work on them.
@@ -202,18 +213,24 @@ fn is_poison(claimed: &Claimed) -> bool {
     claimed.lease.issue.issue_id.as_str().ends_with('7')
 }
 
-async fn settle(world: &mut World, mut claimed: Claimed, how: How) -> Seen<Option<Job>> {
+async fn settle(
+    world: &mut World,
+    mut claimed: Claimed,
+    how: How,
+    next: Option<AskedNext>,
+) -> Seen<Option<Job>> {
     if world.is_late() {
-        world.late.push(Late::Settle(claimed.clone(), how));
-        return Ok(Some(Job::Settling(claimed, how)));
+        let late = Late::Settle(claimed.clone(), how, next.clone());
+        world.late.push(late);
+        return Ok(Some(Job::Settling(claimed, how, next)));
     }
-    Ok(match world.settle(&claimed, how).await? {
-        None => Some(Job::Settling(claimed, how)),
-        Some(SettleOutcome::MovedHead(head)) => {
+    Ok(match world.settle(&claimed, how, next.as_ref()).await? {
+        None => Some(Job::Settling(claimed, how, next)),
+        Some((SettleOutcome::MovedHead(head), _)) => {
             claimed.head = head;
             Some(Job::Working(claimed))
         }
-        Some(_) => None,
+        Some((_, handed_over)) => handed_over.map(|claimed| Job::Working(*claimed)),
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use shared::ids::WorkerId;
 use shared::store::{Claimed, IssueRef, Lease, Release};
 
-use super::calls::{Claim, Seen};
+use super::calls::{AskedNext, Claim, Seen};
 use super::invariants::Invariants;
 use super::ledger::Ledger;
 use super::trace::Trace;
@@ -22,7 +22,7 @@ pub(super) const BLUEPRINTS: [&str; 8] = [
 pub(super) enum Late {
     Pop(WorkerId),
     Claim(Claim),
-    Settle(Claimed, How),
+    Settle(Claimed, How, Option<AskedNext>),
     Release(Lease, Release),
 }
 
@@ -99,8 +99,8 @@ impl World {
             Late::Claim(claim) => {
                 self.claim(&claim).await?;
             }
-            Late::Settle(claimed, how) => {
-                self.settle(&claimed, how).await?;
+            Late::Settle(claimed, how, next) => {
+                self.settle(&claimed, how, next.as_ref()).await?;
             }
             Late::Release(lease, how) => {
                 self.release(&lease, &how).await?;

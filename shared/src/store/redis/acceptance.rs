@@ -100,6 +100,7 @@ impl Shard {
         keys.push(self.keys.issues_of(&issue.blueprint_id));
         keys.push(self.keys.blueprint(&issue.blueprint_id));
         keys.push(self.keys.orbits());
+        keys.push(self.keys.settings_counter());
         let retry_of = new.retry_of().map(IssueId::as_str).unwrap_or_default();
         let trace = new.trace().map(TraceParent::as_str).unwrap_or_default();
         let mut reply = self

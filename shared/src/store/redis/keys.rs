@@ -169,7 +169,8 @@ impl Keys {
     pub fn decided_of(&self, blueprint: &BlueprintId) -> String {
         self.of("decided", blueprint.as_str())
     }
-    /// HASH: a Blueprint's moving head: seq, version, label, archived, updated_at.
+    /// HASH: a Blueprint's moving head: seq, version, label, archived, updated_at; and orbit_as_of,
+    /// `<settings counter> <setting_id>`: which setting named it as its orbit at that value of the counter, if one did.
     pub fn blueprint(&self, blueprint: &BlueprintId) -> String {
         self.of("blueprint", blueprint.as_str())
     }

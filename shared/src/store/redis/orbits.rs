@@ -188,9 +188,15 @@ async fn check_orbit(
 impl Shard {
     /// Removes an announcement.
     async fn take_back(&self, announced: &str) -> Result<(), StoreError> {
-        let mut remove = cmd("HDEL");
-        remove.arg(self.keys.orbits()).arg(announced);
-        let _: u64 = self.link.command("take back announcement", &remove).await?;
+        // Blueprints note what `orbits` says as of the settings counter: both change together.
+        let mut remove = redis::pipe();
+        remove.atomic();
+        remove.hdel(self.keys.orbits(), announced).ignore();
+        remove.incr(self.keys.settings_counter(), 1).ignore();
+        let _: () = self
+            .link
+            .pipeline("take back announcement", &remove)
+            .await?;
         Ok(())
     }
 

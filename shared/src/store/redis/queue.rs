@@ -16,6 +16,8 @@
 //!    └───────── settle, cancel, reap to dead ◀───────────────┘  (then the next head is placed)
 //! ```
 //!
+//! A settle that asks for it leases the next head to the same worker instead of placing it: the queue stays *leased*.
+//!
 //! *ready* means that its element `<blueprint_id>/<issue_id>` is in `pending` or in exactly
 //! one processing list. Whatever a worker pops is therefore free to run; two issues of one
 //! Blueprint are never worked on at once, and a long queue starves nobody.
@@ -30,6 +32,7 @@
 //! * A worker dies after the claim: the lease runs out and a reaper delays the issue. One that goes on
 //!   crashing its workers is claimed alone, so that its neighbours do not pay for it, and is decided
 //!   once it has crashed as often as is allowed, the last time alone.
+//! * A worker dies after a settle that has leased the next issue to it: the same as after a claim.
 //! * A worker stalls past its lease and comes back: its token is not the issue's any more, so
 //!   whatever it still says answers `stale`. Tokens come from a counter that only rises plus
 //!   the claimer's nonce, so no two claims ever share one.
@@ -41,6 +44,7 @@
 use super::Shard;
 use super::error::StoreError;
 use super::keys::{EVENTS_CHANNEL, issue_channel};
+use super::reply::Reply;
 use super::{label_rank, script, stored};
 use crate::blueprint::Blueprint;
 use crate::commit::Epoch;
@@ -189,6 +193,19 @@ pub struct Settlement<'a> {
     pub log: &'a LogEntry,
 }
 
+/// What a settle asks for beside its decision: to have the queue's next issue at once.
+#[derive(Debug, Clone, Copy)]
+pub struct NextClaim<'a> {
+    /// As the nonce of a claim: a new one for each settlement, the same when the call is repeated.
+    pub nonce: &'a str,
+    /// The lease, in milliseconds.
+    pub lease_ms: u64,
+    /// A version of the target whose document the caller will have: it is not sent again.
+    pub known: Option<&'a Version>,
+    /// The next issue is not wanted while another queue waits in `pending`.
+    pub yields: bool,
+}
+
 /// What became of a settlement.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SettleOutcome {
@@ -252,22 +269,8 @@ impl Shard {
             .await?;
         match reply.outcome() {
             "ok" | "again" => {
-                let token = reply.take()?;
-                Ok(ClaimOutcome::Claimed(Box::new(Claimed {
-                    lease: Lease {
-                        issue: issue.clone(),
-                        worker_id: worker.clone(),
-                        token,
-                    },
-                    attempt: reply.take()?,
-                    retries: reply.take()?,
-                    submitted_at_ms: reply.take()?,
-                    intent: reply.take()?,
-                    claimed_at_ms: reply.take()?,
-                    settings_counter: reply.take()?,
-                    head: read_head(&mut reply, &issue.blueprint_id)?,
-                    trace: TraceParent::parse(&reply.take::<String>()?),
-                })))
+                let claimed = read_claimed(&mut reply, issue.clone(), worker)?;
+                Ok(ClaimOutcome::Claimed(Box::new(claimed)))
             }
             "gone" => Ok(ClaimOutcome::Gone),
             "not_mine" => Ok(ClaimOutcome::NotMine),
@@ -289,15 +292,41 @@ impl Shard {
         lease: &Lease,
         settlement: &Settlement<'_>,
     ) -> Result<SettleOutcome, StoreError> {
+        let (outcome, _) = self.settle_as(lease, settlement, None).await?;
+        Ok(outcome)
+    }
+
+    /// As [`Shard::settle`]. Once the issue is decided, the queue's next issue becomes a lease of the same worker, if
+    /// it waits and a claim would grant it now. Repeat it with the same lease and the same `next` if the reply is
+    /// lost: the answer holds the same lease while that stands.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the issue may have been decided all the same, and the next one leased.
+    pub async fn settle_and_claim_next(
+        &self,
+        lease: &Lease,
+        settlement: &Settlement<'_>,
+        next: &NextClaim<'_>,
+    ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
+        self.settle_as(lease, settlement, Some(next)).await
+    }
+
+    async fn settle_as(
+        &self,
+        lease: &Lease,
+        settlement: &Settlement<'_>,
+        next: Option<&NextClaim<'_>>,
+    ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
         let issue = &lease.issue;
         let mut keys = self.block(issue, lease.worker_id.as_str());
         keys.push(self.keys.blueprint(&issue.blueprint_id));
         keys.push(self.keys.documents(&issue.blueprint_id));
+        keys.push(self.keys.fence());
+        keys.push(self.keys.settings_counter());
+        keys.push(self.keys.orbits());
         keys.push(self.keys.commits(&issue.blueprint_id));
         keys.push(self.keys.newest(&issue.blueprint_id));
         keys.push(self.keys.labels(&issue.blueprint_id));
-        keys.push(self.keys.settings_counter());
-        keys.push(self.keys.orbits());
         keys.push(self.keys.ranks(&issue.blueprint_id));
         let log = settlement.log;
         let log_json = stored::log_draft(log);
@@ -357,22 +386,33 @@ impl Shard {
                     }
                 }
                 call.arg(&archived_log).arg(rank);
+                match next {
+                    Some(next) => call
+                        .arg(next.nonce)
+                        .arg(next.lease_ms)
+                        .arg(next.known.map(Version::as_str).unwrap_or_default())
+                        .arg(if next.yields { "1" } else { "" }),
+                    None => call.arg("").arg("").arg("").arg(""),
+                };
             })
             .await?;
         match reply.outcome() {
             "ok" => {
                 let state: String = reply.take()?;
-                IssueState::parse(&state)
-                    .map(SettleOutcome::Settled)
-                    .ok_or_else(|| reply.unknown())
+                let Some(state) = IssueState::parse(&state) else {
+                    return Err(reply.unknown());
+                };
+                let _new_version: String = reply.take()?;
+                let next = read_next(&mut reply, lease)?;
+                Ok((SettleOutcome::Settled(state), next))
             }
-            "stale" => Ok(SettleOutcome::Stale),
-            "moved_head" => Ok(SettleOutcome::MovedHead(read_head(
-                &mut reply,
-                &issue.blueprint_id,
-            )?)),
-            "archived" => Ok(SettleOutcome::Archived),
-            "orbit_needs_admin" => Ok(SettleOutcome::OrbitNeedsAdmin),
+            "stale" => Ok((SettleOutcome::Stale, None)),
+            "moved_head" => {
+                let head = read_head(&mut reply, &issue.blueprint_id)?;
+                Ok((SettleOutcome::MovedHead(head), None))
+            }
+            "archived" => Ok((SettleOutcome::Archived, None)),
+            "orbit_needs_admin" => Ok((SettleOutcome::OrbitNeedsAdmin, None)),
             _ => Err(reply.unknown()),
         }
     }
@@ -393,7 +433,45 @@ pub(super) fn head_args_of(
     call.arg(EVENTS_CHANNEL).arg(issue_channel(issue));
 }
 
-fn read_head(reply: &mut super::reply::Reply, blueprint: &BlueprintId) -> Result<Head, StoreError> {
+/// What a script tells the worker that has leased an issue (`lib/grant.lua`, `told_to_worker`).
+fn read_claimed(
+    reply: &mut Reply,
+    issue: IssueRef,
+    worker: &WorkerId,
+) -> Result<Claimed, StoreError> {
+    let token = reply.take()?;
+    Ok(Claimed {
+        attempt: reply.take()?,
+        retries: reply.take()?,
+        submitted_at_ms: reply.take()?,
+        intent: reply.take()?,
+        claimed_at_ms: reply.take()?,
+        settings_counter: reply.take()?,
+        head: read_head(reply, &issue.blueprint_id)?,
+        trace: TraceParent::parse(&reply.take::<String>()?),
+        lease: Lease {
+            issue,
+            worker_id: worker.clone(),
+            token,
+        },
+    })
+}
+
+/// The issue that a settle has handed over to the holder of `lease`; `None` if it has not.
+fn read_next(reply: &mut Reply, lease: &Lease) -> Result<Option<Box<Claimed>>, StoreError> {
+    if reply.is_empty() {
+        return Ok(None);
+    }
+    let name: String = reply.take()?;
+    let issue = IssueRef {
+        blueprint_id: lease.issue.blueprint_id.clone(),
+        issue_id: IssueId::parse(&name).map_err(|e| stored::damaged("backlog", &name, e))?,
+    };
+    let claimed = read_claimed(reply, issue, &lease.worker_id)?;
+    Ok(Some(Box::new(claimed)))
+}
+
+fn read_head(reply: &mut Reply, blueprint: &BlueprintId) -> Result<Head, StoreError> {
     let seq = reply.take()?;
     let version: String = reply.take()?;
     let document: String = reply.take()?;

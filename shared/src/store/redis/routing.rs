@@ -7,7 +7,9 @@ use super::blueprints::{ExpectedHead, PutOutcome, StoredBlueprint};
 use super::error::StoreError;
 use super::issues::{Page, PageRequest};
 use super::pointers::Pointed;
-use super::queue::{ClaimOutcome, Company, IssueRef, Lease, SettleOutcome, Settlement};
+use super::queue::{
+    ClaimOutcome, Claimed, Company, IssueRef, Lease, NextClaim, SettleOutcome, Settlement,
+};
 use super::recovery::ReturnOutcome;
 use super::release::{Release, ReleaseOutcome};
 use super::steps::{CostOutcome, PaidStep, RememberOutcome};
@@ -113,6 +115,20 @@ impl Store {
     ) -> Result<SettleOutcome, StoreError> {
         let shard = self.shard_of(&lease.issue.blueprint_id);
         shard.settle(lease, settlement).await
+    }
+
+    /// See [`Shard::settle_and_claim_next`](super::Shard::settle_and_claim_next).
+    ///
+    /// # Errors
+    /// [`StoreError`]; the issue may have been decided all the same, and the next one leased.
+    pub async fn settle_and_claim_next(
+        &self,
+        lease: &Lease,
+        settlement: &Settlement<'_>,
+        next: &NextClaim<'_>,
+    ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
+        let shard = self.shard_of(&lease.issue.blueprint_id);
+        shard.settle_and_claim_next(lease, settlement, next).await
     }
 
     /// See [`Shard::release`](super::Shard::release).

@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use crate::fail_point;
 
-const LIBRARY: [(&str, &str); 5] = [
+const LIBRARY: [(&str, &str); 6] = [
     ("keys", include_str!("scripts/lib/keys.lua")),
     ("place_head", include_str!("scripts/lib/place_head.lua")),
     ("announce", include_str!("scripts/lib/announce.lua")),
     ("decide", include_str!("scripts/lib/decide.lua")),
     ("orbit_right", include_str!("scripts/lib/orbit_right.lua")),
+    ("grant", include_str!("scripts/lib/grant.lua")),
 ];
 
 /// A script with its name.

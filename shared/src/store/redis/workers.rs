@@ -253,6 +253,19 @@ impl Shard {
         Ok(elements.iter().filter_map(|e| IssueRef::parse(e)).collect())
     }
 
+    /// Whether some worker has a lease of this issue, run out or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn has_lease(&self, issue: &IssueRef) -> Result<bool, StoreError> {
+        let score = cmd("ZSCORE")
+            .arg(self.keys.leases())
+            .arg(issue.element())
+            .to_owned();
+        let ends_at: Option<f64> = self.link.command("lease", &score).await?;
+        Ok(ends_at.is_some())
+    }
+
     /// Up to `n` leases that have run out.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ if not issue.state then return { 'not_found' } end
 if issue.state == 'applied' or issue.state == 'rejected' then
   return { issue.cause == 'cancelled' and 'again' or 'decided', stored }
 end
-local setting = orbit_forbids(orbits, bp, authority, ARGV[9] == '1')
+local setting = authority ~= 'admin' and forbidden_by(read_setting_of(orbits, bp), authority, ARGV[9] == '1')
 if setting then return { 'orbit_needs_admin', setting } end
 if issue.state == 'in_flight' and issue.worker_id ~= holder then return { 'moved' } end
 

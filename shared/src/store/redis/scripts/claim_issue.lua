@@ -14,25 +14,19 @@
 --@include announce
 --@include decide
 --@include orbit_right
-local blueprint, documents, fence, settings_counter, orbits = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
-local worker, nonce, lease_ms, known_version, log = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
+--@include grant
+local worker, nonce, lease_ms, known_version, log = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local alone, bearable = ARGV[10] == 'alone', tonumber(ARGV[10])
 
 local head_id, behind = head_and_next()
 local is_head = head_id == id
 local place = redis.call('HGET', K.places, bp)
-local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
-
-local function handover(outcome, token, attempt)
-  local document = ''
-  if head[2] ~= known_version then document = redis.call('HGET', documents, head[2]) or '' end
-  return { outcome, token, attempt, tonumber(issue.retries or 0), tonumber(issue.submitted_at), redis.call('GET', K.intent), now,
-    tonumber(redis.call('GET', settings_counter) or 0), tonumber(head[1]), head[2], document, issue.trace or '' }
-end
+local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived', 'orbit_as_of')
+local counter = redis.call('GET', settings_counter) or '0'
 
 local mine = issue.state == 'in_flight' and place == 'leased' and issue.worker_id == worker
 if mine and is_head then
-  if issue.nonce == nonce then return handover('again', issue.token, tonumber(issue.attempt)) end
+  if issue.nonce == nonce then return { 'again', told_to_worker(head[1], head[2], known_version, counter) } end
   return { 'held' }
 end
 if not redis.call('LPOS', K.processing, element) then return { 'not_mine' } end
@@ -41,8 +35,7 @@ if not is_ready then
   redis.call('LREM', K.processing, 0, element)
   return { 'gone' }
 end
-local paused = redis.call('HMGET', K.paused, '*', bp)
-if paused[1] or paused[2] then
+if is_paused() then
   redis.call('LREM', K.processing, 0, element)
   redis.call('HSET', K.places, bp, 'parked')
   return { 'parked' }
@@ -56,7 +49,8 @@ if head[3] == '1' then
   fail('dispatch failed: ' .. ARCHIVED)
   return { 'archived' }
 end
-local setting = orbit_forbids(orbits, bp, issue.authority)
+local named_by, note = setting_of(orbits, bp, head[4], counter)
+local setting = forbidden_by(named_by, issue.authority)
 if setting then
   fail(needs_admin(setting))
   return { 'orbit_needs_admin' }
@@ -64,21 +58,10 @@ end
 local crashes = tonumber(issue.crashes or 0)
 if not alone and crashes > bearable then return { 'alone' } end
 
-local attempt = tonumber(issue.attempt) + 1
-local token = int(redis.call('INCR', fence)) .. '-' .. nonce
--- The audit learns from it how long a lease may last.
-change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker, 'attempt', tostring(attempt), 'reason', '',
-  'lease_ms', ARGV[7])
+grant(worker, nonce, lease_ms, behind)
+if note then redis.call('HSET', blueprint, 'orbit_as_of', note) end
 if alone then redis.call('HSET', K.issue, 'alone', '1') end
-redis.call('ZADD', K.leases, int(now + lease_ms), element)
 redis.call('HSET', K.places, bp, 'leased')
-redis.call('HINCRBY', K.counts, 'pending', '-1')
-if behind then
-  local _, since = parse_backlog(behind)
-  redis.call('ZADD', K.waiting, since, bp)
-else
-  redis.call('ZREM', K.waiting, bp)
-end
 
 announce()
-return handover('ok', token, attempt)
+return { 'ok', told_to_worker(head[1], head[2], known_version, counter) }

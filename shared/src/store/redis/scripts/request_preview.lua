@@ -8,7 +8,7 @@
 local previews, orbits = KEYS[1], KEYS[2]
 local request, most, bp, authority = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
-local setting = orbit_forbids(orbits, bp, authority, ARGV[5] == '1')
+local setting = authority ~= 'admin' and forbidden_by(read_setting_of(orbits, bp), authority, ARGV[5] == '1')
 if setting then return { 'orbit_needs_admin', setting } end
 if redis.call('LLEN', previews) >= most then return { 'full' } end
 

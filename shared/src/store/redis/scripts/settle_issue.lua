@@ -1,12 +1,17 @@
 #!lua flags=allow-oom
 -- Decides an issue that this caller holds: version, commit, head, label index, log entry, issue
--- state, queue, next head, lease and counters change together or not at all.
--- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 commits; 20 newest; 21 labels;
---       22 settings_counter; 23 orbits; 24 ranks
+-- state, queue, next head, lease and counters change together or not at all. If the caller asks for it, the
+-- queue's next issue becomes its lease in the same step.
+-- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter; 21 orbits; 22 commits;
+--       23 newest; 24 labels; 25 ranks
+--   The keys of the next issue are made here of keys 1 and 2 with its id in place of ARGV 2: they have the same hash tag.
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 applied | denied | failed | dead;
 --       7 reason; 8 log entry; 9 expected seq (0 for failed and dead); 10 version; 11 document;
---       12 commit; 13 label; 14 log entry for archived and orbit_needs_admin; 15 rank of the label or ''
--- Outcomes  ok: state, new_version | stale: not (or no longer) this caller's to decide
+--       12 commit; 13 label; 14 log entry for archived and orbit_needs_admin; 15 rank of the label or '';
+--       16 nonce of the next issue's lease, or '': the next issue is not asked for; 17 that lease in ms;
+--       18 a head version whose document the caller will have, or ''; 19 '1': not while another queue waits in `pending`
+-- Outcomes  ok: state, new_version, and if the next issue is handed over: its id and what a claim answers to `ok`
+--   stale: not (or no longer) this caller's to decide
 --   moved_head: seq, version, document; the lease is kept | archived: decided, failed
 --   orbit_needs_admin: its target has become an orbit, and an admin did not file it; decided, failed
 --@include keys
@@ -14,33 +19,69 @@
 --@include announce
 --@include decide
 --@include orbit_right
-local blueprint, documents, commits, newest, labels = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
-local settings_counter, orbits, ranks = KEYS[22], KEYS[23], KEYS[24]
+--@include grant
+local commits, newest, labels, ranks = KEYS[22], KEYS[23], KEYS[24], KEYS[25]
 local token, kind, reason, log = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local expected_seq, version, document, commit, label = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local rank = ARGV[15]
+local rank, next_nonce, next_lease_ms, known_version, yields = ARGV[15], ARGV[16], ARGV[17], ARGV[18], ARGV[19] == '1'
 
 local archived_reason = 'dispatch failed: ' .. ARCHIVED
 
+-- A key or channel of this issue, as it is for another.
+local function of_issue(name, other) return string.sub(name, 1, -#id - 1) .. other end
+
+-- What follows is about the next issue of the queue.
+local function turn_to(next_id, fields)
+  K.issue, K.intent = of_issue(K.issue, next_id), of_issue(K.intent, next_id)
+  issue_channel = of_issue(issue_channel, next_id)
+  id, element, issue = next_id, bp .. '/' .. next_id, fields
+end
+
 if issue.token ~= token then return { 'stale' } end
+local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived', 'orbit_as_of')
+local counter = redis.call('GET', settings_counter) or '0'
+-- The setting whose orbit the Blueprint is, read once the issue is to be decided.
+local named_by, note
+
+-- The issue of this backlog element, if this worker may have it next; otherwise its own claim says why not.
+-- It was never its queue's head, so no worker has claimed it before: it has not crashed any, and waits for no time.
+local function free_next(item)
+  if yields and redis.call('EXISTS', K.pending) == 1 then return nil end
+  local next_id = parse_backlog(item)
+  local fields = read_issue(of_issue(K.issue, next_id))
+  if fields.state ~= 'pending' or is_paused() then return nil end
+  if forbidden_by(named_by, fields.authority) then return nil end
+  return { id = next_id, fields = fields }
+end
+
+-- What an earlier call with this token has handed over, while that lease stands.
+local function handed_before()
+  local next_id = next_nonce ~= '' and head_of_queue()
+  local fields = next_id and read_issue(of_issue(K.issue, next_id)) or {}
+  if not next_id or fields.nonce ~= next_nonce then return {} end
+  turn_to(next_id, fields)
+  return { id, told_to_worker(head[1], head[2], known_version, counter) }
+end
+
 if issue.state == 'applied' or issue.state == 'rejected' then
   if issue.cause == 'cancelled' then return { 'stale' } end
   if issue.reason == archived_reason then return { 'archived' } end
   if string.sub(issue.reason, 1, #NEEDS_ADMIN) == NEEDS_ADMIN then return { 'orbit_needs_admin' } end
-  return { 'ok', issue.state, issue.new_version }
+  local state, new_version = issue.state, issue.new_version
+  return { 'ok', state, new_version, unpack(handed_before()) }
 end
 if issue.state ~= 'in_flight' then return { 'stale' } end
-local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived')
 local function fail(why)
   decide({ state = 'rejected', cause = 'failed', reason = why, new_version = '', log = failed_log(ARGV[14], why) })
   announce()
 end
+named_by, note = setting_of(orbits, bp, head[4], counter)
 if kind == 'applied' or kind == 'denied' then
   if head[3] == '1' then
     fail(archived_reason)
     return { 'archived' }
   end
-  local setting = kind == 'applied' and orbit_forbids(orbits, bp, issue.authority)
+  local setting = kind == 'applied' and forbidden_by(named_by, issue.authority)
   if setting then
     fail(needs_admin(setting))
     return { 'orbit_needs_admin' }
@@ -50,6 +91,9 @@ if kind == 'applied' or kind == 'denied' then
   end
 end
 
+local take = next_nonce ~= '' and head[3] ~= '1' and free_next
+local next_issue, behind_next
+if note then redis.call('HSET', blueprint, 'orbit_as_of', note) end
 if kind == 'applied' then
   local seq = int(expected_seq + 1)
   redis.call('HSETNX', documents, version, document)
@@ -61,13 +105,24 @@ if kind == 'applied' then
     redis.call('ZADD', ranks, '0', rank)
   end
   redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', at)
-  for _, orbit in ipairs(redis.call('HVALS', orbits)) do
-    if string.match(orbit, '^%S+') == bp then redis.call('INCR', settings_counter) break end
-  end
-  decide({ state = 'applied', cause = '', reason = '', new_version = version, log = log })
+  if named_by then counter = redis.call('INCR', settings_counter) end
+  head = { seq, version }
+  next_issue, behind_next = decide({ state = 'applied', cause = '', reason = '', new_version = version, log = log,
+    take = take })
 else
-  decide({ state = 'rejected', cause = kind == 'denied' and 'denied' or 'failed', reason = reason,
-    new_version = '', log = log, dead = kind == 'dead' })
+  next_issue, behind_next = decide({ state = 'rejected', cause = kind == 'denied' and 'denied' or 'failed',
+    reason = reason, new_version = '', log = log, dead = kind == 'dead', take = take })
 end
+if not next_issue then
+  announce()
+  return { 'ok', issue.state, version }
+end
+
+-- The place stays `leased`.
+local state, worker, decided_channel, decided = issue.state, issue.worker_id, issue_channel, event_of_issue()
+turn_to(next_issue.id, next_issue.fields)
+redis.call('LPUSH', K.processing, element)
+grant(worker, next_nonce, next_lease_ms, behind_next)
+publish(decided_channel, decided)
 announce()
-return { 'ok', kind == 'applied' and 'applied' or 'rejected', version }
+return { 'ok', state, version, id, told_to_worker(head[1], head[2], known_version, counter) }

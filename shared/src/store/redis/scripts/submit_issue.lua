@@ -1,6 +1,6 @@
 #!lua
 -- Accepts an issue: stores it, appends it to its Blueprint's queue, places the head.
--- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint; 19 blueprint; 20 orbits
+-- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint; 19 blueprint; 20 orbits; 21 settings_counter
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 intent; 6 retry_of or '';
 --       7 the trace that the worker goes on with, or ''; 8 authority of the caller: admin | submitter;
 --       9 '1' if the target is a bundled orbit, else ''
@@ -11,7 +11,7 @@
 --@include place_head
 --@include announce
 --@include orbit_right
-local issues, issues_here, blueprint, orbits = KEYS[17], KEYS[18], KEYS[19], KEYS[20]
+local issues, issues_here, blueprint, orbits, settings_counter = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
 local intent, retry_of, trace, authority = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 if issue.blueprint_id then
@@ -20,12 +20,17 @@ if issue.blueprint_id then
   return { 'existed', stored, intent }
 end
 if redis.call('HEXISTS', K.log, id) == 1 then return { 'decided' } end
-local target = redis.call('HMGET', blueprint, 'seq', 'archived')
+local target = redis.call('HMGET', blueprint, 'seq', 'archived', 'orbit_as_of')
 if not target[1] then return { 'unknown_target' } end
 if target[2] == '1' then return { 'archived' } end
-local setting = orbit_forbids(orbits, bp, authority, ARGV[9] == '1')
+local named_by, note
+if authority ~= 'admin' then
+  named_by, note = setting_of(orbits, bp, target[3], redis.call('GET', settings_counter) or '0')
+end
+local setting = forbidden_by(named_by, authority, ARGV[9] == '1')
 if setting then return { 'orbit_needs_admin', setting } end
 
+if note then redis.call('HSET', blueprint, 'orbit_as_of', note) end
 change('blueprint_id', bp, 'state', 'pending', 'attempt', '0', 'submitted_at', at)
 if retry_of ~= '' then
   redis.call('HSET', K.issue, 'retry_of', retry_of)

@@ -1,7 +1,10 @@
--- The issue's fields as they are, all text; none if there is no such issue.
-local issue = {}
-local stored = redis.call('HGETALL', K.issue)
-for i = 1, #stored, 2 do issue[stored[i]] = stored[i + 1] end
+-- An issue's fields as they are, all text; none if there is no such issue. Also as Redis lists them.
+local function read_issue(key)
+  local fields, stored = {}, redis.call('HGETALL', key)
+  for i = 1, #stored, 2 do fields[stored[i]] = stored[i + 1] end
+  return fields, stored
+end
+local issue, stored = read_issue(K.issue)
 
 -- Writes what changed on the issue and raises its revision; `announce` then says so.
 local function change(...)
@@ -17,15 +20,22 @@ local function quoted(text)
   return '"' .. text .. '"'
 end
 
--- Publishes the issue as it now is. Comes last; a publish that fails loses a hint, not a fact.
+-- The issue as it now is, for those who watch.
 -- Only the reason may need escapes: the rest are ids, versions, numbers and words of ours.
-local function announce()
-  local event = '{"issue_id":"' .. id .. '","blueprint_id":"' .. bp .. '","state":"' .. issue.state
+local function event_of_issue()
+  return '{"issue_id":"' .. id .. '","blueprint_id":"' .. bp .. '","state":"' .. issue.state
     .. '","cause":"' .. (issue.cause or '') .. '","new_version":"' .. (issue.new_version or '')
     .. '","worker_id":"' .. (issue.worker_id or '') .. '","retry_of":"' .. (issue.retry_of or '')
     .. '","attempt":' .. (issue.attempt or 0) .. ',"submitted_at_ms":' .. (issue.submitted_at or 0)
     .. ',"updated_at_ms":' .. issue.updated_at .. ',"revision":' .. issue.revision
     .. ',"reason":' .. quoted(issue.reason or '') .. '}'
+end
+
+-- Comes last; a publish that fails loses a hint, not a fact.
+local function publish(issue_channel, event)
   redis.pcall('PUBLISH', issue_channel, event)
   redis.pcall('PUBLISH', channel, event)
 end
+
+-- Publishes the issue as it now is.
+local function announce() publish(issue_channel, event_of_issue()) end

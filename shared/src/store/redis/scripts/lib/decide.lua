@@ -1,13 +1,16 @@
 -- Ends an issue: state, log entry, queue, next head, lease, processing entry, remembered steps, counters.
 -- Used by everything that decides, so that no way of ending can forget a part. The caller has
 -- checked that the issue is not terminal; `announce` is the caller's, after its own writes.
---   how: state, cause, reason, new_version, log (JSON without attempt and ts_ms), dead
+--   how: state, cause, reason, new_version, log (JSON without attempt and ts_ms), dead;
+--     take: called with the backlog element behind a leased head; if it returns something, then the next head is not
+--     placed, and `decide` returns that and the backlog element behind the next head
 local function decide(how)
   local was_pending = issue.state == 'pending'
-  local head, behind = head_and_next()
+  local head, behind, third = head_and_next()
   local was_head = head == id
   local is_leased = was_head and issue.state == 'in_flight'
   local place = is_leased and 'leased' or redis.call('HGET', K.places, bp)
+  local taken = how.take and is_leased and behind and how.take(behind)
 
   change('state', how.state, 'cause', how.cause, 'reason', how.reason, 'new_version', how.new_version)
   redis.call('HSET', K.log, id,
@@ -26,6 +29,7 @@ local function decide(how)
     redis.call('LPOP', K.backlog)
     if place == 'ready' then redis.call('LREM', K.pending, '0', element) end
     if place == 'delayed' then redis.call('ZREM', K.delayed, element) end
+    if taken then return taken, third end
     place_head(false, behind or false, is_leased)
   else
     redis.call('LREM', K.backlog, '1', id .. '|' .. issue.submitted_at)

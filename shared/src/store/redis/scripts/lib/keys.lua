@@ -27,10 +27,10 @@ local function int(n) return string.format('%.0f', n) end
 -- The id of a backlog element `<issue_id>|<submitted ms>`, and its time.
 local function parse_backlog(item) return string.match(item, '^(.-)|(%d+)$') end
 
--- The id of the queue's head and the backlog element behind it; nil where the queue ends.
+-- The id of the queue's head and the two backlog elements behind it; nil where the queue ends.
 local function head_and_next()
-  local items = redis.call('LRANGE', K.backlog, '0', '1')
-  if items[1] then return parse_backlog(items[1]), items[2] end
+  local items = redis.call('LRANGE', K.backlog, '0', '2')
+  if items[1] then return (parse_backlog(items[1])), items[2], items[3] end
   return nil
 end
 

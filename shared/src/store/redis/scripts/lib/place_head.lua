@@ -9,6 +9,11 @@ local function note_waiting(place)
   end
 end
 
+local function is_paused()
+  local paused = redis.call('HMGET', K.paused, '*', bp)
+  return paused[1] or paused[2]
+end
+
 -- The only code that pushes on `pending`. Looks at the queue's head and puts it where it belongs:
 -- queue empty -> none; this Blueprint or everything paused -> parked; else ready.
 -- given_back: true puts it where the next pop takes it, false behind what waits already.
@@ -22,8 +27,7 @@ local function place_head(given_back, item, is_noted)
     return
   end
   local head, since = parse_backlog(item)
-  local paused = redis.call('HMGET', K.paused, '*', bp)
-  if paused[1] or paused[2] then
+  if is_paused() then
     redis.call('HSET', K.places, bp, 'parked')
   else
     redis.call('HSET', K.places, bp, 'ready')

@@ -1,0 +1,31 @@
+-- What claim and settle share: how an issue becomes a lease, and what its worker is told.
+-- Both have these keys behind the issue block.
+local blueprint, documents, fence, settings_counter, orbits = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
+
+-- Makes the queue's head a lease of this worker: a new token, one attempt more. The caller has checked that it is
+-- free, sets its place and `announce`s it.
+--   lease_ms: text; behind: the backlog element behind the head, or nil
+local function grant(worker, nonce, lease_ms, behind)
+  local token = int(redis.call('INCR', fence)) .. '-' .. nonce
+  -- The audit learns from lease_ms how long the lease may last.
+  change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker,
+    'attempt', tostring(tonumber(issue.attempt) + 1), 'reason', '', 'lease_ms', lease_ms)
+  redis.call('ZADD', K.leases, int(now + tonumber(lease_ms)), element)
+  redis.call('HINCRBY', K.counts, 'pending', '-1')
+  if behind then
+    local _, since = parse_backlog(behind)
+    redis.call('ZADD', K.waiting, since, bp)
+  else
+    redis.call('ZREM', K.waiting, bp)
+  end
+end
+
+-- What the worker needs for the issue that it has: token, attempt, retries, submitted_at, intent, now, settings counter,
+-- seq, version, document or '', trace or ''. The document is sent unless the head is `known_version`.
+local function told_to_worker(seq, version, known_version, counter)
+  local document = ''
+  if version ~= known_version then document = redis.call('HGET', documents, version) or '' end
+  return issue.token, tonumber(issue.attempt), tonumber(issue.retries or 0), tonumber(issue.submitted_at),
+    redis.call('GET', K.intent), now, tonumber(counter), tonumber(seq), version,
+    document, issue.trace or ''
+end
