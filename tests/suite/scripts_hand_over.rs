@@ -94,7 +94,10 @@ async fn the_next_issue_is_leased_to_the_settler() {
         );
         assert_eq!(stand.place("a").await, "leased");
         assert_eq!(stand.pending().await, [] as [&str; 0]);
-        assert_eq!(store.processing("w").await.unwrap(), [second.clone()]);
+        assert_eq!(
+            store.processing("w").await.unwrap(),
+            std::slice::from_ref(&second)
+        );
         let stats = store.queue_stats().await.unwrap();
         assert_eq!((stats.pending, stats.ready, stats.in_flight), (1, 0, 1));
         let third_at = stand.issue(&third).await.submitted_at_ms;
