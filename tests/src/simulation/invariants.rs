@@ -172,10 +172,21 @@ mod tests {
             scheduler.run(20).await.expect("no rule is broken");
             let world = &scheduler.world;
             let pending = world.stand.pending().await;
-            let leased = world.ledger.running_leases().pop();
-            if let (Some(element), Some(lease)) = (pending.first(), leased) {
+            let Some(element) = pending.first() else {
+                continue;
+            };
+            // The worker of a lease may not know yet that its issue is decided.
+            let mut leased = None;
+            for lease in world.ledger.running_leases() {
+                let key = world.stand.store.keys().issue(&lease.issue.issue_id);
+                let state: String = world.stand.raw(&["HGET", &key, "state"]).await;
+                if state == "in_flight" {
+                    leased = Some(lease.issue);
+                }
+            }
+            if let Some(leased) = leased {
                 let ready = shared::store::IssueRef::parse(element).expect("an element");
-                break (ready, lease.issue);
+                break (ready, leased);
             }
         };
         let world = &scheduler.world;
