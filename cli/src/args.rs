@@ -193,7 +193,7 @@ pub(crate) enum Question {
 }
 
 fn http_url(text: &str) -> Result<String, String> {
-    match shared::config::parse_optional_http_url(text) {
+    match shared::config::parse::parse_optional_http_url(text) {
         Ok(url) => Ok(url.unwrap_or_default()),
         Err(problem) => Err(problem.to_string()),
     }

@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 /// How long to wait for the lock if the `up` that held it is dead: its redis-server may be just about to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+const WAIT_LIMIT: Duration = Duration::from_secs(10);
 /// The pause between two looks at it.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -93,7 +93,7 @@ impl DataDir {
             .open(&lock_path)
             .map_err(at_lock)?;
 
-        let give_up_at = Instant::now() + PATIENCE;
+        let give_up_at = Instant::now() + WAIT_LIMIT;
         loop {
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,

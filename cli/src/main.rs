@@ -37,7 +37,7 @@ const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     // The workers of `up` run in this process.
-    if let Some(ended) = worker::keep_if_asked() {
+    if let Some(ended) = worker::guard_if_asked() {
         return ended;
     }
     let cli = match Cli::try_parse() {

@@ -27,7 +27,7 @@ use crate::data_dir::{DataDir, DataDirError};
 /// The names under which a fitting server is looked for.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 /// How long redis-server may take to write everything out before it is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// The pause between two looks at whether it answers.
 const POLL: Duration = Duration::from_millis(50);
 /// A free port can be taken by somebody else before redis-server has it; so often another one is tried.
@@ -73,7 +73,7 @@ pub(crate) enum RedisServerError {
     #[error("redis-server cannot be reached")]
     Store(#[from] StoreError),
     /// It did not end when asked.
-    #[error("redis-server (process {pid}) did not end within {} s of SIGTERM and was killed", STOP_PATIENCE.as_secs())]
+    #[error("redis-server (process {pid}) did not end within {} s of SIGTERM and was killed", STOP_LIMIT.as_secs())]
     Killed {
         /// Which process.
         pid: i32,
@@ -233,7 +233,7 @@ impl RedisServer {
     pub(crate) async fn stop(mut self) -> Result<(), RedisServerError> {
         let pid = self.pid().map_or(0, |pid| pid.as_raw_nonzero().get());
         self.terminate();
-        let Ok(status) = timeout(STOP_PATIENCE, self.child.wait()).await else {
+        let Ok(status) = timeout(STOP_LIMIT, self.child.wait()).await else {
             self.child.kill().await.map_err(RedisServerError::Wait)?;
             return Err(RedisServerError::Killed { pid });
         };

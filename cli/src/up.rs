@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::json;
-use shared::config::{InvalidConfig, Problems, parse_redis_url};
+use shared::config::parse_redis_url;
+use shared::config::problem::{InvalidConfig, Problems};
 use shared::store::{Store, StoreError};
 use shared::telemetry::{self, TelemetryConfig, TelemetryError};
 use thiserror::Error;

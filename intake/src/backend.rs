@@ -10,8 +10,9 @@ use shared::store::Store;
 use tokio::sync::watch;
 use tonic::{Code, Response, Status};
 
+use crate::error::request_error::RequestError;
+use crate::error::status::refuse;
 use crate::metrics::{self, Watching};
-use crate::status::{RequestError, refuse};
 
 /// The room behind the services. Cloning is cheap; all clones share everything.
 #[derive(Clone)]

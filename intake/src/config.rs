@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
-use shared::config::{self, InvalidConfig, Problems, RedisUrl};
-use shared::telemetry::TelemetryConfig;
+use shared::config::problem::{InvalidConfig, Problems};
+use shared::config::{self, RedisUrl};
+use shared::telemetry::{TelemetryConfig, filter};
 
-use crate::tls::Tls;
-use crate::tokens::TokensFile;
+use crate::edge::tls::Tls;
+use crate::edge::tokens::TokensFile;
 
 /// The command line as it was typed. Values are checked by [`Args::into_config`], all together.
 #[derive(Debug, Clone, Parser)]
@@ -94,7 +95,7 @@ pub struct Args {
     pub log_format: String,
 }
 
-/// What [`crate::bind`] needs to know.
+/// What [`crate::server::bind`] needs to know.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where Redis is.
@@ -133,42 +134,45 @@ impl Args {
         let redis_url = problems.check(config::REDIS_URL, config::parse_redis_url(&self.redis_url));
         let shards = problems.check(
             config::SHARDS,
-            config::parse_whole(&self.shards, config::SHARDS_RANGE),
+            config::parse::parse_whole(&self.shards, config::SHARDS_RANGE),
         );
         let wait_replicas = problems.check(
             config::WAIT_REPLICAS,
-            config::parse_whole_u32(&self.wait_replicas, config::WAIT_REPLICAS_RANGE),
+            config::parse::parse_whole_u32(&self.wait_replicas, config::WAIT_REPLICAS_RANGE),
         );
-        let listen = problems.check(config::LISTEN, config::parse_listen(&self.listen));
+        let listen = problems.check(config::LISTEN, config::parse::parse_listen(&self.listen));
         let metrics = problems.check(
             config::METRICS_LISTEN,
-            config::parse_optional_listen(&self.metrics_listen),
+            config::parse::parse_optional_listen(&self.metrics_listen),
         );
         let grace = problems.check(
             config::GRACE_SECS,
-            config::parse_whole(&self.grace_secs, config::GRACE_SECS_RANGE),
+            config::parse::parse_whole(&self.grace_secs, config::GRACE_SECS_RANGE),
         );
-        let filter = problems.check(config::LOG, config::parse_log_filter(&self.log));
+        let filter = problems.check(config::LOG, filter::parse_log_filter(&self.log));
         let format = problems.check(
             config::LOG_FORMAT,
-            config::parse_log_format(&self.log_format),
+            config::parse::parse_log_format(&self.log_format),
         );
-        let reflection = problems.check(config::REFLECTION, config::parse_switch(&self.reflection));
+        let reflection = problems.check(
+            config::REFLECTION,
+            config::parse::parse_switch(&self.reflection),
+        );
         let max_connections = problems.check(
             config::MAX_CONNECTIONS,
-            config::parse_whole(&self.max_connections, config::MAX_CONNECTIONS_RANGE),
+            config::parse::parse_whole(&self.max_connections, config::MAX_CONNECTIONS_RANGE),
         );
         let max_watches = problems.check(
             config::MAX_WATCHES,
-            config::parse_whole(&self.max_watches, config::MAX_WATCHES_RANGE),
+            config::parse::parse_whole(&self.max_watches, config::MAX_WATCHES_RANGE),
         );
         let max_watch = problems.check(
             config::MAX_WATCH_SECS,
-            config::parse_whole(&self.max_watch_secs, config::MAX_WATCH_SECS_RANGE),
+            config::parse::parse_whole(&self.max_watch_secs, config::MAX_WATCH_SECS_RANGE),
         );
         let otlp_endpoint = problems.check(
             config::OTLP_ENDPOINT,
-            config::parse_otlp_endpoint(&self.otlp_endpoint),
+            config::parse::parse_otlp_endpoint(&self.otlp_endpoint),
         );
         let tls = Tls::read(
             &self.tls_cert,

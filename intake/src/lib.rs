@@ -16,33 +16,24 @@
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod backend;
-mod blueprint_service;
+mod blueprints;
 mod config;
 mod convert;
-mod door;
-mod enhance_log_service;
-#[cfg(test)]
-mod error_page;
-mod gate;
-mod intake_service;
+mod edge;
+mod error;
+mod issues;
+mod log;
 mod metrics;
-mod page;
-mod preview;
+mod orbit_trial;
+mod paging;
+mod queue_metrics;
 mod readiness;
-mod scopes;
+mod scope;
 mod server;
-mod setting_service;
-mod status;
-#[cfg(test)]
-mod strangers;
-mod submission;
-mod tls;
-mod tls_stream;
-mod tokens;
-mod transfer;
-mod trial;
-mod versions;
-mod watch;
+mod settings;
 
-pub use config::{Args, Config};
-pub use server::{Server, StartError, bind, run};
+#[cfg(test)]
+mod tests;
+
+pub use self::config::{Args, Config};
+pub use self::server::{Server, StartError, bind, run};

@@ -5,12 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
-use shared::store::Store;
-use shared::telemetry::numbers::{Numbers, TIDY_EVERY};
-use tokio::time::sleep;
+use shared::telemetry::prometheus::Numbers;
 use tonic::Code;
-
-use crate::backend::Backend;
 
 const READY: &str = "draftsman_intake_ready";
 const WATCH_STREAMS: &str = "draftsman_intake_watch_streams";
@@ -83,57 +79,9 @@ pub(crate) fn render(numbers: &Numbers, ready: bool) -> String {
     numbers.render()
 }
 
-/// Keeps the queue's numbers fresh, so that no scrape waits for Redis and a hundred cost it nothing. Never returns.
-pub(crate) async fn follow_queue(numbers: Numbers, backend: &Backend) {
-    loop {
-        numbers.tidy();
-        if let Ok(store) = backend.store() {
-            // An outage shows in `draftsman_intake_ready`; the last numbers stand until it is over.
-            if let Err(error) = read_queue(store).await {
-                tracing::debug!(%error, "the queue's numbers cannot be read");
-            }
-        }
-        sleep(TIDY_EVERY).await;
-    }
-}
-
-async fn read_queue(store: &Store) -> Result<(), shared::store::StoreError> {
-    let stats = store.queue_stats().await?;
-    for (place, n_issues) in [
-        ("pending", stats.pending),
-        ("ready", stats.ready),
-        ("delayed", stats.delayed),
-        ("in_flight", stats.in_flight),
-        ("dead", stats.dead),
-    ] {
-        gauge!("draftsman_queue_issues", "place" => place).set(n_issues as f64);
-    }
-    let oldest = stats.oldest_pending_at_ms.unwrap_or(stats.now_ms);
-    let age_ms = stats.now_ms.saturating_sub(oldest);
-    gauge!("draftsman_queue_oldest_pending_seconds").set(age_ms as f64 / 1000.0);
-    gauge!("draftsman_queue_paused").set(u8::from(stats.paused));
-    gauge!("draftsman_queue_workers").set(stats.workers.len() as f64);
-    gauge!("draftsman_redis_memory_bytes", "what" => "used").set(stats.used_memory as f64);
-    gauge!("draftsman_redis_memory_bytes", "what" => "limit").set(stats.max_memory as f64);
-    let totals = store.totals().await?;
-    let total = |name: &str| totals.get(name).copied().unwrap_or(0);
-    counter!("draftsman_queue_submitted_total").absolute(total("submitted"));
-    for (outcome, cause) in [
-        ("applied", ""),
-        ("rejected", "denied"),
-        ("rejected", "failed"),
-        ("rejected", "cancelled"),
-    ] {
-        let name = if cause.is_empty() { outcome } else { cause };
-        counter!("draftsman_queue_decided_total", "outcome" => outcome, "cause" => cause)
-            .absolute(total(name));
-    }
-    Ok(())
-}
-
 /// One open watch stream.
 #[derive(Debug)]
-pub(crate) struct Watching(Arc<AtomicUsize>);
+pub(crate) struct Watching(pub(crate) Arc<AtomicUsize>);
 
 impl Watching {
     /// One more in `open`; `None` if there are `max`.
@@ -155,13 +103,13 @@ impl Drop for Watching {
 
 #[cfg(test)]
 mod tests {
-    use shared::telemetry::numbers;
+    use shared::telemetry::prometheus;
 
     use super::*;
 
     #[test]
     fn numbers_are_rendered_as_prometheus_reads_them() {
-        let numbers = numbers::record();
+        let numbers = prometheus::record();
         describe();
         count("GetIssue", Code::Ok, Duration::from_millis(2));
         count("GetIssue", Code::NotFound, Duration::from_secs(1000));

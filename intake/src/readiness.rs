@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::status::chain;
+use crate::error::status::chain;
 
 /// Between two attempts to reach a Redis that is away.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
@@ -47,14 +47,14 @@ struct Once {
 }
 
 /// Keeps an eye on Redis. One for each server.
-pub(crate) struct Keeper {
+pub(crate) struct ReadinessProbe {
     store: Store,
     seed: Seed,
     ready: watch::Sender<bool>,
     health: HealthReporter,
 }
 
-impl Keeper {
+impl ReadinessProbe {
     /// A keeper that says through `ready` whether Redis is there.
     pub(crate) fn new(
         store: Store,

@@ -13,8 +13,8 @@ use proto::v1::enhance_log_service_server::EnhanceLogServiceServer;
 use proto::v1::intake_service_server::IntakeServiceServer;
 use proto::v1::setting_service_server::SettingServiceServer;
 use shared::store::{Seed, Store, StoreError};
-use shared::telemetry::numbers::{self, Numbers};
 use shared::telemetry::probes::{self, Probe, ProbeAnswer};
+use shared::telemetry::prometheus::{self, Numbers};
 use supervisor::{ServiceError, Services};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -24,21 +24,21 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 
-use crate::Config;
 use crate::backend::Backend;
-use crate::blueprint_service::Blueprints;
-use crate::door::{Patience, guests};
-use crate::enhance_log_service::EnhanceLog;
-use crate::gate::Gate;
-use crate::intake_service::Intake;
-use crate::metrics;
-use crate::readiness::Keeper;
-use crate::setting_service::Settings;
-use crate::status::MAX_REQUEST_BYTES;
-use crate::tls::Tls;
-use crate::tls_stream::connections;
-use crate::tokens::TokensFile;
-use crate::watch::Hub;
+use crate::blueprints::service::Blueprints;
+use crate::config::Config;
+use crate::edge::auth_layer::AuthLayer;
+use crate::edge::connection_limit::{IdleTimeouts, limit_connections};
+use crate::edge::tls::Tls;
+use crate::edge::tls_stream::connections;
+use crate::edge::tokens::TokensFile;
+use crate::error::request_error::MAX_REQUEST_BYTES;
+use crate::issues::service::Intake;
+use crate::issues::watch::Hub;
+use crate::log::service::EnhanceLog;
+use crate::readiness::ReadinessProbe;
+use crate::settings::service::Settings;
+use crate::{metrics, queue_metrics};
 
 /// Largest answer: a Blueprint of 1 MiB as YAML and as JSON, escapes included.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -51,7 +51,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(20);
 /// A connection that says nothing is given up: before its first word soon, later once pings must have been answered.
-const PATIENCE: Patience = Patience {
+const IDLE_TIMEOUTS: IdleTimeouts = IdleTimeouts {
     first_word: Duration::from_secs(10),
     silence: Duration::from_secs(90),
 };
@@ -107,7 +107,7 @@ pub async fn bind(config: Config) -> Result<Server, StartError> {
         Some(wanted) => {
             let (listener, address) = listen(wanted).await?;
             // Nothing records where nobody can ask.
-            Some((listener, address, numbers::record()))
+            Some((listener, address, prometheus::record()))
         }
     };
     metrics::describe();
@@ -238,7 +238,7 @@ impl Server {
             false => (None, None),
         };
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let guests = guests(incoming, max_connections, PATIENCE);
+        let limit_connections = limit_connections(incoming, max_connections, IDLE_TIMEOUTS);
         let serving = builder
             .max_concurrent_streams(MAX_STREAMS)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -246,23 +246,29 @@ impl Server {
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
             .http2_max_header_list_size(MAX_HEADER_BYTES)
-            .layer(Gate::new(tokens.clone()))
+            .layer(AuthLayer::new(tokens.clone()))
             .add_routes(services(&backend, &hub, max_watch, &stopping))
             .add_service(health_service)
             .add_optional_service(v1)
             .add_optional_service(v1alpha)
             .serve_with_incoming_shutdown(
-                connections(guests, tls.clone(), max_connections),
+                connections(limit_connections, tls.clone(), max_connections),
                 stopping.clone().cancelled_owned(),
             );
         let mut services = Services::<StartError>::default();
         services.spawn_fallible("server", &stopping, async {
             serving.await.map_err(StartError::from)
         });
-        let keeper = Keeper::new(store.clone(), Seed::bundled(), ready, health.clone());
+        let readiness_probe =
+            ReadinessProbe::new(store.clone(), Seed::bundled(), ready, health.clone());
         services.spawn_fallible("readiness", &stopping, {
             let stopping = stopping.clone();
-            async { keeper.run(stopping).await.map_err(StartError::from) }
+            async {
+                readiness_probe
+                    .run(stopping)
+                    .await
+                    .map_err(StartError::from)
+            }
         });
         services.spawn("events", &stopping, {
             let stopping = stopping.clone();
@@ -289,7 +295,7 @@ impl Server {
                 let (stopping, numbers) = (stopping.clone(), numbers.clone());
                 let backend = backend.clone();
                 async move {
-                    let following = metrics::follow_queue(numbers, &backend);
+                    let following = queue_metrics::follow_queue(numbers, &backend);
                     stopping.run_until_cancelled(following).await;
                 }
             });
@@ -303,7 +309,7 @@ impl Server {
             () = shutdown => {}
             () = services.failed() => {}
         }
-        Keeper::report(&health, false).await;
+        ReadinessProbe::report(&health, false).await;
         stopping.cancel();
         tracing::info!(grace_secs = grace.as_secs(), "draining");
         match timeout(grace, services.ended()).await {

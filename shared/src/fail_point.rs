@@ -93,4 +93,4 @@ mod armed {
     }
 }
 
-pub use armed::{arm, fault, pass, pass_with, script};
+pub use self::armed::{arm, fault, pass, pass_with, script};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::stand::Stand;
+use crate::fixture::Fixture;
 
 /// CPU time of each kind of process since it started.
 #[derive(Debug, Clone)]
@@ -10,9 +10,9 @@ pub(crate) struct Cost(Vec<(&'static str, Duration)>);
 
 impl Cost {
     /// What it is now.
-    pub(crate) fn read(stand: &Stand) -> Self {
+    pub(crate) fn read(fixture: &Fixture) -> Self {
         Self(
-            stand
+            fixture
                 .processes()
                 .into_iter()
                 .map(|(name, pids)| (name, pids.into_iter().map(cpu_time).sum()))
@@ -47,14 +47,14 @@ impl Cost {
 }
 
 /// Resident memory of each kind of process now, in bytes. Nothing where the system does not tell.
-pub(crate) fn resident(stand: &Stand) -> Vec<(&'static str, u64)> {
+pub(crate) fn resident(fixture: &Fixture) -> Vec<(&'static str, u64)> {
     let of = |pid: u32| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = kib.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
         kib.unwrap_or(0) * 1024
     };
-    stand
+    fixture
         .processes()
         .into_iter()
         .map(|(name, pids)| (name, pids.into_iter().map(of).sum()))

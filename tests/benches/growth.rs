@@ -8,8 +8,8 @@ use shared::store::Store;
 use tokio::task::JoinSet;
 
 use crate::cost::{Cost, resident};
+use crate::fixture::{Fixture, Scale, Spread};
 use crate::history;
-use crate::stand::{Scale, Spread, Stand};
 use crate::throughput::{Applied, Load};
 
 /// How far the figures go: as a release is judged by, or a quick look.
@@ -37,17 +37,17 @@ pub(crate) struct Grown {
 pub(crate) async fn backlog(extent: Extent) -> Grown {
     let mut at = Vec::new();
     for n_waiting in extent.waiting {
-        let mut stand = Stand::start(Scale::TwoKb, Spread::Many).await;
-        stand.start_workers(1).await;
-        let mut intake = stand.client.intake.clone();
+        let mut fixture = Fixture::start(Scale::TwoKb, Spread::Many).await;
+        fixture.start_workers(1).await;
+        let mut intake = fixture.client.intake.clone();
         let all = v1::PauseQueueRequest::default();
         intake.pause_queue(all).await.expect("PauseQueue");
-        let mut load = Load::begin(&stand, n_waiting).await;
+        let mut load = Load::begin(&fixture, n_waiting).await;
         load.until_submitted(n_waiting).await;
         let all = v1::ResumeQueueRequest::default();
         intake.resume_queue(all).await.expect("ResumeQueue");
         load.until_applied(256.min(n_waiting)).await;
-        let applied = load.count(&stand, extent.time).await;
+        let applied = load.count(&fixture, extent.time).await;
         load.end().await;
         at.push((n_waiting as u64, applied));
     }
@@ -58,14 +58,14 @@ pub(crate) async fn backlog(extent: Extent) -> Grown {
 pub(crate) async fn commits(extent: Extent) -> Grown {
     let mut at = Vec::new();
     for length in extent.commits {
-        let mut stand = Stand::bare(&[]).await;
-        let store = Store::open(&stand.redis.url(), 1).expect("a URL");
+        let mut fixture = Fixture::bare(&[]).await;
+        let store = Store::open(&fixture.redis.url(), 1).expect("a URL");
         history::grow(&store, "bench-0", length, u64::MAX).await;
-        stand.blueprint_ids.push("bench-0".to_owned());
-        stand.start_workers(1).await;
-        let mut load = Load::begin(&stand, 64).await;
+        fixture.blueprint_ids.push("bench-0".to_owned());
+        fixture.start_workers(1).await;
+        let mut load = Load::begin(&fixture, 64).await;
         load.until_applied(64).await;
-        let applied = load.count(&stand, extent.time).await;
+        let applied = load.count(&fixture, extent.time).await;
         load.end().await;
         at.push((length, applied));
     }
@@ -74,13 +74,13 @@ pub(crate) async fn commits(extent: Extent) -> Grown {
 
 /// Resident memory of each kind of process after so many applied issues.
 pub(crate) async fn memory(extent: Extent) -> Vec<(u64, Vec<(&'static str, u64)>)> {
-    let mut stand = Stand::start(Scale::TwoKb, Spread::Many).await;
-    stand.start_workers(1).await;
-    let load = Load::begin(&stand, 256).await;
+    let mut fixture = Fixture::start(Scale::TwoKb, Spread::Many).await;
+    fixture.start_workers(1).await;
+    let load = Load::begin(&fixture, 256).await;
     let mut at = Vec::new();
     for n_issues in [extent.seen / 10, extent.seen / 2, extent.seen] {
         load.until_applied(n_issues).await;
-        at.push((n_issues as u64, resident(&stand)));
+        at.push((n_issues as u64, resident(&fixture)));
     }
     load.end().await;
     at
@@ -102,20 +102,20 @@ pub(crate) async fn watchers(extent: Extent) -> Vec<Watched> {
     let mut at = Vec::new();
     for n_watchers in [0, extent.watchers] {
         let room = (n_watchers + 100).to_string();
-        let mut stand = Stand::bare(&[("DRAFTSMAN_MAX_WATCHES", &room)]).await;
+        let mut fixture = Fixture::bare(&[("DRAFTSMAN_MAX_WATCHES", &room)]).await;
         for n in 0..Spread::Many.count() {
-            stand.add(&format!("bench-{n}"), Scale::TwoKb).await;
+            fixture.add(&format!("bench-{n}"), Scale::TwoKb).await;
         }
-        stand.start_workers(1).await;
-        let watching = watch(&mut stand, n_watchers).await;
+        fixture.start_workers(1).await;
+        let watching = watch(&mut fixture, n_watchers).await;
         // What their coming has set off is over when nobody is woken any more.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let before = Cost::read(&stand);
+        let before = Cost::read(&fixture);
         tokio::time::sleep(extent.time).await;
-        let idle_cores = Cost::read(&stand).cores_since(&before, extent.time);
-        let mut load = Load::begin(&stand, 256).await;
+        let idle_cores = Cost::read(&fixture).cores_since(&before, extent.time);
+        let mut load = Load::begin(&fixture, 256).await;
         load.until_applied(256).await;
-        let applied = load.count(&stand, extent.time).await;
+        let applied = load.count(&fixture, extent.time).await;
         load.end().await;
         drop(watching);
         at.push(Watched {
@@ -128,17 +128,17 @@ pub(crate) async fn watchers(extent: Extent) -> Vec<Watched> {
 }
 
 /// Watches so many issues of a Blueprint that is paused. They are watched until the result is dropped.
-async fn watch(stand: &mut Stand, n_watchers: usize) -> JoinSet<()> {
+async fn watch(fixture: &mut Fixture, n_watchers: usize) -> JoinSet<()> {
     let mut watching = JoinSet::new();
     let watched = "bench-watched";
-    stand.client.put(tests::factory::two_kb(watched)).await;
+    fixture.client.put(tests::factory::two_kb(watched)).await;
     let request = v1::PauseQueueRequest {
         blueprint_id: Some(watched.to_owned()),
     };
-    let mut intake = stand.client.intake.clone();
+    let mut intake = fixture.client.intake.clone();
     intake.pause_queue(request).await.expect("PauseQueue");
     for n in 0..n_watchers {
-        let issue = stand.client.submit(watched, format!("tag t{n}")).await;
+        let issue = fixture.client.submit(watched, format!("tag t{n}")).await;
         let request = v1::WatchIssueRequest {
             issue_id: issue.issue_id,
             ..Default::default()

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use shared::commit::Commit;
-use shared::history::HistoryEntry;
+use shared::domain::commit::Commit;
+use shared::domain::history::HistoryEntry;
+use shared::domain::version_selector::VersionSelector;
 use shared::ids::Version;
 use shared::store::{ImportOutcome, PageRequest, StageOutcome, Store};
-use shared::version_selector::VersionSelector;
 use tests::redis_server::{Aof, RedisServer};
-use tests::store_stand::{blueprint_id, marked};
+use tests::store_fixture::{blueprint_id, marked};
 
-use crate::stand::{Scale, Spread, Stand, intent};
+use crate::fixture::{Fixture, Scale, Spread, intent};
 
 /// The lengths that are compared.
 const LENGTHS: [u64; 3] = [1_000, 10_000, 100_000];
@@ -137,10 +137,10 @@ async fn median(operation: impl AsyncFn(usize)) -> Duration {
 
 /// What each kind of key grew by with each applied issue, by `MEMORY USAGE`.
 async fn bytes() -> Vec<(&'static str, f64)> {
-    let mut stand = Stand::start(Scale::TwoKb, Spread::One).await;
-    stand.start_workers(1).await;
-    let id = stand.blueprint_ids[0].clone();
-    let store = Store::open(&stand.redis.url(), 1).expect("a URL");
+    let mut fixture = Fixture::start(Scale::TwoKb, Spread::One).await;
+    fixture.start_workers(1).await;
+    let id = fixture.blueprint_ids[0].clone();
+    let store = Store::open(&fixture.redis.url(), 1).expect("a URL");
     let store = store.home();
     let keys = store.keys();
     let bp = blueprint_id(&id);
@@ -159,16 +159,16 @@ async fn bytes() -> Vec<(&'static str, f64)> {
     for until in DECISIONS {
         let mut last = None;
         for n in done..until {
-            last = Some(stand.client.submit(&id, intent(n)).await.issue_id);
+            last = Some(fixture.client.submit(&id, intent(n)).await.issue_id);
         }
         // Decided in order: the last one comes last.
-        stand.client.decided(&last.expect("some issues")).await;
+        fixture.client.decided(&last.expect("some issues")).await;
         done = until;
         let mut look = Vec::new();
         for (_, key) in &named {
             let mut usage = redis::cmd("MEMORY");
             usage.arg("USAGE").arg(key).arg("SAMPLES").arg(0);
-            let usage = store.link().command("memory usage", &usage).await;
+            let usage = store.handle().command("memory usage", &usage).await;
             look.push(usage.expect("MEMORY USAGE"));
         }
         looks.push(look);
@@ -176,7 +176,7 @@ async fn bytes() -> Vec<(&'static str, f64)> {
     let n = (DECISIONS[1] - DECISIONS[0]) as f64;
     let grown = looks[0].iter().zip(&looks[1]);
     let grown = grown.map(|(before, after)| (*after as f64 - *before as f64) / n);
-    let document = stand.client.head(&id).await.document_yaml.len() as f64;
+    let document = fixture.client.head(&id).await.document_yaml.len() as f64;
     let grown = named.iter().map(|(name, _)| *name).zip(grown);
     [("its text", document)].into_iter().chain(grown).collect()
 }

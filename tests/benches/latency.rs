@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use proto::v1;
 use tests::events::ALL_CHANNEL;
-use tests::eventually::within_patience;
+use tests::eventually::within_wait_limit;
 use tokio::task::JoinSet;
 
-use crate::stand::{Scale, Spread, Stand, intent};
+use crate::fixture::{Fixture, Scale, Spread, intent};
 use crate::throughput::text_field;
 
 /// How long issues took.
@@ -33,9 +33,9 @@ pub(crate) async fn measure(
     rate: u32,
     time: Duration,
 ) -> Latency {
-    let mut stand = Stand::start(scale, spread).await;
-    stand.start_workers(n_workers).await;
-    let client = redis::Client::open(stand.redis.url()).expect("a valid URL");
+    let mut fixture = Fixture::start(scale, spread).await;
+    fixture.start_workers(n_workers).await;
+    let client = redis::Client::open(fixture.redis.url()).expect("a valid URL");
     let mut pubsub = client
         .get_async_pubsub()
         .await
@@ -48,7 +48,7 @@ pub(crate) async fn measure(
         let mut applied: Vec<Option<Instant>> = vec![None; n_issues];
         let mut n_left = n_issues;
         while n_left > 0 {
-            let message = within_patience("the next event", events.next())
+            let message = within_wait_limit("the next event", events.next())
                 .await
                 .expect("the subscription holds");
             let now = Instant::now();
@@ -70,9 +70,9 @@ pub(crate) async fn measure(
     let mut clock = tokio::time::interval(Duration::from_secs(1) / rate);
     for n in 0..n_issues {
         clock.tick().await;
-        let mut intake = stand.client.intake.clone();
+        let mut intake = fixture.client.intake.clone();
         let request = v1::SubmitIssueRequest {
-            blueprint_id: stand.blueprint_ids[n % stand.blueprint_ids.len()].clone(),
+            blueprint_id: fixture.blueprint_ids[n % fixture.blueprint_ids.len()].clone(),
             intent: intent(n),
             issue_id: Some(format!("bench-{n}")),
         };

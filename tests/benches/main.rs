@@ -12,23 +12,23 @@
 )]
 
 mod cost;
+mod fixture;
 mod growth;
 mod history;
 mod latency;
 mod memory;
 mod report;
 mod scaling;
-mod stand;
 mod throughput;
 
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-
-use growth::Extent;
-use report::{Case, Report};
-use stand::{Scale, Spread};
 use tests::programs::{Program, build_only};
+
+use crate::fixture::{Scale, Spread};
+use crate::growth::Extent;
+use crate::report::{Case, Report};
 
 /// Measures Draftsman under load on this machine.
 ///

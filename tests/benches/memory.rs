@@ -7,7 +7,7 @@ use std::time::Instant;
 use proto::v1;
 use tokio::task::JoinSet;
 
-use crate::stand::{Scale, Spread, Stand, intent};
+use crate::fixture::{Fixture, Scale, Spread, intent};
 
 /// How many submissions are under way at once.
 const N_SUBMITTERS: usize = 64;
@@ -23,13 +23,13 @@ pub(crate) struct Waiting {
 
 /// Submits `n_issues` and looks at Redis before and after.
 pub(crate) async fn measure(scale: Scale, spread: Spread, n_issues: usize) -> Waiting {
-    let stand = Stand::start(scale, spread).await;
-    let mut connection = stand.redis.connection().await;
+    let fixture = Fixture::start(scale, spread).await;
+    let mut connection = fixture.redis.connection().await;
     // What the first submissions bring into being once (the scripts, tables) is not counted.
-    submit_all(&stand, 0, N_SUBMITTERS).await;
+    submit_all(&fixture, 0, N_SUBMITTERS).await;
     let before = used_memory(&mut connection).await;
     let start = Instant::now();
-    submit_all(&stand, N_SUBMITTERS, n_issues).await;
+    submit_all(&fixture, N_SUBMITTERS, n_issues).await;
     let submits_per_sec = n_issues as f64 / start.elapsed().as_secs_f64();
     let intents: usize = (N_SUBMITTERS..N_SUBMITTERS + n_issues)
         .map(|n| intent(n).len())
@@ -41,12 +41,12 @@ pub(crate) async fn measure(scale: Scale, spread: Spread, n_issues: usize) -> Wa
     }
 }
 
-async fn submit_all(stand: &Stand, first: usize, count: usize) {
+async fn submit_all(fixture: &Fixture, first: usize, count: usize) {
     let next = Arc::new(AtomicUsize::new(first));
     let mut submitters = JoinSet::new();
     for _ in 0..N_SUBMITTERS {
-        let mut intake = stand.client.intake.clone();
-        let (next, blueprint_ids) = (next.clone(), stand.blueprint_ids.clone());
+        let mut intake = fixture.client.intake.clone();
+        let (next, blueprint_ids) = (next.clone(), fixture.blueprint_ids.clone());
         submitters.spawn(async move {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);

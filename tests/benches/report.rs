@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::fixture::{Scale, Spread};
 use crate::growth::{Grown, Watched};
 use crate::latency::Latency;
 use crate::memory::Waiting;
-use crate::stand::{Scale, Spread};
 use crate::throughput::Applied;
 
 /// The figures of one size and spread.

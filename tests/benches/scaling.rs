@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::stand::{Scale, Spread};
+use crate::fixture::{Scale, Spread};
 use crate::throughput::{self, Applied};
 
 /// How many workers the row is measured with.

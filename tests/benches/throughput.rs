@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cost::Cost;
-use crate::stand::{Scale, Spread, Stand, intent};
+use crate::fixture::{Fixture, Scale, Spread, intent};
 
 /// Submissions under way at once.
 const N_SUBMITTERS: usize = 64;
@@ -38,11 +38,11 @@ pub(crate) async fn measure(
     outstanding: usize,
     time: Duration,
 ) -> Applied {
-    let mut stand = Stand::start(scale, spread).await;
-    stand.start_workers(n_workers).await;
-    let mut load = Load::begin(&stand, outstanding).await;
+    let mut fixture = Fixture::start(scale, spread).await;
+    fixture.start_workers(n_workers).await;
+    let mut load = Load::begin(&fixture, outstanding).await;
     tokio::time::sleep(time / 5).await;
-    let applied = load.count(&stand, time).await;
+    let applied = load.count(&fixture, time).await;
     load.end().await;
     applied
 }
@@ -56,12 +56,12 @@ pub(crate) struct Load {
 
 impl Load {
     /// Begins it. An issue that is decided makes room for another.
-    pub(crate) async fn begin(stand: &Stand, outstanding: usize) -> Load {
+    pub(crate) async fn begin(fixture: &Fixture, outstanding: usize) -> Load {
         let free = Arc::new(Semaphore::new(outstanding));
         let applied = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
 
-        let client = redis::Client::open(stand.redis.url()).expect("a valid URL");
+        let client = redis::Client::open(fixture.redis.url()).expect("a valid URL");
         let mut pubsub = client
             .get_async_pubsub()
             .await
@@ -85,9 +85,9 @@ impl Load {
         let next = Arc::new(AtomicUsize::new(0));
         let submitted = Arc::new(AtomicUsize::new(0));
         for _ in 0..outstanding.min(N_SUBMITTERS) {
-            let mut intake = stand.client.intake.clone();
+            let mut intake = fixture.client.intake.clone();
             let (next, submitted) = (next.clone(), submitted.clone());
-            let (blueprint_ids, free) = (stand.blueprint_ids.clone(), free.clone());
+            let (blueprint_ids, free) = (fixture.blueprint_ids.clone(), free.clone());
             tasks.spawn(async move {
                 loop {
                     let Ok(permit) = free.acquire().await else {
@@ -116,11 +116,11 @@ impl Load {
     ///
     /// # Panics
     /// If a part of the load has ended: then the figures mean nothing.
-    pub(crate) async fn count(&mut self, stand: &Stand, time: Duration) -> Applied {
-        let (before, n_before, start) = (Cost::read(stand), self.n_applied(), Instant::now());
+    pub(crate) async fn count(&mut self, fixture: &Fixture, time: Duration) -> Applied {
+        let (before, n_before, start) = (Cost::read(fixture), self.n_applied(), Instant::now());
         tokio::time::sleep(time).await;
         let (n_issues, elapsed) = (self.n_applied() - n_before, start.elapsed());
-        let cost = Cost::read(stand);
+        let cost = Cost::read(fixture);
         if let Some(ended) = self.tasks.try_join_next() {
             ended.expect("no task of the load ends by itself");
         }

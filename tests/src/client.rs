@@ -11,7 +11,7 @@ use proto::v1::setting_service_client::SettingServiceClient;
 use proto::v1::version_selector::Selector;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::eventually::{eventually, within_patience};
+use crate::eventually::{eventually, within_wait_limit};
 
 /// A connected client of each service, over one channel.
 #[derive(Debug, Clone)]
@@ -173,7 +173,7 @@ impl Client {
     /// If it fails, or does not end.
     pub async fn watch(&self, issue_id: &str) -> Vec<v1::Issue> {
         let what = format!("WatchIssue of {issue_id} ends");
-        let seen = within_patience(&what, async {
+        let seen = within_wait_limit(&what, async {
             let request = v1::WatchIssueRequest {
                 issue_id: issue_id.to_owned(),
                 ..Default::default()

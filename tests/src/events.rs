@@ -4,7 +4,7 @@ use futures::StreamExt;
 use redis::aio::PubSubStream;
 use serde_json::Value;
 
-use crate::eventually::within_patience;
+use crate::eventually::within_wait_limit;
 use crate::redis_server::RedisServer;
 
 /// The channel of every issue.
@@ -48,7 +48,7 @@ impl Events {
     /// # Panics
     /// If none comes, or it is no JSON object.
     pub async fn next(&mut self) -> Value {
-        let message = within_patience("an event", self.stream.next())
+        let message = within_wait_limit("an event", self.stream.next())
             .await
             .expect("the subscription holds");
         let text: String = message.get_payload().expect("an event is text");

@@ -7,18 +7,18 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-const ENV_PATIENCE: &str = "DRAFTSMAN_TEST_PATIENCE_SECS";
+const ENV_WAIT_LIMIT: &str = "DRAFTSMAN_TEST_PATIENCE_SECS";
 /// Far above what anything here takes on two busy cores; only a failing test waits that long.
-const DEFAULT_PATIENCE: Duration = Duration::from_secs(60);
+const DEFAULT_WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long a test waits for something before it fails.
-pub fn patience() -> Duration {
-    match std::env::var(ENV_PATIENCE) {
+pub fn wait_limit() -> Duration {
+    match std::env::var(ENV_WAIT_LIMIT) {
         Ok(text) => Duration::from_secs(
             text.parse()
                 .expect("DRAFTSMAN_TEST_PATIENCE_SECS is a number of seconds"),
         ),
-        Err(_) => DEFAULT_PATIENCE,
+        Err(_) => DEFAULT_WAIT_LIMIT,
     }
 }
 
@@ -27,15 +27,15 @@ pub fn patience() -> Duration {
 /// `look` answers `Err` with what it saw instead; the last of these is in the panic's message.
 ///
 /// # Panics
-/// If [`patience`] runs out.
+/// If [`wait_limit`] runs out.
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     let mut pause = Duration::from_millis(2);
     loop {
         match look().await {
             Ok(value) => return value,
-            Err(seen) if start.elapsed() > patience() => {
-                panic!("{what}: not within {:?}; last seen: {seen}", patience())
+            Err(seen) if start.elapsed() > wait_limit() => {
+                panic!("{what}: not within {:?}; last seen: {seen}", wait_limit())
             }
             Err(_) => tokio::time::sleep(pause).await,
         }
@@ -46,14 +46,14 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, 
 /// As [`eventually`], for what can be looked at without waiting.
 ///
 /// # Panics
-/// If [`patience`] runs out.
+/// If [`wait_limit`] runs out.
 pub async fn eventually_now<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
         match look() {
             Ok(value) => return value,
-            Err(seen) if start.elapsed() > patience() => {
-                panic!("{what}: not within {:?}; last seen: {seen}", patience())
+            Err(seen) if start.elapsed() > wait_limit() => {
+                panic!("{what}: not within {:?}; last seen: {seen}", wait_limit())
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
@@ -63,27 +63,27 @@ pub async fn eventually_now<T>(what: &str, mut look: impl FnMut() -> Result<T, S
 /// As [`eventually`], for callers that run no async code.
 ///
 /// # Panics
-/// If [`patience`] runs out.
+/// If [`wait_limit`] runs out.
 pub fn eventually_blocking<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
         match look() {
             Ok(value) => return value,
-            Err(seen) if start.elapsed() > patience() => {
-                panic!("{what}: not within {:?}; last seen: {seen}", patience())
+            Err(seen) if start.elapsed() > wait_limit() => {
+                panic!("{what}: not within {:?}; last seen: {seen}", wait_limit())
             }
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
         }
     }
 }
 
-/// Waits for `future`, but no longer than [`patience`].
+/// Waits for `future`, but no longer than [`wait_limit`].
 ///
 /// # Panics
-/// If [`patience`] runs out.
-pub async fn within_patience<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(patience(), future).await {
+/// If [`wait_limit`] runs out.
+pub async fn within_wait_limit<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(wait_limit(), future).await {
         Ok(value) => value,
-        Err(_) => panic!("{what}: not within {:?}", patience()),
+        Err(_) => panic!("{what}: not within {:?}", wait_limit()),
     }
 }

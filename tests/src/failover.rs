@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::client::Client;
-use crate::eventually::{eventually_now, within_patience};
+use crate::eventually::{eventually_now, within_wait_limit};
 
 /// How many Blueprints are changed.
 pub const N_BLUEPRINTS: usize = 18;
@@ -78,7 +78,7 @@ impl Load {
     /// If a submitter does not end.
     pub async fn end(self) -> Vec<String> {
         self.ending.send_replace(true);
-        let all = within_patience("the submitters end", self.submitters.join_all()).await;
+        let all = within_wait_limit("the submitters end", self.submitters.join_all()).await;
         all.into_iter().flatten().collect()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::eventually::within_patience;
+use crate::eventually::within_wait_limit;
 use crate::programs::workspace_dir;
 
 /// The Python to use; `None` with a printed reason if there is none.
@@ -37,7 +37,7 @@ pub async fn run_script(script: &str, args: &[&str]) {
         .args(args)
         .kill_on_drop(true)
         .output();
-    let output = within_patience("the Python script ends", child).await;
+    let output = within_wait_limit("the Python script ends", child).await;
     let output = output.unwrap_or_else(|error| panic!("cannot run {}: {error}", python.display()));
     assert!(
         output.status.success(),

@@ -22,7 +22,7 @@ pub async fn answer(
     let mut eval = redis::cmd("EVAL");
     eval.arg(script.expect("a script").source());
     eval.arg(keys.len()).arg(keys).arg(args);
-    store.link().command("raw script", &eval).await
+    store.handle().command("raw script", &eval).await
 }
 
 /// As [`answer`], without the values.

@@ -1,7 +1,8 @@
 //! Redis, intake and workers of one test, and a client connected to them.
 
+use shared::domain::bundled::DEFAULT_SETTING;
+use shared::domain::setting::EnhanceSetting;
 use shared::ids::SettingId;
-use shared::setting::{DEFAULT_SETTING, EnhanceSetting};
 use shared::store::redis::keys::Keys;
 use shared::store::{PutSettingOutcome, Store};
 

@@ -60,7 +60,7 @@ return cjson.encode(dump)";
 async fn read(store: &Shard, what: &str) -> Dump {
     let mut eval = redis::cmd("EVAL");
     eval.arg(DUMP_SCRIPT).arg(0).arg(what);
-    let answer = store.link().command::<String>("dump", &eval).await;
+    let answer = store.handle().command::<String>("dump", &eval).await;
     let rows: BTreeMap<String, (String, Vec<String>)> =
         serde_json::from_str(&answer.expect("Redis dumps its keys")).expect("a dump is JSON");
     let content = |kind: &str, values: Vec<String>| match kind {

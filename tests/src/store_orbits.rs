@@ -1,13 +1,13 @@
 //! Settings that name a Blueprint as their orbit, for tests of the scripts.
 
-use shared::axis_options::AxisOptions;
+use shared::domain::axis_options::AxisOptions;
+use shared::domain::issue::Authority;
+use shared::domain::setting::EnhanceSetting;
+use shared::domain::version_selector::VersionSelector;
 use shared::ids::SettingId;
-use shared::issue::Authority;
-use shared::setting::EnhanceSetting;
 use shared::store::{DeleteSettingOutcome, IssueRef, PutSettingOutcome, SubmitOutcome};
-use shared::version_selector::VersionSelector;
 
-use crate::store_stand::{Stand, blueprint_id, issue_ref, new_issue};
+use crate::store_fixture::{Fixture, blueprint_id, issue_ref, new_issue};
 
 /// A setting of that name whose orbit is this Blueprint, by this selector.
 ///
@@ -36,7 +36,7 @@ pub fn pinned() -> VersionSelector {
     VersionSelector::SemverReq(">=0.0.0".parse().expect("a requirement"))
 }
 
-impl Stand {
+impl Fixture {
     /// Submits an issue that an admin files, and that is accepted.
     ///
     /// # Panics

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use shared::config::{self, InvalidConfig, Problems, RedisUrl};
+use shared::config::problem::{InvalidConfig, Problems};
+use shared::config::{self, RedisUrl};
 use shared::ids::SettingId;
-use shared::telemetry::TelemetryConfig;
+use shared::telemetry::{TelemetryConfig, filter};
 
 use crate::flow::Programs;
 
@@ -128,62 +129,68 @@ impl Args {
         let redis_url = problems.check(config::REDIS_URL, config::parse_redis_url(&self.redis_url));
         let shards = problems.check(
             config::SHARDS,
-            config::parse_whole(&self.shards, config::SHARDS_RANGE),
+            config::parse::parse_whole(&self.shards, config::SHARDS_RANGE),
         );
         let concurrency = problems.check(
             config::CONCURRENCY,
-            config::parse_whole(&self.concurrency, config::CONCURRENCY_RANGE),
+            config::parse::parse_whole(&self.concurrency, config::CONCURRENCY_RANGE),
         );
         let worker_name = problems.check(
             config::WORKER_NAME,
-            config::parse_worker_name(&self.worker_name),
+            config::parse::parse_worker_name(&self.worker_name),
         );
-        let setting = problems.check(config::SETTING, config::parse_setting_id(&self.setting));
+        let setting = problems.check(
+            config::SETTING,
+            config::parse::parse_setting_id(&self.setting),
+        );
         let lease_secs = problems.check(
             config::LEASE_SECS,
-            config::parse_whole(&self.lease_secs, config::LEASE_SECS_RANGE),
+            config::parse::parse_whole(&self.lease_secs, config::LEASE_SECS_RANGE),
         );
         let max_attempts = problems.check(
             config::MAX_ATTEMPTS,
-            config::parse_whole_u32(&self.max_attempts, config::MAX_ATTEMPTS_RANGE),
+            config::parse::parse_whole_u32(&self.max_attempts, config::MAX_ATTEMPTS_RANGE),
         );
         let max_retries = problems.check(
             config::MAX_RETRIES,
-            config::parse_whole_u32(&self.max_retries, config::MAX_RETRIES_RANGE),
+            config::parse::parse_whole_u32(&self.max_retries, config::MAX_RETRIES_RANGE),
         );
         let grace_secs = problems.check(
             config::GRACE_SECS,
-            config::parse_whole(&self.grace_secs, config::GRACE_SECS_RANGE),
+            config::parse::parse_whole(&self.grace_secs, config::GRACE_SECS_RANGE),
         );
         let retention_days = problems.check(
             config::RETENTION_DAYS,
-            config::parse_whole(&self.retention_days, config::RETENTION_DAYS_RANGE),
+            config::parse::parse_whole(&self.retention_days, config::RETENTION_DAYS_RANGE),
         );
-        let lua_dir = problems.check(config::LUA_DIR, config::parse_optional_dir(&self.lua_dir));
+        let lua_dir = problems.check(
+            config::LUA_DIR,
+            config::parse::parse_optional_dir(&self.lua_dir),
+        );
         let allowed = problems.check(
             config::SUBPROCESS_ALLOW,
-            config::parse_absolute_paths(&self.subprocess_allow),
+            config::parse::parse_absolute_paths(&self.subprocess_allow),
         );
         let llm_base_url = problems.check(
             config::LLM_BASE_URL,
-            config::parse_optional_http_url(&self.llm_base_url),
+            config::parse::parse_optional_http_url(&self.llm_base_url),
         );
         let env = problems.check(
             config::SUBPROCESS_ENV,
-            config::parse_variable_names(&self.subprocess_env),
+            config::parse::parse_variable_names(&self.subprocess_env),
         );
         let metrics_listen = problems.check(
             config::METRICS_LISTEN,
-            config::parse_optional_listen(&self.metrics_listen),
+            config::parse::parse_optional_listen(&self.metrics_listen),
         );
-        let filter = problems.check(config::LOG, config::parse_log_filter(&self.log));
+        let filter = problems.check(config::LOG, filter::parse_log_filter(&self.log));
         let format = problems.check(
             config::LOG_FORMAT,
-            config::parse_log_format(&self.log_format),
+            config::parse::parse_log_format(&self.log_format),
         );
         let otlp_endpoint = problems.check(
             config::OTLP_ENDPOINT,
-            config::parse_otlp_endpoint(&self.otlp_endpoint),
+            config::parse::parse_otlp_endpoint(&self.otlp_endpoint),
         );
         problems.finish()?;
         let sound = "every value was checked";

@@ -8,7 +8,7 @@ use shared::program::{self, stop_signal};
 use worker::Args;
 
 fn main() -> ExitCode {
-    if let Some(ended) = worker::keep_if_asked() {
+    if let Some(ended) = worker::guard_if_asked() {
         return ended;
     }
     shared::fail_point::arm();

@@ -1,7 +1,8 @@
 //! What this worker counts, as Prometheus text, and whether it is alive and ready.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,9 @@ use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
-use shared::enhance_log::SpawnerUsage;
-use shared::telemetry::numbers::Numbers;
+use shared::domain::enhance_log::SpawnerUsage;
 use shared::telemetry::probes::{Probe, ProbeAnswer};
+use shared::telemetry::prometheus::Numbers;
 use shared::whole_ms::whole_ms;
 
 /// Names that documents choose (of steps, of models) are labels up to this many; what comes later is `other`.
@@ -35,7 +36,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Counts from zero, where something records by now (see [`shared::telemetry::numbers`]).
+    /// Counts from zero, where something records by now (see [`shared::telemetry::numbers`](shared::telemetry::prometheus)).
     pub(crate) fn new(n_shards: usize) -> Metrics {
         describe();
         let begun = |counter: Counter| {
@@ -205,7 +206,7 @@ impl Names {
 
 #[cfg(test)]
 mod tests {
-    use shared::telemetry::numbers;
+    use shared::telemetry::prometheus;
 
     use super::*;
 
@@ -221,7 +222,7 @@ mod tests {
 
     #[test]
     fn ready_means_that_redis_answers() {
-        let numbers = numbers::record();
+        let numbers = prometheus::record();
         let metrics = Metrics::new(1);
         let lease = Duration::from_secs(15);
         assert!(matches!(
@@ -237,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_text_names_every_outcome() {
-        let numbers = numbers::record();
+        let numbers = prometheus::record();
         let metrics = Metrics::new(1);
         Metrics::count(&metrics.denied);
         step_timer("draft").record(Duration::from_millis(3));

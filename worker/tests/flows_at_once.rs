@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use tests::eventually::{eventually, within_patience};
-use tests::store_stand::{Stand, new_issue};
+use tests::eventually::{eventually, within_wait_limit};
+use tests::store_fixture::{Fixture, new_issue};
 use tokio_util::sync::CancellationToken;
 use worker::{Args, Config};
 
@@ -60,18 +60,18 @@ async fn flows_run_on_all_threads_at_the_same_moment() {
     fail::cfg_callback("flow.after", move || burning.burn()).expect("a fail point");
 
     let names: Vec<String> = (0..N_BLUEPRINTS).map(|n| format!("b{n}")).collect();
-    let stand = Stand::with(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let fixture = Fixture::with(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     for name in &names {
         for n in 0..N_ISSUES {
             let issue = new_issue(name, &format!("{name}-{n}"));
-            stand.store.submit(&issue).await.expect("accepted");
+            fixture.store.submit(&issue).await.expect("accepted");
         }
     }
     let stop = CancellationToken::new();
-    let working = worker::run(config(&stand.redis.url()), stop.clone().cancelled_owned());
+    let working = worker::run(config(&fixture.redis.url()), stop.clone().cancelled_owned());
     let working = tokio::spawn(working);
     eventually("every issue is decided", async || {
-        let stats = stand.whole.queue_stats().await.expect("an answer");
+        let stats = fixture.whole.queue_stats().await.expect("an answer");
         match stats.pending + stats.in_flight {
             0 => Ok(()),
             left => Err(format!("{left} are left")),
@@ -79,7 +79,7 @@ async fn flows_run_on_all_threads_at_the_same_moment() {
     })
     .await;
     stop.cancel();
-    let ended = within_patience("the worker ends", working).await;
+    let ended = within_wait_limit("the worker ends", working).await;
     ended.expect("no panic").expect("no error");
 
     // With a lock on the way of every issue that is handed from task to task it was one, sometimes two: who was

@@ -15,7 +15,7 @@ use crate::client::CliError;
 use crate::output;
 
 /// Who takes longer to answer is not well.
-const PATIENCE: Duration = Duration::from_secs(3);
+const WAIT_LIMIT: Duration = Duration::from_secs(3);
 /// Longest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
@@ -24,7 +24,7 @@ const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 /// # Errors
 /// An address that cannot be used, or what standard output said; nobody answering is no error but a bad answer.
 pub(crate) async fn probe(args: ProbeArgs) -> Result<bool, CliError> {
-    let listen = config::parse_optional_listen(&args.metrics_listen);
+    let listen = config::parse::parse_optional_listen(&args.metrics_listen);
     let Ok(Some(listen)) = listen else {
         return Err(CliError::ProbeAddress {
             given: args.metrics_listen,
@@ -35,10 +35,13 @@ pub(crate) async fn probe(args: ProbeArgs) -> Result<bool, CliError> {
         Question::Livez => "/livez",
         Question::Readyz => "/readyz",
     };
-    let (well, text) = match timeout(PATIENCE, ask(address, path)).await {
+    let (well, text) = match timeout(WAIT_LIMIT, ask(address, path)).await {
         Ok(Ok(answer)) => judge(&answer),
         Ok(Err(error)) => (false, error.to_string()),
-        Err(_) => (false, format!("no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => (
+            false,
+            format!("no answer within {} s", WAIT_LIMIT.as_secs()),
+        ),
     };
     output::line(format_args!("{address}{path}: {text}"))?;
     Ok(well)

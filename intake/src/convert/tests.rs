@@ -1,6 +1,17 @@
-use shared::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use prost_types::value::Kind;
+use prost_types::{Struct, Value};
+use shared::blueprint::{Doc, Num};
+use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use shared::domain::issue::{IssueState, MAX_INTENT_BYTES, RejectionCause};
+use shared::store::ExpectedHead;
 
 use super::*;
+use crate::blueprints::convert::expected_head;
+use crate::convert::documents::{MAX_EXACT, MAX_LEVELS, struct_to_doc};
+use crate::issues::convert::{cause_filter, new_issue, state_filter};
+use crate::log::convert::entry_to_wire;
+use crate::settings::convert::setting_to_wire;
+use crate::settings::read_setting::setting;
 
 fn fields(error: RequestError) -> Vec<String> {
     match error {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::blueprint::error::{FieldProblem, InvalidField, cut};
+use crate::blueprint::doc::Doc;
+use crate::blueprint::error::{DocumentError, FieldProblem, InvalidField, cut};
 use crate::blueprint::yaml::{self, Format};
-use crate::blueprint::{Doc, DocumentError};
 use crate::ids::{BlueprintId, Version};
 
 /// Most invalid fields that one refusal names.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Doc, Num};
+use crate::blueprint::doc::{Doc, Num};
 
 /// The largest `max_concurrency`.
 pub const MAX_CONCURRENCY: u32 = 10_000;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use similar::TextDiff;
 
-use crate::blueprint::{Doc, patch, pointer};
+use crate::blueprint::doc::Doc;
+use crate::blueprint::{patch, pointer};
 
 /// How long looking for a short diff may take; after that it is correct and longer.
 const UNIFIED_PATIENCE: Duration = Duration::from_millis(500);

@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::blueprint::error::{Language, Place, cut};
-use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, MAX_LEVELS, Num, float, pointer};
+use crate::blueprint::doc::{Doc, Num};
+use crate::blueprint::error::{DocumentError, Language, Place, cut};
+use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS, float, pointer};
 
 /// Reads one JSON value (RFC 8259).
 ///

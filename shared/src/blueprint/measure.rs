@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
-use crate::blueprint::{Doc, Num};
+use crate::blueprint::doc::{Doc, Num};
 
 /// Containers with at least this many values in them are remembered.
 const REMEMBER_FROM: usize = 64;

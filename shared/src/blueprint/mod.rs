@@ -14,25 +14,27 @@ pub mod call_spec;
 pub mod diff;
 pub mod doc;
 pub mod error;
-mod float;
 pub mod json;
+pub mod json_schema;
 pub mod label;
-mod measure;
 pub mod orbit;
 pub mod patch;
 pub mod pointer;
 pub mod refs;
-mod scalar;
 pub mod value;
 pub mod warnings;
 pub mod yaml;
 
+mod float;
+mod measure;
+mod scalar;
+
 #[cfg(test)]
 mod tests;
 
-pub use blueprint::Blueprint;
-pub use doc::{Doc, Num};
-pub use error::DocumentError;
+pub use self::blueprint::Blueprint;
+pub use self::doc::{Doc, Num};
+pub use self::error::DocumentError;
 
 /// Most bytes of a document: as given, and as canonical YAML (1 MiB).
 pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;

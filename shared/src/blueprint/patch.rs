@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::blueprint::doc::Doc;
 use crate::blueprint::error::cut;
 use crate::blueprint::measure::{Measure, Measurer};
 use crate::blueprint::pointer::{self, InvalidPointer, Pointer};
-use crate::blueprint::{Doc, MAX_DOCUMENT_BYTES, MAX_LEVELS};
+use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS};
 
 /// Most operations in a patch.
 pub const MAX_OPS: usize = 10_000;

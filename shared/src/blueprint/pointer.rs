@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::blueprint::Doc;
+use crate::blueprint::doc::Doc;
 
 /// A text that is no JSON Pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

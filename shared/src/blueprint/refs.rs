@@ -17,7 +17,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::blueprint::{Doc, pointer};
+use crate::blueprint::doc::Doc;
+use crate::blueprint::pointer;
 
 /// A place at which a document names an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]

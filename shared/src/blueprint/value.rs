@@ -3,7 +3,7 @@
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::blueprint::{Doc, Num};
+use crate::blueprint::doc::{Doc, Num};
 
 /// A number that a document cannot hold exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -1,6 +1,7 @@
 //! What in a valid document may not mean what its author meant.
 
-use crate::blueprint::{Doc, pointer};
+use crate::blueprint::doc::Doc;
+use crate::blueprint::pointer;
 
 /// The key by which YAML 1.1 merges one mapping into another.
 const MERGE_KEY: &str = "<<";

@@ -1,33 +1,53 @@
 //! What is stored and how. The only engine is Redis; see [`redis`].
 
+pub mod blueprints;
+pub mod events;
+pub mod issues;
+pub mod log;
+pub mod previews;
+pub mod queue;
 pub mod redis;
+pub mod seed;
+pub mod settings;
+pub mod stats;
+pub mod workers;
 
-pub use self::redis::acceptance::{CancelOutcome, SubmitOutcome};
-pub use self::redis::archive::ArchiveOutcome;
-pub use self::redis::audit::Repaired;
-pub use self::redis::blueprints::{ExpectedHead, PutOutcome, StoredBlueprint};
-pub use self::redis::connection::{ConnectionId, Link, PopLink};
+mod all_shards;
+mod codec;
+mod routing;
+
+pub use self::blueprints::archive::ArchiveOutcome;
+pub use self::blueprints::put::{ExpectedHead, PutOutcome};
+pub use self::blueprints::put_orbit::OrbitUse;
+pub use self::blueprints::read::StoredBlueprint;
+pub use self::blueprints::transfer::{Import, ImportOutcome, StageOutcome};
+pub use self::codec::paging::{Page, PageRequest};
+pub use self::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News};
+pub use self::issues::read::IssueFilter;
+pub use self::issues::revisions::{IssueRevision, IssueRevisions};
+pub use self::previews::preview::{
+    MAX_WAITING_PREVIEWS, PreviewRequestOutcome, PreviewStatus, PreviewTicket,
+};
+pub use self::queue::audit::Repaired;
+pub use self::queue::cancel::CancelOutcome;
+pub use self::queue::claim::{ClaimMode, ClaimOutcome, Claimed, Head};
+pub use self::queue::issue_block::Lease;
+pub use self::queue::promote::PromoteOutcome;
+pub use self::queue::reap::ReapOutcome;
+pub use self::queue::release::{Release, ReleaseOutcome};
+pub use self::queue::return_element::ReturnOutcome;
+pub use self::queue::settle::{Decision, NextClaim, SettleOutcome, Settlement};
+pub use self::queue::step_cache::{CacheOutcome, CachedStep, CostOutcome};
+pub use self::queue::submit::SubmitOutcome;
 pub use self::redis::error::StoreError;
-pub use self::redis::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News};
-pub use self::redis::issues::{IssueFilter, Page, PageRequest};
-pub use self::redis::orbit_use::OrbitUse;
-pub use self::redis::places::PlaceOutcome;
-pub use self::redis::previews::{
-    MAX_WAITING_PREVIEWS, PreviewRequestOutcome, PreviewSight, PreviewTicket,
-};
-pub use self::redis::queue::{
-    ClaimOutcome, Claimed, Company, Decision, Head, IssueRef, Lease, NextClaim, SettleOutcome,
-    Settlement,
-};
-pub use self::redis::recovery::{PromoteOutcome, ReapOutcome, ReturnOutcome};
-pub use self::redis::release::{Release, ReleaseOutcome};
-pub use self::redis::seed::Seed;
-pub use self::redis::server_check::Finding;
-pub use self::redis::setting_check::{Follower, SettingFault};
-pub use self::redis::settings::{DeleteSettingOutcome, PutSettingOutcome};
-pub use self::redis::sights::{IssueSight, Sights};
-pub use self::redis::stats::{QueueStats, WorkerStats};
-pub use self::redis::steps::{CostOutcome, PaidStep, RememberOutcome};
-pub use self::redis::transfer::{Import, ImportOutcome, StageOutcome};
-pub use self::redis::workers::Beat;
-pub use self::redis::{Shard, Store};
+pub use self::redis::finding::Finding;
+pub use self::redis::handle::{ConnectionId, PopHandle, RedisHandle};
+pub use self::redis::shard::Shard;
+pub use self::redis::store::Store;
+pub use self::seed::Seed;
+pub use self::settings::check::{Follower, SettingFault};
+pub use self::settings::records::{DeleteSettingOutcome, PutSettingOutcome};
+pub use self::stats::{QueueStats, WorkerStats};
+pub use self::workers::agent_slots::SlotOutcome;
+pub use self::workers::heartbeat::Beat;
+pub use crate::domain::issue_ref::IssueRef;

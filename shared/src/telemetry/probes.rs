@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 /// Longest request head.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// How long a client may take over its request and its answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections at once; more wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 32;
 /// After a failed accept (mostly: no file descriptor left) before the next.
@@ -45,7 +45,7 @@ pub async fn serve(listener: TcpListener, answer: impl Fn(Probe) -> ProbeAnswer)
         tokio::select! {
             accepted = listener.accept(), if open.len() < MAX_CONNECTIONS => match accepted {
                 // How one connection ends concerns nobody.
-                Ok((stream, _)) => open.push(timeout(PATIENCE, connection(stream, &answer))),
+                Ok((stream, _)) => open.push(timeout(READ_TIMEOUT, connection(stream, &answer))),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a probe's connection");
                     sleep(PAUSE).await;

@@ -5,7 +5,6 @@
 //! `tracestate` is not carried. Spans have names and ids as content, never an intent, a document or a token.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
@@ -21,6 +20,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::domain::trace_parent::TraceParent;
+
 /// The target of spans that are made for traces alone: log lines do not show them unless asked to.
 pub const TARGET: &str = "draftsman_trace";
 /// The header that carries a trace.
@@ -28,40 +29,7 @@ const HEADER: &str = "traceparent";
 /// How long the last spans may take to leave at the end.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
-/// A sound `traceparent` of version 00 (W3C Trace Context, section 3.2).
-#[derive(Clone, PartialEq, Eq)]
-pub struct TraceParent(String);
-
-impl TraceParent {
-    /// The text, if it is one.
-    pub fn parse(text: &str) -> Option<TraceParent> {
-        let lower_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let parts: Vec<&str> = text.split('-').collect();
-        let [version, trace, span, flags] = parts[..] else {
-            return None;
-        };
-        let sound = version == "00"
-            && (trace.len(), span.len(), flags.len()) == (32, 16, 2)
-            && [trace, span, flags].into_iter().all(lower_hex)
-            && [trace, span]
-                .into_iter()
-                .all(|id| id.bytes().any(|b| b != b'0'));
-        sound.then(|| TraceParent(text.to_owned()))
-    }
-
-    /// As it is sent and stored.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for TraceParent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-struct Parent<'a>(&'a TraceParent);
+struct Parent<'a>(pub(crate) &'a TraceParent);
 
 impl Extractor for Parent<'_> {
     fn get(&self, key: &str) -> Option<&str> {
@@ -104,11 +72,11 @@ pub fn record_past(name: &'static str, parent: &TraceParent, began: SystemTime) 
 }
 
 /// Sends spans away until it is shut down.
-pub(super) struct Traces(SdkTracerProvider);
+pub(crate) struct Traces(pub(crate) SdkTracerProvider);
 
 impl Traces {
     /// Must be called inside a runtime. The collector need not be there.
-    pub(super) fn start(
+    pub(crate) fn start(
         endpoint: &str,
         program: &'static str,
     ) -> Result<Traces, ExporterBuildError> {
@@ -125,7 +93,7 @@ impl Traces {
     }
 
     /// What hands spans over.
-    pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
+    pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
@@ -141,7 +109,7 @@ impl Traces {
     }
 
     /// Sends what is left, for two seconds at most. Blocks; the runtime must still run.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         if let Err(error) = self.0.shutdown_with_timeout(LEAVE_WITHIN) {
             tracing::warn!(%error, "the last spans could not be sent");
         }

@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Status};
 
-use super::stage::{N_INTAKES, POISON, Stage};
+use crate::chaos::stage::{N_INTAKES, POISON, Stage};
 use crate::client::is_terminal;
-use crate::dice::Dice;
 use crate::factory;
+use crate::rng::SeededRng;
 
 const N_BLUEPRINTS: usize = 10;
 /// Pauses between two submissions to one Blueprint: the first is hot.
@@ -97,8 +97,8 @@ impl Load {
             load.put(0, document(n, 0)).await;
         }
         if load.stage.is_poisoned() {
-            let mut dice = Dice::part(seed, 3);
-            load.submit(N_BLUEPRINTS, POISON, "tag x".to_owned(), &mut dice)
+            let mut rng = SeededRng::part(seed, 3);
+            load.submit(N_BLUEPRINTS, POISON, "tag x".to_owned(), &mut rng)
                 .await;
         }
         load
@@ -127,20 +127,20 @@ impl Load {
     }
 
     async fn submitter(self, blueprint: usize, stopped: watch::Receiver<bool>) {
-        let mut dice = Dice::part(self.seed, 100 + blueprint as u64);
+        let mut rng = SeededRng::part(self.seed, 100 + blueprint as u64);
         let mut watchers = JoinSet::new();
         let mut n = 0;
         while !*stopped.borrow() {
             let id = format!("i-{blueprint}-{n}");
-            self.submit(blueprint, &id, intent(n), &mut dice).await;
-            if dice.one_in(10) {
-                watchers.spawn(self.clone().watcher(id, dice.roll(N_INTAKES)));
+            self.submit(blueprint, &id, intent(n), &mut rng).await;
+            if rng.one_in(10) {
+                watchers.spawn(self.clone().watcher(id, rng.roll(N_INTAKES)));
             }
             let (hot, calm) = PAUSES_MS;
             let pause = if blueprint == 0 {
                 hot
             } else {
-                calm / 2 + dice.roll(calm)
+                calm / 2 + rng.roll(calm)
             };
             sleep(Duration::from_millis(pause as u64)).await;
             n += 1;
@@ -150,7 +150,7 @@ impl Load {
 
     /// Submits until it is acknowledged; perhaps through both intakes at once, perhaps after having
     /// hung up on a first call.
-    async fn submit(&self, blueprint: usize, id: &str, intent: String, dice: &mut Dice) {
+    async fn submit(&self, blueprint: usize, id: &str, intent: String, rng: &mut SeededRng) {
         let request = v1::SubmitIssueRequest {
             blueprint_id: blueprint_id(blueprint),
             intent,
@@ -161,20 +161,20 @@ impl Load {
             let request = request.clone();
             async move { intake.submit_issue(request).await }
         };
-        if dice.one_in(10) {
+        if rng.one_in(10) {
             self.stage.tally.loaded("calls hung up on");
-            let patience = Duration::from_millis(dice.roll(10) as u64);
+            let wait_limit = Duration::from_millis(rng.roll(10) as u64);
             // Whether it got through is what nobody knows.
-            let _hung_up = timeout(patience, call(dice.roll(N_INTAKES))).await;
+            let _hung_up = timeout(wait_limit, call(rng.roll(N_INTAKES))).await;
         }
-        let twice = dice.one_in(8);
+        let twice = rng.one_in(8);
         loop {
             let answers = if twice {
                 self.stage.tally.loaded("calls through both intakes");
                 let (one, other) = tokio::join!(call(0), call(1));
                 vec![one, other]
             } else {
-                vec![call(dice.roll(N_INTAKES)).await]
+                vec![call(rng.roll(N_INTAKES)).await]
             };
             for error in answers.iter().filter_map(|a| a.as_ref().err()) {
                 if !is_passing(error) {
@@ -191,16 +191,16 @@ impl Load {
 
     /// Calls off issues, mostly such as are still open.
     async fn canceller(self, stopped: watch::Receiver<bool>) {
-        let mut dice = Dice::part(self.seed, 4);
+        let mut rng = SeededRng::part(self.seed, 4);
         while !*stopped.borrow() {
-            sleep(Duration::from_millis(200 + dice.roll(400) as u64)).await;
+            sleep(Duration::from_millis(200 + rng.roll(400) as u64)).await;
             let mut id = None;
             self.note(|loaded| {
                 let last = loaded.acknowledged.len().saturating_sub(6);
-                id = dice.pick(&loaded.acknowledged[last..]);
+                id = rng.pick(&loaded.acknowledged[last..]);
             });
             let Some(issue_id) = id else { continue };
-            let mut intake = IntakeServiceClient::new(self.stage.channel(dice.roll(N_INTAKES)));
+            let mut intake = IntakeServiceClient::new(self.stage.channel(rng.roll(N_INTAKES)));
             let request = v1::CancelIssueRequest {
                 issue_id: issue_id.clone(),
             };
@@ -216,13 +216,13 @@ impl Load {
 
     /// Writes documents by hand, so that heads move under issues.
     async fn operator(self, stopped: watch::Receiver<bool>) {
-        let mut dice = Dice::part(self.seed, 5);
+        let mut rng = SeededRng::part(self.seed, 5);
         let mut edit = 1;
         while !*stopped.borrow() {
-            sleep(Duration::from_millis(300 + dice.roll(1_000) as u64)).await;
+            sleep(Duration::from_millis(300 + rng.roll(1_000) as u64)).await;
             self.stage.tally.loaded("documents by hand");
-            let document = document(dice.roll(N_BLUEPRINTS), edit);
-            self.put(dice.roll(N_INTAKES), document).await;
+            let document = document(rng.roll(N_BLUEPRINTS), edit);
+            self.put(rng.roll(N_INTAKES), document).await;
             edit += 1;
         }
     }

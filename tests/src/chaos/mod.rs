@@ -28,11 +28,12 @@ use proto::v1::RejectionCause;
 use shared::store::Store;
 use tokio::sync::watch;
 
+use crate::chaos::load::Load;
+use crate::chaos::stage::Stage;
 use crate::checker::{Attempts, Snapshot, violations};
 use crate::redis_server::Aof;
-use load::Load;
-pub use report::{Report, Tally};
-use stage::Stage;
+
+pub use self::report::{Report, Tally};
 
 /// What a run is to be like.
 #[derive(Debug, Clone)]

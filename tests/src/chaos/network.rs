@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::programs::rest;
-use super::stage::Stage;
-use crate::dice::Dice;
+use crate::chaos::programs::rest;
+use crate::chaos::stage::Stage;
 use crate::programs::Signal;
 use crate::resp_proxy::{Fault, RespProxy};
+use crate::rng::SeededRng;
 
 /// What a worker calls.
 const WORKER_CALLS: [&str; 10] = [
@@ -29,18 +29,18 @@ const INTAKE_CALLS: [&str; 3] = ["submit_issue", "cancel_issue", "put_blueprint"
 
 /// Begins and ends faults until told to stop. Redis runs and is a master when it returns.
 pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<bool>) {
-    let mut dice = Dice::part(seed, 2);
+    let mut rng = SeededRng::part(seed, 2);
     while !*stopped.borrow() {
-        let proxy = if dice.one_in(3) {
+        let proxy = if rng.one_in(3) {
             &stage.intake_proxy
         } else {
             &stage.worker_proxy
         };
-        let a_while = Duration::from_millis(dice.roll(1_500) as u64);
-        let happened = match dice.roll(14) {
+        let a_while = Duration::from_millis(rng.roll(1_500) as u64);
+        let happened = match rng.roll(14) {
             // Counted when it fires.
             0..=5 => {
-                order(&stage, &mut dice);
+                order(&stage, &mut rng);
                 ""
             }
             6 => {
@@ -80,7 +80,7 @@ pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<
                 }
                 "redis: SCRIPT FLUSH in a loop"
             }
-            _ if dice.one_in(2) => {
+            _ if rng.one_in(2) => {
                 run(&stage, &["CLIENT", "KILL", "TYPE", "normal"]).await;
                 "redis: CLIENT KILL"
             }
@@ -95,16 +95,16 @@ pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<
         if !happened.is_empty() {
             stage.tally.fault_happened(happened);
         }
-        rest(&mut dice, &stopped).await;
+        rest(&mut rng, &stopped).await;
     }
 }
 
 /// Orders that one of the next calls of a name goes wrong.
-fn order(stage: &Stage, dice: &mut Dice) {
-    let (proxy, name) = if dice.one_in(3) {
-        (&stage.intake_proxy, dice.pick(&INTAKE_CALLS))
+fn order(stage: &Stage, rng: &mut SeededRng) {
+    let (proxy, name) = if rng.one_in(3) {
+        (&stage.intake_proxy, rng.pick(&INTAKE_CALLS))
     } else {
-        (&stage.worker_proxy, dice.pick(&WORKER_CALLS))
+        (&stage.worker_proxy, rng.pick(&WORKER_CALLS))
     };
     let faults = [
         Fault::CutBefore,
@@ -113,10 +113,10 @@ fn order(stage: &Stage, dice: &mut Dice) {
         Fault::SilenceAfter,
         Fault::Double,
     ];
-    let (Some(name), Some(fault)) = (name, dice.pick(&faults)) else {
+    let (Some(name), Some(fault)) = (name, rng.pick(&faults)) else {
         return;
     };
-    proxy.order(fault, name, 1 + dice.roll(5) as u64);
+    proxy.order(fault, name, 1 + rng.roll(5) as u64);
 }
 
 async fn hold(proxy: &RespProxy, duration: Duration) {

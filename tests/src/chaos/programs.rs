@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::stage::{LEASE, N_INTAKES, N_WORKERS, Stage};
-use crate::dice::Dice;
+use crate::chaos::stage::{LEASE, N_INTAKES, N_WORKERS, Stage};
 use crate::programs::Signal;
+use crate::rng::SeededRng;
 
 /// A worker that is to die by itself.
 pub(super) const ARMED: &str = "worker: armed to die at a place";
@@ -33,22 +33,22 @@ const INTAKE_PLACES: [&str; 3] = ["submit.after", "cancel.after", "put.after"];
 
 /// Begins and ends faults until told to stop. Whatever it stopped goes on when it returns.
 pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<bool>) {
-    let mut dice = Dice::part(seed, 1);
+    let mut rng = SeededRng::part(seed, 1);
     while !*stopped.borrow() {
-        let worker = dice.roll(N_WORKERS);
-        let intake = dice.roll(N_INTAKES);
-        let happened = match dice.roll(12) {
+        let worker = rng.roll(N_WORKERS);
+        let intake = rng.roll(N_INTAKES);
+        let happened = match rng.roll(12) {
             0 | 1 => {
                 stage.replace_worker(worker, "");
                 "worker: SIGKILL"
             }
             2 => {
-                let longer = LEASE + Duration::from_millis(dice.roll(3_000) as u64);
+                let longer = LEASE + Duration::from_millis(rng.roll(3_000) as u64);
                 freeze(&stage, worker, longer).await;
                 "worker: SIGSTOP past its lease"
             }
             3 => {
-                let shorter = Duration::from_millis(dice.roll(1_200) as u64);
+                let shorter = Duration::from_millis(rng.roll(1_200) as u64);
                 freeze(&stage, worker, shorter).await;
                 "worker: SIGSTOP within its lease"
             }
@@ -57,20 +57,20 @@ pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<
                 "worker: SIGTERM"
             }
             6..=8 => {
-                let place = dice.pick(&WORKER_PLACES).unwrap_or_default();
-                let passes = dice.roll(12);
+                let place = rng.pick(&WORKER_PLACES).unwrap_or_default();
+                let passes = rng.roll(12);
                 stage.replace_worker(worker, &format!("{place}={passes}*off->return(kill)"));
                 ARMED
             }
             9 => {
-                let (first, second) = (dice.roll(5), dice.roll(5));
+                let (first, second) = (rng.roll(5), rng.roll(5));
                 let faults =
                     format!("flow.fault={first}*off->2*return(busy)->{second}*off->3*return(away)");
                 stage.replace_worker(worker, &faults);
                 "worker: passing faults"
             }
             10 => {
-                let signal = dice.one_in(2).then_some(Signal::Terminate);
+                let signal = rng.one_in(2).then_some(Signal::Terminate);
                 stage.replace_intake(intake, signal, "").await;
                 if signal.is_some() {
                     "intake: SIGTERM"
@@ -79,15 +79,15 @@ pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<
                 }
             }
             _ => {
-                let place = dice.pick(&INTAKE_PLACES).unwrap_or_default();
-                let passes = dice.roll(8);
+                let place = rng.pick(&INTAKE_PLACES).unwrap_or_default();
+                let passes = rng.roll(8);
                 let arms = format!("{place}={passes}*off->return(kill)");
                 stage.replace_intake(intake, None, &arms).await;
                 "intake: armed to die at a place"
             }
         };
         stage.tally.fault_happened(happened);
-        rest(&mut dice, &stopped).await;
+        rest(&mut rng, &stopped).await;
         stage
             .tally
             .faults_happened(DIED.to_owned(), stage.seat_the_missing());
@@ -107,8 +107,8 @@ async fn freeze(stage: &Stage, worker: usize, duration: Duration) {
 }
 
 /// Lets the load go on for a while: up to a second, or until the end.
-pub(super) async fn rest(dice: &mut Dice, stopped: &watch::Receiver<bool>) {
-    let pause = Duration::from_millis(100 + dice.roll(900) as u64);
+pub(super) async fn rest(rng: &mut SeededRng, stopped: &watch::Receiver<bool>) {
+    let pause = Duration::from_millis(100 + rng.roll(900) as u64);
     let mut stopped = stopped.clone();
     // Ends early if the sender says stop; it cannot be gone while this runs.
     let _ended = tokio::time::timeout(pause, stopped.wait_for(|stop| *stop)).await;

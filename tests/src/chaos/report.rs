@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proto::v1::{IssueState, RejectionCause};
 
-use super::Options;
+use crate::chaos::Options;
 use crate::checker::Snapshot;
 
 /// Counts, while the run goes on.

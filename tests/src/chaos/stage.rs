@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 
-use super::report::Tally;
+use crate::chaos::report::Tally;
 use crate::client::Client;
 use crate::programs::{Process, Signal, send_signal};
 use crate::redis_server::{Aof, RedisServer};

@@ -11,7 +11,7 @@ use proto::v1;
 use serde_json::Value;
 use shared::ids::sha256_hex;
 
-use super::Snapshot;
+use crate::checker::snapshot::Snapshot;
 
 pub(super) fn fold(s: &Snapshot) -> Vec<String> {
     let mut found = Vec::new();

@@ -17,8 +17,8 @@ mod fold;
 mod rules;
 mod snapshot;
 
-pub use rules::{Rule, Violation, violations};
-pub use snapshot::{Document, Snapshot};
+pub use self::rules::{Rule, Violation, violations};
+pub use self::snapshot::{Document, Snapshot};
 
 /// What the run may have done to the issues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

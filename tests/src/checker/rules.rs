@@ -6,8 +6,9 @@ use std::fmt;
 use proto::v1;
 use shared::ids::sha256_hex;
 
-use super::fold::fold;
-use super::{Attempts, Snapshot};
+use crate::checker::Attempts;
+use crate::checker::fold::fold;
+use crate::checker::snapshot::Snapshot;
 use crate::client::is_terminal;
 
 /// The number and name of a rule.

@@ -4,11 +4,15 @@
 //! the end whatever else does, and a state in which nothing goes on must be a good end. What
 //! *goes wrong* happens only as often as the scenario allows.
 
-use super::Protocol;
-use super::calls::{background_calls, client_calls, has_asked, optional_calls, worker_calls};
-use super::requests::Request;
-use super::state::{BlueprintNo, IssueNo, Lease, Phase, Place, State, Status, Worker, WorkerNo};
-use super::steps::after;
+use crate::model::Protocol;
+use crate::model::calls::{
+    background_calls, client_calls, has_asked, optional_calls, worker_calls,
+};
+use crate::model::requests::Request;
+use crate::model::state::{
+    BlueprintNo, IssueNo, Lease, Phase, Place, State, Status, Worker, WorkerNo,
+};
+use crate::model::steps::after;
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -125,7 +129,7 @@ pub(super) fn going_wrong(model: &Protocol, state: &State, actions: &mut Vec<Act
         let others = state.workers.iter().enumerate();
         let is_spared =
             faults.restarts > 0 || others.into_iter().any(|(o, other)| o != at && runs(other));
-        if faults.crashes > 0 && is_spared && (runs(worker) || worker.status == Status::Stopping) {
+        if faults.deaths > 0 && is_spared && (runs(worker) || worker.status == Status::Stopping) {
             actions.push(Action::Crash(w));
         }
         if faults.give_ups > 0 && matches!(worker.status, Status::Up | Status::Stopping) {

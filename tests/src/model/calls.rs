@@ -1,10 +1,10 @@
 //! Who would call Redis now, and with what: what intake, the workers' loops and people do.
 
-use super::Protocol;
-use super::mistakes::Mistake;
-use super::requests::{Held, Release, Request, Verdict};
-use super::rules::place_is_true;
-use super::state::{
+use crate::model::Protocol;
+use crate::model::mistakes::Mistake;
+use crate::model::requests::{Held, Release, Request, Verdict};
+use crate::model::rules::place_is_true;
+use crate::model::state::{
     BlueprintNo, Call, Caller, IssueNo, IssueState, Lease, Phase, State, Status, Task, Worker,
     WorkerNo,
 };

@@ -1,8 +1,8 @@
 //! Deliberate mistakes: each changes one line of the protocol, and each must be caught by the
 //! rule that stands beside it. A rule that catches none is not known to be able to.
 
-use super::rules::Rule;
-use super::scenarios::{self, Scenario};
+use crate::model::rules::Rule;
+use crate::model::scenarios::{self, Scenario};
 
 macro_rules! mistakes {
     ($($(#[doc = $doc:literal])+ $name:ident: $scenario:ident => [$($rule:ident),+];)+) => {
@@ -69,7 +69,7 @@ mistakes! {
     /// A worker goes on claiming while an issue runs that was promised to run alone.
     AloneNotKept: poison => [RunsAlone];
     /// The reaper leaves what a dead worker popped and did not claim.
-    UnclaimedStays: crashes => [Drained];
+    UnclaimedStays: deaths => [Drained];
     /// A worker that ends in order is forgotten though a pop of its may still be carried out.
     SignOffForgets: shutdown => [Drained];
     /// release does not look at the token.

@@ -17,13 +17,14 @@
 //! `suite/scripts_*.rs`: they say that the scripts do what is written, this that it is enough.
 
 pub mod actions;
-mod calls;
 pub mod mistakes;
 pub mod requests;
 pub mod rules;
 pub mod scenarios;
-mod scripts;
 pub mod state;
+
+mod calls;
+mod scripts;
 mod steps;
 
 use std::collections::BTreeSet;
@@ -31,11 +32,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use actions::Action;
-use mistakes::Mistake;
-use rules::{Broken, Rule};
-use scenarios::Scenario;
-use state::{Caller, Issue, IssueState, Lease, Place, Queue, Redis, State, Status, Truth, Worker};
+use crate::model::actions::Action;
+use crate::model::mistakes::Mistake;
+use crate::model::rules::{Broken, Rule};
+use crate::model::scenarios::Scenario;
+use crate::model::state::{
+    Caller, Issue, IssueState, Lease, Place, Queue, Redis, State, Status, Truth, Worker,
+};
 
 /// The protocol in a small world, perhaps with a mistake.
 #[derive(Debug)]
@@ -192,7 +195,7 @@ fn first_state(scenario: &Scenario) -> State {
         },
         attempt: 0,
         retries: 0,
-        crashes: 0,
+        deaths: 0,
         alone: false,
         token: None,
         nonce: None,

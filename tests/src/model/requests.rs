@@ -1,6 +1,6 @@
 //! What is sent to Redis and what it answers: one request for each script.
 
-use super::state::{BlueprintNo, IssueNo, Place, Token, WorkerNo};
+use crate::model::state::{BlueprintNo, IssueNo, Place, Token, WorkerNo};
 
 /// How a settle decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

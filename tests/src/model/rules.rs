@@ -1,9 +1,9 @@
 //! What must hold in every state, and what the end must look like.
 
-use super::state::{
+use crate::model::state::{
     BlueprintNo, Call, Caller, IssueNo, IssueState, Lease, Phase, Place, Redis, State, Status,
 };
-use super::{Protocol, actions};
+use crate::model::{Protocol, actions};
 
 /// A rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,9 +173,9 @@ impl Rule {
             }),
             Rule::Attempts => redis.issues.iter().all(|issue| {
                 let scenario = &model.scenario;
-                issue.crashes <= scenario.max_crashes.max(scenario.alone_from + 1)
+                issue.deaths <= scenario.max_deaths.max(scenario.alone_from + 1)
                     && issue.retries <= scenario.max_retries
-                    && issue.attempt <= issue.crashes + issue.retries + 1
+                    && issue.attempt <= issue.deaths + issue.retries + 1
             }),
             Rule::DeadAlone => (redis.issues.iter().enumerate())
                 .all(|(i, f)| f.state != IssueState::Dead || state.truth.ran_alone[i]),

@@ -1,8 +1,8 @@
 //! Small worlds, each with a few things that may go wrong: together they reach every outcome, and
 //! each is small enough to be searched to its end in a second or two.
 
-use super::requests::Request;
-use super::state::{BlueprintNo, IssueNo};
+use crate::model::requests::Request;
+use crate::model::state::{BlueprintNo, IssueNo};
 
 /// What may still go wrong, or be asked for by people, and how often.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -14,7 +14,7 @@ pub struct Faults {
     /// Processes that are stopped in their tracks for a while.
     pub freezes: u8,
     /// Processes that die.
-    pub crashes: u8,
+    pub deaths: u8,
     /// Dispatches that end without a word.
     pub give_ups: u8,
     /// Workers that are asked to end.
@@ -41,7 +41,7 @@ impl Faults {
     /// Whether a lease may be left to run out: its holder may die, stall or give up, or a call may be carried
     /// out when nobody waits for its answer.
     pub(super) fn may_orphan(&self) -> bool {
-        self.late + self.freezes + self.crashes + self.give_ups + self.damages > 0
+        self.late + self.freezes + self.deaths + self.give_ups + self.damages > 0
     }
 }
 
@@ -67,7 +67,7 @@ pub struct Scenario {
     /// From how many crashes on an issue runs alone.
     pub alone_from: u8,
     /// From how many crashes on an issue that ran alone is dead.
-    pub max_crashes: u8,
+    pub max_deaths: u8,
     /// How often an issue may be put off.
     pub max_retries: u8,
     /// The verbs that may be late; all if empty.
@@ -97,7 +97,7 @@ const PLAIN: Scenario = Scenario {
     slots: 1,
     hands_over: false,
     alone_from: 2,
-    max_crashes: 3,
+    max_deaths: 3,
     max_retries: 1,
     late_verbs: &[],
     faults: NO_FAULTS,
@@ -108,7 +108,7 @@ const NO_FAULTS: Faults = Faults {
     lost: 0,
     late: 0,
     freezes: 0,
-    crashes: 0,
+    deaths: 0,
     give_ups: 0,
     stops: 0,
     restarts: 0,
@@ -163,8 +163,8 @@ scenarios! {
             ("claim", "not_mine"), ("promote", "promoted"),
         ];
     /// Workers die, at any point; what they still had sent is carried out after their death.
-    crashes { issues: &[0, 0, 1], n_accepted: 3 }
-        faults { crashes: 1, late: 1 }
+    deaths { issues: &[0, 0, 1], n_accepted: 3 }
+        faults { deaths: 1, late: 1 }
         reaches &[("return", "returned"), ("return", "not_mine"), ("reap", "delayed"), ("promote", "gone")];
     /// A reaper has read a holder that is not the holder any more.
     two_readers { n_accepted: 1, issues: &[0], late_verbs: &["reap", "cancel"] }
@@ -184,7 +184,7 @@ scenarios! {
         ];
     /// Issues are called off while a worker dies that has popped them.
     cancels_crash {}
-        faults { cancels: 1, crashes: 1 }
+        faults { cancels: 1, deaths: 1 }
         reaches &[("return", "gone"), ("return", "returned"), ("cancel", "ok, was ready")];
     /// A worker ends in order.
     shutdown {}
@@ -203,11 +203,11 @@ scenarios! {
         faults { holds: 1, late: 1, cancels: 1 }
         reaches &[("claim", "parked"), ("cancel", "ok, was parked"), ("resume", "done")];
     /// An issue that brings its worker down, beside one that does not.
-    poison { issues: &[0, 1], slots: 2, alone_from: 1, max_crashes: 1 }
+    poison { issues: &[0, 1], slots: 2, alone_from: 1, max_deaths: 1 }
         faults { give_ups: 3, lost: 1 }
         reaches &[("claim", "alone"), ("reap", "delayed"), ("reap", "dead"), ("claim", "again")];
     /// An issue that runs alone and whose worker stalls.
-    poison_paused { issues: &[0], n_accepted: 1, alone_from: 0, max_crashes: 1 }
+    poison_paused { issues: &[0], n_accepted: 1, alone_from: 0, max_deaths: 1 }
         faults { freezes: 1 , late: 1 }
         reaches &[("claim", "alone"), ("reap", "dead"), ("settle", "stale")];
     /// Somebody overwrites a place, or an element gets lost.
@@ -231,7 +231,7 @@ scenarios! {
         ];
     /// The worker dies, or gives up, with an issue that was handed over, or with the reply that says so under way.
     handed_over_crash { issues: &[0, 0, 0], n_accepted: 3, hands_over: true, late_verbs: &["settle"] }
-        faults { crashes: 1, late: 1, give_ups: 1 }
+        faults { deaths: 1, late: 1, give_ups: 1 }
         reaches &[("settle", "ok, with the next"), ("reap", "delayed"), ("promote", "promoted"), ("settle", "stale")];
     /// The worker stalls past the lease of an issue that was handed over, and wakes.
     handed_over_stall { issues: &[0, 0, 0], n_accepted: 3, hands_over: true, late_verbs: &["settle"] }

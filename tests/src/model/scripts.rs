@@ -5,11 +5,11 @@
 
 mod places;
 
-use super::mistakes::Mistake;
-use super::requests::{HandOver, Held, Release, Reply, Request, Verdict};
-use super::rules::Rule;
-use super::scenarios::Scenario;
-use super::state::{
+use crate::model::mistakes::Mistake;
+use crate::model::requests::{HandOver, Held, Release, Reply, Request, Verdict};
+use crate::model::rules::Rule;
+use crate::model::scenarios::Scenario;
+use crate::model::state::{
     BlueprintNo, Commit, Issue, IssueNo, IssueState, Lease, Phase, Place, Queue, Redis, Token,
     Truth, Worker, WorkerNo,
 };
@@ -226,7 +226,7 @@ impl Scripts<'_> {
             self.decide(issue, IssueState::Refused, Some(worker), false);
             return Reply::OrbitNeedsAdmin;
         }
-        if f.crashes >= self.scenario.alone_from && !promise {
+        if f.deaths >= self.scenario.alone_from && !promise {
             return Reply::Alone;
         }
 
@@ -477,10 +477,10 @@ impl Scripts<'_> {
         if lease == Lease::Runs {
             self.truth.broken.add(Rule::LeaseKept);
         }
-        let crashes = f.crashes + 1;
-        self.issue(issue).crashes = crashes;
+        let deaths = f.deaths + 1;
+        self.issue(issue).deaths = deaths;
         let was_alone = f.alone || self.makes(Mistake::DeadWithoutAlone);
-        if crashes >= self.scenario.max_crashes && was_alone {
+        if deaths >= self.scenario.max_deaths && was_alone {
             self.decide(issue, IssueState::Dead, holder, false);
             if !self.makes(Mistake::DeadKeepsToken) {
                 self.issue(issue).token = None;

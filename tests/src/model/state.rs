@@ -1,9 +1,9 @@
 //! What the model knows: what Redis holds, what each process remembers, what is still under way,
 //! and, kept apart from all of it, what really happened.
 
-use super::requests::Request;
-use super::rules::Broken;
-use super::scenarios::Faults;
+use crate::model::requests::Request;
+use crate::model::rules::Broken;
+use crate::model::scenarios::Faults;
 
 /// An issue, by number: those of one Blueprint are accepted in this order.
 pub type IssueNo = u8;
@@ -54,7 +54,7 @@ pub struct Issue {
     /// How often it was put off for a passing fault.
     pub retries: u8,
     /// How often a lease of it ran out: counted by reap alone.
-    pub crashes: u8,
+    pub deaths: u8,
     /// Whether its last lease was given on the promise to run nothing else.
     pub alone: bool,
     /// The fencing token.

@@ -1,12 +1,12 @@
 //! What a step does: to Redis, and to who called it.
 
-use super::Protocol;
-use super::actions::{Action, Fate};
-use super::mistakes::Mistake;
-use super::requests::{HandOver, Held, Release, Reply, Request, Verdict};
-use super::rules::Rule;
-use super::scripts::Scripts;
-use super::state::{Call, Caller, IssueNo, Lease, Phase, State, Status, Task, WorkerNo};
+use crate::model::Protocol;
+use crate::model::actions::{Action, Fate};
+use crate::model::mistakes::Mistake;
+use crate::model::requests::{HandOver, Held, Release, Reply, Request, Verdict};
+use crate::model::rules::Rule;
+use crate::model::scripts::Scripts;
+use crate::model::state::{Call, Caller, IssueNo, Lease, Phase, State, Status, Task, WorkerNo};
 
 /// The state after a step.
 pub(super) fn after(model: &Protocol, before: &State, action: Action) -> State {
@@ -45,7 +45,7 @@ pub(super) fn after(model: &Protocol, before: &State, action: Action) -> State {
         }
         Action::Wake(w) => status(&mut state, w, Status::Up),
         Action::Crash(w) => {
-            state.faults.crashes -= 1;
+            state.faults.deaths -= 1;
             status(&mut state, w, Status::Dead);
             state.workers[w as usize].tasks.clear();
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use run::{Caught, Suite, Verdict};
+pub use self::run::{Caught, Suite, Verdict};
 
 /// The variable that names the directory of mutated scripts.
 pub const SCRIPTS_DIR: &str = "DRAFTSMAN_TEST_SCRIPTS_DIR";
@@ -21,7 +21,7 @@ pub const SCRIPTS_DIR: &str = "DRAFTSMAN_TEST_SCRIPTS_DIR";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mutant {
-    /// The file below `shared/src/store/redis/scripts`.
+    /// The file below `shared/src/store`.
     #[serde(skip)]
     pub script: String,
     /// What the mutated script does wrong.
@@ -30,7 +30,7 @@ pub struct Mutant {
     pub find: String,
     /// The text that takes its place.
     pub replace: String,
-    /// Tests of the suite, as `<module>::<test>`, of which at least one must fail.
+    /// Tests of the suite, as `<folder>::<module>::<test>`, of which at least one must fail.
     pub caught_by: Vec<String>,
 }
 
@@ -40,9 +40,7 @@ impl Mutant {
     /// # Errors
     /// Says how often the text to replace occurs, if not exactly once, or that the script cannot be read.
     pub fn apply(&self) -> Result<String, String> {
-        let path = workspace()
-            .join("shared/src/store/redis/scripts")
-            .join(&self.script);
+        let path = workspace().join("shared/src/store").join(&self.script);
         let source = std::fs::read_to_string(&path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         match source.matches(&self.find).count() {
@@ -62,32 +60,36 @@ impl Mutant {
 pub fn all() -> Result<Vec<Mutant>, String> {
     let dir = workspace().join("tests/mutants");
     let mut mutants = Vec::new();
-    for (folder, prefix) in [(dir.join("lib"), "lib/"), (dir, "")] {
-        let mut files = yaml_files(&folder)?;
-        files.sort();
-        for file in files {
-            let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-            let text = std::fs::read_to_string(&file).map_err(|error| told(&error))?;
-            let read: Vec<Mutant> = serde_yaml::from_str(&text).map_err(|error| told(&error))?;
-            let name = file.file_stem().unwrap_or_default().to_string_lossy();
-            let script = format!("{prefix}{name}.lua");
-            mutants.extend(read.into_iter().map(|mutant| Mutant {
-                script: script.clone(),
-                ..mutant
-            }));
-        }
+    let mut files = yaml_files(&dir)?;
+    files.sort();
+    for file in files {
+        let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let text = std::fs::read_to_string(&file).map_err(|error| told(&error))?;
+        let read: Vec<Mutant> = serde_yaml::from_str(&text).map_err(|error| told(&error))?;
+        let below = file.strip_prefix(&dir).map_err(|error| told(&error))?;
+        let script = below.with_extension("lua").to_string_lossy().into_owned();
+        mutants.extend(read.into_iter().map(|mutant| Mutant {
+            script: script.clone(),
+            ..mutant
+        }));
     }
     Ok(mutants)
 }
 
+/// The files of mutations below `folder`.
 fn yaml_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let entries = std::fs::read_dir(folder)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| format!("{}: {error}", folder.display()))?;
-    let paths = entries.into_iter().map(|entry| entry.path());
-    Ok(paths
-        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
-        .collect())
+    let mut found = Vec::new();
+    for path in entries.into_iter().map(|entry| entry.path()) {
+        if path.is_dir() {
+            found.extend(yaml_files(&path)?);
+        } else if path.extension().is_some_and(|e| e == "yaml") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 fn workspace() -> PathBuf {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Mutant, SCRIPTS_DIR};
+use crate::mutants::{Mutant, SCRIPTS_DIR};
 
 /// A run of tests that takes longer hangs, which also counts as caught.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -8,9 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::Shared;
-use super::faults::{Fault, Plan};
-use super::{frame, names};
+use crate::resp_proxy::faults::{Fault, Plan};
+use crate::resp_proxy::{Shared, frame, names};
 
 /// What is taken from a socket at once; a larger frame is put together.
 const CHUNK: usize = 64 * 1024;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-use crate::eventually::within_patience;
+use crate::eventually::within_wait_limit;
 
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +47,7 @@ impl Ordered {
     /// # Panics
     /// If it does not.
     pub async fn fired(&mut self) {
-        let fired = within_patience(&self.what, self.fired.wait_for(|fired| *fired));
+        let fired = within_wait_limit(&self.what, self.fired.wait_for(|fired| *fired));
         assert!(fired.await.is_ok(), "{}: the proxy is gone", self.what);
     }
 

@@ -9,9 +9,10 @@
 //! Further: all traffic can be held (a partition, without any connection being closed), new
 //! connections refused, present ones closed.
 
+pub mod frame;
+
 mod connection;
 mod faults;
-pub mod frame;
 mod names;
 
 use std::collections::BTreeMap;
@@ -22,9 +23,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use faults::Faults;
-pub use faults::{Fault, Ordered};
-use names::Names;
+use crate::resp_proxy::faults::Faults;
+use crate::resp_proxy::names::Names;
+
+pub use self::faults::{Fault, Ordered};
 
 /// The running proxy. Everything that it does ends when it is dropped.
 #[derive(Debug)]

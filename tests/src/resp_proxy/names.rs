@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use shared::store::redis::script;
 
-use super::frame::first_texts;
+use crate::resp_proxy::frame::first_texts;
 
 /// The scripts by the SHA-1 under which Redis keeps them.
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use shared::blueprint::Blueprint;
 use shared::ids::{BlueprintId, IssueId};
 use shared::store::{ExpectedHead, IssueRef, PutOutcome};
 
-use super::calls::Seen;
-use super::world::{BLUEPRINTS, World};
 use crate::factory;
-use crate::store_stand::{blueprint_id, marked};
+use crate::simulation::calls::Seen;
+use crate::simulation::world::{BLUEPRINTS, World};
+use crate::store_fixture::{blueprint_id, marked};
 
 /// No more issues than these are open at once, so that the rules are checked quickly.
 const MAX_OPEN: usize = 16;
@@ -35,16 +35,16 @@ enum Request {
 
 impl Callers {
     pub(super) async fn submit(&mut self, world: &mut World) -> Seen<()> {
-        if world.dice.one_in(3)
-            && let Some(request) = world.dice.draw(&mut self.unanswered)
+        if world.rng.one_in(3)
+            && let Some(request) = world.rng.draw(&mut self.unanswered)
         {
             return self.send(world, request).await;
         }
         let n = BLUEPRINTS.len();
-        let name = blueprint_id(BLUEPRINTS[world.dice.roll(2 * n) % (n + 1) % n]);
+        let name = blueprint_id(BLUEPRINTS[world.rng.roll(2 * n) % (n + 1) % n]);
         let known = &world.ledger.queues[&name].accepted;
-        if world.dice.one_in(6)
-            && let Some(id) = world.dice.pick(known)
+        if world.rng.one_in(6)
+            && let Some(id) = world.rng.pick(known)
         {
             return self.send(world, Request::Submit(name, id)).await;
         }
@@ -69,7 +69,7 @@ impl Callers {
     }
 
     pub(super) async fn cancel(&mut self, world: &mut World) -> Seen<()> {
-        let known: Vec<IssueRef> = if world.dice.one_in(4) {
+        let known: Vec<IssueRef> = if world.rng.one_in(4) {
             world
                 .ledger
                 .issues
@@ -83,14 +83,14 @@ impl Callers {
                 .map(|record| record.issue.clone())
                 .collect()
         };
-        match world.dice.pick(&known) {
+        match world.rng.pick(&known) {
             Some(issue) => self.send(world, Request::Cancel(issue)).await,
             None => Ok(()),
         }
     }
 
     pub(super) async fn operate(&mut self, world: &mut World) -> Seen<()> {
-        match world.dice.roll(16) {
+        match world.rng.roll(16) {
             12..14 => name_orbit(world, true).await,
             14..16 => name_orbit(world, false).await,
             0 => self.pause(world).await,
@@ -109,15 +109,15 @@ impl Callers {
             .into_iter()
             .map(|lease| lease.issue.blueprint_id)
             .collect();
-        let name = match world.dice.pick(&leased) {
+        let name = match world.rng.pick(&leased) {
             Some(name) => name,
-            None => blueprint_id(BLUEPRINTS[world.dice.roll(BLUEPRINTS.len())]),
+            None => blueprint_id(BLUEPRINTS[world.rng.roll(BLUEPRINTS.len())]),
         };
         // Few texts, so that an older content becomes the head again.
-        let mark = format!("by hand {}", world.dice.roll(4));
+        let mark = format!("by hand {}", world.rng.roll(4));
         let blueprint = runnable(&marked(name.as_str(), &mark, ""));
         let expected = match self.heads.get(&name) {
-            Some(head) if world.dice.one_in(2) => ExpectedHead::At(head.version().clone()),
+            Some(head) if world.rng.one_in(2) => ExpectedHead::At(head.version().clone()),
             _ => ExpectedHead::Any,
         };
         if let Some(PutOutcome::Created(_)) = world.put(&blueprint, &expected).await? {
@@ -127,7 +127,7 @@ impl Callers {
     }
 
     async fn pause(&mut self, world: &mut World) -> Seen<()> {
-        let name = match world.dice.roll(12) {
+        let name = match world.rng.roll(12) {
             0 => "*",
             n => BLUEPRINTS[n % BLUEPRINTS.len()],
         };
@@ -138,9 +138,9 @@ impl Callers {
     pub(super) async fn resume(&mut self, world: &mut World) -> Seen<()> {
         let mut names: Vec<String> = world.ledger.paused.iter().cloned().collect();
         if names.is_empty() {
-            names.push(BLUEPRINTS[world.dice.roll(BLUEPRINTS.len())].to_owned());
+            names.push(BLUEPRINTS[world.rng.roll(BLUEPRINTS.len())].to_owned());
         }
-        while let Some(name) = world.dice.draw(&mut names) {
+        while let Some(name) = world.rng.draw(&mut names) {
             self.send(world, Request::Resume(name)).await?;
         }
         Ok(())
@@ -165,9 +165,9 @@ pub(super) async fn name_orbit(world: &mut World, is_orbit: bool) -> Seen<()> {
         .map(|lease| lease.issue.blueprint_id)
         .collect();
     let at = |id: BlueprintId| BLUEPRINTS.iter().position(|name| *name == id.as_str());
-    let any = world.dice.roll(BLUEPRINTS.len());
-    let chosen = world.dice.pick(&leased).and_then(at).unwrap_or(any);
-    let follows = world.dice.one_in(2);
+    let any = world.rng.roll(BLUEPRINTS.len());
+    let chosen = world.rng.pick(&leased).and_then(at).unwrap_or(any);
+    let follows = world.rng.one_in(2);
     for (n, name) in BLUEPRINTS.iter().enumerate() {
         let queue = world
             .ledger
@@ -177,7 +177,7 @@ pub(super) async fn name_orbit(world: &mut World, is_orbit: bool) -> Seen<()> {
         let may_be = is_orbit && n == chosen && !queue.is_archived;
         if queue.is_orbit != is_orbit && (may_be || !is_orbit) {
             queue.is_orbit = is_orbit;
-            world.stand.set_orbit(name, is_orbit, follows).await;
+            world.fixture.set_orbit(name, is_orbit, follows).await;
             world
                 .trace
                 .note("orbit", name, if is_orbit { "yes" } else { "no" });
@@ -188,7 +188,7 @@ pub(super) async fn name_orbit(world: &mut World, is_orbit: bool) -> Seen<()> {
 
 /// Archives a Blueprint, or takes that back for all. One that a setting names is not archived.
 pub(super) async fn archive(world: &mut World, is_archived: bool) -> Seen<()> {
-    let chosen = world.dice.roll(BLUEPRINTS.len());
+    let chosen = world.rng.roll(BLUEPRINTS.len());
     for (n, name) in BLUEPRINTS.iter().enumerate() {
         let queue = world
             .ledger
@@ -198,7 +198,7 @@ pub(super) async fn archive(world: &mut World, is_archived: bool) -> Seen<()> {
         let may_be = n == chosen && !queue.is_orbit;
         if queue.is_archived != is_archived && (may_be || !is_archived) {
             queue.is_archived = is_archived;
-            world.stand.set_archived(name, is_archived).await;
+            world.fixture.set_archived(name, is_archived).await;
             world
                 .trace
                 .note("archive", name, if is_archived { "yes" } else { "no" });

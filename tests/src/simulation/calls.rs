@@ -5,18 +5,18 @@
 //! ledger knows. The actor then does what the protocol says: it repeats the call.
 
 use shared::blueprint::Blueprint;
-use shared::enhance_log::SpawnerUsage;
+use shared::domain::enhance_log::SpawnerUsage;
+use shared::domain::issue::Authority;
 use shared::ids::{BlueprintId, IssueId, WorkerId};
-use shared::issue::Authority;
 use shared::store::{
-    Beat, CancelOutcome, ClaimOutcome, Claimed, Company, ExpectedHead, IssueRef, Lease, NextClaim,
-    PaidStep, PromoteOutcome, PutOutcome, ReapOutcome, Release, ReleaseOutcome, RememberOutcome,
+    Beat, CacheOutcome, CachedStep, CancelOutcome, ClaimMode, ClaimOutcome, Claimed, ExpectedHead,
+    IssueRef, Lease, NextClaim, PromoteOutcome, PutOutcome, ReapOutcome, Release, ReleaseOutcome,
     ReturnOutcome, SettleOutcome, StoreError, SubmitOutcome,
 };
 
-use super::ledger::{Ledger, MAX_ATTEMPTS};
-use super::world::World;
-use crate::store_stand::{How, LONG, OVER, Stand, new_issue};
+use crate::simulation::ledger::{Ledger, MAX_ATTEMPTS};
+use crate::simulation::world::World;
+use crate::store_fixture::{Fixture, How, LONG, OVER, new_issue};
 
 /// On whose authority issues are called off.
 pub(super) const CANCELLER: Authority = Authority::Submitter;
@@ -75,7 +75,7 @@ impl World {
         if self.is_healed {
             return Fault::None;
         }
-        match self.dice.roll(100) {
+        match self.rng.roll(100) {
             0..4 => Fault::RequestLost,
             4..9 => Fault::ReplyLost,
             9..13 => Fault::Doubled,
@@ -88,13 +88,13 @@ impl World {
         name: &str,
         words: &str,
         about: About<'_>,
-        make: impl AsyncFn(&Stand) -> Result<T, StoreError>,
+        make: impl AsyncFn(&Fixture) -> Result<T, StoreError>,
         judge: impl Fn(&mut Ledger, &T) -> &'static str,
     ) -> Seen<Option<T>> {
         let fault = self.fault();
         let mut answer = None;
         for _ in 0..fault.times() {
-            let outcome = match make(&self.stand).await {
+            let outcome = match make(&self.fixture).await {
                 Ok(outcome) => outcome,
                 Err(error) => return Err(vec![format!("error: {name} {words}: {error:?}")]),
             };
@@ -111,7 +111,7 @@ impl World {
     }
 
     async fn check(&mut self, about: About<'_>) -> Seen<()> {
-        let store = &self.stand.store;
+        let store = &self.fixture.store;
         let must_be_parked = about
             .blueprint
             .is_some_and(|name| self.ledger.take_parked(name));
@@ -159,7 +159,7 @@ impl World {
             "submit",
             &issue.element(),
             about(&issue),
-            async |stand| stand.store.submit(&new).await,
+            async |fixture| fixture.store.submit(&new).await,
             |ledger, outcome| ledger.submitted(&issue, outcome),
         )
         .await
@@ -172,7 +172,7 @@ impl World {
                 "pop",
                 worker.as_str(),
                 About::default(),
-                async |stand| Ok(stand.pop(worker).await),
+                async |fixture| Ok(fixture.pop(worker).await),
                 |_, outcome| {
                     if outcome.is_some() {
                         "popped"
@@ -195,17 +195,17 @@ impl World {
             worker,
             nonce,
             is_short,
-            company,
+            claim_mode,
         } = claim;
         let lease_ms = if *is_short { OVER } else { LONG };
         self.call(
             "claim",
-            &format!("{} {worker} {nonce} {company:?}", issue.element()),
+            &format!("{} {worker} {nonce} {claim_mode:?}", issue.element()),
             about(issue),
-            async |stand| {
-                stand
+            async |fixture| {
+                fixture
                     .store
-                    .claim(issue, worker, nonce, lease_ms, None, *company)
+                    .claim(issue, worker, nonce, lease_ms, None, *claim_mode)
                     .await
             },
             |ledger, outcome| ledger.claimed(claim, outcome),
@@ -236,7 +236,7 @@ impl World {
                 asked.map_or("-", |asked| &asked.nonce)
             ),
             about(&lease.issue),
-            async |stand| stand.settle_with(claimed, how, next.as_ref()).await,
+            async |fixture| fixture.settle_with(claimed, how, next.as_ref()).await,
             |ledger, (outcome, handed_over)| {
                 let name = ledger.settled(lease, how, claimed.head.seq, outcome);
                 let is_first = !name.ends_with("again");
@@ -260,15 +260,15 @@ impl World {
             "release",
             &format!("{} {}", lease.issue.element(), lease.token),
             about(&lease.issue),
-            async |stand| stand.store.release(lease, how).await,
+            async |fixture| fixture.store.release(lease, how).await,
             |ledger, outcome| ledger.released(lease, how, *outcome),
         )
         .await
     }
 
     /// Its ledger is the lease: whoever holds it, also past its end, may keep something; nobody else.
-    pub(super) async fn remember(&mut self, lease: &Lease) -> Seen<Option<RememberOutcome>> {
-        let step = PaidStep {
+    pub(super) async fn remember(&mut self, lease: &Lease) -> Seen<Option<CacheOutcome>> {
+        let step = CachedStep {
             output: "{}".to_owned(),
             usage: SpawnerUsage::default(),
         };
@@ -276,7 +276,7 @@ impl World {
             "remember",
             &format!("{} {}", lease.issue.element(), lease.token),
             about(&lease.issue),
-            async |stand| stand.store.remember_step(lease, "a", &step).await,
+            async |fixture| fixture.store.cache_step(lease, "a", &step).await,
             |ledger, outcome| ledger.remembered(lease, *outcome),
         )
         .await
@@ -291,7 +291,7 @@ impl World {
             "return",
             &format!("{} of {holder}", issue.element()),
             about(issue),
-            async |stand| stand.store.return_element(issue, holder.as_str()).await,
+            async |fixture| fixture.store.return_element(issue, holder.as_str()).await,
             |ledger, outcome| ledger.returned(issue, holder, *outcome),
         )
         .await
@@ -302,7 +302,7 @@ impl World {
             "promote",
             &issue.element(),
             about(issue),
-            async |stand| stand.store.promote(issue).await,
+            async |fixture| fixture.store.promote(issue).await,
             |ledger, outcome| ledger.promoted(issue, *outcome),
         )
         .await
@@ -314,7 +314,7 @@ impl World {
             &issue.element(),
             about(issue),
             // Without jitter's luck: it is due at once, and no wall time enters the run.
-            async |stand| stand.store.reap(issue, MAX_ATTEMPTS, 0.0).await,
+            async |fixture| fixture.store.reap(issue, MAX_ATTEMPTS, 0.0).await,
             |ledger, outcome| ledger.reaped(issue, outcome),
         )
         .await
@@ -325,7 +325,7 @@ impl World {
             "cancel",
             &issue.element(),
             about(issue),
-            async |stand| stand.store.cancel_issue(&issue.issue_id, CANCELLER).await,
+            async |fixture| fixture.store.cancel_issue(&issue.issue_id, CANCELLER).await,
             |ledger, outcome| ledger.cancelled(issue, outcome),
         )
         .await
@@ -338,7 +338,7 @@ impl World {
             "pause",
             name,
             About::default(),
-            async |stand| stand.store.pause_queue(target.as_ref()).await,
+            async |fixture| fixture.store.pause_queue(target.as_ref()).await,
             |ledger, known| ledger.was_paused(name, *known),
         )
         .await
@@ -350,7 +350,7 @@ impl World {
             "resume",
             name,
             About::default(),
-            async |stand| stand.store.resume_queue(target.as_ref()).await,
+            async |fixture| fixture.store.resume_queue(target.as_ref()).await,
             |ledger, known| ledger.was_resumed(name, *known),
         )
         .await
@@ -361,7 +361,7 @@ impl World {
             "beat",
             &format!("{worker} {}", held.len()),
             About::default(),
-            async |stand| stand.store.beat(worker, LONG, held).await,
+            async |fixture| fixture.store.beat(worker, LONG, held).await,
             |ledger, outcome| ledger.beaten(held, LONG, outcome),
         )
         .await
@@ -381,8 +381,8 @@ impl World {
             "put",
             &format!("{id} {}", &blueprint.version().as_str()[..8]),
             about,
-            async |stand| {
-                stand
+            async |fixture| {
+                fixture
                     .store
                     .put_blueprint(blueprint, expected.clone(), "by hand")
                     .await
@@ -396,7 +396,10 @@ impl World {
     pub(super) async fn strike(&mut self, index: &str, issue: &IssueRef) -> Seen<()> {
         let element = issue.element();
         self.trace.note("clock", &element, "struck");
-        let _: i64 = self.stand.raw(&["ZADD", index, "XX", "1", &element]).await;
+        let _: i64 = self
+            .fixture
+            .raw(&["ZADD", index, "XX", "1", &element])
+            .await;
         self.ledger.struck(issue);
         self.check(about(issue)).await
     }
@@ -405,9 +408,9 @@ impl World {
     pub(super) async fn look(
         &mut self,
         name: &str,
-        read: impl AsyncFn(&Stand) -> Result<Vec<IssueRef>, StoreError>,
+        read: impl AsyncFn(&Fixture) -> Result<Vec<IssueRef>, StoreError>,
     ) -> Seen<Vec<IssueRef>> {
-        let mut found = read(&self.stand)
+        let mut found = read(&self.fixture)
             .await
             .map_err(|error| vec![format!("error: {name}: {error:?}")])?;
         found.sort_by_key(IssueRef::element);
@@ -429,7 +432,7 @@ pub(super) struct Claim {
     pub(super) nonce: String,
     /// The lease has run out when the claim is answered.
     pub(super) is_short: bool,
-    pub(super) company: Company,
+    pub(super) claim_mode: ClaimMode,
 }
 
 /// What a settle asks of the queue's next issue, kept for repeating it.

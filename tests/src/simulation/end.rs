@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use shared::domain::issue::{IssueState, RejectionCause};
+use shared::domain::version_selector::VersionSelector;
 use shared::ids::{BlueprintId, IssueId};
-use shared::issue::{IssueState, RejectionCause};
 use shared::store::{PageRequest, Shard};
-use shared::version_selector::VersionSelector;
 
-use super::calls::Seen;
-use super::ledger::{Ledger, Place};
-use super::world::World;
+use crate::simulation::calls::Seen;
+use crate::simulation::ledger::{Ledger, Place};
+use crate::simulation::world::World;
 
 const EVERYTHING: PageRequest = PageRequest {
     size: 1_000_000,
@@ -41,7 +41,7 @@ impl World {
         self.check_leftovers(&mut findings).await;
         self.check_counts(&mut findings).await;
         for name in self.ledger.queues.keys() {
-            check_history(&self.stand.store, &self.ledger, name, &mut findings).await;
+            check_history(&self.fixture.store, &self.ledger, name, &mut findings).await;
         }
         if findings.0.is_empty() {
             Ok(())
@@ -56,11 +56,11 @@ impl World {
             return false;
         }
         let workers: Vec<String> = self
-            .stand
-            .raw(&["ZRANGE", &self.stand.store.keys().workers(), "0", "-1"])
+            .fixture
+            .raw(&["ZRANGE", &self.fixture.store.keys().workers(), "0", "-1"])
             .await;
         for worker in workers {
-            let left = self.stand.store.processing(&worker).await;
+            let left = self.fixture.store.processing(&worker).await;
             if !left.expect("Redis answers").is_empty() {
                 return false;
             }
@@ -70,7 +70,7 @@ impl World {
 
     /// Nothing waits anywhere; what workers' lists hold was looked at before.
     async fn check_leftovers(&self, findings: &mut Findings) {
-        let keys = self.stand.store.keys();
+        let keys = self.fixture.store.keys();
         for key in [
             keys.pending(),
             keys.places(),
@@ -78,24 +78,24 @@ impl World {
             keys.delayed(),
             keys.waiting(),
         ] {
-            let is_there: u64 = self.stand.raw(&["EXISTS", &key]).await;
+            let is_there: u64 = self.fixture.raw(&["EXISTS", &key]).await;
             findings.same(&key, is_there, 0);
         }
         for issue in self.ledger.issues.keys() {
             let key = keys.steps(issue);
-            let is_there: u64 = self.stand.raw(&["EXISTS", &key]).await;
+            let is_there: u64 = self.fixture.raw(&["EXISTS", &key]).await;
             findings.same(&key, is_there, 0);
         }
         for name in self.ledger.queues.keys() {
             let key = keys.backlog(name);
-            let is_there: u64 = self.stand.raw(&["EXISTS", &key]).await;
+            let is_there: u64 = self.fixture.raw(&["EXISTS", &key]).await;
             findings.same(&key, is_there, 0);
         }
     }
 
     async fn check_counts(&self, findings: &mut Findings) {
-        let key = self.stand.store.keys().counts();
-        let mut counts: BTreeMap<String, u64> = self.stand.raw(&["HGETALL", &key]).await;
+        let key = self.fixture.store.keys().counts();
+        let mut counts: BTreeMap<String, u64> = self.fixture.raw(&["HGETALL", &key]).await;
         counts.retain(|_, n| *n > 0);
         let expected = self
             .ledger

@@ -5,7 +5,7 @@ use redis::{Cmd, cmd};
 use shared::ids::{BlueprintId, IssueId, WorkerId};
 use shared::store::Shard;
 
-use super::ledger::MAX_ATTEMPTS;
+use crate::simulation::ledger::MAX_ATTEMPTS;
 
 const SCRIPT: &str = include_str!("invariants.lua");
 
@@ -41,7 +41,7 @@ impl Invariants {
     pub(super) async fn load(store: &Shard, blueprints: Vec<BlueprintId>) -> Self {
         let mut load = cmd("SCRIPT");
         load.arg("LOAD").arg(SCRIPT);
-        let sha = store.link().command("load", &load).await;
+        let sha = store.handle().command("load", &load).await;
         let keys = store.keys();
         let any_issue = IssueId::parse("any").expect("an id");
         let any = BlueprintId::parse("any").expect("an id");
@@ -101,7 +101,7 @@ impl Invariants {
         for name in &self.blueprints {
             call.arg(name.as_str());
         }
-        let answer: Result<Vec<String>, _> = store.link().command("check", &call).await;
+        let answer: Result<Vec<String>, _> = store.handle().command("check", &call).await;
         let mut answer = answer.expect("the check runs").into_iter();
         Found {
             n_decided: number(answer.next()),
@@ -127,8 +127,8 @@ fn number(text: Option<String>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scheduler::Scheduler;
-    use super::super::world::World;
+    use crate::simulation::scheduler::Scheduler;
+    use crate::simulation::world::World;
 
     /// What one raw command does to sound queues, and the rule that it breaks. `H` is a head that
     /// is ready, `L` one that is leased, `B` and `M` their Blueprints.
@@ -160,7 +160,7 @@ mod tests {
         let (blueprint, id) = (Some(&issue.blueprint_id), Some(&issue.issue_id));
         let check = world
             .invariants
-            .check(&world.stand.store, blueprint, id, false, None);
+            .check(&world.fixture.store, blueprint, id, false, None);
         check.await.broken
     }
 
@@ -171,15 +171,15 @@ mod tests {
         let (ready, leased) = loop {
             scheduler.run(20).await.expect("no rule is broken");
             let world = &scheduler.world;
-            let pending = world.stand.pending().await;
+            let pending = world.fixture.pending().await;
             let Some(element) = pending.first() else {
                 continue;
             };
             // The worker of a lease may not know yet that its issue is decided.
             let mut leased = None;
             for lease in world.ledger.running_leases() {
-                let key = world.stand.store.keys().issue(&lease.issue.issue_id);
-                let state: String = world.stand.raw(&["HGET", &key, "state"]).await;
+                let key = world.fixture.store.keys().issue(&lease.issue.issue_id);
+                let state: String = world.fixture.raw(&["HGET", &key, "state"]).await;
                 if state == "in_flight" {
                     leased = Some(lease.issue);
                 }
@@ -190,11 +190,11 @@ mod tests {
             }
         };
         let world = &scheduler.world;
-        let stand = &world.stand;
-        let prefix = stand.store.keys().pending();
+        let fixture = &world.fixture;
+        let prefix = fixture.store.keys().pending();
         let prefix = prefix.strip_suffix("pending").expect("its name");
-        let head = stand.store.keys().blueprint(&leased.blueprint_id);
-        let version: String = stand.raw(&["HGET", &head, "version"]).await;
+        let head = fixture.store.keys().blueprint(&leased.blueprint_id);
+        let version: String = fixture.raw(&["HGET", &head, "version"]).await;
         for (damage, rule) in DAMAGES {
             assert_eq!(broken(world, &leased.issue_id).await, Vec::<String>::new());
             let named = |word: &str| {
@@ -220,16 +220,16 @@ mod tests {
             let key = words[1];
             // Each case starts from the same sound queues.
             let copy = format!("{key}.copy");
-            let _: i64 = stand.raw(&["COPY", key, &copy]).await;
-            let _: redis::Value = stand.raw(&words).await;
+            let _: i64 = fixture.raw(&["COPY", key, &copy]).await;
+            let _: redis::Value = fixture.raw(&words).await;
             let found = broken(world, &leased.issue_id).await;
             let is_named = found
                 .iter()
                 .any(|found| found.starts_with(&format!("{rule}: ")));
             assert!(is_named, "{words:?} is not found as {rule}: {found:?}");
-            let _: i64 = stand.raw(&["DEL", key]).await;
-            if stand.raw::<i64>(&["EXISTS", &copy]).await == 1 {
-                let _: String = stand.raw(&["RENAME", &copy, key]).await;
+            let _: i64 = fixture.raw(&["DEL", key]).await;
+            if fixture.raw::<i64>(&["EXISTS", &copy]).await == 1 {
+                let _: String = fixture.raw(&["RENAME", &copy, key]).await;
             }
         }
     }

@@ -1,16 +1,16 @@
 //! Holds each outcome of a call against the ledger, and writes it down there: a script that answers
 //! what the protocol does not allow at that moment breaks the rule that the finding begins with.
 
+use shared::domain::issue::{IssueState, RejectionCause};
 use shared::ids::BlueprintId;
-use shared::issue::{IssueState, RejectionCause};
 use shared::store::{
-    CancelOutcome, ClaimOutcome, Claimed, Company, ExpectedHead, IssueRef, Lease, PutOutcome,
+    CancelOutcome, ClaimMode, ClaimOutcome, Claimed, ExpectedHead, IssueRef, Lease, PutOutcome,
     SettleOutcome, SubmitOutcome,
 };
 
-use super::calls::{AskedNext, CANCELLER, Claim, authority_of};
-use super::ledger::{Ledger, Place, Record};
-use crate::store_stand::How;
+use crate::simulation::calls::{AskedNext, CANCELLER, Claim, authority_of};
+use crate::simulation::ledger::{Ledger, Place, Record};
+use crate::store_fixture::How;
 
 /// Each answers the outcome's name in the trace.
 impl Ledger {
@@ -37,7 +37,7 @@ impl Ledger {
                     place,
                     attempts: 0,
                     retries: 0,
-                    crashes: 0,
+                    deaths: 0,
                 };
                 self.issues.insert(issue.issue_id, record);
                 self.has_placed |= is_first;
@@ -93,14 +93,16 @@ impl Ledger {
             worker,
             nonce,
             is_short,
-            company,
+            claim_mode,
         } = claim;
         let before = self.record(issue).place.clone();
         let authority = self.record(issue).authority;
         let is_forbidden = self.orbit_forbids(issue, authority);
-        let is_bearable = match company {
-            Company::Others { bearable_crashes } => self.record(issue).crashes <= *bearable_crashes,
-            Company::Alone => true,
+        let is_within_limit = match claim_mode {
+            ClaimMode::Shared { shared_run_limit } => {
+                self.record(issue).deaths <= *shared_run_limit
+            }
+            ClaimMode::Exclusive => true,
         };
         let keeps = matches!(
             outcome,
@@ -131,10 +133,15 @@ impl Ledger {
                 let is_stopped = self.is_paused(&issue.blueprint_id);
                 self.hold(!is_stopped, || format!("paused: {issue:?} is claimed"));
                 self.hold(!is_forbidden, || format!("orbit: {issue:?} is claimed"));
-                self.hold(is_bearable, || {
+                self.hold(is_within_limit, || {
                     format!("alone: {issue:?} is claimed beside others")
                 });
-                self.grant(claimed, nonce, *is_short, *company == Company::Alone);
+                self.grant(
+                    claimed,
+                    nonce,
+                    *is_short,
+                    *claim_mode == ClaimMode::Exclusive,
+                );
                 "ok"
             }
             ClaimOutcome::Held => {
@@ -179,7 +186,7 @@ impl Ledger {
             }
             ClaimOutcome::MustBeAlone => {
                 let is_free = before == Place::Waiting && self.is_front(issue);
-                self.hold(is_free && !is_bearable, || {
+                self.hold(is_free && !is_within_limit, || {
                     format!("alone: {issue:?} has to be claimed alone, {before:?}")
                 });
                 "alone"

@@ -1,14 +1,14 @@
 //! As `judge`, for the calls by which an issue is given back, or taken from a worker that does not answer.
 
+use shared::domain::issue::RejectionCause;
 use shared::ids::WorkerId;
-use shared::issue::RejectionCause;
 use shared::store::{
-    Beat, IssueRef, Lease, PromoteOutcome, ReapOutcome, Release, ReleaseOutcome, RememberOutcome,
+    Beat, CacheOutcome, IssueRef, Lease, PromoteOutcome, ReapOutcome, Release, ReleaseOutcome,
     ReturnOutcome,
 };
 
-use super::judge::rejected;
-use super::ledger::{Ledger, MAX_ATTEMPTS, Place};
+use crate::simulation::judge::rejected;
+use crate::simulation::ledger::{Ledger, MAX_ATTEMPTS, Place};
 
 /// Each answers the outcome's name in the trace.
 impl Ledger {
@@ -52,9 +52,9 @@ impl Ledger {
         }
     }
 
-    pub(super) fn remembered(&mut self, lease: &Lease, outcome: RememberOutcome) -> &'static str {
+    pub(super) fn remembered(&mut self, lease: &Lease, outcome: CacheOutcome) -> &'static str {
         let is_holder = self.token(&lease.issue) == Some(&lease.token);
-        let is_kept = outcome == RememberOutcome::Kept;
+        let is_kept = outcome == CacheOutcome::Kept;
         self.hold(is_holder == is_kept, || {
             format!("fencing: {lease:?} and {outcome:?} for what was to be kept")
         });
@@ -128,11 +128,11 @@ impl Ledger {
             format!("expiry: {issue:?} is {name}, {before:?}")
         });
         let record = self.record(issue);
-        let is_used_up = was_alone && record.crashes + 1 >= MAX_ATTEMPTS;
+        let is_used_up = was_alone && record.deaths + 1 >= MAX_ATTEMPTS;
         match outcome {
             ReapOutcome::Delayed(_) => {
                 record.place = Place::Delayed { is_due: true };
-                record.crashes += 1;
+                record.deaths += 1;
                 self.hold(!is_used_up, || {
                     format!("attempts: {issue:?} gets another one")
                 });

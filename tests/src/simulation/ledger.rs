@@ -5,15 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use shared::domain::issue::{Authority, IssueState, RejectionCause};
 use shared::ids::{BlueprintId, IssueId, Version, WorkerId};
-use shared::issue::{Authority, IssueState, RejectionCause};
 use shared::store::{IssueRef, Lease};
 
 /// After as many crashes of its worker, the last one alone, an issue is given up.
 pub(super) const MAX_ATTEMPTS: u32 = 3;
 
 /// How often an issue may have crashed its worker and still be claimed beside others.
-pub(super) const BEARABLE_CRASHES: u32 = 1;
+pub(super) const SHARED_RUN_LIMIT: u32 = 1;
 
 /// Where an issue is.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +45,7 @@ pub(super) struct Record {
     pub(super) place: Place,
     pub(super) attempts: u32,
     pub(super) retries: u32,
-    pub(super) crashes: u32,
+    pub(super) deaths: u32,
 }
 
 /// A Blueprint.

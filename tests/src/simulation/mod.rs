@@ -20,8 +20,8 @@ mod end;
 mod invariants;
 mod judge;
 mod judge_recovery;
-mod keeper;
 mod ledger;
+mod maintenance;
 mod scheduler;
 mod trace;
 mod worker;
@@ -30,7 +30,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use scheduler::Scheduler;
+use crate::simulation::scheduler::Scheduler;
 
 /// A run that broke no rule.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! Which actor makes the next step. One at a time, chosen by the seed: every order of calls that
 //! real processes could have is possible, and the same seed gives the same one again.
 
-use super::callers::{Callers, archive};
-use super::calls::Seen;
-use super::ledger::Record;
-use super::worker::Worker;
-use super::world::World;
+use crate::simulation::callers::{Callers, archive};
+use crate::simulation::calls::Seen;
+use crate::simulation::ledger::Record;
+use crate::simulation::worker::Worker;
+use crate::simulation::world::World;
 use crate::store_audit::{dump, violations};
-use crate::store_stand::worker_id;
+use crate::store_fixture::worker_id;
 
 /// Worker processes at the start; one that dies gets a successor under a new id.
 const WORKERS: usize = 4;
@@ -58,7 +58,7 @@ impl Scheduler {
     }
 
     async fn step(&mut self) -> Seen<()> {
-        match self.world.dice.roll(100) {
+        match self.world.rng.roll(100) {
             0..20 => self.callers.submit(&mut self.world).await,
             20..65 => self.work().await,
             65..79 => self.world.keep().await,
@@ -73,13 +73,13 @@ impl Scheduler {
     }
 
     async fn work(&mut self) -> Seen<()> {
-        let at = self.world.dice.roll(self.awake.len());
+        let at = self.world.rng.roll(self.awake.len());
         self.awake[at].step(&mut self.world).await
     }
 
     /// A process is gone with all it knew. What it sent may still arrive.
     fn die(&mut self) -> Seen<()> {
-        let at = self.world.dice.roll(self.awake.len());
+        let at = self.world.rng.roll(self.awake.len());
         let dead = self.awake.swap_remove(at).id;
         self.world.trace.note("die", dead.as_str(), "ok");
         self.world.dead.push(dead);
@@ -90,7 +90,7 @@ impl Scheduler {
     /// A process stalls; it wakes up with what it had in mind, whatever became of its leases.
     fn fall_asleep(&mut self) -> Seen<()> {
         if self.awake.len() > 2 {
-            let at = self.world.dice.roll(self.awake.len());
+            let at = self.world.rng.roll(self.awake.len());
             let worker = self.awake.swap_remove(at);
             self.world.trace.note("sleep", worker.id.as_str(), "ok");
             self.world.silent.insert(worker.id.clone());
@@ -101,11 +101,11 @@ impl Scheduler {
 
     /// Mostly its heartbeat, which is a thread of its own, is what goes on first.
     async fn wake(&mut self) -> Seen<()> {
-        if let Some(worker) = self.world.dice.draw(&mut self.asleep) {
+        if let Some(worker) = self.world.rng.draw(&mut self.asleep) {
             self.world.trace.note("wake", worker.id.as_str(), "ok");
             self.world.silent.remove(&worker.id);
             self.awake.push(worker);
-            if !self.world.dice.one_in(3) {
+            if !self.world.rng.one_in(3) {
                 let worker = self.awake.last_mut().expect("it was pushed just now");
                 return worker.beat(&mut self.world).await;
             }
@@ -129,7 +129,7 @@ impl Scheduler {
                 return self.audit().await;
             }
             self.world.trace.next_step();
-            match self.world.dice.roll(20) {
+            match self.world.rng.roll(20) {
                 0..12 => self.work().await?,
                 12..17 => self.world.keep().await?,
                 _ => self.world.tick().await?,
@@ -142,7 +142,7 @@ impl Scheduler {
     }
 
     async fn audit(&self) -> Seen<()> {
-        let broken = violations(&dump(&self.world.stand.store).await);
+        let broken = violations(&dump(&self.world.fixture.store).await);
         if broken.is_empty() {
             Ok(())
         } else {

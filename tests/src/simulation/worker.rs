@@ -2,12 +2,12 @@
 //! at most one call; an answer that does not come leaves it where it is, to call again the same way.
 
 use shared::ids::WorkerId;
-use shared::store::{ClaimOutcome, Claimed, Company, IssueRef, Lease, Release, SettleOutcome};
+use shared::store::{ClaimMode, ClaimOutcome, Claimed, IssueRef, Lease, Release, SettleOutcome};
 
-use super::calls::{AskedNext, Claim, Seen};
-use super::ledger::BEARABLE_CRASHES;
-use super::world::{Late, World};
-use crate::store_stand::{How, LONG, busy, fault};
+use crate::simulation::calls::{AskedNext, Claim, Seen};
+use crate::simulation::ledger::SHARED_RUN_LIMIT;
+use crate::simulation::world::{Late, World};
+use crate::store_fixture::{How, LONG, busy, fault};
 
 /// As many issues a worker has at once.
 const SLOTS: usize = 2;
@@ -63,11 +63,10 @@ impl Worker {
 
     /// One step: a heartbeat, a pop, or one call for one of its issues.
     pub(super) async fn step(&mut self, world: &mut World) -> Seen<()> {
-        if !self.is_registered || world.dice.one_in(7) {
+        if !self.is_registered || world.rng.one_in(7) {
             return self.beat(world).await;
         }
-        let waits_alone =
-            |job: &Job| matches!(job, Job::Popped(claim) if claim.company == Company::Alone);
+        let waits_alone = |job: &Job| matches!(job, Job::Popped(claim) if claim.claim_mode == ClaimMode::Exclusive);
         let (alone, others): (Vec<Job>, Vec<Job>) = std::mem::take(&mut self.jobs)
             .into_iter()
             .partition(waits_alone);
@@ -78,10 +77,10 @@ impl Worker {
         } else {
             (others, alone)
         };
-        let job = if is_free && world.dice.one_in(3) {
+        let job = if is_free && world.rng.one_in(3) {
             None
         } else {
-            world.dice.draw(&mut jobs)
+            world.rng.draw(&mut jobs)
         };
         self.jobs = jobs;
         self.jobs.extend(waiting);
@@ -89,7 +88,7 @@ impl Worker {
             return self.pop(world).await;
         };
         let next = match job {
-            Job::Popped(claim) if world.dice.one_in(12) => give_back(world, claim).await?,
+            Job::Popped(claim) if world.rng.one_in(12) => give_back(world, claim).await?,
             Job::Popped(claim) => send_claim(world, claim).await?,
             Job::Working(claimed) => judge(world, claimed).await?,
             Job::Settling(claimed, how, next) => settle(world, claimed, how, next).await?,
@@ -138,9 +137,9 @@ impl Worker {
             issue,
             worker: self.id.clone(),
             nonce: world.new_name("n"),
-            is_short: !world.is_healed && world.dice.one_in(8),
-            company: Company::Others {
-                bearable_crashes: BEARABLE_CRASHES,
+            is_short: !world.is_healed && world.rng.one_in(8),
+            claim_mode: ClaimMode::Shared {
+                shared_run_limit: SHARED_RUN_LIMIT,
             },
         }));
     }
@@ -156,7 +155,7 @@ async fn send_claim(world: &mut World, claim: Claim) -> Seen<Option<Job>> {
         Some(ClaimOutcome::Claimed(claimed)) => Some(Job::Working(*claimed)),
         Some(ClaimOutcome::MustBeAlone) => Some(Job::Popped(Claim {
             nonce: world.new_name("n"),
-            company: Company::Alone,
+            claim_mode: ClaimMode::Exclusive,
             ..claim
         })),
         Some(_) => None,
@@ -171,7 +170,7 @@ async fn give_back(world: &mut World, claim: Claim) -> Seen<Option<Job>> {
 async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
     if is_poison(&claimed) && !world.is_healed {
         // It takes the work down with it; what was under way may still arrive.
-        let late = if world.dice.one_in(2) {
+        let late = if world.rng.one_in(2) {
             Late::Release(claimed.lease, Release::Shutdown)
         } else {
             let next = asked_next(world);
@@ -180,11 +179,11 @@ async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
         world.late.push(late);
         return Ok(None);
     }
-    if world.dice.one_in(4) {
+    if world.rng.one_in(4) {
         // Whatever it answers, the work goes on.
         world.remember(&claimed.lease).await?;
     }
-    let how = match world.dice.roll(14) {
+    let how = match world.rng.roll(14) {
         0 => return release(world, claimed.lease, Release::Shutdown).await,
         1 => return release(world, claimed.lease, fault(0)).await,
         2 => return release(world, claimed.lease, fault(LONG)).await,
@@ -201,10 +200,10 @@ async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
 
 /// Mostly a worker asks for the queue's next issue.
 fn asked_next(world: &mut World) -> Option<AskedNext> {
-    (!world.dice.one_in(4)).then(|| AskedNext {
+    (!world.rng.one_in(4)).then(|| AskedNext {
         nonce: world.new_name("n"),
-        is_short: !world.is_healed && world.dice.one_in(8),
-        yields: world.dice.one_in(3),
+        is_short: !world.is_healed && world.rng.one_in(8),
+        yields: world.rng.one_in(3),
     })
 }
 

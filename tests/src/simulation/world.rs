@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use shared::ids::WorkerId;
 use shared::store::{Claimed, IssueRef, Lease, Release};
 
-use super::calls::{AskedNext, Claim, Seen};
-use super::invariants::Invariants;
-use super::ledger::Ledger;
-use super::trace::Trace;
-use crate::dice::Dice;
-use crate::store_stand::{How, Stand, blueprint_id};
+use crate::rng::SeededRng;
+use crate::simulation::calls::{AskedNext, Claim, Seen};
+use crate::simulation::invariants::Invariants;
+use crate::simulation::ledger::Ledger;
+use crate::simulation::trace::Trace;
+use crate::store_fixture::{Fixture, How, blueprint_id};
 
 /// The Blueprints; the first is hot.
 pub(super) const BLUEPRINTS: [&str; 8] = [
@@ -37,9 +37,9 @@ pub(super) enum Chore {
 /// What all actors share.
 #[derive(Debug)]
 pub(super) struct World {
-    pub(super) stand: Stand,
+    pub(super) fixture: Fixture,
     pub(super) invariants: Invariants,
-    pub(super) dice: Dice,
+    pub(super) rng: SeededRng,
     pub(super) ledger: Ledger,
     pub(super) trace: Trace,
     pub(super) late: Vec<Late>,
@@ -59,13 +59,13 @@ impl World {
     /// # Panics
     /// If it does not come up.
     pub(super) async fn new(seed: u64) -> Self {
-        let stand = Stand::with(&BLUEPRINTS).await;
+        let fixture = Fixture::with(&BLUEPRINTS).await;
         let names: Vec<_> = BLUEPRINTS.iter().map(|name| blueprint_id(name)).collect();
         Self {
             ledger: Ledger::new(&names),
-            invariants: Invariants::load(&stand.store, names).await,
-            stand,
-            dice: Dice::new(seed),
+            invariants: Invariants::load(&fixture.store, names).await,
+            fixture,
+            rng: SeededRng::new(seed),
             trace: Trace::default(),
             late: Vec::new(),
             chores: Vec::new(),
@@ -84,12 +84,12 @@ impl World {
 
     /// Whether the next call arrives only after its caller has given it up.
     pub(super) fn is_late(&mut self) -> bool {
-        !self.is_healed && self.dice.one_in(16)
+        !self.is_healed && self.rng.one_in(16)
     }
 
     /// One late call arrives.
     pub(super) async fn arrive(&mut self) -> Seen<()> {
-        let Some(late) = self.dice.draw(&mut self.late) else {
+        let Some(late) = self.rng.draw(&mut self.late) else {
             return Ok(());
         };
         match late {

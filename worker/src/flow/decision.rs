@@ -7,14 +7,14 @@
 
 use shared::blueprint::label::Bump;
 use shared::blueprint::{Blueprint, Doc, json};
-use shared::commit::MAX_RATIONALE_BYTES;
-use shared::enhance_log::Verdict;
+use shared::domain::commit::MAX_RATIONALE_BYTES;
+use shared::domain::enhance_log::Verdict;
 use shared::ids::{BlueprintId, Version, sha256_hex};
 
-use super::error::FlowError;
-use super::prefix::prefix;
-use super::rulings::Ruling;
-use super::run_state::RunState;
+use crate::flow::error::FlowError;
+use crate::flow::prefix::prefix;
+use crate::flow::rulings::Ruling;
+use crate::flow::run_state::RunState;
 
 /// What a flow decided about an issue.
 #[derive(Debug, Clone, PartialEq)]

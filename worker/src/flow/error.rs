@@ -7,7 +7,7 @@ use shared::blueprint::DocumentError;
 use shared::blueprint::orbit::{NotRunnable, Obstacle};
 use thiserror::Error;
 
-use super::agents::program_error::ProgramError;
+use crate::flow::program_error::ProgramError;
 
 /// Why a script did not do its work.
 #[derive(Debug, Error)]

@@ -22,11 +22,12 @@ use shared::blueprint::{Doc, Num};
 use shared::telemetry::trace;
 use tracing::Instrument;
 
-use super::agents::{Agent, StepContext};
-use super::error::FlowError;
-use super::meter::Meter;
-use super::plan::{ExprPlan, PathPlan, Plan};
-use super::run_state::RunState;
+use crate::flow::agents::Agent;
+use crate::flow::error::FlowError;
+use crate::flow::meter::Meter;
+use crate::flow::plan::{ExprPlan, PathPlan, Plan};
+use crate::flow::run_state::RunState;
+use crate::flow::step_context::StepContext;
 
 /// Runs `plan` on `ctx`, which holds the result afterwards.
 ///

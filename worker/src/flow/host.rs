@@ -4,27 +4,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::axis_options::AxisOptions;
 use shared::blueprint::{Blueprint, Doc};
-use shared::commit::Epoch;
-use shared::enhance_log::{SpawnerUsage, Verdict};
+use shared::domain::axis_options::AxisOptions;
+use shared::domain::commit::Epoch;
+use shared::domain::enhance_log::{SpawnerUsage, Verdict};
 use shared::error::chain;
 use shared::ids::{BlueprintId, IssueId};
 use shared::store::Follower;
 use tokio_util::sync::CancellationToken;
 
-use super::agents::llm::client::Models;
-use super::agents::subprocess::Programs;
-use super::decision::{self, Decision};
-use super::error::{FlowError, ScriptError, StepError};
-use super::evaluator::evaluate;
-use super::lua::pool::Pool;
-use super::memory::{Memory, RunMemory};
-use super::orbit::{self, Means, Orbit};
-use super::orbit_trial::TrialOutcome;
-use super::run_state::RunState;
-use super::scripts::Scripts;
-use super::steps::StepRecorder;
+use crate::flow::agents::agent_context::AgentContext;
+use crate::flow::agents::llm::client::Models;
+use crate::flow::agents::subprocess::Programs;
+use crate::flow::decision::{self, Decision};
+use crate::flow::error::{FlowError, ScriptError, StepError};
+use crate::flow::evaluator::evaluate;
+use crate::flow::lua::pool::Pool;
+use crate::flow::memory::{Memory, RunMemory};
+use crate::flow::orbit::{self, Orbit};
+use crate::flow::run_state::RunState;
+use crate::flow::scripts::Scripts;
+use crate::flow::steps::StepRecorder;
+use crate::flow::trial_outcome::TrialOutcome;
 
 /// What the flow host is made with.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +41,7 @@ pub struct FlowConfig {
 /// Runs orbits. One for a worker, shared by all its issues.
 #[derive(Debug)]
 pub struct FlowHost {
-    means: Means,
+    agent_context: AgentContext,
 }
 
 /// An issue on its way into a flow.
@@ -109,28 +110,28 @@ impl FlowHost {
         let scripts = Arc::new(Scripts::load(config.lua_dir.as_deref())?);
         let pool = Arc::new(Pool::new(scripts.clone())?);
         let models = Arc::new(Models::new(config.llm_base_url.clone()));
-        let means = Means {
+        let agent_context = AgentContext {
             scripts,
             pool,
             models,
             programs: config.programs.clone(),
         };
-        Ok(FlowHost { means })
+        Ok(FlowHost { agent_context })
     }
 
     /// The scripts that an agent of kind `lua` may name, in order.
     pub fn script_names(&self) -> Vec<String> {
-        self.means.scripts.step_names()
+        self.agent_context.scripts.step_names()
     }
 
     /// The axes that have a script, in order.
     pub fn axes(&self) -> Vec<String> {
-        self.means.scripts.axis_names()
+        self.agent_context.scripts.axis_names()
     }
 
     /// SHA-256 over the names and sources of all scripts: tells whether two workers run the same.
     pub fn sources_hash(&self) -> &str {
-        self.means.scripts.hash()
+        self.agent_context.scripts.hash()
     }
 
     /// Compiles an orbit. `spawner`, a setting's agent definition, takes the place of the orbit's
@@ -146,13 +147,13 @@ impl FlowHost {
         spawner: Option<&Doc>,
         axis_options: &AxisOptions,
     ) -> Result<Orbit, FlowError> {
-        orbit::compile(orbit, spawner, axis_options, &self.means)
+        orbit::compile(orbit, spawner, axis_options, &self.agent_context)
     }
 
     /// Cancelled once so many scripts could not be stopped that the worker had better end: it goes on,
     /// but they take its processors' time.
     pub fn worn_out(&self) -> &CancellationToken {
-        self.means.pool.worn_out()
+        self.agent_context.pool.worn_out()
     }
 
     /// Runs `orbit` on an issue under its ceiling.
@@ -224,8 +225,8 @@ impl FlowHost {
         }
     }
 
-    pub(super) fn means(&self) -> &Means {
-        &self.means
+    pub(super) fn agent_context(&self) -> &AgentContext {
+        &self.agent_context
     }
 
     /// The axis `orbit`: a Blueprint must be able to run and decide with each setting that will choose it as its
@@ -248,7 +249,7 @@ impl FlowHost {
         let followers = followers.iter().filter(|f| f.will_choose(blueprint));
         for Follower { setting, .. } in followers {
             // A script that other workers have is no reason to let this one accept what it cannot run.
-            let checked = orbit::check(blueprint, setting.spawner.as_ref(), &self.means);
+            let checked = orbit::check(blueprint, setting.spawner.as_ref(), &self.agent_context);
             let tried = match checked {
                 Err(error) => TrialOutcome::Failed(chain(&error)),
                 Ok(_) => self.try_orbit(blueprint, setting, cancel).await,

@@ -1,5 +1,5 @@
 //! What a run may know of what was before it: outputs that were paid for, and (see
-//! [`past_denials`](super::past_denials)) what was denied.
+//! [`past_denials`](crate::flow::past_denials)) what was denied.
 //!
 //! # Steps that were paid for
 //!
@@ -31,14 +31,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shared::blueprint::{Doc, json};
-use shared::enhance_log::SpawnerUsage;
+use shared::domain::enhance_log::SpawnerUsage;
 use shared::error::chain;
 use shared::fail_point;
 use shared::ids::{BlueprintId, sha256_hex};
-use shared::store::{Lease, PaidStep, RememberOutcome, Store, StoreError};
+use shared::store::{CacheOutcome, CachedStep, Lease, Store, StoreError};
 
-use super::error::StepError;
-use crate::service::Pause;
+use crate::flow::error::StepError;
+use crate::pause::Pause;
 
 /// How often a call of Redis is made before it is given up.
 const TRIES: u32 = 3;
@@ -127,7 +127,7 @@ impl RunMemory {
         &self,
         lease: &Lease,
         name: &str,
-    ) -> Result<(Option<(Doc, PaidStep)>, SpawnerUsage), StepError> {
+    ) -> Result<(Option<(Doc, CachedStep)>, SpawnerUsage), StepError> {
         let issue = &lease.issue;
         let damaged = |error: &dyn std::error::Error| {
             tracing::error!(
@@ -135,7 +135,7 @@ impl RunMemory {
                 "a remembered step is damaged; it is run again"
             );
         };
-        let found = persistently(|| self.memory.store.remembered_step(issue, name));
+        let found = persistently(|| self.memory.store.cached_step(issue, name));
         match found.await {
             Ok((step, cost)) => {
                 let found = step.and_then(|step| match json::parse(&step.output) {
@@ -173,11 +173,11 @@ impl RunMemory {
     }
 
     /// Keeps a step's output, if it can be kept; says so in the log if not.
-    pub(super) async fn keep(&self, lease: &Lease, name: &str, step: &PaidStep) {
+    pub(super) async fn keep(&self, lease: &Lease, name: &str, step: &CachedStep) {
         fail_point::pass("remember.before");
-        let kept = persistently(|| self.memory.store.remember_step(lease, name, step));
+        let kept = persistently(|| self.memory.store.cache_step(lease, name, step));
         match kept.await {
-            Ok(RememberOutcome::Kept | RememberOutcome::Stale) => {}
+            Ok(CacheOutcome::Kept | CacheOutcome::Stale) => {}
             Ok(outcome) => tracing::warn!(
                 ?outcome,
                 n_bytes = step.output.len(),

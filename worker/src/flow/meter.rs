@@ -2,9 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use shared::enhance_log::SpawnerUsage;
+use shared::domain::enhance_log::SpawnerUsage;
 
-use super::run_state::{RunState, SPAWNER};
+use crate::flow::run_state::{RunState, SPAWNER};
 use crate::metrics;
 
 /// Counts for one step. Dropped, also half-way, it has the costs counted: all in the metrics, the

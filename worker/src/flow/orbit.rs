@@ -5,42 +5,27 @@
 
 use std::sync::Arc;
 
-use shared::axis_options::AxisOptions;
 use shared::blueprint::orbit::{self, AgentSpec, OrbitAgent, OrbitSpec, scripts};
 use shared::blueprint::{Blueprint, Doc};
+use shared::domain::axis_options::AxisOptions;
 
-use super::agents::Agent;
-use super::agents::limited::Limited;
-use super::agents::llm::client::Models;
-use super::agents::llm::provider::Model;
-use super::agents::llm::{self, LlmAgent};
-use super::agents::lua::LuaAgent;
-use super::agents::remembered::Remembered;
-use super::agents::router::{self, Axes, RouterAgent};
-use super::agents::subprocess::{self, Programs, SubprocessAgent};
-use super::error::FlowError;
-use super::lua::pool::Pool;
-use super::plan::Plan;
-use super::scripts::Scripts;
+use crate::flow::agents::Agent;
+use crate::flow::agents::agent_context::AgentContext;
+use crate::flow::agents::limited::Limited;
+use crate::flow::agents::llm::provider::Model;
+use crate::flow::agents::llm::{self, LlmAgent};
+use crate::flow::agents::lua::LuaAgent;
+use crate::flow::agents::remembered::Remembered;
+use crate::flow::agents::router::{self, Axes, RouterAgent};
+use crate::flow::agents::subprocess::{self, SubprocessAgent};
+use crate::flow::error::FlowError;
+use crate::flow::plan::Plan;
 
 /// A flow and its agents, ready to run any number of times at once.
 #[derive(Debug)]
 pub struct Orbit {
     pub(super) plan: Plan,
     pub(super) agents: Vec<Arc<dyn Agent>>,
-}
-
-/// What agents run with, whatever their orbit.
-#[derive(Debug)]
-pub(super) struct Means {
-    /// For `lua`: the scripts.
-    pub(super) scripts: Arc<Scripts>,
-    /// For `lua`: the machines that run them.
-    pub(super) pool: Arc<Pool>,
-    /// For `llm`.
-    pub(super) models: Arc<Models>,
-    /// For `subprocess`: which programs, and what they are given.
-    pub(super) programs: Programs,
 }
 
 /// Compiles `orbit`. `spawner`, a setting's agent definition, takes the place of the agent
@@ -53,11 +38,14 @@ pub(super) fn compile(
     orbit: &Blueprint,
     spawner: Option<&Doc>,
     axis_options: &AxisOptions,
-    means: &Means,
+    agent_context: &AgentContext,
 ) -> Result<Orbit, FlowError> {
-    let spec = check(orbit, spawner, means)?;
-    let axes = Arc::new(Axes::compile(axis_options, means)?);
-    let agents = spec.agents.iter().map(|agent| live(agent, &axes, means));
+    let spec = check(orbit, spawner, agent_context)?;
+    let axes = Arc::new(Axes::compile(axis_options, agent_context)?);
+    let agents = spec
+        .agents
+        .iter()
+        .map(|agent| live(agent, &axes, agent_context));
     Ok(Orbit {
         agents: agents.collect::<Result<_, _>>()?,
         plan: plan(&spec),
@@ -71,12 +59,12 @@ pub(super) fn compile(
 pub(super) fn check(
     orbit: &Blueprint,
     spawner: Option<&Doc>,
-    means: &Means,
+    agent_context: &AgentContext,
 ) -> Result<OrbitSpec, FlowError> {
-    let has_script = |name: &str| means.scripts.step(name).is_some();
+    let has_script = |name: &str| agent_context.scripts.step(name).is_some();
     orbit::check(orbit, spawner, &has_script).map_err(|source| FlowError::NotRunnable {
         orbit: orbit.id().to_string(),
-        scripts: means.scripts.step_names(),
+        scripts: agent_context.scripts.step_names(),
         source,
     })
 }
@@ -91,8 +79,8 @@ pub(super) fn plan(spec: &OrbitSpec) -> Plan {
 ///
 /// # Panics
 /// If the validator was not asked first.
-pub(super) fn script(name: &str, means: &Means) -> usize {
-    means
+pub(super) fn script(name: &str, agent_context: &AgentContext) -> usize {
+    agent_context
         .scripts
         .step(name)
         .expect("orbit::check has asked this worker for the script")
@@ -107,16 +95,20 @@ pub(super) fn is_router(script: &str) -> bool {
 fn live(
     declared: &OrbitAgent,
     axes: &Arc<Axes>,
-    means: &Means,
+    agent_context: &AgentContext,
 ) -> Result<Arc<dyn Agent>, FlowError> {
     let OrbitAgent {
         name, definition, ..
     } = declared;
     match &declared.spec {
         AgentSpec::Lua { script: named } => {
-            let agent = LuaAgent::new(means.pool.clone(), script(named, means));
+            let agent = LuaAgent::new(agent_context.pool.clone(), script(named, agent_context));
             if is_router(named) {
-                return Ok(Arc::new(RouterAgent::new(agent, axes.clone(), means)));
+                return Ok(Arc::new(RouterAgent::new(
+                    agent,
+                    axes.clone(),
+                    agent_context,
+                )));
             }
             Ok(Arc::new(agent))
         }
@@ -124,13 +116,19 @@ fn live(
             let model = Model::find(name, spec.provider.as_deref(), &spec.model)?;
             let what = model.to_string();
             let agent = LlmAgent::new(
-                means.models.clone(),
+                agent_context.models.clone(),
                 model,
                 &spec.system_prompt,
                 spec.past_denials,
             )
             .with_options(spec.json_mode, spec.call.timeout);
-            let agent = Limited::new(agent, llm::KIND, name, &what, spec.call.max_concurrency);
+            let agent = Limited::new(
+                agent,
+                llm::kind::KIND,
+                name,
+                &what,
+                spec.call.max_concurrency,
+            );
             Ok(Arc::new(Remembered::new(agent, name, definition)))
         }
         AgentSpec::Subprocess {
@@ -138,7 +136,7 @@ fn live(
             args,
             call,
         } => {
-            let agent = SubprocessAgent::new(name, program, args, &means.programs)?
+            let agent = SubprocessAgent::new(name, program, args, &agent_context.programs)?
                 .with_timeout(call.timeout);
             let agent = Limited::new(agent, subprocess::KIND, name, program, call.max_concurrency);
             Ok(Arc::new(Remembered::new(agent, name, definition)))

@@ -12,22 +12,25 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shared::axis_options::{AxisOptions, JSON_SCHEMA};
 use shared::blueprint::orbit::{AgentSpec, Obstacle, OrbitAgent, scripts};
 use shared::blueprint::{Blueprint, Doc, json};
-use shared::commit::Epoch;
+use shared::domain::axis_options::{AxisOptions, JSON_SCHEMA};
+use shared::domain::commit::Epoch;
+use shared::domain::setting::EnhanceSetting;
 use shared::error::chain;
 use shared::ids::IssueId;
-use shared::setting::EnhanceSetting;
 use tokio_util::sync::CancellationToken;
 
-use super::agents::lua::LuaAgent;
-use super::agents::router::{Axes, RouterAgent};
-use super::agents::{Agent, StepContext};
-use super::error::{FlowError, StepError};
-use super::host::{FlowHost, FlowInput};
-use super::orbit::{self, Means, Orbit};
-use super::run_state::SPAWNER;
+use crate::flow::agents::Agent;
+use crate::flow::agents::agent_context::AgentContext;
+use crate::flow::agents::lua::LuaAgent;
+use crate::flow::agents::router::{Axes, RouterAgent};
+use crate::flow::error::{FlowError, StepError};
+use crate::flow::host::{FlowHost, FlowInput};
+use crate::flow::orbit::{self, Orbit};
+use crate::flow::run_state::SPAWNER;
+use crate::flow::step_context::StepContext;
+use crate::flow::trial_outcome::TrialOutcome;
 
 /// How long a trial can take: a thousand times what it needs.
 pub(crate) const TRIAL_TIME: Duration = Duration::from_secs(2);
@@ -38,17 +41,6 @@ const TARGET: &str = include_str!("../../../lua/trial/target.yaml");
 const INTENT: &str = "describe as tried";
 /// What a model would answer to it.
 const PATCH: &str = r#"{"ops":[{"op":"add","path":"/metadata/description","value":"tried"}],"bump":"patch","rationale":"tried"}"#;
-
-/// What a trial came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TrialOutcome {
-    /// The flow decided.
-    Decided,
-    /// The flow cannot decide: why.
-    Failed(String),
-    /// The trial cannot tell: why.
-    Unknown(String),
-}
 
 impl FlowHost {
     /// Runs `orbit` as `setting` would run it, on the sample issue, for two seconds at most.
@@ -61,7 +53,7 @@ impl FlowHost {
         cancel: &CancellationToken,
     ) -> TrialOutcome {
         let guessed = Arc::new(OnceLock::new());
-        let compiled = match compile(orbit, setting, &guessed, self.means()) {
+        let compiled = match compile(orbit, setting, &guessed, self.agent_context()) {
             Ok(compiled) => compiled,
             Err(outcome) => return outcome,
         };
@@ -119,27 +111,32 @@ fn compile(
     orbit: &Blueprint,
     setting: &EnhanceSetting,
     guessed: &Arc<OnceLock<String>>,
-    means: &Means,
+    agent_context: &AgentContext,
 ) -> Result<Orbit, TrialOutcome> {
     let spec =
-        orbit::check(orbit, setting.spawner.as_ref(), means).map_err(|error| match error {
-            // Other workers have it: the caller has asked for what all of them have.
-            FlowError::NotRunnable { source, .. }
-                if source
-                    .obstacles()
-                    .iter()
-                    .all(|o| matches!(o, Obstacle::UnknownScript { .. })) =>
-            {
-                TrialOutcome::Unknown(format!("the worker that tried it lacks a script: {source}"))
-            }
-            other => TrialOutcome::Failed(chain(&other)),
-        })?;
-    let is_run = |axis: &str| runs_axis(axis, means);
+        orbit::check(orbit, setting.spawner.as_ref(), agent_context).map_err(
+            |error| match error {
+                // Other workers have it: the caller has asked for what all of them have.
+                FlowError::NotRunnable { source, .. }
+                    if source
+                        .obstacles()
+                        .iter()
+                        .all(|o| matches!(o, Obstacle::UnknownScript { .. })) =>
+                {
+                    TrialOutcome::Unknown(format!(
+                        "the worker that tried it lacks a script: {source}"
+                    ))
+                }
+                other => TrialOutcome::Failed(chain(&other)),
+            },
+        )?;
+    let is_run = |axis: &str| runs_axis(axis, agent_context);
     let options = setting.axis_options.iter().filter(|(axis, _)| is_run(axis));
     let options: AxisOptions = options
         .map(|(axis, given)| (Arc::clone(axis), given.clone()))
         .collect();
-    let axes = Axes::compile(&options, means).map_err(|e| TrialOutcome::Unknown(chain(&e)))?;
+    let axes =
+        Axes::compile(&options, agent_context).map_err(|e| TrialOutcome::Unknown(chain(&e)))?;
     let axes = Arc::new(axes);
     let run_axes: Vec<String> = setting
         .verifier_axes
@@ -153,7 +150,7 @@ fn compile(
             agent: agent.name.clone(),
             guessed: Arc::clone(guessed),
         };
-        stand_in(agent, &axes, &run_axes, recorded, means)
+        stand_in(agent, &axes, &run_axes, recorded, agent_context)
     });
     Ok(Orbit {
         agents: agents.collect(),
@@ -162,9 +159,9 @@ fn compile(
 }
 
 /// True if the verifier of this axis runs in a trial: a bundled script, or the JSON Schema of the setting.
-fn runs_axis(axis: &str, means: &Means) -> bool {
-    match means.scripts.axis(axis) {
-        Some(script) => means.scripts.get(script).bundled,
+fn runs_axis(axis: &str, agent_context: &AgentContext) -> bool {
+    match agent_context.scripts.axis(axis) {
+        Some(script) => agent_context.scripts.get(script).bundled,
         None => scripts::is_same(axis, JSON_SCHEMA),
     }
 }
@@ -174,19 +171,19 @@ fn stand_in(
     axes: &Arc<Axes>,
     run_axes: &Arc<Vec<String>>,
     recorded: impl Fn() -> Recorded,
-    means: &Means,
+    agent_context: &AgentContext,
 ) -> Arc<dyn Agent> {
     let AgentSpec::Lua { script: named } = &agent.spec else {
         return Arc::new(recorded());
     };
-    let script = orbit::script(named, means);
-    if agent.name == SPAWNER && !means.scripts.get(script).bundled {
+    let script = orbit::script(named, agent_context);
+    if agent.name == SPAWNER && !agent_context.scripts.get(script).bundled {
         return Arc::new(recorded());
     }
-    let runs = LuaAgent::new(Arc::clone(&means.pool), script);
+    let runs = LuaAgent::new(Arc::clone(&agent_context.pool), script);
     if orbit::is_router(named) {
         return Arc::new(TrialRouter {
-            router: RouterAgent::new(runs, Arc::clone(axes), means),
+            router: RouterAgent::new(runs, Arc::clone(axes), agent_context),
             run_axes: Arc::clone(run_axes),
         });
     }

@@ -8,14 +8,14 @@
 //! attempts at one issue, which is the head of its queue, and an answer that was paid for stays one.
 
 use shared::blueprint::{Doc, json};
-use shared::enhance_log::LogEntry;
+use shared::domain::enhance_log::LogEntry;
+use shared::domain::issue::RejectionCause;
 use shared::error::chain;
-use shared::issue::RejectionCause;
 use shared::store::PageRequest;
 
-use super::error::StepError;
-use super::memory::{RunMemory, persistently};
-use super::prefix::prefix;
+use crate::flow::error::StepError;
+use crate::flow::memory::{RunMemory, persistently};
+use crate::flow::prefix::prefix;
 
 /// How many entries of the log are looked at, and how many at once.
 const LOOK_BACK: (usize, usize) = (50, 10);
@@ -88,7 +88,7 @@ fn cut(text: &str, n_bytes: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shared::enhance_log::SpawnerUsage;
+    use shared::domain::enhance_log::SpawnerUsage;
     use shared::ids::{BlueprintId, IssueId};
 
     use super::*;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use shared::blueprint::{Blueprint, Doc};
 use shared::ids::Version;
 
-use super::run_state::Memo;
+use crate::flow::memo::Memo;
 
 /// How an axis has judged a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use shared::blueprint::orbit::scripts::key;
 use shared::ids::sha256_hex;
 
-use super::agents::router::NATIVE_AXES;
-use super::bundled::{BundledAxis, BundledStep};
-use super::error::ScriptError;
+use crate::flow::bundled::{BundledAxis, BundledStep};
+use crate::flow::error::ScriptError;
+use crate::flow::native_axes::NATIVE_AXES;
 
 /// The scripts in `lua/`.
 const STEPS: [(&str, &str); 4] = [
@@ -270,6 +270,6 @@ mod tests {
     #[test]
     fn the_edge_knows_every_bundled_axis() {
         let names = Scripts::load(None).unwrap().axis_names();
-        assert_eq!(names, shared::setting::BUNDLED_AXES);
+        assert_eq!(names, shared::domain::bundled::BUNDLED_AXES);
     }
 }

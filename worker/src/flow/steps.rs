@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use shared::blueprint::Doc;
-use shared::step::StepStatus;
+use shared::domain::progress::StepStatus;
 
 /// Changes kept at most; what a flow does beyond that before anybody looks is not told.
 const MAX_KEPT: usize = 64;

@@ -4,23 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shared::axis_options::{self, AxisOptions};
 use shared::blueprint::yaml::{self, Format};
 use shared::blueprint::{Blueprint, Doc, DocumentError};
-use shared::setting::BUNDLED_AXES;
+use shared::domain::axis_options::{self, AxisOptions};
+use shared::domain::bundled::BUNDLED_AXES;
 use thiserror::Error;
 
-use super::agents::llm::client::Models;
-use super::agents::lua::LuaAgent;
-use super::agents::router::{self, Axes, RouterAgent};
-use super::agents::subprocess::Programs;
-use super::agents::{Agent, StepContext};
-use super::error::{FlowError, ScriptError, StepError};
-use super::lua::pool::Pool;
-use super::meter::Meter;
-use super::orbit::Means;
-use super::run_state::RunState;
-use super::scripts::Scripts;
+use crate::flow::agents::Agent;
+use crate::flow::agents::agent_context::AgentContext;
+use crate::flow::agents::llm::client::Models;
+use crate::flow::agents::lua::LuaAgent;
+use crate::flow::agents::router::{self, Axes, RouterAgent};
+use crate::flow::agents::subprocess::Programs;
+use crate::flow::error::{FlowError, ScriptError, StepError};
+use crate::flow::lua::pool::Pool;
+use crate::flow::meter::Meter;
+use crate::flow::run_state::RunState;
+use crate::flow::scripts::Scripts;
+use crate::flow::step_context::StepContext;
 
 /// How long a script that is tried may take.
 const TIME: Duration = Duration::from_secs(30);
@@ -104,19 +105,19 @@ pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
     };
     let options = options(&axis, trial.options, trial.format)?;
     let scripts = Arc::new(scripts);
-    let means = Means {
+    let agent_context = AgentContext {
         pool: Arc::new(Pool::new(Arc::clone(&scripts))?),
         models: Arc::new(Models::new(trial.llm_base_url)),
         programs: Programs::default(),
         scripts,
     };
-    let axes = Arc::new(Axes::compile(&options, &means)?);
-    let script = means
+    let axes = Arc::new(Axes::compile(&options, &agent_context)?);
+    let script = agent_context
         .scripts
         .step(router::SCRIPT)
         .expect("it is bundled, and no directory was given");
-    let script = LuaAgent::new(Arc::clone(&means.pool), script);
-    let router = RouterAgent::new(script, axes, &means);
+    let script = LuaAgent::new(Arc::clone(&agent_context.pool), script);
+    let router = RouterAgent::new(script, axes, &agent_context);
     let run = Arc::new(RunState::new(
         &before,
         Doc::Null,

@@ -1,10 +1,10 @@
 //! An agent's definition, read.
 
-use super::models::{PROVIDERS, tells_provider};
-use super::obstacle::Obstacle;
-use super::{KIND_ALIASES, KINDS};
 use crate::blueprint::call_spec::{CallSpec, CallSpecFault, JsonMode};
-use crate::blueprint::{Doc, Num};
+use crate::blueprint::doc::{Doc, Num};
+use crate::blueprint::orbit::kinds::{KIND_ALIASES, KINDS};
+use crate::blueprint::orbit::models::{PROVIDERS, tells_provider};
+use crate::blueprint::orbit::obstacle::Obstacle;
 
 /// The most past denials that a model can be told of.
 pub const MAX_PAST_DENIALS: usize = 10;

@@ -3,8 +3,8 @@
 use flow_ir_core::{Expr, JoinMode, Node, Path};
 use serde_json::Value;
 
-use super::obstacle::Obstacle;
-use crate::blueprint::Doc;
+use crate::blueprint::doc::Doc;
+use crate::blueprint::orbit::obstacle::Obstacle;
 
 /// The member of the context that has the decision.
 const COMMIT: &str = "commit";

@@ -13,31 +13,26 @@
 //! obstacle.rs  what is wrong, in words
 //! ```
 
+pub mod kinds;
+pub mod models;
+pub mod scripts;
+
 mod agent;
 mod flow;
-pub mod models;
 mod obstacle;
-pub mod scripts;
 
 #[cfg(test)]
 mod tests;
 
 use flow_ir_core::Node;
 
-pub use agent::{AgentSpec, LlmSpec, MAX_PAST_DENIALS, OrbitAgent};
-pub use flow::segments;
-pub use obstacle::{NotRunnable, Obstacle};
+use crate::blueprint::blueprint::Blueprint;
+use crate::blueprint::doc::Doc;
+use crate::blueprint::orbit::kinds::SPAWNER;
 
-use crate::blueprint::{Blueprint, Doc};
-
-/// The agent that a setting's `spawner` replaces.
-pub const SPAWNER: &str = "patch-spawner";
-
-/// The kinds of agent that can run a step.
-pub const KINDS: [&str; 3] = ["lua", "llm", "subprocess"];
-
-/// Other names of kinds, and the kind that each stands for.
-pub const KIND_ALIASES: [(&str, &str); 1] = [("agent_block", "llm")];
+pub use self::agent::{AgentSpec, LlmSpec, MAX_PAST_DENIALS, OrbitAgent};
+pub use self::flow::segments;
+pub use self::obstacle::{NotRunnable, Obstacle};
 
 /// A Blueprint that can run.
 #[derive(Debug, Clone, PartialEq)]

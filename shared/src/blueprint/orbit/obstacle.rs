@@ -4,9 +4,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::models::PROVIDERS;
-use super::scripts::BUNDLED_SCRIPTS;
-use super::{KIND_ALIASES, KINDS, SPAWNER};
+use crate::blueprint::orbit::kinds::{KIND_ALIASES, KINDS, SPAWNER};
+use crate::blueprint::orbit::models::PROVIDERS;
+use crate::blueprint::orbit::scripts::BUNDLED_SCRIPTS;
 
 /// The most obstacles that a message lists.
 const MAX_LISTED: usize = 10;

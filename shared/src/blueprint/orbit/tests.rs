@@ -1,6 +1,7 @@
 use super::*;
 use crate::blueprint::call_spec::{CallSpec, JsonMode};
 use crate::blueprint::json;
+use crate::blueprint::orbit::kinds::SPAWNER;
 
 const ORBIT: &str = r#"
 id: orbit

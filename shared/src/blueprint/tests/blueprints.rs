@@ -1,6 +1,8 @@
 //! What makes a document a Blueprint.
 
-use crate::blueprint::{Blueprint, DocumentError, yaml};
+use crate::blueprint::blueprint::Blueprint;
+use crate::blueprint::error::DocumentError;
+use crate::blueprint::yaml;
 use crate::ids::Version;
 
 fn field_of(text: &str) -> (String, String) {

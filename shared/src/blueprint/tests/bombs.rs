@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::doc;
+use crate::blueprint::doc::Doc;
+use crate::blueprint::error::DocumentError;
 use crate::blueprint::patch::{self, MAX_OPS, OpError, PatchError};
-use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, json, yaml};
+use crate::blueprint::tests::doc;
+use crate::blueprint::{MAX_DOCUMENT_BYTES, json, yaml};
 
 /// Far more than any of these takes, also in a debug build on a busy machine; far less than any
 /// would take if it were not stopped.

@@ -1,6 +1,8 @@
 //! The canonical bytes, literally. If one of these changes, every stored version changes its name.
 
-use crate::blueprint::{Blueprint, Doc, json, yaml};
+use crate::blueprint::blueprint::Blueprint;
+use crate::blueprint::doc::Doc;
+use crate::blueprint::{json, yaml};
 use crate::ids::{Version, sha256_hex};
 
 /// A small Blueprint in no particular order, as JSON.

@@ -2,20 +2,21 @@
 
 mod blueprints;
 mod bombs;
-mod fuzz;
 mod golden;
 mod oracle;
+mod patch_fuzz;
 mod patches;
 mod refusals;
 mod round_trip;
 mod samples;
 mod serde_reader;
-mod strangers;
 mod suite;
+mod text_fuzz;
 
 use proptest::prelude::ProptestConfig;
 
-use crate::blueprint::{Doc, json};
+use crate::blueprint::doc::Doc;
+use crate::blueprint::json;
 
 /// A document from JSON that a test wrote.
 fn doc(text: &str) -> Doc {

@@ -9,8 +9,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::samples::document;
-use crate::blueprint::{Doc, diff, patch};
+use crate::blueprint::doc::Doc;
+use crate::blueprint::tests::samples::document;
+use crate::blueprint::{diff, patch};
 
 /// Documents of few names, so that pointers often hit.
 fn small() -> impl Strategy<Value = Value> {
@@ -67,7 +68,7 @@ fn the_crate_is_right(op: &Value) -> bool {
 }
 
 proptest! {
-    #![proptest_config(super::cases(600))]
+    #![proptest_config(crate::blueprint::tests::cases(600))]
 
     #[test]
     fn agrees_with_the_crate(before in small(), ops in vec(operation().prop_filter("odd", the_crate_is_right), 1..4)) {

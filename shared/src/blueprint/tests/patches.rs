@@ -1,8 +1,8 @@
 //! RFC 6902 where the published suite is silent.
 
-use super::doc;
-use crate::blueprint::Doc;
+use crate::blueprint::doc::Doc;
 use crate::blueprint::patch::{OpError, PatchError, apply};
+use crate::blueprint::tests::doc;
 
 fn after(before: &str, ops: &str) -> Result<Doc, PatchError> {
     let before_doc = doc(before);

@@ -1,7 +1,9 @@
 //! What a stranger may not send, and what the refusal says.
 
-use crate::blueprint::yaml::Format;
-use crate::blueprint::{Doc, DocumentError, Num, json, yaml};
+use crate::blueprint::doc::{Doc, Num};
+use crate::blueprint::error::DocumentError;
+use crate::blueprint::json;
+use crate::blueprint::yaml::{self, Format};
 
 fn refusal(text: &str) -> DocumentError {
     match yaml::parse(text) {
@@ -158,7 +160,10 @@ fn more_or_less_than_one_document() {
 #[test]
 fn merge_keys_are_ordinary_keys() {
     let doc = yaml::parse("base: &b {x: 1}\nuse:\n  <<: *b\n").unwrap();
-    assert_eq!(doc, super::doc(r#"{"base":{"x":1},"use":{"<<":{"x":1}}}"#));
+    assert_eq!(
+        doc,
+        crate::blueprint::tests::doc(r#"{"base":{"x":1},"use":{"<<":{"x":1}}}"#)
+    );
 }
 
 #[test]
@@ -166,7 +171,7 @@ fn aliases_are_written_out() {
     let doc = yaml::parse("a: &x [1, {b: &y two}]\nc: *x\nd: *y\n").unwrap();
     assert_eq!(
         doc,
-        super::doc(r#"{"a":[1,{"b":"two"}],"c":[1,{"b":"two"}],"d":"two"}"#)
+        crate::blueprint::tests::doc(r#"{"a":[1,{"b":"two"}],"c":[1,{"b":"two"}],"d":"two"}"#)
     );
     assert!(matches!(
         refusal("a: *nowhere"),
@@ -210,7 +215,7 @@ fn yaml_flow_style_is_read_if_it_is_asked_for() {
         assert!(error.is_syntax(), "{error}");
         assert!(error.to_string().contains("given as yaml"), "{error}");
         let doc = yaml::parse_as(text, Format::Yaml).unwrap();
-        assert_eq!(doc, super::doc(json));
+        assert_eq!(doc, crate::blueprint::tests::doc(json));
         assert!(yaml::parse_as(text, Format::Json).is_err());
     }
 }
@@ -322,7 +327,7 @@ fn a_block_text_ends_where_the_text_ends() {
     }
     assert_eq!(
         yaml::parse("- |\n  x\n- y").unwrap(),
-        super::doc(r#"["x\n","y"]"#)
+        crate::blueprint::tests::doc(r#"["x\n","y"]"#)
     );
 }
 

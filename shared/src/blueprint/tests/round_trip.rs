@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::samples::document;
-use super::serde_reader;
-use crate::blueprint::yaml::Format;
-use crate::blueprint::{Doc, DocumentError, MAX_LEVELS, Num, json, yaml};
+use crate::blueprint::doc::{Doc, Num};
+use crate::blueprint::error::DocumentError;
+use crate::blueprint::tests::samples::document;
+use crate::blueprint::tests::serde_reader;
+use crate::blueprint::yaml::{self, Format};
+use crate::blueprint::{MAX_LEVELS, json};
 use crate::ids::Version;
 
 proptest! {
-    #![proptest_config(super::cases(400))]
+    #![proptest_config(crate::blueprint::tests::cases(400))]
 
     #[test]
     fn every_reader_reads_canonical_yaml_back(doc in document()) {

@@ -3,7 +3,7 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
-use crate::blueprint::{Doc, Num};
+use crate::blueprint::doc::{Doc, Num};
 
 /// Texts that YAML could take for something else, and characters that it treats specially.
 const FRAGMENTS: &[&str] = &[

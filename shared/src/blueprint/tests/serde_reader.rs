@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::blueprint::{Doc, Num};
+use crate::blueprint::doc::{Doc, Num};
 
 /// The document that yaml_serde makes of `text`.
 pub(super) fn read(text: &str) -> Result<Doc, serde_yaml::Error> {

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use crate::blueprint::doc::Doc;
+use crate::blueprint::error::DocumentError;
+use crate::blueprint::json;
 use crate::blueprint::patch::apply;
-use crate::blueprint::{Doc, DocumentError, json};
 
 /// The folder that holds `tests.json` and `spec_tests.json`.
 const FOLDER: &str = "JSON_PATCH_TESTS_DIR";

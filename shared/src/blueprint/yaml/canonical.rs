@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::style::{self, Chomping, MAX_SIMPLE_KEY, Style};
-use super::writer::INDENT;
-use crate::blueprint::{Doc, MAX_DOCUMENT_BYTES, MAX_LEVELS, Num, float};
+use crate::blueprint::doc::{Doc, Num};
+use crate::blueprint::yaml::style::{self, Chomping, MAX_SIMPLE_KEY, Style};
+use crate::blueprint::yaml::writer::INDENT;
+use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS, float};
 
 /// The document that `text` is the canonical YAML of; `None` if it is not canonical.
 pub(super) fn read(text: &str) -> Option<Doc> {

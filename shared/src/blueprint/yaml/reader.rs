@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 
-use crate::blueprint::error::{Language, Place, cut};
+use crate::blueprint::doc::{Doc, Num};
+use crate::blueprint::error::{DocumentError, Language, Place, cut};
 use crate::blueprint::measure::Measure;
 use crate::blueprint::scalar::{self, Plain};
-use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, MAX_LEVELS, Num, pointer};
+use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS, pointer};
 
 /// A value that is complete, and how much it is with its aliases written out.
 #[derive(Clone)]
@@ -55,7 +56,7 @@ impl<'a> Reader<'a> {
     /// Reads the one document that there must be.
     ///
     /// # Errors
-    /// See [`super::parse`].
+    /// See [`crate::blueprint::yaml::parse`].
     pub(super) fn document(mut self) -> Result<Doc, DocumentError> {
         let mut documents = 0;
         let mut root = None;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::style::{self, MAX_SIMPLE_KEY, Style};
-use crate::blueprint::{Doc, DocumentError, MAX_DOCUMENT_BYTES, MAX_LEVELS, Num, float};
+use crate::blueprint::doc::{Doc, Num};
+use crate::blueprint::error::DocumentError;
+use crate::blueprint::yaml::style::{self, MAX_SIMPLE_KEY, Style};
+use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS, float};
 use crate::ids::Version;
 
 /// Columns that a level is indented by.

@@ -2,9 +2,9 @@
 
 use thiserror::Error;
 
-use super::server_check::{Finding, sentences};
 use crate::blueprint::DocumentError;
 use crate::error::ErrorKind;
+use crate::store::redis::finding::{Finding, sentences};
 
 /// An error of the store.
 #[derive(Debug, Error)]

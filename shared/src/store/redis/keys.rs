@@ -34,7 +34,7 @@ const N_SLOTS: u16 = 16_384;
 const CRC16: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
 
 /// Which of `n` shards an id belongs to. Fixed for ever: it says where stored data is.
-pub(super) fn shard_of(id: &str, n: usize) -> usize {
+pub(crate) fn shard_of(id: &str, n: usize) -> usize {
     usize::from(CRC16.checksum(id.as_bytes())) % n
 }
 
@@ -142,7 +142,7 @@ impl Keys {
         self.of("steps", issue.as_str())
     }
     /// ZSET holder → when its place ends, ms; expires: who runs the agent of this key (see `places.rs`).
-    pub fn agent_places(&self, agent: &str) -> String {
+    pub fn agent_slots(&self, agent: &str) -> String {
         self.of("agent_places", agent)
     }
     /// ZSET issue_id → submitted ms, of all issues.
@@ -330,7 +330,7 @@ mod tests {
             keys.previews(),
             keys.preview(&issue),
             keys.ids(),
-            keys.agent_places("a"),
+            keys.agent_slots("a"),
         ]);
         all.extend(keys.staged("n"));
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \

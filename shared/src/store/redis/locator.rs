@@ -21,14 +21,14 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::error::StoreError;
-use crate::redis_url::Place;
+use crate::config::redis_url::Place;
+use crate::store::redis::error::StoreError;
 
 /// How long one node, or all Sentinels, may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Knows where to find the node of one shard.
-pub(super) struct Locator {
+pub(crate) struct Locator {
     /// How to connect, whatever the address.
     node: ConnectionInfo,
     way: Way,
@@ -55,7 +55,7 @@ struct Nodes {
 }
 
 impl Locator {
-    pub(super) fn open(url: &str, slot: u16) -> Result<Locator, StoreError> {
+    pub(crate) fn open(url: &str, slot: u16) -> Result<Locator, StoreError> {
         // Scripts are small and somebody waits for each: Nagle's algorithm would hold them back.
         let prompt = |info: ConnectionInfo| {
             let tcp = info.tcp_settings().clone().set_nodelay(true);
@@ -100,12 +100,12 @@ impl Locator {
     }
 
     /// The user that the URL names; Redis's own name for who names none.
-    pub(super) fn user(&self) -> &str {
+    pub(crate) fn user(&self) -> &str {
         self.node.redis_settings().username().unwrap_or("default")
     }
 
     /// A client of the node that has the shard, as far as can be known without asking it.
-    pub(super) async fn find(&self) -> Result<Client, RedisError> {
+    pub(crate) async fn find(&self) -> Result<Client, RedisError> {
         match &self.way {
             Way::Nodes { slot, nodes } => {
                 let (current, known) = {
@@ -130,12 +130,12 @@ impl Locator {
 
     /// Takes note of an error of a call or of a connection attempt. True if the connection is to be given up
     /// and the node to be looked for anew.
-    pub(super) fn has_moved(&self, error: &RedisError) -> bool {
+    pub(crate) fn note_redirect(&self, error: &RedisError) -> bool {
         let says_so = matches!(
             error.code(),
             Some("MOVED" | "ASK" | "READONLY" | "CLUSTERDOWN" | "MASTERDOWN")
         );
-        if !says_so && !super::error::is_broken(error) {
+        if !says_so && !crate::store::redis::error::is_broken(error) {
             return false;
         }
         if let Way::Nodes { nodes, .. } = &self.way {
@@ -151,7 +151,7 @@ impl Locator {
     }
 
     /// Has the node looked for anew, if there is a choice.
-    pub(super) fn look_elsewhere(&self) {
+    pub(crate) fn look_elsewhere(&self) {
         if let Way::Nodes { nodes, .. } = &self.way {
             let mut nodes = nodes.lock().expect("no holder of this lock panics");
             if nodes.known.len() > 1
@@ -195,7 +195,9 @@ impl Locator {
                     return Ok(owner);
                 }
                 // It answers, and is no cluster, or does not tell: then it is the one.
-                Err(error) if error.code().is_some() && !super::error::is_broken(&error) => {
+                Err(error)
+                    if error.code().is_some() && !crate::store::redis::error::is_broken(&error) =>
+                {
                     let mut nodes = nodes.lock().expect("no holder of this lock panics");
                     nodes.current = Some(asked.clone());
                     return Ok(asked);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::{FromRedisValue, Value};
 
-use super::error::StoreError;
+use crate::store::redis::error::StoreError;
 
 /// A reply whose outcome is known and whose values are taken one by one.
 pub(crate) struct Reply {

@@ -1,29 +1,54 @@
-//! The scripts, embedded and put together: `--@include name` stands for `lib/name.lua`.
+//! The scripts, embedded and put together: `--@include name` stands for the part of that name.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::fail_point;
 
-const LIBRARY: [(&str, &str); 6] = [
-    ("keys", include_str!("scripts/lib/keys.lua")),
-    ("place_head", include_str!("scripts/lib/place_head.lua")),
-    ("announce", include_str!("scripts/lib/announce.lua")),
-    ("decide", include_str!("scripts/lib/decide.lua")),
-    ("orbit_right", include_str!("scripts/lib/orbit_right.lua")),
-    ("grant", include_str!("scripts/lib/grant.lua")),
+const LIBRARY: [(&str, &str, &str); 6] = [
+    (
+        "keys",
+        "redis/include/keys.lua",
+        include_str!("../redis/include/keys.lua"),
+    ),
+    (
+        "place_head",
+        "queue/include/place_head.lua",
+        include_str!("../queue/include/place_head.lua"),
+    ),
+    (
+        "announce",
+        "queue/include/announce.lua",
+        include_str!("../queue/include/announce.lua"),
+    ),
+    (
+        "decide",
+        "queue/include/decide.lua",
+        include_str!("../queue/include/decide.lua"),
+    ),
+    (
+        "orbit_right",
+        "queue/include/orbit_right.lua",
+        include_str!("../queue/include/orbit_right.lua"),
+    ),
+    (
+        "grant",
+        "queue/include/grant.lua",
+        include_str!("../queue/include/grant.lua"),
+    ),
 ];
 
 /// A script with its name.
 pub struct Script {
     name: &'static str,
+    file: &'static str,
     source: String,
     script: redis::Script,
 }
 
 impl Script {
-    fn new(name: &'static str, embedded: &'static str) -> Script {
-        let body = fail_point::script(&format!("{name}.lua"), embedded);
+    fn new(name: &'static str, file: &'static str, embedded: &'static str) -> Script {
+        let body = fail_point::script(file, embedded);
         let mut source = String::with_capacity(body.len() * 3);
         for line in body.lines() {
             match line.strip_prefix("--@include ") {
@@ -34,14 +59,20 @@ impl Script {
         }
         Script {
             name,
+            file,
             script: redis::Script::new(&source),
             source,
         }
     }
 
-    /// Its file's name without the ending.
+    /// The name that logs, metrics and tests call it by.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Its file below `shared/src/store`.
+    pub fn file(&self) -> &'static str {
+        self.file
     }
 
     /// True if it writes nothing.
@@ -60,15 +91,15 @@ impl Script {
 }
 
 fn library(part: &str) -> Cow<'static, str> {
-    let found = LIBRARY.iter().find(|(name, _)| *name == part);
-    let (_, embedded) = found.expect("a test holds every include against the library");
-    fail_point::script(&format!("lib/{part}.lua"), embedded)
+    let found = LIBRARY.iter().find(|(name, _, _)| *name == part);
+    let (_, file, embedded) = found.expect("a test holds every include against the library");
+    fail_point::script(file, embedded)
 }
 
 macro_rules! scripts {
-    ($($constant:ident = $file:literal),+ $(,)?) => {
+    ($($constant:ident = $name:literal in $file:literal),+ $(,)?) => {
         $(pub(crate) static $constant: LazyLock<Script> =
-            LazyLock::new(|| Script::new($file, include_str!(concat!("scripts/", $file, ".lua"))));)+
+            LazyLock::new(|| Script::new($name, $file, include_str!(concat!("../", $file))));)+
 
         /// Every script there is.
         pub fn all() -> Vec<&'static Script> {
@@ -78,34 +109,34 @@ macro_rules! scripts {
 }
 
 scripts! {
-    SUBMIT_ISSUE = "submit_issue",
-    CLAIM_ISSUE = "claim_issue",
-    SETTLE_ISSUE = "settle_issue",
-    CANCEL_ISSUE = "cancel_issue",
-    RELEASE_ISSUE = "release_issue",
-    REMEMBER_STEP = "remember_step",
-    NOTE_COST = "note_cost",
-    HOLD_PLACE = "hold_place",
-    RETURN_ELEMENT = "return_element",
-    PROMOTE_ISSUE = "promote_issue",
-    REAP_ISSUE = "reap_issue",
-    BEAT_WORKER = "beat_worker",
-    AUDIT_QUEUE = "audit_queue",
-    PAUSE_QUEUE = "pause_queue",
-    RESUME_QUEUE = "resume_queue",
-    PRUNE_ISSUE = "prune_issue",
-    PUT_BLUEPRINT = "put_blueprint",
-    ARCHIVE_BLUEPRINT = "archive_blueprint",
-    STAGE_HISTORY = "stage_history",
-    IMPORT_BLUEPRINT = "import_blueprint",
-    RANK_LABELS = "rank_labels",
-    PUT_SETTING = "put_setting",
-    DELETE_SETTING = "delete_setting",
-    MIRROR_ORBITS = "mirror_orbits",
-    POINT_ISSUE = "point_issue",
-    LIST_BLUEPRINTS = "list_blueprints",
-    REQUEST_PREVIEW = "request_preview",
-    PROBE_RIGHTS = "probe_rights",
+    SUBMIT_ISSUE = "submit_issue" in "queue/submit.lua",
+    CLAIM_ISSUE = "claim_issue" in "queue/claim.lua",
+    SETTLE_ISSUE = "settle_issue" in "queue/settle.lua",
+    CANCEL_ISSUE = "cancel_issue" in "queue/cancel.lua",
+    RELEASE_ISSUE = "release_issue" in "queue/release.lua",
+    CACHE_STEP = "remember_step" in "queue/remember_step.lua",
+    NOTE_COST = "note_cost" in "queue/note_cost.lua",
+    HOLD_SLOT = "hold_place" in "workers/hold_slot.lua",
+    RETURN_ELEMENT = "return_element" in "queue/return_element.lua",
+    PROMOTE_ISSUE = "promote_issue" in "queue/promote.lua",
+    REAP_ISSUE = "reap_issue" in "queue/reap.lua",
+    BEAT_WORKER = "beat_worker" in "workers/beat.lua",
+    AUDIT_QUEUE = "audit_queue" in "queue/audit.lua",
+    PAUSE_QUEUE = "pause_queue" in "queue/pause.lua",
+    RESUME_QUEUE = "resume_queue" in "queue/resume.lua",
+    PRUNE_ISSUE = "prune_issue" in "queue/prune.lua",
+    PUT_BLUEPRINT = "put_blueprint" in "blueprints/put.lua",
+    ARCHIVE_BLUEPRINT = "archive_blueprint" in "blueprints/archive.lua",
+    STAGE_HISTORY = "stage_history" in "blueprints/stage.lua",
+    IMPORT_BLUEPRINT = "import_blueprint" in "blueprints/import.lua",
+    RANK_LABELS = "rank_labels" in "blueprints/rank_labels.lua",
+    PUT_SETTING = "put_setting" in "settings/put.lua",
+    DELETE_SETTING = "delete_setting" in "settings/delete.lua",
+    MIRROR_ORBITS = "mirror_orbits" in "settings/mirror_orbits.lua",
+    POINT_ISSUE = "point_issue" in "issues/point.lua",
+    LIST_BLUEPRINTS = "list_blueprints" in "blueprints/list.lua",
+    REQUEST_PREVIEW = "request_preview" in "previews/request.lua",
+    PROBE_RIGHTS = "probe_rights" in "redis/probe_rights.lua",
 }
 
 #[cfg(test)]

@@ -21,15 +21,14 @@
 //! asked with `redis.acl_check_cmd`, which runs nothing, inside a script of ours: so the right to run
 //! scripts is tried by doing it, and no right to `ACL` is needed.
 
-use std::fmt;
-
 use redis::{ErrorKind, cmd};
 
-use super::Shard;
-use super::error::StoreError;
-use super::keys::{CHANNEL_PATTERN, EVENTS_CHANNEL, KEY_PATTERN, Keys};
-use super::script;
 use crate::config::REDIS_URL;
+use crate::store::redis::error::StoreError;
+use crate::store::redis::finding::{Finding, Severity};
+use crate::store::redis::keys::{CHANNEL_PATTERN, EVENTS_CHANNEL, KEY_PATTERN, Keys};
+use crate::store::redis::script;
+use crate::store::redis::shard::Shard;
 
 /// The oldest release whose scripts begin with `#!lua`, as ours do.
 const OLDEST_MAJOR: u32 = 7;
@@ -44,54 +43,6 @@ const CALLS: &str = "brpop K 1, brpoplpush K K 1, del K, exists K, get K, hdel K
 /// What is used to ask, and is not asked for: it is known to work by then.
 const ASKING: &str = "evalsha, script|load";
 
-/// Something about Redis that a person should change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    severity: Severity,
-    found: String,
-    matters: &'static str,
-    change: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Severity {
-    /// Nothing can work, or what was accepted would be lost while all is well.
-    Refuse,
-    /// It works, and keeps less than it could.
-    Warn,
-}
-
-impl Finding {
-    fn refuse(found: String, matters: &'static str, change: String) -> Finding {
-        let severity = Severity::Refuse;
-        Finding {
-            severity,
-            found,
-            matters,
-            change,
-        }
-    }
-
-    fn warn(found: String, matters: &'static str, change: String) -> Finding {
-        Finding {
-            severity: Severity::Warn,
-            ..Finding::refuse(found, matters, change)
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.found, self.matters, self.change)
-    }
-}
-
-/// All findings as one line.
-pub(super) fn sentences(findings: &[Finding]) -> String {
-    let each: Vec<String> = findings.iter().map(Finding::to_string).collect();
-    each.join(" | ")
-}
-
 impl Shard {
     /// Looks whether this Redis will do, logs a warning for each thing that could be better, and
     /// loads every script, so that a Redis that is full later has those that let work finish.
@@ -105,7 +56,7 @@ impl Shard {
             Err(error) => return Err(self.first_contact(error)),
         };
         if let Some(master) = info.master() {
-            self.link.look_elsewhere();
+            self.handle.look_elsewhere();
             return Err(StoreError::Replica { master });
         }
         let mut findings = info.findings();
@@ -140,7 +91,7 @@ impl Shard {
     pub async fn load_scripts(&self) -> Result<(), StoreError> {
         for script in script::all() {
             let load = cmd("SCRIPT").arg("LOAD").arg(script.source()).to_owned();
-            let _: String = self.link.command("load scripts", &load).await?;
+            let _: String = self.handle.command("load scripts", &load).await?;
         }
         Ok(())
     }
@@ -154,7 +105,7 @@ impl Shard {
         let info = self.info().await?;
         match info.master() {
             Some(master) => {
-                self.link.look_elsewhere();
+                self.handle.look_elsewhere();
                 Err(StoreError::Replica { master })
             }
             None => Ok(info.get("run_id").unwrap_or_default().to_owned()),
@@ -163,7 +114,7 @@ impl Shard {
 
     /// What Redis says about itself; nothing if it may not.
     async fn info(&self) -> Result<Info, StoreError> {
-        match self.link.command("info", &cmd("INFO")).await {
+        match self.handle.command("info", &cmd("INFO")).await {
             // The rights are looked at later, all at once.
             Err(error) if code_of(&error) == Some("NOPERM") => Ok(Info(String::new())),
             answer => answer.map(Info),
@@ -175,7 +126,7 @@ impl Shard {
         let StoreError::Redis { source, .. } = &error else {
             return error;
         };
-        let user = self.link.user();
+        let user = self.handle.user();
         let (found, matters) = if source.kind() == ErrorKind::AuthenticationFailed {
             (
                 format!("redis refuses user {user} with this password"),
@@ -202,7 +153,7 @@ impl Shard {
             return Ok(None);
         }
         let asked = cmd("CONFIG").arg("GET").arg("appendfsync").to_owned();
-        let answer: Result<Vec<String>, _> = self.link.command("appendfsync", &asked).await;
+        let answer: Result<Vec<String>, _> = self.handle.command("appendfsync", &asked).await;
         match answer {
             Ok(answer) if answer.get(1).is_some_and(|value| value == "no") => {
                 Ok(Some(Finding::warn(
@@ -227,7 +178,7 @@ impl Shard {
             self.load_scripts().await?;
             let key = [self.keys.fence()];
             let mut reply = self
-                .link
+                .handle
                 .script(&script::PROBE_RIGHTS, &key, |probe| {
                     for call in calls(&self.keys) {
                         probe.arg(call);
@@ -254,7 +205,7 @@ impl Shard {
                 _ => return Err(error),
             },
         };
-        let user = self.link.user();
+        let user = self.handle.user();
         Ok(Some(Finding::refuse(
             format!("redis user {user} lacks rights ({found})"),
             "issues could not be accepted or worked on",
@@ -319,7 +270,7 @@ impl Info {
             .then(|| format!("{}:{}", part("master_host"), part("master_port")))
     }
 
-    fn findings(&self) -> Vec<Finding> {
+    pub(crate) fn findings(&self) -> Vec<Finding> {
         for name in ["redis_version", "maxmemory_policy", "aof_enabled"] {
             if self.get(name).is_none() {
                 tracing::debug!(name, "redis does not tell; not checked");
@@ -457,10 +408,15 @@ mod tests {
                 used.extend(name.split('\'').skip(1).step_by(2).map(str::to_lowercase));
             }
         }
-        let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/redis");
-        for file in std::fs::read_dir(here).unwrap() {
-            let path = file.unwrap().path();
-            if path.extension().is_some_and(|ending| ending == "rs") {
+        let mut open = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store")];
+        while let Some(path) = open.pop() {
+            if path.is_dir() {
+                open.extend(
+                    std::fs::read_dir(path)
+                        .unwrap()
+                        .map(|file| file.unwrap().path()),
+                );
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let text: String = std::fs::read_to_string(path)
                     .unwrap()
                     .split_whitespace()

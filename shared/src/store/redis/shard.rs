@@ -1,22 +1,22 @@
 //! One shard: everything that its Blueprints have, under one hash tag, so on one node of a cluster.
 //!
-//! All scripts run within a shard. What the store as a whole is asked for, [`super::Store`] asks the shard
+//! All scripts run within a shard. What the store as a whole is asked for, [`crate::store::redis::store::Store`] asks the shard
 //! that has it, or all of them.
 
 use std::time::Duration;
 
-use super::connection::Link;
-use super::error::StoreError;
-use super::keys::Keys;
-use super::stats::MemoryReading;
+use crate::store::redis::error::StoreError;
+use crate::store::redis::handle::RedisHandle;
+use crate::store::redis::keys::Keys;
+use crate::store::redis::memory_reading::MemoryReading;
 
 /// A handle on one shard. Cheap to clone; all clones share one connection, which is made when it is
 /// first needed and made again after it broke.
 #[derive(Clone)]
 pub struct Shard {
-    pub(super) link: Link,
-    pub(super) keys: Keys,
-    pub(super) memory: std::sync::Arc<MemoryReading>,
+    pub(crate) handle: RedisHandle,
+    pub(crate) keys: Keys,
+    pub(crate) memory: std::sync::Arc<MemoryReading>,
 }
 
 impl std::fmt::Debug for Shard {
@@ -33,15 +33,15 @@ impl Shard {
     /// than `call_timeout` (and never longer than those of the shared one).
     pub fn with_own_connection(&self, call_timeout: Duration) -> Shard {
         Shard {
-            link: self.link.fresh(call_timeout),
+            handle: self.handle.fresh(call_timeout),
             keys: self.keys.clone(),
             memory: Default::default(),
         }
     }
 
     /// The connection.
-    pub fn link(&self) -> &Link {
-        &self.link
+    pub fn handle(&self) -> &RedisHandle {
+        &self.handle
     }
 
     /// The names of all keys.
@@ -60,7 +60,7 @@ impl Shard {
     /// [`StoreError`] if there is none, or if Redis is still loading its data.
     pub async fn ping(&self) -> Result<(), StoreError> {
         // PING is answered while Redis loads; a read is not.
-        self.link
+        self.handle
             .command::<Option<String>>("ping", ::redis::cmd("GET").arg(self.keys.fence()))
             .await?;
         Ok(())

@@ -1,10 +1,10 @@
 //! The scripts that put a queue's head in its place and do nothing else.
 
-use super::super::mistakes::Mistake;
-use super::super::requests::Reply;
-use super::super::rules::{is_in_a_list, place_is_true};
-use super::super::state::{BlueprintNo, IssueState, Place};
-use super::Scripts;
+use crate::model::mistakes::Mistake;
+use crate::model::requests::Reply;
+use crate::model::rules::{is_in_a_list, place_is_true};
+use crate::model::scripts::Scripts;
+use crate::model::state::{BlueprintNo, IssueState, Place};
 
 impl Scripts<'_> {
     pub(super) fn resume(&mut self, blueprint: BlueprintNo) -> Reply {

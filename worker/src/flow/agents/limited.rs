@@ -1,6 +1,6 @@
 //! The limit of concurrent runs of an agent over all workers (`spec.max_concurrency`).
 //!
-//! A run holds one of the agent's places in Redis (see [`shared::store::redis::places`]) and renews it while it lasts. If all
+//! A run holds one of the agent's places in Redis (see [`shared::store::redis::places`](shared::store::workers::agent_slots)) and renews it while it lasts. If all
 //! places are held, the run asks again after a pause, for a bounded time. Then the issue goes back to the queue, and no
 //! retry is counted: waiting on would use up the ceiling. A waiting run holds no lock and no connection, and ends when
 //! its step is dropped.
@@ -14,11 +14,12 @@ use async_trait::async_trait;
 use shared::blueprint::Doc;
 use shared::error::chain;
 use shared::ids::sha256_hex;
-use shared::store::{PlaceOutcome, Store};
+use shared::store::{SlotOutcome, Store};
 use uuid::Uuid;
 
-use super::super::error::StepError;
-use super::{Agent, StepContext};
+use crate::flow::agents::Agent;
+use crate::flow::error::StepError;
+use crate::flow::step_context::StepContext;
 
 /// The lifetime of a place that is not renewed.
 const PLACE_TIME: Duration = Duration::from_secs(15);
@@ -73,10 +74,10 @@ impl<A: Agent> Limited<A> {
         let until = Instant::now() + MAX_WAIT.min(left / WAIT_PART);
         let mut pause = PAUSES.0;
         loop {
-            let held = place.hold(n_places).await;
-            let may_pass = match held {
-                Ok(PlaceOutcome::Held) => return Ok(place),
-                Ok(PlaceOutcome::Full) => None,
+            let leases = place.hold(n_places).await;
+            let may_pass = match leases {
+                Ok(SlotOutcome::Held) => return Ok(place),
+                Ok(SlotOutcome::Full) => None,
                 Err(error) if error.is_retryable() => Some(error),
                 Err(error) => return Err(unknown(&error)),
             };
@@ -129,9 +130,9 @@ struct Place {
 }
 
 impl Place {
-    async fn hold(&self, n_places: u32) -> Result<PlaceOutcome, shared::store::StoreError> {
+    async fn hold(&self, n_places: u32) -> Result<SlotOutcome, shared::store::StoreError> {
         self.store
-            .hold_place(&self.agent, &self.holder, n_places, PLACE_TIME)
+            .hold_slot(&self.agent, &self.holder, n_places, PLACE_TIME)
             .await
     }
 
@@ -141,8 +142,8 @@ impl Place {
             tokio::time::sleep(RENEW_EVERY).await;
             // A run that cannot renew its place goes on: it is paid for.
             match self.hold(n_places).await {
-                Ok(PlaceOutcome::Held) => {}
-                Ok(PlaceOutcome::Full) => tracing::warn!(
+                Ok(SlotOutcome::Held) => {}
+                Ok(SlotOutcome::Full) => tracing::warn!(
                     "an agent's place was lost while Redis was away; more than spec.max_concurrency may run for a while"
                 ),
                 Err(error) => {
@@ -162,7 +163,7 @@ impl Drop for Place {
         let (store, agent) = (self.store.clone(), std::mem::take(&mut self.agent));
         let holder = std::mem::take(&mut self.holder);
         runtime.spawn(async move {
-            if let Err(error) = store.free_place(&agent, &holder).await {
+            if let Err(error) = store.free_slot(&agent, &holder).await {
                 tracing::debug!(error = chain(&error), "an agent's place could not be freed");
             }
         });

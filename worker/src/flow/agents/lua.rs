@@ -7,10 +7,11 @@ use async_trait::async_trait;
 use shared::blueprint::{Doc, json};
 use shared::whole_ms::whole_ms;
 
-use super::super::bundled::BundledStep;
-use super::super::error::{ScriptError, StepError};
-use super::super::lua::pool::Pool;
-use super::{Agent, StepContext};
+use crate::flow::agents::Agent;
+use crate::flow::bundled::BundledStep;
+use crate::flow::error::{ScriptError, StepError};
+use crate::flow::lua::pool::Pool;
+use crate::flow::step_context::StepContext;
 
 /// The kind's name in documents.
 pub(in crate::flow) const KIND: &str = "lua";

@@ -1,13 +1,14 @@
-//! An agent that costs something, and what it came to before: see [`memory`](super::super::memory).
+//! An agent that costs something, and what it came to before: see [`memory`](crate::flow::memory).
 
 use async_trait::async_trait;
 use shared::blueprint::{Doc, json};
-use shared::enhance_log::SpawnerUsage;
-use shared::store::PaidStep;
+use shared::domain::enhance_log::SpawnerUsage;
+use shared::store::CachedStep;
 
-use super::super::error::StepError;
-use super::super::run_state::{self, SPAWNER};
-use super::{Agent, StepContext};
+use crate::flow::agents::Agent;
+use crate::flow::error::StepError;
+use crate::flow::run_state::{self, SPAWNER};
+use crate::flow::step_context::StepContext;
 
 /// Runs `agent` unless the run remembers what it came to.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl<A: Agent> Agent for Remembered<A> {
             memory.note_cost(lease, &cost).await;
         }
         let output = ran?;
-        let step = PaidStep {
+        let step = CachedStep {
             output: json::emit(&output),
             usage: cx.meter.usage(),
         };

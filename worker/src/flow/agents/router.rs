@@ -1,6 +1,6 @@
 //! The router of verifiers: what runs where a step names the script `verifier_router`.
 //!
-//! It gives an axis its options and its time, and notes what it judged (see [`rulings`](super::super::rulings)). An axis that is a script is run by the router's own script;
+//! It gives an axis its options and its time, and notes what it judged (see [`rulings`](crate::flow::rulings)). An axis that is a script is run by the router's own script;
 //! one that no script can be, because it waits for a model or is not Lua's to interrupt, is run here.
 
 use std::collections::BTreeMap;
@@ -8,22 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use shared::axis_options::{self, AxisOptions, JSON_SCHEMA, LLM_JUDGE};
 use shared::blueprint::Doc;
+use shared::blueprint::json_schema::{JsonSchema, JudgementError};
 use shared::blueprint::orbit::scripts::{is_same, key};
-use shared::json_schema::{JsonSchema, JudgementError};
+use shared::domain::axis_options::{self, AxisOptions, JSON_SCHEMA, LLM_JUDGE};
 
-use super::super::error::{FlowError, StepError};
-use super::super::lua::pool::Pool;
-use super::super::orbit::Means;
-use super::super::scripts::Scripts;
-use super::llm::judge::Judge;
-use super::lua::LuaAgent;
-use super::remembered::Remembered;
-use super::{Agent, StepContext};
-
-/// The axes that are no script.
-pub(in crate::flow) const NATIVE_AXES: [&str; 2] = [JSON_SCHEMA, LLM_JUDGE];
+use crate::flow::agents::Agent;
+use crate::flow::agents::agent_context::AgentContext;
+use crate::flow::agents::llm::judge::Judge;
+use crate::flow::agents::lua::LuaAgent;
+use crate::flow::agents::remembered::Remembered;
+use crate::flow::error::{FlowError, StepError};
+use crate::flow::lua::pool::Pool;
+use crate::flow::native_axes::NATIVE_AXES;
+use crate::flow::scripts::Scripts;
+use crate::flow::step_context::StepContext;
 
 /// The script whose place the router takes.
 pub(in crate::flow) const SCRIPT: &str = "verifier_router";
@@ -50,13 +49,13 @@ impl Axes {
     /// [`FlowError::AxisOptions`], which names the option.
     pub(in crate::flow) fn compile(
         options: &AxisOptions,
-        means: &Means,
+        agent_context: &AgentContext,
     ) -> Result<Axes, FlowError> {
         let mut told = BTreeMap::new();
         for (axis, options) in options {
-            let native: Option<Arc<dyn Agent>> = match native_axis(axis, means) {
-                Some(JSON_SCHEMA) => Some(Arc::new(SchemaAxis::new(options, means)?)),
-                Some(LLM_JUDGE) => Some(Arc::new(remembered_judge(options, means)?)),
+            let native: Option<Arc<dyn Agent>> = match native_axis(axis, agent_context) {
+                Some(JSON_SCHEMA) => Some(Arc::new(SchemaAxis::new(options, agent_context)?)),
+                Some(LLM_JUDGE) => Some(Arc::new(remembered_judge(options, agent_context)?)),
                 _ => None,
             };
             let limit = axis_options::limit(options);
@@ -75,11 +74,11 @@ impl Axes {
 }
 
 /// The axis of [`NATIVE_AXES`] that this name stands for, unless it is a script of this worker.
-fn native_axis(axis: &str, means: &Means) -> Option<&'static str> {
+fn native_axis(axis: &str, agent_context: &AgentContext) -> Option<&'static str> {
     let native = NATIVE_AXES
         .into_iter()
         .find(|native| is_same(native, axis))?;
-    means.scripts.axis(axis).is_none().then_some(native)
+    agent_context.scripts.axis(axis).is_none().then_some(native)
 }
 
 /// Runs the verifier of one axis.
@@ -93,8 +92,12 @@ pub(in crate::flow) struct RouterAgent {
 
 impl RouterAgent {
     /// A router that runs scripts by `script`.
-    pub(in crate::flow) fn new(script: LuaAgent, axes: Arc<Axes>, means: &Means) -> Self {
-        let scripts = Arc::clone(&means.scripts);
+    pub(in crate::flow) fn new(
+        script: LuaAgent,
+        axes: Arc<Axes>,
+        agent_context: &AgentContext,
+    ) -> Self {
+        let scripts = Arc::clone(&agent_context.scripts);
         let is_bundled = scripts
             .step(SCRIPT)
             .is_some_and(|at| scripts.get(at).bundled);
@@ -152,8 +155,11 @@ fn of_axis(axis: &Arc<str>, verdict: Doc) -> Doc {
 }
 
 /// A judge whose verdict is not paid for again. What it is told is what tells it from another.
-fn remembered_judge(options: &Doc, means: &Means) -> Result<Remembered<Judge>, FlowError> {
-    let judge = Judge::new(options, means)?;
+fn remembered_judge(
+    options: &Doc,
+    agent_context: &AgentContext,
+) -> Result<Remembered<Judge>, FlowError> {
+    let judge = Judge::new(options, agent_context)?;
     let definition = Doc::object([("kind", Doc::from(LLM_JUDGE)), ("spec", options.clone())]);
     Ok(Remembered::new(judge, LLM_JUDGE, &definition))
 }
@@ -203,7 +209,7 @@ struct SchemaAxis {
 }
 
 impl SchemaAxis {
-    fn new(options: &Doc, means: &Means) -> Result<Self, FlowError> {
+    fn new(options: &Doc, agent_context: &AgentContext) -> Result<Self, FlowError> {
         let fault = |problem| FlowError::AxisOptions {
             option: "json-schema.schema",
             problem,
@@ -214,7 +220,7 @@ impl SchemaAxis {
         let schema = JsonSchema::compile(schema).map_err(|error| fault(error.to_string()))?;
         Ok(Self {
             schema: Arc::new(schema),
-            pool: Arc::clone(&means.pool),
+            pool: Arc::clone(&agent_context.pool),
         })
     }
 }

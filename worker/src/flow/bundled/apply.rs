@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use shared::blueprint::label::{self, Bump};
 use shared::blueprint::{Doc, patch};
-use shared::commit::MAX_RATIONALE_BYTES;
+use shared::domain::commit::MAX_RATIONALE_BYTES;
 use shared::ids::sha256_hex;
 
-use super::super::run_state::Memo;
-use super::{kind, label_problem, of_version, text};
+use crate::flow::bundled::fields::{kind, label_problem, of_version, text};
+use crate::flow::memo::Memo;
 
 const LABEL: &str = "/metadata/version_label";
 
@@ -194,7 +194,9 @@ fn prompt_hashes(before: &Doc, after: &Doc) -> Vec<Doc> {
             old_agents.iter().filter_map(named).collect()
         });
         let same_name = name(agent).and_then(|name| by_name.get(name).copied());
-        let was = same_name.or(old).and_then(self::prompt);
+        let was = same_name
+            .or(old)
+            .and_then(crate::flow::bundled::apply::prompt);
         (was != Some(prompt)).then(|| {
             let hash = Doc::from(sha256_hex(prompt.as_bytes()));
             add(&format!("/agents/{i}/profile/version_hash"), hash)

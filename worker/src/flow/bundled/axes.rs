@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use shared::blueprint::{Doc, refs};
 
-use super::super::run_state::Memo;
-use super::{label_problem, of_version, text};
+use crate::flow::bundled::fields::{label_problem, of_version, text};
+use crate::flow::memo::Memo;
 
 /// Unknown references that a reason names.
 const MAX_NAMED: usize = 10;

@@ -4,7 +4,7 @@
 
 use shared::blueprint::Doc;
 
-use super::{kind, text};
+use crate::flow::bundled::fields::{kind, text};
 
 /// Returns what is written to `$.commit`.
 ///

@@ -7,11 +7,11 @@
 mod apply;
 mod axes;
 mod commit;
+pub(crate) mod fields;
 
-use shared::blueprint::{Doc, label};
-use shared::ids::Version;
+use shared::blueprint::Doc;
 
-use super::run_state::RunState;
+use crate::flow::run_state::RunState;
 
 /// A bundled step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,35 +81,4 @@ impl BundledAxis {
             Self::Noop => axes::noop(ctx),
         }
     }
-}
-
-/// What keeps a label from being a semantic version; `None` if it is one.
-pub(super) fn label_problem(label: &Doc) -> Option<String> {
-    match label {
-        Doc::Str(text) => label::check(text).err().map(|error| error.to_string()),
-        other => Some(format!(
-            "version_label must be a string that is a semantic version such as 1.0.0, not {}",
-            other.kind()
-        )),
-    }
-}
-
-/// The member of `parent` that must be a string.
-fn text<'a>(parent: Option<&'a Doc>, path: &str, key: &str) -> Result<&'a str, String> {
-    match parent.and_then(|parent| parent.get(key)) {
-        Some(Doc::Str(text)) => Ok(text),
-        other => Err(format!(
-            "{path}{key} must be a string; it is {}",
-            kind(other)
-        )),
-    }
-}
-
-/// What a member is, in the words of JSON.
-fn kind(member: Option<&Doc>) -> &'static str {
-    member.map_or("missing", Doc::kind)
-}
-
-fn of_version(version: &Version) -> Doc {
-    Doc::from(version.as_str())
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::source::lines;
+use crate::flow::intent::source::lines;
 
 /// A fenced block of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]

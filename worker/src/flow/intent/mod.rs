@@ -10,24 +10,22 @@
 //! blocks, which are then passed over.
 
 mod fence;
+mod limits;
 mod patch;
 mod sentence;
 mod source;
+mod value;
+
 #[cfg(test)]
 mod tests;
-mod value;
 
 use shared::blueprint::Doc;
 
-use sentence::Reader;
-pub(super) use sentence::Sentence;
-use source::Source;
+use crate::flow::intent::limits::{MAX_RATIONALE, cut};
+use crate::flow::intent::sentence::Reader;
+use crate::flow::intent::source::Source;
 
-/// Characters of an intent that become the rationale, at most.
-const MAX_RATIONALE: usize = 500;
-
-/// Characters of an intent that a refusal cites, at most.
-const MAX_CITED: usize = 120;
+pub(super) use self::sentence::Sentence;
 
 /// What an intent asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,12 +72,4 @@ pub(super) fn read(text: &str) -> Result<Intent, String> {
     };
     reader.check_prose(&fences)?;
     patch::in_fence(&source, fence, others).map(Intent::Patch)
-}
-
-/// The first `most` characters of `text`.
-fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
 }

@@ -2,9 +2,10 @@
 
 use shared::blueprint::{Doc, json};
 
-use super::fence::Fence;
-use super::source::{Source, trim};
-use super::{MAX_CITED, MAX_RATIONALE, cut, sentence};
+use crate::flow::intent::fence::Fence;
+use crate::flow::intent::limits::{MAX_CITED, MAX_RATIONALE, cut};
+use crate::flow::intent::sentence;
+use crate::flow::intent::source::{Source, trim};
 
 /// The rationale of a patch that comes without one.
 const NO_RATIONALE: &str = "as given in the intent";

@@ -2,10 +2,10 @@
 
 use shared::blueprint::{Doc, json};
 
-use super::fence::{self, Fence};
-use super::source::{Source, is_blank, trim};
-use super::value::HOW_TO_QUOTE;
-use super::{MAX_CITED, cut};
+use crate::flow::intent::fence::{self, Fence};
+use crate::flow::intent::limits::{MAX_CITED, cut};
+use crate::flow::intent::source::{Source, is_blank, trim};
+use crate::flow::intent::value::HOW_TO_QUOTE;
 
 /// What a refusal says is understood.
 pub(super) const UNDERSTOOD: &str = "set <pointer> to <value>, add <value> to <pointer>, remove <pointer>, \

@@ -2,9 +2,9 @@
 
 use shared::blueprint::{Doc, DocumentError, json};
 
-use super::sentence::Reader;
-use super::source::{is_blank, is_word, trim, trim_end, word_at};
-use super::{MAX_CITED, cut};
+use crate::flow::intent::limits::{MAX_CITED, cut};
+use crate::flow::intent::sentence::Reader;
+use crate::flow::intent::source::{is_blank, is_word, trim, trim_end, word_at};
 
 /// What begins at a place.
 enum Form {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use mlua::{Lua, Result, Table, Value};
 use shared::blueprint::{Doc, Num};
 
-use super::view::View;
+use crate::flow::lua::view::View;
 
 /// Containers within one another, at most: a document's 64, and room for what a flow puts them in.
 const MAX_LEVELS: usize = 128;

@@ -35,11 +35,11 @@ use shared::blueprint::label::{self, Bump};
 use shared::blueprint::{Doc, json, patch, refs};
 use shared::ids::sha256_hex;
 
-use super::super::bundled::{self, BundledAxis, BundledStep};
-use super::super::intent;
-use super::super::run_state::RunState;
-use super::convert::{Marks, to_doc};
-use super::view::{View, to_lua};
+use crate::flow::bundled::{self, BundledAxis, BundledStep};
+use crate::flow::intent;
+use crate::flow::lua::convert::{Marks, to_doc};
+use crate::flow::lua::view::{View, to_lua};
+use crate::flow::run_state::RunState;
 
 /// What the functions of a machine need of the script that runs on it now.
 pub(super) struct Current {
@@ -163,7 +163,7 @@ fn changes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
                 return Ok(Some("version_label is missing".to_owned()));
             }
             let label = argument("label_problem", 1, &label, &m)?;
-            Ok(bundled::label_problem(&label))
+            Ok(bundled::fields::label_problem(&label))
         })?,
     )
 }

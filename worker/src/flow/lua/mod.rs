@@ -8,7 +8,7 @@
 
 mod convert;
 mod host;
-pub(super) mod pool;
+pub(crate) mod pool;
 mod sandbox;
 mod threads;
 mod view;

@@ -21,15 +21,15 @@ use mlua::{Function, Lua, Table, Thread, Value};
 use shared::blueprint::Doc;
 use tokio_util::sync::CancellationToken;
 
-use super::super::agents::StepContext;
-use super::super::error::{ScriptError, StepError};
-use super::super::run_state::RunState;
-use super::super::scripts::Scripts;
-use super::convert::{Marks, to_doc};
-use super::host::{self, Current};
-use super::sandbox::{self, MEMORY_LIMIT_MIB, Watch};
-use super::threads::{NoResult, Threads};
-use super::view::to_lua;
+use crate::flow::error::{ScriptError, StepError};
+use crate::flow::lua::convert::{Marks, to_doc};
+use crate::flow::lua::host::{self, Current};
+use crate::flow::lua::sandbox::{self, MEMORY_LIMIT_MIB, Watch};
+use crate::flow::lua::threads::{NoResult, Threads};
+use crate::flow::lua::view::to_lua;
+use crate::flow::run_state::RunState;
+use crate::flow::scripts::Scripts;
+use crate::flow::step_context::StepContext;
 
 /// How long a script may hold the thread it was started on.
 const SLICE: Duration = Duration::from_millis(2);

@@ -19,7 +19,7 @@
 //! What no hook can stop is a single call of a library function. All of them are bounded by the
 //! memory limit ([`GUARDED`] sees to `string.rep` and `table.move`) except pattern matching, where a
 //! pattern with many `-` or `*` in a row can take for ever on a long text, and sorting, which can
-//! take seconds. That is what [`threads`](super::threads) are for.
+//! take seconds. That is what [`threads`](crate::flow::lua::threads) are for.
 //!
 //! The same script gives the same result for the same input: nothing tells the time, a random number
 //! or (`tostring`, `string.format`) an address in memory.
@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use mlua::state::{GcIncParams, GcMode};
 use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, Result, StdLib, Table, Value, VmState};
 
-use super::view::{self, View};
+use crate::flow::lua::view::{self, View};
 
 /// What one machine may allocate, in MiB. A document of 1 MiB copied into tables takes some 30.
 pub(super) const MEMORY_LIMIT_MIB: usize = 96;

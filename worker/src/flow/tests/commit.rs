@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::blueprint::Doc;
 
-use super::super::decision::read;
-use super::super::run_state::RunState;
-use super::super::{Decision, FlowError};
 use super::*;
+use crate::flow::decision::{Decision, read};
+use crate::flow::error::FlowError;
+use crate::flow::run_state::RunState;
 
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -142,7 +142,7 @@ proptest! {
 
 #[tokio::test]
 async fn a_rationale_has_the_limit_of_a_direct_write_whoever_wrote_it() {
-    const LIMIT: usize = shared::commit::MAX_RATIONALE_BYTES;
+    const LIMIT: usize = shared::domain::commit::MAX_RATIONALE_BYTES;
     let spawner = |n: usize| {
         format!(
             "return {{ops = host.array({{{{op = 'add', path = '/x', value = 1}}}}), bump = 'patch', \

@@ -1,7 +1,7 @@
 //! Each field of `$.commit` is needed, and has its type.
 
-use super::super::FlowError;
 use super::*;
+use crate::flow::error::FlowError;
 
 #[tokio::test]
 async fn every_field_of_the_commit_is_read_strictly() {

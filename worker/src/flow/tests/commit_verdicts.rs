@@ -1,8 +1,8 @@
 //! The axes of the setting are enforced whatever an orbit does: what it writes to `$.commit` is held against what the
 //! axes really judged.
 
-use super::super::FlowError;
 use super::*;
+use crate::flow::error::FlowError;
 
 /// A committer that commits whatever was applied, and says that each of the four axes has passed it.
 const FORGER: &str = "local summary = {}

@@ -5,12 +5,12 @@
 
 use shared::blueprint::{Doc, json};
 
-use super::super::agents::StepContext;
-use super::super::lua::pool::Pool;
-use super::super::meter::Meter;
-use super::super::run_state::RunState;
-use super::super::scripts::Scripts;
 use super::*;
+use crate::flow::lua::pool::Pool;
+use crate::flow::meter::Meter;
+use crate::flow::run_state::RunState;
+use crate::flow::scripts::Scripts;
+use crate::flow::step_context::StepContext;
 
 /// What the tests see as `_CTX`.
 const CTX: &str = r#"{"null": null, "flag": true, "int": 1152921504606846977, "float": 1.0, "text": "ä",

@@ -20,19 +20,20 @@ mod spawner;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::axis_options::AxisOptions;
 use shared::blueprint::Blueprint;
 use shared::blueprint::yaml::Format;
-use shared::commit::Epoch;
-use shared::enhance_log::Verdict;
+use shared::domain::axis_options::AxisOptions;
+use shared::domain::commit::Epoch;
+use shared::domain::enhance_log::Verdict;
+use shared::domain::setting::EnhanceSetting;
+use shared::domain::version_selector::VersionSelector;
 use shared::ids::{BlueprintId, IssueId, SettingId};
-use shared::setting::EnhanceSetting;
-use shared::version_selector::VersionSelector;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Decision, ENHANCE_DEFAULT_YAML, FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport, Orbit,
-};
+use crate::flow::decision::Decision;
+use crate::flow::host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport};
+use crate::flow::orbit::Orbit;
+use crate::flow::scripts::ENHANCE_DEFAULT_YAML;
 
 /// A small target with a bit of everything.
 pub(super) const TARGET: &str = r#"

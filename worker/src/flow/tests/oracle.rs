@@ -14,11 +14,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::blueprint::{Blueprint, Doc};
 
-use super::super::agents::{Agent, StepContext};
-use super::super::error::{FlowError, StepError};
-use super::super::evaluator::evaluate;
-use super::super::plan::Plan;
-use super::super::run_state::RunState;
+use crate::flow::agents::Agent;
+use crate::flow::error::{FlowError, StepError};
+use crate::flow::evaluator::evaluate;
+use crate::flow::plan::Plan;
+use crate::flow::run_state::RunState;
+use crate::flow::step_context::StepContext;
 
 /// What the steps of both sides do, by name.
 const STEPS: [&str; 4] = ["echo", "wrap", "fail", "fussy"];

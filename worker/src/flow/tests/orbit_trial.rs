@@ -2,11 +2,12 @@
 
 use shared::blueprint::Blueprint;
 use shared::blueprint::yaml::{self, Format};
-use shared::setting::EnhanceSetting;
+use shared::domain::setting::EnhanceSetting;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{ENHANCE_DEFAULT_YAML, TrialOutcome};
-use super::{Bench, setting};
+use crate::flow::scripts::ENHANCE_DEFAULT_YAML;
+use crate::flow::tests::{Bench, setting};
+use crate::flow::trial_outcome::TrialOutcome;
 
 async fn tried(bench: &Bench, orbit: &str, setting: &EnhanceSetting) -> TrialOutcome {
     let orbit = Blueprint::parse(orbit).unwrap();

@@ -2,12 +2,15 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shared::axis_options::AxisOptions;
 use shared::blueprint::orbit::{self, models, scripts};
 use shared::blueprint::{Blueprint, Doc};
+use shared::domain::axis_options::AxisOptions;
 
-use super::super::agents::llm::provider::{Model, providers};
-use super::super::{ENHANCE_DEFAULT_YAML, FlowConfig, FlowError, FlowHost, Programs};
+use crate::flow::agents::llm::provider::{Model, providers};
+use crate::flow::agents::subprocess::Programs;
+use crate::flow::error::FlowError;
+use crate::flow::host::{FlowConfig, FlowHost};
+use crate::flow::scripts::ENHANCE_DEFAULT_YAML;
 
 fn path() -> impl Strategy<Value = Value> {
     let valid = [

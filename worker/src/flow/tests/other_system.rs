@@ -1,11 +1,14 @@
 //! Orbits and scripts of `mlua-swarm`, another system of flow.ir: they run here as they are, but for the copies.
 
-use shared::axis_options::AxisOptions;
 use shared::blueprint::{Blueprint, yaml};
+use shared::domain::axis_options::AxisOptions;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Decision, ENHANCE_DEFAULT_YAML, FlowReport, TrialOutcome};
-use super::{Bench, TARGET, input, setting};
+use crate::flow::decision::Decision;
+use crate::flow::host::FlowReport;
+use crate::flow::scripts::ENHANCE_DEFAULT_YAML;
+use crate::flow::tests::{Bench, TARGET, input, setting};
+use crate::flow::trial_outcome::TrialOutcome;
 
 /// An orbit as that system declares it: kinds, names of scripts and fields of its own.
 fn orbit() -> String {

@@ -5,8 +5,8 @@ use std::time::Instant;
 use shared::blueprint::{Doc, yaml};
 use shared::store::Follower;
 
-use super::super::FlowError;
 use super::*;
+use crate::flow::error::FlowError;
 
 #[tokio::test]
 async fn commits_a_change() {
@@ -324,7 +324,7 @@ async fn an_orbit_in_use_must_stay_runnable() {
     ] {
         let mut issue = input(ENHANCE_DEFAULT_YAML, intent);
         issue.orbit_of = vec![Follower {
-            setting: super::setting(),
+            setting: crate::flow::tests::setting(),
             highest: None,
         }];
         match bench.run(issue).await.unwrap().decision {

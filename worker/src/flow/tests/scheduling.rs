@@ -5,8 +5,8 @@ use std::cell::Cell;
 use futures::future::join_all;
 use shared::blueprint::{Doc, yaml};
 
-use super::super::PATCH_SPAWNER_LLM_YAML;
 use super::*;
+use crate::flow::scripts::PATCH_SPAWNER_LLM_YAML;
 
 /// Long enough to outlast its slice many times, with yields in `pcall`, in a call from C (where
 /// there can be none) and in a verifier.

@@ -331,7 +331,7 @@ async fn reads_the_longest_intents_in_linear_time() {
             issue.ceiling = Duration::from_secs(20);
             if let Err(failure) = bench.run(issue).await {
                 assert!(
-                    !matches!(failure.error, super::super::FlowError::Ceiling { .. }),
+                    !matches!(failure.error, crate::flow::error::FlowError::Ceiling { .. }),
                     "{part:?} {end:?}"
                 );
             }

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use shared::whole_ms::whole_ms;
 
-use super::super::super::meter::Meter;
-use super::KIND;
-use super::protocol::Tokens;
-use super::provider::Model;
+use crate::flow::agents::llm::kind::KIND;
+use crate::flow::agents::llm::protocol::Tokens;
+use crate::flow::agents::llm::provider::Model;
+use crate::flow::meter::Meter;
 
 /// The costs of one step, on its meter.
 pub(super) struct Bill<'a> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 
-use super::client::MAX_REPLY_BYTES;
+use crate::flow::agents::llm::limits::MAX_REPLY_BYTES;
 
 /// The longest line, or body that is one document: a whole reply, escaped, and what a protocol puts around it.
 const MAX_LINE_BYTES: usize = 2 * MAX_REPLY_BYTES;

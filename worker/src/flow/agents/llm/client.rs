@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Response, Url};
-
-use super::super::super::error::StepError;
-use super::bill::Bill;
-use super::body::{self, Body, BodyError};
-use super::fault::{self, Refusal};
-use super::protocol::{Answer, Conversation, EventError};
-use super::provider::{Model, Protocol};
 use shared::blueprint::call_spec::JsonMode;
 
-/// The longest answer that is read, in bytes: as long as a document may be.
-pub(super) const MAX_REPLY_BYTES: usize = 1 << 20;
+use crate::flow::agents::llm::bill::Bill;
+use crate::flow::agents::llm::body::{self, Body, BodyError};
+use crate::flow::agents::llm::fault::{self, Refusal};
+use crate::flow::agents::llm::limits::MAX_REPLY_BYTES;
+use crate::flow::agents::llm::protocol::{Answer, Conversation, EventError};
+use crate::flow::agents::llm::provider::{Model, Protocol};
+use crate::flow::error::StepError;
+
 /// What is read of the body of an error, in bytes.
 const MAX_ERROR_BYTES: usize = 64 << 10;
 /// How long a connection may take to be established, TLS included.
@@ -304,6 +303,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
     use crate::flow::agents::llm::tests::with_bill;
 
     /// The error of a request to a server that answers `bytes`, or nothing.

@@ -2,15 +2,15 @@
 
 use shared::blueprint::Doc;
 
-use super::super::super::error::StepError;
-use super::super::super::prefix::prefix;
-use super::super::StepContext;
-use super::bill::Bill;
-use super::client::{AskOptions, Models};
-use super::protocol::{Answer, Conversation, End, Role};
-use super::provider::Model;
-use super::reply;
-use super::unusable::Unusable;
+use crate::flow::agents::llm::bill::Bill;
+use crate::flow::agents::llm::client::{AskOptions, Models};
+use crate::flow::agents::llm::protocol::{Answer, Conversation, End, Role};
+use crate::flow::agents::llm::provider::Model;
+use crate::flow::agents::llm::reply;
+use crate::flow::agents::llm::unusable::Unusable;
+use crate::flow::error::StepError;
+use crate::flow::prefix::prefix;
+use crate::flow::step_context::StepContext;
 
 /// How often a reply that cannot be used is asked for again.
 pub(super) const MAX_REPAIRS: u32 = 2;

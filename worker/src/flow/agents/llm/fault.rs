@@ -7,10 +7,10 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 use shared::config::LLM_BASE_URL;
 
-use super::super::super::error::StepError;
-use super::client::MAX_REPLY_BYTES;
-use super::provider::Model;
-use super::quote;
+use crate::flow::agents::llm::limits::MAX_REPLY_BYTES;
+use crate::flow::agents::llm::provider::Model;
+use crate::flow::agents::llm::quote;
+use crate::flow::error::StepError;
 
 /// Most characters of a provider's own words in an error.
 const MAX_QUOTED_CHARS: usize = 300;

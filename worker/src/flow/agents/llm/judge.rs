@@ -7,19 +7,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use shared::axis_options::{LLM_JUDGE, split_model};
 use shared::blueprint::{Doc, json};
-use shared::enhance_log::SpawnerUsage;
+use shared::domain::axis_options::{LLM_JUDGE, split_model};
+use shared::domain::enhance_log::SpawnerUsage;
 
-use super::super::super::error::{FlowError, StepError};
-use super::super::super::meter::Meter;
-use super::super::super::orbit::Means;
-use super::super::{Agent, StepContext};
-use super::bill::Bill;
-use super::client::{AskOptions, Models};
-use super::dialogue::Dialogue;
-use super::protocol::Conversation;
-use super::provider::Model;
+use crate::flow::agents::Agent;
+use crate::flow::agents::agent_context::AgentContext;
+use crate::flow::agents::llm::bill::Bill;
+use crate::flow::agents::llm::client::{AskOptions, Models};
+use crate::flow::agents::llm::dialogue::Dialogue;
+use crate::flow::agents::llm::protocol::Conversation;
+use crate::flow::agents::llm::provider::Model;
+use crate::flow::error::{FlowError, StepError};
+use crate::flow::meter::Meter;
+use crate::flow::step_context::StepContext;
 
 /// The prompt where the options have none.
 const PROMPT: &str = include_str!("../../../../../lua/agents/llm-judge.md");
@@ -49,7 +50,10 @@ impl Judge {
     ///
     /// # Errors
     /// [`FlowError`] if there is no such provider.
-    pub(in crate::flow) fn new(options: &Doc, means: &Means) -> Result<Self, FlowError> {
+    pub(in crate::flow) fn new(
+        options: &Doc,
+        agent_context: &AgentContext,
+    ) -> Result<Self, FlowError> {
         let text = |name| options.get(name).and_then(Doc::as_str);
         let fault = || FlowError::AxisOptions {
             option: "llm-judge.model",
@@ -59,7 +63,7 @@ impl Judge {
         let model = Model::find(LLM_JUDGE, Some(provider), name)?;
         let prompt = text("prompt").unwrap_or(PROMPT);
         Ok(Self {
-            models: Arc::clone(&means.models),
+            models: Arc::clone(&agent_context.models),
             model,
             prompt: format!("{}{CONTRACT}", prompt.trim_end()),
         })

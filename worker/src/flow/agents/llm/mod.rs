@@ -14,12 +14,14 @@
 
 mod bill;
 mod body;
-pub(in crate::flow) mod client;
+pub(crate) mod client;
 mod dialogue;
 mod fault;
-pub(in crate::flow) mod judge;
+pub(crate) mod judge;
+pub(crate) mod kind;
+mod limits;
 mod protocol;
-pub(in crate::flow) mod provider;
+pub(crate) mod provider;
 mod quote;
 mod reply;
 mod unusable;
@@ -31,18 +33,16 @@ use async_trait::async_trait;
 use shared::blueprint::call_spec::JsonMode;
 use shared::blueprint::{Doc, json};
 
-use super::super::error::StepError;
-use super::super::past_denials;
-use super::super::run_state::SPAWNER;
-use super::{Agent, StepContext};
-use bill::Bill;
-use client::{AskOptions, Models};
-use dialogue::Dialogue;
-use protocol::Conversation;
-use provider::Model;
-
-/// The kind's name in documents.
-pub(in crate::flow) const KIND: &str = "llm";
+use crate::flow::agents::Agent;
+use crate::flow::agents::llm::bill::Bill;
+use crate::flow::agents::llm::client::{AskOptions, Models};
+use crate::flow::agents::llm::dialogue::Dialogue;
+use crate::flow::agents::llm::protocol::Conversation;
+use crate::flow::agents::llm::provider::Model;
+use crate::flow::error::StepError;
+use crate::flow::past_denials;
+use crate::flow::run_state::SPAWNER;
+use crate::flow::step_context::StepContext;
 
 /// Asks one model.
 #[derive(Debug)]
@@ -147,10 +147,10 @@ mod tests {
 
     use shared::blueprint::Blueprint;
 
-    use super::super::super::meter::Meter;
-    use super::super::super::run_state::RunState;
-    use super::bill::Bill;
-    use super::provider::Model;
+    use crate::flow::agents::llm::bill::Bill;
+    use crate::flow::agents::llm::provider::Model;
+    use crate::flow::meter::Meter;
+    use crate::flow::run_state::RunState;
 
     /// Runs `work` with a bill for a step that asks `model`.
     pub(super) async fn with_bill<T>(model: &Model, work: impl AsyncFnOnce(&Bill<'_>) -> T) -> T {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::provider::{Model, Protocol};
+use crate::flow::agents::llm::provider::{Model, Protocol};
 
 /// The author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

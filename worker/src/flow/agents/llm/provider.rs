@@ -4,7 +4,7 @@ use std::fmt;
 
 use shared::blueprint::orbit::models;
 
-use super::super::super::error::FlowError;
+use crate::flow::error::FlowError;
 
 /// The protocol of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

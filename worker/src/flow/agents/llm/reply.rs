@@ -7,9 +7,9 @@
 use shared::blueprint::label::Bump;
 use shared::blueprint::patch::{self, OpError, PatchError};
 use shared::blueprint::{Doc, json};
-use shared::commit::MAX_RATIONALE_BYTES;
+use shared::domain::commit::MAX_RATIONALE_BYTES;
 
-use super::unusable::Unusable;
+use crate::flow::agents::llm::unusable::Unusable;
 
 /// How many opening brackets are examined: each may cost a scan of the whole text.
 const MAX_OPENINGS: usize = 100;
@@ -302,7 +302,8 @@ mod tests {
 
     #[test]
     fn what_the_bundled_prompt_shows_are_patches() {
-        let agent = shared::blueprint::yaml::parse(crate::flow::PATCH_SPAWNER_LLM_YAML).unwrap();
+        let agent =
+            shared::blueprint::yaml::parse(crate::flow::scripts::PATCH_SPAWNER_LLM_YAML).unwrap();
         let profile = agent.get("profile").unwrap();
         let prompt = profile.get("system_prompt").and_then(Doc::as_str).unwrap();
         let examples = prompt.split_once("# Examples").unwrap().1;

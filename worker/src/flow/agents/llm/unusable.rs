@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::protocol::{Answer, End};
-use super::quote;
+use crate::flow::agents::llm::protocol::{Answer, End};
+use crate::flow::agents::llm::quote;
 
 /// Most characters of a reply in a message.
 const MAX_SHOWN_CHARS: usize = 200;

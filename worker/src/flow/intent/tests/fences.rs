@@ -2,9 +2,9 @@
 
 use shared::blueprint::{Doc, json};
 
-use super::super::fence::fences;
-use super::super::{Intent, read};
-use super::{assert_refused, prompt, sentences, tag};
+use crate::flow::intent::fence::fences;
+use crate::flow::intent::tests::{assert_refused, prompt, sentences, tag};
+use crate::flow::intent::{Intent, read};
 
 fn ops(text: &str) -> String {
     match read(text) {

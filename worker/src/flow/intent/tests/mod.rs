@@ -5,7 +5,8 @@ mod properties;
 
 use shared::blueprint::{Doc, json};
 
-use super::{Intent, Sentence, read};
+use crate::flow::intent::sentence::Sentence;
+use crate::flow::intent::{Intent, read};
 
 fn sentences(text: &str) -> Vec<Sentence> {
     match read(text) {

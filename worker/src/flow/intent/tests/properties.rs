@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 use shared::blueprint::{Doc, json};
 
-use super::super::{Intent, Sentence, read};
-use super::prompt;
+use crate::flow::intent::sentence::Sentence;
+use crate::flow::intent::tests::prompt;
+use crate::flow::intent::{Intent, read};
 
 /// Texts made of what the language consists of.
 fn any_text() -> impl Strategy<Value = String> {

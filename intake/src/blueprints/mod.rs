@@ -1,0 +1,7 @@
+//! `BlueprintService`: documents, versions and whole histories.
+
+pub(crate) mod convert;
+pub(crate) mod service;
+mod transfer;
+mod versions;
+pub(crate) mod write;

@@ -1,0 +1,109 @@
+//! Writing a document, with the check of an orbit before it.
+
+use futures::future::try_join_all;
+use shared::blueprint::Blueprint;
+use shared::domain::commit::Commit;
+use shared::domain::setting::EnhanceSetting;
+use shared::fail_point;
+use shared::ids::SettingId;
+use shared::store::{ExpectedHead, PutOutcome, SettingFault, Store};
+
+use crate::error::request_error::RequestError;
+use crate::orbit_trial::{self, Trial};
+
+/// How often a write is begun again because settings were written meanwhile.
+const MAX_WRITES: u32 = 5;
+
+/// What became of a write.
+pub(crate) struct Written {
+    /// The head's commit.
+    pub(crate) commit: Commit,
+    /// This call made it.
+    pub(crate) created: bool,
+    /// The trials with the settings that run it.
+    pub(crate) trial: Trial,
+}
+
+/// Writes `blueprint`. If settings run it, it is first judged and tried with each of them; `except` is a setting that
+/// is about to be written with it, and was looked at already.
+///
+/// # Errors
+/// If it is archived, its head is not the expected one, or it is an orbit that would not run or decide.
+pub(crate) async fn write(
+    store: &Store,
+    blueprint: &Blueprint,
+    expected: ExpectedHead,
+    rationale: &str,
+    except: Option<&SettingId>,
+) -> Result<Written, RequestError> {
+    let blueprint_id = || blueprint.id().clone();
+    for _ in 0..MAX_WRITES {
+        let used = store.orbit_use(blueprint).await?;
+        let settings = used.settings.iter();
+        let settings = settings.filter(|setting| Some(&setting.id) != except);
+        let judged = settings.map(|setting| judge(store, blueprint, setting));
+        let trials = try_join_all(judged).await?;
+        let trial = trials.into_iter().fold(Trial::Nothing, Trial::and);
+        let put = store.put_checked_blueprint(blueprint, &expected, rationale, &used);
+        let put = put.await?;
+        fail_point::pass("put.after");
+        let (commit, created) = match put {
+            None => continue,
+            Some(PutOutcome::Created(commit)) => (commit, true),
+            Some(PutOutcome::Unchanged(commit)) => (commit, false),
+            Some(PutOutcome::HeadMoved { actual }) => {
+                return Err(RequestError::HeadMoved {
+                    blueprint_id: blueprint_id(),
+                    actual,
+                });
+            }
+            Some(PutOutcome::Archived) => {
+                return Err(RequestError::BlueprintArchived(blueprint_id()));
+            }
+            Some(PutOutcome::NotRunnable(problem)) => {
+                return Err(RequestError::NotRunnable {
+                    blueprint_id: blueprint_id(),
+                    problem,
+                });
+            }
+        };
+        return Ok(Written {
+            commit,
+            created,
+            trial,
+        });
+    }
+    let head = store.summary(blueprint.id()).await?;
+    Err(RequestError::HeadMoved {
+        blueprint_id: blueprint_id(),
+        actual: head.map(|head| head.head),
+    })
+}
+
+/// Whether `setting` could run `blueprint` and comes to decisions with it.
+async fn judge(
+    store: &Store,
+    blueprint: &Blueprint,
+    setting: &EnhanceSetting,
+) -> Result<Trial, RequestError> {
+    let not_runnable = |problem: String| RequestError::NotRunnable {
+        blueprint_id: blueprint.id().clone(),
+        problem: format!("with the setting {}: {problem}", setting.id),
+    };
+    match store.check_setting(setting, Some(blueprint)).await? {
+        Ok(orbit) => {
+            let tried = orbit_trial::try_orbit(store, orbit, setting).await;
+            tried.map_err(not_runnable)
+        }
+        Err(SettingFault::Orbit(why) | SettingFault::Spawner(why)) => {
+            Err(not_runnable(why.to_string()))
+        }
+        // No fault of the document: the setting was as it is before.
+        Err(
+            SettingFault::UnknownOrbit
+            | SettingFault::ArchivedOrbit
+            | SettingFault::NoVersion(_)
+            | SettingFault::UnknownAxes { .. },
+        ) => Ok(Trial::Nothing),
+    }
+}

@@ -1,0 +1,83 @@
+//! Between the wire and the domain, both ways. Requests are checked here, at the door: what
+//! leaves this file towards the store is valid by construction, and every wrong field of a
+//! request is named at once.
+
+pub(crate) mod documents;
+
+#[cfg(test)]
+mod tests;
+
+use prost_types::Timestamp;
+use proto::v1;
+use shared::domain::version_selector::VersionSelector;
+use shared::ids::{BlueprintId, IssueId, SettingId, Version};
+
+use crate::error::request_error::RequestError;
+
+// Requests.
+
+/// The field `issue_id`.
+pub(crate) fn issue_id(given: &str) -> Result<IssueId, RequestError> {
+    IssueId::parse(given).map_err(|error| RequestError::field("issue_id", error))
+}
+
+/// The field `blueprint_id`.
+pub(crate) fn blueprint_id(given: &str) -> Result<BlueprintId, RequestError> {
+    BlueprintId::parse(given).map_err(|error| RequestError::field("blueprint_id", error))
+}
+
+/// The field `setting_id`.
+pub(crate) fn setting_id(given: &str) -> Result<SettingId, RequestError> {
+    SettingId::parse(given).map_err(|error| RequestError::field("setting_id", error))
+}
+
+/// The field `blueprint_id` of a filter: absent or empty means all.
+pub(crate) fn blueprint_filter(given: Option<&str>) -> Result<Option<BlueprintId>, RequestError> {
+    given
+        .filter(|id| !id.is_empty())
+        .map(blueprint_id)
+        .transpose()
+}
+
+/// A version selector in the field `field`: absent or without a choice means latest.
+pub(crate) fn selector(
+    field: &str,
+    given: Option<&v1::VersionSelector>,
+) -> Result<VersionSelector, RequestError> {
+    use v1::version_selector::Selector;
+    match given.and_then(|selector| selector.selector.as_ref()) {
+        None | Some(Selector::Latest(true)) => Ok(VersionSelector::Latest),
+        Some(Selector::Latest(false)) => Err(RequestError::field(
+            format!("{field}.latest"),
+            "is false, which chooses nothing; set it to true, or choose fixed or semver_req",
+        )),
+        Some(Selector::Fixed(version)) => Version::parse(version)
+            .map(VersionSelector::Fixed)
+            .map_err(|error| RequestError::field(format!("{field}.fixed"), error)),
+        Some(Selector::SemverReq(requirement)) => semver_req(requirement)
+            .map_err(|problem| RequestError::field(format!("{field}.semver_req"), problem)),
+    }
+}
+
+fn semver_req(text: &str) -> Result<VersionSelector, String> {
+    let shown: String = text.chars().take(80).collect();
+    text.parse()
+        .map(VersionSelector::SemverReq)
+        .map_err(|error| {
+            format!("{shown:?} is no semver requirement such as ^1.2 or >=1.0, <2.0: {error}")
+        })
+}
+
+// Answers.
+
+/// Milliseconds since the Unix epoch as a timestamp.
+pub(crate) fn timestamp(ms: u64) -> Timestamp {
+    Timestamp {
+        seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(ms % 1_000).unwrap_or(0) * 1_000_000,
+    }
+}
+
+pub(crate) fn text(id: Option<impl ToString>) -> String {
+    id.map_or_else(String::new, |id| id.to_string())
+}

@@ -1,0 +1,223 @@
+//! What every call passes before it reaches its service: the token, the deadline, and the span that its trace hangs on.
+//!
+//! A layer around all services, so that no handler can forget it. It looks at the path and the headers only.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use shared::domain::issue::Authority;
+use shared::domain::trace_parent::TraceParent;
+use shared::telemetry::trace;
+use tokio::time::timeout;
+use tonic::body::Body;
+use tonic::{Code, Extensions, Status};
+use tower_layer::Layer;
+use tower_service::Service;
+use tracing::Instrument;
+
+use crate::edge::scopes::{Need, need};
+use crate::edge::tokens::TokensFile;
+use crate::error::request_error::RequestError;
+use crate::scope::Scope;
+
+/// A call that takes longer has lost its client long ago: every call of the store gives up within seconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Calls that take as long as somebody's flow takes; each has a limit of its own.
+const LONG_RUNNING: [&str; 4] = [
+    "/enhance.v1.IntakeService/WatchIssue",
+    "/enhance.v1.IntakeService/PreviewIssue",
+    "/enhance.v1.BlueprintService/ExportBlueprint",
+    "/enhance.v1.BlueprintService/ImportBlueprint",
+];
+
+/// Says to whom may call at all which intake this is, for `draftsman doctor`.
+const VERSION_HEADER: HeaderName = HeaderName::from_static("draftsman-version");
+const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
+
+/// The layer. Without tokens everybody may do everything.
+#[derive(Debug, Clone)]
+pub(crate) struct AuthLayer {
+    tokens: Option<TokensFile>,
+    answer_within: Duration,
+}
+
+impl AuthLayer {
+    pub(crate) fn new(tokens: Option<TokensFile>) -> Self {
+        Self {
+            tokens,
+            answer_within: ANSWER_WITHIN,
+        }
+    }
+
+    /// The scope with which the call passes. Where no tokens are asked for, everybody has the widest.
+    fn check(&self, path: &str, headers: &HeaderMap) -> Result<Scope, RequestError> {
+        let Some(tokens) = &self.tokens else {
+            return Ok(Scope::Admin);
+        };
+        let Need::AtLeast(needed) = need(path) else {
+            return Ok(Scope::Read);
+        };
+        let token = bearer(headers).ok_or(RequestError::NoToken)?;
+        match tokens.now().scope_of(token) {
+            None => Err(RequestError::UnknownToken),
+            Some(scope) if scope < needed => Err(RequestError::ScopeTooNarrow { needed, scope }),
+            Some(scope) => Ok(scope),
+        }
+    }
+}
+
+/// On whose authority a call acts. A call that the layer has not seen has the narrowest.
+pub(crate) fn authority(extensions: &Extensions) -> Authority {
+    match extensions.get::<Scope>() {
+        Some(Scope::Admin) => Authority::Admin,
+        _ => Authority::Submitter,
+    }
+}
+
+/// The token of `authorization: Bearer <token>`.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked("bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
+}
+
+/// The trace that the caller has begun.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    TraceParent::parse(headers.get("traceparent")?.to_str().ok()?)
+}
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = AuthService<S>;
+
+    fn layer(&self, inner: S) -> AuthService<S> {
+        AuthService {
+            auth_layer: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// A service behind the [`AuthLayer`].
+#[derive(Debug, Clone)]
+pub(crate) struct AuthService<S> {
+    auth_layer: AuthLayer,
+    inner: S,
+}
+
+impl<S> Service<http::Request<Body>> for AuthService<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let scope = match self
+            .auth_layer
+            .check(request.uri().path(), request.headers())
+        {
+            Ok(scope) => scope,
+            Err(error) => {
+                let path = request.uri().path();
+                metrics::counter!("draftsman_intake_refused_total", "why" => "token").increment(1);
+                tracing::debug!(path, %error, "call refused");
+                let answer = Status::from(error).into_http();
+                return Box::pin(std::future::ready(Ok(answer)));
+            }
+        };
+        request.extensions_mut().insert(scope);
+        let path = request.uri().path();
+        let is_patient = LONG_RUNNING.contains(&path) || !path.starts_with("/enhance.v1.");
+        let span = tracing::debug_span!(target: trace::TARGET, "call", otel.name = path.trim_start_matches('/'), otel.kind = "server");
+        if let Some(parent) = traceparent(request.headers()) {
+            trace::continue_from(&span, &parent);
+        }
+        let answer_within = self.auth_layer.answer_within;
+        let answering = self.inner.call(request).instrument(span);
+        Box::pin(async move {
+            let answer = if is_patient {
+                answering.await?
+            } else {
+                match timeout(answer_within, answering).await {
+                    Ok(answer) => answer?,
+                    Err(_) => return Ok(Status::from(RequestError::TooSlow).into_http()),
+                }
+            };
+            let mut answer = explain_size(answer);
+            answer.headers_mut().insert(VERSION_HEADER, VERSION);
+            Ok(answer)
+        })
+    }
+}
+
+/// tonic answers a request above the limit OUT_OF_RANGE, without details; nothing else here does.
+fn explain_size(answer: http::Response<Body>) -> http::Response<Body> {
+    let refused = |status: &Status| status.code() == Code::OutOfRange;
+    match Status::from_header_map(answer.headers()) {
+        Some(status) if refused(&status) => Status::from(RequestError::TooLarge).into_http(),
+        _ => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A service that never answers.
+    struct Never;
+
+    impl Service<http::Request<Body>> for Never {
+        type Response = http::Response<Body>;
+        type Error = std::convert::Infallible;
+        type Future = std::future::Pending<Result<Self::Response, Self::Error>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: http::Request<Body>) -> Self::Future {
+            std::future::pending()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_never_ends_is_ended() {
+        let auth_layer = AuthLayer {
+            tokens: None,
+            answer_within: Duration::from_millis(1),
+        };
+        let mut request = http::Request::new(Body::empty());
+        *request.uri_mut() = "/enhance.v1.IntakeService/GetIssue".parse().unwrap();
+        let answer = auth_layer.layer(Never).call(request).await.unwrap();
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+    }
+
+    #[test]
+    fn the_scheme_is_read_in_any_case_and_only_bearer_counts() {
+        for (value, expected) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc ", Some("abc")),
+            ("Basic abc", None),
+            ("Bearer", None),
+            ("abc", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+            assert_eq!(bearer(&headers), expected.map(str::as_bytes), "{value}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! Who gets in: a bounded number of connections, none of which may be silent for ever.
+//!
+//! tonic bounds neither. A connection too many is closed at once, so that its client can try another intake, instead of
+//! waiting in the listener's queue. One that says nothing, not even the answer to a ping, gives its place up.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
+
+/// How long connections may be silent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IdleTimeouts {
+    /// Before the first byte.
+    pub(crate) first_word: Duration,
+    /// Between two bytes; longer than a client takes to be pinged and to answer.
+    pub(crate) silence: Duration,
+}
+
+/// One line of log in this time, however many are turned away.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// The connections of `incoming` that get in, at most `places` at once.
+pub(crate) fn limit_connections(
+    incoming: TcpIncoming,
+    places: usize,
+    idle_timeouts: IdleTimeouts,
+) -> impl Stream<Item = io::Result<LimitedStream>> {
+    let free = Arc::new(Semaphore::new(places));
+    let said: Mutex<Option<Instant>> = Mutex::new(None);
+    incoming.filter_map(move |accepted| {
+        let stream_limit = match accepted {
+            Err(error) => Some(Err(error)),
+            Ok(stream) => match Arc::clone(&free).try_acquire_owned() {
+                Ok(place) => Some(Ok(LimitedStream::new(stream, idle_timeouts, place))),
+                Err(_) => {
+                    metrics::counter!("draftsman_intake_refused_total", "why" => "connections")
+                        .increment(1);
+                    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                    if said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+                        *said = Some(Instant::now());
+                        tracing::warn!(
+                            places,
+                            "too many connections; a new one was closed (DRAFTSMAN_MAX_CONNECTIONS)"
+                        );
+                    }
+                    None
+                }
+            },
+        };
+        std::future::ready(stream_limit)
+    })
+}
+
+/// A connection with its place.
+pub(crate) struct LimitedStream {
+    stream: TcpStream,
+    idle_timeouts: IdleTimeouts,
+    /// When it has been silent for too long.
+    due: Instant,
+    alarm: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl LimitedStream {
+    fn new(stream: TcpStream, idle_timeouts: IdleTimeouts, place: OwnedSemaphorePermit) -> Self {
+        let due = Instant::now() + idle_timeouts.first_word;
+        Self {
+            stream,
+            idle_timeouts,
+            due,
+            alarm: Box::pin(sleep_until(due)),
+            _place: place,
+        }
+    }
+}
+
+impl AsyncRead for LimitedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buf) {
+            let due = Instant::now() + self.idle_timeouts.silence;
+            self.due = due;
+            // Mostly only noted: the timer itself is put off when it rings, not with every read.
+            if due < self.alarm.deadline() {
+                self.alarm.as_mut().reset(due);
+            }
+            return Poll::Ready(read);
+        }
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            if self.due <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            let due = self.due;
+            self.alarm.as_mut().reset(due);
+        }
+    }
+}
+
+impl AsyncWrite for LimitedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Connected for LimitedStream {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn silence_ends_a_connection_and_one_too_many_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let idle_timeouts = IdleTimeouts {
+            first_word: Duration::from_secs(3600),
+            silence: Duration::from_millis(1),
+        };
+        let mut limit_connections = Box::pin(limit_connections(
+            TcpIncoming::from(listener),
+            1,
+            idle_timeouts,
+        ));
+
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let mut stream_limit = limit_connections.next().await.unwrap().unwrap();
+        let mut refused = TcpStream::connect(address).await.unwrap();
+        // Turned away while the next is waited for; nobody else comes.
+        let waiting = tokio::spawn(async move { limit_connections.next().await.is_some() });
+        assert_eq!(refused.read(&mut [0; 1]).await.unwrap(), 0, "closed");
+
+        first.write_all(b"x").await.unwrap();
+        assert_eq!(stream_limit.read(&mut [0; 1]).await.unwrap(), 1);
+        let silent = stream_limit.read(&mut [0; 1]).await.unwrap_err();
+        assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
+        drop(stream_limit);
+        let _second = TcpStream::connect(address).await.unwrap();
+        assert!(waiting.await.unwrap(), "a place that was given up is free");
+    }
+}

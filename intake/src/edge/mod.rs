@@ -1,0 +1,8 @@
+//! What every connection and every call passes first: limits, TLS, tokens and scopes.
+
+pub(crate) mod auth_layer;
+pub(crate) mod connection_limit;
+mod scopes;
+pub(crate) mod tls;
+pub(crate) mod tls_stream;
+pub(crate) mod tokens;

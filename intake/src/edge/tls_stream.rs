@@ -1,0 +1,136 @@
+//! Connections as the server gets them: plain, or after the TLS handshake.
+//!
+//! tonic's own TLS takes one certificate for the life of the server. Here each handshake uses the files
+//! as they were read last. Handshakes run in tasks of their own: a slow client delays no other.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use crate::edge::connection_limit::LimitedStream;
+use crate::edge::tls::Tls;
+
+/// A client that does not get through its handshake in this time is dropped.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// A connection, with or without TLS.
+pub(crate) enum Connection {
+    Plain(LimitedStream),
+    Tls(Box<TlsStream<LimitedStream>>),
+}
+
+/// The connections of `incoming`, after their handshakes if there is `tls`; at most `places` handshakes run
+/// at once. One that fails ends its connection alone.
+pub(crate) fn connections(
+    incoming: impl Stream<Item = io::Result<LimitedStream>> + Send + 'static,
+    tls: Option<Tls>,
+    places: usize,
+) -> impl Stream<Item = io::Result<Connection>> {
+    let connecting = incoming.map(move |accepted| {
+        let tls = tls.clone();
+        async move {
+            match (accepted, tls) {
+                (Err(error), _) => Some(Err(error)),
+                (Ok(stream), None) => Some(Ok(Connection::Plain(stream))),
+                (Ok(stream), Some(tls)) => {
+                    // An error of a task is its panic, which the runtime has told of.
+                    tokio::spawn(handshake(stream, tls)).await.ok().flatten()
+                }
+            }
+        }
+    });
+    let connected = connecting.buffer_unordered(places);
+    connected.filter_map(std::future::ready)
+}
+
+async fn handshake(stream: LimitedStream, tls: Tls) -> Option<io::Result<Connection>> {
+    let accepting = TlsAcceptor::from(tls.config()).accept(stream);
+    match timeout(HANDSHAKE_WITHIN, accepting).await {
+        Ok(Ok(stream)) => Some(Ok(Connection::Tls(Box::new(stream)))),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("a TLS handshake took too long");
+            None
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Connection::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Connection::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Connection::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Connection::Plain(stream) => stream.is_write_vectored(),
+            Connection::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Connection::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Connection::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Connection::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        match self {
+            Connection::Plain(stream) => stream.connect_info(),
+            Connection::Tls(stream) => stream.get_ref().0.connect_info(),
+        }
+    }
+}

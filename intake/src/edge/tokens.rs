@@ -1,0 +1,185 @@
+//! Who may do what: bearer tokens with a scope each, from a file that is read again while the server runs.
+//!
+//! A line of the file is `<scope> <token>` or `<scope> <name> <token>`; empty lines and those that begin with `#` are left out.
+//! Only the SHA-256 of a token is kept, and all are compared in constant time: neither memory nor timing tells a token, and
+//! a token's length makes no difference. No error and no log line shows one, only the number of its line.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::scope::Scope;
+
+/// How soon a changed file counts. It is small, so it is read and not only looked at: an edit within the clock's
+/// resolution, and a mount that swaps files behind a link, are noticed too.
+const READ_EVERY: Duration = Duration::from_secs(2);
+/// Shorter tokens can be guessed.
+const SHORTEST: usize = 16;
+
+/// What is wrong with a file of tokens.
+#[derive(Debug, Error)]
+pub(crate) enum BadTokens {
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] std::io::Error),
+    #[error("line {0} is neither `<scope> <token>` nor `<scope> <name> <token>`")]
+    Line(usize),
+    #[error("line {0} begins with no scope: read, submit or admin")]
+    Scope(usize),
+    #[error("the token in line {0} has fewer than {SHORTEST} characters")]
+    Short(usize),
+    #[error("the token in line {0} stands in an earlier line too")]
+    Twice(usize),
+    #[error("it has no token, so nobody could call anything")]
+    Empty,
+}
+
+/// The tokens of one reading of the file.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Tokens(Vec<(Scope, [u8; 32])>);
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} tokens", self.0.len())
+    }
+}
+
+impl Tokens {
+    pub(crate) fn parse(text: &str) -> Result<Self, BadTokens> {
+        let mut tokens: Vec<(Scope, [u8; 32])> = Vec::new();
+        for (line, number) in text.lines().zip(1..) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (scope, token) = match words[..] {
+                [] => continue,
+                [first, ..] if first.starts_with('#') => continue,
+                [scope, token] | [scope, _, token] => (scope, token),
+                _ => return Err(BadTokens::Line(number)),
+            };
+            let scope = Scope::ALL.into_iter().find(|s| s.as_str() == scope);
+            let scope = scope.ok_or(BadTokens::Scope(number))?;
+            if token.len() < SHORTEST {
+                return Err(BadTokens::Short(number));
+            }
+            let digest = digest(token.as_bytes());
+            if tokens.iter().any(|(_, known)| *known == digest) {
+                return Err(BadTokens::Twice(number));
+            }
+            tokens.push((scope, digest));
+        }
+        if tokens.is_empty() {
+            return Err(BadTokens::Empty);
+        }
+        Ok(Self(tokens))
+    }
+
+    /// The scope of `token`; `None` if it is none of these. Takes as long whichever it is.
+    pub(crate) fn scope_of(&self, token: &[u8]) -> Option<Scope> {
+        let given = digest(token);
+        self.0.iter().fold(None, |found, (scope, known)| {
+            if bool::from(known.ct_eq(&given)) {
+                Some(*scope)
+            } else {
+                found
+            }
+        })
+    }
+}
+
+fn digest(token: &[u8]) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+/// A file of tokens that was read once and will be again.
+#[derive(Debug, Clone)]
+pub(crate) struct TokensFile {
+    path: PathBuf,
+    tokens: watch::Sender<Arc<Tokens>>,
+}
+
+impl TokensFile {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`BadTokens`] if it cannot be used.
+    pub(crate) fn open(path: &Path) -> Result<Self, BadTokens> {
+        let tokens = Tokens::parse(&std::fs::read_to_string(path)?)?;
+        Ok(Self {
+            path: path.to_owned(),
+            tokens: watch::Sender::new(Arc::new(tokens)),
+        })
+    }
+
+    /// The tokens that count now.
+    pub(crate) fn now(&self) -> Arc<Tokens> {
+        Arc::clone(&self.tokens.borrow())
+    }
+
+    /// Reads the file again every few seconds. What cannot be used changes nothing, and is said once. Never returns.
+    pub(crate) async fn follow(&self) {
+        let mut said = String::new();
+        loop {
+            sleep(READ_EVERY).await;
+            let read = tokio::fs::read_to_string(&self.path).await;
+            match read
+                .map_err(BadTokens::from)
+                .and_then(|t| Tokens::parse(&t))
+            {
+                Ok(tokens) => {
+                    said.clear();
+                    if *self.now() != tokens {
+                        tracing::info!(path = %self.path.display(), ?tokens, "tokens were read again");
+                        self.tokens.send_replace(Arc::new(tokens));
+                    }
+                }
+                Err(bad) => {
+                    let error = bad.to_string();
+                    if error != said {
+                        tracing::error!(path = %self.path.display(), error, "tokens cannot be read again; the old ones count on");
+                        said = error;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READER: &str = "reader-0123456789";
+    const ADMIN: &str = "admin-0123456789";
+
+    #[test]
+    fn a_token_has_the_scope_of_its_line() {
+        let text = format!("# who\n\nread {READER}\n  admin  ops {ADMIN}  \n");
+        let tokens = Tokens::parse(&text).unwrap();
+        assert_eq!(tokens.scope_of(READER.as_bytes()), Some(Scope::Read));
+        assert_eq!(tokens.scope_of(ADMIN.as_bytes()), Some(Scope::Admin));
+        for none in ["", "ops", "reader-012345678", "reader-01234567890"] {
+            assert_eq!(tokens.scope_of(none.as_bytes()), None, "{none:?}");
+        }
+        assert!(Scope::Admin > Scope::Submit && Scope::Submit > Scope::Read);
+    }
+
+    #[test]
+    fn a_bad_file_is_refused_by_line_and_without_its_tokens() {
+        for (text, words) in [
+            (format!("read {READER}\nwrite {ADMIN}"), "line 2 begins"),
+            (format!("read {READER}\nread"), "line 2 is neither"),
+            (format!("read a b {READER}"), "line 1 is neither"),
+            ("submit 0123456789abcde".to_owned(), "fewer than 16"),
+            (format!("read {READER}\nadmin {READER}"), "line 2 stands"),
+            ("# none\n".to_owned(), "no token"),
+        ] {
+            let said = Tokens::parse(&text).unwrap_err().to_string();
+            assert!(said.contains(words), "{said}");
+            assert!(!said.contains(READER) && !said.contains(ADMIN), "{said}");
+        }
+    }
+}

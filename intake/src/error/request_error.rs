@@ -1,0 +1,237 @@
+//! What can go wrong with a request.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use shared::domain::issue::IssueState;
+use shared::domain::preview::MAX_PREVIEW_BYTES;
+use shared::ids::{BlueprintId, IssueId, SettingId, Version};
+use shared::store::{MAX_WAITING_PREVIEWS, StoreError};
+use thiserror::Error;
+use tonic::Status;
+
+use crate::scope::Scope;
+
+/// Largest request: a Blueprint of 1 MiB with room to be told that a larger one is too large.
+pub(crate) const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Why a request is refused.
+#[derive(Debug, Error)]
+pub(crate) enum RequestError {
+    /// Fields that cannot be used.
+    #[error("{}", .0.iter().map(|v| format!("{}: {}", v.field, v.problem)).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<Violation>),
+    #[error("there is no issue {0}")]
+    IssueNotFound(IssueId),
+    #[error(
+        "issue {0} was decided and pruned; GetLogEntry of {0} (or `draftsman log {0}`) tells how"
+    )]
+    IssueGone(IssueId),
+    #[error("there is no Blueprint {0}; write it with PutBlueprint first")]
+    BlueprintNotFound(BlueprintId),
+    #[error(
+        "Blueprint {0} does not exist, or has no such version; ListCommits shows what there is"
+    )]
+    VersionNotFound(BlueprintId),
+    #[error(
+        "{field}: Blueprint {blueprint_id} has no version {version}; ListCommits shows what there is"
+    )]
+    NoSuchVersion {
+        blueprint_id: BlueprintId,
+        version: Version,
+        field: &'static str,
+    },
+    #[error("there is a Blueprint {0} already; a history is imported where there is none")]
+    BlueprintExists(BlueprintId),
+    #[error("the import stood still for too long; begin it again")]
+    ImportExpired,
+    #[error("the stream of requests broke off: {}", .0.message())]
+    StreamBroken(Box<Status>),
+    #[error(
+        "the answer has {bytes} bytes; the limit is {limit} (3 MiB); read both versions with GetBlueprint instead"
+    )]
+    AnswerTooLarge { bytes: usize, limit: usize },
+    #[error(
+        "Blueprint {blueprint_id} is {}: its flow decides what is verified, so only a token of scope admin acts on it",
+        .setting_id.as_ref().map_or("a bundled orbit".to_owned(), |id| format!("the orbit of the setting {id}"))
+    )]
+    OrbitNeedsAdmin {
+        blueprint_id: BlueprintId,
+        setting_id: Option<SettingId>,
+    },
+    #[error("Blueprint {blueprint_id} is the orbit of the setting {}; let it name another one first", .settings.join(", "))]
+    OrbitInUse {
+        blueprint_id: BlueprintId,
+        settings: Vec<String>,
+    },
+    #[error("there is no setting {0}; ListSettings shows what there is")]
+    SettingNotFound(SettingId),
+    #[error("there is no log entry of issue {0}: it does not exist or is not decided yet")]
+    LogEntryNotFound(IssueId),
+    #[error("issue {0} exists with other content; choose another issue_id")]
+    IssueTaken(IssueId),
+    #[error("issue {0} was decided and pruned; its log entry remains; choose another issue_id")]
+    IssuePruned(IssueId),
+    #[error("issue {issue_id} is {} already and cannot be cancelled", .state.as_str())]
+    IssueDecided {
+        issue_id: IssueId,
+        state: IssueState,
+    },
+    #[error(
+        "issue {issue_id} is {}; only a rejected issue can be retried", .state.as_str().replace('_', " ")
+    )]
+    IssueNotRejected {
+        issue_id: IssueId,
+        state: IssueState,
+    },
+    #[error("Blueprint {0} is archived; unarchive it first")]
+    BlueprintArchived(BlueprintId),
+    #[error("the head of Blueprint {blueprint_id} is {}, not the expected_head", .actual.as_ref().map_or("absent", Version::as_str))]
+    HeadMoved {
+        blueprint_id: BlueprintId,
+        actual: Option<Version>,
+    },
+    #[error("the revision of setting {setting_id} is {actual}, not the expected_revision")]
+    RevisionMoved { setting_id: SettingId, actual: u64 },
+    #[error("Blueprint {blueprint_id} is the orbit of a setting and would not run: {problem}")]
+    NotRunnable {
+        blueprint_id: BlueprintId,
+        problem: String,
+    },
+    #[error(
+        "there is no Blueprint {0} to be the orbit; write it first or send it as orbit_document"
+    )]
+    OrbitNotFound(BlueprintId),
+    #[error("the orbit {0} is archived; unarchive it, or name another as setting.blueprint_id")]
+    OrbitArchived(BlueprintId),
+    #[error("{problem}; ListCommits shows what there is, or send the version as orbit_document")]
+    OrbitVersionNotFound {
+        blueprint_id: BlueprintId,
+        problem: String,
+    },
+    #[error("the setting cannot be worked by: {field}: {problem}")]
+    SettingNotRunnable {
+        field: &'static str,
+        blueprint_id: BlueprintId,
+        problem: String,
+    },
+    #[error(
+        "no script is known for {}: there are {}; a running worker whose DRAFTSMAN_LUA_DIR has \
+         verifiers/<axis>.lua makes an axis known", .unknown.join(", "), .known.join(", ")
+    )]
+    UnknownAxes {
+        unknown: Vec<String>,
+        known: Vec<String>,
+    },
+    #[error("the setting default cannot be deleted; edit it, or set DRAFTSMAN_SETTING to another")]
+    DefaultSetting,
+    #[error(
+        "Redis uses {used} of {max} bytes and takes no new issues and previews; wait for workers or raise maxmemory"
+    )]
+    MemoryFull { used: u64, max: u64 },
+    #[error("Redis was away for too long; repeat the call with the id {issue_id}, that is safe")]
+    SubmitUndecided {
+        issue_id: IssueId,
+        executed: Executed,
+        source: Option<StoreError>,
+    },
+    #[error("no worker is there to run the flow; start one and try again")]
+    NoWorker,
+    #[error("{reason}")]
+    PreviewFailed { reason: String },
+    #[error("the preview met a fault that may pass: {problem}")]
+    PreviewFault {
+        problem: String,
+        retry_after: Option<Duration>,
+    },
+    #[error(
+        "no worker has answered the preview within {} s; try again, or look at what the workers do", .waited.as_secs()
+    )]
+    PreviewLate { waited: Duration },
+    #[error(
+        "the preview has {bytes} bytes; the limit is {MAX_PREVIEW_BYTES} (3 MiB); submit the issue and read its commit"
+    )]
+    PreviewTooLarge { bytes: usize },
+    #[error(
+        "{MAX_WAITING_PREVIEWS} previews wait for a worker, and no more are accepted; try again, or start more workers"
+    )]
+    TooManyPreviews,
+    #[error("Redis is away or not ready yet; try again")]
+    NotReady,
+    #[error("this server is shutting down; connect again")]
+    ShuttingDown,
+    #[error("this server wants a token: send `authorization: Bearer <token>`")]
+    NoToken,
+    #[error("this token is not one that this server knows")]
+    UnknownToken,
+    #[error("this call needs a token of scope {}, and this one has {}", .needed.as_str(), .scope.as_str())]
+    ScopeTooNarrow { needed: Scope, scope: Scope },
+    #[error(
+        "no answer within the time that a call may take; whether it was carried out is not known"
+    )]
+    TooSlow,
+    #[error("the request is larger than {MAX_REQUEST_BYTES} bytes")]
+    TooLarge,
+    #[error(
+        "{max} issues are watched through this server, and it takes no more; try another one, or ask with GetIssue"
+    )]
+    TooManyWatchers { max: usize },
+    #[error(
+        "the issue was watched for {} s, and a watch lasts no longer; watch it again", .lived.as_secs()
+    )]
+    WatchOver { lived: Duration },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// As [`RequestError::Store`], after a part of the request was carried out already.
+    #[error("{0}; a part of the request is written: read what is there and send the request again")]
+    StoreHalfway(#[source] StoreError),
+}
+
+/// One field that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    /// Its path in the request, e.g. `setting.ttl_secs`.
+    pub(crate) field: String,
+    /// What is wrong with it, and the limit.
+    pub(crate) problem: String,
+}
+
+/// Whether a write that could not be confirmed was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Executed {
+    /// Certainly not.
+    No,
+    /// Nobody knows. Looking at what is there, or making the same call again, finds out.
+    Unknown,
+}
+
+impl Executed {
+    /// Its word in the metadata `executed`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Executed::No => "no",
+            Executed::Unknown => "unknown",
+        }
+    }
+}
+
+impl RequestError {
+    /// One field that cannot be used.
+    pub(crate) fn field(field: impl Into<String>, problem: impl Display) -> Self {
+        Self::Invalid(vec![Violation {
+            field: field.into(),
+            problem: problem.to_string(),
+        }])
+    }
+
+    /// Whether a write that ended with this may have been carried out; `None` if the error itself says that
+    /// it was refused. A read that failed before the write counts as unknown too, which is always safe.
+    pub(crate) fn executed(&self) -> Option<Executed> {
+        match self {
+            Self::NotReady => Some(Executed::No),
+            Self::Store(store) if store.certainly_not_executed() => Some(Executed::No),
+            Self::Store(_) | Self::StoreHalfway(_) | Self::ShuttingDown => Some(Executed::Unknown),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! What can go wrong with a request, and the only place that says which gRPC status that is.
+//!
+//! Every refusal carries `google.rpc` details: an `ErrorInfo` with a reason that clients may
+//! match on (domain `draftsman`), a `BadRequest` with the fields at fault, and a `RetryInfo`
+//! where the same request may succeed later.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt::Display;
+use std::time::Duration;
+
+use shared::error::ErrorKind;
+use shared::ids::Version;
+use shared::store::StoreError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::error::request_error::{Executed, MAX_REQUEST_BYTES, RequestError, Violation};
+
+/// The domain of every `ErrorInfo`.
+const DOMAIN: &str = "draftsman";
+
+/// Details travel in HTTP/2 trailers, of which common clients take 8 KiB; base64 takes a third.
+const MAX_TEXT_BYTES: usize = 1024;
+const MAX_VIOLATIONS: usize = 8;
+
+/// The RPCs that change something besides SubmitIssue, which knows for itself. When one of them is answered
+/// UNAVAILABLE, the metadata `executed` says whether it may have happened all the same.
+const WRITES: [&str; 11] = [
+    "CancelIssue",
+    "RetryIssue",
+    "PauseQueue",
+    "ResumeQueue",
+    "PutBlueprint",
+    "RevertBlueprint",
+    "ArchiveBlueprint",
+    "UnarchiveBlueprint",
+    "ImportBlueprint",
+    "PutSetting",
+    "DeleteSetting",
+];
+
+/// The status for `error`. Defects are logged here, once; an outage is logged by `readiness.rs`.
+pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
+    let status = if WRITES.contains(&rpc) {
+        let executed = error.executed();
+        error.into_status(executed)
+    } else {
+        error.into_status(None)
+    };
+    match status.code() {
+        Code::Internal => {
+            let cause = status.source().map(chain).unwrap_or_default();
+            tracing::error!(rpc, answer = status.message(), cause, "request failed");
+        }
+        // Not the message: it may quote what a person wrote.
+        code => {
+            let info = status.get_details_error_info();
+            let reason = info.map(|info| info.reason).unwrap_or_default();
+            tracing::debug!(rpc, ?code, reason, "request refused");
+        }
+    }
+    status
+}
+
+/// An error and its sources, outermost first.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        texts.push(cause.to_string());
+        next = cause.source();
+    }
+    texts.join(": ")
+}
+
+/// What a client is told besides the message.
+struct Answer {
+    code: Code,
+    pub(crate) reason: &'static str,
+    pub(crate) retry_after: Option<Duration>,
+    metadata: Vec<(&'static str, String)>,
+    pub(crate) violations: Vec<Violation>,
+}
+
+impl Answer {
+    fn new(code: Code, reason: &'static str) -> Self {
+        Self {
+            code,
+            reason,
+            retry_after: None,
+            metadata: Vec::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    pub(crate) fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry_after = Some(delay);
+        self
+    }
+
+    fn with(mut self, key: &'static str, value: impl Display) -> Self {
+        self.metadata.push((key, value.to_string()));
+        self
+    }
+
+    pub(crate) fn field(mut self, field: &str, problem: impl Display) -> Self {
+        self.violations.push(Violation {
+            field: field.to_owned(),
+            problem: problem.to_string(),
+        });
+        self
+    }
+}
+
+const SOON: Duration = Duration::from_secs(1);
+const LATER: Duration = Duration::from_secs(5);
+
+fn answer(error: &RequestError) -> Answer {
+    use RequestError as E;
+    match error {
+        E::Invalid(violations) => {
+            let mut answer = Answer::new(Code::InvalidArgument, "INVALID_FIELD");
+            answer.violations.clone_from(violations);
+            answer
+        }
+        E::IssueNotFound(id) => Answer::new(Code::NotFound, "ISSUE_NOT_FOUND").with("issue_id", id),
+        E::IssueGone(id) => Answer::new(Code::NotFound, "ISSUE_PRUNED").with("issue_id", id),
+        E::BlueprintNotFound(id) => {
+            Answer::new(Code::NotFound, "BLUEPRINT_NOT_FOUND").with("blueprint_id", id)
+        }
+        E::VersionNotFound(id) => {
+            Answer::new(Code::NotFound, "VERSION_NOT_FOUND").with("blueprint_id", id)
+        }
+        E::NoSuchVersion {
+            blueprint_id,
+            version,
+            field,
+        } => Answer::new(Code::NotFound, "VERSION_NOT_FOUND")
+            .with("blueprint_id", blueprint_id)
+            .with("version", version)
+            .with("field", field)
+            .field(field, error),
+        E::BlueprintExists(id) => {
+            Answer::new(Code::AlreadyExists, "BLUEPRINT_EXISTS").with("blueprint_id", id)
+        }
+        E::ImportExpired => Answer::new(Code::Aborted, "IMPORT_EXPIRED"),
+        E::StreamBroken(status) => Answer::new(status.code(), "STREAM_BROKEN"),
+        E::AnswerTooLarge { bytes, limit } => {
+            Answer::new(Code::FailedPrecondition, "ANSWER_TOO_LARGE")
+                .with("bytes", bytes)
+                .with("limit", limit)
+        }
+        E::OrbitNeedsAdmin {
+            blueprint_id,
+            setting_id,
+        } => {
+            let answer = Answer::new(Code::PermissionDenied, "ORBIT_NEEDS_ADMIN")
+                .with("blueprint_id", blueprint_id);
+            match setting_id {
+                Some(setting_id) => answer.with("setting_id", setting_id),
+                None => answer,
+            }
+        }
+        E::OrbitInUse {
+            blueprint_id,
+            settings,
+        } => Answer::new(Code::FailedPrecondition, "ORBIT_IN_USE")
+            .with("blueprint_id", blueprint_id)
+            .with("setting_ids", settings.join(",")),
+        E::SettingNotFound(id) => {
+            Answer::new(Code::NotFound, "SETTING_NOT_FOUND").with("setting_id", id)
+        }
+        E::LogEntryNotFound(id) => {
+            Answer::new(Code::NotFound, "LOG_ENTRY_NOT_FOUND").with("issue_id", id)
+        }
+        E::IssueTaken(id) => {
+            Answer::new(Code::AlreadyExists, "ISSUE_ID_TAKEN").with("issue_id", id)
+        }
+        E::IssuePruned(id) => {
+            Answer::new(Code::AlreadyExists, "ISSUE_ID_TAKEN").with("issue_id", id)
+        }
+        E::IssueDecided { issue_id, state } => {
+            Answer::new(Code::FailedPrecondition, "ISSUE_DECIDED")
+                .with("issue_id", issue_id)
+                .with("state", state.as_str())
+        }
+        E::IssueNotRejected { issue_id, state } => {
+            Answer::new(Code::FailedPrecondition, "ISSUE_NOT_REJECTED")
+                .with("issue_id", issue_id)
+                .with("state", state.as_str())
+        }
+        E::BlueprintArchived(id) => {
+            Answer::new(Code::FailedPrecondition, "BLUEPRINT_ARCHIVED").with("blueprint_id", id)
+        }
+        E::HeadMoved {
+            blueprint_id,
+            actual,
+        } => Answer::new(Code::Aborted, "HEAD_MOVED")
+            .with("blueprint_id", blueprint_id)
+            .with("actual_head", actual.as_ref().map_or("", Version::as_str)),
+        E::RevisionMoved { setting_id, actual } => Answer::new(Code::Aborted, "REVISION_MOVED")
+            .with("setting_id", setting_id)
+            .with("actual_revision", actual),
+        E::NotRunnable {
+            blueprint_id,
+            problem,
+        } => Answer::new(Code::FailedPrecondition, "ORBIT_NOT_RUNNABLE")
+            .with("blueprint_id", blueprint_id)
+            .field("document", problem),
+        E::OrbitNotFound(id) => Answer::new(Code::FailedPrecondition, "ORBIT_NOT_FOUND")
+            .with("blueprint_id", id)
+            .field("setting.blueprint_id", error),
+        E::OrbitArchived(id) => Answer::new(Code::FailedPrecondition, "ORBIT_ARCHIVED")
+            .with("blueprint_id", id)
+            .field("setting.blueprint_id", error),
+        E::OrbitVersionNotFound { blueprint_id, .. } => {
+            Answer::new(Code::FailedPrecondition, "ORBIT_VERSION_NOT_FOUND")
+                .with("blueprint_id", blueprint_id)
+                .field("setting.selector", error)
+        }
+        E::SettingNotRunnable {
+            field,
+            blueprint_id,
+            problem,
+        } => Answer::new(Code::FailedPrecondition, "ORBIT_NOT_RUNNABLE")
+            .with("blueprint_id", blueprint_id)
+            .field(field, problem),
+        E::UnknownAxes { unknown, .. } => Answer::new(Code::FailedPrecondition, "AXIS_UNKNOWN")
+            .with("axes", cut(&unknown.join(",")))
+            .field("setting.verifier_axes", error),
+        E::DefaultSetting => {
+            Answer::new(Code::FailedPrecondition, "SETTING_DEFAULT").field("setting_id", error)
+        }
+        E::MemoryFull { .. } => {
+            Answer::new(Code::ResourceExhausted, "MEMORY_FULL").retry_after(LATER)
+        }
+        E::SubmitUndecided {
+            issue_id, executed, ..
+        } => Answer::new(Code::Unavailable, "STORE_UNAVAILABLE")
+            .retry_after(SOON)
+            .with("issue_id", issue_id)
+            .with("executed", executed.as_str()),
+        E::NoWorker => Answer::new(Code::Unavailable, "NO_WORKER").retry_after(LATER),
+        E::PreviewFailed { .. } => Answer::new(Code::FailedPrecondition, "PREVIEW_FAILED"),
+        E::PreviewFault { retry_after, .. } => {
+            Answer::new(Code::Unavailable, "PREVIEW_INTERRUPTED")
+                .retry_after(retry_after.unwrap_or(SOON))
+        }
+        E::PreviewLate { .. } => Answer::new(Code::DeadlineExceeded, "PREVIEW_LATE"),
+        E::PreviewTooLarge { bytes } => {
+            Answer::new(Code::FailedPrecondition, "ANSWER_TOO_LARGE").with("bytes", bytes)
+        }
+        E::TooManyPreviews => {
+            Answer::new(Code::ResourceExhausted, "TOO_MANY_PREVIEWS").retry_after(LATER)
+        }
+        E::NotReady => Answer::new(Code::Unavailable, "STORE_UNAVAILABLE").retry_after(SOON),
+        E::ShuttingDown => Answer::new(Code::Unavailable, "SHUTTING_DOWN").retry_after(SOON),
+        E::WatchOver { .. } => {
+            Answer::new(Code::Unavailable, "WATCH_OVER").retry_after(Duration::ZERO)
+        }
+        E::NoToken => Answer::new(Code::Unauthenticated, "TOKEN_MISSING"),
+        E::UnknownToken => Answer::new(Code::Unauthenticated, "TOKEN_UNKNOWN"),
+        E::ScopeTooNarrow { needed, scope } => {
+            Answer::new(Code::PermissionDenied, "SCOPE_TOO_NARROW")
+                .with("needed", needed.as_str())
+                .with("scope", scope.as_str())
+        }
+        E::TooSlow => Answer::new(Code::DeadlineExceeded, "TOO_SLOW"),
+        E::TooLarge => Answer::new(Code::InvalidArgument, "REQUEST_TOO_LARGE")
+            .with("limit_bytes", MAX_REQUEST_BYTES),
+        E::TooManyWatchers { max } => Answer::new(Code::ResourceExhausted, "TOO_MANY_WATCHERS")
+            .retry_after(LATER)
+            .with("max", max),
+        E::Store(store) | E::StoreHalfway(store) => store_answer(store),
+    }
+}
+
+fn store_answer(error: &StoreError) -> Answer {
+    let reason = match error {
+        StoreError::Cursor(_) => "INVALID_FIELD",
+        StoreError::NoMatchingVersion { .. } => "NO_MATCHING_VERSION",
+        StoreError::InvalidSemver { .. } => "INVALID_SEMVER",
+        StoreError::Damaged { .. } | StoreError::Document { .. } => "STORED_DATA_DAMAGED",
+        _ if error.is_retryable() => "STORE_UNAVAILABLE",
+        StoreError::Redis { .. }
+        | StoreError::Replica { .. }
+        | StoreError::NotReplicated { .. }
+        | StoreError::Unfit(_)
+        | StoreError::Contract { .. }
+        | StoreError::Url(_) => "STORE_INTERNAL",
+    };
+    let code = match error.kind() {
+        ErrorKind::InvalidInput => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::Conflict => Code::Aborted,
+        ErrorKind::Precondition => Code::FailedPrecondition,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Internal => Code::Internal,
+    };
+    let answer = Answer::new(code, reason);
+    match error {
+        StoreError::Cursor(_) => answer.field("page_token", error),
+        _ if code == Code::Unavailable => answer.retry_after(SOON),
+        _ => answer,
+    }
+}
+
+impl From<RequestError> for Status {
+    fn from(error: RequestError) -> Self {
+        error.into_status(None)
+    }
+}
+
+impl RequestError {
+    /// The status; if it is UNAVAILABLE, with what is known about a write.
+    fn into_status(self, executed: Option<Executed>) -> Status {
+        let mut answer = answer(&self);
+        if let (Code::Unavailable, Some(executed)) = (answer.code, executed) {
+            answer = answer.with("executed", executed.as_str());
+        }
+        let metadata: HashMap<String, String> = answer
+            .metadata
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
+        let mut details = ErrorDetails::new();
+        details.set_error_info(answer.reason, DOMAIN, metadata);
+        for violation in answer.violations.iter().take(MAX_VIOLATIONS) {
+            details.add_bad_request_violation(violation.field.as_str(), cut(&violation.problem));
+        }
+        if answer.retry_after.is_some() {
+            details.set_retry_info(answer.retry_after);
+        }
+        let mut status = Status::with_error_details(answer.code, cut(&self.to_string()), details);
+        if let Self::Store(source)
+        | Self::StoreHalfway(source)
+        | Self::SubmitUndecided {
+            source: Some(source),
+            ..
+        } = self
+        {
+            status.set_source(std::sync::Arc::new(source));
+        }
+        status
+    }
+}
+
+/// `text`, or as much of it as fits a trailer.
+fn cut(text: &str) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
+        return text.to_owned();
+    }
+    let end = (0..=MAX_TEXT_BYTES)
+        .rev()
+        .find(|&end| text.is_char_boundary(end))
+        .unwrap_or(0);
+    format!("{}…", &text[..end])
+}

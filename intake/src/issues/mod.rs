@@ -1,0 +1,7 @@
+//! `IntakeService`: submitting, watching, previewing and cancelling issues.
+
+pub(crate) mod convert;
+pub(crate) mod preview;
+pub(crate) mod service;
+mod submission;
+pub(crate) mod watch;

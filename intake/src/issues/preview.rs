@@ -1,0 +1,195 @@
+//! A preview: hands a request to the workers and waits until one of them has answered.
+//!
+//! The answer is a key that is looked for, a few times a second at the slowest. With it comes the
+//! number of workers that are connected: when the last one is gone nobody will answer, and the
+//! caller need not wait for the deadline to learn it.
+
+use std::time::Duration;
+
+use proto::v1;
+use shared::domain::issue::Authority;
+use shared::domain::preview::PreviewAnswer;
+use shared::domain::trace_parent::TraceParent;
+use shared::ids::IssueId;
+use shared::store::{PreviewRequestOutcome, PreviewTicket, Shard};
+use tokio::time::{Instant, sleep};
+use tonic::metadata::MetadataMap;
+
+use crate::backend::Backend;
+use crate::error::request_error::RequestError;
+use crate::issues::convert::preview_to_wire;
+
+/// What is added to the ceiling of a flow: the way there and back.
+const BESIDES_THE_FLOW: Duration = Duration::from_secs(5);
+/// The pauses between two looks.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+/// For how long no worker may be connected: one that has just started, or lost its connection, comes (back).
+const UNCONNECTED: Duration = Duration::from_secs(2);
+
+/// Tries an issue out. `client_deadline`: how long the caller waits. The worker goes on with `trace`.
+///
+/// # Errors
+/// [`RequestError::OrbitNeedsAdmin`] if the target is an orbit and the caller is not an admin;
+/// [`RequestError::NoWorker`] if there is none, or none any more; [`RequestError::MemoryFull`] and
+/// [`RequestError::TooManyPreviews`] where it is not admitted; the flow's own failures and faults;
+/// [`RequestError::PreviewLate`] after the ceiling of a flow.
+///
+/// Cancel safety: a dropped call takes its request back, if no worker has it yet.
+pub(crate) async fn preview(
+    backend: &Backend,
+    request: v1::PreviewIssueRequest,
+    client_deadline: Option<Duration>,
+    authority: Authority,
+    trace: Option<TraceParent>,
+) -> Result<v1::PreviewIssueResponse, RequestError> {
+    let (blueprint_id, intent) = crate::issues::convert::preview(request)?;
+    let store = backend.store()?;
+    match store.summary(&blueprint_id).await? {
+        None => return Err(RequestError::BlueprintNotFound(blueprint_id)),
+        Some(head) if head.archived => return Err(RequestError::BlueprintArchived(blueprint_id)),
+        Some(_) => {}
+    }
+    let id = IssueId::generate();
+    if store.home().look_for_preview(&id).await?.n_workers == 0
+        && store.queue_stats().await?.workers.is_empty()
+    {
+        return Err(RequestError::NoWorker);
+    }
+    // Workers may go by different settings, and any of them may take the request.
+    let settings = store.list_settings().await?;
+    let ttl_secs = settings.iter().map(|s| s.ttl_secs).max().unwrap_or(0);
+    let ceiling = Duration::from_secs(ttl_secs) + BESIDES_THE_FLOW;
+    let time_limit = client_deadline.map_or(ceiling, |asked| asked.min(ceiling));
+    let home = store.home();
+    let trace = trace.as_ref();
+    let asked = home.request_preview(&id, &blueprint_id, intent, time_limit, authority, trace);
+    let ticket = match asked.await? {
+        PreviewRequestOutcome::Waits(ticket) => ticket,
+        PreviewRequestOutcome::TooMany => return Err(RequestError::TooManyPreviews),
+        PreviewRequestOutcome::OrbitNeedsAdmin { setting_id } => {
+            return Err(RequestError::OrbitNeedsAdmin {
+                blueprint_id,
+                setting_id,
+            });
+        }
+        PreviewRequestOutcome::MemoryFull { used, max } => {
+            return Err(RequestError::MemoryFull { used, max });
+        }
+    };
+    let awaited = Awaited::new(store.home().clone(), ticket);
+    match awaited.answer(&id, time_limit).await? {
+        PreviewAnswer::Decided(preview) => Ok(preview_to_wire(preview)),
+        PreviewAnswer::Failed { reason } => Err(RequestError::PreviewFailed { reason }),
+        PreviewAnswer::Fault {
+            problem,
+            retry_after_ms,
+        } => Err(RequestError::PreviewFault {
+            problem,
+            retry_after: retry_after_ms.map(Duration::from_millis),
+        }),
+        PreviewAnswer::UnknownTarget => Err(RequestError::BlueprintNotFound(blueprint_id)),
+        PreviewAnswer::Archived => Err(RequestError::BlueprintArchived(blueprint_id)),
+        PreviewAnswer::TooLarge { bytes } => Err(RequestError::PreviewTooLarge { bytes }),
+    }
+}
+
+/// A request that somebody waits for; taken back when dropped.
+pub(crate) struct Awaited {
+    home: Shard,
+    ticket: PreviewTicket,
+}
+
+impl Awaited {
+    pub(crate) fn new(home: Shard, ticket: PreviewTicket) -> Self {
+        Self { home, ticket }
+    }
+
+    /// The answer, as soon as it is there.
+    ///
+    /// # Errors
+    /// [`RequestError::NoWorker`] when no worker is connected any more, [`RequestError::PreviewLate`] after `time_limit`.
+    pub(crate) async fn answer(
+        &self,
+        id: &IssueId,
+        time_limit: Duration,
+    ) -> Result<PreviewAnswer, RequestError> {
+        let began = Instant::now();
+        let (mut pause, mut connected) = (PAUSES.0, began);
+        loop {
+            match self.home.look_for_preview(id).await {
+                Ok(sight) => {
+                    if let Some(answer) = sight.answer {
+                        return Ok(answer);
+                    }
+                    if sight.n_workers > 0 {
+                        connected = Instant::now();
+                    } else if connected.elapsed() > UNCONNECTED {
+                        return Err(RequestError::NoWorker);
+                    }
+                }
+                // Redis may be back before the deadline, and the answer with it.
+                Err(error) if error.is_retryable() => connected = Instant::now(),
+                Err(error) => return Err(error.into()),
+            }
+            if began.elapsed() >= time_limit {
+                return Err(RequestError::PreviewLate { waited: time_limit });
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        let (home, ticket) = (self.home.clone(), self.ticket.clone());
+        tokio::spawn(async move {
+            if let Err(error) = home.withdraw_preview(&ticket).await {
+                tracing::debug!(
+                    error = shared::error::chain(&error),
+                    "a preview could not be taken back; it expires"
+                );
+            }
+        });
+    }
+}
+
+/// How long the caller waits, as its `grpc-timeout` says; `None` if it does not.
+pub(crate) fn client_deadline(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let n: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(n.saturating_mul(3_600))),
+        "M" => Some(Duration::from_secs(n.saturating_mul(60))),
+        "S" => Some(Duration::from_secs(n)),
+        "m" => Some(Duration::from_millis(n)),
+        "u" => Some(Duration::from_micros(n)),
+        "n" => Some(Duration::from_nanos(n)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_read_as_grpc_writes_it() {
+        let read = |text: &'static str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("grpc-timeout", text.parse().unwrap());
+            client_deadline(&metadata)
+        };
+        assert_eq!(read("2H"), Some(Duration::from_secs(7_200)));
+        assert_eq!(read("3M"), Some(Duration::from_secs(180)));
+        assert_eq!(read("4S"), Some(Duration::from_secs(4)));
+        assert_eq!(read("5m"), Some(Duration::from_millis(5)));
+        assert_eq!(read("6u"), Some(Duration::from_micros(6)));
+        assert_eq!(read("7n"), Some(Duration::from_nanos(7)));
+        for none in ["", "S", "1", "1x", "-1S"] {
+            assert_eq!(read(none), None, "{none}");
+        }
+        assert_eq!(client_deadline(&MetadataMap::new()), None);
+    }
+}

@@ -1,0 +1,350 @@
+//! `IntakeService`: issues in, and what became of them.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::Stream;
+use proto::v1;
+use proto::v1::intake_service_server::IntakeService;
+use shared::domain::issue::{Authority, NewIssue};
+use shared::domain::trace_parent::TraceParent;
+use shared::fail_point;
+use shared::ids::BlueprintId;
+use shared::store::{CancelOutcome, IssueFilter, Store, SubmitOutcome};
+use shared::telemetry::trace;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::backend::{Backend, no_issue};
+use crate::convert;
+use crate::edge::auth_layer;
+use crate::error::request_error::RequestError;
+use crate::issues::convert::{
+    cause_filter, issue_to_wire, new_issue, paused_blueprint, paused_stats_to_wire, retry,
+    state_filter, stats_to_wire,
+};
+use crate::issues::watch::{self, Hub, WatchOptions};
+use crate::issues::{preview, submission};
+use crate::paging::PageQuery;
+
+/// The service. Cloning is cheap; all clones share one hub.
+#[derive(Clone)]
+pub(crate) struct Intake {
+    backend: Backend,
+    hub: Hub,
+    /// How long a watch may last.
+    max_watch: Duration,
+    stopping: CancellationToken,
+}
+
+impl Intake {
+    /// A service over `backend` whose watch streams end after `max_watch`, or once `stopping` is cancelled.
+    pub(crate) fn new(
+        backend: Backend,
+        hub: Hub,
+        max_watch: Duration,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self {
+            backend,
+            hub,
+            max_watch,
+            stopping,
+        }
+    }
+
+    async fn submit(
+        &self,
+        request: v1::SubmitIssueRequest,
+        authority: Authority,
+        callers_trace: Option<TraceParent>,
+    ) -> Result<v1::SubmitIssueResponse, RequestError> {
+        let (issue, generated) = new_issue(request)?;
+        // Where no traces are made here, the worker may still go on with the caller's.
+        let issue = issue
+            .on_authority(authority)
+            .with_trace(trace::current().or(callers_trace));
+        let outcome = submission::submit(&self.backend, &issue).await?;
+        let (stored, existed) = accepted(&issue, outcome)?;
+        Ok(v1::SubmitIssueResponse {
+            issue: Some(stored),
+            // An id that was made for this call can only have been stored by this call.
+            already_existed: existed && !generated,
+        })
+    }
+
+    async fn retry(
+        &self,
+        request: v1::RetryIssueRequest,
+        authority: Authority,
+        callers_trace: Option<TraceParent>,
+    ) -> Result<v1::RetryIssueResponse, RequestError> {
+        let (issue_id, new_id) = retry(&request)?;
+        let (issue, outcome) = submission::retry(
+            &self.backend,
+            &issue_id,
+            new_id,
+            authority,
+            trace::current().or(callers_trace),
+        )
+        .await?;
+        let (stored, _existed) = accepted(&issue, outcome)?;
+        Ok(v1::RetryIssueResponse {
+            issue: Some(stored),
+        })
+    }
+
+    async fn get(
+        &self,
+        request: v1::GetIssueRequest,
+    ) -> Result<v1::GetIssueResponse, RequestError> {
+        let issue_id = convert::issue_id(&request.issue_id)?;
+        let store = self.backend.store()?;
+        let Some(issue) = store.issue(&issue_id).await? else {
+            return Err(no_issue(store, issue_id).await);
+        };
+        Ok(v1::GetIssueResponse {
+            issue: Some(issue_to_wire(issue)),
+        })
+    }
+
+    async fn list(
+        &self,
+        request: v1::ListIssuesRequest,
+    ) -> Result<v1::ListIssuesResponse, RequestError> {
+        let filter = IssueFilter {
+            blueprint_id: convert::blueprint_filter(request.blueprint_id.as_deref())?,
+            state: state_filter(request.state)?,
+            cause: cause_filter(request.cause)?,
+            dead_only: request.dead_only,
+        };
+        let query = PageQuery::parse(
+            request.page_size,
+            &request.page_token,
+            &format!("issues {filter:?}"),
+        )?;
+        let (store, filter) = (self.backend.store()?, &filter);
+        let (issues, next_page_token) = query
+            .collect(issue_to_wire, |page| async move {
+                Ok(store.list_issues(filter, &page).await?)
+            })
+            .await?;
+        Ok(v1::ListIssuesResponse {
+            issues,
+            next_page_token,
+        })
+    }
+
+    async fn cancel(
+        &self,
+        request: v1::CancelIssueRequest,
+        authority: Authority,
+    ) -> Result<v1::CancelIssueResponse, RequestError> {
+        let issue_id = convert::issue_id(&request.issue_id)?;
+        let store = self.backend.store()?;
+        let cancelled = store.cancel_issue(&issue_id, authority).await?;
+        fail_point::pass("cancel.after");
+        match cancelled {
+            CancelOutcome::Cancelled(issue) => Ok(v1::CancelIssueResponse {
+                issue: Some(issue_to_wire(issue)),
+            }),
+            CancelOutcome::Decided(issue) => Err(RequestError::IssueDecided {
+                issue_id,
+                state: issue.state,
+            }),
+            CancelOutcome::NotFound => Err(no_issue(store, issue_id).await),
+            CancelOutcome::OrbitNeedsAdmin {
+                blueprint_id,
+                setting_id,
+            } => Err(RequestError::OrbitNeedsAdmin {
+                blueprint_id,
+                setting_id,
+            }),
+        }
+    }
+
+    async fn pause(
+        &self,
+        request: v1::PauseQueueRequest,
+    ) -> Result<v1::PauseQueueResponse, RequestError> {
+        let blueprint_id = paused_blueprint(request.blueprint_id.as_deref())?;
+        let store = self.backend.store()?;
+        let known = store.pause_queue(blueprint_id.as_ref()).await?;
+        check_known(known, blueprint_id)?;
+        Ok(v1::PauseQueueResponse {
+            stats: Some(paused_stats(store).await?),
+        })
+    }
+
+    async fn resume(
+        &self,
+        request: v1::ResumeQueueRequest,
+    ) -> Result<v1::ResumeQueueResponse, RequestError> {
+        let blueprint_id = paused_blueprint(request.blueprint_id.as_deref())?;
+        let store = self.backend.store()?.clone();
+        // A task of its own: a caller that goes away must not leave half of the queues parked.
+        let resuming = tokio::spawn(async move {
+            // Its first step lifts the pause, and those after it may fail.
+            let resumed = store.resume_queue(blueprint_id.as_ref()).await;
+            let known = resumed.map_err(RequestError::StoreHalfway)?;
+            check_known(known, blueprint_id)?;
+            Ok(v1::ResumeQueueResponse {
+                stats: Some(paused_stats(&store).await?),
+            })
+        });
+        // Only the end of the server ends it early.
+        resuming.await.unwrap_or(Err(RequestError::ShuttingDown))
+    }
+
+    async fn stats(&self) -> Result<v1::GetQueueStatsResponse, RequestError> {
+        Ok(stats_to_wire(self.backend.store()?.queue_stats().await?))
+    }
+}
+
+/// The queue's numbers after a pause or its end, which has happened whether or not they can be read.
+async fn paused_stats(store: &Store) -> Result<v1::QueueStats, RequestError> {
+    let stats = store.queue_stats().await;
+    stats
+        .map(paused_stats_to_wire)
+        .map_err(RequestError::StoreHalfway)
+}
+
+/// The stored issue, and whether it was there before.
+fn accepted(issue: &NewIssue, outcome: SubmitOutcome) -> Result<(v1::Issue, bool), RequestError> {
+    let issue_id = || issue.issue_id().clone();
+    let blueprint_id = || issue.blueprint_id().clone();
+    match outcome {
+        SubmitOutcome::Accepted(stored) => Ok((issue_to_wire(stored), false)),
+        SubmitOutcome::Existed(stored) => Ok((issue_to_wire(stored), true)),
+        SubmitOutcome::Conflict => Err(RequestError::IssueTaken(issue_id())),
+        SubmitOutcome::Pruned => Err(RequestError::IssuePruned(issue_id())),
+        SubmitOutcome::UnknownTarget => Err(RequestError::BlueprintNotFound(blueprint_id())),
+        SubmitOutcome::Archived => Err(RequestError::BlueprintArchived(blueprint_id())),
+        SubmitOutcome::OrbitNeedsAdmin { setting_id } => Err(RequestError::OrbitNeedsAdmin {
+            blueprint_id: blueprint_id(),
+            setting_id,
+        }),
+        SubmitOutcome::MemoryFull { used, max } => Err(RequestError::MemoryFull { used, max }),
+    }
+}
+
+fn check_known(known: bool, blueprint_id: Option<BlueprintId>) -> Result<(), RequestError> {
+    match blueprint_id {
+        Some(id) if !known => Err(RequestError::BlueprintNotFound(id)),
+        _ => Ok(()),
+    }
+}
+
+type WatchStream = Pin<Box<dyn Stream<Item = Result<v1::WatchIssueResponse, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl IntakeService for Intake {
+    type WatchIssueStream = WatchStream;
+
+    async fn submit_issue(
+        &self,
+        request: Request<v1::SubmitIssueRequest>,
+    ) -> Result<Response<v1::SubmitIssueResponse>, Status> {
+        let (metadata, extensions, message) = request.into_parts();
+        let callers_trace = auth_layer::traceparent(metadata.as_ref());
+        let submitting = self.submit(message, auth_layer::authority(&extensions), callers_trace);
+        self.backend.answer("SubmitIssue", submitting).await
+    }
+
+    async fn get_issue(
+        &self,
+        request: Request<v1::GetIssueRequest>,
+    ) -> Result<Response<v1::GetIssueResponse>, Status> {
+        self.backend
+            .answer("GetIssue", self.get(request.into_inner()))
+            .await
+    }
+
+    async fn list_issues(
+        &self,
+        request: Request<v1::ListIssuesRequest>,
+    ) -> Result<Response<v1::ListIssuesResponse>, Status> {
+        self.backend
+            .answer("ListIssues", self.list(request.into_inner()))
+            .await
+    }
+
+    async fn watch_issue(
+        &self,
+        request: Request<v1::WatchIssueRequest>,
+    ) -> Result<Response<Self::WatchIssueStream>, Status> {
+        let watching = async {
+            let request = request.get_ref();
+            let issue_id = convert::issue_id(&request.issue_id)?;
+            let watch_options = WatchOptions {
+                include_steps: request.include_steps,
+                at_most: self.max_watch,
+            };
+            let stopping = self.stopping.clone();
+            let stream =
+                watch::watch(&self.hub, &self.backend, issue_id, watch_options, stopping).await?;
+            Ok(Box::pin(stream) as WatchStream)
+        };
+        self.backend.answer("WatchIssue", watching).await
+    }
+
+    async fn cancel_issue(
+        &self,
+        request: Request<v1::CancelIssueRequest>,
+    ) -> Result<Response<v1::CancelIssueResponse>, Status> {
+        let authority = auth_layer::authority(request.extensions());
+        let cancelling = self.cancel(request.into_inner(), authority);
+        self.backend.answer("CancelIssue", cancelling).await
+    }
+
+    async fn get_queue_stats(
+        &self,
+        _request: Request<v1::GetQueueStatsRequest>,
+    ) -> Result<Response<v1::GetQueueStatsResponse>, Status> {
+        self.backend.answer("GetQueueStats", self.stats()).await
+    }
+
+    async fn retry_issue(
+        &self,
+        request: Request<v1::RetryIssueRequest>,
+    ) -> Result<Response<v1::RetryIssueResponse>, Status> {
+        let (metadata, extensions, message) = request.into_parts();
+        let callers_trace = auth_layer::traceparent(metadata.as_ref());
+        let retrying = self.retry(message, auth_layer::authority(&extensions), callers_trace);
+        self.backend.answer("RetryIssue", retrying).await
+    }
+
+    async fn preview_issue(
+        &self,
+        request: Request<v1::PreviewIssueRequest>,
+    ) -> Result<Response<v1::PreviewIssueResponse>, Status> {
+        let (metadata, extensions, message) = request.into_parts();
+        let time_limit = preview::client_deadline(&metadata);
+        let authority = auth_layer::authority(&extensions);
+        let callers_trace = auth_layer::traceparent(metadata.as_ref());
+        // Inside, where the call's own span is the present one.
+        let previewing = async {
+            let trace = trace::current().or(callers_trace);
+            preview::preview(&self.backend, message, time_limit, authority, trace).await
+        };
+        self.backend.answer("PreviewIssue", previewing).await
+    }
+
+    async fn pause_queue(
+        &self,
+        request: Request<v1::PauseQueueRequest>,
+    ) -> Result<Response<v1::PauseQueueResponse>, Status> {
+        self.backend
+            .answer("PauseQueue", self.pause(request.into_inner()))
+            .await
+    }
+
+    async fn resume_queue(
+        &self,
+        request: Request<v1::ResumeQueueRequest>,
+    ) -> Result<Response<v1::ResumeQueueResponse>, Status> {
+        self.backend
+            .answer("ResumeQueue", self.resume(request.into_inner()))
+            .await
+    }
+}

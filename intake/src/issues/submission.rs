@@ -1,0 +1,133 @@
+//! Handing an issue to the store, new or tried again, with the patience for a Redis that is away
+//! for a moment.
+//!
+//! Repeating is safe because the issue keeps its id: a first call whose answer got lost is
+//! answered by the second with the issue that it stored.
+
+use std::time::Duration;
+
+use shared::domain::issue::{Authority, IssueState, NewIssue};
+use shared::domain::trace_parent::TraceParent;
+use shared::fail_point;
+use shared::ids::IssueId;
+use shared::store::{Store, StoreError, SubmitOutcome};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::backend::{Backend, no_issue};
+use crate::error::request_error::{Executed, RequestError};
+
+/// How long a submission is repeated.
+const RETRY_WITHIN: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Submits `issue`, again and again for up to 5 seconds while Redis is away.
+///
+/// # Errors
+/// [`RequestError::SubmitUndecided`] after that time, which says whether the issue is certainly
+/// not stored; any other error of the store at once.
+///
+/// Cancel safety: a dropped call may or may not have stored the issue.
+pub(crate) async fn submit(
+    backend: &Backend,
+    issue: &NewIssue,
+) -> Result<SubmitOutcome, RequestError> {
+    let deadline = Instant::now() + RETRY_WITHIN;
+    submit_until(backend, issue, deadline).await
+}
+
+/// Submits the rejected issue `issue_id` again as `new_id`, whose `retry_of` names it, on the authority of
+/// this caller and not of whoever filed the first. Returns what was submitted, too.
+///
+/// # Errors
+/// [`RequestError::IssueNotRejected`], or that there is no such issue; else as [`submit`].
+///
+/// Cancel safety: as [`submit`].
+pub(crate) async fn retry(
+    backend: &Backend,
+    issue_id: &IssueId,
+    new_id: IssueId,
+    authority: Authority,
+    trace: Option<TraceParent>,
+) -> Result<(NewIssue, SubmitOutcome), RequestError> {
+    let deadline = Instant::now() + RETRY_WITHIN;
+    let read = |store: Store| async move {
+        match store.issue(issue_id).await? {
+            Some(found) => Ok(Ok(found)),
+            None => Ok(Err(no_issue(&store, issue_id.clone()).await)),
+        }
+    };
+    let old = retry_until(backend, &new_id, deadline, Executed::No, read).await??;
+    // What was rejected stays so, and its content never changes: nothing can come in between.
+    if old.state != IssueState::Rejected {
+        return Err(RequestError::IssueNotRejected {
+            issue_id: issue_id.clone(),
+            state: old.state,
+        });
+    }
+    let issue = NewIssue::new(new_id, old.blueprint_id, old.intent, Some(old.issue_id))
+        .map_err(|error| RequestError::field("issue_id", error))?
+        .on_authority(authority)
+        .with_trace(trace);
+    let outcome = submit_until(backend, &issue, deadline).await?;
+    Ok((issue, outcome))
+}
+
+async fn submit_until(
+    backend: &Backend,
+    issue: &NewIssue,
+    deadline: Instant,
+) -> Result<SubmitOutcome, RequestError> {
+    let submit = |store: Store| async move {
+        let submitted = store.submit(issue).await;
+        fail_point::pass("submit.after");
+        submitted
+    };
+    retry_until(
+        backend,
+        issue.issue_id(),
+        deadline,
+        Executed::Unknown,
+        submit,
+    )
+    .await
+}
+
+/// Repeats `call` until it is answered, or until `deadline`. `cut_off`: what is known of a
+/// submission under `new_id` when a call was sent and not answered.
+async fn retry_until<T, F: Future<Output = Result<T, StoreError>>>(
+    backend: &Backend,
+    new_id: &IssueId,
+    deadline: Instant,
+    cut_off: Executed,
+    call: impl Fn(Store) -> F,
+) -> Result<T, RequestError> {
+    let mut executed = Executed::No;
+    let mut source = None;
+    let mut pause = FIRST_PAUSE;
+    // Out of the loop by the deadline only: while it waits, or between two attempts.
+    while let Ok(store) = timeout_at(deadline, backend.store_when_ready()).await {
+        match timeout_at(deadline, call(store.clone())).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) if !error.is_retryable() => return Err(error.into()),
+            Ok(Err(error)) => {
+                if !error.certainly_not_executed() {
+                    executed = cut_off;
+                }
+                source = Some(error);
+            }
+            // Cut off while it waited: the command may be on its way.
+            Err(_) => executed = cut_off,
+        }
+        if Instant::now() + pause >= deadline {
+            break;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Err(RequestError::SubmitUndecided {
+        issue_id: new_id.clone(),
+        executed,
+        source,
+    })
+}

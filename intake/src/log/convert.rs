@@ -1,0 +1,47 @@
+//! Log entries and verdicts, as they are sent.
+
+use proto::v1;
+use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+
+/// A log entry.
+pub(crate) fn entry_to_wire(entry: LogEntry) -> v1::LogEntry {
+    v1::LogEntry {
+        status: entry.status().to_owned(),
+        cause: entry
+            .cause
+            .map_or_else(String::new, |cause| cause.as_str().to_owned()),
+        issue_id: entry.issue_id.to_string(),
+        blueprint_id: entry.blueprint_id.to_string(),
+        prev_hash: entry.prev_hash,
+        new_hash: entry.new_hash,
+        intent: entry.intent,
+        rationale: entry.rationale,
+        verdicts: entry.verdicts.into_iter().map(verdict_to_wire).collect(),
+        reasons: entry.reasons,
+        attempt: entry.attempt,
+        patch_json: entry.patch_json,
+        ts_ms: i64::try_from(entry.ts_ms).unwrap_or(i64::MAX),
+        usage: Some(usage_to_wire(entry.usage)),
+        unusable_reply: entry.unusable_reply,
+    }
+}
+
+/// A verdict.
+pub(crate) fn verdict_to_wire(verdict: Verdict) -> v1::Verdict {
+    v1::Verdict {
+        status: verdict.status().to_owned(),
+        axis: verdict.axis,
+        detail: verdict.detail,
+    }
+}
+
+fn usage_to_wire(usage: SpawnerUsage) -> v1::SpawnerUsage {
+    v1::SpawnerUsage {
+        agent_kind: usage.agent_kind,
+        model: usage.model,
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        calls: usage.calls,
+        duration_ms: usage.duration_ms,
+    }
+}

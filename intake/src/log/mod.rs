@@ -1,0 +1,4 @@
+//! `EnhanceLogService`: the log of decisions.
+
+pub(crate) mod convert;
+pub(crate) mod service;

@@ -1,0 +1,40 @@
+//! Settings to the wire.
+
+use std::sync::Arc;
+
+use proto::v1;
+use shared::blueprint::Doc;
+use shared::domain::id_pattern::IdPattern;
+use shared::domain::setting::EnhanceSetting;
+use shared::domain::version_selector::VersionSelector;
+
+use crate::convert::documents::doc_to_struct;
+
+/// A setting.
+pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
+    use v1::version_selector::Selector;
+    let selector = match setting.selector {
+        VersionSelector::Latest => Selector::Latest(true),
+        VersionSelector::Fixed(version) => Selector::Fixed(version.to_string()),
+        VersionSelector::SemverReq(requirement) => Selector::SemverReq(requirement.to_string()),
+    };
+    v1::EnhanceSetting {
+        id: setting.id.to_string(),
+        blueprint_id: setting.blueprint_id.to_string(),
+        selector: Some(v1::VersionSelector {
+            selector: Some(selector),
+        }),
+        verifier_axes: setting.verifier_axes,
+        no_verification: setting.no_verification,
+        ttl_secs: setting.ttl_secs,
+        spawner: setting.spawner.as_ref().map(doc_to_struct),
+        applies_to: setting
+            .applies_to
+            .iter()
+            .map(IdPattern::to_string)
+            .collect(),
+        axis_options: (!setting.axis_options.is_empty())
+            .then(|| doc_to_struct(&Doc::Object(Arc::new(setting.axis_options)))),
+        revision: setting.revision,
+    }
+}

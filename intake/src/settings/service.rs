@@ -1,0 +1,332 @@
+//! `SettingService`: how issues are worked on.
+
+use proto::v1;
+use proto::v1::setting_service_server::SettingService;
+use shared::blueprint::Blueprint;
+use shared::domain::bundled::DEFAULT_SETTING;
+use shared::domain::setting::EnhanceSetting;
+use shared::domain::version_selector::VersionSelector;
+use shared::store::{
+    DeleteSettingOutcome, ExpectedHead, Page, PageRequest, PutSettingOutcome, SettingFault, Store,
+};
+use tonic::{Request, Response, Status};
+
+use crate::backend::Backend;
+use crate::blueprints::convert::commit_to_wire;
+use crate::blueprints::service;
+use crate::convert;
+use crate::error::request_error::RequestError;
+use crate::error::violations::Violations;
+use crate::orbit_trial::{self, Trial};
+use crate::paging::PageQuery;
+use crate::settings::convert::setting_to_wire;
+use crate::settings::read_setting;
+
+/// How often a setting is written whose orbit moves meanwhile, before that is said.
+const MAX_WRITES: u32 = 5;
+
+/// The service. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    backend: Backend,
+}
+
+impl Settings {
+    /// A service over `backend`.
+    pub(crate) fn new(backend: Backend) -> Self {
+        Self { backend }
+    }
+
+    async fn put(
+        &self,
+        request: v1::PutSettingRequest,
+    ) -> Result<v1::PutSettingResponse, RequestError> {
+        let mut violations = Violations::default();
+        let setting = violations.merge(read_setting::setting(request.setting));
+        let format = service::document_format(request.orbit_format);
+        let format = violations.check("orbit_format", format);
+        let orbit = match &request.orbit_document {
+            None => Some(None),
+            Some(text) => violations
+                .check(
+                    "orbit_document",
+                    Blueprint::parse_as(text, format.unwrap_or_default()),
+                )
+                .map(Some),
+        };
+        let orbit = orbit.filter(|_| format.is_some());
+        let (Some(setting), Some(orbit)) = (setting, orbit) else {
+            return Err(violations.into());
+        };
+
+        if let Some(orbit) = orbit.as_ref().filter(|o| *o.id() != setting.blueprint_id) {
+            return Err(RequestError::field(
+                "orbit_document",
+                format!(
+                    "its id is {}, but setting.blueprint_id is {}",
+                    orbit.id(),
+                    setting.blueprint_id
+                ),
+            ));
+        }
+
+        let store = self.backend.store()?;
+        // The orbit is written over what is its head now: of two that change one setting at once, the
+        // later one is refused before it has written anything.
+        let head = match &orbit {
+            None => ExpectedHead::Any,
+            Some(orbit) => match store
+                .blueprint(orbit.id(), &VersionSelector::Latest)
+                .await?
+            {
+                Some(found) => ExpectedHead::At(found.commit.version),
+                None => ExpectedHead::Absent,
+            },
+        };
+        // Read before the check, so that whatever is written to the orbit after it is noticed.
+        let mut orbit_seq = store.head_seq(&setting.blueprint_id).await?;
+        let mut trial = check(store, &setting, orbit.as_ref(), request.expected_revision).await?;
+        let mut orbit_commit = None;
+        if let Some(orbit) = orbit {
+            let rationale = format!("orbit of setting {}", setting.id);
+            let id = Some(&setting.id);
+            let written = crate::blueprints::write::write(store, &orbit, head, &rationale, id);
+            let written = written.await.map_err(as_orbit_document)?;
+            trial = trial.and(written.trial);
+            orbit_seq = Some(written.commit.seq);
+            orbit_commit = Some(commit_to_wire(written.commit));
+        }
+        let expected = request.expected_revision;
+        let put = write(store, &setting, orbit_seq, expected, &mut trial).await;
+        let put = match put {
+            Err(RequestError::Store(error)) if orbit_commit.is_some() => {
+                Err(RequestError::StoreHalfway(error))
+            }
+            other => other,
+        };
+        let setting_id = setting.id.clone();
+        match put? {
+            PutSettingOutcome::Stored(stored) => {
+                let (trial, trial_detail) = trial.into_wire();
+                Ok(v1::PutSettingResponse {
+                    setting: Some(setting_to_wire(stored)),
+                    orbit_commit,
+                    trial,
+                    trial_detail,
+                })
+            }
+            PutSettingOutcome::RevisionMoved { actual } => {
+                Err(RequestError::RevisionMoved { setting_id, actual })
+            }
+            PutSettingOutcome::UnknownOrbit => {
+                Err(RequestError::OrbitNotFound(setting.blueprint_id))
+            }
+            PutSettingOutcome::ArchivedOrbit => {
+                Err(RequestError::OrbitArchived(setting.blueprint_id))
+            }
+            PutSettingOutcome::OrbitMoved => {
+                let orbit = store.summary(&setting.blueprint_id).await?;
+                Err(RequestError::HeadMoved {
+                    blueprint_id: setting.blueprint_id,
+                    actual: orbit.map(|orbit| orbit.head),
+                })
+            }
+        }
+    }
+
+    async fn delete(
+        &self,
+        request: v1::DeleteSettingRequest,
+    ) -> Result<v1::DeleteSettingResponse, RequestError> {
+        let setting_id = convert::setting_id(&request.setting_id)?;
+        if setting_id.as_str() == DEFAULT_SETTING {
+            return Err(RequestError::DefaultSetting);
+        }
+        match self.backend.store()?.delete_setting(&setting_id).await? {
+            DeleteSettingOutcome::Deleted => Ok(v1::DeleteSettingResponse {}),
+            DeleteSettingOutcome::UnknownSetting => Err(RequestError::SettingNotFound(setting_id)),
+        }
+    }
+
+    async fn get(
+        &self,
+        request: v1::GetSettingRequest,
+    ) -> Result<v1::GetSettingResponse, RequestError> {
+        let setting_id = convert::setting_id(&request.setting_id)?;
+        let setting = self.backend.store()?.setting(&setting_id).await?;
+        let setting = setting.ok_or(RequestError::SettingNotFound(setting_id))?;
+        Ok(v1::GetSettingResponse {
+            setting: Some(setting_to_wire(setting)),
+        })
+    }
+
+    async fn list(
+        &self,
+        request: v1::ListSettingsRequest,
+    ) -> Result<v1::ListSettingsResponse, RequestError> {
+        let query = PageQuery::parse(request.page_size, &request.page_token, "settings")?;
+        let mut all = self.backend.store()?.list_settings().await?;
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        let (settings, next_page_token) = query
+            .collect(setting_to_wire, |page| {
+                std::future::ready(Ok(page_of(&all, &page)))
+            })
+            .await?;
+        Ok(v1::ListSettingsResponse {
+            settings,
+            next_page_token,
+        })
+    }
+}
+
+/// Writes a setting that was checked against the orbit's commit of this number. If that is not the head any more,
+/// it is checked again, against what is.
+async fn write(
+    store: &Store,
+    setting: &EnhanceSetting,
+    mut orbit_seq: Option<u64>,
+    expected_revision: Option<u64>,
+    trial: &mut Trial,
+) -> Result<PutSettingOutcome, RequestError> {
+    for _ in 1..MAX_WRITES {
+        let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
+        match put.await? {
+            PutSettingOutcome::OrbitMoved => {}
+            other => return Ok(other),
+        }
+        orbit_seq = store.head_seq(&setting.blueprint_id).await?;
+        *trial = check(store, setting, None, expected_revision).await?;
+    }
+    let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
+    Ok(put.await?)
+}
+
+/// Looks at everything that the write would be refused for, and has the orbit tried, before anything is written: the orbit is
+/// written first, and a request that will be refused should not have written one. The write of the setting
+/// looks at revision and orbit again.
+async fn check(
+    store: &Store,
+    setting: &EnhanceSetting,
+    orbit: Option<&Blueprint>,
+    expected_revision: Option<u64>,
+) -> Result<Trial, RequestError> {
+    if let Some(expected) = expected_revision {
+        let stored = store.setting(&setting.id).await?;
+        let actual = stored.map_or(0, |stored| stored.revision);
+        if actual != expected {
+            return Err(RequestError::RevisionMoved {
+                setting_id: setting.id.clone(),
+                actual,
+            });
+        }
+    }
+    let blueprint_id = setting.blueprint_id.clone();
+    let orbit_field = match orbit {
+        Some(_) => "orbit_document",
+        None => "setting.blueprint_id",
+    };
+    let fault = match store.check_setting(setting, orbit).await? {
+        Ok(orbit) => {
+            let tried = orbit_trial::try_orbit(store, orbit, setting).await;
+            return tried.map_err(|problem| RequestError::SettingNotRunnable {
+                field: orbit_field,
+                blueprint_id,
+                problem,
+            });
+        }
+        Err(fault) => fault,
+    };
+    Err(match fault {
+        SettingFault::UnknownOrbit => RequestError::OrbitNotFound(blueprint_id),
+        SettingFault::ArchivedOrbit => RequestError::OrbitArchived(blueprint_id),
+        SettingFault::NoVersion(problem) => RequestError::OrbitVersionNotFound {
+            blueprint_id,
+            problem,
+        },
+        SettingFault::Orbit(problem) => RequestError::SettingNotRunnable {
+            field: orbit_field,
+            blueprint_id,
+            problem: problem.to_string(),
+        },
+        // What is no definition of an agent at all is wrong whatever is stored.
+        SettingFault::Spawner(problem) if problem.is_malformed_agent() => {
+            RequestError::field("setting.spawner", problem)
+        }
+        SettingFault::Spawner(problem) => RequestError::SettingNotRunnable {
+            field: "setting.spawner",
+            blueprint_id,
+            problem: problem.to_string(),
+        },
+        SettingFault::UnknownAxes { unknown, known } => {
+            RequestError::UnknownAxes { unknown, known }
+        }
+    })
+}
+
+/// An orbit that another setting follows, too, is refused for its own sake: in this request it has another name.
+fn as_orbit_document(error: RequestError) -> RequestError {
+    match error {
+        RequestError::NotRunnable {
+            blueprint_id,
+            problem,
+        } => RequestError::SettingNotRunnable {
+            field: "orbit_document",
+            blueprint_id,
+            problem,
+        },
+        other => other,
+    }
+}
+
+/// The part of a sorted list that `page` asks for; its cursor is the last id of the page before.
+fn page_of(sorted: &[EnhanceSetting], page: &PageRequest) -> Page<EnhanceSetting> {
+    let from = page.after.as_ref().map_or(0, |after| {
+        sorted.partition_point(|s| s.id.as_str() <= after.as_str())
+    });
+    let to = sorted.len().min(from + page.size);
+    let items = sorted[from..to].to_vec();
+    let next = items
+        .last()
+        .filter(|_| to < sorted.len())
+        .map(|last| last.id.to_string());
+    Page { items, next }
+}
+
+#[tonic::async_trait]
+impl SettingService for Settings {
+    async fn put_setting(
+        &self,
+        request: Request<v1::PutSettingRequest>,
+    ) -> Result<Response<v1::PutSettingResponse>, Status> {
+        self.backend
+            .answer("PutSetting", self.put(request.into_inner()))
+            .await
+    }
+
+    async fn get_setting(
+        &self,
+        request: Request<v1::GetSettingRequest>,
+    ) -> Result<Response<v1::GetSettingResponse>, Status> {
+        self.backend
+            .answer("GetSetting", self.get(request.into_inner()))
+            .await
+    }
+
+    async fn list_settings(
+        &self,
+        request: Request<v1::ListSettingsRequest>,
+    ) -> Result<Response<v1::ListSettingsResponse>, Status> {
+        self.backend
+            .answer("ListSettings", self.list(request.into_inner()))
+            .await
+    }
+
+    async fn delete_setting(
+        &self,
+        request: Request<v1::DeleteSettingRequest>,
+    ) -> Result<Response<v1::DeleteSettingResponse>, Status> {
+        self.backend
+            .answer("DeleteSetting", self.delete(request.into_inner()))
+            .await
+    }
+}

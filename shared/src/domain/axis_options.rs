@@ -1,0 +1,240 @@
+//! What a setting tells its axes: for an axis by its name an object, which its verifier sees as `_CTX.options`.
+//!
+//! One option every axis has, `ttl_secs`: how long it may take. What else a bundled axis takes is known here
+//! and checked when the setting is written; what an axis of somebody's own takes is between it and
+//! whoever writes the setting.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::blueprint::json_schema::JsonSchema;
+use crate::blueprint::orbit::models::PROVIDERS;
+use crate::blueprint::orbit::scripts::is_same;
+use crate::blueprint::{Doc, Num, json};
+use crate::domain::bundled::BUNDLED_AXES;
+
+/// The axis that judges by a JSON Schema.
+pub const JSON_SCHEMA: &str = "json-schema";
+/// The axis that asks a model.
+pub const LLM_JUDGE: &str = "llm-judge";
+
+/// All options of a setting, in bytes of compact JSON.
+pub const MAX_OPTIONS_BYTES: usize = 128 << 10;
+/// The longest that an axis can be given, in seconds: a year.
+pub const MAX_TTL_SECS: u64 = 365 * 24 * 3_600;
+
+/// The options of axes by their names.
+pub type AxisOptions = BTreeMap<Arc<str>, Doc>;
+
+/// Something in the options that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionFault {
+    /// The axis and the option: `json-schema.schema`; empty: all of it.
+    pub path: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// What cannot be used in the options of a setting with these axes; empty if nothing.
+pub fn check(options: &AxisOptions, axes: &[String]) -> Vec<OptionFault> {
+    let mut faults = Faults::default();
+    let bytes = json::emit(&Doc::Object(Arc::new(options.clone()))).len();
+    if bytes > MAX_OPTIONS_BYTES {
+        let problem = format!("has {bytes} bytes as JSON; the limit is {MAX_OPTIONS_BYTES}");
+        faults.note("", problem);
+        return faults.0;
+    }
+    for (axis, given) in options {
+        if !axes.iter().any(|known| is_same(known, axis)) {
+            faults.note(
+                axis,
+                "is no axis of this setting; verifier_axes has to name it".to_owned(),
+            );
+        } else if let Doc::Object(members) = given {
+            check_axis(axis, members, &mut faults);
+        } else {
+            faults.note(axis, format!("must be an object, not {}", given.kind()));
+        }
+    }
+    for (axis, needed) in [(JSON_SCHEMA, "schema"), (LLM_JUDGE, "model")] {
+        let mut named = options.iter().filter(|(name, _)| is_same(name, axis));
+        let given = named.next().map(|(_, given)| given);
+        let has = given.is_some_and(|given| given.get(needed).is_some());
+        let is_object = given.is_none_or(|given| given.as_object().is_some());
+        if axes.iter().any(|known| is_same(known, axis)) && is_object && !has {
+            faults.note(&format!("{axis}.{needed}"), "is missing".to_owned());
+        }
+    }
+    faults.0
+}
+
+fn check_axis(axis: &str, members: &BTreeMap<Arc<str>, Doc>, faults: &mut Faults) {
+    let bundled = BUNDLED_AXES.iter().find(|known| is_same(known, axis));
+    let known: &[&str] = match bundled.copied().unwrap_or(axis) {
+        JSON_SCHEMA => &["schema", "ttl_secs"],
+        LLM_JUDGE => &["model", "prompt", "ttl_secs"],
+        _ => &["ttl_secs"],
+    };
+    for (name, value) in members {
+        let path = format!("{axis}.{name}");
+        match (bundled.copied().unwrap_or(axis), &**name) {
+            (_, "ttl_secs") if ttl(value).is_none() => {
+                faults.note(
+                    &path,
+                    format!("must be a whole number from 1 to {MAX_TTL_SECS} (seconds)"),
+                );
+            }
+            (JSON_SCHEMA, "schema") => {
+                if let Err(error) = JsonSchema::compile(value) {
+                    faults.note(&path, error.to_string());
+                }
+            }
+            (LLM_JUDGE, "model") if value.as_str().and_then(split_model).is_none() => {
+                faults.note(
+                    &path,
+                    "must be PROVIDER/MODEL, such as anthropic/claude-sonnet-4-5".to_owned(),
+                );
+            }
+            (LLM_JUDGE, "model")
+                if value
+                    .as_str()
+                    .and_then(split_model)
+                    .is_some_and(|(provider, _)| !PROVIDERS.contains(&provider)) =>
+            {
+                let known = PROVIDERS.join(", ");
+                faults.note(
+                    &path,
+                    format!("names an unknown provider; known are: {known}"),
+                );
+            }
+            (LLM_JUDGE, "prompt") if value.as_str().is_none_or(|text| text.trim().is_empty()) => {
+                faults.note(
+                    &path,
+                    "must be text; leave it out for the bundled prompt".to_owned(),
+                );
+            }
+            _ if bundled.is_some() && !known.contains(&&**name) => {
+                faults.note(
+                    &path,
+                    format!("is no option of this axis; there are {}", known.join(", ")),
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Provider and model of `PROVIDER/MODEL`; a model's own name may have slashes.
+pub fn split_model(given: &str) -> Option<(&str, &str)> {
+    let (provider, model) = given.split_once('/')?;
+    (!provider.is_empty() && !model.is_empty()).then_some((provider, model))
+}
+
+/// How long an axis with these options may take; `None` if they do not say.
+pub fn limit(options: &Doc) -> Option<Duration> {
+    ttl(options.get("ttl_secs")?).map(Duration::from_secs)
+}
+
+fn ttl(value: &Doc) -> Option<u64> {
+    match value {
+        Doc::Num(Num::Int(secs)) => u64::try_from(*secs).ok(),
+        _ => None,
+    }
+    .filter(|secs| (1..=MAX_TTL_SECS).contains(secs))
+}
+
+#[derive(Default)]
+struct Faults(Vec<OptionFault>);
+
+impl Faults {
+    fn note(&mut self, path: &str, problem: String) {
+        let path = path.to_owned();
+        self.0.push(OptionFault { path, problem });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blueprint::yaml;
+
+    fn checked(options: &str, axes: &[&str]) -> Vec<String> {
+        let options = yaml::parse_as(options, yaml::Format::Yaml)
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .clone();
+        let axes: Vec<String> = axes.iter().map(|axis| (*axis).to_owned()).collect();
+        let faults = check(&options, &axes).into_iter();
+        faults
+            .map(|fault| format!("{}: {}", fault.path, fault.problem))
+            .collect()
+    }
+
+    #[test]
+    fn what_an_axis_does_not_take_is_named() {
+        let all = ["des", "json-schema", "llm-judge", "own"];
+        let good = "{json-schema: {schema: {type: object}, ttl_secs: 5}, llm-judge: {model: openai/a/b, prompt: Judge.}, \
+            des: {ttl_secs: 1}, own: {ttl_secs: 2, anything: [1]}}";
+        assert_eq!(checked(good, &all), Vec::<String>::new());
+        assert_eq!(checked("{}", &["des"]), Vec::<String>::new());
+        for (from, to, word) in [
+            (
+                "{type: object}",
+                "{type: objekt}",
+                "json-schema.schema: is no JSON Schema",
+            ),
+            (
+                "schema: {type: object}",
+                "shema: {}",
+                "json-schema.shema: is no option",
+            ),
+            (
+                "schema: {type: object}, ",
+                "",
+                "json-schema.schema: is missing",
+            ),
+            (
+                "{model: openai/a/b, prompt: Judge.}",
+                "{}",
+                "llm-judge.model: is missing",
+            ),
+            (
+                "{model: openai/a/b, prompt: Judge.}",
+                "[]",
+                "llm-judge: must be an object, not an array",
+            ),
+            (
+                "openai/a/b",
+                "gpt",
+                "llm-judge.model: must be PROVIDER/MODEL",
+            ),
+            ("Judge.", "''", "llm-judge.prompt: must be text"),
+            ("ttl_secs: 1}", "ttl_secs: 0}", "des.ttl_secs: must be"),
+            ("ttl_secs: 2", "ttl_secs: 0.5", "own.ttl_secs: must be"),
+            (
+                "des:",
+                "canonical:",
+                "canonical: is no axis of this setting",
+            ),
+            (
+                "ttl_secs: 1}",
+                "schema: {}}",
+                "des.schema: is no option of this axis; there are ttl_secs",
+            ),
+        ] {
+            let faults = checked(&good.replace(from, to), &all);
+            assert!(
+                faults.iter().any(|fault| fault.starts_with(word)),
+                "{to}: {faults:?}"
+            );
+        }
+        let large = format!("{{own: {{text: {}}}}}", "x".repeat(MAX_OPTIONS_BYTES));
+        assert!(checked(&large, &["own"])[0].starts_with(": has "));
+        assert_eq!(
+            checked("{}", &["json-schema"]),
+            ["json-schema.schema: is missing"]
+        );
+    }
+}

@@ -1,0 +1,15 @@
+//! What Draftsman is about: issues, commits, settings, previews and the log of decisions, as plain types.
+
+pub mod axis_options;
+pub mod bundled;
+pub mod commit;
+pub mod enhance_log;
+pub mod history;
+pub mod id_pattern;
+pub mod issue;
+pub mod issue_ref;
+pub mod preview;
+pub mod progress;
+pub mod setting;
+pub mod trace_parent;
+pub mod version_selector;

@@ -1,0 +1,142 @@
+//! Writing a version of a Blueprint.
+
+use crate::blueprint::{Blueprint, orbit};
+use crate::domain::commit::Commit;
+use crate::ids::Version;
+use crate::store::blueprints::label_rank;
+use crate::store::codec;
+use crate::store::redis::error::StoreError;
+use crate::store::redis::script;
+use crate::store::redis::shard::Shard;
+use crate::store::settings::orbit_entry::follows;
+
+/// The head that a writer expects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpectedHead {
+    /// Whatever there is.
+    Any,
+    /// None: the Blueprint must not exist.
+    Absent,
+    /// This content.
+    At(Version),
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// This call made a commit.
+    Created(Commit),
+    /// The head has this content already.
+    Unchanged(Commit),
+    /// The head is another one than expected; `None`: there is none.
+    HeadMoved {
+        /// The head.
+        actual: Option<Version>,
+    },
+    /// The Blueprint is archived.
+    Archived,
+    /// A setting uses it as its orbit, and it could not be run: why.
+    NotRunnable(String),
+}
+
+impl Shard {
+    /// Writes a document as the new head of the Blueprint that its `id` names.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been written all the same (repeating it is then `Unchanged`).
+    pub async fn put_blueprint(
+        &self,
+        blueprint: &Blueprint,
+        expected: ExpectedHead,
+        rationale: &str,
+    ) -> Result<PutOutcome, StoreError> {
+        loop {
+            let (counter, orbits) = self.orbits_in_use().await?;
+            if orbits.iter().any(|entry| follows(entry, blueprint.id())) {
+                let known = self.known_scripts().await?;
+                let has_script = |name: &str| known.has_step(name);
+                if let Err(why) = orbit::check(blueprint, None, &has_script) {
+                    return Ok(PutOutcome::NotRunnable(why.to_string()));
+                }
+            }
+            let put = self.put_as(blueprint, &expected, rationale, counter);
+            // Each further turn is a setting or an orbit that somebody wrote meanwhile.
+            if let Some(outcome) = put.await? {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Writes a document whose use was looked at when the settings counter had this value; `None` if a setting follows
+    /// it and the counter has another one now.
+    pub(crate) async fn put_as(
+        &self,
+        blueprint: &Blueprint,
+        expected: &ExpectedHead,
+        rationale: &str,
+        counter: u64,
+    ) -> Result<Option<PutOutcome>, StoreError> {
+        let id = blueprint.id();
+        let keys = [
+            self.keys.blueprint(id),
+            self.keys.documents(id),
+            self.keys.commits(id),
+            self.keys.newest(id),
+            self.keys.labels(id),
+            self.keys.blueprints(),
+            self.keys.settings_counter(),
+            self.keys.orbits(),
+            self.keys.ranks(id),
+        ];
+        let label = blueprint.version_label().unwrap_or_default();
+        let commit = codec::commit_draft(blueprint.version(), label, rationale, "", None, None);
+        let (mode, version) = match expected {
+            ExpectedHead::Any => ("any", ""),
+            ExpectedHead::Absent => ("absent", ""),
+            ExpectedHead::At(version) => ("at", version.as_str()),
+        };
+        let mut reply = self
+            .handle
+            .script(&script::PUT_BLUEPRINT, &keys, |call| {
+                call.arg(id.as_str())
+                    .arg(blueprint.version().as_str())
+                    .arg(&**blueprint.canonical_yaml());
+                call.arg(label).arg(&commit).arg(mode).arg(version);
+                call.arg(label_rank::rank(label));
+                call.arg(counter);
+            })
+            .await?;
+        let outcome = match reply.outcome() {
+            "orbit_in_use" => return Ok(None),
+            "created" => {
+                let (seq, committed_at_ms) = (reply.take()?, reply.take()?);
+                let parent: String = reply.take()?;
+                PutOutcome::Created(Commit {
+                    blueprint_id: id.clone(),
+                    seq,
+                    version: blueprint.version().clone(),
+                    parents: Version::parse(&parent).into_iter().collect(),
+                    version_label: label.to_owned(),
+                    rationale: rationale.to_owned(),
+                    patch_hash: String::new(),
+                    issue_id: None,
+                    epoch: None,
+                    committed_at_ms,
+                })
+            }
+            "unchanged" => {
+                let seq: u64 = reply.take()?;
+                PutOutcome::Unchanged(self.commit(id, seq).await?)
+            }
+            "head_moved" => {
+                let actual: String = reply.take()?;
+                PutOutcome::HeadMoved {
+                    actual: Version::parse(&actual).ok(),
+                }
+            }
+            "archived" => PutOutcome::Archived,
+            _ => return Err(reply.unknown()),
+        };
+        Ok(Some(outcome))
+    }
+}

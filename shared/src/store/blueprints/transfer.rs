@@ -1,0 +1,221 @@
+//! Whole histories out of the store and into it.
+//!
+//! Out: commits never change, so a history up to the head of this moment is read in parts without
+//! holding anything up. In: the commits are laid down under keys of their own, which nobody reads
+//! and which expire, and one script gives them their names at the end, if the Blueprint is still
+//! absent. So an import is whole or nothing, and costs Redis no long script however much it is.
+
+use redis::cmd;
+
+use crate::blueprint::DocumentError;
+use crate::domain::commit::Commit;
+use crate::domain::history::HistoryEntry;
+use crate::ids::{BlueprintId, IssueId, Version};
+use crate::store::blueprints::label_rank::rank;
+use crate::store::blueprints::read::read_commit;
+use crate::store::codec;
+use crate::store::redis::error::StoreError;
+use crate::store::redis::script;
+use crate::store::redis::shard::Shard;
+
+/// How long an import may stand still before what it staged expires.
+const LIFETIME_MS: u64 = 600_000;
+
+/// A history that is being staged. What is dropped before [`Import::finish`] expires by itself.
+#[derive(Debug)]
+pub struct Import {
+    store: Shard,
+    id: BlueprintId,
+    staged: [String; 5],
+    last: Option<Commit>,
+}
+
+/// What became of staging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StageOutcome {
+    /// It is laid down.
+    Staged,
+    /// Redis uses so much of its memory that nothing is taken in.
+    MemoryFull {
+        /// Bytes in use.
+        used: u64,
+        /// Bytes allowed.
+        max: u64,
+    },
+    /// The import stood still for too long, and what was staged has expired.
+    Expired,
+}
+
+/// What became of an import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImportOutcome {
+    /// The Blueprint is there.
+    Imported,
+    /// There is a Blueprint of this id already.
+    Exists,
+    /// The import stood still for too long, and what was staged has expired.
+    Expired,
+}
+
+impl Shard {
+    /// The number of a Blueprint's newest commit; `None` if there is no such Blueprint.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn head_seq(&self, id: &BlueprintId) -> Result<Option<u64>, StoreError> {
+        self.handle
+            .command("head", cmd("HGET").arg(self.keys.blueprint(id)).arg("seq"))
+            .await
+    }
+
+    /// The commits of these numbers with their contents, oldest first. `to` is at most the head's.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] and [`StoreError::Document`] if one is not there or not what its hash says.
+    pub async fn history(
+        &self,
+        id: &BlueprintId,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        let seqs: Vec<u64> = (from..=to).collect();
+        let mut read = cmd("HMGET");
+        read.arg(self.keys.commits(id)).arg(&seqs);
+        let commits: Vec<Option<String>> = self.handle.command("history", &read).await?;
+        let commits: Vec<Commit> = seqs
+            .iter()
+            .zip(commits)
+            .map(|(seq, text)| read_commit(id, *seq, text))
+            .collect::<Result<_, _>>()?;
+        let versions: Vec<&str> = commits.iter().map(|c| c.version.as_str()).collect();
+        let mut read = cmd("HMGET");
+        read.arg(self.keys.documents(id)).arg(&versions);
+        let documents: Vec<Option<String>> = self.handle.command("history", &read).await?;
+        commits
+            .into_iter()
+            .zip(documents)
+            .map(|(commit, document)| {
+                let document = whole(&commit, document)?;
+                Ok(HistoryEntry { commit, document })
+            })
+            .collect()
+    }
+
+    /// Begins to import a history; `None` if there is a Blueprint of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn begin_import(&self, id: &BlueprintId) -> Result<Option<Import>, StoreError> {
+        if self.head_seq(id).await?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Import {
+            store: self.clone(),
+            id: id.clone(),
+            staged: self.keys.staged(IssueId::generate().as_str()),
+            last: None,
+        }))
+    }
+}
+
+fn whole(commit: &Commit, document: Option<String>) -> Result<String, StoreError> {
+    let document = document.ok_or_else(|| StoreError::Damaged {
+        what: "document",
+        id: commit.blueprint_id.to_string(),
+        problem: format!("version {} has a commit and no content", commit.version),
+    })?;
+    let computed = Version::of(&document);
+    if computed != commit.version {
+        return Err(StoreError::Document {
+            blueprint_id: commit.blueprint_id.to_string(),
+            source: DocumentError::HashMismatch {
+                declared: commit.version.clone(),
+                computed,
+            },
+        });
+    }
+    Ok(document)
+}
+
+impl Import {
+    /// Lays down the next entries, which were checked to follow from the ones before.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away or full; the import is then to be given up.
+    pub async fn stage(&mut self, entries: &[HistoryEntry]) -> Result<StageOutcome, StoreError> {
+        let Some((first, last)) = entries.first().zip(entries.last()) else {
+            return Ok(StageOutcome::Staged);
+        };
+        if let Some((used, max)) = self.store.memory_pressure().await? {
+            return Ok(StageOutcome::MemoryFull { used, max });
+        }
+        let reply = self
+            .store
+            .handle
+            .script(&script::STAGE_HISTORY, &self.staged, |call| {
+                call.arg(LIFETIME_MS).arg(first.commit.seq);
+                for HistoryEntry { commit, document } in entries {
+                    call.arg(commit.version.as_str()).arg(document);
+                    call.arg(rank(&commit.version_label))
+                        .arg(codec::commit_whole(commit));
+                }
+            })
+            .await?;
+        match reply.outcome() {
+            "staged" => {
+                self.last = Some(last.commit.clone());
+                Ok(StageOutcome::Staged)
+            }
+            "lost" => Ok(StageOutcome::Expired),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Makes what was staged the Blueprint's history. Without anything staged there is nothing to
+    /// find, which is [`ImportOutcome::Expired`].
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been imported all the same.
+    pub async fn finish(&self) -> Result<ImportOutcome, StoreError> {
+        let Some(head) = &self.last else {
+            return Ok(ImportOutcome::Expired);
+        };
+        let k = &self.store.keys;
+        let mut keys = vec![k.blueprint(&self.id), k.blueprints()];
+        keys.extend([
+            k.documents(&self.id),
+            k.commits(&self.id),
+            k.newest(&self.id),
+            k.labels(&self.id),
+            k.ranks(&self.id),
+        ]);
+        keys.extend(self.staged.iter().cloned());
+        let reply = self
+            .store
+            .handle
+            .script(&script::IMPORT_BLUEPRINT, &keys, |call| {
+                call.arg(self.id.as_str())
+                    .arg(head.seq)
+                    .arg(head.version.as_str());
+                call.arg(&head.version_label).arg(head.committed_at_ms);
+            })
+            .await?;
+        match reply.outcome() {
+            "imported" => Ok(ImportOutcome::Imported),
+            "exists" => Ok(ImportOutcome::Exists),
+            "lost" => Ok(ImportOutcome::Expired),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Takes away what was staged, now rather than when it expires.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away; then it expires.
+    pub async fn give_up(self) -> Result<(), StoreError> {
+        self.store
+            .handle
+            .command("give up import", cmd("UNLINK").arg(&self.staged))
+            .await
+    }
+}

@@ -1,0 +1,193 @@
+//! The stored form of log entries, verdicts and costs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use crate::domain::issue::RejectionCause;
+use crate::ids::{BlueprintId, IssueId};
+use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, to_json};
+use crate::store::redis::error::StoreError;
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredVerdict {
+    axis: String,
+    pass: bool,
+    detail: String,
+}
+
+impl From<Verdict> for StoredVerdict {
+    fn from(verdict: Verdict) -> Self {
+        StoredVerdict {
+            axis: verdict.axis,
+            pass: verdict.pass,
+            detail: verdict.detail,
+        }
+    }
+}
+
+impl From<StoredVerdict> for Verdict {
+    fn from(stored: StoredVerdict) -> Self {
+        Verdict {
+            axis: stored.axis,
+            pass: stored.pass,
+            detail: stored.detail,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredUsage {
+    kind: String,
+    model: String,
+    tokens_in: u64,
+    tokens_out: u64,
+    calls: u32,
+    ms: u64,
+}
+
+impl From<&SpawnerUsage> for StoredUsage {
+    fn from(usage: &SpawnerUsage) -> Self {
+        StoredUsage {
+            kind: usage.agent_kind.clone(),
+            model: usage.model.clone(),
+            tokens_in: usage.input_tokens,
+            tokens_out: usage.output_tokens,
+            calls: usage.calls,
+            ms: usage.duration_ms,
+        }
+    }
+}
+
+impl From<StoredUsage> for SpawnerUsage {
+    fn from(stored: StoredUsage) -> Self {
+        SpawnerUsage {
+            agent_kind: stored.kind,
+            model: stored.model,
+            input_tokens: stored.tokens_in,
+            output_tokens: stored.tokens_out,
+            calls: stored.calls,
+            duration_ms: stored.ms,
+        }
+    }
+}
+
+/// What the decider knows; the script stamps `attempt` and `ts_ms`, and `reasons` and `intent`
+/// where only it has them.
+#[derive(Serialize)]
+struct LogDraft<'a> {
+    pub(crate) v: u32,
+    pub(crate) blueprint_id: &'a str,
+    prev_hash: &'a str,
+    new_hash: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) intent: Option<&'a str>,
+    pub(crate) rationale: &'a str,
+    verdicts: Vec<StoredVerdict>,
+    pub(crate) cause: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasons: Option<&'a [String]>,
+    patch: &'a str,
+    usage: StoredUsage,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    unusable_reply: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredLogEntry {
+    pub(crate) v: u32,
+    pub(crate) blueprint_id: String,
+    prev_hash: String,
+    new_hash: String,
+    pub(crate) intent: String,
+    pub(crate) rationale: String,
+    verdicts: Vec<StoredVerdict>,
+    pub(crate) cause: String,
+    reasons: Vec<String>,
+    patch: String,
+    usage: StoredUsage,
+    /// Not in entries without one.
+    #[serde(default)]
+    unusable_reply: String,
+    pub(crate) attempt: u32,
+    ts_ms: u64,
+}
+
+/// The JSON of a log entry, without what the script stamps.
+pub(crate) fn log_draft(entry: &LogEntry) -> String {
+    draft(entry, Some(&entry.reasons), Some(&entry.intent))
+}
+
+/// The entry of an issue that no flow decided, without `reasons`, and without `intent` if that is
+/// `None`: the script writes them.
+pub(crate) fn failed_log_draft(
+    issue_id: &IssueId,
+    blueprint_id: &BlueprintId,
+    intent: Option<&str>,
+    prev_hash: &str,
+) -> String {
+    let entry = LogEntry {
+        issue_id: issue_id.clone(),
+        blueprint_id: blueprint_id.clone(),
+        prev_hash: prev_hash.to_owned(),
+        new_hash: String::new(),
+        intent: String::new(),
+        rationale: String::new(),
+        verdicts: Vec::new(),
+        cause: Some(RejectionCause::Failed),
+        reasons: Vec::new(),
+        attempt: 0,
+        patch_json: String::new(),
+        ts_ms: 0,
+        usage: SpawnerUsage::default(),
+        unusable_reply: String::new(),
+    };
+    draft(&entry, None, intent)
+}
+
+fn draft(entry: &LogEntry, reasons: Option<&[String]>, intent: Option<&str>) -> String {
+    to_json(&LogDraft {
+        v: FORMAT,
+        blueprint_id: entry.blueprint_id.as_str(),
+        prev_hash: &entry.prev_hash,
+        new_hash: &entry.new_hash,
+        intent,
+        rationale: &entry.rationale,
+        verdicts: entry.verdicts.iter().cloned().map(Into::into).collect(),
+        cause: entry.cause.map(RejectionCause::as_str).unwrap_or_default(),
+        reasons,
+        patch: &entry.patch_json,
+        usage: (&entry.usage).into(),
+        unusable_reply: &entry.unusable_reply,
+    })
+}
+
+/// A log entry from its stored JSON.
+pub(crate) fn log_entry(issue_id: &IssueId, text: &str) -> Result<LogEntry, StoreError> {
+    let id = issue_id.as_str();
+    let stored: StoredLogEntry = from_json("log entry", id, text)?;
+    check_format("log entry", id, stored.v)?;
+    let cause = match stored.cause.as_str() {
+        "" => None,
+        name => Some(
+            RejectionCause::parse(name).ok_or_else(|| damaged("log entry", id, "unknown cause"))?,
+        ),
+    };
+    Ok(LogEntry {
+        issue_id: issue_id.clone(),
+        blueprint_id: BlueprintId::parse(&stored.blueprint_id)
+            .map_err(|e| damaged("log entry", id, e))?,
+        prev_hash: stored.prev_hash,
+        new_hash: stored.new_hash,
+        intent: stored.intent,
+        rationale: stored.rationale,
+        verdicts: stored.verdicts.into_iter().map(Into::into).collect(),
+        cause,
+        reasons: stored.reasons,
+        attempt: stored.attempt,
+        patch_json: stored.patch,
+        ts_ms: stored.ts_ms,
+        usage: stored.usage.into(),
+        unusable_reply: stored.unusable_reply,
+    })
+}

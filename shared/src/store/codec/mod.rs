@@ -1,0 +1,17 @@
+//! The stored forms: what is written as JSON or as hash fields, with its version, and how it
+//! becomes the domain's types again. Decoding is strict: a missing or mistyped field is an
+//! error that names it, never a default.
+
+mod commit;
+mod format;
+mod issue;
+mod log;
+pub(crate) mod paging;
+mod settings;
+
+pub(crate) use self::settings::{setting, setting_draft};
+
+pub(crate) use self::commit::{commit, commit_draft, commit_whole};
+pub(crate) use self::format::{FORMAT, check_format, damaged, from_json, to_json};
+pub(crate) use self::issue::issue;
+pub(crate) use self::log::{StoredUsage, StoredVerdict, failed_log_draft, log_draft, log_entry};

@@ -1,0 +1,190 @@
+//! Reading issues: one, and pages of them, newest first.
+
+use std::collections::HashMap;
+
+use redis::cmd;
+
+use crate::domain::issue::{Issue, IssueState, RejectionCause};
+use crate::ids::{BlueprintId, IssueId};
+use crate::store::codec;
+use crate::store::codec::paging::{Cursor, Page, PageRequest};
+use crate::store::redis::error::StoreError;
+use crate::store::redis::shard::Shard;
+use crate::whole_ms::score_ms;
+
+/// Which issues are wanted. All that is `Some` must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IssueFilter {
+    /// Of this Blueprint.
+    pub blueprint_id: Option<BlueprintId>,
+    /// In this state.
+    pub state: Option<IssueState>,
+    /// Rejected for this cause.
+    pub cause: Option<RejectionCause>,
+    /// On the dead list.
+    pub dead_only: bool,
+}
+
+impl IssueFilter {
+    fn wants(&self, issue: &Issue) -> bool {
+        self.blueprint_id
+            .as_ref()
+            .is_none_or(|b| *b == issue.blueprint_id)
+            && self.state.is_none_or(|s| s == issue.state)
+            && self.cause.is_none_or(|c| Some(c) == issue.cause)
+    }
+}
+
+/// How many issues are looked at for one page: a filter that matches little ends a page early
+/// rather than holding a call for a whole history.
+const LOOKED_AT_PER_PAGE: usize = 20_000;
+/// How many are read in one round trip.
+const BATCH: usize = 200;
+
+impl Shard {
+    /// The issue of that id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    pub async fn issue(&self, id: &IssueId) -> Result<Option<Issue>, StoreError> {
+        Ok(self
+            .read_issues(std::slice::from_ref(id))
+            .await?
+            .pop()
+            .flatten())
+    }
+
+    /// True if an issue of that id was decided, and pruned since.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn is_pruned(&self, id: &IssueId) -> Result<bool, StoreError> {
+        let (is_there, is_logged) = self.is_there_or_logged(id).await?;
+        Ok(is_logged && !is_there)
+    }
+
+    /// True if there is an issue of that id, or was one.
+    pub(crate) async fn knows(&self, id: &IssueId) -> Result<bool, StoreError> {
+        let (is_there, is_logged) = self.is_there_or_logged(id).await?;
+        Ok(is_there || is_logged)
+    }
+
+    async fn is_there_or_logged(&self, id: &IssueId) -> Result<(bool, bool), StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("EXISTS").arg(self.keys.issue(id));
+        pipeline
+            .cmd("HEXISTS")
+            .arg(self.keys.log())
+            .arg(id.as_str());
+        self.handle.pipeline("is pruned", &pipeline).await
+    }
+
+    async fn read_issues(&self, ids: &[IssueId]) -> Result<Vec<Option<Issue>>, StoreError> {
+        let mut pipeline = redis::pipe();
+        for id in ids {
+            pipeline
+                .cmd("HGETALL")
+                .arg(self.keys.issue(id))
+                .cmd("GET")
+                .arg(self.keys.intent(id));
+        }
+        let replies: Vec<redis::Value> = self.handle.pipeline("read issues", &pipeline).await?;
+        let read = |source| StoreError::Redis {
+            call: "read issues",
+            source,
+        };
+        let mut replies = replies.into_iter();
+        let mut issues = Vec::with_capacity(ids.len());
+        for id in ids {
+            let (fields, intent) = (
+                replies.next().unwrap_or_default(),
+                replies.next().unwrap_or_default(),
+            );
+            let fields: HashMap<String, String> =
+                redis::from_redis_value(fields).map_err(|e| read(e.into()))?;
+            let intent: Option<String> =
+                redis::from_redis_value(intent).map_err(|e| read(e.into()))?;
+            // Both are written by one script; without the hash there is no issue.
+            let issue = match (fields.is_empty(), intent) {
+                (false, Some(intent)) => Some(codec::issue(id, &fields, intent)?),
+                _ => None,
+            };
+            issues.push(issue);
+        }
+        Ok(issues)
+    }
+
+    /// Issues that match, newest first. A page may hold fewer than asked for and still have a next one.
+    ///
+    /// # Errors
+    /// [`StoreError::Cursor`] for a cursor that is not of this list; else as [`Shard::issue`].
+    pub async fn list_issues(
+        &self,
+        filter: &IssueFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Issue>, StoreError> {
+        let index = match (&filter.blueprint_id, filter.dead_only) {
+            (_, true) => self.keys.dead(),
+            (Some(blueprint), false) => self.keys.issues_of(blueprint),
+            (None, false) => self.keys.issues(),
+        };
+        let mut cursor = page.after.as_deref().map(Cursor::parse).transpose()?;
+        let mut items = Vec::new();
+        let mut looked_at = 0;
+        while looked_at < LOOKED_AT_PER_PAGE {
+            let batch = self.ids_before(&index, cursor.as_ref()).await?;
+            if batch.is_empty() {
+                return Ok(Page { items, next: None });
+            }
+            looked_at += batch.len();
+            let ids: Vec<IssueId> = batch.iter().map(|c| c.id.clone()).collect();
+            for (found, at) in self.read_issues(&ids).await?.into_iter().zip(batch) {
+                if let Some(issue) = found.filter(|issue| filter.wants(issue)) {
+                    if items.len() == page.size {
+                        return Ok(Page {
+                            items,
+                            next: cursor.map(|c| c.text()),
+                        });
+                    }
+                    items.push(issue);
+                }
+                cursor = Some(at);
+            }
+        }
+        Ok(Page {
+            items,
+            next: cursor.map(|c| c.text()),
+        })
+    }
+
+    /// The next ids of an index after the cursor: falling scores, and of equal ones falling ids.
+    /// Never by rank: ranks move when issues come and go between two pages.
+    async fn ids_before(
+        &self,
+        index: &str,
+        cursor: Option<&Cursor>,
+    ) -> Result<Vec<Cursor>, StoreError> {
+        let from = cursor.map_or("+inf".to_owned(), |cursor| cursor.score.to_string());
+        let mut skip = 0;
+        loop {
+            let mut range = cmd("ZRANGE");
+            range.arg(index).arg(&from).arg("-inf").arg("BYSCORE");
+            range.arg("REV").arg("LIMIT").arg(skip).arg(BATCH);
+            range.arg("WITHSCORES");
+            let rows: Vec<(String, f64)> = self.handle.command("list issues", &range).await?;
+            let n_rows = rows.len();
+            let mut found = Vec::with_capacity(n_rows);
+            for (id, score) in rows {
+                let place = Cursor::new(&id, score_ms(score))?;
+                if cursor.is_none_or(|cursor| place.is_after(cursor)) {
+                    found.push(place);
+                }
+            }
+            if !found.is_empty() || n_rows < BATCH {
+                return Ok(found);
+            }
+            // So many were submitted in the same millisecond as the cursor's.
+            skip += BATCH;
+        }
+    }
+}

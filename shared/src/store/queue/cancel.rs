@@ -1,0 +1,101 @@
+//! Cancelling an issue.
+
+use std::collections::HashMap;
+
+use crate::domain::enhance_log::LogEntry;
+use crate::domain::issue::{Authority, Issue, RejectionCause};
+use crate::domain::issue_ref::IssueRef;
+use crate::ids::{BlueprintId, IssueId, SettingId};
+use crate::store::codec;
+use crate::store::queue::issue_block::{NOBODY, head_args};
+use crate::store::queue::submit::{bundled_flag, read_setting_id};
+use crate::store::redis::error::StoreError;
+use crate::store::redis::keys::CANCEL_CHANNEL;
+use crate::store::redis::script;
+use crate::store::redis::shard::Shard;
+
+/// What became of a cancellation.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// Called off, now or earlier.
+    Cancelled(Issue),
+    /// Otherwise terminal.
+    Decided(Issue),
+    /// No such issue.
+    NotFound,
+    /// The issue's target is an orbit, and the caller is not an admin.
+    OrbitNeedsAdmin {
+        /// The target.
+        blueprint_id: BlueprintId,
+        /// The setting that names it; `None`: a bundled orbit, which no setting need name.
+        setting_id: Option<SettingId>,
+    },
+}
+
+impl Shard {
+    /// Calls an issue off in whatever state it is, on this authority. Repeating it is safe.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the issue may have been cancelled all the same.
+    pub async fn cancel_issue(
+        &self,
+        id: &IssueId,
+        authority: Authority,
+    ) -> Result<CancelOutcome, StoreError> {
+        loop {
+            let Some(found) = self.issue(id).await? else {
+                return Ok(CancelOutcome::NotFound);
+            };
+            let issue = IssueRef {
+                blueprint_id: found.blueprint_id.clone(),
+                issue_id: id.clone(),
+            };
+            let holder = if found.worker_id.is_empty() {
+                NOBODY
+            } else {
+                &found.worker_id
+            };
+            let log = codec::log_draft(&LogEntry {
+                issue_id: id.clone(),
+                blueprint_id: found.blueprint_id.clone(),
+                prev_hash: String::new(),
+                new_hash: String::new(),
+                intent: found.intent.clone(),
+                rationale: String::new(),
+                verdicts: Vec::new(),
+                cause: Some(RejectionCause::Cancelled),
+                reasons: vec!["cancelled".to_owned()],
+                attempt: 0,
+                patch_json: String::new(),
+                ts_ms: 0,
+                usage: Default::default(),
+                unusable_reply: String::new(),
+            });
+            let mut keys = self.block(&issue, holder);
+            keys.push(self.keys.orbits());
+            let mut reply = self
+                .handle
+                .script(&script::CANCEL_ISSUE, &keys, |call| {
+                    head_args(call, &issue);
+                    call.arg(&found.worker_id).arg(&log).arg(CANCEL_CHANNEL);
+                    call.arg(authority.as_str());
+                    call.arg(bundled_flag(&issue.blueprint_id));
+                })
+                .await?;
+            let issue_from =
+                |fields: HashMap<String, String>| codec::issue(id, &fields, found.intent.clone());
+            return match reply.outcome() {
+                "ok" | "again" => Ok(CancelOutcome::Cancelled(issue_from(reply.take_fields()?)?)),
+                "decided" => Ok(CancelOutcome::Decided(issue_from(reply.take_fields()?)?)),
+                "not_found" => Ok(CancelOutcome::NotFound),
+                "orbit_needs_admin" => Ok(CancelOutcome::OrbitNeedsAdmin {
+                    blueprint_id: issue.blueprint_id,
+                    setting_id: read_setting_id(&mut reply)?,
+                }),
+                // A worker claimed it between the read and the script: look again.
+                "moved" => continue,
+                _ => Err(reply.unknown()),
+            };
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Reads elements and leases that the reaper and the promoter must look at.
+
+use redis::cmd;
+
+use crate::domain::issue_ref::IssueRef;
+use crate::store::redis::error::StoreError;
+use crate::store::redis::shard::Shard;
+
+impl Shard {
+    /// What lies in a worker's processing list.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn processing(&self, worker: &str) -> Result<Vec<IssueRef>, StoreError> {
+        let range = cmd("LRANGE")
+            .arg(self.keys.processing(worker))
+            .arg(0)
+            .arg(-1)
+            .to_owned();
+        let elements: Vec<String> = self.handle.command("processing", &range).await?;
+        Ok(elements.iter().filter_map(|e| IssueRef::parse(e)).collect())
+    }
+
+    /// Up to `n` leases that have run out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn expired_leases(&self, n: usize) -> Result<Vec<IssueRef>, StoreError> {
+        self.due(self.keys.leases(), n).await
+    }
+
+    /// Up to `n` delayed issues whose time has come.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn due_issues(&self, n: usize) -> Result<Vec<IssueRef>, StoreError> {
+        self.due(self.keys.delayed(), n).await
+    }
+
+    async fn due(&self, index: String, n: usize) -> Result<Vec<IssueRef>, StoreError> {
+        let now = self.server_ms().await?;
+        let range = cmd("ZRANGEBYSCORE")
+            .arg(index)
+            .arg("-inf")
+            .arg(now)
+            .arg("LIMIT")
+            .arg(0)
+            .arg(n)
+            .to_owned();
+        let elements: Vec<String> = self.handle.command("due", &range).await?;
+        Ok(elements.iter().filter_map(|e| IssueRef::parse(e)).collect())
+    }
+}

@@ -1,0 +1,231 @@
+//! Settling an issue: everything that a decision writes, in one script.
+
+use crate::blueprint::Blueprint;
+use crate::domain::commit::Epoch;
+use crate::domain::enhance_log::LogEntry;
+use crate::domain::issue::IssueState;
+use crate::domain::issue_ref::IssueRef;
+use crate::ids::{IssueId, Version};
+use crate::store::blueprints::label_rank;
+use crate::store::codec;
+use crate::store::queue::claim::{Claimed, Head, read_claimed, read_head};
+use crate::store::queue::issue_block::{Lease, head_args};
+use crate::store::redis::error::StoreError;
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script;
+use crate::store::redis::shard::Shard;
+
+/// How an issue is decided.
+#[derive(Debug)]
+pub enum Decision<'a> {
+    /// A new version of the target.
+    Applied {
+        /// The content.
+        blueprint: &'a Blueprint,
+        /// The head that it was made from.
+        expected_seq: u64,
+        /// SHA-256 of the patch's canonical JSON.
+        patch_hash: &'a str,
+        /// The attempt.
+        epoch: &'a Epoch,
+    },
+    /// A verifier said no, of what this head would have become.
+    Denied {
+        /// The head that was judged.
+        expected_seq: u64,
+    },
+    /// It could not be decided.
+    Failed {
+        /// Onto the dead list: its retries are used up.
+        dead: bool,
+    },
+}
+
+/// A decision and what is kept of it.
+#[derive(Debug)]
+pub struct Settlement<'a> {
+    /// How it is decided.
+    pub decision: Decision<'a>,
+    /// The issue's reason; empty when applied.
+    pub reason: &'a str,
+    /// The log entry; `attempt` and `ts_ms` are the store's.
+    pub log: &'a LogEntry,
+}
+
+/// What a settle asks for beside its decision: to have the queue's next issue at once.
+#[derive(Debug, Clone, Copy)]
+pub struct NextClaim<'a> {
+    /// As the nonce of a claim: a new one for each settlement, the same when the call is repeated.
+    pub nonce: &'a str,
+    /// The lease, in milliseconds.
+    pub lease_ms: u64,
+    /// A version of the target whose document the caller will have: it is not sent again.
+    pub known: Option<&'a Version>,
+    /// The next issue is not wanted while another queue waits in `pending`.
+    pub yields: bool,
+}
+
+/// What became of a settlement.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SettleOutcome {
+    /// Decided, now or by an earlier call with this token.
+    Settled(IssueState),
+    /// Not this caller's to decide any more.
+    Stale,
+    /// The head is another one; the lease is kept.
+    MovedHead(Head),
+    /// The Blueprint was archived meanwhile; the issue was decided.
+    Archived,
+    /// The Blueprint has become an orbit meanwhile, and an admin did not file the issue; it was decided.
+    OrbitNeedsAdmin,
+}
+
+impl Shard {
+    /// Decides a leased issue. Repeat it with the same lease if the reply is lost.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the issue may have been decided all the same.
+    pub async fn settle(
+        &self,
+        lease: &Lease,
+        settlement: &Settlement<'_>,
+    ) -> Result<SettleOutcome, StoreError> {
+        let (outcome, _) = self.settle_as(lease, settlement, None).await?;
+        Ok(outcome)
+    }
+
+    /// As [`Shard::settle`]. Once the issue is decided, the queue's next issue becomes a lease of the same worker, if
+    /// it waits and a claim would grant it now. Repeat it with the same lease and the same `next` if the reply is
+    /// lost: the answer holds the same lease while that stands.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the issue may have been decided all the same, and the next one leased.
+    pub async fn settle_and_claim_next(
+        &self,
+        lease: &Lease,
+        settlement: &Settlement<'_>,
+        next: &NextClaim<'_>,
+    ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
+        self.settle_as(lease, settlement, Some(next)).await
+    }
+
+    async fn settle_as(
+        &self,
+        lease: &Lease,
+        settlement: &Settlement<'_>,
+        next: Option<&NextClaim<'_>>,
+    ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
+        let issue = &lease.issue;
+        let mut keys = self.block(issue, lease.worker_id.as_str());
+        keys.push(self.keys.blueprint(&issue.blueprint_id));
+        keys.push(self.keys.documents(&issue.blueprint_id));
+        keys.push(self.keys.fence());
+        keys.push(self.keys.settings_counter());
+        keys.push(self.keys.orbits());
+        keys.push(self.keys.commits(&issue.blueprint_id));
+        keys.push(self.keys.newest(&issue.blueprint_id));
+        keys.push(self.keys.labels(&issue.blueprint_id));
+        keys.push(self.keys.ranks(&issue.blueprint_id));
+        let log = settlement.log;
+        let log_json = codec::log_draft(log);
+        let (mut archived_log, mut rank) = (String::new(), String::new());
+        if !matches!(settlement.decision, Decision::Failed { .. }) {
+            archived_log = codec::failed_log_draft(
+                &issue.issue_id,
+                &issue.blueprint_id,
+                Some(&log.intent),
+                &log.prev_hash,
+            );
+        }
+        let mut reply = self
+            .handle
+            .script(&script::SETTLE_ISSUE, &keys, |call| {
+                head_args(call, issue);
+                call.arg(&lease.token);
+                match &settlement.decision {
+                    Decision::Applied {
+                        blueprint,
+                        expected_seq,
+                        patch_hash,
+                        epoch,
+                    } => {
+                        let label = blueprint.version_label().unwrap_or_default();
+                        let commit = codec::commit_draft(
+                            blueprint.version(),
+                            label,
+                            &log.rationale,
+                            patch_hash,
+                            Some(&issue.issue_id),
+                            Some(epoch),
+                        );
+                        call.arg("applied")
+                            .arg(settlement.reason)
+                            .arg(&log_json)
+                            .arg(*expected_seq);
+                        call.arg(blueprint.version().as_str())
+                            .arg(&**blueprint.canonical_yaml())
+                            .arg(commit)
+                            .arg(label);
+                        rank = label_rank::rank(label);
+                    }
+                    Decision::Denied { expected_seq } => {
+                        call.arg("denied")
+                            .arg(settlement.reason)
+                            .arg(&log_json)
+                            .arg(*expected_seq);
+                        call.arg("").arg("").arg("").arg("");
+                    }
+                    Decision::Failed { dead } => {
+                        call.arg(if *dead { "dead" } else { "failed" })
+                            .arg(settlement.reason)
+                            .arg(&log_json)
+                            .arg(0);
+                        call.arg("").arg("").arg("").arg("");
+                    }
+                }
+                call.arg(&archived_log).arg(rank);
+                match next {
+                    Some(next) => call
+                        .arg(next.nonce)
+                        .arg(next.lease_ms)
+                        .arg(next.known.map(Version::as_str).unwrap_or_default())
+                        .arg(if next.yields { "1" } else { "" }),
+                    None => call.arg("").arg("").arg("").arg(""),
+                };
+            })
+            .await?;
+        match reply.outcome() {
+            "ok" => {
+                let state: String = reply.take()?;
+                let Some(state) = IssueState::parse(&state) else {
+                    return Err(reply.unknown());
+                };
+                let _new_version: String = reply.take()?;
+                let next = read_next(&mut reply, lease)?;
+                Ok((SettleOutcome::Settled(state), next))
+            }
+            "stale" => Ok((SettleOutcome::Stale, None)),
+            "moved_head" => {
+                let head = read_head(&mut reply, &issue.blueprint_id)?;
+                Ok((SettleOutcome::MovedHead(head), None))
+            }
+            "archived" => Ok((SettleOutcome::Archived, None)),
+            "orbit_needs_admin" => Ok((SettleOutcome::OrbitNeedsAdmin, None)),
+            _ => Err(reply.unknown()),
+        }
+    }
+}
+
+/// The issue that a settle has handed over to the holder of `lease`; `None` if it has not.
+fn read_next(reply: &mut Reply, lease: &Lease) -> Result<Option<Box<Claimed>>, StoreError> {
+    if reply.is_empty() {
+        return Ok(None);
+    }
+    let name: String = reply.take()?;
+    let issue = IssueRef {
+        blueprint_id: lease.issue.blueprint_id.clone(),
+        issue_id: IssueId::parse(&name).map_err(|e| codec::damaged("backlog", &name, e))?,
+    };
+    let claimed = read_claimed(reply, issue, &lease.worker_id)?;
+    Ok(Some(Box::new(claimed)))
+}

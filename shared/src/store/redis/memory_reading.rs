@@ -1,0 +1,7 @@
+//! The last reading of Redis's memory.
+
+use std::time::Instant;
+
+/// The last reading of Redis's memory, shared by clones of a store.
+#[derive(Default)]
+pub(crate) struct MemoryReading(pub(crate) std::sync::Mutex<Option<(Instant, u64, u64)>>);

@@ -1,0 +1,42 @@
+//! Redis's clock, and its other connections.
+
+use redis::cmd;
+
+use crate::store::redis::error::StoreError;
+use crate::store::redis::handle::ConnectionId;
+use crate::store::redis::shard::Shard;
+
+impl Shard {
+    /// Kills a connection whose state is unknown, so that nothing it still carries is executed later.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn kill_connection(&self, id: &ConnectionId) -> Result<(), StoreError> {
+        let mut kill = cmd("CLIENT");
+        kill.arg("KILL").arg("ID").arg(id.number);
+        kill.arg("ADDR").arg(&id.address);
+        let _: u64 = self.handle.command("client kill", &kill).await?;
+        Ok(())
+    }
+
+    /// Ends the blocking pop of a connection as if its time were up. Nothing is lost: what it popped
+    /// before that, it still answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away or does not permit it.
+    pub async fn unblock_connection(&self, id: &ConnectionId) -> Result<(), StoreError> {
+        let _: u64 = self
+            .handle
+            .command(
+                "client unblock",
+                cmd("CLIENT").arg("UNBLOCK").arg(id.number),
+            )
+            .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn server_ms(&self) -> Result<u64, StoreError> {
+        let (secs, micros): (u64, u64) = self.handle.command("time", &cmd("TIME")).await?;
+        Ok(secs * 1000 + micros / 1000)
+    }
+}

@@ -1,0 +1,166 @@
+//! Settings: how issues are worked on, and the counter by which workers notice an edit.
+
+use std::collections::HashMap;
+
+use redis::cmd;
+
+use crate::domain::setting::EnhanceSetting;
+use crate::domain::version_selector::VersionSelector;
+use crate::ids::SettingId;
+use crate::store::codec;
+use crate::store::redis::error::StoreError;
+use crate::store::redis::script;
+use crate::store::redis::shard::Shard;
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PutSettingOutcome {
+    /// Stored, with its new revision.
+    Stored(EnhanceSetting),
+    /// The stored revision is another one than expected.
+    RevisionMoved {
+        /// The revision; 0 if there is no such setting.
+        actual: u64,
+    },
+    /// There is no such orbit.
+    UnknownOrbit,
+    /// The orbit is archived.
+    ArchivedOrbit,
+    /// The orbit has another head than the one that the setting was checked against.
+    OrbitMoved,
+}
+
+/// What became of a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteSettingOutcome {
+    /// It is gone.
+    Deleted,
+    /// There was none.
+    UnknownSetting,
+}
+
+/// How `orbits` says what a setting works by.
+pub(crate) fn orbit_entry(setting: &EnhanceSetting) -> String {
+    let follows = match setting.selector {
+        VersionSelector::Latest => "latest",
+        VersionSelector::SemverReq(_) => "labelled",
+        VersionSelector::Fixed(_) => "pinned",
+    };
+    format!("{} {follows}", setting.blueprint_id)
+}
+
+impl Shard {
+    /// Writes a setting, which only shard 0 has (see [`crate::store::redis::store::Store::put_setting`]). An orbit that is in another
+    /// shard has been looked at by the caller.
+    pub(crate) async fn put_setting(
+        &self,
+        setting: &EnhanceSetting,
+        expected_revision: Option<u64>,
+        orbit_seq: Option<u64>,
+        orbit_is_here: bool,
+    ) -> Result<PutSettingOutcome, StoreError> {
+        let mut keys = vec![
+            self.keys.settings(),
+            self.keys.setting_revisions(),
+            self.keys.settings_counter(),
+            self.keys.orbits(),
+        ];
+        keys.extend(orbit_is_here.then(|| self.keys.blueprint(&setting.blueprint_id)));
+        let mut reply = self
+            .handle
+            .script(&script::PUT_SETTING, &keys, |call| {
+                call.arg(setting.id.as_str())
+                    .arg(codec::setting_draft(setting));
+                call.arg(expected_revision.map(|r| r.to_string()).unwrap_or_default());
+                call.arg(orbit_entry(setting));
+                call.arg(orbit_seq.map(|seq| seq.to_string()).unwrap_or_default());
+            })
+            .await?;
+        match reply.outcome() {
+            "stored" => Ok(PutSettingOutcome::Stored(EnhanceSetting {
+                revision: reply.take()?,
+                ..setting.clone()
+            })),
+            "revision_moved" => Ok(PutSettingOutcome::RevisionMoved {
+                actual: reply.take()?,
+            }),
+            "unknown_orbit" => Ok(PutSettingOutcome::UnknownOrbit),
+            "archived_orbit" => Ok(PutSettingOutcome::ArchivedOrbit),
+            "orbit_moved" => Ok(PutSettingOutcome::OrbitMoved),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Deletes a setting. Workers see it with their next issue.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it may have been deleted all the same.
+    pub(crate) async fn delete_setting(
+        &self,
+        id: &SettingId,
+    ) -> Result<DeleteSettingOutcome, StoreError> {
+        let keys = [
+            self.keys.settings(),
+            self.keys.settings_counter(),
+            self.keys.orbits(),
+        ];
+        let reply = self
+            .handle
+            .script(&script::DELETE_SETTING, &keys, |call| {
+                call.arg(id.as_str());
+            })
+            .await?;
+        match reply.outcome() {
+            "deleted" => Ok(DeleteSettingOutcome::Deleted),
+            "unknown_setting" => Ok(DeleteSettingOutcome::UnknownSetting),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// The counter that rises with every write of a setting, or of an orbit in use.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away.
+    pub async fn settings_counter(&self) -> Result<u64, StoreError> {
+        let get = cmd("GET").arg(self.keys.settings_counter()).to_owned();
+        let counter: Option<u64> = self.handle.command("settings counter", &get).await?;
+        Ok(counter.unwrap_or(0))
+    }
+
+    /// The setting of that name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    pub async fn setting(&self, id: &SettingId) -> Result<Option<EnhanceSetting>, StoreError> {
+        let found: Option<String> = self
+            .handle
+            .command(
+                "setting",
+                cmd("HGET").arg(self.keys.settings()).arg(id.as_str()),
+            )
+            .await?;
+        found.map(|text| codec::setting(id, &text)).transpose()
+    }
+
+    /// All settings in the order of their names.
+    ///
+    /// # Errors
+    /// As [`Shard::setting`].
+    pub async fn list_settings(&self) -> Result<Vec<EnhanceSetting>, StoreError> {
+        let all: HashMap<String, String> = self
+            .handle
+            .command("settings", cmd("HGETALL").arg(self.keys.settings()))
+            .await?;
+        let mut settings = Vec::with_capacity(all.len());
+        for (name, text) in &all {
+            let id = SettingId::parse(name).map_err(|e| StoreError::Damaged {
+                what: "setting",
+                id: name.clone(),
+                problem: e.to_string(),
+            })?;
+            settings.push(codec::setting(&id, text)?);
+        }
+        settings.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(settings)
+    }
+}

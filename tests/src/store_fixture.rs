@@ -1,0 +1,542 @@
+//! A store on a private Redis, for tests of the scripts without any program around them.
+//!
+//! Every call of a test goes through [`Fixture::step`], which holds the queues against their rules
+//! afterwards, or through [`Fixture::refused`], which holds that not one key has changed.
+
+use std::future::Future;
+use std::time::Duration;
+
+use redis::FromRedisValue;
+use shared::blueprint::Blueprint;
+use shared::domain::commit::{Commit, Epoch};
+use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use shared::domain::issue::{Issue, IssueState, NewIssue, RejectionCause};
+use shared::ids::{BlueprintId, IssueId, WorkerId};
+use shared::store::{
+    ArchiveOutcome, ClaimMode, ClaimOutcome, Claimed, Decision, ExpectedHead, IssueRef, Lease,
+    NextClaim, PopHandle, PutOutcome, ReapOutcome, Release, SettleOutcome, Settlement, Shard,
+    Store, StoreError, SubmitOutcome,
+};
+use tokio::sync::Mutex;
+
+use crate::factory;
+use crate::redis_server::{Aof, RedisServer};
+use crate::store_audit::{audit, dump};
+
+/// A lease that no test outlives.
+pub const LONG: u64 = 600_000;
+
+/// A lease that has run out when the claim is answered.
+pub const OVER: u64 = 0;
+
+/// A claimer that runs other issues too, and minds no crashes.
+pub const BESIDE: ClaimMode = ClaimMode::Shared {
+    shared_run_limit: u32::MAX,
+};
+
+/// A store on a private Redis.
+pub struct Fixture {
+    /// The store.
+    pub store: Shard,
+    /// The whole store, which has that one shard.
+    pub whole: Store,
+    /// Its Redis.
+    pub redis: RedisServer,
+    popper: Mutex<PopHandle>,
+}
+
+impl std::fmt::Debug for Fixture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stand")
+            .field("redis", &self.redis)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How [`Fixture::settle`] decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// A new version that names the issue.
+    Applied,
+    /// One verifier said no.
+    Denied,
+    /// A fault that does not pass.
+    Failed,
+    /// The same, onto the dead list.
+    Dead,
+}
+
+impl How {
+    /// The cause that the issue gets.
+    pub fn cause(self) -> Option<RejectionCause> {
+        match self {
+            How::Applied => None,
+            How::Denied => Some(RejectionCause::Denied),
+            How::Failed | How::Dead => Some(RejectionCause::Failed),
+        }
+    }
+
+    /// The reason that the issue gets.
+    pub fn reason(self) -> &'static str {
+        match self {
+            How::Applied => "",
+            How::Denied => "noop: nothing changed",
+            How::Failed | How::Dead => "dispatch failed: ceiling of 300 s exceeded",
+        }
+    }
+}
+
+impl Fixture {
+    /// Starts a Redis, without any Blueprint.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn start() -> Self {
+        let redis = RedisServer::start(Aof::None);
+        let whole = Store::open(&redis.socket_url(), 1).expect("a valid URL");
+        let store = whole.home().clone();
+        let block = Duration::from_millis(100);
+        let popper = store
+            .handle()
+            .pop_handle(block)
+            .await
+            .expect("a connection");
+        Self {
+            store,
+            whole,
+            redis,
+            popper: Mutex::new(popper),
+        }
+    }
+
+    /// As [`Fixture::start`], with a small Blueprint of each of these names.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn with(names: &[&str]) -> Self {
+        let fixture = Self::start().await;
+        for name in names {
+            fixture.put(&marked(name, "first", "1.0.0")).await;
+        }
+        fixture
+    }
+
+    /// Makes a call that may change something; the queues are sound afterwards.
+    ///
+    /// # Panics
+    /// If the call fails or breaks a rule of the queue.
+    pub async fn step<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> T {
+        let outcome = call.await.expect("the store answers");
+        audit(&self.store).await;
+        outcome
+    }
+
+    /// Makes a call that must change nothing.
+    ///
+    /// # Panics
+    /// If the call fails or any key is another one afterwards.
+    pub async fn refused<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> T {
+        let before = dump(&self.store).await;
+        let outcome = call.await.expect("the store answers");
+        assert_eq!(
+            dump(&self.store).await,
+            before,
+            "a refused call changed something"
+        );
+        outcome
+    }
+
+    /// Sends one command past the store.
+    ///
+    /// # Panics
+    /// If Redis refuses it.
+    pub async fn raw<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        let answer = self.store.handle().command("raw", &command).await;
+        answer.unwrap_or_else(|error| panic!("{words:?}: {error:?}"))
+    }
+
+    /// Archives a Blueprint, or takes that back.
+    ///
+    /// # Panics
+    /// If it is not done.
+    pub async fn set_archived(&self, name: &str, archived: bool) {
+        let outcome = self.store.set_archived(&blueprint_id(name), archived).await;
+        let outcome = outcome.expect("the store answers");
+        assert!(
+            matches!(&outcome, ArchiveOutcome::Done(summary) if summary.archived == archived),
+            "{name}: {outcome:?}"
+        );
+    }
+
+    /// Pauses a Blueprint, or everything (`*`). What waits in `pending` stays there.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn pause(&self, name: &str) {
+        let key = self.store.keys().paused();
+        let _: i64 = self.raw(&["HSET", &key, name, "1"]).await;
+    }
+
+    /// Lifts a pause for what is placed from now on; what is parked stays parked.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn lift_pause(&self, name: &str) {
+        let key = self.store.keys().paused();
+        let _: i64 = self.raw(&["HDEL", &key, name]).await;
+    }
+
+    /// Where a queue's head is; `none` for an empty queue.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn place(&self, name: &str) -> String {
+        let key = self.store.keys().places();
+        let place: Option<String> = self.raw(&["HGET", &key, name]).await;
+        place.unwrap_or_else(|| "none".to_owned())
+    }
+
+    /// The pending list in the order in which it is popped.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn pending(&self) -> Vec<String> {
+        let key = self.store.keys().pending();
+        let mut elements: Vec<String> = self.raw(&["LRANGE", &key, "0", "-1"]).await;
+        elements.reverse();
+        elements
+    }
+
+    /// Writes a new head.
+    ///
+    /// # Panics
+    /// If it makes no commit.
+    pub async fn put(&self, blueprint: &Blueprint) -> Commit {
+        let put = self
+            .store
+            .put_blueprint(blueprint, ExpectedHead::Any, "by hand");
+        match put.await.expect("the store answers") {
+            PutOutcome::Created(commit) => commit,
+            other => panic!("no commit of {}: {other:?}", blueprint.id()),
+        }
+    }
+
+    /// Submits an issue that is accepted.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub async fn submit(&self, blueprint: &str, issue: &str) -> IssueRef {
+        let new = new_issue(blueprint, issue);
+        let outcome = self.step(self.store.submit(&new)).await;
+        assert!(
+            matches!(outcome, SubmitOutcome::Accepted(_)),
+            "{issue}: {outcome:?}"
+        );
+        issue_ref(blueprint, issue)
+    }
+
+    /// The next element that is ready, moved to the worker's list.
+    ///
+    /// # Panics
+    /// If Redis does not answer.
+    pub async fn pop(&self, worker: &WorkerId) -> Option<IssueRef> {
+        let (from, to) = (
+            self.store.keys().pending(),
+            self.store.keys().processing(worker.as_str()),
+        );
+        let popped = self.popper.lock().await.pop_ready(&from, &to, 1).await;
+        let popped = popped.expect("Redis answers").pop()?;
+        Some(IssueRef::parse(&popped).expect("an element of pending"))
+    }
+
+    /// Pops and claims with a new nonce.
+    ///
+    /// # Panics
+    /// If nothing is ready, or the claim is not granted.
+    pub async fn take(&self, worker: &WorkerId, lease_ms: u64) -> Claimed {
+        self.take_in(worker, lease_ms, BESIDE).await
+    }
+
+    /// As [`Fixture::take`], beside other issues or alone.
+    ///
+    /// # Panics
+    /// If nothing is ready, or the claim is not granted.
+    pub async fn take_in(
+        &self,
+        worker: &WorkerId,
+        lease_ms: u64,
+        claim_mode: ClaimMode,
+    ) -> Claimed {
+        let issue = self.pop(worker).await.expect("an element is ready");
+        let nonce = IssueId::generate();
+        let claim = self
+            .store
+            .claim(&issue, worker, nonce.as_str(), lease_ms, None, claim_mode);
+        claimed(self.step(claim).await)
+    }
+
+    /// Takes the issue that is ready, lets the lease run out, has it reaped and promoted.
+    ///
+    /// # Panics
+    /// If the issue does not come back.
+    pub async fn crash(&self, worker: &WorkerId) -> Claimed {
+        let claimed = self.take(worker, OVER).await;
+        let issue = &claimed.lease.issue;
+        let outcome = self.step(self.store.reap(issue, u32::MAX, 0.0)).await;
+        assert_eq!(outcome, ReapOutcome::Delayed(0));
+        self.step(self.store.promote(issue)).await;
+        claimed
+    }
+
+    /// The issue as it is stored.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub async fn issue(&self, issue: &IssueRef) -> Issue {
+        let found = self.store.issue(&issue.issue_id).await;
+        found.expect("the store answers").expect("the issue")
+    }
+
+    /// Its log entry.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub async fn log_entry(&self, issue: &IssueRef) -> LogEntry {
+        let found = self.store.log_entry(&issue.issue_id).await;
+        found.expect("the store answers").expect("a log entry")
+    }
+
+    /// Holds that an issue is rejected, and that a bare log entry says so: one that no flow has made.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub async fn assert_rejected(
+        &self,
+        issue: &IssueRef,
+        prev_hash: &str,
+        cause: RejectionCause,
+        reason: &str,
+    ) {
+        let found = self.issue(issue).await;
+        assert_eq!(
+            (found.state, found.cause, found.reason.as_str()),
+            (IssueState::Rejected, Some(cause), reason)
+        );
+        assert_eq!(found.new_version, None);
+        let entry = LogEntry {
+            issue_id: found.issue_id,
+            blueprint_id: found.blueprint_id,
+            prev_hash: prev_hash.to_owned(),
+            new_hash: String::new(),
+            intent: found.intent,
+            rationale: String::new(),
+            verdicts: Vec::new(),
+            cause: Some(cause),
+            reasons: vec![reason.to_owned()],
+            attempt: found.attempt,
+            patch_json: String::new(),
+            ts_ms: found.updated_at_ms,
+            usage: SpawnerUsage::default(),
+            unusable_reply: String::new(),
+        };
+        assert_eq!(self.log_entry(issue).await, entry);
+    }
+
+    /// Decides a claimed issue against the head that it was claimed with.
+    ///
+    /// # Errors
+    /// As [`Shard::settle`].
+    pub async fn settle(&self, claimed: &Claimed, how: How) -> Result<SettleOutcome, StoreError> {
+        let (outcome, _) = self.settle_with(claimed, how, None).await?;
+        Ok(outcome)
+    }
+
+    /// As [`Fixture::settle`], and asks for the queue's next issue.
+    ///
+    /// # Errors
+    /// As [`Shard::settle_and_claim_next`].
+    pub async fn settle_with(
+        &self,
+        claimed: &Claimed,
+        how: How,
+        next: Option<&NextClaim<'_>>,
+    ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
+        let issue = &claimed.lease.issue;
+        let (name, mark) = (issue.blueprint_id.as_str(), issue.issue_id.as_str());
+        let new = marked(name, mark, "1.0.1");
+        let log = log_of(claimed, how, &new);
+        let epoch = epoch_of(claimed);
+        let decision = match how {
+            How::Applied => Decision::Applied {
+                blueprint: &new,
+                expected_seq: claimed.head.seq,
+                patch_hash: PATCH_HASH,
+                epoch: &epoch,
+            },
+            How::Denied => Decision::Denied {
+                expected_seq: claimed.head.seq,
+            },
+            How::Failed => Decision::Failed { dead: false },
+            How::Dead => Decision::Failed { dead: true },
+        };
+        let settlement = Settlement {
+            decision,
+            reason: how.reason(),
+            log: &log,
+        };
+        let store = &self.store;
+        match next {
+            Some(next) => {
+                let settled = store.settle_and_claim_next(&claimed.lease, &settlement, next);
+                settled.await
+            }
+            None => {
+                let settled = store.settle(&claimed.lease, &settlement).await;
+                settled.map(|outcome| (outcome, None))
+            }
+        }
+    }
+}
+
+/// The hash that every applied patch of a test has.
+pub const PATCH_HASH: &str = "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
+
+/// The reason of an issue whose Blueprint was archived.
+pub const ARCHIVED: &str = "dispatch failed: blueprint is archived; unarchive it and retry";
+
+/// A fault that may pass.
+pub fn fault(delay_ms: u64) -> Release {
+    Release::Fault {
+        delay_ms,
+        reason: FAULT.to_owned(),
+    }
+}
+
+/// Something that is in use.
+pub fn busy(delay_ms: u64) -> Release {
+    Release::Busy {
+        delay_ms,
+        reason: "in use".to_owned(),
+    }
+}
+
+/// The reason of an issue after [`fault`].
+pub const FAULT: &str = "redis is away";
+
+/// The attempt that the claim began.
+pub fn epoch_of(claimed: &Claimed) -> Epoch {
+    Epoch {
+        blueprint_id: claimed.lease.issue.blueprint_id.clone(),
+        start_version: claimed.head.version.clone(),
+        started_at_ms: claimed.claimed_at_ms,
+    }
+}
+
+/// The log entry that [`Fixture::settle`] hands over; `attempt` and `ts_ms` are wrong on purpose.
+pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
+    let reason = Some(how.reason().to_owned()).filter(|r| !r.is_empty());
+    let verdict = Verdict {
+        axis: "noop".to_owned(),
+        pass: how == How::Applied,
+        detail: "{\"a\":[],\"b\":{}}".to_owned(),
+    };
+    LogEntry {
+        issue_id: claimed.lease.issue.issue_id.clone(),
+        blueprint_id: claimed.lease.issue.blueprint_id.clone(),
+        prev_hash: claimed.head.version.to_string(),
+        new_hash: match how {
+            How::Applied => new.version().to_string(),
+            _ => String::new(),
+        },
+        intent: claimed.intent.clone(),
+        rationale: "größer \"☃\"\n".to_owned(),
+        verdicts: vec![verdict],
+        cause: how.cause(),
+        reasons: reason.into_iter().collect(),
+        attempt: 77,
+        patch_json: r#"[{"op":"add","path":"/x","value":1152921504606846977}]"#.to_owned(),
+        ts_ms: 77,
+        usage: SpawnerUsage {
+            agent_kind: "llm".to_owned(),
+            model: "model-0".to_owned(),
+            input_tokens: 9_007_199_254_740_993,
+            output_tokens: 2,
+            calls: 3,
+            duration_ms: 4,
+        },
+        unusable_reply: "{\"ops\": \u{1b}".to_owned(),
+    }
+}
+
+/// A small Blueprint with this description and label (none if empty): other marks, other versions.
+///
+/// # Panics
+/// If these make no Blueprint.
+pub fn marked(name: &str, mark: &str, label: &str) -> Blueprint {
+    let label = match label {
+        "" => String::new(),
+        label => format!("  version_label: {label}\n"),
+    };
+    let text = factory::small(name)
+        .replace(&format!("sample {name}"), mark)
+        .replace("  version_label: 1.0.0\n", &label);
+    Blueprint::parse(&text).expect("a sample Blueprint")
+}
+
+/// The lease and what came with it.
+///
+/// # Panics
+/// If the claim was not granted.
+pub fn claimed(outcome: ClaimOutcome) -> Claimed {
+    match outcome {
+        ClaimOutcome::Claimed(claimed) => *claimed,
+        other => panic!("not claimed: {other:?}"),
+    }
+}
+
+/// The same lease under another token.
+pub fn with_token(lease: &Lease, token: &str) -> Lease {
+    Lease {
+        token: token.to_owned(),
+        ..lease.clone()
+    }
+}
+
+/// The id of that name.
+///
+/// # Panics
+/// If it is none.
+pub fn blueprint_id(name: &str) -> BlueprintId {
+    BlueprintId::parse(name).expect("an id")
+}
+
+/// The worker of that name.
+///
+/// # Panics
+/// If it is none.
+pub fn worker_id(name: &str) -> WorkerId {
+    WorkerId::parse(name).expect("an id")
+}
+
+/// An issue and its queue.
+///
+/// # Panics
+/// If these are no ids.
+pub fn issue_ref(blueprint: &str, issue: &str) -> IssueRef {
+    IssueRef {
+        blueprint_id: blueprint_id(blueprint),
+        issue_id: IssueId::parse(issue).expect("an id"),
+    }
+}
+
+/// What [`Fixture::submit`] submits.
+///
+/// # Panics
+/// If these are no ids.
+pub fn new_issue(blueprint: &str, issue: &str) -> NewIssue {
+    let issue = issue_ref(blueprint, issue);
+    let intent = format!("tag {} — größer \"☃\" \\ \n", issue.issue_id);
+    NewIssue::new(issue.issue_id, issue.blueprint_id, intent, None).expect("a valid issue")
+}

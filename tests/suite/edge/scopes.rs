@@ -1,0 +1,635 @@
+//! What each scope of a tokens file can do to the verification: every RPC is tried against orbits, settings and all
+//! else that steers it. `docs/security.md` names the tests here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use futures::stream;
+use prost::Message;
+use proto::v1;
+use serde_json::json;
+use tests::client::Client;
+use tests::eventually::eventually;
+use tests::factory;
+use tests::programs::Process;
+use tests::redis_server::{Aof, RedisServer};
+use tests::rig::Rig;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+const NOBODY: &str = "";
+const READER: &str = "reader-token-5b2a7c";
+const SUBMITTER: &str = "submitter-token-91d0";
+const ADMIN: &str = "admin-token-77aa10ce";
+
+/// The orbit of the setting `gate`, by a selector that is not `latest`.
+const ORBIT: &str = "my-orbit";
+/// An issue of an admin against the orbit that was denied, and one that waits.
+const DENIED: &str = "denied-1";
+const WAITING: &str = "waiting-1";
+/// Switches every axis off, if an orbit takes it.
+const ATTACK: &str = r#"set /flow/children/2/items to {"op":"lit","value":[]}"#;
+
+/// RPCs that only read.
+const READS: [&str; 13] = [
+    "IntakeService/GetIssue",
+    "IntakeService/ListIssues",
+    "IntakeService/WatchIssue",
+    "IntakeService/GetQueueStats",
+    "BlueprintService/GetBlueprint",
+    "BlueprintService/ListBlueprints",
+    "BlueprintService/ListCommits",
+    "BlueprintService/DiffBlueprint",
+    "BlueprintService/ExportBlueprint",
+    "SettingService/GetSetting",
+    "SettingService/ListSettings",
+    "EnhanceLogService/GetLogEntry",
+    "EnhanceLogService/ListLogEntries",
+];
+/// RPCs about issues: a submitter may call them, and not against an orbit.
+const ISSUES: [&str; 4] = [
+    "IntakeService/SubmitIssue",
+    "IntakeService/RetryIssue",
+    "IntakeService/PreviewIssue",
+    "IntakeService/CancelIssue",
+];
+/// What an admin is refused for another reason than the scope.
+const ADMINS: [(&str, Code); 2] = [
+    (
+        "BlueprintService/ArchiveBlueprint",
+        Code::FailedPrecondition,
+    ),
+    ("BlueprintService/ImportBlueprint", Code::AlreadyExists),
+];
+
+/// `message` with a token, if it is one.
+fn with<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    if !token.is_empty() {
+        let value = format!("Bearer {token}").parse().expect("a header");
+        request.metadata_mut().insert("authorization", value);
+    }
+    request
+}
+
+fn reason(status: &Status) -> (String, BTreeMap<String, String>) {
+    let info = status.get_details_error_info();
+    let info = info.unwrap_or_else(|| panic!("{status:?} has no ErrorInfo"));
+    (info.reason, info.metadata.into_iter().collect())
+}
+
+/// Every RPC of ours, as `Service/Method`.
+fn rpcs() -> Vec<String> {
+    let set = prost_types::FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET);
+    let files = set.expect("the descriptors").file;
+    let services = files.into_iter().flat_map(|file| file.service);
+    let methods = services.flat_map(|service| {
+        let name = service.name().to_owned();
+        let methods = service.method.into_iter();
+        methods.map(move |method| format!("{name}/{}", method.name()))
+    });
+    methods.collect()
+}
+
+/// The programs, with a tokens file, and what is attacked.
+struct Stage {
+    client: Client,
+    rig: Rig,
+    _worker: Process,
+    _tokens: tempfile::NamedTempFile,
+}
+
+impl Stage {
+    async fn new() -> Stage {
+        let tokens = tempfile::NamedTempFile::new().expect("a file");
+        let text = format!("read {READER}\nsubmit ci {SUBMITTER}\nadmin ops {ADMIN}\n");
+        std::fs::write(tokens.path(), text).expect("the file of tokens");
+        let path = tokens.path().to_str().expect("a plain path");
+        let redis = RedisServer::start(Aof::None);
+        let mut intake = Process::intake(&redis.url(), &[("DRAFTSMAN_TOKENS_FILE", path)]);
+        let address = intake.address().await;
+        let client = Client::connect_unready(&address).await;
+        intake.until_logged("Redis is ready").await;
+        let worker = Process::worker(&redis.url(), &[]);
+        worker.until_logged("worker is ready").await;
+        let rig = Rig {
+            client: client.clone(),
+            workers: Vec::new(),
+            intake,
+            redis,
+            address,
+        };
+        Stage {
+            client,
+            rig,
+            _worker: worker,
+            _tokens: tokens,
+        }
+    }
+
+    /// An orbit that the setting `gate` names, with two versions, a denied issue and one that waits.
+    async fn with_orbit() -> Stage {
+        let stage = Stage::new().await;
+        stage
+            .put(ADMIN, &factory::small("plain"))
+            .await
+            .expect("a Blueprint");
+        let mut orbit = stage.orbit("enhance-default").await;
+        orbit["id"] = json!(ORBIT);
+        stage
+            .put(ADMIN, &orbit.to_string())
+            .await
+            .expect("an orbit");
+        orbit["metadata"]["description"] = json!("An orbit of ours.");
+        stage
+            .put(ADMIN, &orbit.to_string())
+            .await
+            .expect("an orbit");
+        for id in ["gate", "spare"] {
+            let setting = factory::setting(id, |s| {
+                s.blueprint_id = ORBIT.to_owned();
+                s.selector = factory::selector(v1::version_selector::Selector::SemverReq(
+                    ">=0.0.1".to_owned(),
+                ));
+            });
+            let put = stage
+                .client
+                .settings
+                .clone()
+                .put_setting(with(ADMIN, setting))
+                .await;
+            put.expect("a setting");
+        }
+        let denied = stage.submit(ADMIN, ORBIT, "nobody understands this", DENIED);
+        denied.await.expect("an issue");
+        stage.decided(DENIED).await;
+        let request = v1::PauseQueueRequest {
+            blueprint_id: Some(ORBIT.to_owned()),
+        };
+        let paused = stage
+            .client
+            .intake
+            .clone()
+            .pause_queue(with(ADMIN, request))
+            .await;
+        paused.expect("PauseQueue");
+        let waiting = stage.submit(ADMIN, ORBIT, "tag waits", WAITING).await;
+        waiting.expect("an issue");
+        stage
+    }
+
+    async fn put(&self, token: &str, document: &str) -> Result<(), Status> {
+        let request = v1::PutBlueprintRequest {
+            document: document.to_owned(),
+            ..Default::default()
+        };
+        let mut blueprints = self.client.blueprints.clone();
+        blueprints
+            .put_blueprint(with(token, request))
+            .await
+            .map(drop)
+    }
+
+    async fn get(&self, token: &str, id: &str) -> Result<v1::GetBlueprintResponse, Status> {
+        let request = v1::GetBlueprintRequest {
+            blueprint_id: id.to_owned(),
+            selector: None,
+        };
+        let mut blueprints = self.client.blueprints.clone();
+        let answer = blueprints.get_blueprint(with(token, request)).await?;
+        Ok(answer.into_inner())
+    }
+
+    async fn orbit(&self, id: &str) -> serde_json::Value {
+        let head = self.get(ADMIN, id).await.expect("GetBlueprint");
+        serde_json::from_str(&head.document_json).expect("JSON")
+    }
+
+    async fn submit(
+        &self,
+        token: &str,
+        blueprint_id: &str,
+        intent: &str,
+        issue_id: &str,
+    ) -> Result<v1::SubmitIssueResponse, Status> {
+        let request = v1::SubmitIssueRequest {
+            blueprint_id: blueprint_id.to_owned(),
+            intent: intent.to_owned(),
+            issue_id: (!issue_id.is_empty()).then(|| issue_id.to_owned()),
+        };
+        let answer = self
+            .client
+            .intake
+            .clone()
+            .submit_issue(with(token, request))
+            .await?;
+        Ok(answer.into_inner())
+    }
+
+    async fn preview(&self, token: &str, blueprint_id: &str) -> Result<(), Status> {
+        let request = v1::PreviewIssueRequest {
+            blueprint_id: blueprint_id.to_owned(),
+            intent: "tag previewed".to_owned(),
+        };
+        let mut intake = self.client.intake.clone();
+        intake.preview_issue(with(token, request)).await.map(drop)
+    }
+
+    async fn issue(&self, token: &str, issue_id: &str) -> Result<v1::Issue, Status> {
+        let request = v1::GetIssueRequest {
+            issue_id: issue_id.to_owned(),
+        };
+        let answer = self
+            .client
+            .intake
+            .clone()
+            .get_issue(with(token, request))
+            .await?;
+        Ok(answer.into_inner().issue.expect("an issue"))
+    }
+
+    async fn decided(&self, issue_id: &str) -> v1::Issue {
+        eventually(&format!("{issue_id} is decided"), async || {
+            let issue = self
+                .issue(ADMIN, issue_id)
+                .await
+                .map_err(|s| s.to_string())?;
+            let decided = tests::client::is_terminal(&issue);
+            decided.then_some(issue.clone()).ok_or(format!("{issue:?}"))
+        })
+        .await
+    }
+
+    /// All that is stored, but for what workers write about themselves.
+    async fn stored(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut dump = self.rig.key_dump().await;
+        let own = ["worker", "scripts", "audited", "pruned"];
+        dump.retain(|key, _| !own.iter().any(|name| key.contains(name)));
+        dump
+    }
+
+    /// Tries to change what is verified, by this RPC; a reading one reads what there is of it.
+    async fn attack(&self, token: &str, rpc: &str) -> Result<(), Status> {
+        let (mut intake, mut blueprints) =
+            (self.client.intake.clone(), self.client.blueprints.clone());
+        let (mut settings, mut log) = (self.client.settings.clone(), self.client.log.clone());
+        let orbit = || ORBIT.to_owned();
+        match rpc {
+            "IntakeService/SubmitIssue" => self.submit(token, ORBIT, ATTACK, "").await.map(drop),
+            "IntakeService/RetryIssue" => {
+                let request = v1::RetryIssueRequest {
+                    issue_id: DENIED.to_owned(),
+                    ..Default::default()
+                };
+                intake.retry_issue(with(token, request)).await.map(drop)
+            }
+            "IntakeService/PreviewIssue" => self.preview(token, ORBIT).await,
+            "IntakeService/CancelIssue" => {
+                let request = v1::CancelIssueRequest {
+                    issue_id: WAITING.to_owned(),
+                };
+                intake.cancel_issue(with(token, request)).await.map(drop)
+            }
+            "IntakeService/GetIssue" => self.issue(token, DENIED).await.map(drop),
+            "IntakeService/ListIssues" => {
+                let request = v1::ListIssuesRequest::default();
+                intake.list_issues(with(token, request)).await.map(drop)
+            }
+            "IntakeService/WatchIssue" => {
+                let request = v1::WatchIssueRequest {
+                    issue_id: DENIED.to_owned(),
+                    ..Default::default()
+                };
+                intake.watch_issue(with(token, request)).await.map(drop)
+            }
+            "IntakeService/PauseQueue" => {
+                let request = v1::PauseQueueRequest { blueprint_id: None };
+                intake.pause_queue(with(token, request)).await.map(drop)
+            }
+            "IntakeService/ResumeQueue" => {
+                let request = v1::ResumeQueueRequest { blueprint_id: None };
+                intake.resume_queue(with(token, request)).await.map(drop)
+            }
+            "IntakeService/GetQueueStats" => {
+                let request = v1::GetQueueStatsRequest {};
+                intake.get_queue_stats(with(token, request)).await.map(drop)
+            }
+            "BlueprintService/PutBlueprint" => {
+                let mut changed = self.orbit(ORBIT).await;
+                changed["metadata"]["description"] = json!("Another one.");
+                self.put(token, &changed.to_string()).await
+            }
+            "BlueprintService/GetBlueprint" => self.get(token, ORBIT).await.map(drop),
+            "BlueprintService/ListBlueprints" => {
+                let request = v1::ListBlueprintsRequest::default();
+                blueprints
+                    .list_blueprints(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            "BlueprintService/ListCommits" => {
+                let request = v1::ListCommitsRequest {
+                    blueprint_id: orbit(),
+                    ..Default::default()
+                };
+                blueprints
+                    .list_commits(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            "BlueprintService/DiffBlueprint" => {
+                let [from_version, to_version] = self.first_two().await;
+                let request = v1::DiffBlueprintRequest {
+                    blueprint_id: orbit(),
+                    from_version,
+                    to_version,
+                };
+                blueprints
+                    .diff_blueprint(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            "BlueprintService/RevertBlueprint" => {
+                let [version, _] = self.first_two().await;
+                let request = v1::RevertBlueprintRequest {
+                    blueprint_id: orbit(),
+                    version,
+                    ..Default::default()
+                };
+                blueprints
+                    .revert_blueprint(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            "BlueprintService/ArchiveBlueprint" => {
+                let request = v1::ArchiveBlueprintRequest {
+                    blueprint_id: orbit(),
+                };
+                blueprints
+                    .archive_blueprint(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            "BlueprintService/UnarchiveBlueprint" => {
+                let request = v1::UnarchiveBlueprintRequest {
+                    blueprint_id: orbit(),
+                };
+                blueprints
+                    .unarchive_blueprint(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            "BlueprintService/ExportBlueprint" => self.export(token).await.map(drop),
+            "BlueprintService/ImportBlueprint" => {
+                let messages = self.export(ADMIN).await.expect("ExportBlueprint");
+                let request = with(token, stream::iter(messages));
+                blueprints.import_blueprint(request).await.map(drop)
+            }
+            "SettingService/PutSetting" => {
+                let request = factory::setting("default", factory::without_verification);
+                settings.put_setting(with(token, request)).await.map(drop)
+            }
+            "SettingService/GetSetting" => {
+                let request = v1::GetSettingRequest {
+                    setting_id: "default".to_owned(),
+                };
+                settings.get_setting(with(token, request)).await.map(drop)
+            }
+            "SettingService/ListSettings" => {
+                let request = v1::ListSettingsRequest::default();
+                settings.list_settings(with(token, request)).await.map(drop)
+            }
+            "SettingService/DeleteSetting" => {
+                let request = v1::DeleteSettingRequest {
+                    setting_id: "spare".to_owned(),
+                };
+                settings
+                    .delete_setting(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            "EnhanceLogService/GetLogEntry" => {
+                let request = v1::GetLogEntryRequest {
+                    issue_id: DENIED.to_owned(),
+                };
+                log.get_log_entry(with(token, request)).await.map(drop)
+            }
+            "EnhanceLogService/ListLogEntries" => {
+                let request = v1::ListLogEntriesRequest::default();
+                log.list_log_entries(with(token, request)).await.map(drop)
+            }
+            new => panic!(
+                "{new} is not tried here: say how it could change what is verified, and docs/security.md who may"
+            ),
+        }
+    }
+
+    /// The versions of the orbit's first two commits.
+    async fn first_two(&self) -> [String; 2] {
+        let request = v1::ListCommitsRequest {
+            blueprint_id: ORBIT.to_owned(),
+            ..Default::default()
+        };
+        let answer = self
+            .client
+            .blueprints
+            .clone()
+            .list_commits(with(ADMIN, request))
+            .await;
+        let commits = answer.expect("ListCommits").into_inner().commits;
+        let version = |seq: u64| {
+            let commit = commits.iter().find(|commit| commit.seq == seq);
+            commit.expect("a commit").version.clone()
+        };
+        [version(1), version(2)]
+    }
+
+    async fn export(&self, token: &str) -> Result<Vec<v1::ImportBlueprintRequest>, Status> {
+        let request = v1::ExportBlueprintRequest {
+            blueprint_id: ORBIT.to_owned(),
+        };
+        let mut blueprints = self.client.blueprints.clone();
+        let mut answer = blueprints
+            .export_blueprint(with(token, request))
+            .await?
+            .into_inner();
+        let mut messages = Vec::new();
+        while let Some(message) = answer.message().await? {
+            messages.push(v1::ImportBlueprintRequest {
+                commit: message.commit,
+                document_yaml: message.document_yaml,
+                last: message.last,
+            });
+        }
+        Ok(messages)
+    }
+}
+
+#[tokio::test]
+async fn every_rpc_is_tried_against_what_is_verified_with_every_scope() {
+    let stage = Stage::with_orbit().await;
+    let rpcs = rpcs();
+    assert!(rpcs.len() > 25, "{rpcs:?}");
+    let before = stage.stored().await;
+    for (token, scope) in [
+        (NOBODY, "no token"),
+        (READER, "read"),
+        (SUBMITTER, "submit"),
+    ] {
+        for rpc in &rpcs {
+            let answer = stage.attack(token, rpc).await;
+            let is_read = READS.contains(&rpc.as_str());
+            if is_read && token != NOBODY {
+                assert!(answer.is_ok(), "{rpc} with {scope}: {answer:?}");
+                continue;
+            }
+            let refused = answer.expect_err(&format!("{rpc} with {scope} is taken"));
+            let expected = match token {
+                NOBODY => "TOKEN_MISSING",
+                SUBMITTER if ISSUES.contains(&rpc.as_str()) => "ORBIT_NEEDS_ADMIN",
+                _ => "SCOPE_TOO_NARROW",
+            };
+            let (found, metadata) = reason(&refused);
+            assert_eq!(found, expected, "{rpc} with {scope}");
+            if expected == "ORBIT_NEEDS_ADMIN" {
+                assert_eq!(refused.code(), Code::PermissionDenied);
+                assert_eq!(metadata["blueprint_id"], ORBIT);
+                assert_eq!(metadata["setting_id"], "gate", "the first of two");
+            }
+        }
+        let after = stage.stored().await;
+        let changed: Vec<&String> = after
+            .keys()
+            .filter(|k| before.get(*k) != after.get(*k))
+            .collect();
+        assert!(changed.is_empty(), "{scope} has changed {changed:?}");
+        assert_eq!(after.len(), before.len(), "{scope} has removed something");
+    }
+    // That none of these attacks is an empty one: an admin may do it all.
+    for rpc in &rpcs {
+        let answer = stage.attack(ADMIN, rpc).await;
+        let refused = ADMINS.iter().find(|(name, _)| name == rpc);
+        let code = answer.as_ref().err().map(Status::code);
+        assert_eq!(code, refused.map(|(_, code)| *code), "{rpc}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_submitter_changes_blueprints_and_no_orbit_by_whatever_selector() {
+    let stage = Stage::with_orbit().await;
+    // By a requirement, by `latest`, and bundled without a setting.
+    for (target, setting) in [
+        (ORBIT, Some("gate")),
+        ("enhance-default", Some("default")),
+        ("enhance-repair", None),
+    ] {
+        let refused = [
+            stage.submit(SUBMITTER, target, ATTACK, "").await.map(drop),
+            stage.preview(SUBMITTER, target).await,
+        ];
+        for answer in refused {
+            let (found, metadata) = reason(&answer.expect_err(target));
+            assert_eq!(found, "ORBIT_NEEDS_ADMIN", "{target}");
+            let named = metadata.get("setting_id").map(String::as_str);
+            assert_eq!(named, setting, "{target}");
+        }
+    }
+    // The same of what is no orbit is the submitter's business.
+    stage.preview(SUBMITTER, "plain").await.expect("a preview");
+    let issue = stage.submit(SUBMITTER, "plain", "tag mine", "mine").await;
+    issue.expect("SubmitIssue");
+    let decided = stage.decided("mine").await;
+    assert_eq!(decided.state(), v1::IssueState::Applied, "{decided:?}");
+    // Sending an admin's issue again gains no right, and takes none.
+    let again = stage.submit(SUBMITTER, ORBIT, "tag waits", WAITING).await;
+    assert!(again.expect("SubmitIssue").already_existed);
+    let resume = v1::ResumeQueueRequest {
+        blueprint_id: Some(ORBIT.to_owned()),
+    };
+    let resumed = stage
+        .client
+        .intake
+        .clone()
+        .resume_queue(with(ADMIN, resume))
+        .await;
+    resumed.expect("ResumeQueue");
+    let applied = stage.decided(WAITING).await;
+    assert_eq!(applied.state(), v1::IssueState::Applied, "{applied:?}");
+}
+
+#[tokio::test]
+async fn an_issue_that_was_accepted_before_its_target_became_an_orbit_fails() {
+    let stage = Stage::new().await;
+    let mut orbit = stage.orbit("enhance-default").await;
+    orbit["id"] = json!("later");
+    stage
+        .put(ADMIN, &orbit.to_string())
+        .await
+        .expect("a Blueprint");
+    let pause = v1::PauseQueueRequest {
+        blueprint_id: Some("later".to_owned()),
+    };
+    let mut intake = stage.client.intake.clone();
+    intake
+        .pause_queue(with(ADMIN, pause))
+        .await
+        .expect("PauseQueue");
+    let filed = stage.submit(SUBMITTER, "later", "tag early", "early").await;
+    filed.expect("it is no orbit yet");
+    let setting = factory::setting("uses-it", |s| s.blueprint_id = "later".to_owned());
+    let put = stage
+        .client
+        .settings
+        .clone()
+        .put_setting(with(ADMIN, setting))
+        .await;
+    put.expect("PutSetting");
+    let resume = v1::ResumeQueueRequest {
+        blueprint_id: Some("later".to_owned()),
+    };
+    intake
+        .resume_queue(with(ADMIN, resume))
+        .await
+        .expect("ResumeQueue");
+    let issue = stage.decided("early").await;
+    assert_eq!(issue.cause(), v1::RejectionCause::Failed, "{issue:?}");
+    for words in ["ORBIT_NEEDS_ADMIN", "uses-it", "admin token"] {
+        assert!(issue.reason.contains(words), "{issue:?}");
+    }
+    assert_eq!(stage.orbit("later").await, orbit);
+    // The remedy: an admin tries it again; then the setting's axes still hold.
+    let retry = |token| {
+        let request = v1::RetryIssueRequest {
+            issue_id: "early".to_owned(),
+            new_issue_id: Some("again".to_owned()),
+        };
+        let mut intake = stage.client.intake.clone();
+        async move { intake.retry_issue(with(token, request)).await }
+    };
+    let refused = retry(SUBMITTER).await.expect_err("a submitter");
+    assert_eq!(reason(&refused).0, "ORBIT_NEEDS_ADMIN");
+    retry(ADMIN).await.expect("RetryIssue");
+    let applied = stage.decided("again").await;
+    assert_eq!(applied.state(), v1::IssueState::Applied, "{applied:?}");
+}
+
+/// Every test that the page names is there.
+#[test]
+fn the_page_on_security_names_tests_that_exist() {
+    let page = include_str!("../../../docs/security.md");
+    let named = page.split('`').filter_map(|words| {
+        let (file, test) = words.split_once("::")?;
+        file.strip_suffix(".rs").map(|_| (file, test))
+    });
+    let mut n_named = 0;
+    for (file, test) in named {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+        let source = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert!(
+            source.contains(&format!("fn {test}(")),
+            "{file} has no test {test}"
+        );
+        n_named += 1;
+    }
+    assert!(n_named >= 10, "{n_named} tests are named");
+}

@@ -1,0 +1,146 @@
+//! What watches cost Redis while nothing happens, and what they find although nobody told them.
+
+use std::time::{Duration, Instant};
+
+use proto::v1;
+use shared::ids::IssueId;
+use shared::store::redis::keys::Keys;
+use tests::eventually::within_wait_limit;
+use tests::factory;
+use tests::rig::Rig;
+
+/// What surrounds a text of some thousand bytes in an answer: `$5123`, and two line ends.
+const FRAME_BYTES: u64 = 9;
+
+/// Reads the statistics of Redis over one connection, and knows how many bytes that costs itself.
+struct Statistics {
+    connection: redis::aio::MultiplexedConnection,
+    /// The bytes of the answers so far.
+    own_bytes: u64,
+}
+
+impl Statistics {
+    async fn of(rig: &Rig) -> Self {
+        Self {
+            connection: rig.redis.connection().await,
+            own_bytes: 0,
+        }
+    }
+
+    /// The number after `name` in a section of INFO; 0 if it is missing.
+    async fn info(&mut self, section: &str, name: &str) -> u64 {
+        let text: String = redis::cmd("INFO")
+            .arg(section)
+            .query_async(&mut self.connection)
+            .await
+            .expect("INFO");
+        self.own_bytes += u64::try_from(text.len()).expect("a small answer") + FRAME_BYTES;
+        let after = text.split_once(name).map(|(_, after)| after);
+        let digits = after.and_then(|after| after.split([',', '\r']).next());
+        digits.map_or(0, |digits| digits.parse().expect("a number"))
+    }
+
+    /// How often watched issues were looked at.
+    async fn looks(&mut self) -> u64 {
+        self.info("commandstats", "cmdstat_hmget:calls=").await
+    }
+
+    /// How often an issue was read whole, its intent in the same round trip.
+    async fn reads(&mut self) -> u64 {
+        self.info("commandstats", "cmdstat_hgetall:calls=").await
+    }
+
+    /// The bytes that Redis has sent to others.
+    async fn sent(&mut self) -> u64 {
+        // Redis counts an answer after it has written it.
+        let before = self.own_bytes;
+        let sent = self.info("stats", "total_net_output_bytes:").await;
+        sent.saturating_sub(before)
+    }
+
+    /// Waits for `n` more looks.
+    async fn until_looked(&mut self, n: u64) {
+        let begun = self.looks().await;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.looks().await < begun + n {
+            assert!(Instant::now() < deadline, "{n} more looks");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+async fn watch(rig: &Rig, issue_id: &str) -> tonic::Streaming<v1::WatchIssueResponse> {
+    let request = v1::WatchIssueRequest {
+        issue_id: issue_id.to_owned(),
+        ..Default::default()
+    };
+    let stream = rig.client.intake.clone().watch_issue(request).await;
+    let mut stream = stream.expect("WatchIssue").into_inner();
+    stream.message().await.expect("no error").expect("a state");
+    stream
+}
+
+#[tokio::test]
+async fn idle_watches_read_no_intent() {
+    const N_WATCHERS: u64 = 20;
+    const INTENT_BYTES: usize = 60_000;
+    let rig = Rig::without_worker().await;
+    rig.client.put(factory::small("watched")).await;
+    let intent = "x".repeat(INTENT_BYTES);
+    let issue = rig.client.submit("watched", intent).await.issue_id;
+    let mut watches = Vec::new();
+    for _ in 0..N_WATCHERS {
+        watches.push(watch(&rig, &issue).await);
+    }
+    let mut redis = Statistics::of(&rig).await;
+    // The first look comes when the subscription is up; from then on all is quiet.
+    redis.until_looked(1).await;
+    let (begun, read, sent) = (redis.looks().await, redis.reads().await, redis.sent().await);
+    assert!(read >= N_WATCHERS, "each watcher has read it once: {read}");
+    redis.until_looked(2).await;
+    let sent = redis.sent().await.saturating_sub(sent);
+    assert_eq!(redis.reads().await, read, "nothing has happened");
+    // Whatever command reads the intent: one reading would be seen.
+    assert!(
+        sent < INTENT_BYTES as u64 / 2,
+        "{sent} bytes while nothing has happened"
+    );
+    // Of the same issue one look serves all who watch it.
+    assert!(redis.looks().await < begun + N_WATCHERS);
+    drop(watches);
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_was_told_of_is_found() {
+    let rig = Rig::without_worker().await;
+    rig.client.put(factory::small("watched")).await;
+    let issue = rig.client.submit("watched", "tag x").await.issue_id;
+    let mut watches = vec![watch(&rig, &issue).await, watch(&rig, &issue).await];
+    let key = Keys::of_shard(0).issue(&IssueId::parse(&issue).expect("an id"));
+    let mut connection = rig.redis.connection().await;
+    let _: i64 = redis::cmd("HSET")
+        .arg(&[key.as_str(), "revision", "9", "reason", "unannounced"])
+        .query_async(&mut connection)
+        .await
+        .expect("HSET");
+    for stream in &mut watches {
+        let told = within_wait_limit("the watcher is told", stream.message()).await;
+        let told = told.expect("no error").expect("a state");
+        let issue = told.issue.expect("an issue");
+        assert_eq!((issue.revision, issue.reason.as_str()), (9, "unannounced"));
+    }
+    // An issue that is gone ends its watches.
+    let _: i64 = redis::cmd("DEL")
+        .arg(&key)
+        .query_async(&mut connection)
+        .await
+        .expect("DEL");
+    for stream in &mut watches {
+        let ended = within_wait_limit("the watch ends", stream.message()).await;
+        assert_eq!(
+            ended.expect_err("an error").code(),
+            tonic::Code::NotFound,
+            "the issue is gone"
+        );
+    }
+}

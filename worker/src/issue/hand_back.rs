@@ -1,0 +1,131 @@
+//! Gives a claimed issue back: put off after a fault that may pass, handed back at shutdown, let go when the
+//! lease is not certain any more.
+
+use std::time::{Duration, Instant};
+
+use shared::error::chain;
+use shared::fail_point;
+use shared::store::{Claimed, Head, Release};
+use shared::whole_ms::whole_ms;
+
+use crate::issue::attempt::Fault;
+use crate::issue::dispatch::Dispatcher;
+use crate::issue::leases::{Signal, Stop};
+use crate::issue::run_outcome::Outcome;
+use crate::metrics::Metrics;
+use crate::pause::Pause;
+
+/// The back-off of passing faults: base and cap, before jitter.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long an issue waits for what is in use, before jitter.
+const BUSY_DELAY: Duration = Duration::from_secs(2);
+/// The longest wait that a provider's retry-after can ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+impl Dispatcher {
+    /// A fault that may pass: back to the queue after a while, or onto the dead list.
+    pub(crate) async fn put_off(&self, claimed: &Claimed, head: &Head, fault: Fault) {
+        if !fault.is_busy && claimed.retries >= self.max_retries {
+            let outcome = Outcome::of_exhausted(claimed, head, fault);
+            self.settle(claimed, claimed.head.seq, outcome, None).await;
+            return;
+        }
+        Metrics::count(&self.metrics.put_off);
+        let reason = fault.problem;
+        let release = if fault.is_busy {
+            let delay = BUSY_DELAY.mul_f64(0.5 + fastrand::f64());
+            let delay_ms = whole_ms(delay);
+            Release::Busy { delay_ms, reason }
+        } else {
+            let delay = delay(claimed.retries, fault.wait, fastrand::f64());
+            let delay_ms = whole_ms(delay);
+            Release::Fault { delay_ms, reason }
+        };
+        // Not the problem: it may quote what a provider said of the intent. It is the issue's reason.
+        tracing::warn!(
+            is_busy = fault.is_busy,
+            "put off; the issue's reason says why"
+        );
+        self.release(claimed, &release).await;
+    }
+
+    pub(crate) async fn stopped(&self, claimed: &Claimed, signal: &Signal) {
+        match signal.why() {
+            Some(Stop::Shutdown) => {
+                Metrics::count(&self.metrics.handed_back);
+                tracing::info!("handed back");
+                self.release(claimed, &Release::Shutdown).await;
+            }
+            Some(Stop::Cancelled) => tracing::info!("cancelled; work stopped"),
+            Some(Stop::Lost) | None => {
+                Metrics::count(&self.metrics.lost);
+                tracing::warn!("lease lost; work stopped");
+                self.let_go(claimed).await;
+            }
+        }
+    }
+
+    /// Gives back a lease that may be ours no more: Redis was away, nothing crashed. If somebody has
+    /// taken it over the answer is `stale`, and nothing changes.
+    pub(crate) async fn let_go(&self, claimed: &Claimed) {
+        let deadline = Instant::now() + self.lease;
+        let goes_on = || Instant::now() < deadline;
+        self.release_while(goes_on, claimed, &Release::Shutdown)
+            .await;
+    }
+
+    async fn release(&self, claimed: &Claimed, release: &Release) {
+        let is_ours = || self.leases.is_trusted(&claimed.lease.issue.issue_id);
+        self.release_while(is_ours, claimed, release).await;
+    }
+
+    async fn release_while(
+        &self,
+        goes_on: impl Fn() -> bool,
+        claimed: &Claimed,
+        release: &Release,
+    ) {
+        let mut pause = Pause::default();
+        while goes_on() {
+            let released = self.store.release(&claimed.lease, release).await;
+            fail_point::pass("release.after");
+            match released {
+                Ok(_) => return,
+                Err(error) if error.is_retryable() => pause.wait().await,
+                Err(error) => {
+                    tracing::error!(
+                        error = chain(&error),
+                        "could not give back; the lease will run out"
+                    );
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// How long an issue waits after its `retries`-th fault: 1 s doubled each time up to a minute, times
+/// `jitter` (0 to 1), or as long as the provider has asked for if that is longer, up to ten minutes.
+fn delay(retries: u32, asked: Option<Duration>, jitter: f64) -> Duration {
+    let back_off = BACK_OFF.0.saturating_mul(1 << retries.min(16));
+    let jittered = back_off.min(BACK_OFF.1).mul_f64(jitter);
+    jittered.max(asked.unwrap_or_default().min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_and_a_longer_wish_of_the_provider_wins() {
+        let secs = Duration::from_secs;
+        let doubled: Vec<u64> = (0..8).map(|n| delay(n, None, 1.0).as_secs()).collect();
+        assert_eq!(doubled, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(delay(u32::MAX, None, 1.0), secs(60));
+        assert_eq!(delay(3, None, 0.25), secs(2));
+        assert_eq!(delay(3, None, 0.0), Duration::ZERO);
+        assert_eq!(delay(0, Some(secs(30)), 1.0), secs(30));
+        assert_eq!(delay(6, Some(secs(30)), 1.0), secs(60));
+        assert_eq!(delay(0, Some(secs(3_600)), 0.5), secs(600));
+    }
+}

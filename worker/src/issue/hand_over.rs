@@ -1,0 +1,93 @@
+//! How long a slot goes on with the issues of one queue.
+//!
+//! A settle may hand over the queue's next issue: that saves a pop and a claim. The slot is not free in between,
+//! so other queues that wait, in this shard or another, and issues that wait to run alone would wait for ever
+//! beside a queue that never ends. Therefore a slot goes on only for so many issues and for so long, and soon only
+//! while no other queue waits; then the next issue goes to the end of the pending list as any other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::issue::slots::Slots;
+
+/// How many issues a slot takes over without a pop.
+const MOST: u32 = 16;
+/// How many of them while other queues wait in the pending list.
+const MOST_BESIDE_OTHERS: u32 = 2;
+/// How long after its pop a slot still takes over an issue. Beside a flow that takes longer the cost of a pop is nothing.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// What a slot has taken over since its pop.
+#[derive(Clone)]
+pub(crate) struct HandOvers {
+    slots: Arc<Slots>,
+    stop: CancellationToken,
+    popped: Instant,
+    n: u32,
+}
+
+impl HandOvers {
+    /// None yet, of an element that was popped now.
+    pub(crate) fn none_yet(slots: Arc<Slots>, stop: CancellationToken) -> HandOvers {
+        HandOvers {
+            slots,
+            stop,
+            popped: Instant::now(),
+            n: 0,
+        }
+    }
+
+    /// One more was taken over.
+    pub(crate) fn add(&mut self) {
+        self.n += 1;
+    }
+
+    /// Whether a settle that is sent now takes nothing over while another queue waits.
+    pub(crate) fn yields(&self) -> bool {
+        self.n >= MOST_BESIDE_OTHERS
+    }
+
+    /// Whether a settle that is sent now asks for the queue's next issue.
+    pub(crate) fn may_go_on(&self) -> bool {
+        self.n < MOST
+            && self.popped.elapsed() < LONGEST
+            && !self.stop.is_cancelled()
+            && !self.slots.are_all_wanted()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_goes_on_for_so_many_and_not_once_the_worker_ends() {
+        let (slots, stop) = (Slots::new(1, 1), CancellationToken::new());
+        let mut hand_overs = HandOvers::none_yet(slots, stop.clone());
+        for n in 0..MOST {
+            assert!(hand_overs.may_go_on());
+            assert_eq!(hand_overs.yields(), n >= 2);
+            hand_overs.add();
+        }
+        assert!(!hand_overs.may_go_on());
+        let fresh = HandOvers::none_yet(Slots::new(1, 1), stop.clone());
+        assert!(fresh.may_go_on());
+        stop.cancel();
+        assert!(!fresh.may_go_on());
+    }
+
+    #[test]
+    fn a_slot_goes_on_for_so_long_and_not_while_all_slots_are_waited_for() {
+        let slots = Slots::new(2, 1);
+        let mut hand_overs = HandOvers::none_yet(Arc::clone(&slots), CancellationToken::new());
+        {
+            let _waiting = slots.want_all();
+            assert!(!hand_overs.may_go_on());
+        }
+        assert!(hand_overs.may_go_on());
+        hand_overs.popped = Instant::now().checked_sub(LONGEST).expect("a time");
+        assert!(!hand_overs.may_go_on());
+    }
+}

@@ -1,0 +1,274 @@
+//! The leases that this process has, and how long it may trust them.
+//!
+//! A lease is trusted until *start of the last successful heartbeat (or claim) + lease − margin*
+//! on this process's own monotonic clock. Redis counts from when it carried the beat out, which
+//! is later, so a trusted lease is always one that Redis still has. Past that moment the work is
+//! stopped from here, whether or not anybody else has taken it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use shared::ids::IssueId;
+use shared::store::{IssueRef, Lease};
+use tokio_util::sync::CancellationToken;
+
+/// Why work on an issue is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It was called off.
+    Cancelled = 1,
+    /// The lease is not ours any more, or not certainly.
+    Lost = 2,
+    /// The worker ends.
+    Shutdown = 3,
+}
+
+/// Told to a running dispatch.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    why: AtomicU8,
+    token: CancellationToken,
+}
+
+impl Signal {
+    fn stop(&self, why: Stop) {
+        // The first reason stays.
+        let _ = self
+            .why
+            .compare_exchange(0, why as u8, Ordering::AcqRel, Ordering::Acquire);
+        self.token.cancel();
+    }
+
+    /// Cancelled when the work is to stop.
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.token
+    }
+
+    /// Why, if it is to stop.
+    pub(crate) fn why(&self) -> Option<Stop> {
+        match self.why.load(Ordering::Acquire) {
+            1 => Some(Stop::Cancelled),
+            2 => Some(Stop::Lost),
+            3 => Some(Stop::Shutdown),
+            _ => None,
+        }
+    }
+}
+
+struct Entry {
+    lease: Lease,
+    signal: std::sync::Arc<Signal>,
+    trusted_from: Instant,
+    named_until: Instant,
+}
+
+#[derive(Default)]
+struct Inside {
+    leases: HashMap<IssueId, Entry>,
+    /// Popped and not through: claimed or about to be.
+    open: HashSet<IssueRef>,
+    /// All work was stopped for this; what is claimed later is stopped at once.
+    stopped: Option<Stop>,
+}
+
+/// The leases of this process.
+pub(crate) struct Leases {
+    trust: Duration,
+    inside: Mutex<Inside>,
+}
+
+/// A task wedged for this long past its ceiling is named no more, so that its lease runs out.
+const PAST_CEILING: Duration = Duration::from_secs(30);
+
+impl Leases {
+    pub(crate) fn new(lease: Duration) -> Leases {
+        // A fifth for clocks that tick differently and calls that take their time.
+        Leases {
+            trust: lease - lease / 5,
+            inside: Mutex::default(),
+        }
+    }
+
+    fn inside(&self) -> std::sync::MutexGuard<'_, Inside> {
+        self.inside.lock().expect("no holder of this lock panics")
+    }
+
+    /// Marks an element as being worked on; false if it already is.
+    pub(crate) fn open(&self, issue: &IssueRef) -> bool {
+        self.inside().open.insert(issue.clone())
+    }
+
+    /// The element is through.
+    pub(crate) fn close(&self, issue: &IssueRef) {
+        let mut inside = self.inside();
+        inside.open.remove(issue);
+        inside.leases.remove(&issue.issue_id);
+    }
+
+    /// Whether an element is being worked on.
+    pub(crate) fn is_open(&self, issue: &IssueRef) -> bool {
+        self.inside().open.contains(issue)
+    }
+
+    /// How many elements are being worked on.
+    pub(crate) fn n_open(&self) -> usize {
+        self.inside().open.len()
+    }
+
+    /// Keeps a lease that was asked for at `asked` alive until it is closed, or wedged past `ceiling`.
+    pub(crate) fn keep(
+        &self,
+        lease: &Lease,
+        asked: Instant,
+        ceiling: Duration,
+    ) -> std::sync::Arc<Signal> {
+        let signal = std::sync::Arc::new(Signal::default());
+        let mut inside = self.inside();
+        if let Some(why) = inside.stopped {
+            signal.stop(why);
+        }
+        let entry = Entry {
+            lease: lease.clone(),
+            signal: std::sync::Arc::clone(&signal),
+            trusted_from: asked,
+            named_until: asked + ceiling + PAST_CEILING,
+        };
+        inside.leases.insert(lease.issue.issue_id.clone(), entry);
+        signal
+    }
+
+    /// The setting is read after the claim: its ceiling takes the place of the first guess.
+    pub(crate) fn set_ceiling(&self, issue: &IssueId, ceiling: Duration) {
+        if let Some(entry) = self.inside().leases.get_mut(issue) {
+            entry.named_until = Instant::now() + ceiling + PAST_CEILING;
+        }
+    }
+
+    /// True while the lease is certainly still Redis's view too.
+    pub(crate) fn is_trusted(&self, issue: &IssueId) -> bool {
+        self.inside()
+            .leases
+            .get(issue)
+            .is_some_and(|e| e.trusted_from.elapsed() < self.trust)
+    }
+
+    /// The leases to name in the next heartbeat.
+    pub(crate) fn to_name(&self) -> Vec<Lease> {
+        let now = Instant::now();
+        let inside = self.inside();
+        inside
+            .leases
+            .values()
+            .filter(|e| e.named_until > now)
+            .map(|e| e.lease.clone())
+            .collect()
+    }
+
+    /// A heartbeat that began at `start` named these leases and Redis has extended them.
+    pub(crate) fn extended(&self, leases: &[Lease], start: Instant) {
+        let mut inside = self.inside();
+        for lease in leases {
+            if let Some(entry) = inside.leases.get_mut(&lease.issue.issue_id)
+                && entry.lease.token == lease.token
+            {
+                entry.trusted_from = entry.trusted_from.max(start);
+            }
+        }
+    }
+
+    /// Stops the work on one issue.
+    pub(crate) fn stop(&self, issue: &IssueId, why: Stop) {
+        if let Some(entry) = self.inside().leases.get(issue) {
+            entry.signal.stop(why);
+        }
+    }
+
+    /// Stops the work on a lease that was named with this token.
+    pub(crate) fn stop_lease(&self, lease: &Lease, why: Stop) {
+        if let Some(entry) = self.inside().leases.get(&lease.issue.issue_id)
+            && entry.lease.token == lease.token
+        {
+            entry.signal.stop(why);
+        }
+    }
+
+    /// Stops all work, and what is claimed from now on: a claim may be under way.
+    pub(crate) fn stop_all(&self, why: Stop) {
+        let mut inside = self.inside();
+        inside.stopped = Some(why);
+        for entry in inside.leases.values() {
+            entry.signal.stop(why);
+        }
+    }
+
+    /// Stops the work on every lease that is not certain any more.
+    pub(crate) fn stop_untrusted(&self) {
+        for entry in self.inside().leases.values() {
+            if entry.trusted_from.elapsed() >= self.trust {
+                entry.signal.stop(Stop::Lost);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::ids::{BlueprintId, WorkerId};
+
+    fn lease(token: &str) -> Lease {
+        Lease {
+            issue: IssueRef {
+                blueprint_id: BlueprintId::parse("b").unwrap(),
+                issue_id: IssueId::parse("i").unwrap(),
+            },
+            worker_id: WorkerId::generate("w"),
+            token: token.to_owned(),
+        }
+    }
+
+    #[test]
+    fn trust_ends_before_the_lease_does() {
+        let leases = Leases::new(Duration::from_secs(10));
+        let lease = lease("1");
+        let now = Instant::now();
+        let long_ago = now.checked_sub(Duration::from_secs(8)).unwrap();
+        let signal = leases.keep(&lease, long_ago, Duration::from_secs(1));
+        assert!(!leases.is_trusted(&lease.issue.issue_id));
+        leases.extended(std::slice::from_ref(&lease), now);
+        assert!(leases.is_trusted(&lease.issue.issue_id));
+        leases.stop_untrusted();
+        assert_eq!(signal.why(), None);
+    }
+
+    #[test]
+    fn a_beat_for_an_older_token_changes_nothing() {
+        let leases = Leases::new(Duration::from_secs(10));
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(9)).unwrap();
+        let signal = leases.keep(&lease("2"), long_ago, Duration::from_secs(1));
+        leases.extended(&[lease("1")], Instant::now());
+        leases.stop_lease(&lease("1"), Stop::Cancelled);
+        assert_eq!(signal.why(), None);
+        leases.stop_untrusted();
+        assert_eq!(signal.why(), Some(Stop::Lost));
+    }
+
+    #[test]
+    fn a_claim_that_was_under_way_is_stopped_with_the_rest() {
+        let leases = Leases::new(Duration::from_secs(10));
+        leases.stop_all(Stop::Shutdown);
+        let signal = leases.keep(&lease("1"), Instant::now(), Duration::from_secs(1));
+        assert_eq!(signal.why(), Some(Stop::Shutdown));
+    }
+
+    #[test]
+    fn the_first_reason_stays() {
+        let signal = Signal::default();
+        signal.stop(Stop::Cancelled);
+        signal.stop(Stop::Shutdown);
+        assert_eq!(signal.why(), Some(Stop::Cancelled));
+        assert!(signal.token().is_cancelled());
+    }
+}

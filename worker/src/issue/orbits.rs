@@ -1,0 +1,271 @@
+//! The settings and the orbits that issues are worked on by, read again when the settings counter
+//! moved: every claim brings the counter, so an edit acts on the next claim. While it stands, an issue
+//! costs no call of the store: the settings are kept, and each that was used with its orbit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::FutureExt;
+use shared::domain::setting::{self, EnhanceSetting};
+use shared::domain::version_selector::VersionSelector;
+use shared::ids::{BlueprintId, SettingId};
+use shared::single_flight::SingleFlight;
+use shared::store::{Store, StoreError};
+use thiserror::Error;
+
+use crate::flow::flow_threads::FlowThreads;
+use crate::flow::{FlowError, FlowHost, Orbit};
+
+/// Why an issue cannot be launched. What was tried once is told to all that waited for it.
+#[derive(Debug, Clone, Error)]
+pub(crate) enum LaunchError {
+    /// The setting is not there.
+    #[error("setting {0} does not exist; write it or set DRAFTSMAN_SETTING to one that does")]
+    NoSetting(SettingId),
+    /// The orbit, or the version of it that is meant, is not there.
+    #[error(
+        "orbit {0} of setting {1} has no such version; look at the setting's blueprint_id and selector"
+    )]
+    NoOrbit(BlueprintId, SettingId),
+    /// The setting has no axes and does not say that it is meant.
+    #[error(
+        "setting {0} has no verifier_axes, and does not say no_verification: true; write it again with one of the two"
+    )]
+    Unverified(SettingId),
+    /// The orbit cannot be run.
+    #[error(transparent)]
+    Flow(Arc<FlowError>),
+    /// The store.
+    #[error(transparent)]
+    Store(Arc<StoreError>),
+}
+
+impl From<StoreError> for LaunchError {
+    fn from(error: StoreError) -> LaunchError {
+        LaunchError::Store(Arc::new(error))
+    }
+}
+
+/// A setting with its orbit, ready to run.
+pub(crate) struct Launch {
+    pub(crate) setting: EnhanceSetting,
+    pub(crate) orbit: Orbit,
+    /// The settings that may choose another version of their orbit once there is one.
+    followers: Arc<Vec<EnhanceSetting>>,
+}
+
+impl Launch {
+    /// The settings that run this Blueprint as their orbit, and may run its next version.
+    pub(crate) fn orbit_of(&self, id: &BlueprintId) -> impl Iterator<Item = &EnhanceSetting> {
+        self.followers.iter().filter(move |s| s.blueprint_id == *id)
+    }
+}
+
+/// Everything that was read at these values of the shards' settings counters, or later.
+struct Known {
+    /// `None`: it could not be read.
+    counters: Vec<Option<u64>>,
+    settings: Vec<EnhanceSetting>,
+    followers: Arc<Vec<EnhanceSetting>>,
+    /// Of the settings that an issue was worked on by.
+    launches: RwLock<HashMap<SettingId, Arc<Launch>>>,
+    launching: SingleFlight<SettingId, Result<Arc<Launch>, LaunchError>>,
+}
+
+impl Known {
+    fn launch(&self, setting: &SettingId) -> Option<Arc<Launch>> {
+        let launches = self.launches.read().unwrap_or_else(PoisonError::into_inner);
+        launches.get(setting).cloned()
+    }
+
+    fn keep(&self, launch: &Arc<Launch>) {
+        let mut launches = self
+            .launches
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        launches.insert(launch.setting.id.clone(), Arc::clone(launch));
+    }
+}
+
+/// Keeps the launches of the settings that are in use. Every issue asks, so asking waits for nobody: only who
+/// finds something missing has it read, once for all that miss it.
+pub(crate) struct Orbits(Arc<Inside>);
+
+struct Inside {
+    store: Store,
+    host: Arc<FlowHost>,
+    flows: Arc<FlowThreads>,
+    own: SettingId,
+    known: RwLock<Option<Arc<Known>>>,
+    reading: SingleFlight<(usize, u64), Result<Arc<Known>, LaunchError>>,
+}
+
+impl Orbits {
+    /// `own` is the setting for whatever no other setting applies to.
+    pub(crate) fn new(
+        store: Store,
+        host: Arc<FlowHost>,
+        flows: Arc<FlowThreads>,
+        own: SettingId,
+    ) -> Orbits {
+        Orbits(Arc::new(Inside {
+            store,
+            host,
+            flows,
+            own,
+            known: RwLock::default(),
+            reading: SingleFlight::default(),
+        }))
+    }
+
+    /// The launch for an issue of this Blueprint as of now.
+    ///
+    /// # Errors
+    /// As [`Orbits::at`].
+    pub(crate) async fn now(&self, blueprint: &BlueprintId) -> Result<Arc<Launch>, LaunchError> {
+        let counter = self.0.store.shard_of(blueprint).settings_counter().await?;
+        self.at(counter, blueprint).await
+    }
+
+    /// The launch for an issue of this Blueprint (see [`setting::choose`]), as of this value of its shard's
+    /// settings counter, or a later one.
+    ///
+    /// # Errors
+    /// [`LaunchError`]; it is not kept, the next issue looks again.
+    pub(crate) async fn at(
+        &self,
+        counter: u64,
+        blueprint: &BlueprintId,
+    ) -> Result<Arc<Launch>, LaunchError> {
+        let shard = self.0.store.shard_of(blueprint).number();
+        let known = match self.0.known_at(shard, counter) {
+            Some(known) => known,
+            None => {
+                let read = || Arc::clone(&self.0).read(shard, counter).boxed();
+                self.0.reading.join((shard, counter), read).await?
+            }
+        };
+        let own = &self.0.own;
+        let chosen = setting::choose(&known.settings, own, blueprint)
+            .ok_or_else(|| LaunchError::NoSetting(own.clone()))?;
+        if let Some(launch) = known.launch(&chosen.id) {
+            return Ok(launch);
+        }
+        let launch = || {
+            let (inside, setting) = (Arc::clone(&self.0), chosen.clone());
+            inside.launch(Arc::clone(&known), setting).boxed()
+        };
+        known.launching.join(chosen.id.clone(), launch).await
+    }
+
+    /// True if a setting is known that names this Blueprint as its orbit.
+    pub(crate) fn names(&self, id: &BlueprintId) -> bool {
+        let known = self.0.known();
+        let settings = known.iter().flat_map(|known| &known.settings);
+        settings.into_iter().any(|s| s.blueprint_id == *id)
+    }
+
+    /// Forgets what is known if any shard's counter says that something was written. Claims tell the same of
+    /// their own shard; whoever wrote may have died before it told the others.
+    pub(crate) async fn look(&self) -> Result<(), StoreError> {
+        let counters = self.0.store.settings_counters().await;
+        let has_moved = |kept: &Arc<Known>| {
+            let each = kept.counters.iter().zip(&counters);
+            // One that cannot be read now says nothing.
+            each.into_iter()
+                .any(|(kept, now)| now.is_some() && kept != now)
+        };
+        self.0.change(|known| {
+            if known.as_ref().is_some_and(has_moved) {
+                *known = None;
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Inside {
+    fn known(&self) -> Option<Arc<Known>> {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// What is known, if it was read at this value. One that went back counts as another: Redis may have lost
+    /// its newest writes.
+    fn known_at(&self, shard: usize, counter: u64) -> Option<Arc<Known>> {
+        let known = self.known();
+        known.filter(|known| known.counters[shard] == Some(counter))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Option<Arc<Known>>)) {
+        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    async fn read(self: Arc<Self>, shard: usize, counter: u64) -> Result<Arc<Known>, LaunchError> {
+        // Somebody may have been faster.
+        if let Some(known) = self.known_at(shard, counter) {
+            return Ok(known);
+        }
+        // The counters first: what is read then is at least as new.
+        let mut counters = match self.store.shards() {
+            [_] => vec![None],
+            _ => self.store.settings_counters().await,
+        };
+        counters[shard] = Some(counter);
+        let settings = self.store.list_settings().await?;
+        let followers = settings.iter();
+        let followers = followers.filter(|s| !matches!(s.selector, VersionSelector::Fixed(_)));
+        let followers = followers.cloned().collect();
+        let known = Arc::new(Known {
+            counters,
+            followers: Arc::new(followers),
+            launches: RwLock::default(),
+            launching: SingleFlight::default(),
+            settings,
+        });
+        self.change(|kept| *kept = Some(Arc::clone(&known)));
+        Ok(known)
+    }
+
+    async fn launch(
+        self: Arc<Self>,
+        known: Arc<Known>,
+        setting: EnhanceSetting,
+    ) -> Result<Arc<Launch>, LaunchError> {
+        if let Some(launch) = known.launch(&setting.id) {
+            return Ok(launch);
+        }
+        if setting.verifier_axes.is_empty() && !setting.no_verification {
+            return Err(LaunchError::Unverified(setting.id));
+        }
+        let found = self
+            .store
+            .blueprint(&setting.blueprint_id, &setting.selector)
+            .await?;
+        let found = found.ok_or_else(|| {
+            LaunchError::NoOrbit(setting.blueprint_id.clone(), setting.id.clone())
+        })?;
+        tracing::info!(setting = %setting.id, revision = setting.revision, orbit = %setting.blueprint_id,
+            version = %found.commit.version, "working by this setting");
+        if setting.no_verification {
+            tracing::warn!(setting = %setting.id, "this setting has no verification: whatever its spawner proposes is committed");
+        }
+        let host = Arc::clone(&self.host);
+        // A large orbit, or the schema of an axis, takes its time.
+        let compiling = self.flows.run(async move {
+            let (spawner, options) = (setting.spawner.as_ref(), &setting.axis_options);
+            let orbit = host.compile(&found.blueprint, spawner, options);
+            (orbit, setting)
+        });
+        let (orbit, setting) = compiling.await;
+        let launch = Arc::new(Launch {
+            setting,
+            orbit: orbit.map_err(|error| LaunchError::Flow(Arc::new(error)))?,
+            followers: Arc::clone(&known.followers),
+        });
+        known.keep(&launch);
+        Ok(launch)
+    }
+}

@@ -1,0 +1,12 @@
+//! The background loops of a worker, one file for each.
+
+pub(crate) mod auditor;
+mod background_loop;
+pub(crate) mod consumer;
+pub(crate) mod heartbeat;
+pub(crate) mod listener;
+pub(crate) mod orbit_watcher;
+pub(crate) mod previewer;
+pub(crate) mod promoter;
+pub(crate) mod pruner;
+pub(crate) mod reaper;

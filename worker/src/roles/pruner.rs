@@ -1,0 +1,39 @@
+//! Removes issues that were decided longer ago than they are to be kept, whichever worker's turn it is.
+
+use std::time::Duration;
+
+use shared::store::{Shard, StoreError};
+use tokio_util::sync::CancellationToken;
+
+/// How often issues are pruned, by all workers together.
+const EVERY: Duration = Duration::from_secs(60);
+/// How often a worker asks whether it is its turn.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(shard: Shard, retention: Duration, stop: CancellationToken) {
+    let until = stop.clone();
+    let pruning = crate::roles::background_loop::repeat("pruner", ASK_EVERY, stop, || {
+        run_once(&shard, retention)
+    });
+    tokio::select! {
+        () = pruning => {}
+        // Thousands may be left; the next worker goes on with them.
+        () = until.cancelled() => {}
+    }
+}
+
+async fn run_once(shard: &Shard, retention: Duration) -> Result<(), StoreError> {
+    if !shard.take_prune_turn(EVERY).await? {
+        return Ok(());
+    }
+    let pruned = shard.prune_issues(retention).await?;
+    if pruned > 0 {
+        let retention_days = retention.as_secs() / (24 * 3_600);
+        tracing::info!(
+            pruned,
+            retention_days,
+            "decided issues are removed; their log entries stay"
+        );
+    }
+    Ok(())
+}
