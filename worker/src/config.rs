@@ -1,4 +1,4 @@
-//! The worker's configuration: flags, each with an environment variable of the same name.
+//! The worker's configuration: command-line flags, each with an environment variable.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -15,40 +15,42 @@ use crate::flow::Programs;
 
 /// One Draftsman worker: takes issues from the queue, runs the enhance flow, settles the outcome.
 ///
-/// Start as many as you like, on as many machines as you like, against one Redis. A worker that
-/// is asked to stop (SIGTERM, Ctrl-C) takes nothing new, finishes what it can within its grace
-/// period and hands the rest back; one that is killed loses nothing, its issues go to the others.
+/// Any number of workers on any number of machines can share one Redis. On SIGTERM or Ctrl-C a
+/// worker takes no new issues, finishes open issues within its grace period, and hands the rest
+/// back. A killed worker loses nothing: its issues go to other workers.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version)]
 pub struct Args {
-    /// Where Redis is: redis:// or rediss:// for TLS, user and password in the URL.
+    /// URL of Redis: redis://, or rediss:// for TLS; it may contain a user and a password.
     #[arg(long, env = config::REDIS_URL, default_value = config::DEFAULT_REDIS_URL, hide_env_values = true)]
     redis_url: String,
-    /// How many shards the store has; fixed when it is first used. More than one only for a Redis Cluster.
+    /// Number of shards of the store; fixed at the first use. More than one requires a Redis
+    /// Cluster.
     #[arg(long, env = config::SHARDS, default_value = config::DEFAULT_SHARDS)]
     shards: String,
-    /// How many issues to work on at once.
+    /// Number of issues that the worker runs at the same time.
     #[arg(long, env = config::CONCURRENCY, default_value_t = config::default_concurrency().to_string())]
     concurrency: String,
     /// First part of the worker's id; a random part follows.
     #[arg(long, env = config::WORKER_NAME, default_value_t = host_name())]
     worker_name: String,
-    /// Which EnhanceSetting to work by.
+    /// EnhanceSetting that applies to issues which no other setting matches.
     #[arg(long, env = config::SETTING, default_value = config::DEFAULT_SETTING)]
     setting: String,
-    /// How long a lease lives without a heartbeat, in seconds.
+    /// Duration of a lease without a heartbeat, in seconds.
     #[arg(long, env = config::LEASE_SECS, default_value = config::DEFAULT_LEASE_SECS)]
     lease_secs: String,
-    /// How often a worker may die over an issue before it is given up.
+    /// Number of worker deaths after which an issue is given up.
     #[arg(long, env = config::MAX_ATTEMPTS, default_value = config::DEFAULT_MAX_ATTEMPTS)]
     max_attempts: String,
-    /// How often a fault that may pass is retried before the issue is given up.
+    /// Number of retries after a temporary fault before an issue is given up.
     #[arg(long, env = config::MAX_RETRIES, default_value = config::DEFAULT_MAX_RETRIES)]
     max_retries: String,
-    /// How long to let issues finish when asked to stop, in seconds.
+    /// Time that open issues have to finish at shutdown, in seconds.
     #[arg(long, env = config::GRACE_SECS, default_value = config::DEFAULT_GRACE_SECS)]
     grace_secs: String,
-    /// How many days to keep decided issues; 0 keeps them for ever. Log entries and commits always stay.
+    /// Days until decided issues are removed; 0 keeps them for ever. Log entries and commits are
+    /// never removed.
     #[arg(long, env = config::RETENTION_DAYS, default_value = config::DEFAULT_RETENTION_DAYS)]
     retention_days: String,
     /// Directory of Lua scripts that add to and override the embedded ones.
@@ -57,24 +59,25 @@ pub struct Args {
     /// Programs that agents of kind subprocess may run: absolute paths, comma-separated.
     #[arg(long, env = config::SUBPROCESS_ALLOW, default_value = "")]
     subprocess_allow: String,
-    /// Where to ask every provider of language models (a gateway), instead of each where it is at
-    /// home; up to and with the version, as in https://gateway.example/v1. Keys: `ANTHROPIC_API_KEY`,
-    /// `OPENAI_API_KEY` and their like.
+    /// Base URL for all providers of language models (a gateway), instead of the URL of each
+    /// provider; it includes the API version, as in https://gateway.example/v1. Keys:
+    /// `ANTHROPIC_API_KEY`, `OPENAI_API_KEY` and so on.
     #[arg(long, env = config::LLM_BASE_URL, default_value = "")]
     llm_base_url: String,
-    /// Variables of this worker that such programs are given: names, comma-separated; otherwise their environment is empty.
+    /// Environment variables of this worker that subprocesses inherit: names, comma-separated. All
+    /// other variables are removed.
     #[arg(long, env = config::SUBPROCESS_ENV, default_value = "")]
     subprocess_env: String,
-    /// Where to serve /metrics (Prometheus text), /livez and /readyz; `off` for not at all.
+    /// Address that serves /metrics (Prometheus text), /livez and /readyz; `off` disables it.
     #[arg(long, env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN)]
     metrics_listen: String,
-    /// Where to send traces (OTLP over gRPC), e.g. http://127.0.0.1:4317; none are made without it.
+    /// Endpoint for traces (OTLP over gRPC), e.g. http://127.0.0.1:4317; tracing is off by default.
     #[arg(long, env = config::OTLP_ENDPOINT, default_value = "", hide_default_value = true)]
     otlp_endpoint: String,
-    /// What to log: a level, or directives such as `info,worker=debug`.
+    /// Log filter: a level, or directives such as `info,worker=debug`.
     #[arg(long, env = config::LOG, default_value = config::DEFAULT_LOG)]
     log: String,
-    /// How to log: text or json.
+    /// Log format: text or json.
     #[arg(long, env = config::LOG_FORMAT, default_value = config::DEFAULT_LOG_FORMAT)]
     log_format: String,
     /// Check the configuration, compile every script, and end.
@@ -82,40 +85,40 @@ pub struct Args {
     check: bool,
 }
 
-/// What a worker runs by.
+/// The checked configuration of a worker.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where Redis is.
+    /// URL of Redis.
     pub redis_url: RedisUrl,
-    /// How many shards the store has.
+    /// Number of shards of the store.
     pub shards: usize,
-    /// Issues at once.
+    /// Number of issues that run at the same time.
     pub concurrency: usize,
-    /// Threads that flows run on: one for each core.
+    /// Number of threads that run flows: one for each core.
     pub flow_threads: usize,
     /// First part of the worker's id.
     pub worker_name: String,
-    /// Which setting.
+    /// The setting that applies to issues which no other setting matches.
     pub setting: SettingId,
-    /// How long a lease lives without a heartbeat.
+    /// Duration of a lease without a heartbeat.
     pub lease: Duration,
-    /// How often a worker may die over an issue.
+    /// Number of worker deaths after which an issue is given up.
     pub max_attempts: u32,
-    /// How often a passing fault is retried.
+    /// Number of retries after a temporary fault.
     pub max_retries: u32,
-    /// How long issues may take to finish at shutdown.
+    /// Time that issues have to finish at shutdown.
     pub grace: Duration,
-    /// How long decided issues are kept; `None`: for ever.
+    /// Time that decided issues are kept; `None`: for ever.
     pub retention: Option<Duration>,
-    /// Scripts that add to the embedded ones.
+    /// Directory of scripts that add to and override the embedded ones.
     pub lua_dir: Option<PathBuf>,
-    /// Where every provider of models is asked, if not each where it is at home.
+    /// Base URL for all model providers; `None`: each provider's own URL.
     pub llm_base_url: Option<String>,
-    /// Which programs agents may run, and what those are given.
+    /// The programs that agents may run, and the environment variables of these programs.
     pub programs: Programs,
-    /// Where metrics and probes are served, if anywhere.
+    /// Address of metrics and probes; `None`: disabled.
     pub metrics_listen: Option<SocketAddr>,
-    /// Only check, do not run.
+    /// True if the worker only checks its configuration and exits.
     pub check: bool,
 }
 
@@ -123,7 +126,7 @@ impl Args {
     /// Checks all values.
     ///
     /// # Errors
-    /// [`InvalidConfig`] names every bad value.
+    /// [`InvalidConfig`] lists every invalid value.
     pub fn into_config(self) -> Result<(Config, TelemetryConfig), InvalidConfig> {
         let mut problems = Problems::default();
         let redis_url = problems.check(config::REDIS_URL, config::parse_redis_url(&self.redis_url));
@@ -226,7 +229,7 @@ impl Args {
     }
 }
 
-/// This machine's name, as the kernel has it.
+/// Returns the host name from the kernel, or `worker` if it is unavailable.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
@@ -237,7 +240,7 @@ fn host_name() -> String {
     }
 }
 
-/// A number that its range has bounded far below what does not fit.
+/// Converts a number; its configured range is far below `usize::MAX`.
 fn whole(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -1,13 +1,24 @@
-//! Runs enhance flows: takes issues from the queue, has them drafted and judged, settles them.
+//! Runs enhance flows: takes issues from the queue, runs the flow of each, settles the outcome.
 //!
-//! One role per file. The consumer pops, `dispatch` takes one issue from claim to settlement
-//! and has its flow run on `flow_threads`,
-//! the heartbeat keeps leases alive from a thread of its own, the reaper takes issues from
-//! workers that died, the promoter moves what is due, the auditor mends what nobody else would, the pruner removes
-//! what was decided long ago, the previewer tries issues out, and `progress` tells what the steps of long runs are doing. What they share is in `held`: the
-//! leases that this process has. Each is a service of the crate `supervisor`: the first that fails ends the worker.
+//! Each role has a file of its own in `roles`:
+//!
+//! - The consumer pops issues.
+//! - The heartbeat extends leases, on a thread of its own.
+//! - The listener receives cancellations.
+//! - The reaper takes issues from dead workers.
+//! - The promoter queues delayed issues that are due.
+//! - The auditor repairs queues whose record is wrong.
+//! - The pruner removes old decided issues.
+//! - The previewer runs previews.
+//! - The orbit watcher detects edits of settings and orbits.
+//!
+//! `issue::dispatch` takes one issue from claim to settlement and runs its flow on `flow_threads`.
+//! `issue::progress` publishes the steps of long runs. `issue::leases` holds the leases of this
+//! process; most roles share it.
+//!
+//! Each role is a service of the crate `supervisor`: the first failure ends the worker.
 
-// A number that does not fit is an error or the largest that does, and is never cut.
+// A number out of range is an error or saturates; it is never truncated.
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod flow;

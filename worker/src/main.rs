@@ -1,4 +1,5 @@
-//! The program `worker`: configuration, telemetry, then [`worker::run`] until a signal.
+//! The `worker` binary: reads the configuration, starts telemetry, runs [`worker::run`] until a
+//! signal.
 
 use std::process::ExitCode;
 
@@ -14,10 +15,10 @@ fn main() -> ExitCode {
     shared::fail_point::arm();
     let args = match Args::try_parse() {
         Ok(args) => args,
-        // `--help` and `--version` come this way too, and are no mistake.
+        // clap also reports `--help` and `--version` as errors.
         Err(error) => {
             let mistake = error.use_stderr();
-            // Nobody is left to tell if the terminal is gone.
+            // The terminal may be closed; the error cannot be reported elsewhere.
             let _ = error.print();
             return if mistake {
                 ExitCode::from(EXIT_BAD_CONFIG)
@@ -35,7 +36,8 @@ fn main() -> ExitCode {
         Err(error) => return fail(1, &error),
     };
     let inside = runtime.enter();
-    // Before anything that takes time: who is asked to stop while starting ends in good order, too.
+    // Installed before slow operations, so that a signal during startup also ends the worker
+    // cleanly.
     let shutdown = match stop_signal() {
         Ok(shutdown) => shutdown,
         Err(error) => return fail(1, &error),
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
     }
     let result = runtime.block_on(worker::run(config, shutdown));
     telemetry.end();
-    // A script that does not end must not hold the process: the grace period is over.
+    // Does not wait for a script that never ends: the grace period is over.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! What this worker counts, as Prometheus text, and whether it is alive and ready.
+//! The worker's metrics as Prometheus text, and its liveness and readiness.
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
@@ -15,7 +15,8 @@ use shared::telemetry::probes::{Probe, ProbeAnswer};
 use shared::telemetry::prometheus::Numbers;
 use shared::whole_ms::whole_ms;
 
-/// Names that documents choose (of steps, of models) are labels up to this many; what comes later is `other`.
+/// Maximum number of label values that come from documents (step names, model names). Later names
+/// are recorded as `other`.
 const MOST_NAMES: usize = 100;
 
 /// Counters since the worker started.
@@ -31,12 +32,13 @@ pub(crate) struct Metrics {
     pub(crate) reaped: Counter,
     pub(crate) repaired: Counter,
     started: Instant,
-    /// For each shard, milliseconds from the start to the last heartbeat that Redis answered; 0: none yet.
+    /// For each shard, milliseconds from the start to the last successful heartbeat; 0: none yet.
     last_beats_ms: Box<[AtomicU64]>,
 }
 
 impl Metrics {
-    /// Counts from zero, where something records by now (see [`shared::telemetry::numbers`](shared::telemetry::prometheus)).
+    /// Registers all counters at zero, if a recorder is installed (see
+    /// [`shared::telemetry::numbers`](shared::telemetry::prometheus)).
     pub(crate) fn new(n_shards: usize) -> Metrics {
         describe();
         let begun = |counter: Counter| {
@@ -60,17 +62,17 @@ impl Metrics {
         }
     }
 
-    /// One more.
+    /// Adds one to a counter.
     pub(crate) fn count(counter: &Counter) {
         counter.increment(1);
     }
 
-    /// Redis has answered a heartbeat in this shard.
+    /// Records a successful heartbeat in this shard.
     pub(crate) fn has_beaten(&self, shard: usize) {
         self.last_beats_ms[shard].store(whole_ms(self.started.elapsed()).max(1), Relaxed);
     }
 
-    /// Answers a probe. Ready is a worker whose heartbeats got through within one lease, in every shard.
+    /// Answers a probe. A worker is ready if a heartbeat succeeded within one lease in every shard.
     pub(crate) fn answer(
         &self,
         probe: Probe,
@@ -152,23 +154,23 @@ fn describe() {
     );
 }
 
-/// The histogram that times of the step of this name are recorded in.
+/// Returns the histogram for durations of the step of this name.
 pub(crate) fn step_timer(name: &str) -> Histogram {
     static NAMES: Names = Names::new();
     histogram!("draftsman_worker_step_seconds", "step" => NAMES.label(name))
 }
 
-/// An issue was claimed for the first time after waiting that long.
+/// Records the wait of an issue before its first claim.
 pub(crate) fn waited(wait: Duration) {
     histogram!("draftsman_worker_wait_seconds").record(wait);
 }
 
-/// A claim has ended after that long.
+/// Records the duration of a claim.
 pub(crate) fn claim_ended(took: Duration) {
     histogram!("draftsman_worker_issue_seconds").record(took);
 }
 
-/// A flow has used that much of a model, if of any.
+/// Records the model usage of a flow; does nothing if the flow used no model.
 pub(crate) fn used(usage: &SpawnerUsage) {
     static MODELS: Names = Names::new();
     if usage.model.is_empty() {
@@ -185,7 +187,8 @@ pub(crate) fn used(usage: &SpawnerUsage) {
     counter!("draftsman_worker_model_calls_total", "model" => model).increment(usage.calls.into());
 }
 
-/// Labels out of documents, so many and no more: Prometheus keeps each for ever.
+/// A bounded set of label values from documents. The bound exists because Prometheus keeps every
+/// label value.
 struct Names(Mutex<Option<HashSet<String>>>);
 
 impl Names {

@@ -8,10 +8,10 @@ use std::time::Instant;
 /// The shortest and longest pause after an error.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
-/// An error that goes on is logged once in this time.
+/// The interval between two log lines about a persistent error.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// Pauses that grow while things fail: 0.1 s to 2 s, with jitter.
+/// A growing pause after repeated errors: 0.1 s to 2 s, with jitter.
 pub(crate) struct Pause(Duration);
 
 impl Default for Pause {
@@ -21,26 +21,28 @@ impl Default for Pause {
 }
 
 impl Pause {
-    /// Waits, longer each time. Cancel safe.
+    /// Waits, longer each time.
+    ///
+    /// Cancel safe.
     pub(crate) async fn wait(&mut self) {
         tokio::time::sleep(self.0.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
         self.0 = (self.0 * 2).min(PAUSES.1);
     }
 
-    /// Things work again.
+    /// Resets the pause to its minimum after a success.
     pub(crate) fn reset(&mut self) {
         self.0 = PAUSES.0;
     }
 }
 
-/// Logs a repeated fault at most every few seconds: an outage is one line now and then.
+/// Logs a repeated error at most once every few seconds.
 #[derive(Default)]
 pub(crate) struct RepeatedErrorLog {
     last: Option<Instant>,
 }
 
 impl RepeatedErrorLog {
-    /// Says what went wrong in which role, if it has not been said just now.
+    /// Logs the error with its role, unless an error was logged within `LOG_EVERY`.
     pub(crate) fn about(&mut self, role: &'static str, error: &StoreError) {
         if self.last.is_none_or(|at| at.elapsed() > LOG_EVERY) {
             self.last = Some(Instant::now());

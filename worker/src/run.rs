@@ -1,4 +1,4 @@
-//! The worker's wiring: what it starts, in which order it stops, and its probes.
+//! The worker's startup, shutdown order and probes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,41 +31,41 @@ use crate::roles::consumer::Consumer;
 use crate::roles::heartbeat::{Beating, BeatingShard};
 use crate::roles::previewer::Previewer;
 
-/// Why a worker could not start, or go on.
+/// An error that prevents the start of a worker, or ends it.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// A Lua script does not compile.
     #[error("scripts cannot be used")]
     Scripts(#[source] crate::flow::ScriptError),
-    /// The store cannot be used.
+    /// The store is not usable.
     #[error("store cannot be used")]
     Store(#[from] StoreError),
-    /// The address for metrics cannot be listened on.
+    /// The address for metrics cannot be bound.
     #[error("cannot listen on {address} (DRAFTSMAN_METRICS_LISTEN)")]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: std::io::Error,
     },
-    /// It has run, and has ended itself.
+    /// The worker ended itself because unstoppable scripts hold too many threads.
     #[error(
         "scripts that nothing can stop hold too many threads; start the worker again, and look for their names in its log"
     )]
     WornOut,
-    /// The heartbeat's thread, or those of flows, could not be started.
+    /// The heartbeat thread or the flow threads could not be started.
     #[error("threads cannot be started")]
     Thread(#[source] std::io::Error),
-    /// It has run, and one of its services failed.
+    /// One of the running worker's services failed.
     #[error(transparent)]
     Service(#[from] ServiceError),
 }
 
-/// Compiles every script, as a start would.
+/// Compiles every script, as at startup.
 ///
 /// # Errors
-/// [`StartError::Scripts`] names what does not compile.
+/// [`StartError::Scripts`] names the script that does not compile.
 pub fn check(config: &Config) -> Result<(), StartError> {
     let host = host(config)?;
     tracing::info!(scripts = ?host.script_names(), axes = ?host.axes(), "configuration and scripts are sound");
@@ -81,15 +81,15 @@ fn host(config: &Config) -> Result<FlowHost, StartError> {
     .map_err(StartError::Scripts)
 }
 
-/// Runs a worker until `shutdown` resolves, then lets issues finish within the grace period and
-/// hands the rest back. Waits, and says so, while Redis is away.
+/// Runs a worker until `shutdown` resolves. It then lets issues finish within the grace period and
+/// hands the rest back. While Redis is unavailable it waits and logs a warning.
 ///
-/// Cancel safe in the sense of a crash: dropped, its issues go to other workers when their
-/// leases run out.
+/// Cancel safe in the sense of a crash: if the future is dropped, other workers take its issues
+/// when the leases expire.
 ///
 /// # Errors
-/// [`StartError`] if it cannot start. Once it runs it ends when asked to, or, having released all its
-/// issues, with [`StartError::WornOut`] or [`StartError::Service`].
+/// Returns [`StartError`] if the worker cannot start. A running worker releases all its issues
+/// before it returns [`StartError::WornOut`] or [`StartError::Service`].
 pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send,
@@ -99,11 +99,11 @@ pub async fn run(
     let worker_id = WorkerId::generate(&config.worker_name);
     tracing::info!(%worker_id, concurrency = config.concurrency, setting = %config.setting, "worker starts");
     let leases = Arc::new(Leases::new(config.lease));
-    // Nothing records where nobody can ask.
+    // Without an address for metrics, no recorder is needed.
     let numbers = config.metrics_listen.map(|_| prometheus::record());
     let metrics = Arc::new(Metrics::new(config.shards));
     let mut services = Services::<StartError>::default();
-    // Probes are answered until the program ends.
+    // Probes are served until the process exits.
     let forever = CancellationToken::new();
     if let Some(serving) = serve_probes(&config, &leases, &metrics, numbers).await? {
         services.spawn("probes", &forever, serving);
@@ -118,7 +118,7 @@ pub async fn run(
     fail_point::pass("register.after");
     let stopping = CancellationToken::new();
     let ended = CancellationToken::new();
-    // Also when this future is dropped: the heartbeat has a thread of its own.
+    // The heartbeat has its own thread, which must also stop when this future is dropped.
     let _end_heartbeat = ended.clone().drop_guard();
     let flows = FlowThreads::start(config.flow_threads).map_err(StartError::Thread)?;
     let flows = Arc::new(flows);
@@ -161,7 +161,7 @@ pub async fn run(
     };
     let heartbeat = heartbeat.start(ended.clone()).map_err(StartError::Thread)?;
     services.spawn("heartbeat", &ended, heartbeat.run());
-    // Cancellations are heard until the last issue is through.
+    // The listener runs until the last issue is settled.
     let listening = crate::roles::listener::run(store.clone(), Arc::clone(&leases), ended.clone());
     services.spawn("listener", &ended, listening);
     services.spawn("progress", &ended, {
@@ -203,7 +203,7 @@ pub async fn run(
     for consumer in consumers {
         let (done, consumed) = oneshot::channel();
         services.spawn("consumer", &stopping, async move {
-            // Nobody is left to tell if the worker was dropped.
+            // The receiver is missing if the worker was dropped.
             let _ = done.send(consumer.run().await);
         });
         consuming.push(consumed);
@@ -214,16 +214,17 @@ pub async fn run(
         () = host.worn_out().cancelled() => true,
         () = services.failed() => false,
     };
-    // Nothing new, then what is open, then the rest back: the heartbeat beats until all of it is done.
+    // The order of shutdown: stop popping, finish open issues, hand the rest back. The heartbeat
+    // runs until the end.
     stopping.cancel();
-    // Of a consumer that panicked nothing is known: what its list gets is then looked at by reapers.
+    // The state of a consumer that panicked is unknown: reapers handle the elements of its list.
     let consumed: Vec<_> = join_all(consuming)
         .await
         .into_iter()
         .map(Result::ok)
         .collect();
     slots.drain(&leases, config.grace).await;
-    // Side by side: a node that is away is waited for once, and not for each of its shards.
+    // Concurrently: an unavailable node is waited for once instead of once for each of its shards.
     let final_lists = join_all(consumed.iter().map(async |consumer| match consumer {
         Some(consumer) => consumer.is_over().await,
         None => false,
@@ -254,14 +255,16 @@ pub async fn run(
     }
 }
 
-/// How long a call may take on which leases depend. Two beats that get no answer must not use up the four
-/// fifths for which a lease is trusted, and a reaper that waited long has not seen what went on meanwhile.
+/// Returns the timeout of calls on which leases depend.
+///
+/// Two unanswered heartbeats must not use up the four fifths of a lease for which it is trusted. A
+/// reaper that waits too long has an outdated view.
 fn call_timeout(lease: Duration) -> Duration {
     (lease / 5).max(Duration::from_millis(400))
 }
 
-/// Gives back what was popped and never claimed, and takes the worker off the list if nothing is left
-/// and nothing more can come: the list of a forgotten worker is looked at by nobody.
+/// Returns unclaimed elements to the queue. Removes the worker from the store if its own list is
+/// empty and final. No reaper reads the list of a removed worker.
 async fn sign_off(shard: &Shard, worker: &WorkerId, list_is_final: bool) -> Result<(), StoreError> {
     for issue in shard.processing(worker.as_str()).await? {
         shard.return_element(&issue, worker.as_str()).await?;
@@ -272,7 +275,7 @@ async fn sign_off(shard: &Shard, worker: &WorkerId, list_is_final: bool) -> Resu
     Ok(())
 }
 
-/// What serves metrics and probes, if the configuration says where.
+/// Returns the server of metrics and probes; `None` if the configuration has no address.
 async fn serve_probes(
     config: &Config,
     leases: &Arc<Leases>,
@@ -302,7 +305,8 @@ async fn serve_probes(
     }))
 }
 
-/// Waits for Redis, looks whether it will do, seeds what is bundled, and registers before the first pop.
+/// Waits for Redis, checks the server, writes the bundled documents, and registers the worker
+/// before its first pop.
 async fn wait_until_ready(
     store: &Store,
     worker: &WorkerId,

@@ -1,7 +1,8 @@
-//! One worker uses all the cores that it has: flows run at the same moment, as many as there are threads for them.
+//! One worker uses all cores: flows run concurrently on all flow threads.
 //!
-//! The worker runs in this process, because a fail point's callback is what counts: it stands in for a
-//! flow that holds its thread for 10 ms. Nothing here depends on how fast the machine is.
+//! The worker runs in this process, because the test uses a callback of a fail point. The callback
+//! stands for a flow that uses its thread for 10 ms. The result does not depend on the speed of the
+//! machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +16,10 @@ use worker::{Args, Config};
 
 const N_THREADS: usize = 8;
 const N_BLUEPRINTS: usize = 16;
-/// Issues of each, one after the other.
+/// Issues of each Blueprint, one after the other.
 const N_ISSUES: usize = 4;
 
-/// How many flows are in the fail point, and how many were at the most.
+/// The current and the maximum number of flows in the fail point.
 #[derive(Default)]
 struct Running {
     now: AtomicUsize,
@@ -82,8 +83,9 @@ async fn flows_run_on_all_threads_at_the_same_moment() {
     let ended = within_wait_limit("the worker ends", working).await;
     ended.expect("no panic").expect("no error");
 
-    // With a lock on the way of every issue that is handed from task to task it was one, sometimes two: who was
-    // given the lock waited for the flow that its thread was busy with, and all others for him.
+    // A regression test: with a lock that every issue takes between tasks, the maximum was one or
+    // two. The owner of the lock waited for the flow on its thread, and all other tasks waited for
+    // the lock.
     let most = running.most.load(Ordering::Relaxed);
     assert!(
         (N_THREADS / 2..=N_THREADS).contains(&most),

@@ -1,5 +1,5 @@
-//! Looks at every queue once a minute, whichever worker's turn it is, and mends those that nothing
-//! would ever move again.
+//! Audits every queue once a minute, on one worker at a time. Repairs queues that no other
+//! mechanism would move again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// How often the queues are audited, by all workers together.
+/// The interval between audits, over all workers.
 const EVERY: Duration = Duration::from_secs(60);
-/// How often a worker asks whether it is its turn.
+/// The interval between a worker's requests for its turn.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
-/// Audits one shard. The audit of the home shard also sees to it that all others know which orbits are in use.
+/// Audits one shard. The audit of the home shard also copies the orbits in use to all other shards.
 pub(crate) async fn run(
     store: Store,
     shard: Shard,

@@ -1,5 +1,4 @@
-//! What all background loops have in common: one body, repeated until stopped, that never lets
-//! an error end it.
+//! The common loop of background roles: repeats one body until stopped; an error does not end it.
 
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pause::RepeatedErrorLog;
 
-/// Waits for a call that blocks on the connection of this id. When it is to stop, the call is not
-/// dropped (it may be bringing something), but Redis is asked to end it.
+/// Waits for a call that blocks on the connection with this id. When `stop` is cancelled, asks
+/// Redis to end the call and waits for its answer. Dropping the call could lose an element that
+/// Redis has already moved.
 pub(crate) async fn blocking<T>(
     shard: &Shard,
     connection: &ConnectionId,
@@ -28,7 +28,7 @@ pub(crate) async fn blocking<T>(
     call.await
 }
 
-/// Repeats `once` with `every` in between until `stop`. A round that fails is logged and repeated.
+/// Repeats `once` with a pause of `every` until `stop`. Logs errors and continues.
 pub(crate) async fn repeat<F>(
     role: &'static str,
     every: Duration,

@@ -1,20 +1,20 @@
-//! Pops elements and starts a dispatch for each, as many at once as there are slots.
+//! Pops elements and starts a dispatch for each, up to the number of slots.
 //!
-//! A slot is reserved before the pop, so that nothing is popped that cannot be worked on. The
-//! pop blocks about a second and is never dropped: dropping it would not take the command back,
-//! and Redis might move an element that nobody waits for. After any error on the popping
-//! connection it is unknown whether an element moved, so the connection is killed from another
-//! one, and what lies in the own processing list is dispatched as if popped.
+//! The consumer reserves a slot before the pop, so that it can run every element that it pops. The
+//! pop blocks for about a second and is never dropped. Dropping it would not cancel the command,
+//! and Redis might move an element without a receiver. After any error on the popping connection it
+//! is unknown whether an element moved. The consumer then kills that connection from another one
+//! and dispatches the elements in the worker's own processing list.
 //!
-//! Each shard has a consumer of its own; all of them share the worker's slots, which are given out in turn, so that
-//! a busy shard starves no other. A consumer that waited for an element with a slot in its hand would keep
-//! it from the others. So where there are several, one that finds nothing at once waits without a slot, and gives
-//! what comes back if all are taken by then.
+//! Each shard has its own consumer. All consumers share the worker's slots, and the semaphore
+//! grants slots in order, so a busy shard cannot starve another. With several consumers, a consumer
+//! whose first pop returns nothing waits without a slot. If all slots are taken when an element
+//! arrives, it returns the element to the queue.
 //!
-//! An issue that has to run alone waits for all slots at once. The semaphore is fair, so while it
-//! waits nothing else gets a slot, and nothing is popped.
+//! An issue that needs an exclusive run waits for all slots at once. The semaphore is fair: during
+//! that wait no other task gets a slot, and no consumer pops.
 //!
-//! A slot keeps on with what a settle hands over, as long as [`HandOvers`] allows.
+//! A slot continues with the issue that a settle hands over, as long as [`HandOvers`] allows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,23 +31,23 @@ use crate::issue::slots::{Slots, permits};
 use crate::pause::{Pause, RepeatedErrorLog};
 use crate::roles::background_loop;
 
-/// How long a pop waits, and so how late the worker may notice that it is to stop.
+/// The duration of a blocking pop, and thus the maximum delay before the worker notices a stop.
 const BLOCK: Duration = Duration::from_secs(1);
 
-/// The popping role, in one shard.
+/// The consumer role of one shard.
 pub(crate) struct Consumer {
     dispatcher: Arc<Dispatcher>,
     shard: Shard,
     slots: Arc<Slots>,
     found: UnboundedReceiver<IssueRef>,
     stop: CancellationToken,
-    /// A popping connection that broke and is not known to be dead: Redis may still move elements for it.
+    /// A failed popping connection that may still be open: Redis may still move elements for it.
     broken: Option<ConnectionId>,
 }
 
 impl Consumer {
-    /// A consumer that pops until `stop`, and where to send elements that were popped without it
-    /// knowing.
+    /// Returns a consumer that pops until `stop`, and the sender for elements that Redis moved
+    /// without this process knowing.
     pub(crate) fn new(
         dispatcher: Arc<Dispatcher>,
         shard: Shard,
@@ -68,7 +68,7 @@ impl Consumer {
         )
     }
 
-    /// Pops until it is to stop. Returns itself, to be drained.
+    /// Pops until `stop`. Returns itself, for [`Consumer::is_over`].
     pub(crate) async fn run(mut self) -> Consumer {
         let mut link: Option<PopHandle> = None;
         let (mut error_log, mut pause) = (RepeatedErrorLog::default(), Pause::default());
@@ -123,7 +123,8 @@ impl Consumer {
         let slot = match slot {
             Some(slot) if !self.stop.is_cancelled() => slot,
             _ => {
-                // If Redis is not there, it is given back when the worker signs off, or claimed after a heartbeat.
+                // If Redis is unavailable, the element is returned at sign-off, or claimed after a
+                // heartbeat.
                 if let Some(issue) = IssueRef::parse(&element) {
                     self.dispatcher.give_back(&issue).await;
                 }
@@ -131,7 +132,7 @@ impl Consumer {
             }
         };
         self.start_element(&element, slot);
-        // Where one is there may be more: take what fits without waiting.
+        // More elements may be pending: takes as many as there are free slots, without waiting.
         let free = self.slots.free.available_permits();
         if free > 0 && !self.stop.is_cancelled() {
             let permits = Arc::clone(&self.slots.free).try_acquire_many_owned(permits(free));
@@ -147,8 +148,9 @@ impl Consumer {
         Ok(())
     }
 
-    /// Waits for an element, about a second or until the worker is to stop: then the pop is not
-    /// dropped, but Redis is asked to end it. What came while all slots were taken comes without one.
+    /// Waits for an element, for about a second or until the worker stops. On stop it asks Redis to
+    /// end the pop instead of dropping it. Returns the element without a slot if all slots are
+    /// taken.
     async fn pop(
         &self,
         link: &mut PopHandle,
@@ -192,7 +194,7 @@ impl Consumer {
         self.slots.running.spawn(work.run(issue, slot));
     }
 
-    /// Makes sure that a broken connection moves nothing any more, then looks at what it may have moved.
+    /// Kills a failed connection, then dispatches the elements that it may have moved.
     async fn clear_up(&self, connection: &ConnectionId) -> Result<(), StoreError> {
         self.shard.kill_connection(connection).await?;
         let listed = self
@@ -200,7 +202,8 @@ impl Consumer {
             .processing(self.dispatcher.worker_id.as_str())
             .await?;
         for issue in listed {
-            // One that has a lease was not popped: a settle has handed it over, and its answer is on the way.
+            // An issue with a lease was not popped: a settle has handed it over and its answer is
+            // pending.
             if self.dispatcher.leases.is_open(&issue) || self.shard.has_lease(&issue).await? {
                 continue;
             }
@@ -215,7 +218,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// True if nothing can come into the own list any more, once this has ended popping.
+    /// True if no more elements can arrive in the worker's own list after the consumer has stopped.
     pub(crate) async fn is_over(&self) -> bool {
         match &self.broken {
             Some(id) => self.shard.kill_connection(id).await.is_ok(),
@@ -224,7 +227,7 @@ impl Consumer {
     }
 }
 
-/// One element, from its slot to its end, and what is handed over after it.
+/// The run of one element in its slot, followed by the issues that are handed over to the slot.
 struct Work {
     dispatcher: Arc<Dispatcher>,
     slots: Arc<Slots>,
@@ -243,7 +246,7 @@ impl Work {
                 .await
                 .unwrap_or_else(|panic| ended_by_panic(&issue, &panic));
             if let Met::MustBeAlone = met {
-                // Two that wait for all slots while each keeps one would wait for ever.
+                // Two tasks that each hold one slot and wait for all slots would deadlock.
                 drop(slot);
                 self.run_alone(&issue).await;
                 return self.dispatcher.leases.close(&issue);
@@ -251,7 +254,7 @@ impl Work {
             self.dispatcher.leases.close(&issue);
             let Met::HandedOver(next) = met else { return };
             if !self.dispatcher.leases.open(&next.claimed.lease.issue) {
-                // It was popped since: the answer came after its lease had run out.
+                // Already popped: the answer of the settle arrived after the lease had expired.
                 return;
             }
             hand_overs.add();
@@ -276,7 +279,7 @@ impl Work {
     }
 }
 
-/// A bug in one issue's way is a failed attempt of that issue, never a dead worker.
+/// Logs a panic. A bug in one issue is a failed attempt of that issue and does not end the worker.
 fn ended_by_panic(issue: &IssueRef, panic: &tokio::task::JoinError) -> Met {
     tracing::error!(issue_id = %issue.issue_id, %panic, "dispatch ended by a panic; its lease will run out");
     Met::Done

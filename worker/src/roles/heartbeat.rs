@@ -1,5 +1,7 @@
-//! Keeps this worker's leases alive, from a thread, a runtime and a connection of its own: a
-//! script that hogs every thread of the worker's runtime cannot make it lose its issues.
+//! Extends this worker's leases on a thread, a runtime and a connection of its own.
+//!
+//! Scripts that block every thread of the worker's runtime therefore cannot make it lose its
+//! issues.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -23,18 +25,18 @@ pub(crate) struct Heartbeat {
     thread: JoinHandle<()>,
     leases: Arc<Leases>,
     stop: CancellationToken,
-    /// Resolves when the thread is about to end, also by a panic.
+    /// Resolves when the thread is about to end, also after a panic.
     ended: oneshot::Receiver<()>,
 }
 
 impl Heartbeat {
-    /// Returns when the thread has ended. Without beats no lease can be kept: an end before `stop`
-    /// stops all work, so that it is handed back while the leases still last.
+    /// Returns when the thread has ended. Without heartbeats the leases expire. If the thread ends
+    /// before `stop`, this stops all work, so that issues are handed back under a valid lease.
     ///
     /// # Panics
-    /// With the panic of the thread.
+    /// Propagates a panic of the thread.
     pub(crate) async fn run(self) {
-        // An error says that the sender was dropped, which is what is waited for.
+        // An error means that the sender was dropped, that is, the thread ended.
         let _ = self.ended.await;
         if !self.stop.is_cancelled() {
             self.leases.stop_all(Stop::Shutdown);
@@ -42,13 +44,13 @@ impl Heartbeat {
         match tokio::task::spawn_blocking(move || self.thread.join()).await {
             Ok(Ok(())) => {}
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            // The runtime ends.
+            // The runtime is shutting down.
             Err(_) => {}
         }
     }
 }
 
-/// What the heartbeat works with.
+/// The state of the heartbeat's thread.
 pub(crate) struct Beating {
     pub(crate) store: Store,
     pub(crate) shards: Vec<BeatingShard>,
@@ -56,20 +58,20 @@ pub(crate) struct Beating {
     pub(crate) lease: Duration,
     pub(crate) leases: Arc<Leases>,
     pub(crate) metrics: Arc<Metrics>,
-    /// The names of the scripts and axes that this worker has.
+    /// The names of this worker's scripts and axes.
     pub(crate) scripts: (Vec<String>, Vec<String>),
 }
 
-/// One shard to beat in.
+/// A shard with its heartbeat connection.
 pub(crate) struct BeatingShard {
-    /// Over a connection that nothing else uses.
+    /// Uses a connection of its own.
     pub(crate) shard: Shard,
-    /// Where elements go that were popped without this process knowing.
+    /// Receives elements that Redis moved without this process knowing.
     pub(crate) found: UnboundedSender<IssueRef>,
 }
 
 impl Beating {
-    /// Starts beating, until `stop`.
+    /// Starts the thread, which beats until `stop`.
     pub(crate) fn start(self, stop: CancellationToken) -> std::io::Result<Heartbeat> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -90,11 +92,11 @@ impl Beating {
     }
 
     async fn run(&self, stop: CancellationToken) {
-        // Three beats in a lease: two may go wrong.
+        // Three heartbeats in each lease: two of them may fail.
         let every = (self.lease / 3).min(Duration::from_secs(5));
-        // Side by side: a shard whose node is away delays no other.
+        // Concurrently: an unavailable node does not delay heartbeats in other shards.
         let beating = join_all(self.shards.iter().map(|shard| self.beat_in(shard, every)));
-        // Goes on while a beat waits for its answer, and while beats fail.
+        // Continues while a heartbeat waits for its answer, and while heartbeats fail.
         let watching = async {
             loop {
                 tokio::time::sleep(every / 8).await;
@@ -116,7 +118,8 @@ impl Beating {
                     pause.reset();
                     tokio::time::sleep(every).await;
                 }
-                // Waiting for it may have taken much of the lease already: again at once.
+                // The failed call may have used much of the lease, so this retries after a short
+                // pause.
                 Err(error) => {
                     error_log.about("heartbeat", &error);
                     pause.wait().await;
@@ -159,7 +162,7 @@ impl Beating {
         for issue in beat.unleased {
             if !self.leases.is_open(&issue) {
                 tracing::debug!(issue_id = %issue.issue_id, "popped and never heard of");
-                // The consumer is gone only when the worker ends.
+                // The receiver is dropped only when the worker ends.
                 let _ = found.send(issue);
             }
         }

@@ -1,5 +1,5 @@
-//! Hears of cancellations at once. The heartbeat tells the same, later, so nothing depends on
-//! this subscription but speed.
+//! Receives cancellations without delay. The heartbeat reports the same cancellations later, so
+//! correctness does not depend on this subscription.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::issue::leases::{Leases, Stop};
 use crate::pause::{Pause, RepeatedErrorLog};
 
-/// How long one subscription is trusted to be where cancellations are published.
+/// The interval after which the subscription is renewed, because the publishing node may have
+/// changed.
 const SUBSCRIBE_EVERY: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(store: Store, leases: Arc<Leases>, stop: CancellationToken) {
@@ -39,7 +40,7 @@ async fn listen(store: &Store, leases: &Leases, pause: &mut Pause) -> Result<(),
             leases.stop(&issue, Stop::Cancelled);
         }
     };
-    // Silence may be that of a node that is not the master any more, or is gone.
+    // A subscription without messages may be on a node that is no longer the master, or is down.
     tokio::time::timeout(SUBSCRIBE_EVERY, hearing)
         .await
         .unwrap_or(Ok(()))

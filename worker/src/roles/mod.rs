@@ -1,4 +1,4 @@
-//! The background loops of a worker, one file for each.
+//! The background loops of a worker, one file for each role.
 
 pub(crate) mod auditor;
 mod background_loop;

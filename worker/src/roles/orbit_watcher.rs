@@ -1,4 +1,4 @@
-//! Watches the counter of the settings, so that an edit is noticed while nothing is claimed.
+//! Watches the settings counters, so that the worker detects an edit while it claims nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::issue::dispatch::Dispatcher;
 
-/// How often a worker of several shards looks whether something was written of which it was not told.
+/// The interval at which a worker with several shards reads the counters, in case a notification
+/// was lost.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Looks at the counters of all shards until `stop`.
+/// Reads the counters of all shards until `stop`.
 pub(crate) async fn watch(dispatcher: Arc<Dispatcher>, stop: CancellationToken) {
     crate::roles::background_loop::repeat("orbits", LOOK_EVERY, stop, || dispatcher.orbits.look())
         .await;

@@ -1,8 +1,8 @@
-//! Tries issues out: the whole flow on the present head, and nothing is written but the answer.
+//! Runs previews: the whole flow on the current head. It writes nothing except the answer.
 //!
-//! Previews have a list, a connection and a few slots of their own, so that they wait for no queue
-//! and no queue waits for them. A request is run at most once: what a worker has taken and does not
-//! answer, because it died or stopped, is lost, and its caller asks again.
+//! Previews have their own list, connection and slots. Previews and issues therefore do not wait
+//! for each other. A request runs at most once: if a worker dies or stops after it took a request,
+//! the request is lost and the caller asks again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,21 +30,22 @@ use crate::issue::run_outcome::failed_reason;
 use crate::pause::{Pause, RepeatedErrorLog};
 use crate::roles::background_loop;
 
-/// How many previews a worker runs at once: few, because issues come first.
+/// Number of previews that a worker runs at the same time. It is small because issues have
+/// priority.
 const SLOTS: usize = 2;
-/// How long a pop waits.
+/// The duration of a blocking pop.
 const BLOCK: Duration = Duration::from_secs(1);
 
-/// The previewing role.
+/// The previewer role.
 pub(crate) struct Previewer {
     pub(crate) dispatcher: Arc<Dispatcher>,
-    /// How long previews may take to finish once it is to stop.
+    /// Time that open previews have to finish after `stop`.
     pub(crate) grace: Duration,
     pub(crate) stop: CancellationToken,
 }
 
 impl Previewer {
-    /// Takes requests until it is to stop, then lets those that run finish within the grace period.
+    /// Takes requests until `stop`, then lets running previews finish within the grace period.
     pub(crate) async fn run(self) {
         let slots = Arc::new(Semaphore::new(SLOTS));
         let (running, hurry) = (TaskTracker::new(), CancellationToken::new());
@@ -84,7 +85,8 @@ impl Previewer {
         }
     }
 
-    /// The next request. A connection that failed may still take one, so it is ended first.
+    /// Returns the next request, if one arrived. A failed connection may still take a request, so
+    /// it is killed first.
     async fn take(
         &self,
         link: &mut Option<PopHandle>,
@@ -106,7 +108,7 @@ impl Previewer {
     }
 }
 
-/// Runs one request, if somebody still waits for it, and leaves the answer.
+/// Runs one request, if its caller still waits, and stores the answer.
 async fn meet(dispatcher: &Dispatcher, text: &str, hurry: &CancellationToken) {
     fail_point::pass("preview.taken");
     let request = match dispatcher.store.home().open_preview(text).await {
@@ -184,7 +186,7 @@ async fn run(
     }
 }
 
-/// Tries an orbit that is about to be written.
+/// Tests an orbit before it is written.
 async fn try_orbit(
     dispatcher: &Dispatcher,
     trial: &OrbitTrial,
@@ -240,7 +242,7 @@ async fn try_run(
     let running = async move { attempt.run(&host, &launch, &cancel).await };
     Ok(match dispatcher.flows.run(running).await {
         Ran::Decided(report) => {
-            // Two large documents may take a while to compare.
+            // On a blocking thread: comparing two large documents may take long.
             let told = tokio::task::spawn_blocking(move || tell(&prev, *report)).await;
             told.unwrap_or_else(|panic| PreviewAnswer::Failed {
                 reason: failed_reason(&format!("the documents could not be compared: {panic}")),
@@ -260,7 +262,7 @@ async fn try_run(
     })
 }
 
-/// What a decision would change.
+/// Returns the changes that a decision would make.
 fn tell(prev: &Blueprint, report: FlowReport) -> PreviewAnswer {
     let preview = match report.decision {
         Decision::Commit {
@@ -281,7 +283,7 @@ fn tell(prev: &Blueprint, report: FlowReport) -> PreviewAnswer {
             verdicts,
             rationale,
         } => {
-            // What was proposed, as far as it can be applied at all: the author sees what was turned down.
+            // Shows the proposed change if it applies, so that the author sees what was denied.
             let proposed = json::parse(&report.patch_json).ok();
             let proposed = proposed.and_then(|ops| patch::apply(prev.doc(), &ops).ok());
             let text = proposed.as_ref().and_then(|doc| yaml::emit(doc).ok());

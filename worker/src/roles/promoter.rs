@@ -1,4 +1,4 @@
-//! Moves delayed issues to their place when their time has come.
+//! Moves delayed issues to their queue when they are due.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use shared::fail_point;
 use shared::store::{Shard, StoreError};
 use tokio_util::sync::CancellationToken;
 
-/// How late a due issue may be.
+/// The maximum delay of a due issue.
 const EVERY: Duration = Duration::from_millis(500);
-/// How many are moved in one round.
+/// The maximum number of issues in one round.
 const BATCH: usize = 100;
 
 pub(crate) async fn run(shard: Shard, stop: CancellationToken) {

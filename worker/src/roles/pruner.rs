@@ -1,13 +1,13 @@
-//! Removes issues that were decided longer ago than they are to be kept, whichever worker's turn it is.
+//! Removes decided issues after the retention period, on one worker at a time.
 
 use std::time::Duration;
 
 use shared::store::{Shard, StoreError};
 use tokio_util::sync::CancellationToken;
 
-/// How often issues are pruned, by all workers together.
+/// The interval between prunings, over all workers.
 const EVERY: Duration = Duration::from_secs(60);
-/// How often a worker asks whether it is its turn.
+/// The interval between a worker's requests for its turn.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(shard: Shard, retention: Duration, stop: CancellationToken) {
@@ -17,7 +17,7 @@ pub(crate) async fn run(shard: Shard, retention: Duration, stop: CancellationTok
     });
     tokio::select! {
         () = pruning => {}
-        // Thousands may be left; the next worker goes on with them.
+        // Thousands of issues may remain; the next worker continues.
         () = until.cancelled() => {}
     }
 }

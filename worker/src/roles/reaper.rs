@@ -1,10 +1,12 @@
-//! Takes issues from workers that died: leases that ran out, and elements that a dead worker
-//! popped and never claimed. Every worker reaps; the scripts look again at each item, so any
-//! number may do it at once.
+//! Takes issues from dead workers: expired leases, and elements that a dead worker popped and did
+//! not claim.
 //!
-//! After Redis was away, live workers could not extend their leases either. So a reaper begins
-//! only after one lease time of unbroken contact with one and the same run of Redis: by then
-//! every living worker has beaten.
+//! Every worker runs a reaper. The scripts check each item again, so any number of reapers can run
+//! concurrently.
+//!
+//! During an outage of Redis, live workers cannot extend their leases. A reaper therefore starts
+//! only after one lease duration of continuous contact with the same Redis process. By then every
+//! live worker has sent a heartbeat.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::Metrics;
 use crate::pause::RepeatedErrorLog;
 
-/// How many leases are looked at in one round.
+/// The maximum number of leases in one round.
 const BATCH: usize = 100;
 
 pub(crate) async fn run(
@@ -41,12 +43,12 @@ pub(crate) async fn run(
     }
 }
 
-/// How often a reaper looks.
+/// Returns the interval between two rounds of the reaper.
 fn every(lease: Duration) -> Duration {
     (lease / 3).min(Duration::from_secs(5))
 }
 
-/// Since when Redis has been the same and in reach.
+/// The period of continuous contact with one Redis process.
 #[derive(Default)]
 struct Contact {
     run_id: String,
@@ -55,8 +57,10 @@ struct Contact {
 }
 
 impl Contact {
-    /// How long it has lasted, now that Redis has said this; `None` if it begins just now: with another
-    /// run of Redis, or after a gap longer than `most`, in which other workers may have been cut off too.
+    /// Returns how long the contact has lasted, given the run id that Redis has just reported.
+    ///
+    /// `None` means that the contact starts now. This is the case after a restart of Redis, or
+    /// after a gap longer than `most`, in which other workers may have lost contact too.
     fn lasted(&mut self, run_id: &str, most: Duration) -> Option<Duration> {
         let gap = self.last.replace(Instant::now()).map(|last| last.elapsed());
         if self.run_id != run_id || gap.is_none_or(|gap| gap > most) {
@@ -78,7 +82,7 @@ async fn run_once(
 ) -> Result<(), StoreError> {
     let run_id = shard.run_id().await?;
     match contact.lasted(&run_id, every(lease) + lease / 3) {
-        // This Redis may never have seen our scripts.
+        // A restarted Redis may not have the scripts loaded.
         None => return shard.load_scripts().await,
         Some(lasted) if lasted < lease => return Ok(()),
         Some(_) => {}
