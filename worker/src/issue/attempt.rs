@@ -1,4 +1,4 @@
-//! One run of the flow on one head: what a dispatch and a preview have in common.
+//! One run of the flow on one head. Dispatches and previews share it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,48 +14,48 @@ use tokio_util::sync::CancellationToken;
 use crate::flow::{FlowError, FlowFailure, FlowHost, FlowInput, FlowReport, Memory, StepRecorder};
 use crate::issue::orbits::Launch;
 
-/// An issue (or what is tried out as one) and the head that it is to change.
+/// An issue (or a preview) and the head that it changes.
 pub(crate) struct Attempt {
     pub(crate) issue: IssueRef,
     pub(crate) intent: String,
     /// The head.
     pub(crate) prev: Arc<Blueprint>,
-    /// When it began, Redis time.
+    /// The start of the attempt, in Redis time.
     pub(crate) started_at_ms: u64,
-    /// Told what the steps do, if anybody may want to know.
+    /// Records the progress of steps; `None` for previews.
     pub(crate) steps: Option<Arc<StepRecorder>>,
-    /// What was before: what earlier attempts have paid for, what was denied.
+    /// The results of earlier attempts and the earlier denials.
     pub(crate) memory: Memory,
 }
 
-/// How a run ended.
+/// The outcome of a run.
 pub(crate) enum Ran {
-    /// With a decision.
+    /// The flow reached a decision.
     Decided(Box<FlowReport>),
-    /// Without one, for good.
+    /// The flow failed permanently.
     Failed(Box<FlowFailure>),
-    /// With a fault that may pass.
+    /// The flow failed with a temporary fault.
     Fault(Box<Fault>),
-    /// By being stopped.
+    /// The run was stopped.
     Stopped,
 }
 
-/// A fault that may pass.
+/// A temporary fault.
 #[derive(Debug, Default)]
 pub(crate) struct Fault {
     pub(crate) problem: String,
-    /// How long the other side asked to wait.
+    /// The delay that the remote service asked for.
     pub(crate) wait: Option<Duration>,
-    /// Nothing is wrong; something is in use. It counts as no retry.
+    /// True if a resource is in use and nothing failed. It does not count as a retry.
     pub(crate) is_busy: bool,
-    /// What the spawner cost until then, over all attempts.
+    /// The cost of the spawner so far, over all attempts.
     pub(crate) usage: SpawnerUsage,
-    /// The last reply of a model that could not be used.
+    /// The last model reply that was not usable.
     pub(crate) unusable_reply: String,
 }
 
 impl Attempt {
-    /// The attempt as commits name it.
+    /// Returns the id of the attempt in commits.
     pub(crate) fn epoch(&self) -> Epoch {
         Epoch {
             blueprint_id: self.issue.blueprint_id.clone(),
@@ -64,9 +64,9 @@ impl Attempt {
         }
     }
 
-    /// Runs the flow once, under the setting's ceiling. Writes nothing.
+    /// Runs the flow once, under the time limit of the setting. Writes nothing.
     ///
-    /// Cancel safe: dropped, the work stops.
+    /// Cancel safe: dropping the future stops the work.
     pub(crate) async fn run(
         &self,
         host: &FlowHost,

@@ -1,12 +1,15 @@
 //! Takes one issue from claim to settlement.
 //!
-//! Everything that may go wrong on the way ends in one of four calls: settle (decided), release
-//! (given back), nothing (somebody else has it by now), or nothing (Redis is away for longer
-//! than the lease is trusted: a reaper will find it).
+//! Every dispatch ends in one of four ways:
 //!
-//! An issue that crashed its worker before may do it again. From its third time on it is claimed
-//! *alone*: the caller waits until this worker runs nothing else, so that a poison issue costs its
-//! neighbours nothing more.
+//! - Settle: the issue is decided.
+//! - Release: the issue is given back.
+//! - No call: another worker has the issue.
+//! - No call: Redis is unavailable for longer than the lease is trusted. A reaper finds the issue.
+//!
+//! An issue that crashed its worker may do so again. From its third attempt on it needs an
+//! *exclusive* run: the caller waits until this worker runs nothing else. A further crash then does
+//! not affect other issues.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -36,19 +39,19 @@ use crate::issue::run_outcome::Outcome;
 use crate::metrics::{self, Metrics};
 use crate::pause::Pause;
 
-/// How often an issue is worked on anew because the head moved under it.
+/// The maximum number of reruns of an issue because its head moved.
 const MAX_RERUNS: u32 = 10;
-/// How many crashes of a worker by one issue are borne beside other issues.
+/// The maximum number of worker crashes by an issue that still runs beside other issues.
 const SHARED_RUN_LIMIT: u32 = 1;
 
-/// What every dispatch works with.
+/// The shared state of all dispatches.
 pub(crate) struct Dispatcher {
     pub(crate) store: Store,
     pub(crate) worker_id: WorkerId,
     pub(crate) leases: Arc<Leases>,
     pub(crate) orbits: Orbits,
     pub(crate) host: Arc<FlowHost>,
-    /// What runs flows, and whatever else takes time on a document.
+    /// Runs flows and other long work on documents.
     pub(crate) flows: Arc<FlowThreads>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) documents: DocumentCache,
@@ -58,14 +61,14 @@ pub(crate) struct Dispatcher {
     pub(crate) max_retries: u32,
 }
 
-/// A claim that was refused because this worker runs other issues.
+/// The claim was refused because this worker runs other issues.
 struct MustBeAlone;
 
-/// What a dispatch begins with.
+/// The start of a dispatch.
 pub(crate) enum Begun {
-    /// A popped element, to be claimed.
+    /// A popped element that is not claimed yet.
     Popped(IssueRef),
-    /// An issue that the settle of the one before it has handed over.
+    /// An issue that the settle of the previous issue has handed over.
     HandedOver(Box<Granted>),
 }
 
@@ -79,52 +82,52 @@ impl Begun {
     }
 }
 
-/// How a dispatch ended.
+/// The outcome of a dispatch.
 pub(crate) enum Met {
-    /// There is nothing left to do for it.
+    /// The dispatch is complete.
     Done,
-    /// It is to be run alone, and is still in the own list.
+    /// The issue needs an exclusive run and is still in the worker's own list.
     MustBeAlone,
-    /// There is nothing left to do for it, and its queue's next issue is this worker's.
+    /// The dispatch is complete, and the worker has a lease on the queue's next issue.
     HandedOver(Box<Granted>),
 }
 
-/// A lease that was granted.
+/// A granted lease.
 pub(crate) struct Granted {
-    /// The lease, and what the worker needs for it.
+    /// The lease and the data of its issue.
     pub(crate) claimed: Claimed,
-    /// The document that was named to the store as known: if it is the head, it was not sent, and by now the cache
-    /// may hold another.
+    /// The cached document whose version was sent with the claim. If it is the head, the store did
+    /// not send the document. The cache may contain another version by now.
     known: Option<Arc<Blueprint>>,
-    /// Since when the lease may run.
+    /// The earliest possible start of the lease.
     asked: Instant,
 }
 
-/// What became of a settlement.
+/// The outcome of a settlement.
 pub(crate) enum Settled {
-    /// The head is another one; the lease is kept.
+    /// The head has changed; the worker keeps the lease.
     Moved(Head),
-    /// The issue is through; perhaps the next one was handed over.
+    /// The issue is complete; contains the next issue if one was handed over.
     Through(Option<Granted>),
 }
 
-/// How the work on one head ended.
+/// The outcome of the work on one head.
 enum Worked {
-    /// With something to settle.
+    /// The outcome can be settled.
     Decided(Box<Outcome>),
-    /// With a fault that may pass.
+    /// The work failed with a temporary fault.
     Fault(Box<Fault>),
-    /// By being stopped.
+    /// The work was stopped.
     Stopped,
 }
 
 impl Dispatcher {
-    /// Runs one issue to its end, beside others. Logs what it cannot mend.
+    /// Runs one issue to completion, beside other issues. Logs unrecoverable errors.
     pub(crate) async fn run(self: &Arc<Self>, begun: Begun, hand_overs: &HandOvers) -> Met {
         let next = match begun {
             Begun::HandedOver(granted) => self.run_granted(*granted, None, Some(hand_overs)).await,
             Begun::Popped(issue) => {
-                // The last attempt that an issue may have is one alone, as far as there are enough for that.
+                // The last allowed attempt of an issue is exclusive, if `max_attempts` permits.
                 let shared_run_limit = SHARED_RUN_LIMIT.min(self.max_attempts.saturating_sub(2));
                 let claim_mode = ClaimMode::Shared { shared_run_limit };
                 match self.run_in(&issue, claim_mode, Some(hand_overs)).await {
@@ -136,7 +139,7 @@ impl Dispatcher {
         next.map_or(Met::Done, |next| Met::HandedOver(Box::new(next)))
     }
 
-    /// As [`Dispatcher::run`] with a popped element, while this worker runs nothing else.
+    /// Runs a popped element like [`Dispatcher::run`], while this worker runs nothing else.
     pub(crate) async fn run_alone(self: &Arc<Self>, issue: &IssueRef) {
         tracing::warn!(issue_id = %issue.issue_id, "has crashed its worker before; running it alone");
         let _ = self.run_in(issue, ClaimMode::Exclusive, None).await;
@@ -156,7 +159,7 @@ impl Dispatcher {
         Ok(self.run_granted(granted, Some(popped), hand_overs).await)
     }
 
-    /// Works on a lease until it is through; `popped`: when its element was.
+    /// Works on a lease until the issue is complete. `popped` is the time of the pop.
     async fn run_granted(
         self: &Arc<Self>,
         granted: Granted,
@@ -193,7 +196,7 @@ impl Dispatcher {
         next
     }
 
-    /// The lease; `None` if there is nothing to claim.
+    /// Claims the issue. Returns `None` if it cannot be claimed.
     async fn claim(
         &self,
         issue: &IssueRef,
@@ -231,7 +234,7 @@ impl Dispatcher {
                     tracing::debug!(issue_id = %issue.issue_id, outcome = ?other, "not claimed");
                     return Ok(None);
                 }
-                // The same nonce again gets the same lease if it was granted.
+                // A repeated claim with the same nonce returns the lease that was already granted.
                 Err(error) if error.is_retryable() && Instant::now() < deadline => {
                     tracing::debug!(issue_id = %issue.issue_id, error = chain(&error), "claim is repeated");
                     is_certain &= error.certainly_not_executed();
@@ -248,8 +251,8 @@ impl Dispatcher {
         }
     }
 
-    /// Gives back what was popped and is not going to be claimed. What cannot be given back now is
-    /// when the worker signs off, or by a reaper.
+    /// Returns a popped element that this worker does not claim. If the call fails, the worker
+    /// returns the element at sign-off, or a reaper does.
     pub(crate) async fn give_back(&self, issue: &IssueRef) {
         let returned = self.store.return_element(issue, self.worker_id.as_str());
         match returned.await {
@@ -275,7 +278,8 @@ impl Dispatcher {
             let blueprint_id = &claimed.lease.issue.blueprint_id;
             match self.orbits.at(claimed.settings_counter, blueprint_id).await {
                 Ok(launch) => break launch,
-                // A read is repeated, and costs no attempt, until the lease is not certain any more.
+                // A read does not cost an attempt. It is repeated until the lease is no longer
+                // trusted.
                 Err(LaunchError::Store(error)) if error.is_retryable() => {
                     tracing::debug!(error = chain(&error), "the setting is read again");
                     tokio::select! {
@@ -295,14 +299,14 @@ impl Dispatcher {
             }
         };
         tracing::Span::current().record("setting", launch.setting.id.as_str());
-        // The text may be long: it moves, and what is left says which head it was.
+        // Moves the document out, because it may be large; the version of the head stays.
         let document = claimed.head.document.take();
         let mut head = Arc::new(Head {
             document,
             ..claimed.head.clone()
         });
         for _ in 0..=MAX_RERUNS {
-            // Each run has the whole time for itself.
+            // Each run has the full time limit.
             self.leases.set_ceiling(
                 &claimed.lease.issue.issue_id,
                 Duration::from_secs(launch.setting.ttl_secs),
@@ -401,7 +405,7 @@ impl Dispatcher {
         }
     }
 
-    /// The head's document: sent with the claim, or `known` from before it.
+    /// Returns the head's document: the one sent with the claim, or `known` from the cache.
     fn document(
         &self,
         issue: &IssueRef,
@@ -430,8 +434,8 @@ impl Dispatcher {
         Ok(blueprint)
     }
 
-    /// Settles, and asks for the queue's next issue if `hand_overs` allows it. Repeats the call while
-    /// the lease is trusted and it is not known whether it was carried out.
+    /// Settles the outcome, and asks for the queue's next issue if `hand_overs` allows it. Repeats
+    /// the call while the lease is trusted and the result is unknown.
     pub(crate) async fn settle(
         &self,
         claimed: &Claimed,
@@ -443,7 +447,8 @@ impl Dispatcher {
             blueprint_id,
             issue_id: issue,
         } = &claimed.lease.issue;
-        // Telling other shards may take long, and a lease that waits for it is not extended.
+        // Notifying other shards may take long, and the lease of a handed-over issue is not
+        // extended meanwhile.
         let asks = hand_overs.is_some_and(HandOvers::may_go_on) && !self.must_tell_of(blueprint_id);
         let cached = match outcome.blueprint() {
             None if asks => self.documents.get(blueprint_id),
@@ -546,13 +551,14 @@ impl Dispatcher {
         settled
     }
 
-    /// Whether other shards must be told when this Blueprint is written: it is an orbit in use.
+    /// True if this Blueprint is an orbit in use and other shards need a notification of its
+    /// writes.
     fn must_tell_of(&self, target: &BlueprintId) -> bool {
         self.store.shards().len() > 1 && self.orbits.names(target)
     }
 
-    /// With several shards: makes the others see that an orbit in use was written. Who cannot be told now
-    /// finds out by looking.
+    /// Notifies the other shards that an orbit in use was written. A shard that cannot be notified
+    /// is covered by the orbit watcher.
     async fn tell_of_orbit(&self, target: &BlueprintId) {
         if self.must_tell_of(target)
             && let Err(error) = self.store.orbit_was_written(target).await
@@ -565,7 +571,7 @@ impl Dispatcher {
     }
 }
 
-/// What a claim is known by when it is repeated.
+/// Returns a nonce that identifies a repeated claim.
 fn new_nonce() -> String {
     format!("{:016x}", fastrand::u64(..))
 }

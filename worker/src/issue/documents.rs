@@ -1,8 +1,8 @@
-//! The newest document of each Blueprint that this worker has seen, so that a hot Blueprint is
-//! not sent, parsed and hashed again for every issue.
+//! A cache of the newest document of each Blueprint that this worker has seen. It avoids the
+//! transfer, parsing and hashing of a frequently changed Blueprint for every issue.
 //!
-//! What is kept is immutable: a stale entry costs a transfer and is never wrong, because the
-//! claim says which version the head is.
+//! Cached documents are immutable. A stale entry costs a transfer and is never used, because the
+//! claim contains the version of the head.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,11 +10,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use shared::blueprint::Blueprint;
 use shared::ids::BlueprintId;
 
-/// Bytes of canonical YAML kept in each of the two halves; the trees take a few times that.
+/// Limit of each half, in bytes of canonical YAML; the parsed trees take a few times as much
+/// memory.
 const HALF_BYTES: usize = 8 * 1024 * 1024;
 
-/// Documents by Blueprint, in two halves: when the young one is full it becomes the old one and
-/// what the old one held is forgotten, unless it was used meanwhile.
+/// Documents by Blueprint, in two halves.
+///
+/// When the young half is full it becomes the old half, and the previous old half is dropped. A
+/// document of the old half moves to the young half on use.
 #[derive(Default)]
 pub(crate) struct DocumentCache(Mutex<Halves>);
 
@@ -25,7 +28,8 @@ struct Halves {
     young_bytes: usize,
 }
 
-/// Documents that are forgotten. Whoever gets them lets go of the lock first: a tree takes time to take apart.
+/// Documents that left the cache. The caller drops them after it releases the lock, because
+/// dropping a tree takes long.
 #[must_use]
 struct Forgotten {
     _half: HashMap<BlueprintId, Arc<Blueprint>>,
@@ -33,7 +37,7 @@ struct Forgotten {
 }
 
 impl DocumentCache {
-    /// The document of this Blueprint that was seen last.
+    /// Returns the cached document of this Blueprint.
     pub(crate) fn get(&self, id: &BlueprintId) -> Option<Arc<Blueprint>> {
         let (found, _forgotten) = {
             let mut halves = self.halves();
@@ -47,7 +51,7 @@ impl DocumentCache {
         Some(found)
     }
 
-    /// Keeps a document as the newest of its Blueprint.
+    /// Stores a document as the newest one of its Blueprint.
     pub(crate) fn put(&self, blueprint: Arc<Blueprint>) {
         let _forgotten = self.halves().insert(blueprint);
     }

@@ -1,5 +1,5 @@
-//! Gives a claimed issue back: put off after a fault that may pass, handed back at shutdown, let go when the
-//! lease is not certain any more.
+//! Gives a claimed issue back: delayed after a temporary fault, handed back at shutdown, or
+//! released when the lease is no longer trusted.
 
 use std::time::{Duration, Instant};
 
@@ -15,15 +15,15 @@ use crate::issue::run_outcome::Outcome;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
 
-/// The back-off of passing faults: base and cap, before jitter.
+/// The back-off after temporary faults: base and cap, before jitter.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// How long an issue waits for what is in use, before jitter.
+/// The delay of an issue that needs a resource in use, before jitter.
 const BUSY_DELAY: Duration = Duration::from_secs(2);
-/// The longest wait that a provider's retry-after can ask for.
+/// The maximum delay that a provider's retry-after can request.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Dispatcher {
-    /// A fault that may pass: back to the queue after a while, or onto the dead list.
+    /// Handles a temporary fault: delays the issue, or moves it to the dead list.
     pub(crate) async fn put_off(&self, claimed: &Claimed, head: &Head, fault: Fault) {
         if !fault.is_busy && claimed.retries >= self.max_retries {
             let outcome = Outcome::of_exhausted(claimed, head, fault);
@@ -41,7 +41,8 @@ impl Dispatcher {
             let delay_ms = whole_ms(delay);
             Release::Fault { delay_ms, reason }
         };
-        // Not the problem: it may quote what a provider said of the intent. It is the issue's reason.
+        // Does not log the problem: it may quote a provider's answer about the intent. The issue's
+        // reason contains it.
         tracing::warn!(
             is_busy = fault.is_busy,
             "put off; the issue's reason says why"
@@ -65,8 +66,8 @@ impl Dispatcher {
         }
     }
 
-    /// Gives back a lease that may be ours no more: Redis was away, nothing crashed. If somebody has
-    /// taken it over the answer is `stale`, and nothing changes.
+    /// Releases a lease that may have expired, for example because Redis was unavailable. If
+    /// another worker has the issue, the call returns `stale` and changes nothing.
     pub(crate) async fn let_go(&self, claimed: &Claimed) {
         let deadline = Instant::now() + self.lease;
         let goes_on = || Instant::now() < deadline;
@@ -104,8 +105,10 @@ impl Dispatcher {
     }
 }
 
-/// How long an issue waits after its `retries`-th fault: 1 s doubled each time up to a minute, times
-/// `jitter` (0 to 1), or as long as the provider has asked for if that is longer, up to ten minutes.
+/// Returns the delay of an issue after its fault number `retries`.
+///
+/// The delay is 1 s, doubled for each retry up to 60 s, times `jitter` (0 to 1). A longer delay
+/// that the provider asked for has priority, up to ten minutes.
 fn delay(retries: u32, asked: Option<Duration>, jitter: f64) -> Duration {
     let back_off = BACK_OFF.0.saturating_mul(1 << retries.min(16));
     let jittered = back_off.min(BACK_OFF.1).mul_f64(jitter);

@@ -1,9 +1,10 @@
-//! How long a slot goes on with the issues of one queue.
+//! Limits how long a slot continues with the issues of one queue.
 //!
-//! A settle may hand over the queue's next issue: that saves a pop and a claim. The slot is not free in between,
-//! so other queues that wait, in this shard or another, and issues that wait to run alone would wait for ever
-//! beside a queue that never ends. Therefore a slot goes on only for so many issues and for so long, and soon only
-//! while no other queue waits; then the next issue goes to the end of the pending list as any other.
+//! A settle may hand over the queue's next issue, which saves a pop and a claim. The slot is not
+//! free in between. Without a limit, a queue that never ends would starve other queues and
+//! exclusive runs. A slot therefore takes over a limited number of issues for a limited time. After
+//! the first two it does so only while no other queue waits. The next issue then goes to the end of
+//! the pending list.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,14 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::issue::slots::Slots;
 
-/// How many issues a slot takes over without a pop.
+/// The maximum number of issues that a slot takes over without a pop.
 const MOST: u32 = 16;
-/// How many of them while other queues wait in the pending list.
+/// The maximum number of them while other queues wait in the pending list.
 const MOST_BESIDE_OTHERS: u32 = 2;
-/// How long after its pop a slot still takes over an issue. Beside a flow that takes longer the cost of a pop is nothing.
+/// The time after its pop in which a slot takes over issues. For longer flows the cost of a pop is
+/// negligible.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// What a slot has taken over since its pop.
+/// The number of issues that a slot has taken over since its pop.
 #[derive(Clone)]
 pub(crate) struct HandOvers {
     slots: Arc<Slots>,
@@ -29,7 +31,7 @@ pub(crate) struct HandOvers {
 }
 
 impl HandOvers {
-    /// None yet, of an element that was popped now.
+    /// Returns the state after a pop.
     pub(crate) fn none_yet(slots: Arc<Slots>, stop: CancellationToken) -> HandOvers {
         HandOvers {
             slots,
@@ -39,17 +41,17 @@ impl HandOvers {
         }
     }
 
-    /// One more was taken over.
+    /// Counts an issue that was taken over.
     pub(crate) fn add(&mut self) {
         self.n += 1;
     }
 
-    /// Whether a settle that is sent now takes nothing over while another queue waits.
+    /// True if the next settle takes over an issue only while no other queue waits.
     pub(crate) fn yields(&self) -> bool {
         self.n >= MOST_BESIDE_OTHERS
     }
 
-    /// Whether a settle that is sent now asks for the queue's next issue.
+    /// True if the next settle asks for the queue's next issue.
     pub(crate) fn may_go_on(&self) -> bool {
         self.n < MOST
             && self.popped.elapsed() < LONGEST

@@ -1,9 +1,9 @@
-//! The leases that this process has, and how long it may trust them.
+//! The leases of this process, and how long it trusts them.
 //!
-//! A lease is trusted until *start of the last successful heartbeat (or claim) + lease − margin*
-//! on this process's own monotonic clock. Redis counts from when it carried the beat out, which
-//! is later, so a trusted lease is always one that Redis still has. Past that moment the work is
-//! stopped from here, whether or not anybody else has taken it.
+//! A lease is trusted until *start of the last successful heartbeat (or claim) + lease − margin* on
+//! the monotonic clock of this process. Redis counts from the execution of the heartbeat, which is
+//! later. A trusted lease is therefore always valid in Redis. After that time the process stops the
+//! work itself, whether or not another worker has taken the issue.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -14,18 +14,18 @@ use shared::ids::IssueId;
 use shared::store::{IssueRef, Lease};
 use tokio_util::sync::CancellationToken;
 
-/// Why work on an issue is to stop.
+/// The reason for stopping work on an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// It was called off.
+    /// The issue was cancelled.
     Cancelled = 1,
-    /// The lease is not ours any more, or not certainly.
+    /// The lease is lost, or no longer trusted.
     Lost = 2,
-    /// The worker ends.
+    /// The worker is shutting down.
     Shutdown = 3,
 }
 
-/// Told to a running dispatch.
+/// A stop signal to a running dispatch.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     why: AtomicU8,
@@ -34,19 +34,19 @@ pub(crate) struct Signal {
 
 impl Signal {
     fn stop(&self, why: Stop) {
-        // The first reason stays.
+        // Keeps the first reason.
         let _ = self
             .why
             .compare_exchange(0, why as u8, Ordering::AcqRel, Ordering::Acquire);
         self.token.cancel();
     }
 
-    /// Cancelled when the work is to stop.
+    /// Returns the token that is cancelled when the work must stop.
     pub(crate) fn token(&self) -> &CancellationToken {
         &self.token
     }
 
-    /// Why, if it is to stop.
+    /// Returns the reason for the stop, if the work must stop.
     pub(crate) fn why(&self) -> Option<Stop> {
         match self.why.load(Ordering::Acquire) {
             1 => Some(Stop::Cancelled),
@@ -67,9 +67,9 @@ struct Entry {
 #[derive(Default)]
 struct Inside {
     leases: HashMap<IssueId, Entry>,
-    /// Popped and not through: claimed or about to be.
+    /// Elements that were popped and are not complete.
     open: HashSet<IssueRef>,
-    /// All work was stopped for this; what is claimed later is stopped at once.
+    /// The reason if all work was stopped; a later claim is stopped immediately.
     stopped: Option<Stop>,
 }
 
@@ -79,12 +79,13 @@ pub(crate) struct Leases {
     inside: Mutex<Inside>,
 }
 
-/// A task wedged for this long past its ceiling is named no more, so that its lease runs out.
+/// Time past the time limit after which a hung task is no longer named in heartbeats, so that its
+/// lease expires.
 const PAST_CEILING: Duration = Duration::from_secs(30);
 
 impl Leases {
     pub(crate) fn new(lease: Duration) -> Leases {
-        // A fifth for clocks that tick differently and calls that take their time.
+        // The margin of one fifth covers clock drift and slow calls.
         Leases {
             trust: lease - lease / 5,
             inside: Mutex::default(),
@@ -95,29 +96,30 @@ impl Leases {
         self.inside.lock().expect("no holder of this lock panics")
     }
 
-    /// Marks an element as being worked on; false if it already is.
+    /// Marks an element as open; returns false if it is already open.
     pub(crate) fn open(&self, issue: &IssueRef) -> bool {
         self.inside().open.insert(issue.clone())
     }
 
-    /// The element is through.
+    /// Marks an element as complete and removes its lease.
     pub(crate) fn close(&self, issue: &IssueRef) {
         let mut inside = self.inside();
         inside.open.remove(issue);
         inside.leases.remove(&issue.issue_id);
     }
 
-    /// Whether an element is being worked on.
+    /// True if the element is open.
     pub(crate) fn is_open(&self, issue: &IssueRef) -> bool {
         self.inside().open.contains(issue)
     }
 
-    /// How many elements are being worked on.
+    /// Returns the number of open elements.
     pub(crate) fn n_open(&self) -> usize {
         self.inside().open.len()
     }
 
-    /// Keeps a lease that was asked for at `asked` alive until it is closed, or wedged past `ceiling`.
+    /// Extends a lease that was requested at `asked` until it is closed, or its task hangs past
+    /// `ceiling`.
     pub(crate) fn keep(
         &self,
         lease: &Lease,
@@ -139,14 +141,15 @@ impl Leases {
         signal
     }
 
-    /// The setting is read after the claim: its ceiling takes the place of the first guess.
+    /// Replaces the default time limit with the limit of the setting, which is read after the
+    /// claim.
     pub(crate) fn set_ceiling(&self, issue: &IssueId, ceiling: Duration) {
         if let Some(entry) = self.inside().leases.get_mut(issue) {
             entry.named_until = Instant::now() + ceiling + PAST_CEILING;
         }
     }
 
-    /// True while the lease is certainly still Redis's view too.
+    /// True while Redis certainly still holds the lease.
     pub(crate) fn is_trusted(&self, issue: &IssueId) -> bool {
         self.inside()
             .leases
@@ -154,7 +157,7 @@ impl Leases {
             .is_some_and(|e| e.trusted_from.elapsed() < self.trust)
     }
 
-    /// The leases to name in the next heartbeat.
+    /// Returns the leases for the next heartbeat.
     pub(crate) fn to_name(&self) -> Vec<Lease> {
         let now = Instant::now();
         let inside = self.inside();
@@ -166,7 +169,7 @@ impl Leases {
             .collect()
     }
 
-    /// A heartbeat that began at `start` named these leases and Redis has extended them.
+    /// Records that Redis has extended these leases in a heartbeat that began at `start`.
     pub(crate) fn extended(&self, leases: &[Lease], start: Instant) {
         let mut inside = self.inside();
         for lease in leases {
@@ -185,7 +188,7 @@ impl Leases {
         }
     }
 
-    /// Stops the work on a lease that was named with this token.
+    /// Stops the work on a lease, if its token is still the current one.
     pub(crate) fn stop_lease(&self, lease: &Lease, why: Stop) {
         if let Some(entry) = self.inside().leases.get(&lease.issue.issue_id)
             && entry.lease.token == lease.token
@@ -194,7 +197,7 @@ impl Leases {
         }
     }
 
-    /// Stops all work, and what is claimed from now on: a claim may be under way.
+    /// Stops all work, and every later claim, because a claim may be in progress.
     pub(crate) fn stop_all(&self, why: Stop) {
         let mut inside = self.inside();
         inside.stopped = Some(why);
@@ -203,7 +206,7 @@ impl Leases {
         }
     }
 
-    /// Stops the work on every lease that is not certain any more.
+    /// Stops the work on every lease that is no longer trusted.
     pub(crate) fn stop_untrusted(&self) {
         for entry in self.inside().leases.values() {
             if entry.trusted_from.elapsed() >= self.trust {

@@ -1,4 +1,4 @@
-//! One issue from claim to settlement: its lease, its orbit, its run, its outcome.
+//! One issue from claim to settlement: its lease, orbit, run and outcome.
 
 pub(crate) mod attempt;
 pub(crate) mod dispatch;

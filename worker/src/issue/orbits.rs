@@ -1,6 +1,8 @@
-//! The settings and the orbits that issues are worked on by, read again when the settings counter
-//! moved: every claim brings the counter, so an edit acts on the next claim. While it stands, an issue
-//! costs no call of the store: the settings are kept, and each that was used with its orbit.
+//! A cache of the settings and orbits that apply to issues.
+//!
+//! It is read again when the settings counter changes. Every claim returns the counter, so an edit
+//! takes effect at the next claim. While the counter is unchanged, an issue needs no call of the
+//! store: the cache contains all settings and the orbits in use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,26 +18,27 @@ use thiserror::Error;
 use crate::flow::flow_threads::FlowThreads;
 use crate::flow::{FlowError, FlowHost, Orbit};
 
-/// Why an issue cannot be launched. What was tried once is told to all that waited for it.
+/// The reason why an issue cannot be launched. All tasks that wait for the same launch receive the
+/// same error.
 #[derive(Debug, Clone, Error)]
 pub(crate) enum LaunchError {
-    /// The setting is not there.
+    /// The setting does not exist.
     #[error("setting {0} does not exist; write it or set DRAFTSMAN_SETTING to one that does")]
     NoSetting(SettingId),
-    /// The orbit, or the version of it that is meant, is not there.
+    /// The orbit, or the selected version of it, does not exist.
     #[error(
         "orbit {0} of setting {1} has no such version; look at the setting's blueprint_id and selector"
     )]
     NoOrbit(BlueprintId, SettingId),
-    /// The setting has no axes and does not say that it is meant.
+    /// The setting has neither verifier axes nor `no_verification: true`.
     #[error(
         "setting {0} has no verifier_axes, and does not say no_verification: true; write it again with one of the two"
     )]
     Unverified(SettingId),
-    /// The orbit cannot be run.
+    /// The orbit is not usable.
     #[error(transparent)]
     Flow(Arc<FlowError>),
-    /// The store.
+    /// The store failed.
     #[error(transparent)]
     Store(Arc<StoreError>),
 }
@@ -46,28 +49,28 @@ impl From<StoreError> for LaunchError {
     }
 }
 
-/// A setting with its orbit, ready to run.
+/// A setting with its compiled orbit.
 pub(crate) struct Launch {
     pub(crate) setting: EnhanceSetting,
     pub(crate) orbit: Orbit,
-    /// The settings that may choose another version of their orbit once there is one.
+    /// The settings that may select a newer version of their orbit.
     followers: Arc<Vec<EnhanceSetting>>,
 }
 
 impl Launch {
-    /// The settings that run this Blueprint as their orbit, and may run its next version.
+    /// Returns the settings that use this Blueprint as their orbit and may run its next version.
     pub(crate) fn orbit_of(&self, id: &BlueprintId) -> impl Iterator<Item = &EnhanceSetting> {
         self.followers.iter().filter(move |s| s.blueprint_id == *id)
     }
 }
 
-/// Everything that was read at these values of the shards' settings counters, or later.
+/// The data that was read at these values of the shards' settings counters, or later.
 struct Known {
-    /// `None`: it could not be read.
+    /// `None` if the counter could not be read.
     counters: Vec<Option<u64>>,
     settings: Vec<EnhanceSetting>,
     followers: Arc<Vec<EnhanceSetting>>,
-    /// Of the settings that an issue was worked on by.
+    /// The launches of the settings in use.
     launches: RwLock<HashMap<SettingId, Arc<Launch>>>,
     launching: SingleFlight<SettingId, Result<Arc<Launch>, LaunchError>>,
 }
@@ -87,8 +90,8 @@ impl Known {
     }
 }
 
-/// Keeps the launches of the settings that are in use. Every issue asks, so asking waits for nobody: only who
-/// finds something missing has it read, once for all that miss it.
+/// A cache of the launches of the settings in use. Every issue reads it, and a hit does not block.
+/// On a miss one task reads the data for all that miss it.
 pub(crate) struct Orbits(Arc<Inside>);
 
 struct Inside {
@@ -101,7 +104,7 @@ struct Inside {
 }
 
 impl Orbits {
-    /// `own` is the setting for whatever no other setting applies to.
+    /// Returns an empty cache. `own` is the setting for issues that no other setting applies to.
     pub(crate) fn new(
         store: Store,
         host: Arc<FlowHost>,
@@ -118,20 +121,20 @@ impl Orbits {
         }))
     }
 
-    /// The launch for an issue of this Blueprint as of now.
+    /// Returns the current launch for an issue of this Blueprint.
     ///
     /// # Errors
-    /// As [`Orbits::at`].
+    /// The same as [`Orbits::at`].
     pub(crate) async fn now(&self, blueprint: &BlueprintId) -> Result<Arc<Launch>, LaunchError> {
         let counter = self.0.store.shard_of(blueprint).settings_counter().await?;
         self.at(counter, blueprint).await
     }
 
-    /// The launch for an issue of this Blueprint (see [`setting::choose`]), as of this value of its shard's
-    /// settings counter, or a later one.
+    /// Returns the launch for an issue of this Blueprint (see [`setting::choose`]), as of this
+    /// value of its shard's settings counter, or a later one.
     ///
     /// # Errors
-    /// [`LaunchError`]; it is not kept, the next issue looks again.
+    /// [`LaunchError`]. Errors are not cached: the next issue reads again.
     pub(crate) async fn at(
         &self,
         counter: u64,
@@ -158,20 +161,20 @@ impl Orbits {
         known.launching.join(chosen.id.clone(), launch).await
     }
 
-    /// True if a setting is known that names this Blueprint as its orbit.
+    /// True if a cached setting names this Blueprint as its orbit.
     pub(crate) fn names(&self, id: &BlueprintId) -> bool {
         let known = self.0.known();
         let settings = known.iter().flat_map(|known| &known.settings);
         settings.into_iter().any(|s| s.blueprint_id == *id)
     }
 
-    /// Forgets what is known if any shard's counter says that something was written. Claims tell the same of
-    /// their own shard; whoever wrote may have died before it told the others.
+    /// Clears the cache if the counter of any shard has changed. A claim returns only the counter
+    /// of its own shard, and a writer may have died before it notified the other shards.
     pub(crate) async fn look(&self) -> Result<(), StoreError> {
         let counters = self.0.store.settings_counters().await;
         let has_moved = |kept: &Arc<Known>| {
             let each = kept.counters.iter().zip(&counters);
-            // One that cannot be read now says nothing.
+            // A counter that cannot be read now is ignored.
             each.into_iter()
                 .any(|(kept, now)| now.is_some() && kept != now)
         };
@@ -192,8 +195,8 @@ impl Inside {
             .clone()
     }
 
-    /// What is known, if it was read at this value. One that went back counts as another: Redis may have lost
-    /// its newest writes.
+    /// Returns the cache if it was read at this value. A lower value also counts as a change,
+    /// because Redis may have lost its newest writes.
     fn known_at(&self, shard: usize, counter: u64) -> Option<Arc<Known>> {
         let known = self.known();
         known.filter(|known| known.counters[shard] == Some(counter))
@@ -204,11 +207,11 @@ impl Inside {
     }
 
     async fn read(self: Arc<Self>, shard: usize, counter: u64) -> Result<Arc<Known>, LaunchError> {
-        // Somebody may have been faster.
+        // Another task may have read it meanwhile.
         if let Some(known) = self.known_at(shard, counter) {
             return Ok(known);
         }
-        // The counters first: what is read then is at least as new.
+        // Reads the counters first, so that the settings are at least as new as the counters.
         let mut counters = match self.store.shards() {
             [_] => vec![None],
             _ => self.store.settings_counters().await,
@@ -253,7 +256,7 @@ impl Inside {
             tracing::warn!(setting = %setting.id, "this setting has no verification: whatever its spawner proposes is committed");
         }
         let host = Arc::clone(&self.host);
-        // A large orbit, or the schema of an axis, takes its time.
+        // Compiling a large orbit or the schema of an axis may take long.
         let compiling = self.flows.run(async move {
             let (spawner, options) = (setting.spawner.as_ref(), &setting.axis_options);
             let orbit = host.compile(&found.blueprint, spawner, options);

@@ -1,9 +1,9 @@
-//! Tells whoever watches what the steps of long runs are doing.
+//! Publishes the progress of the steps of long runs to watchers.
 //!
-//! A hint over pub/sub that may be lost: nothing depends on it. It costs a run that is over in a few
-//! milliseconds no call of Redis: what steps did is published for runs that have lasted a while only,
-//! by one task for all of them, a few times a second, in one round trip. What a long run did last is
-//! told before the issue is settled, so that a watcher hears of it before the decision.
+//! Messages are sent over pub/sub and may be lost; nothing depends on them. A run of a few
+//! milliseconds causes no call of Redis. One task publishes the steps of all longer runs a few
+//! times a second, in one round trip. The last steps of a long run are published before the issue
+//! is settled, so that a watcher sees them before the decision.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flow::StepRecorder;
 
-/// A run that is over before this is told nothing of.
+/// Runs shorter than this are not published.
 const LONG: Duration = Duration::from_millis(100);
-/// How often is looked for news.
+/// The interval between publications.
 const EVERY: Duration = Duration::from_millis(75);
-/// How long a decision waits until the last steps are told.
+/// The maximum time that a decision waits for the publication of its last steps.
 const LAST_WITHIN: Duration = Duration::from_millis(50);
 
-/// The runs of this worker.
+/// The current runs of this worker.
 pub(crate) struct Progress {
     store: Store,
     runs: Mutex<HashMap<u64, Run>>,
@@ -41,7 +41,7 @@ struct Run {
 }
 
 impl Run {
-    /// What is to be told of it now, if anything.
+    /// Returns the unpublished changes of the steps, if any.
     fn news(&self) -> Option<IssueSteps> {
         if self.began.elapsed() < LONG {
             return None;
@@ -63,7 +63,7 @@ impl Run {
 }
 
 impl Progress {
-    /// Nothing runs yet.
+    /// Returns a registry without runs.
     pub(crate) fn new(store: Store) -> Progress {
         Progress {
             store,
@@ -72,7 +72,8 @@ impl Progress {
         }
     }
 
-    /// A run begins whose steps `recorder` is told of. It is told of until the result is dropped.
+    /// Registers a run whose steps are recorded in `recorder`. The run is published until the
+    /// result is dropped.
     pub(crate) fn follow(
         &self,
         issue_id: &IssueId,
@@ -102,7 +103,7 @@ impl Progress {
         }
     }
 
-    /// Tells of long runs until `stop`.
+    /// Publishes long runs until `stop`.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         let forever = async {
             loop {
@@ -114,7 +115,7 @@ impl Progress {
                 self.publish(&news).await;
             }
         };
-        // `None` is how it always ends: `forever` has no other way out.
+        // The result is always `None`, because `forever` never returns.
         stop.run_until_cancelled(forever).await;
     }
 
@@ -125,24 +126,24 @@ impl Progress {
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<u64, Run>> {
-        // Nothing can panic halfway through a change of the map.
+        // A change of the map cannot panic halfway.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A run that is told of while it is long.
+/// The registration of a run; dropping it ends the publication.
 pub(crate) struct Followed<'a> {
     progress: &'a Progress,
     key: u64,
 }
 
 impl Followed<'_> {
-    /// The run is over: tells what was not told yet. Waits for Redis a moment at most, and not at all
-    /// after a short run.
+    /// Ends the run and publishes its last steps. Waits for Redis at most `LAST_WITHIN`, and not at
+    /// all after a short run.
     pub(crate) async fn end(self) {
         let last = self.progress.runs().get(&self.key).and_then(Run::news);
         if let Some(last) = last {
-            // Late or not at all: it is a hint.
+            // A timeout is ignored: progress is only a hint.
             let _ = timeout(LAST_WITHIN, self.progress.publish(&[last])).await;
         }
     }

@@ -1,4 +1,4 @@
-//! From what a flow came to, to what is settled: reason, log entry, decision.
+//! Converts the result of a flow into a settlement: reason, log entry, decision.
 
 use shared::domain::commit::{Epoch, MAX_RATIONALE_BYTES};
 use shared::domain::enhance_log::{LogEntry, SpawnerUsage};
@@ -11,7 +11,7 @@ use crate::flow::{Decision, FlowFailure, FlowReport, prefix};
 use crate::issue::attempt::Fault;
 use crate::metrics::Metrics;
 
-/// A decision that is ready to be settled.
+/// A decision that can be settled.
 pub(crate) struct Outcome {
     decision: Kept,
     reason: String,
@@ -31,12 +31,12 @@ enum Kept {
     },
 }
 
-/// The reason of an issue that could not be decided.
+/// Returns the reason of an issue whose flow failed.
 pub(crate) fn failed_reason(problem: &str) -> String {
     format!("dispatch failed: {problem}")
 }
 
-/// What all outcomes of one attempt have in common.
+/// Returns the log entry with the fields that all outcomes of an attempt share.
 fn entry(claimed: &Claimed, prev_hash: String) -> LogEntry {
     LogEntry {
         issue_id: claimed.lease.issue.issue_id.clone(),
@@ -57,7 +57,7 @@ fn entry(claimed: &Claimed, prev_hash: String) -> LogEntry {
 }
 
 impl Outcome {
-    /// What a flow that ran to its end has decided.
+    /// Returns the outcome of a completed flow.
     pub(crate) fn of_report(
         claimed: &Claimed,
         head: &Head,
@@ -110,7 +110,8 @@ impl Outcome {
         }
     }
 
-    /// Adds to the rationale, of the log entry and so of the commit, that `setting` has no verification.
+    /// Adds a warning to the rationale that `setting` has no verification. The log entry and the
+    /// commit contain the rationale.
     pub(crate) fn warn_of_no_verification(&mut self, setting: &SettingId) {
         let warning = format!(
             "warning: the setting {setting} has no verification, so no axis has judged this"
@@ -125,7 +126,7 @@ impl Outcome {
         self.log.rationale = format!("{rationale}{separator}{warning}");
     }
 
-    /// A flow that could not decide, for good.
+    /// Returns the outcome of a flow that failed permanently.
     pub(crate) fn of_failure(claimed: &Claimed, head: &Head, failure: FlowFailure) -> Outcome {
         let mut log = entry(claimed, head.version.to_string());
         log.patch_json = failure.patch_json;
@@ -135,13 +136,13 @@ impl Outcome {
         Outcome::failed(log, failed_reason(&chain(&failure.error)), false)
     }
 
-    /// An issue whose flow could not even begin, or came to no end.
+    /// Returns the outcome of an issue whose flow could not start, or did not complete.
     pub(crate) fn of_error(claimed: &Claimed, head: Option<&Head>, problem: &str) -> Outcome {
         let prev_hash = head.map(|h| h.version.to_string()).unwrap_or_default();
         Outcome::failed(entry(claimed, prev_hash), failed_reason(problem), false)
     }
 
-    /// A passing fault that did not pass within the retries that there are.
+    /// Returns the outcome of a temporary fault after the last retry.
     pub(crate) fn of_exhausted(claimed: &Claimed, head: &Head, fault: Fault) -> Outcome {
         let mut log = entry(claimed, head.version.to_string());
         log.usage = fault.usage;
@@ -163,7 +164,7 @@ impl Outcome {
         }
     }
 
-    /// The form that the store takes, for a head of this number.
+    /// Returns the settlement for the store, for a head with this number.
     pub(crate) fn settlement(&self, head_seq: u64) -> Settlement<'_> {
         let decision = match &self.decision {
             Kept::Commit {
@@ -189,7 +190,7 @@ impl Outcome {
         }
     }
 
-    /// The new content, if there is one.
+    /// Returns the new document, if the outcome is a commit.
     pub(crate) fn blueprint(&self) -> Option<&shared::blueprint::Blueprint> {
         match &self.decision {
             Kept::Commit { blueprint, .. } => Some(blueprint),
@@ -197,7 +198,7 @@ impl Outcome {
         }
     }
 
-    /// As [`Outcome::blueprint`], taken out.
+    /// Returns the new document by value, if the outcome is a commit.
     pub(crate) fn into_blueprint(self) -> Option<shared::blueprint::Blueprint> {
         match self.decision {
             Kept::Commit { blueprint, .. } => Some(*blueprint),
@@ -205,7 +206,7 @@ impl Outcome {
         }
     }
 
-    /// Counts what was settled.
+    /// Counts the outcome.
     pub(crate) fn count(&self, metrics: &Metrics) {
         Metrics::count(match &self.decision {
             Kept::Commit { .. } => &metrics.applied,
@@ -214,8 +215,8 @@ impl Outcome {
         });
     }
 
-    /// Says what was settled. Not the reason: it may quote the intent or the document; it stands in the issue and in the log
-    /// entry.
+    /// Logs the outcome without its reason, because the reason may quote the intent or the
+    /// document. The issue and the log entry contain the reason.
     pub(crate) fn log_settled(&self) {
         let (issue_id, blueprint_id) = (&self.log.issue_id, &self.log.blueprint_id);
         match &self.decision {

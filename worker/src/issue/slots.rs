@@ -1,4 +1,4 @@
-//! The slots of a worker: how many issues it runs at once.
+//! The slots of a worker: they limit the number of concurrent issues.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,20 +9,20 @@ use tokio_util::task::TaskTracker;
 
 use crate::issue::leases::{Leases, Stop};
 
-/// How long dispatches get to hand their issues back once they are told to stop.
+/// Time that dispatches have to hand their issues back after a stop signal.
 const HANDING_BACK: Duration = Duration::from_secs(5);
 
-/// What all consumers of a worker share: how many issues it works on at once, and those that it does.
+/// The slots and running dispatches that all consumers of a worker share.
 pub(crate) struct Slots {
     pub(crate) free: Arc<Semaphore>,
     pub(crate) n: usize,
     pub(crate) n_consumers: usize,
     pub(crate) running: TaskTracker,
-    /// How many wait for all slots at once.
+    /// The number of tasks that wait for all slots at once.
     n_want_all: AtomicUsize,
 }
 
-/// Somebody waits for all slots until this is dropped.
+/// Marks that a task waits for all slots, until it is dropped.
 pub(crate) struct WantAll<'a>(&'a Slots);
 
 impl Drop for WantAll<'_> {
@@ -32,7 +32,7 @@ impl Drop for WantAll<'_> {
 }
 
 impl Slots {
-    /// So many slots, for so many consumers.
+    /// Returns `n` free slots for `n_consumers` consumers.
     pub(crate) fn new(n: usize, n_consumers: usize) -> Arc<Slots> {
         Arc::new(Slots {
             free: Arc::new(Semaphore::new(n)),
@@ -43,18 +43,18 @@ impl Slots {
         })
     }
 
-    /// Says that somebody waits for all slots.
+    /// Registers a task that waits for all slots.
     pub(crate) fn want_all(&self) -> WantAll<'_> {
         self.n_want_all.fetch_add(1, Ordering::Relaxed);
         WantAll(self)
     }
 
-    /// Whether somebody waits for all slots.
+    /// True if a task waits for all slots.
     pub(crate) fn are_all_wanted(&self) -> bool {
         self.n_want_all.load(Ordering::Relaxed) > 0
     }
 
-    /// Lets what is open finish within `grace`, then has the rest handed back.
+    /// Lets open issues finish within `grace`, then hands the rest back.
     pub(crate) async fn drain(&self, leases: &Leases, grace: Duration) {
         self.running.close();
         let n_open = leases.n_open();
@@ -88,7 +88,7 @@ impl Slots {
     }
 }
 
-/// So many permits; the configuration has a limit far below what does not fit.
+/// Converts a number of permits; the configuration limits it far below `u32::MAX`.
 pub(crate) fn permits(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
