@@ -1,4 +1,4 @@
-//! What agents are made of: the pool, the models, the programs, the axes.
+//! The shared state of agents: the scripts, the interpreters, the models and the programs.
 
 use crate::flow::agents::llm::client::Models;
 use crate::flow::agents::subprocess::Programs;
@@ -6,15 +6,15 @@ use crate::flow::lua::pool::Pool;
 use crate::flow::scripts::Scripts;
 use std::sync::Arc;
 
-/// What agents run with, whatever their orbit.
+/// The shared state of agents, which does not depend on the orbit.
 #[derive(Debug)]
 pub(in crate::flow) struct AgentContext {
-    /// For `lua`: the scripts.
+    /// The scripts, for kind `lua`.
     pub(in crate::flow) scripts: Arc<Scripts>,
-    /// For `lua`: the machines that run them.
+    /// The interpreters that run the scripts, for kind `lua`.
     pub(in crate::flow) pool: Arc<Pool>,
-    /// For `llm`.
+    /// The models, for kind `llm`.
     pub(in crate::flow) models: Arc<Models>,
-    /// For `subprocess`: which programs, and what they are given.
+    /// The allowed programs and their environment variables, for kind `subprocess`.
     pub(in crate::flow) programs: Programs,
 }

@@ -1,12 +1,15 @@
 //! The limit of concurrent runs of an agent over all workers (`spec.max_concurrency`).
 //!
-//! A run holds one of the agent's places in Redis (see [`shared::store::redis::places`](shared::store::workers::agent_slots)) and renews it while it lasts. If all
-//! places are held, the run asks again after a pause, for a bounded time. Then the issue goes back to the queue, and no
-//! retry is counted: waiting on would use up the ceiling. A waiting run holds no lock and no connection, and ends when
-//! its step is dropped.
+//! A run holds one of the agent's slots in Redis (see
+//! [`shared::store::redis::places`](shared::store::workers::agent_slots)) and renews it while it
+//! runs. If all slots are held, the run asks again after a pause, for a bounded time. Then the
+//! issue goes back to the queue, which does not count as a retry. A longer wait would use up the
+//! time limit of the flow. A waiting run holds no lock and no connection, and ends when its step is
+//! dropped.
 //!
-//! Agents of the same kind, name and model (or program) share their places, whatever orbit or setting declares them. Where
-//! nothing is stored (`draftsman verifier test`) nothing is limited.
+//! Agents with the same kind, name and model (or program) share their slots, even if different
+//! orbits or settings declare them. Without a store (`draftsman verifier test`) the limit does not
+//! apply.
 
 use std::time::{Duration, Instant};
 
@@ -21,17 +24,18 @@ use crate::flow::agents::Agent;
 use crate::flow::error::StepError;
 use crate::flow::step_context::StepContext;
 
-/// The lifetime of a place that is not renewed.
+/// The lifetime of a slot that is not renewed.
 const PLACE_TIME: Duration = Duration::from_secs(15);
 /// The interval of renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// The longest wait of a step for a place: this, or this part of its remaining time.
+/// The maximum wait of a step for a slot: this duration, or this fraction of its remaining time, if
+/// shorter.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 const WAIT_PART: u32 = 2;
-/// The pauses between two tries: the first, and the longest. Each is jittered.
+/// The pause between two attempts, with jitter: the first and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// Runs `agent` if it has a place.
+/// Runs `agent` while it holds a slot.
 #[derive(Debug)]
 pub(in crate::flow) struct Limited<A> {
     agent: A,
@@ -41,7 +45,8 @@ pub(in crate::flow) struct Limited<A> {
 }
 
 impl<A: Agent> Limited<A> {
-    /// `agent`, called `name`, with `n_places` places, or without a limit. `what` is its model or its program.
+    /// Wraps `agent`, called `name`, with `n_places` slots, or without a limit. `what` is its model
+    /// or its program.
     pub(in crate::flow) fn new(
         agent: A,
         kind: &str,
@@ -58,7 +63,7 @@ impl<A: Agent> Limited<A> {
         }
     }
 
-    /// Waits for a place.
+    /// Waits for a slot.
     async fn wait(
         &self,
         store: &Store,
@@ -122,7 +127,7 @@ impl<A: Agent> Agent for Limited<A> {
     }
 }
 
-/// A place that is held, or asked for. Freed when it is dropped.
+/// A slot that is held or requested. Dropping it frees the slot.
 struct Place {
     store: Store,
     agent: String,
@@ -136,11 +141,11 @@ impl Place {
             .await
     }
 
-    /// Keeps it until the future is dropped.
+    /// Renews the slot until the future is dropped.
     async fn keep(&self, n_places: u32) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
-            // A run that cannot renew its place goes on: it is paid for.
+            // The run continues even if the renewal fails, because it is already paid for.
             match self.hold(n_places).await {
                 Ok(SlotOutcome::Held) => {}
                 Ok(SlotOutcome::Full) => tracing::warn!(
@@ -156,7 +161,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // Without a runtime the program is ending: the place is free when its time is over.
+        // Without a runtime the process is exiting; the slot then expires.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };

@@ -25,7 +25,8 @@ pub(in crate::flow) struct LuaAgent {
 }
 
 impl LuaAgent {
-    /// An agent that runs script number `script` on a machine of `pool`, or the native code of a bundled script.
+    /// Returns an agent that runs script number `script` on an interpreter of `pool`, or the native
+    /// code of a bundled script.
     pub(in crate::flow) fn new(pool: Arc<Pool>, script: usize) -> Self {
         let native = pool.scripts().bundled_step(script);
         Self {
@@ -46,10 +47,11 @@ impl LuaAgent {
     }
 }
 
-/// The longest value that an error repeats, in characters.
+/// The maximum length of a value in an error, in characters.
 const MAX_QUOTED: usize = 500;
 
-/// The output of a script that wraps it as `{value, ok}`, as scripts of `mlua-swarm` do; any other output as it is.
+/// Returns the output of a script. Scripts of `mlua-swarm` wrap it as `{value, ok}`; this removes
+/// the wrapper.
 ///
 /// # Errors
 /// [`StepError::Permanent`] if `ok` is false.

@@ -1,7 +1,7 @@
-//! Agents: what runs a step.
+//! Agents, which run the steps of a flow.
 //!
-//! An orbit declares them (`agents[].kind` and `spec`); a step names one. Every kind takes the
-//! step's input as a document and returns a document.
+//! An orbit declares its agents (`agents[].kind` and `spec`); a step names one of them. Agents of
+//! every kind take the step's input as a document and return a document.
 
 pub(crate) mod agent_context;
 pub(crate) mod limited;
@@ -23,9 +23,9 @@ pub(super) trait Agent: Send + Sync + std::fmt::Debug {
     /// Runs once on `input`.
     ///
     /// # Errors
-    /// [`StepError`]: for good, passing, or stopped by ceiling or cancel.
+    /// [`StepError`]: permanent, temporary, or interrupted by the time limit or a cancellation.
     ///
-    /// Cancel safety: dropping the future stops the work itself, at the latest a few
-    /// milliseconds later, and loses its result.
+    /// Cancel safety: dropping the future stops the work within a few milliseconds and discards its
+    /// result.
     async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError>;
 }

@@ -1,4 +1,4 @@
-//! An agent that costs something, and what it came to before: see [`memory`](crate::flow::memory).
+//! An agent whose paid outputs are stored; see [`memory`](crate::flow::memory).
 
 use async_trait::async_trait;
 use shared::blueprint::{Doc, json};
@@ -10,7 +10,7 @@ use crate::flow::error::StepError;
 use crate::flow::run_state::{self, SPAWNER};
 use crate::flow::step_context::StepContext;
 
-/// Runs `agent` unless the run remembers what it came to.
+/// Runs `agent` unless the memory of the run contains its output.
 #[derive(Debug)]
 pub(in crate::flow) struct Remembered<A> {
     agent: A,
@@ -18,7 +18,7 @@ pub(in crate::flow) struct Remembered<A> {
 }
 
 impl<A: Agent> Remembered<A> {
-    /// `agent`, called `name`, as `definition` declares it.
+    /// Wraps `agent`, called `name`, with its `definition`.
     pub(in crate::flow) fn new(agent: A, name: &str, definition: &Doc) -> Self {
         let member = |key| definition.get(key).cloned().unwrap_or_default();
         let identity = Doc::object([
@@ -43,7 +43,7 @@ impl<A: Agent> Agent for Remembered<A> {
         let (found, cost_before) = memory.recall(lease, &name).await?;
         if let Some((output, step)) = found {
             tracing::info!(step = cx.step, "was paid for before; not run again");
-            // Its cost is part of what was noted, unless that could not be noted.
+            // The noted cost includes the cost of this step, unless the note failed.
             let is_noted = is_spawner && cost_before.calls >= step.usage.calls;
             if is_noted {
                 cx.run.note_usage_before(cost_before);

@@ -1,7 +1,8 @@
-//! The router of verifiers: what runs where a step names the script `verifier_router`.
+//! The router of verifiers. It runs where a step names the script `verifier_router`.
 //!
-//! It gives an axis its options and its time, and notes what it judged (see [`rulings`](crate::flow::rulings)). An axis that is a script is run by the router's own script;
-//! one that no script can be, because it waits for a model or is not Lua's to interrupt, is run here.
+//! It passes each axis its options and its time limit, and records the verdict (see
+//! [`rulings`](crate::flow::rulings)). The router's own script runs the axes that are scripts. The
+//! native axes run here: they wait for a model, or Lua cannot interrupt them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,10 +25,10 @@ use crate::flow::native_axes::NATIVE_AXES;
 use crate::flow::scripts::Scripts;
 use crate::flow::step_context::StepContext;
 
-/// The script whose place the router takes.
+/// The name of the script that the router replaces.
 pub(in crate::flow) const SCRIPT: &str = "verifier_router";
 
-/// What a setting says of its axes, ready for use.
+/// The compiled axis options of a setting.
 #[derive(Debug, Default)]
 pub(in crate::flow) struct Axes {
     /// By the [`key`] of the axis.
@@ -42,8 +43,8 @@ struct Told {
 }
 
 impl Axes {
-    /// Makes schemas and judges of the options, once for a setting. A script of somebody's own stands in
-    /// for the bundled axis of its name.
+    /// Compiles the options to schemas and judges, once for each setting. A custom script replaces
+    /// the native axis of the same name.
     ///
     /// # Errors
     /// [`FlowError::AxisOptions`], which names the option.
@@ -73,7 +74,7 @@ impl Axes {
     }
 }
 
-/// The axis of [`NATIVE_AXES`] that this name stands for, unless it is a script of this worker.
+/// Returns the axis of [`NATIVE_AXES`] with this name, unless this worker has a script for it.
 fn native_axis(axis: &str, agent_context: &AgentContext) -> Option<&'static str> {
     let native = NATIVE_AXES
         .into_iter()
@@ -91,7 +92,7 @@ pub(in crate::flow) struct RouterAgent {
 }
 
 impl RouterAgent {
-    /// A router that runs scripts by `script`.
+    /// Returns a router that runs scripts with `script`.
     pub(in crate::flow) fn new(
         script: LuaAgent,
         axes: Arc<Axes>,
@@ -131,7 +132,7 @@ impl RouterAgent {
         }
         let is_native = NATIVE_AXES.iter().any(|native| is_same(native, axis))
             && self.scripts.axis(axis).is_none();
-        // Where there is nothing to verify the script says so, for every axis.
+        // Without an applied change, the script returns the verdict for every axis.
         if !is_native || !is_applied {
             let options = told.map_or_else(|| Doc::object::<&str>([]), |told| told.options.clone());
             return self.script.run(with_options(input, options), cx).await;
@@ -144,7 +145,7 @@ impl RouterAgent {
     }
 }
 
-/// The verdict with its axis in it.
+/// Returns the verdict with its axis added.
 fn of_axis(axis: &Arc<str>, verdict: Doc) -> Doc {
     let mut members = match verdict {
         Doc::Object(members) => Arc::unwrap_or_clone(members),
@@ -154,7 +155,7 @@ fn of_axis(axis: &Arc<str>, verdict: Doc) -> Doc {
     Doc::Object(Arc::new(members))
 }
 
-/// A judge whose verdict is not paid for again. What it is told is what tells it from another.
+/// Returns a judge whose verdicts are stored. Its options identify it.
 fn remembered_judge(
     options: &Doc,
     agent_context: &AgentContext,
@@ -233,7 +234,8 @@ impl Agent for SchemaAxis {
             .and_then(|applied| applied.get("new_bp_json"));
         let document = document.cloned().unwrap_or_default();
         let schema = Arc::clone(&self.schema);
-        // Nothing interrupts it, as with a pattern in a script.
+        // Runs on a separate thread, because a validation cannot be interrupted, like a pattern in
+        // a script.
         let judging = self
             .pool
             .run_native(JSON_SCHEMA, move || schema.problems(&document));

@@ -1,4 +1,5 @@
-//! The costs of a step that asks a model, recorded while it runs: also if the step is dropped.
+//! The cost of a step that calls a model. It is recorded while the step runs, so that a dropped
+//! step is included.
 
 use std::time::Instant;
 
@@ -9,14 +10,14 @@ use crate::flow::agents::llm::protocol::Tokens;
 use crate::flow::agents::llm::provider::Model;
 use crate::flow::meter::Meter;
 
-/// The costs of one step, on its meter.
+/// The cost of one step, recorded on its meter.
 pub(super) struct Bill<'a> {
     meter: &'a Meter<'a>,
     started: Instant,
 }
 
 impl<'a> Bill<'a> {
-    /// A bill for a step that asks `model`.
+    /// Starts the bill of a step that calls `model`.
     pub(super) fn start(meter: &'a Meter<'a>, model: &Model) -> Self {
         meter.record(|usage| {
             usage.agent_kind = KIND.to_owned();
@@ -33,13 +34,14 @@ impl<'a> Bill<'a> {
         self.meter.record(|usage| usage.calls += 1);
     }
 
-    /// Uncounts the last request: the provider did not accept it, so it is not paid for.
+    /// Uncounts the last request, because the provider did not accept it and does not charge for
+    /// it.
     pub(super) fn not_accepted(&self) {
         self.meter
             .record(|usage| usage.calls = usage.calls.saturating_sub(1));
     }
 
-    /// Adds the tokens that the present request has cost beyond `before`, which are recorded.
+    /// Adds the tokens of the current request beyond `before`, which are already recorded.
     pub(super) fn tokens(&self, before: Tokens, now: Tokens) {
         self.meter.record(|usage| {
             usage.input_tokens += now.input.saturating_sub(before.input);

@@ -1,7 +1,7 @@
-//! Reading the body of an answer, with a bound on what is kept of it.
+//! Reads the body of an answer with bounded memory.
 //!
-//! An answer comes as server-sent events (WHATWG HTML, section 9.2) or, from a provider that does not stream, as one JSON
-//! document. A line that does not end is cut off at [`MAX_LINE_BYTES`], before it fills the memory.
+//! An answer is a stream of server-sent events (WHATWG HTML, section 9.2), or one JSON document
+//! from a provider that does not stream. A line longer than [`MAX_LINE_BYTES`] is an error.
 
 use std::time::Duration;
 
@@ -10,36 +10,37 @@ use reqwest::header::CONTENT_TYPE;
 
 use crate::flow::agents::llm::limits::MAX_REPLY_BYTES;
 
-/// The longest line, or body that is one document: a whole reply, escaped, and what a protocol puts around it.
+/// The maximum size of a line, or of a body that is one document: an escaped reply with its
+/// protocol envelope.
 const MAX_LINE_BYTES: usize = 2 * MAX_REPLY_BYTES;
 
-/// Why a body could not be read to its end.
+/// An error while reading a body.
 #[derive(Debug)]
 pub(super) enum BodyError {
-    /// The provider sent nothing for too long.
+    /// The provider sent no data within the timeout.
     Silent,
-    /// A line, or the body, is longer than what is read.
+    /// A line, or the body, exceeds the limit.
     TooLong,
     /// The connection failed.
     Broken(reqwest::Error),
 }
 
-/// The data of one event after the other.
+/// A reader of the data of successive events.
 #[derive(Debug)]
 pub(super) struct Body {
     response: Response,
     silence: Duration,
     is_stream: bool,
-    /// Bytes that were received and not read yet.
+    /// Received bytes.
     buffer: Vec<u8>,
-    /// Bytes of `buffer` that were read.
+    /// The number of bytes of `buffer` that are consumed.
     n_read: usize,
     has_ended: bool,
     has_bytes: bool,
 }
 
 impl Body {
-    /// The body of `response`. Fails if nothing is received for `silence`.
+    /// Returns a reader for `response`. It fails if no data arrives within `silence`.
     pub(super) fn new(response: Response, silence: Duration) -> Body {
         let kind = response.headers().get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -54,7 +55,7 @@ impl Body {
         }
     }
 
-    /// True if it is events, false if it is one document.
+    /// True for a stream of events, false for a single document.
     pub(super) fn is_stream(&self) -> bool {
         self.is_stream
     }
@@ -64,9 +65,10 @@ impl Body {
         self.has_bytes
     }
 
-    /// The next line that is data of an event, without its field name; or the whole document. `None` at the end.
+    /// Returns the data of the next event without its field name, or the whole document. Returns
+    /// `None` at the end.
     ///
-    /// Each data line is taken for an event: no provider splits its JSON over several lines.
+    /// Each data line counts as an event, because no provider splits its JSON over several lines.
     ///
     /// # Errors
     /// [`BodyError`].
@@ -98,7 +100,7 @@ impl Body {
             if let Some(at) = rest.iter().position(|&byte| byte == b'\n' || byte == b'\r') {
                 let end = n_searched + at;
                 let line = String::from_utf8_lossy(&self.buffer[self.n_read..end]).into_owned();
-                // Of `\r\n` the second byte ends an empty line, which is no data.
+                // In `\r\n`, the second byte ends an empty line, which is not data.
                 self.n_read = end + 1;
                 return Ok(Some(line));
             }
@@ -106,13 +108,13 @@ impl Body {
             self.n_read = 0;
             n_searched = self.buffer.len();
             if !self.more().await? {
-                // An event is complete only with its line end.
+                // An event without its line end is incomplete.
                 return Ok(None);
             }
         }
     }
 
-    /// Waits for more; false at the end.
+    /// Waits for more data; returns false at the end.
     async fn more(&mut self) -> Result<bool, BodyError> {
         let chunk = tokio::time::timeout(self.silence, self.response.chunk()).await;
         let chunk = chunk.map_err(|_| BodyError::Silent)?;
@@ -129,7 +131,7 @@ impl Body {
     }
 }
 
-/// The beginning of a body, `limit` bytes at most: whatever a provider says with an error.
+/// Returns the first `limit` bytes of a body, for error messages.
 pub(super) async fn beginning(mut response: Response, limit: usize, silence: Duration) -> String {
     let mut bytes = Vec::new();
     let reading = async {
@@ -141,7 +143,7 @@ pub(super) async fn beginning(mut response: Response, limit: usize, silence: Dur
             }
         }
     };
-    // A timeout is not an error here: the bytes received so far are shown.
+    // A timeout is not an error here; the bytes received so far are returned.
     let _ = tokio::time::timeout(silence, reading).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -1,7 +1,8 @@
-//! One question to a model.
+//! Sends one request to a model.
 //!
-//! Keys come from the worker's environment, addresses from its configuration. No redirect is followed: it
-//! could carry the key elsewhere. Proxies are those that `HTTPS_PROXY` and its like name.
+//! Keys come from the worker's environment, addresses from its configuration. Redirects are not
+//! followed, because they could send the key to another host. The proxies are those in
+//! `HTTPS_PROXY` and similar variables.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -19,48 +20,52 @@ use crate::flow::agents::llm::protocol::{Answer, Conversation, EventError};
 use crate::flow::agents::llm::provider::{Model, Protocol};
 use crate::flow::error::StepError;
 
-/// What is read of the body of an error, in bytes.
+/// The maximum number of bytes to read from the body of an error.
 const MAX_ERROR_BYTES: usize = 64 << 10;
-/// How long a connection may take to be established, TLS included.
+/// The timeout for a new connection, including TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a model may say nothing, before its answer and within it. Below the default ceiling,
-/// and long: a model that thinks for minutes and is then asked again is paid for twice.
+/// The maximum time without data from a model, before and within its answer.
+///
+/// It is below the default time limit of a flow. It is long because a repeated request to a model
+/// that thinks for minutes is paid for twice.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(240);
-/// How many models without JSON mode are remembered; names come from documents.
+/// The maximum number of models without JSON mode to remember, because model names come from
+/// documents.
 const MAX_REMEMBERED: usize = 1_000;
-/// The version of its API that Anthropic requires to be named.
+/// The API version that Anthropic requires in each request.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 
-/// How a model is asked.
+/// The options of a request to a model.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct AskOptions {
-    /// Whether JSON mode is asked for.
+    /// Whether to request JSON mode.
     pub(super) json_mode: JsonMode,
-    /// How long one request may take.
+    /// The time limit of one request.
     pub(super) timeout: Option<Duration>,
 }
 
-/// Asks models. One for a worker.
+/// Sends requests to models. Each worker has one.
 #[derive(Debug)]
 pub(in crate::flow) struct Models {
     base_url: Option<String>,
     silence: Duration,
-    /// Made with the first question: a worker without models needs no certificates.
+    /// Created on the first request, so that a worker without models does not need CA certificates.
     client: OnceLock<Result<Client, String>>,
-    /// Models whose providers have refused JSON mode, as `provider/model`.
+    /// Models whose providers rejected JSON mode, as `provider/model`.
     without_json_mode: Mutex<HashSet<String>>,
 }
 
-/// Why there is no answer.
+/// The reason why a request has no answer.
 enum AskError {
-    /// The provider has refused the request.
+    /// The provider rejected the request.
     Refused(Refusal),
-    /// Anything else.
+    /// Any other error.
     Step(StepError),
 }
 
 impl Models {
-    /// Asks every provider at `base_url` (ending in `/`), or each at its own address.
+    /// Returns a client for all providers at `base_url` (ending in `/`), or each at its own
+    /// address.
     pub(in crate::flow) fn new(base_url: Option<String>) -> Self {
         Self {
             base_url,
@@ -70,12 +75,13 @@ impl Models {
         }
     }
 
-    /// One question.
+    /// Sends one request and returns the answer.
     ///
     /// # Errors
-    /// [`StepError`], passing or for good.
+    /// [`StepError`], temporary or permanent.
     ///
-    /// Cancel safety: dropping the future closes the connection. The costs until then are on the bill.
+    /// Cancel safety: dropping the future closes the connection. The cost so far is recorded on the
+    /// bill.
     pub(super) async fn ask(
         &self,
         model: &Model,
@@ -102,7 +108,7 @@ impl Models {
     ) -> Result<Answer, StepError> {
         let name = model.to_string();
         let wants_json = match (model.provider.protocol, json_mode) {
-            // Anthropic's API has no such mode.
+            // Anthropic's API has no JSON mode.
             (Protocol::Anthropic, _) | (_, JsonMode::Off) => false,
             (_, JsonMode::On) => true,
             (_, JsonMode::Auto) => !self.lacks_json_mode(&name),
@@ -139,7 +145,7 @@ impl Models {
             Ok(sent) => sent,
         };
         let response = sent.map_err(|error| {
-            // A request whose connection failed later may have been paid for.
+            // A request whose connection failed after it was established may have been charged.
             if error.is_connect() {
                 bill.not_accepted();
             }
@@ -235,7 +241,7 @@ impl Models {
         if n_events == 0 && body.has_bytes() {
             return Err(fault::malformed(model));
         }
-        // The end of the connection is not the end of the answer.
+        // The end of the connection does not imply a complete answer.
         let is_something = answer.tokens.output > 0 || !answer.text.is_empty();
         if answer.end.is_none() && !(is_whole && is_something) {
             return Err(fault::cut_off(model));
@@ -243,7 +249,7 @@ impl Models {
         Ok(answer)
     }
 
-    /// True if the provider has refused JSON mode for this model.
+    /// True if the provider has rejected JSON mode for this model.
     fn lacks_json_mode(&self, model: &str) -> bool {
         let models = self.without_json_mode.lock();
         models
@@ -251,7 +257,7 @@ impl Models {
             .contains(model)
     }
 
-    /// Records that the provider has refused JSON mode for this model.
+    /// Records that the provider has rejected JSON mode for this model.
     fn remember(&self, model: String) {
         let models = self.without_json_mode.lock();
         let mut models = models.unwrap_or_else(PoisonError::into_inner);
@@ -270,7 +276,7 @@ impl AskError {
     }
 }
 
-/// Where `model` is asked, below `base`. A query of the base stays.
+/// Returns the URL for `model` under `base`. Keeps the query of the base.
 fn address(base: &str, model: &Model) -> Option<Url> {
     let base: Url = base.parse().ok()?;
     let mut url = base
@@ -284,7 +290,7 @@ fn address(base: &str, model: &Model) -> Option<Url> {
 }
 
 fn build() -> Result<Client, String> {
-    // An error means that another part of the program has installed the same provider.
+    // An error means that another part of the process has already installed the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -306,7 +312,7 @@ mod tests {
 
     use crate::flow::agents::llm::tests::with_bill;
 
-    /// The error of a request to a server that answers `bytes`, or nothing.
+    /// Returns the error of a request to a server that answers `bytes`, or nothing.
     async fn ask(scheme: &str, bytes: Option<&'static [u8]>) -> StepError {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -320,7 +326,7 @@ mod tests {
             }
         });
         let models = Models {
-            // The silent server must not take long; the others answer at once.
+            // A short timeout for the server that sends nothing; the others answer immediately.
             silence: Duration::from_secs(if bytes.is_some() { 240 } else { 1 }),
             ..Models::new(Some(format!("{scheme}://{address}/")))
         };

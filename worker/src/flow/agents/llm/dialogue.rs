@@ -1,4 +1,4 @@
-//! Asking a model until its reply can be used, a bounded number of times.
+//! Repeats a request to a model until its reply is usable, a bounded number of times.
 
 use shared::blueprint::Doc;
 
@@ -12,9 +12,9 @@ use crate::flow::error::StepError;
 use crate::flow::prefix::prefix;
 use crate::flow::step_context::StepContext;
 
-/// How often a reply that cannot be used is asked for again.
+/// The maximum number of repeated requests after an unusable reply.
 pub(super) const MAX_REPAIRS: u32 = 2;
-/// The most of a refused reply that is sent back to the model, in bytes.
+/// The maximum size of an unusable reply that is sent back to the model, in bytes.
 const MAX_RETURNED_BYTES: usize = 64 << 10;
 
 /// A model and the options of its requests.
@@ -25,26 +25,27 @@ pub(super) struct Dialogue<'a> {
     pub(super) model: &'a Model,
     /// The options of each request.
     pub(super) options: AskOptions,
-    /// Where costs are recorded.
+    /// Records the cost.
     pub(super) bill: &'a Bill<'a>,
 }
 
-/// A model that gave no usable reply in all tries.
+/// The failure of a model to give a usable reply in all attempts.
 #[derive(Debug)]
 pub(super) struct GaveUp {
-    /// How many replies there were.
+    /// The number of replies.
     pub(super) n_replies: u32,
     /// The kind and the beginning of the last reply, for an error message.
     pub(super) last: String,
-    /// The object of the last reply, if it has one.
+    /// The JSON object of the last reply, if it has one.
     pub(super) object: Option<Doc>,
 }
 
 impl Dialogue<'_> {
-    /// Asks until `judge` accepts the object of a reply. Its error completes the words "an object that".
+    /// Repeats the request until `judge` accepts the object of a reply. Its error completes the
+    /// words "an object that".
     ///
     /// # Errors
-    /// [`StepError`] of a request, passing or for good. `Ok(Err(_))` if no reply can be used.
+    /// [`StepError`] of a request, temporary or permanent. `Ok(Err(_))` if no reply is usable.
     ///
     /// Cancel safety: dropping the future closes the connection.
     pub(super) async fn ask<T>(
@@ -87,7 +88,7 @@ impl Dialogue<'_> {
     }
 }
 
-/// The text of the reply, or of the refusal if there is no other text.
+/// Returns the text of the reply, or of the refusal if the reply has no other text.
 fn said(answer: &Answer) -> &str {
     match answer.text.trim() {
         "" => &answer.refusal,
@@ -95,7 +96,7 @@ fn said(answer: &Answer) -> &str {
     }
 }
 
-/// The reply as the model is shown it again. No provider takes an empty message.
+/// Returns the reply for the next request. Providers reject an empty message.
 fn returned(text: &str, unusable: &Unusable) -> String {
     match text.trim() {
         "" => format!("({unusable})"),

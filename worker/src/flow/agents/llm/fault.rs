@@ -1,4 +1,5 @@
-//! Errors of requests: whether they may pass, how long to wait, and what to look at.
+//! The errors of requests: whether they are temporary, the delay before the next attempt, and what
+//! to check.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,10 +13,10 @@ use crate::flow::agents::llm::provider::Model;
 use crate::flow::agents::llm::quote;
 use crate::flow::error::StepError;
 
-/// Most characters of a provider's own words in an error.
+/// The maximum number of characters of a provider's message in an error.
 const MAX_QUOTED_CHARS: usize = 300;
 
-/// A reply beyond what is read.
+/// The reply exceeds the size limit.
 pub(super) fn too_long(model: &Model) -> StepError {
     StepError::Permanent {
         message: format!(
@@ -24,9 +25,9 @@ pub(super) fn too_long(model: &Model) -> StepError {
     }
 }
 
-/// A connection that could not be established, or failed.
+/// The connection could not be established, or failed.
 pub(super) fn disconnected(model: &Model, error: reqwest::Error) -> StepError {
-    // The address may hold a password.
+    // The URL may contain a password.
     let error = error.without_url();
     passing(format!(
         "connection to model {model} failed: {}",
@@ -34,12 +35,12 @@ pub(super) fn disconnected(model: &Model, error: reqwest::Error) -> StepError {
     ))
 }
 
-/// A stream that ended before its answer did.
+/// The stream ended before the answer was complete.
 pub(super) fn cut_off(model: &Model) -> StepError {
     passing(format!("answer of model {model} ended in its middle"))
 }
 
-/// A provider that sends nothing.
+/// The provider sent no data within the timeout.
 pub(super) fn silent(model: &Model, limit: Duration) -> StepError {
     passing(format!(
         "model {model} said nothing for {} s",
@@ -47,7 +48,7 @@ pub(super) fn silent(model: &Model, limit: Duration) -> StepError {
     ))
 }
 
-/// A request that took longer than the agent gives it.
+/// The request exceeded the time limit of the agent.
 pub(super) fn timed_out(model: &Model, limit: Duration) -> StepError {
     passing(format!(
         "model {model} did not answer within {} ms, the agent's spec.timeout_ms",
@@ -55,14 +56,14 @@ pub(super) fn timed_out(model: &Model, limit: Duration) -> StepError {
     ))
 }
 
-/// An answer that is not as the protocol has it. Its text is not repeated: it may hold the reply.
+/// The answer does not follow the protocol. The error omits its text, which may contain the reply.
 pub(super) fn malformed(model: &Model) -> StepError {
     passing(format!(
         "model {model} answered in a form that does not follow its provider's protocol; look at {LLM_BASE_URL} if it is set"
     ))
 }
 
-/// An error that came within an answer.
+/// The provider reported an error within an answer.
 pub(super) fn broken_off(model: &Model, event: &Value) -> StepError {
     let kind = event["error"]["type"].as_str();
     let kind = kind.map(|kind| format!(": {}", quote::on_one_line(kind, MAX_QUOTED_CHARS)));
@@ -80,7 +81,7 @@ fn passing(message: String) -> StepError {
     }
 }
 
-/// An answer whose HTTP status is not one of success.
+/// An answer with an HTTP status other than success.
 #[derive(Debug)]
 pub(super) struct Refusal {
     /// The status.
@@ -92,7 +93,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// True if the provider refuses JSON mode, not the request as such.
+    /// True if the provider rejects JSON mode rather than the request.
     pub(super) fn is_of_json_mode(&self) -> bool {
         let body = self.body.to_ascii_lowercase();
         let names = [
@@ -105,7 +106,7 @@ impl Refusal {
         matches!(self.status.as_u16(), 400 | 422) && names.iter().any(|name| body.contains(name))
     }
 
-    /// The step's error.
+    /// Returns the error of the step.
     pub(super) fn meaning(&self, model: &Model) -> StepError {
         let code = self.status.as_u16();
         let words = words_of(&self.body, model);
@@ -134,13 +135,14 @@ impl Refusal {
     }
 }
 
-/// `: ` and what the provider says, cut, on one line, and without the key if it repeats it; or nothing.
+/// Returns `: ` and the provider's message, or an empty string. The message is cut, on one line,
+/// and without the key.
 fn words_of(body: &str, model: &Model) -> String {
     let words = match serde_json::from_str::<Value>(body) {
         Ok(body) => message_in(&body).unwrap_or_else(|| body.to_string()),
         Err(_) => body.to_owned(),
     };
-    // Removed before the text is cut, so that no part of a key remains.
+    // Removes the key before the text is cut, so that no part of the key remains.
     let words = quote::on_one_line(&model.without_key(&words), MAX_QUOTED_CHARS);
     if words.is_empty() || words == "{}" || words == "null" {
         return String::new();
@@ -148,8 +150,10 @@ fn words_of(body: &str, model: &Model) -> String {
     format!(": {words}")
 }
 
-/// The message in an error's body: `error.message`, `error`, `detail` (a text, or a list of `{loc, msg}`),
-/// `message`, or any of these in the first item of a list.
+/// Returns the message in the body of an error.
+///
+/// It is in `error.message`, `error`, `detail` (a text, or a list of `{loc, msg}`) or `message`. A
+/// list may contain objects of these forms.
 fn message_in(body: &Value) -> Option<String> {
     match body {
         Value::String(text) => return Some(text.clone()),
@@ -180,7 +184,7 @@ fn message_in(body: &Value) -> Option<String> {
         .find_map(|name| message_in(&body[*name]))
 }
 
-/// How long `headers` ask to wait: seconds, or a date (RFC 9110, section 10.2.3).
+/// Returns the delay in the `Retry-After` header: seconds, or a date (RFC 9110, section 10.2.3).
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(secs) = text.parse() {

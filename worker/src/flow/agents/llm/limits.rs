@@ -1,4 +1,4 @@
-//! The limit of a reply.
+//! The size limit of a reply.
 
-/// The longest answer that is read, in bytes: as long as a document may be.
+/// The maximum size of an answer in bytes, equal to the maximum size of a document.
 pub(super) const MAX_REPLY_BYTES: usize = 1 << 20;

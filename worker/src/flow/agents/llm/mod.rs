@@ -1,15 +1,16 @@
-//! Kind `llm`: one chat completion. The profile's system prompt is the system message, the step's
-//! input as JSON the user's; the reply has one JSON object.
+//! Kind `llm`: one chat completion.
 //!
-//! A reply without one, or without a patch where one is due, goes back to the model with what is
-//! wrong with it, a bounded number of times. Prompts, replies and keys are never logged.
+//! The profile's system prompt is the system message. The step's input as JSON is the user message.
+//! The reply contains one JSON object. A reply without one, or without a patch where one is
+//! required, goes back to the model with its problem, a bounded number of times. Prompts, replies
+//! and keys are never logged.
 //!
 //! ```text
-//! provider.rs   who there is, and where              client.rs     one request
-//! protocol.rs   what is sent, how answers are read   body.rs       the bytes of an answer, bounded
-//! reply.rs      the object in a reply                unusable.rs   what a reply is instead
-//! dialogue.rs   asking again                         fault.rs      what failed, and whether it passes
-//! bill.rs       what it costs                        quote.rs      text of others in messages
+//! provider.rs   the providers and their addresses    client.rs     one request
+//! protocol.rs   formats of requests and answers      body.rs       the bytes of an answer, bounded
+//! reply.rs      the object in a reply                unusable.rs   kinds of unusable replies
+//! dialogue.rs   repeated requests                    fault.rs      temporary and permanent errors
+//! bill.rs       the cost                             quote.rs      untrusted text in messages
 //! ```
 
 mod bill;
@@ -44,7 +45,7 @@ use crate::flow::past_denials;
 use crate::flow::run_state::SPAWNER;
 use crate::flow::step_context::StepContext;
 
-/// Asks one model.
+/// Sends requests to one model.
 #[derive(Debug)]
 pub(in crate::flow) struct LlmAgent {
     models: Arc<Models>,
@@ -55,7 +56,8 @@ pub(in crate::flow) struct LlmAgent {
 }
 
 impl LlmAgent {
-    /// An agent that asks `model` under `system_prompt`, and tells it of so many past denials.
+    /// Returns an agent for `model` with `system_prompt` and at most `past_denials` earlier denials
+    /// in its input.
     pub(in crate::flow) fn new(
         models: Arc<Models>,
         model: Model,
@@ -63,7 +65,7 @@ impl LlmAgent {
         past_denials: usize,
     ) -> Self {
         let mut system_prompt = system_prompt.to_owned();
-        // A provider's JSON mode refuses a conversation that does not speak of JSON.
+        // In JSON mode, providers reject a conversation that does not mention JSON.
         if !system_prompt.to_ascii_lowercase().contains("json") {
             system_prompt.push_str("\n\nAnswer with exactly one JSON object and nothing else.");
         }
@@ -76,7 +78,7 @@ impl LlmAgent {
         }
     }
 
-    /// The same agent with a JSON mode and a limit for each request.
+    /// Returns the same agent with a JSON mode and a time limit for each request.
     pub(in crate::flow) fn with_options(
         self,
         json_mode: JsonMode,
@@ -108,7 +110,7 @@ impl Agent for LlmAgent {
         match dialogue.ask(question, judge, cx).await? {
             Ok(object) => Ok(object),
             Err(gave_up) => match gave_up.object {
-                // An object that is not a patch is for the applier to deny, as from any spawner.
+                // The applier denies an object that is not a patch, as from any spawner.
                 Some(object) => Ok(object),
                 None => Err(StepError::Permanent {
                     message: format!(
@@ -122,7 +124,7 @@ impl Agent for LlmAgent {
 }
 
 impl LlmAgent {
-    /// Adds `past_denials` to the input, if this agent asks for them and there are some.
+    /// Adds `past_denials` to the input, if this agent uses them and the list is not empty.
     async fn tell_past_denials(
         &self,
         input: &mut Doc,
@@ -152,7 +154,7 @@ mod tests {
     use crate::flow::meter::Meter;
     use crate::flow::run_state::RunState;
 
-    /// Runs `work` with a bill for a step that asks `model`.
+    /// Runs `work` with a bill for a step that calls `model`.
     pub(super) async fn with_bill<T>(model: &Model, work: impl AsyncFnOnce(&Bill<'_>) -> T) -> T {
         let text = "id: t\nflow: {kind: seq, children: []}\nagents: []\n";
         let target = Arc::new(Blueprint::parse(text).unwrap());

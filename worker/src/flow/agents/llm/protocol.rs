@@ -1,4 +1,5 @@
-//! The two protocols, Anthropic Messages and OpenAI chat completions: requests out, answers in.
+//! The two protocols, Anthropic Messages and OpenAI chat completions: writes requests and reads
+//! answers.
 
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// A conversation that begins with one message.
+    /// Returns a conversation with one message.
     pub(super) fn new(system: &str, message: String) -> Conversation {
         Conversation {
             system: system.to_owned(),
@@ -29,12 +30,12 @@ impl Conversation {
         }
     }
 
-    /// Adds a message. A provider takes no empty one.
+    /// Adds a message, which must not be empty because providers reject empty messages.
     pub(super) fn say(&mut self, role: Role, text: String) {
         self.messages.push((role, text));
     }
 
-    /// The request that asks `model` for a streamed answer.
+    /// Returns the body of a request to `model` with a streamed answer.
     pub(super) fn request(&self, model: &Model, json_mode: bool) -> Value {
         let said = self.messages.iter().map(|(role, text)| {
             let role = match role {
@@ -61,7 +62,8 @@ impl Conversation {
                     "messages": messages,
                 });
                 if json_mode {
-                    // A patch holds values of every shape, which no strict schema of a provider can say.
+                    // Not a JSON Schema: a patch contains values of any type, which the strict
+                    // schemas of providers cannot express.
                     request["response_format"] = json!({"type": "json_object"});
                 }
                 request
@@ -70,7 +72,8 @@ impl Conversation {
     }
 }
 
-/// The longest answer that a model of Anthropic's can be asked for; the API requires a number.
+/// Returns the maximum number of tokens in an answer of an Anthropic model; the API requires this
+/// number.
 fn max_tokens(model: &str) -> u32 {
     if model.contains("3-opus") || model.contains("3-haiku") || model.contains("3-sonnet") {
         return 4_096;
@@ -81,25 +84,25 @@ fn max_tokens(model: &str) -> u32 {
     let version = model.strip_prefix("claude-opus-4");
     let version = version.map(|rest| rest.trim_start_matches('-').split('-').next());
     match version.flatten() {
-        // 4.0 and 4.1; of 4.0 the date follows at once.
+        // Versions 4.0 and 4.1. In names of 4.0 the date may follow directly.
         Some("" | "0" | "1") => 32_000,
         Some(date) if date.len() == 8 => 32_000,
         _ => 64_000,
     }
 }
 
-/// How an answer ended.
+/// The end of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// By itself.
+    /// The answer is complete.
     Complete,
-    /// At the longest answer that the model can give.
+    /// The answer reached the maximum length of the model.
     Cut,
-    /// The model, or a filter of the provider, refuses.
+    /// The model, or a filter of the provider, refused.
     Refused,
 }
 
-/// The tokens of one request, as far as the provider has reported them.
+/// The tokens of one request that the provider has reported so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tokens {
     /// Tokens sent.
@@ -108,36 +111,36 @@ pub(super) struct Tokens {
     pub(super) output: u64,
 }
 
-/// A model's answer, as far as it has been read.
+/// The answer of a model, as received so far.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// Its text.
+    /// The text.
     pub(super) text: String,
     /// The text of a refusal.
     pub(super) refusal: String,
-    /// The name of the first tool that it calls; the name may be empty.
+    /// The name of the first tool call; the name may be empty.
     pub(super) tool_call: Option<String>,
     /// True if the answer has reasoning apart from its text.
     pub(super) has_thought: bool,
-    /// How it ended; `None` if the provider has not reported it.
+    /// The end; `None` if the provider has not reported it.
     pub(super) end: Option<End>,
     /// The tokens of the request.
     pub(super) tokens: Tokens,
-    /// Bytes of everything in the answer, reasoning included.
+    /// The size of everything in the answer, including reasoning, in bytes.
     pub(super) n_bytes: usize,
 }
 
-/// Why an event cannot be used.
+/// The reason why an event is not usable.
 #[derive(Debug)]
 pub(super) enum EventError {
-    /// It does not follow the protocol.
+    /// The event does not follow the protocol.
     Malformed,
-    /// The provider reports an error after the answer began.
+    /// The provider reported an error after the start of the answer.
     Failed(Value),
 }
 
 impl Answer {
-    /// Reads one event, or the whole document. True if nothing more comes.
+    /// Reads one event, or the whole document. Returns true at the end of the answer.
     ///
     /// # Errors
     /// [`EventError`].
@@ -166,7 +169,7 @@ impl Answer {
         let n_input = usage["prompt_tokens"].as_u64();
         self.count(n_input, usage["completion_tokens"].as_u64());
         let Some(choices) = event["choices"].as_array() else {
-            // An event of usage alone may have none.
+            // An event with usage only may omit the choices.
             return match usage {
                 Value::Null => Err(EventError::Malformed),
                 _ => Ok(false),
@@ -181,7 +184,7 @@ impl Answer {
         };
         match &said["content"] {
             Value::String(text) => self.say(text),
-            // Mistral sends parts, some of them reasoning.
+            // Mistral sends a list of parts, some of which are reasoning.
             Value::Array(parts) => {
                 for part in parts {
                     match part["text"].as_str() {
@@ -270,7 +273,8 @@ impl Answer {
         self.count(Some(sum), usage["output_tokens"].as_u64());
     }
 
-    /// Reported numbers are totals of the request, so a later one replaces an earlier one.
+    /// Records the reported tokens. They are totals of the request, so a later number replaces an
+    /// earlier one.
     fn count(&mut self, input: Option<u64>, output: Option<u64>) {
         self.tokens.input = self.tokens.input.max(input.unwrap_or(0));
         self.tokens.output = self.tokens.output.max(output.unwrap_or(0));

@@ -1,4 +1,4 @@
-//! The providers of language models: where each is, what it speaks, and which variable has its key.
+//! The providers of language models: the address, the protocol and the key variable of each.
 
 use std::fmt;
 
@@ -11,7 +11,8 @@ use crate::flow::error::FlowError;
 pub(super) enum Protocol {
     /// Anthropic Messages (`POST messages`).
     Anthropic,
-    /// OpenAI chat completions (`POST chat/completions`), which most others speak too.
+    /// OpenAI chat completions (`POST chat/completions`), also the protocol of most other
+    /// providers.
     OpenAi,
 }
 
@@ -20,15 +21,15 @@ pub(super) enum Protocol {
 pub(super) struct Provider {
     /// The name in documents.
     pub(super) name: &'static str,
-    /// What it speaks.
+    /// The protocol.
     pub(super) protocol: Protocol,
-    /// Its own address, ending in `/`.
+    /// The default address, ending in `/`.
     pub(super) base_url: &'static str,
-    /// The variable that has its key; `None`: it needs no key.
+    /// The environment variable with the key; `None`: the provider requires no key.
     pub(super) key_variable: Option<&'static str>,
 }
 
-/// Every provider, in the order in which errors list them.
+/// All providers, in the order of error messages.
 static PROVIDERS: &[Provider] = &[
     anthropic(
         "anthropic",
@@ -163,7 +164,7 @@ const fn without_key(name: &'static str, base_url: &'static str) -> Provider {
     }
 }
 
-/// The names of the providers that an agent may name.
+/// Returns the names of all providers.
 pub fn providers() -> Vec<String> {
     PROVIDERS
         .iter()
@@ -176,7 +177,7 @@ pub fn providers() -> Vec<String> {
 pub(in crate::flow) struct Model {
     /// The provider.
     pub(super) provider: &'static Provider,
-    /// The model's name there.
+    /// The provider's name of the model.
     pub(super) name: String,
 }
 
@@ -187,7 +188,8 @@ impl fmt::Display for Model {
 }
 
 impl Model {
-    /// The model `name` of `provider`, which may be left out where the name tells it (`claude-…`, `groq::…`).
+    /// Returns the model `name` of `provider`. The provider is optional if the name determines it
+    /// (`claude-…`, `groq::…`).
     ///
     /// # Errors
     /// [`FlowError`] that names the agent and lists the known providers.
@@ -221,13 +223,13 @@ impl Model {
         })
     }
 
-    /// The provider's key from the environment; `None` if it is not set or empty.
+    /// Returns the provider's key from the environment; `None` if it is unset or empty.
     pub(super) fn key(&self) -> Option<String> {
         let key = std::env::var(self.provider.key_variable?).ok()?;
         (!key.is_empty()).then_some(key)
     }
 
-    /// `text` with `***` in place of the provider's key, if the text repeats it.
+    /// Returns `text` with the provider's key replaced by `***`.
     pub(super) fn without_key(&self, text: &str) -> String {
         match self.key() {
             Some(key) => text.replace(&key, "***"),
@@ -290,7 +292,7 @@ mod tests {
         }
     }
 
-    /// The page for users lists every provider with the variable of its key.
+    /// The documentation page lists every provider with its key variable.
     #[test]
     fn the_documentation_lists_every_provider() {
         let page = include_str!("../../../../../docs/models.md");

@@ -1,12 +1,14 @@
-//! Text of providers and models in messages: bounded, on one line, without control characters.
+//! Quotes text of providers and models in messages: bounded, on one line, without control
+//! characters.
 
-/// The first `max_chars` characters of `text`, in quotes; unprintable characters are escaped.
+/// Returns the first `max_chars` characters of `text`, in quotes; unprintable characters are
+/// escaped.
 pub(super) fn quoted(text: &str, max_chars: usize) -> String {
     let (cut, mark) = cut(text.trim(), max_chars);
     format!("{cut:?}{mark}")
 }
 
-/// As [`quoted`], without the quotes; each run of white space becomes one space.
+/// Like [`quoted`], without the quotes; each run of white space becomes one space.
 pub(super) fn on_one_line(text: &str, max_chars: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let words = words.join(" ");

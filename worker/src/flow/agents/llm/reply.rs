@@ -1,8 +1,9 @@
-//! Reading a model's reply: the one JSON object in it, and a patch where one is due.
+//! Reads a model's reply: the one JSON object in it, and a patch where one is required.
 //!
-//! A reply that is a JSON object is taken as it is. Otherwise a thought before it (`<think>…</think>`) is left out, and the
-//! one object that stands in the rest, in a Markdown fence or between sentences, is taken. Nothing is guessed: what
-//! looks like an object must be one, and of two neither is taken.
+//! A reply that is a JSON object is used as it is. Otherwise a leading thought (`<think>…</think>`)
+//! is removed. The single object in the rest is used, even in a Markdown fence or between
+//! sentences. The reader does not guess: text that looks like an object must be valid JSON, and two
+//! objects are an error.
 
 use shared::blueprint::label::Bump;
 use shared::blueprint::patch::{self, OpError, PatchError};
@@ -11,19 +12,20 @@ use shared::domain::commit::MAX_RATIONALE_BYTES;
 
 use crate::flow::agents::llm::unusable::Unusable;
 
-/// How many opening brackets are examined: each may cost a scan of the whole text.
+/// The maximum number of opening brackets to examine, because each may require a scan of the whole
+/// text.
 const MAX_OPENINGS: usize = 100;
-/// The tags that models put around a thought.
+/// The tags that models use for a thought.
 const THOUGHT_TAGS: [(&str, &str); 3] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<reasoning>", "</reasoning>"),
 ];
 
-/// The JSON object in `text`.
+/// Returns the JSON object in `text`.
 ///
 /// # Errors
-/// [`Unusable`] that says what it is instead.
+/// [`Unusable`] with the kind of the reply.
 pub(super) fn read(text: &str) -> Result<Doc, Unusable> {
     let text = text.trim();
     if let Some(whole) = whole(text) {
@@ -42,7 +44,7 @@ pub(super) fn read(text: &str) -> Result<Doc, Unusable> {
         return whole;
     }
     let found = inside(rest);
-    // Some chat templates write the opening tag themselves, so that a reply has the closing one alone.
+    // Some chat templates add the opening tag themselves, so a reply contains only the closing tag.
     let closing = THOUGHT_TAGS
         .iter()
         .find_map(|(_, close)| Some((rest.find(close)?, close.len())));
@@ -59,7 +61,7 @@ pub(super) fn read(text: &str) -> Result<Doc, Unusable> {
     }
 }
 
-/// The result if `text` is one JSON value; `None` if it is not.
+/// Returns the result if `text` is a single JSON value; otherwise `None`.
 fn whole(text: &str) -> Option<Result<Doc, Unusable>> {
     match json::parse(text) {
         Ok(object @ Doc::Object(_)) => Some(Ok(object)),
@@ -68,7 +70,7 @@ fn whole(text: &str) -> Option<Result<Doc, Unusable>> {
     }
 }
 
-/// The rest of `text` after the thoughts at its beginning; `None` if a thought does not end.
+/// Returns `text` without its leading thoughts; `None` if a thought is not closed.
 fn after_thought(mut text: &str) -> Option<&str> {
     let opened = |text: &str| {
         let mut tags = THOUGHT_TAGS.iter();
@@ -80,7 +82,7 @@ fn after_thought(mut text: &str) -> Option<&str> {
     Some(text)
 }
 
-/// The only object within `text`, and its end.
+/// Returns the only object within `text`, and its end.
 fn inside(text: &str) -> Result<(Doc, usize), Unusable> {
     let (mut at, mut n_openings) = (0, 0);
     let mut found: Vec<Result<(Doc, usize), Unusable>> = Vec::new();
@@ -95,11 +97,13 @@ fn inside(text: &str) -> Result<(Doc, usize), Unusable> {
         match Opening::of(rest) {
             Opening::Json => {
                 let span = span.unwrap_or(rest);
-                // Nothing within it is examined by itself, also if it is damaged.
+                // Skips the whole span, even if it is damaged, so that nothing within it counts as
+                // an object.
                 at += span.len();
                 found.push(value(span).map(|object| (object, at)));
             }
-            // A placeholder such as {name}: nothing within it is examined by itself.
+            // A placeholder such as {name}. Skips it, so that nothing within it counts as an
+            // object.
             Opening::Brace => at += span.map_or(1, str::len),
             Opening::Bracket => at += 1,
         }
@@ -113,11 +117,11 @@ fn inside(text: &str) -> Result<(Doc, usize), Unusable> {
 
 /// The kind of an opening bracket in a text.
 enum Opening {
-    /// The beginning of an object, or of an array of such.
+    /// The start of an object, or of an array of objects.
     Json,
-    /// A brace that begins no object.
+    /// A brace that does not start an object.
     Brace,
-    /// A square bracket that stands for itself, as in a reference.
+    /// A literal square bracket, as in a reference.
     Bracket,
 }
 
@@ -140,7 +144,8 @@ fn value(span: &str) -> Result<Doc, Unusable> {
     }
 }
 
-/// The end of the bracketed part that `text` begins with. Brackets within JSON strings do not count.
+/// Returns the end of the bracketed part at the start of `text`. Brackets within JSON strings do
+/// not count.
 fn balanced(text: &str) -> Option<usize> {
     let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -168,8 +173,9 @@ fn balanced(text: &str) -> Option<usize> {
     None
 }
 
-/// The reason why `reply` is not a patch, which completes the words "an object that"; `None` if it is one. The
-/// applier checks the same again; this check comes while the model can still correct its reply.
+/// Returns the reason why `reply` is not a patch, or `None` if it is one. The reason completes the
+/// words "an object that". The applier repeats this check; here the model can still correct its
+/// reply.
 pub(super) fn no_patch(reply: &Doc) -> Option<String> {
     let Some(ops) = reply.get("ops").and_then(Doc::as_array) else {
         return Some("has no ops, an array of RFC 6902 operations".to_owned());
@@ -177,7 +183,8 @@ pub(super) fn no_patch(reply: &Doc) -> Option<String> {
     if ops.len() > patch::MAX_OPS {
         return Some(format!("has more than {} ops", patch::MAX_OPS));
     }
-    // Each operation is tried alone on an empty document: that shows its shape, not whether it applies.
+    // Applies each operation alone to an empty document. This checks its shape, not whether it
+    // applies.
     let nothing = Doc::object::<&str>([]);
     for (index, op) in ops.iter().enumerate() {
         let tried = patch::apply(&nothing, &Doc::array(vec![op.clone()]));
@@ -237,7 +244,7 @@ mod tests {
                 "{good}"
             );
         }
-        // Text that only looks like a thought, or like more objects, is part of the object.
+        // Text inside the object that resembles a thought or another object belongs to the object.
         let within = r#"Here: {"a": "</think> {\"b\": 1} ``` } { [{"}"#;
         let object = read(within).unwrap();
         assert_eq!(
@@ -270,7 +277,7 @@ mod tests {
             ),
             ("{\"a\":1,\"a\":2}", "damaged JSON"),
             ("{\"a\": 1,}", "damaged JSON"),
-            // Nothing of a damaged object is taken for the whole.
+            // No part of a damaged object is used in place of the whole.
             (
                 "So: {\"ops\": [{\"op\": \"x\"}], \"b\": 1,} and on",
                 "damaged JSON",

@@ -1,38 +1,39 @@
-//! Replies that cannot be used: their kinds, in the words of an error and in a sentence for the model.
+//! The kinds of unusable replies, with a text for errors and a sentence for the model.
 
 use std::fmt;
 
 use crate::flow::agents::llm::protocol::{Answer, End};
 use crate::flow::agents::llm::quote;
 
-/// Most characters of a reply in a message.
+/// The maximum number of characters of a reply in a message.
 const MAX_SHOWN_CHARS: usize = 200;
 
 /// The kind of a reply without one usable JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unusable {
-    /// Nothing.
+    /// The reply is empty.
     Empty,
-    /// A thought, and nothing after it.
+    /// The reply is a thought without an answer.
     Thought,
-    /// The model, or the provider's filter, refuses.
+    /// The model, or the provider's filter, refused.
     Refusal,
-    /// A call of a tool of this name, which may be empty.
+    /// The reply is a call of a tool with this name, which may be empty.
     ToolCall(String),
-    /// Text.
+    /// The reply is text without a JSON object.
     Text,
-    /// JSON of another kind: `an array`.
+    /// The reply is JSON of another type, such as `an array`.
     Other(&'static str),
-    /// So many objects.
+    /// The reply contains this number of objects.
     Several(usize),
-    /// A damaged object, and the error of the JSON reader.
+    /// The reply contains a damaged object; contains the error of the JSON parser.
     Invalid(String),
-    /// An object of the wrong shape. The text completes the words "an object that".
+    /// The object has the wrong shape. The text completes the words "an object that".
     Shape(String),
 }
 
 impl Unusable {
-    /// The kind of an answer whose text is of this kind: a refusal or a tool call is more specific.
+    /// Returns the kind of the whole answer: a refusal or a tool call takes priority over the kind
+    /// of the text.
     pub(super) fn in_answer(self, answer: &Answer) -> Unusable {
         match self {
             Unusable::Shape(_) | Unusable::Several(_) | Unusable::Invalid(_) => self,
@@ -47,7 +48,7 @@ impl Unusable {
         }
     }
 
-    /// A full sentence that tells the model what is wrong.
+    /// Returns a full sentence for the model with the problem.
     pub(super) fn sentence(&self) -> String {
         match self {
             Unusable::Empty => "Your last reply was empty.".to_owned(),
@@ -76,7 +77,7 @@ impl Unusable {
         }
     }
 
-    /// The kind, and the beginning of `text`, escaped.
+    /// Returns the kind, and the beginning of `text`, escaped.
     pub(super) fn shown(&self, text: &str) -> String {
         match text.trim() {
             "" => self.to_string(),

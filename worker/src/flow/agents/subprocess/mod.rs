@@ -1,9 +1,10 @@
-//! Kind `subprocess`: a program of this machine that the worker's configuration allows.
+//! Kind `subprocess`: a local program that the worker's configuration allows.
 //!
-//! It gets the step's input as JSON on stdin and writes one JSON value to stdout; what it writes to
-//! stderr goes to the log. There is no shell, its environment is empty but for the variables that
-//! the configuration passes on, and its directory is `/`. The [`guard`](crate::flow::agents::subprocess::process_guard) ends it, and
-//! everything it has started, when it is over or nobody waits any more.
+//! The program receives the step's input as JSON on stdin and writes one JSON value to stdout. Its
+//! stderr goes to the log. No shell is involved. Its environment contains only the variables that
+//! the configuration passes on, and its working directory is `/`. The
+//! [`guard`](crate::flow::agents::subprocess::process_guard) kills the program and its descendants
+//! when the step ends or is dropped.
 
 pub(crate) mod process_guard;
 
@@ -30,24 +31,24 @@ use crate::flow::step_context::StepContext;
 /// The kind's name in documents.
 pub(in crate::flow) const KIND: &str = "subprocess";
 
-/// What is read of stdout.
+/// The maximum size of stdout, in bytes.
 const MAX_STDOUT: usize = 1 << 20;
 
-/// What of one step's stderr goes to the log.
+/// The maximum size of one step's stderr in the log, in bytes.
 const MAX_LOGGED: usize = 64 << 10;
 
-/// What of a line of stderr is kept.
+/// The maximum size of a line of stderr, in bytes; the rest of the line is dropped.
 const MAX_LINE: usize = 2 << 10;
 
-/// The last lines of stderr that an error repeats.
+/// The number of last lines of stderr in an error.
 const ERROR_LINES: usize = 5;
 
-/// Which programs a worker runs, and what they are given of its environment.
+/// The allowed programs and their environment variables.
 #[derive(Debug, Clone, Default)]
 pub struct Programs {
-    /// Their absolute paths, as agents have to name them.
+    /// The absolute paths of the programs, as in agent definitions.
     pub allowed: Vec<PathBuf>,
-    /// Variables of the worker that are passed on, if it has them.
+    /// The names of the worker's environment variables that programs inherit.
     pub env: Vec<String>,
 }
 
@@ -61,15 +62,15 @@ pub(in crate::flow) struct SubprocessAgent {
 }
 
 impl SubprocessAgent {
-    /// The same agent with a limit for each run.
+    /// Returns the same agent with a time limit for each run.
     pub(in crate::flow) fn with_timeout(self, timeout: Option<Duration>) -> Self {
         Self { timeout, ..self }
     }
 
-    /// An agent that runs `program` with `args` if `programs` allow it.
+    /// Returns an agent that runs `program` with `args`, if `programs` allows it.
     ///
     /// # Errors
-    /// [`FlowError::ProgramNotAllowed`] with those that are.
+    /// [`FlowError::ProgramNotAllowed`] with the allowed programs.
     pub(in crate::flow) fn new(
         agent: &str,
         program: &str,
@@ -116,7 +117,7 @@ impl SubprocessAgent {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A Ctrl-C at the terminal is for the worker.
+            // A separate group, so that Ctrl-C at the terminal reaches only the worker.
             .process_group(0)
             .spawn()
             .map_err(cannot_run)?;
@@ -125,7 +126,7 @@ impl SubprocessAgent {
         };
         let text = json::emit(input);
         let mut log = StderrLog::new(step, &self.program);
-        // From here on `socket` is what holds the program: dropped, it is ended at once.
+        // `socket` now controls the lifetime of the program: dropping it kills the program.
         let (from_guard, to_guard) = socket.split();
         let (stdout, (), (), report) = tokio::try_join!(
             async { Ok(self.read(stdout).await?) },
@@ -139,7 +140,7 @@ impl SubprocessAgent {
             },
             async { Ok::<_, StepError>(receive(from_guard).await) },
         )?;
-        // It has closed its end, so it is ending; waited for so that it does not stay as a zombie.
+        // The guard has closed its end and is exiting. This wait avoids a zombie process.
         let _ = guard.wait().await;
         if let Some(Report::Shortage(why)) = report {
             return Err(cannot_run(io::Error::other(why)));
@@ -147,10 +148,10 @@ impl SubprocessAgent {
         Ok(self.judge(report, &stdout, log.last_lines())?)
     }
 
-    /// All of stdout, up to its limit.
+    /// Reads all of stdout, up to its limit.
     async fn read(&self, stdout: impl AsyncRead + Unpin) -> Result<Vec<u8>, ProgramError> {
         let mut bytes = Vec::new();
-        // An error can only mean that there is no more; what is there is judged as what it is.
+        // An error only means the end of the output; the received bytes are judged.
         let _ = stdout
             .take(MAX_STDOUT as u64 + 1)
             .read_to_end(&mut bytes)
@@ -206,7 +207,7 @@ impl Agent for SubprocessAgent {
         let output = self.output(&input, cx.step);
         let result = match self.timeout {
             None => output.await,
-            // Dropped, the work ends the program.
+            // On a timeout the dropped future kills the program.
             Some(limit) => match tokio::time::timeout(limit, output).await {
                 Ok(output) => output,
                 Err(_) => Err(StepError::from(ProgramError::Timeout {
@@ -224,7 +225,8 @@ impl Agent for SubprocessAgent {
     }
 }
 
-/// The program that runs now. Linux's own name for it also works after an upgrade has replaced the file.
+/// Returns the path of the running executable. On Linux, `/proc/self/exe` still works after an
+/// upgrade has replaced the file.
 fn own_program() -> PathBuf {
     if cfg!(target_os = "linux") {
         PathBuf::from("/proc/self/exe")
@@ -233,7 +235,7 @@ fn own_program() -> PathBuf {
     }
 }
 
-/// Sends the input. If the keeper has ended it does not matter: its report, or the lack of one, says why.
+/// Sends the input. Ignores write errors: the guard's report, or its absence, contains the cause.
 async fn send(mut guard: impl tokio::io::AsyncWrite + Unpin, text: &str) {
     let length = (text.len() as u64).to_le_bytes();
     if guard.write_all(&length).await.is_ok() {
@@ -247,8 +249,8 @@ async fn receive(mut guard: impl AsyncRead + Unpin) -> Option<Report> {
     Report::parse(&line)
 }
 
-/// Writes a program's stderr to the log line by line, so that one which hangs has said what it had to
-/// say, and keeps the last lines.
+/// Logs a program's stderr line by line, so that the output of a hanging program is visible. Keeps
+/// the last lines.
 struct StderrLog<'a> {
     step: &'a str,
     program: &'a str,
@@ -310,7 +312,7 @@ impl<'a> StderrLog<'a> {
         self.last.push_back(line);
     }
 
-    /// The last lines, as one.
+    /// Returns the last lines, joined to one.
     fn last_lines(self) -> String {
         let lines: Vec<String> = self.last.into_iter().collect();
         lines.join(" | ")

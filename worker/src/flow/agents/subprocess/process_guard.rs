@@ -1,20 +1,23 @@
-//! The keeper: this program once more, between the worker and the program of a step.
+//! The guard process between the worker and the program of a step. It runs the worker's executable.
 //!
-//! A worker that is killed runs no destructor, and a process that has left its group is found by no
-//! signal to the group. So the worker starts no program itself. It starts its own executable with the
-//! word [`KEEP`], and that starts the program, in a process group of its own, and ends it together
-//! with everything it has started as soon as the program has ended or the worker lets go: the two
-//! hold the ends of a socket, and whatever becomes of the worker, SIGKILL included, its end closes.
+//! A killed worker runs no destructors, and a signal to a process group does not reach a process
+//! that has left the group. The worker therefore does not start the program itself. It starts its
+//! own executable with the argument [`KEEP`]. That guard process starts the program in a new
+//! process group. The guard kills the program and all its descendants as soon as the program ends
+//! or the worker closes its end of a shared socket. The kernel closes that end if the worker dies,
+//! even by SIGKILL.
 //!
-//! On Linux the keeper is the *subreaper* of what it starts: a process whose parent has died becomes
-//! its child, also one with a session of its own, so that nobody gets out of its sight. Nothing below it gains
-//! privileges (`no_new_privs`), so that there is nobody whom it may not kill. What a program asks
-//! another service to start (cron, systemd, a container daemon) is not below it, and a program that
-//! kills the keeper on purpose is rid of it: what runs here is named by the operator and not hostile.
-//! Elsewhere than on Linux only the process group is ended.
+//! On Linux the guard is the *subreaper* of its descendants. A process whose parent has died
+//! becomes a child of the guard, even with a new session, so no descendant can escape. No
+//! descendant gains privileges (`no_new_privs`), so the guard may kill all of them.
 //!
-//! On the socket: the worker sends the length of the input (8 bytes, little endian) and the input;
-//! the keeper sends one line when all is over, a [`Report`].
+//! Limits: a process that the program starts through another service (cron, systemd, a container
+//! daemon) is not a descendant. A program can also kill the guard on purpose. The operator chooses
+//! the programs, which are trusted not to do that. On other systems than Linux, only the process
+//! group is killed.
+//!
+//! Socket protocol: the worker sends the length of the input (8 bytes, little endian) and the
+//! input. At the end the guard sends one line, a [`Report`].
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -34,34 +37,34 @@ use rustix::process::{
 };
 use shared::fail_point;
 
-/// The first argument that makes a keeper of this program; the step's program and its arguments follow.
+/// The first argument that starts this executable as a guard; the program and its arguments follow.
 pub(crate) const KEEP: &str = "keep-step-of-flow";
 
-/// Between two looks at whether those who were killed are gone.
+/// The pause between two checks whether the killed processes have ended.
 const SWEEP_PAUSE: Duration = Duration::from_millis(2);
 
-/// How the program ended.
+/// The end of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// By itself, with this status.
+    /// The program exited with this status.
     Exited(i32),
-    /// By this signal.
+    /// This signal terminated the program.
     Signalled(i32),
-    /// It could not be started.
+    /// The program could not be started.
     NotStarted(String),
-    /// It could not be started because the system is short of something that may be there later.
+    /// The program could not be started because the system temporarily lacks a resource.
     Shortage(String),
 }
 
 impl Report {
-    /// That nothing could be started.
+    /// Returns the report of a failed start.
     fn of(error: &io::Error) -> Report {
         let passing = [
             Errno::AGAIN,
             Errno::NOMEM,
             Errno::MFILE,
             Errno::NFILE,
-            // Somebody is writing the program's file.
+            // Another process has the file of the program open for writing.
             Errno::TXTBSY,
         ];
         let errno = Errno::from_io_error(error);
@@ -72,7 +75,7 @@ impl Report {
         }
     }
 
-    /// The line that says it.
+    /// Returns the report as a line.
     fn line(&self) -> String {
         match self {
             Report::Exited(status) => format!("exited {status}"),
@@ -82,7 +85,7 @@ impl Report {
         }
     }
 
-    /// What a line says; `None` if the keeper was ended before it could say anything.
+    /// Parses a line; returns `None` if the guard was terminated before it sent a report.
     pub(crate) fn parse(line: &str) -> Option<Report> {
         let (word, rest) = line.split_once(' ')?;
         match word {
@@ -95,8 +98,8 @@ impl Report {
     }
 }
 
-/// Does a keeper's work if this process was started as one: then the exit code is `Some`. The first
-/// thing that a program calls in which [`crate::run::run`] may run.
+/// Acts as a guard if this process was started as one, and returns the exit code. A program in
+/// which [`crate::run::run`] may run must call this first.
 pub fn guard_if_asked() -> Option<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     if args.next()? != KEEP {
@@ -106,14 +109,14 @@ pub fn guard_if_asked() -> Option<ExitCode> {
     let program = args.next()?;
     Some(match keep(program, args.collect()) {
         Ok(()) => ExitCode::SUCCESS,
-        // Nobody is left who could be told.
+        // The worker is gone, so the error cannot be reported.
         Err(_) => ExitCode::FAILURE,
     })
 }
 
 fn keep(program: OsString, args: Vec<OsString>) -> io::Result<()> {
     let worker = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    // Before the program runs, only what the system cannot spare ends this with an error.
+    // Before the program runs, only a lack of system resources causes an error.
     let report = run(&worker, program, args).unwrap_or_else(|error| Report::of(&error));
     (&worker).write_all(report.line().as_bytes())
 }
@@ -124,7 +127,8 @@ fn run(worker: &UnixStream, program: OsString, args: Vec<OsString>) -> io::Resul
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         rustix::thread::set_no_new_privs(true)?;
     }
-    // Read whole before anything else, so that from then on the socket says one thing only: that it is closed.
+    // Reads the whole input first, so that a later read on the socket returns only when it is
+    // closed.
     let mut length = [0_u8; 8];
     let mut from_worker = worker.try_clone()?;
     from_worker.read_exact(&mut length)?;
@@ -148,12 +152,12 @@ fn run(worker: &UnixStream, program: OsString, args: Vec<OsString>) -> io::Resul
     };
     let pid = Pid::from_child(&child);
     let watching = child.stdin.take().map_or(Ok(()), |mut stdin| {
-        // A program need not read what it is given.
+        // The program may ignore its input.
         start_thread(move || drop(stdin.write_all(&input)))
     });
     let watching = watching.and_then(|()| {
         start_thread(move || {
-            // Nothing more is sent: this returns when the worker's end is closed.
+            // The worker sends no more data: this read returns when the worker's end is closed.
             let _ = from_worker.read(&mut [0]);
             end_all(pid);
             std::process::exit(0);
@@ -163,7 +167,8 @@ fn run(worker: &UnixStream, program: OsString, args: Vec<OsString>) -> io::Resul
         end_all(pid);
         return Ok(Report::of(&error));
     }
-    // Not reaped yet: until then nobody else gets its id, which is that of the group as well.
+    // Does not reap the program yet: until then the system cannot reuse its id, which is also the
+    // id of the group.
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     let status = loop {
         match waitid(WaitId::Pid(pid), options) {
@@ -183,14 +188,15 @@ fn start_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().spawn(work).map(drop)
 }
 
-/// Kills the group of `program` and whatever else this process is above of, until nothing is left.
+/// Kills the process group of `program` and all other descendants of this process, until none
+/// remains.
 fn end_all(program: Pid) {
     static DONE: Mutex<bool> = Mutex::new(false);
     let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
     if std::mem::replace(&mut *done, true) {
         return;
     }
-    // At once, so that a group which does nothing but fork does not outrun what follows.
+    // The group first, so that a group that forks continuously cannot outrun the loop below.
     let _ = kill_process_group(program, Signal::KILL);
     loop {
         let left = living_descendants();
@@ -198,16 +204,16 @@ fn end_all(program: Pid) {
             break;
         }
         for pid in left {
-            // It may have ended this very moment.
+            // An error means that the process has just ended.
             let _ = kill_process(pid, Signal::KILL);
         }
         thread::sleep(SWEEP_PAUSE);
     }
-    // In a container the worker is often the first process, and nobody else would reap them.
+    // In a container the worker is often process 1, so no other process would reap them.
     while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
 }
 
-/// Every process below this one that has not ended.
+/// Returns all descendants of this process that have not ended.
 #[cfg(target_os = "linux")]
 fn living_descendants() -> Vec<Pid> {
     let all: Vec<(i32, i32)> = std::fs::read_dir("/proc")
@@ -241,8 +247,8 @@ fn living_descendants() -> Vec<Pid> {
     Vec::new()
 }
 
-/// The parent in a line of `/proc/<pid>/stat`; `None` for a process that has ended. The name in
-/// brackets may hold anything, brackets and spaces too.
+/// Returns the parent from a line of `/proc/<pid>/stat`; `None` for a process that has ended. The
+/// name in parentheses may contain any character, including parentheses and spaces.
 #[cfg(target_os = "linux")]
 fn parent_of_living(stat: &str) -> Option<i32> {
     let (_, rest) = stat.rsplit_once(')')?;
