@@ -1,10 +1,10 @@
-//! From Lua back to documents: exactly, or not at all.
+//! Converts Lua values to documents, exactly or with an error.
 //!
-//! mlua's own conversion drops the string keys of a mixed table and makes `null` of NaN. This one
-//! looks at every value and refuses what JSON cannot hold, with the place where it stands.
+//! mlua's own conversion drops the string keys of a mixed table and converts NaN to `null`. This
+//! one checks every value and rejects values that JSON cannot represent, with their position.
 //!
-//! An empty table is an object unless `host.array` marked it; a table with the keys 1 to n is an
-//! array; a table with string keys is an object.
+//! An empty table is an object unless `host.array` marked it. A table with the keys 1 to n is an
+//! array. A table with string keys is an object.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +14,15 @@ use shared::blueprint::{Doc, Num};
 
 use crate::flow::lua::view::View;
 
-/// Containers within one another, at most: a document's 64, and room for what a flow puts them in.
+/// The maximum nesting depth: 64 for a document, and a reserve for the containers that a flow puts
+/// around it.
 const MAX_LEVELS: usize = 128;
 
-/// What a converted value may cost in memory. A table that holds another twice is written out
-/// twice, so a small one can stand for a huge document.
+/// The maximum memory size of a converted value. A table that contains another table twice is
+/// converted twice, so a small value can expand to a huge document.
 const MAX_BYTES: usize = 32 << 20;
 
-/// The metatables that tell an array from an object.
+/// The metatables that distinguish arrays from objects.
 #[derive(Debug, Clone)]
 pub(super) struct Marks {
     array: Table,
@@ -29,7 +30,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// New marks for a machine.
+    /// Creates the marks of an interpreter.
     pub(super) fn new(lua: &Lua) -> Result<Marks> {
         Ok(Marks {
             array: lua.create_table()?,
@@ -58,7 +59,7 @@ impl Marks {
         }
     }
 
-    /// True for what would become an array.
+    /// True if the value would convert to an array.
     pub(super) fn is_array(&self, value: &Value) -> bool {
         match value {
             Value::UserData(data) => data
@@ -78,10 +79,11 @@ enum Mark {
     Object,
 }
 
-/// `value` as a document. `marks` are those of its machine.
+/// Converts `value` to a document. `marks` are those of its interpreter.
 ///
 /// # Errors
-/// Where and what it is that JSON cannot hold, as `at ops[2].value: a function is no JSON value`.
+/// The position and type of a value that JSON cannot represent, as `at ops[2].value: a function is
+/// no JSON value`.
 pub(super) fn to_doc(value: &Value, marks: &Marks) -> std::result::Result<Doc, String> {
     let mut conversion = Conversion {
         marks,
@@ -112,7 +114,7 @@ enum Place {
 
 struct Conversion<'a> {
     marks: &'a Marks,
-    /// Where the conversion is; after an error, where it stopped.
+    /// The current position; after an error, the position of the error.
     path: Vec<Place>,
     bytes: usize,
 }

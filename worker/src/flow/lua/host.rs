@@ -1,31 +1,36 @@
-//! The table `host`: what Draftsman offers to scripts.
+//! The table `host`: the functions that Draftsman offers to scripts.
 //!
 //! | function | returns |
 //! |---|---|
-//! | `yaml_to_json(text)` | the document that a YAML text is |
-//! | `json_parse(text)` | the document that a JSON text is |
-//! | `read_intent(text)` | what an intent asks for: `{patch}` or `{sentences, rationale}` |
-//! | `canonical_yaml(doc)` | its canonical YAML |
-//! | `content_hash(doc)` | its version; of a text the SHA-256 of the text |
-//! | `json_patch(doc, ops)` | the document with an RFC 6902 patch applied, all of it or nothing |
-//! | `semver_bump(label, bump)` | the label raised by `major`, `minor` or `patch`; no label counts as 0.0.0 |
-//! | `label_problem(label)` | what keeps `label` from being a semantic version, or `nil` |
+//! | `yaml_to_json(text)` | the parsed YAML document |
+//! | `json_parse(text)` | the parsed JSON document |
+//! | `read_intent(text)` | the parsed intent: `{patch}` or `{sentences, rationale}` |
+//! | `canonical_yaml(doc)` | the canonical YAML |
+//! | `content_hash(doc)` | the version of a document; the SHA-256 of a text |
+//! | `json_patch(doc, ops)` | the document after an RFC 6902 patch, all of it or nothing |
+//! | `semver_bump(label, bump)` | the label raised by `bump` (see below) |
+//! | `label_problem(label)` | the problem of a label that is not a semantic version, or `nil` |
 //! | `step_refs(flow)` | an array with the `ref` of every step at any depth |
-//! | `agent_refs(doc, name)` | an array with the places that name the agent: `{pointer, is_key}` |
-//! | `judge_refs(doc)` | how many references to agents there are, and which are unknown: `{count, unknown = [{pointer, name}]}` |
-//! | `apply_patch(ctx)` | what the bundled applier returns for this input |
-//! | `judge(axis, ctx)` | the verdict of a bundled axis: `{status, evidence}` or `{status, reason}` |
-//! | `commit(ctx)` | what the bundled committer returns for this input |
-//! | `flow_problem(flow)` | what keeps `flow` from being flow.ir, or `nil` |
+//! | `agent_refs(doc, name)` | an array of the references to the agent: `{pointer, is_key}` |
+//! | `judge_refs(doc)` | all agent references: `{count, unknown = [{pointer, name}]}` |
+//! | `apply_patch(ctx)` | the output of the bundled applier for this input |
+//! | `judge(axis, ctx)` | the verdict of a bundled axis: `{status, evidence}` or `{status, reason}`
+//! |
+//! | `commit(ctx)` | the output of the bundled committer for this input |
+//! | `flow_problem(flow)` | the problem of an invalid flow.ir, or `nil` |
 //! | `null` | JSON's `null` |
-//! | `array(t)`, `object(t)` | `t` marked as an array or object; of a document a shallow copy that can be written to; of nothing an empty one |
+//! | `array(t)`, `object(t)` | `t` marked as an array or object (see below) |
 //! | `is_array(x)` | whether `x` is an array |
 //! | `axes()` | the names of all axes |
 //! | `verifier(axis)` | a function that runs the axis' script, or `nil` |
-//! | `log(level, message)` | nothing; `level` (`debug`, `info`, `warn`, `error`) may be left out |
+//! | `log(level, message)` | nothing; `level` is optional: `debug`, `info`, `warn`, `error` |
 //!
-//! The first seven return `nil` and a message where the data is at fault; a wrong argument is an
-//! error at the place of the call.
+//! `bump` is `major`, `minor` or `patch`; a missing label counts as 0.0.0. For a document, `array`
+//! and `object` return a shallow copy that is writable. Without an argument they return an empty
+//! table.
+//!
+//! The first seven functions return `nil` and a message if the data is invalid. An invalid argument
+//! is an error at the position of the call.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,31 +46,33 @@ use crate::flow::lua::convert::{Marks, to_doc};
 use crate::flow::lua::view::{View, to_lua};
 use crate::flow::run_state::RunState;
 
-/// What the functions of a machine need of the script that runs on it now.
+/// The state of the current script, for the functions of `host`.
 pub(super) struct Current {
     /// The run.
     pub(super) run: Arc<RunState>,
-    /// Its input.
+    /// The input of the script.
     pub(super) input: Doc,
     /// The script, for the log.
     pub(super) script: String,
-    /// Lines that it has logged.
+    /// The number of lines that the script has logged.
     pub(super) logged_lines: usize,
-    /// What the documents take up that `host` made for it.
+    /// The memory size of the documents that `host` created for the script, in bytes.
     pub(super) made_bytes: usize,
 }
 
-/// Lines that a script may log in one run; further ones are dropped.
+/// The maximum number of log lines in one run; further lines are dropped.
 const MAX_LOG_LINES: usize = 1000;
 
-/// What of a logged line is kept.
+/// The maximum length of a log line, in characters.
 const MAX_LOG_CHARS: usize = 2000;
 
-/// What the documents may take up that `host` makes in one run, in bytes: they lie outside Lua's
-/// own memory and its limit. Enough for a document of 1 MiB, read or patched, some hundred times.
+/// The maximum memory size of the documents that `host` creates in one run, in bytes.
+///
+/// They are outside Lua's heap and its limit. The size suffices to parse or patch a document of 1
+/// MiB about a hundred times.
 const MAX_MADE_BYTES: usize = 256 << 20;
 
-/// The table `host` without `axes` and `verifier`, which need the scripts.
+/// Creates the table `host` without `axes` and `verifier`, which need the scripts.
 pub(super) fn table(lua: &Lua, marks: &Marks) -> Result<Table> {
     let host = lua.create_table()?;
     host.set("null", Value::NULL)?;
@@ -217,7 +224,8 @@ fn references(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
     )
 }
 
-/// The bundled steps, for scripts that extend them. A fault is an error that has no place in the script.
+/// Adds the bundled steps, for scripts that extend them. Their errors have no position in the
+/// script.
 fn steps(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
     for (name, step) in [
         ("apply_patch", BundledStep::Applier),
@@ -322,7 +330,7 @@ fn shapes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
     )
 }
 
-/// A copy that can be written to, at any depth. `[]` and `{}` stay what they are.
+/// Returns a writable deep copy. Empty arrays and objects keep their type.
 fn copied(lua: &Lua, doc: &Doc, marks: &Marks) -> Result<Value> {
     let (copy, is_array) = match doc {
         Doc::Array(items) => (copied_array(lua, items, marks)?, true),
@@ -402,7 +410,7 @@ fn argument(function: &str, n: usize, value: &Value, marks: &Marks) -> Result<Do
         .map_err(|problem| Error::runtime(format!("host.{function}: argument {n}: {problem}")))
 }
 
-/// A document that did not exist before, or what kept it from being made.
+/// Returns a new document, or its error, and counts its size.
 fn made<E: std::fmt::Display>(lua: &Lua, doc: std::result::Result<Doc, E>) -> Result<MultiValue> {
     if let (Ok(doc), Some(mut current)) = (&doc, lua.app_data_mut::<Current>()) {
         current.made_bytes = current.made_bytes.saturating_add(bytes_of(doc));
@@ -416,7 +424,7 @@ fn made<E: std::fmt::Display>(lua: &Lua, doc: std::result::Result<Doc, E>) -> Re
     answer(lua, doc.map(Shown))
 }
 
-/// About what a document takes up in memory.
+/// Returns the approximate memory size of a document.
 fn bytes_of(doc: &Doc) -> usize {
     let within = match doc {
         Doc::Array(items) => items.iter().map(bytes_of).sum(),
@@ -430,7 +438,7 @@ fn bytes_of(doc: &Doc) -> usize {
     within + 2 * size_of::<Doc>()
 }
 
-/// A document on its way to Lua.
+/// A document to convert to Lua.
 struct Shown(Doc);
 
 impl IntoLua for Shown {
@@ -439,7 +447,7 @@ impl IntoLua for Shown {
     }
 }
 
-/// The value, or `nil` and the message.
+/// Returns the value, or `nil` and the message.
 fn answer<T: IntoLua, E: std::fmt::Display>(
     lua: &Lua,
     result: std::result::Result<T, E>,

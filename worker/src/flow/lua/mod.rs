@@ -1,10 +1,11 @@
-//! Lua: scripts that run steps, in sandboxed machines that are used again.
+//! Lua: runs scripts as steps, in sandboxed interpreters that are reused.
 //!
-//! - [`sandbox`] builds a machine: what a script can reach, and the hook that stops it;
-//! - [`host`] is the table `host`, what Draftsman offers to scripts;
-//! - [`view`] shows documents to Lua without converting them, [`convert`] goes back;
-//! - [`pool`] lends machines out and runs a script on one, [`threads`] are what long scripts, and
-//!   all that are not bundled, run on.
+//! - [`sandbox`] builds an interpreter: the names that a script can reach, and the hook that stops
+//!   it.
+//! - [`host`] is the table `host`, the functions that Draftsman offers to scripts.
+//! - [`view`] shows documents to Lua without a conversion; [`convert`] converts values back.
+//! - [`pool`] manages the interpreters and runs scripts on them.
+//! - [`threads`] run long scripts, and all scripts if some are custom.
 
 mod convert;
 mod host;

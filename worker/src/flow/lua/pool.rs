@@ -1,16 +1,16 @@
-//! Machines that are used again, and how a script runs on one.
+//! A pool of reusable interpreters that runs scripts.
 //!
-//! Making a machine and compiling the scripts on it costs some hundred microseconds, more than
-//! the scripts themselves take on a small document. A machine serves one script at a time and is
-//! put back when the script has ended by itself; one that was stopped is thrown away, for nobody
-//! knows where it stands.
+//! Creating an interpreter and compiling its scripts takes some hundred microseconds, more than the
+//! scripts take on a small document. An interpreter runs one script at a time. It returns to the
+//! pool after the script has ended normally. An interrupted interpreter is discarded, because its
+//! state is unknown.
 //!
-//! If all scripts are bundled, one first runs on the caller's thread for [`SLICE`], which is all
-//! that most need; one that is not done by then is moved, as it is, to a thread for scripts. That is
-//! sound because no bundled script calls a library function that can take long. Somebody else's may
-//! do so in its first line, so with any of those there, every script runs on such a thread from the
-//! start (some ten microseconds more). If the caller goes away meanwhile, a flag tells the hook to
-//! stop it there.
+//! If all scripts are bundled, a script first runs on the caller's thread for [`SLICE`], which
+//! suffices for most. A script that needs longer moves to a thread for scripts. This is safe
+//! because no bundled script calls a library function that can take long. A custom script may do so
+//! in its first line. If any script is custom, every script therefore runs on such a thread from
+//! the start, which costs some ten microseconds. If the caller is dropped, a flag tells the hook to
+//! stop the script.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,17 +31,17 @@ use crate::flow::run_state::RunState;
 use crate::flow::scripts::Scripts;
 use crate::flow::step_context::StepContext;
 
-/// How long a script may hold the thread it was started on.
+/// The maximum time of a script on the thread that started it.
 const SLICE: Duration = Duration::from_millis(2);
 
-/// Machines kept for the next script; more than run at once on any worker.
+/// The maximum number of idle interpreters; more than run concurrently on any worker.
 const MAX_IDLE: usize = 256;
 
-/// Bytes of documents that scripts have seen on a machine before it drops the views of them:
-/// to Lua's collector a view is a few bytes, whatever document it keeps alive.
+/// The size of the documents seen by scripts, in bytes, after which an interpreter collects its
+/// views. Lua's collector counts a view as a few bytes, whatever the size of its document.
 const COLLECT_AFTER: usize = 4 << 20;
 
-/// Lends machines to scripts.
+/// A pool of interpreters.
 #[derive(Debug)]
 pub(in crate::flow) struct Pool {
     scripts: Arc<Scripts>,
@@ -50,10 +50,10 @@ pub(in crate::flow) struct Pool {
 }
 
 impl Pool {
-    /// Compiles every script once, to find all mistakes before the first issue.
+    /// Compiles every script once, to report all errors before the first issue.
     ///
     /// # Errors
-    /// [`ScriptError::Compile`] with every script that is no Lua.
+    /// [`ScriptError::Compile`] with every script that is not valid Lua.
     pub(in crate::flow) fn new(scripts: Arc<Scripts>) -> Result<Pool, ScriptError> {
         let machine = Machine::new(&scripts)?;
         let problems: Vec<String> = (0..scripts.all().len())
@@ -71,24 +71,25 @@ impl Pool {
         }
     }
 
-    /// The scripts that run on its machines.
+    /// Returns the scripts of this pool.
     pub(in crate::flow) fn scripts(&self) -> &Scripts {
         &self.scripts
     }
 
-    /// Cancelled once so many scripts could not be stopped that the process had better end.
+    /// Returns a token that is cancelled when too many scripts could not be stopped, so that the
+    /// process should exit.
     pub(in crate::flow) fn worn_out(&self) -> &CancellationToken {
         self.threads.worn_out()
     }
 
-    /// Runs script number `script` on `input` and returns what it returns.
+    /// Runs script number `script` on `input` and returns its output.
     ///
     /// # Errors
-    /// [`StepError::Script`] if it raises an error, wants too much memory or returns what is no
-    /// JSON; [`StepError::Interrupted`] if the run's deadline passed.
+    /// [`StepError::Script`] if the script raises an error, exceeds the memory limit or returns a
+    /// value that JSON cannot represent. [`StepError::Interrupted`] if the run's deadline passed.
     ///
-    /// Cancel safety: dropping the future stops the script within some ten microseconds of Lua;
-    /// a call of a library function is left to itself, see [`Threads`].
+    /// Cancel safety: dropping the future stops the script within some ten microseconds of Lua. A
+    /// library call cannot be stopped, see [`Threads`].
     pub(in crate::flow) async fn run(
         &self,
         script: usize,
@@ -158,13 +159,14 @@ impl Pool {
         }
     }
 
-    /// Runs `work`, which nothing interrupts, as a script of this name would be: on a thread that is given
-    /// up if it does not end when nobody waits any more.
+    /// Runs `work`, which cannot be interrupted, on a thread for scripts. If the caller is dropped
+    /// and `work` does not end, the thread is abandoned. `name` identifies `work` in the log.
     ///
     /// # Errors
-    /// [`StepError::Permanent`] if it panicked, [`StepError::Passing`] if there was no thread for it.
+    /// [`StepError::Permanent`] if `work` panicked, [`StepError::Passing`] if no thread was
+    /// available.
     ///
-    /// Cancel safety: as [`Threads::run`].
+    /// Cancel safety: the same as [`Threads::run`].
     pub(in crate::flow) async fn run_native<T: Send + 'static>(
         &self,
         name: &str,
@@ -185,7 +187,7 @@ impl Pool {
     }
 }
 
-/// What it means for a step that its work has no result. A shortage of threads passes.
+/// Returns the error of a step whose work has no result. A lack of threads is temporary.
 fn without_result(what: &str, why: NoResult) -> StepError {
     match why {
         NoResult::Panicked => StepError::Permanent {
@@ -198,7 +200,7 @@ fn without_result(what: &str, why: NoResult) -> StepError {
     }
 }
 
-/// Tells the hook that nobody waits for the script any more.
+/// Tells the hook to stop the script when the caller is dropped.
 struct CancelOnDrop(Arc<AtomicBool>);
 
 impl Drop for CancelOnDrop {
@@ -207,7 +209,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// What a script returned, or why that is no JSON.
+/// The output of a script, or the reason why JSON cannot represent it.
 type Returned = Result<Doc, String>;
 
 enum Progress {
@@ -216,7 +218,7 @@ enum Progress {
     Paused(Thread),
 }
 
-/// One Lua state with the sandbox in it.
+/// A sandboxed Lua interpreter.
 #[derive(Debug)]
 struct Machine {
     lua: Lua,
@@ -259,7 +261,7 @@ impl Machine {
             at.map(|at| Library::of(lua, at)).transpose()
         })?;
         let environment = lua.create_function(|lua, input: Value| environment(lua, input))?;
-        // In Lua, so that a verifier can be interrupted like any other script.
+        // Written in Lua, so that the hook can interrupt a verifier like any other script.
         let verifier: Function = lua
             .load(VERIFIER)
             .set_name("=host")
@@ -321,7 +323,7 @@ impl Machine {
         }
     }
 
-    /// Lets go of what the last script saw.
+    /// Releases the data of the last script.
     fn tidy_up(&mut self, seen_bytes: usize) {
         self.lua.remove_app_data::<Current>();
         self.seen_bytes += seen_bytes;
@@ -334,7 +336,7 @@ impl Machine {
     }
 }
 
-/// `host.verifier`: a function that runs an axis' script in an environment of its own.
+/// `host.verifier`: a function that runs an axis' script in its own environment.
 const VERIFIER: &str = "
 local axis_script, environment = ...
 return function(axis)
@@ -343,7 +345,7 @@ return function(axis)
   return function(input) return script(environment(input)) end
 end";
 
-/// The scripts of a machine, compiled when they are first needed.
+/// The scripts of an interpreter, compiled on first use.
 struct Library {
     scripts: Arc<Scripts>,
     compiled: Vec<Option<Function>>,
@@ -351,7 +353,7 @@ struct Library {
 }
 
 impl Library {
-    /// The function that runs script number `at` in the environment it is given.
+    /// Returns the function that runs script number `at` in the environment of its argument.
     fn of(lua: &Lua, at: usize) -> mlua::Result<Function> {
         let missing = || mlua::Error::runtime("the machine has no scripts");
         let scripts = {
@@ -362,8 +364,8 @@ impl Library {
             library.scripts.clone()
         };
         let script = scripts.get(at);
-        // The environment is the chunk's argument: setting it anew for each run is then free. It
-        // stands on the first line, so that lines keep their numbers.
+        // The environment is an argument of the chunk, so that a new one for each run costs
+        // nothing. It is on the first line, so that line numbers stay the same.
         let function = lua
             .load(format!("local _ENV <const> = ...; {}", script.source))
             .set_name(format!("@{}", script.origin))
@@ -375,8 +377,8 @@ impl Library {
     }
 }
 
-/// A table for the globals of one run: `_CTX`, and behind it what every script has. Without an
-/// input, `_CTX` is that of the running script.
+/// Creates the table with the globals of one run: `_CTX`, and a fall-back to the common functions.
+/// Without an input, `_CTX` is the input of the running script.
 fn environment(lua: &Lua, input: Value) -> mlua::Result<Table> {
     let input = match input {
         Value::Nil => {
@@ -406,7 +408,8 @@ fn is_memory(error: &mlua::Error) -> bool {
     }
 }
 
-/// What Lua says, without the stack; for an error of a host function with the place of its call.
+/// Returns Lua's message without the stack. An error of a host function includes the position of
+/// its call.
 fn place_and_message(error: &mlua::Error) -> String {
     match error {
         mlua::Error::CallbackError { traceback, cause } => {
@@ -418,7 +421,7 @@ fn place_and_message(error: &mlua::Error) -> String {
         }
         mlua::Error::RuntimeError(message) => {
             let text = cut_stack(message);
-            // Raised below one of the sandbox's own functions: who called that is what matters.
+            // For an error in a function of the sandbox, the position of its caller is relevant.
             let inner = text
                 .strip_prefix("sandbox:")
                 .and_then(|rest| rest.split_once(": "));
@@ -431,7 +434,7 @@ fn place_and_message(error: &mlua::Error) -> String {
     }
 }
 
-/// The innermost place in a script that a stack names.
+/// Returns the innermost position in a script from a stack trace.
 fn place(stack: &str) -> Option<&str> {
     let mut lines = stack.lines().map(str::trim);
     lines

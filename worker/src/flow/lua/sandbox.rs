@@ -1,28 +1,31 @@
-//! What a script can reach, how much it can use, and what stops it.
+//! The sandbox: the names that a script can reach, its resource limits, and how it is stopped.
 //!
-//! A fresh Lua state has files, processes and modules in it. This one is built the other way
-//! round: its globals are the names in the lists below and nothing else. No function in them
-//! reads or writes anything outside, loads code, or looks behind a metatable; none gives a
-//! different answer the next time (`math.random` is left out). The libraries and `host` are
-//! shown through tables that cannot be written to, and a script's own globals go into a table
-//! that lives as long as its run, so one run leaves nothing for the next.
+//! A fresh Lua state contains files, processes and modules. This one contains only the names in the
+//! lists below. Their functions do not read or write external state, load code, or bypass
+//! metatables. Their results are deterministic (`math.random` is left out). Scripts access the
+//! libraries and `host` through read-only tables. A script's own globals go into a table that
+//! exists for one run, so no state remains for the next run.
 //!
-//! `coroutine` is left out: the host interrupts a long script by yielding from a hook, and a
-//! coroutine of the script's would catch that.
+//! `coroutine` is left out. The host interrupts a long script by yielding from a hook, and a
+//! coroutine of the script would catch that.
 //!
-//! Three things bound a script. Memory: an allocation above [`MEMORY_LIMIT_MIB`] fails. Time: a
-//! hook, called every so many instructions, raises an error once the deadline has
-//! passed or the run was called off, and from then on at every instruction, so that a loop around
-//! `pcall` ends as well. Where instructions take long, because they copy long strings, it is called more often. And the thread: at the end of its slice the hook yields, so that a long
-//! script does not hold up the others on the same thread.
+//! A script has three limits:
 //!
-//! What no hook can stop is a single call of a library function. All of them are bounded by the
-//! memory limit ([`GUARDED`] sees to `string.rep` and `table.move`) except pattern matching, where a
-//! pattern with many `-` or `*` in a row can take for ever on a long text, and sorting, which can
-//! take seconds. That is what [`threads`](crate::flow::lua::threads) are for.
+//! - Memory: an allocation above [`MEMORY_LIMIT_MIB`] fails.
+//! - Time: a hook runs after a number of instructions. It raises an error once the deadline has
+//!   passed or the run was cancelled. From then on it runs at every instruction, so that a loop
+//!   around `pcall` ends too. It also runs more often when instructions take long because they copy
+//!   long strings.
+//! - Thread: at the end of its slice the hook yields, so that a long script does not block others
+//!   on the same thread.
 //!
-//! The same script gives the same result for the same input: nothing tells the time, a random number
-//! or (`tostring`, `string.format`) an address in memory.
+//! No hook can stop a single call of a library function. The memory limit bounds all of them
+//! ([`GUARDED`] covers `string.rep` and `table.move`) with two exceptions. A pattern with many `-`
+//! or `*` in a row can take practically for ever on a long text. Sorting can take seconds.
+//! [`threads`](crate::flow::lua::threads) handle these cases.
+//!
+//! The same script gives the same result for the same input. It cannot obtain the time, a random
+//! number or a memory address (from `tostring` or `string.format`).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,34 +36,39 @@ use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, Result, StdLib, Table
 
 use crate::flow::lua::view::{self, View};
 
-/// What one machine may allocate, in MiB. A document of 1 MiB copied into tables takes some 30.
+/// The memory limit of an interpreter, in MiB. A document of 1 MiB copied into tables takes about
+/// 30 MiB.
 pub(super) const MEMORY_LIMIT_MIB: usize = 96;
 
-/// Lua's collector waits until the heap is this many percent of what the last round left. A
-/// machine's heap is a few hundred KiB, most of it compiled scripts; at Lua's own 200 the collector
-/// takes a tenth of a flow's time.
+/// The heap size at which Lua's collector starts, in percent of the heap after the last collection.
+///
+/// The heap of an interpreter is a few hundred KiB, most of it compiled scripts. With Lua's default
+/// of 200, the collector takes a tenth of a flow's time.
 const GC_PAUSE: i32 = 400;
 
-/// Instructions between two looks at the clock for scripts that are known: some ten microseconds.
+/// The number of instructions between two checks of the clock, for bundled scripts: some ten
+/// microseconds.
 const HOOK_INTERVAL: u32 = 1000;
 
-/// The same for scripts that are not: any of them may copy megabytes.
+/// The same for custom scripts, because any of their instructions may copy megabytes.
 const CLOSE_INTERVAL: u32 = 200;
 
-/// The same once that many have taken longer than [`LONG_INTERVAL`].
+/// The same after an interval has taken longer than [`LONG_INTERVAL`].
 const SLOW_INTERVAL: u32 = 10;
 
-/// Instructions that take so long are no ordinary ones.
+/// The duration above which an interval contains unusually slow instructions.
 const LONG_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The functions that a script has.
+/// The global functions of a script.
 const FUNCTIONS: [&str; 9] = [
     "assert", "error", "ipairs", "pairs", "pcall", "rawequal", "select", "tonumber", "tostring",
 ];
 
-/// `pcall`, at most [`MAX_PCALLS`] within one another. Lua allows 200 calls through C, and where they
-/// are used up the hook cannot run either: a script that catches that error and goes on there would
-/// never be stopped. So an error can only be caught where there is room.
+/// `pcall`, nested at most [`MAX_PCALLS`] times.
+///
+/// Lua allows 200 nested C calls. At that limit the hook cannot run either. A script that catches
+/// the resulting error and continues would never stop. An error can therefore only be caught below
+/// that limit.
 const PCALL: &str = "
 local pcall, most = ...
 local depth = 0
@@ -77,9 +85,10 @@ end";
 /// See [`PCALL`].
 const MAX_PCALLS: u32 = 100;
 
-/// `xpcall` by way of `pcall`: Lua calls a message handler while the error is being raised, and
-/// when it is the hook that raises it no hook interrupts the handler. Here the handler runs after
-/// the error has been caught.
+/// `xpcall`, implemented with `pcall`.
+///
+/// Lua calls a message handler while it raises the error. If the hook raises the error, no hook can
+/// interrupt the handler. Here the handler runs after the error has been caught.
 const XPCALL: &str = "
 local pcall, select = ...
 local function ended(handler, ok, ...)
@@ -88,8 +97,8 @@ local function ended(handler, ok, ...)
 end
 return function(f, handler, ...) return ended(handler, pcall(f, ...)) end";
 
-/// Functions in place of Lua's own: the same, but without an address in what they say, and without
-/// two ways to keep C busy for ever that cost no memory.
+/// Replacements for Lua's functions. They do not show addresses, and they exclude two calls that
+/// run for ever in C without memory.
 const GUARDED: &str = r##"
 local string, table, tostring, type = ...
 local find, format, gsub, rep = string.find, string.format, string.gsub, string.rep
@@ -127,7 +136,7 @@ function table.move(from, first, last, to, into)
 end
 return shown"##;
 
-/// The libraries, and what each keeps.
+/// The libraries and their allowed functions.
 const LIBRARIES: [(&str, &[&str]); 4] = [
     (
         "string",
@@ -170,8 +179,9 @@ const LIBRARIES: [(&str, &[&str]); 4] = [
     ),
 ];
 
-/// Makes a state with nothing but the lists above in it, watched by `watch`, closely unless all
-/// scripts are bundled. Returns it with the table that every script's environment falls back to.
+/// Creates a state that contains only the lists above, with `watch` as its watch. The hook runs
+/// more often unless all scripts are bundled. Also returns the table that every script's
+/// environment falls back to.
 pub(super) fn build(watch: &Arc<Watch>, all_bundled: bool) -> Result<(Lua, Table)> {
     let libraries = StdLib::STRING | StdLib::TABLE | StdLib::MATH | StdLib::UTF8;
     let lua = Lua::new_with(libraries, LuaOptions::new())?;
@@ -199,7 +209,8 @@ pub(super) fn build(watch: &Arc<Watch>, all_bundled: bool) -> Result<(Lua, Table
     base.raw_set("tostring", tostring)?;
     for (library, names) in LIBRARIES {
         let table: Table = all.raw_get(library)?;
-        // The library itself is cut down and not a copy: strings reach it as `("").rep`.
+        // Removes entries from the library itself instead of a copy, because strings reach it as
+        // `("").rep`.
         let mut surplus = Vec::new();
         table.for_each(|key: String, _: Value| {
             if !names.contains(&key.as_str()) {
@@ -237,7 +248,7 @@ pub(super) fn build(watch: &Arc<Watch>, all_bundled: bool) -> Result<(Lua, Table
             })
         })?,
     )?;
-    // Whatever was in the globals is reachable by nobody now.
+    // The original globals are now unreachable.
     lua.set_globals(lua.create_table()?)?;
     lua.set_memory_limit(MEMORY_LIMIT_MIB << 20)?;
     lua.gc_set_mode(GcMode::Incremental(GcIncParams::default().pause(GC_PAUSE)));
@@ -250,7 +261,7 @@ pub(super) fn build(watch: &Arc<Watch>, all_bundled: bool) -> Result<(Lua, Table
     Ok((lua, base))
 }
 
-/// What Lua's own `type` says, which is coarser than mlua's name.
+/// Returns the result of Lua's own `type`, which is coarser than mlua's type name.
 fn lua_type(value: &Value) -> &'static str {
     match value {
         Value::Nil => "nil",
@@ -270,7 +281,7 @@ fn is_view(value: &Value) -> bool {
     matches!(value, Value::UserData(data) if data.is::<View>())
 }
 
-/// A table through which `inner` can be read and not written.
+/// Returns a read-only table that shows `inner`.
 pub(super) fn read_only(lua: &Lua, name: &'static str, inner: Table) -> Result<Table> {
     let behaviour = lua.create_table()?;
     behaviour.raw_set("__index", inner)?;
@@ -286,26 +297,26 @@ pub(super) fn read_only(lua: &Lua, name: &'static str, inner: Table) -> Result<T
     Ok(outer)
 }
 
-/// What the hook looks at.
+/// The state of the hook.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     limits: Mutex<Limits>,
 }
 
-/// The limits of the script that runs now.
+/// The limits of the current script.
 #[derive(Debug, Default)]
 struct Limits {
     deadline: Option<Instant>,
     cancelled: Option<Arc<AtomicBool>>,
     slice_end: Option<Instant>,
-    /// When the hook was called last.
+    /// The time of the last call of the hook.
     last_look: Option<Instant>,
-    /// The hook is called at shorter intervals than it was at first.
+    /// The current interval of the hook; shorter than at first after slow instructions.
     pace: Pace,
     interrupted: bool,
 }
 
-/// How often the hook is called.
+/// The frequency of the hook.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Pace {
     #[default]
@@ -337,17 +348,17 @@ impl Watch {
         };
     }
 
-    /// Sets the end of the slice; `None` for no end but the deadline.
+    /// Sets the end of the slice; with `None` only the deadline applies.
     pub(super) fn set_slice_end(&self, end: Option<Instant>) {
         self.lock().slice_end = end;
     }
 
-    /// True if the hook is called more often than a fresh machine's.
+    /// True if the hook runs more often than in a new interpreter.
     pub(super) fn was_slowed(&self) -> bool {
         self.lock().pace != Pace::Ordinary
     }
 
-    /// True if the hook has raised its error: the machine must not be used again.
+    /// True if the hook has raised its error, so that the interpreter must not be reused.
     pub(super) fn was_interrupted(&self) -> bool {
         self.lock().interrupted
     }
@@ -356,7 +367,7 @@ impl Watch {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the hook is to do, and how often it is to be called from now on if that changes.
+    /// Returns the next action of the hook, and its new pace if that changes.
     fn look(&self) -> (Look, Option<Pace>) {
         let mut limits = self.lock();
         let now = Instant::now();
@@ -373,7 +384,7 @@ impl Watch {
             limits.interrupted = true;
             (Look::Stop, Pace::EachInstruction)
         } else if limits.slice_end.is_some_and(|end| now >= end) {
-            // Paused, it is not slow.
+            // The time of the pause does not count as slow instructions.
             limits.last_look = None;
             (Look::Pause, limits.pace)
         } else if is_slow {
@@ -401,8 +412,9 @@ fn install_hook(lua: &Lua, watch: &Arc<Watch>, interval: u32) -> Result<()> {
         HookTriggers::new().every_nth_instruction(interval),
         move |lua, _| {
             let (look, pace) = watch.look();
-            // Deep in a recursion there may be no room for it; then the next call tries again. Without
-            // it an error ends one `pcall` and a script with many within one another goes on for ever.
+            // Deep in a recursion the new hook may not fit on the stack; then the next call tries
+            // again. Without the new hook the error ends only one `pcall`, and a script with many
+            // nested ones continues for ever.
             if let Some(pace) = pace
                 && install_hook(lua, &watch, pace.interval()).is_ok()
             {

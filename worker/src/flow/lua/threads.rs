@@ -1,14 +1,13 @@
-//! Threads for scripts, which may hold theirs for longer than anybody can allow.
+//! Threads for scripts, which may block their thread for an unlimited time.
 //!
-//! A hook stops Lua between two instructions, and nothing stops a library function written in C: one
-//! match of a pattern can take longer than the world has existed. So whoever waits for a script does
-//! not wait for its thread. When he goes away (the ceiling, a cancel) and the thread is not free
-//! [`PATIENCE`] later, it counts as stuck: its slot goes to a new thread, and the log says which
-//! script it was. It may come free after all and then serves again; a thread cannot be ended from outside.
+//! A hook stops Lua between two instructions, but cannot stop a library function written in C: one
+//! pattern match can take practically for ever. The caller of a script therefore does not depend on
+//! its thread. If the caller is dropped (time limit, cancellation) and the thread is still busy
+//! after [`PATIENCE`], the thread counts as stuck. Its slot goes to a new thread, and the log names
+//! the script. A stuck thread that becomes free is reused. A thread cannot be killed from outside.
 //!
-//! Every stuck thread takes a core's time from the others. With [`MAX_STUCK`] of them the worker is
-//! worn out ([`Threads::worn_out`]): it lets go of what it has and ends, for its supervisor to start
-//! a fresh one.
+//! Every stuck thread uses one core. With [`MAX_STUCK`] of them the worker is worn out
+//! ([`Threads::worn_out`]): it releases its issues and exits, and its supervisor starts a new one.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,30 +18,30 @@ use shared::fail_point;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
-/// Threads that run scripts at the same time; further scripts wait for their turn.
+/// The maximum number of threads that run scripts concurrently; further scripts wait.
 const MAX_RUNNING: usize = 256;
 
-/// How long a thread may take to notice that nobody waits any more. The hook takes microseconds, and
-/// longer only where single instructions copy very long strings.
+/// The time that a thread has to stop after its caller is dropped. The hook takes microseconds, and
+/// longer only if single instructions copy very long strings.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// So many stuck threads wear a worker out.
+/// The number of stuck threads after which the worker is worn out.
 const MAX_STUCK: usize = 4;
 
-/// A piece of work; what it returns hands the result over.
+/// A job; the function that it returns delivers the result.
 type Job = Box<dyn FnOnce() -> Delivery + Send>;
 type Delivery = Box<dyn FnOnce() + Send>;
 
-/// Why work has no result.
+/// The reason why a job has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoResult {
-    /// It has panicked.
+    /// The job panicked.
     Panicked,
-    /// The system has no thread to spare.
+    /// The system cannot start another thread.
     NoThread,
 }
 
-/// Lends threads out.
+/// A pool of threads.
 #[derive(Debug)]
 pub(super) struct Threads {
     patience: Duration,
@@ -67,18 +66,20 @@ impl Threads {
         })
     }
 
-    /// Cancelled once so many threads are stuck that the process had better end.
+    /// Returns a token that is cancelled when so many threads are stuck that the process should
+    /// exit.
     pub(super) fn worn_out(&self) -> &CancellationToken {
         &self.worn_out
     }
 
-    /// Runs `work`, which is called `name` in the log, on a thread of its own and returns its result.
+    /// Runs `work` on its own thread and returns its result. `name` identifies it in the log.
     ///
     /// # Errors
-    /// [`NoResult`] if it panicked, or the system has no more threads; then it has not begun.
+    /// [`NoResult`] if `work` panicked, or the system cannot start a thread. In the second case
+    /// `work` has not started.
     ///
-    /// Cancel safety: dropping the future leaves `work` to itself; it is expected to end within
-    /// [`PATIENCE`] of whatever its caller tells it.
+    /// Cancel safety: dropping the future does not stop `work`. The caller must stop it, within
+    /// [`PATIENCE`].
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         name: &str,
@@ -98,11 +99,11 @@ impl Threads {
             phase,
         };
         let given = self.give(Box::new(move || {
-            // Dropped by a panic as well: the slot is free again.
+            // Also dropped by a panic, which frees the slot.
             let ending = ending;
             let result = work();
             drop(ending);
-            // Nobody waits any more: then it is dropped here, on this thread.
+            // If the caller was dropped, this drops the result on this thread.
             Box::new(move || drop(sender.send(result)))
         }));
         if let Err(error) = given {
@@ -112,14 +113,14 @@ impl Threads {
         result.await.map_err(|_| NoResult::Panicked)
     }
 
-    /// Gives `job` to the thread that was busy last, or to a new one.
+    /// Sends `job` to the most recently used idle thread, or to a new one.
     fn give(self: &Arc<Self>, mut job: Job) -> io::Result<()> {
         loop {
             let idle = self.idle().pop();
             let Some(thread) = idle else { break };
             match thread.send(job) {
                 Ok(()) => return Ok(()),
-                // It has ended; cannot be, but then there is another.
+                // The thread has exited. This is not expected; the next one takes the job.
                 Err(mpsc::SendError(returned)) => job = returned,
             }
         }
@@ -134,7 +135,7 @@ impl Threads {
                 let mut job = job;
                 loop {
                     let deliver = job();
-                    // Before the result is there: who waits for it may have the next job at once.
+                    // Before the delivery, because the receiver may start the next job immediately.
                     threads.idle().push(sender.clone());
                     deliver();
                     match jobs.recv() {
@@ -169,7 +170,7 @@ impl Threads {
     }
 }
 
-/// Where a piece of work stands.
+/// The state of a job.
 #[derive(Debug)]
 enum Phase {
     Running(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit),
@@ -183,7 +184,7 @@ fn change(phase: &Mutex<Phase>, to: impl FnOnce(&Phase) -> Option<Phase>) -> Opt
     Some(std::mem::replace(&mut *phase, next))
 }
 
-/// Lives on the thread for as long as the work.
+/// Marks the end of the job when its thread drops it.
 struct Ending {
     threads: Arc<Threads>,
     phase: Arc<Mutex<Phase>>,
@@ -198,7 +199,7 @@ impl Drop for Ending {
     }
 }
 
-/// Lives for as long as somebody waits.
+/// Starts the check for a stuck thread when the caller is dropped.
 struct Watched {
     threads: Arc<Threads>,
     name: String,
@@ -212,7 +213,7 @@ impl Drop for Watched {
             *phase.lock().unwrap_or_else(PoisonError::into_inner),
             Phase::Ended
         );
-        // Without a runtime the process is ending, and its threads with it.
+        // Without a runtime the process is exiting, which ends its threads.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -222,7 +223,7 @@ impl Drop for Watched {
         let (threads, name) = (Arc::clone(&self.threads), std::mem::take(&mut self.name));
         runtime.spawn(async move {
             tokio::time::sleep(threads.patience).await;
-            // Dropping the slot that was taken out lets another thread run.
+            // Dropping the old slot lets another thread run.
             let slot = change(&phase, |now| {
                 matches!(now, Phase::Running(_)).then_some(Phase::Stuck)
             });

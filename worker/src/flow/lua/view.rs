@@ -1,12 +1,12 @@
-//! How a script sees a document: as a table that cannot be written to.
+//! Read-only views: a script sees a document as a table that it cannot write to.
 //!
-//! A view holds a reference to a shared subtree and converts what is touched, when it is
-//! touched. So a script that reads one string of a large document pays for one string, and a
-//! view that is handed back gives the very subtree it came from.
+//! A view holds a reference to a shared subtree and converts values on access. A script that reads
+//! one string of a large document pays for one string. A view that the script returns gives the
+//! original subtree.
 //!
-//! `v.key`, `v[1]`, `#v`, `pairs(v)`, `ipairs(v)`, `next(v)` and `==` (by content) do what they
-//! do with a table, and `type(v)` says `table`. `#` of an object is the number of its members.
-//! JSON's `null` is `host.null`, which unlike `nil` is a value and truthy.
+//! `v.key`, `v[1]`, `#v`, `pairs(v)`, `ipairs(v)`, `next(v)` and `==` (by content) work as for a
+//! table, and `type(v)` returns `table`. `#` of an object is the number of its members. JSON's
+//! `null` is `host.null`, which unlike `nil` is a value and truthy.
 
 use std::ops::Bound;
 
@@ -51,11 +51,11 @@ impl UserData for View {
     }
 }
 
-/// Where a machine keeps the function that goes from key to key.
+/// The registry key of the function that iterates over a view.
 const NEXT: &str = "draftsman.view_next";
 
-/// Makes a machine ready for views. Returns the function that, given a view and a key, returns
-/// the next key and its value.
+/// Prepares an interpreter for views. Returns the function that maps a view and a key to the next
+/// key and its value.
 pub(super) fn install(lua: &Lua) -> Result<mlua::Function> {
     let next = lua.create_function(|lua, (view, key): (AnyUserData, Value)| {
         let view = view.borrow::<View>()?;
@@ -74,7 +74,7 @@ pub(super) fn install(lua: &Lua) -> Result<mlua::Function> {
     Ok(next)
 }
 
-/// `doc` as a Lua value: a scalar as itself, a container as a view.
+/// Converts `doc` to a Lua value: a scalar to a scalar, a container to a view.
 pub(super) fn to_lua(lua: &Lua, doc: &Doc) -> Result<Value> {
     Ok(match doc {
         Doc::Null => Value::NULL,
