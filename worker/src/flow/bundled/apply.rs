@@ -1,8 +1,8 @@
-//! The applier: `$.patch` on the target, all of it or nothing.
+//! The applier: applies `$.patch` to the target, all of it or nothing.
 //!
-//! Then two fields follow the change: an agent whose `profile.system_prompt` changed gets
-//! `profile.version_hash`, the SHA-256 of the new prompt; and if the document changed at all,
-//! `metadata.version_label` is raised by the patch's `bump`, unless the patch sets it itself.
+//! It then updates two derived fields. An agent whose `profile.system_prompt` changed gets
+//! `profile.version_hash`, the SHA-256 of the new prompt. If the document changed, the patch's
+//! `bump` raises `metadata.version_label`, unless the patch sets the label itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::flow::memo::Memo;
 
 const LABEL: &str = "/metadata/version_label";
 
-/// Why nothing is applied: an axis and its reason.
+/// The reason why nothing is applied: an axis and its reason.
 struct Denial(&'static str, String);
 
-/// What the step fails with, or is denied for.
+/// A denial, or a failure of the step.
 enum Stop {
     Denied(Denial),
     Failed(String),
@@ -33,12 +33,14 @@ impl From<Denial> for Stop {
 }
 
 /// Returns `{prev_hash, patch, new_bp_yaml, new_bp_json, new_hash, epoch_id}`, or `{error = {axis,
-/// reason}}`: axis `patch` if the spawner's reply is not a patch, `apply` if the patch does not
-/// apply, `des` if it sets a label that is not a semantic version.
+/// reason}}`.
+///
+/// The axis is `patch` if the spawner's reply is not a patch, and `apply` if the patch does not
+/// apply. It is `des` if the patch sets a label that is not a semantic version.
 ///
 /// # Errors
-/// The label was invalid before and the patch leaves it: not the author's mistake. Or `ctx` has no
-/// target.
+/// The label was already invalid and the patch keeps it, so the author is not at fault. Or `ctx`
+/// has no target.
 pub(super) fn apply(ctx: &Doc, memo: &mut Memo) -> Result<Doc, String> {
     match try_apply(ctx, memo) {
         Ok(applied) => Ok(applied),
@@ -79,7 +81,7 @@ fn not_applied(reason: impl std::fmt::Display) -> Stop {
     Denial("apply", reason.to_string()).into()
 }
 
-/// The operations and the bump of a well-formed patch.
+/// Returns the operations and the bump of a well-formed patch.
 fn read_patch(patch: Option<&Doc>) -> Result<(&Doc, Bump), Denial> {
     let wrong = |reason: String| Err(Denial("patch", reason));
     let Some(Doc::Object(members)) = patch else {
@@ -118,7 +120,7 @@ fn read_patch(patch: Option<&Doc>) -> Result<(&Doc, Bump), Denial> {
     }
 }
 
-/// The operations that follow from a change.
+/// Returns the operations that update the derived fields after a change.
 fn followers(before: &Doc, after: &Doc, ops: &Doc, bump: Bump) -> Result<Vec<Doc>, Stop> {
     let mut followers = prompt_hashes(before, after);
     let label = match after.get("metadata") {
@@ -157,8 +159,9 @@ fn followers(before: &Doc, after: &Doc, ops: &Doc, bump: Bump) -> Result<Vec<Doc
     Ok(followers)
 }
 
-/// True if the patch sets the label itself: by an operation on it, or because it is another one
-/// than before. A patch that replaces all of the metadata and keeps the label does not.
+/// True if the patch sets the label itself: an operation targets the label, or the label differs
+/// from the previous one. A patch that replaces all of the metadata with the same label does not
+/// set it.
 fn is_set(label: &Doc, before: &Doc, ops: &Doc) -> bool {
     let old = before.get("metadata").and_then(|m| m.get("version_label"));
     if old.is_none_or(|old| !old.same_value(label)) {
@@ -171,8 +174,8 @@ fn is_set(label: &Doc, before: &Doc, ops: &Doc) -> bool {
     })
 }
 
-/// Operations that give each agent with a new prompt its new `version_hash`. An agent is the one
-/// it was if its name is; a renamed one is the one that was at its index.
+/// Returns the operations that set the new `version_hash` of each agent with a new prompt. Agents
+/// are matched by name; a renamed agent is matched by its index.
 fn prompt_hashes(before: &Doc, after: &Doc) -> Vec<Doc> {
     let agents = |document: &Doc| match document.get("agents") {
         Some(Doc::Array(agents)) => Arc::clone(agents),

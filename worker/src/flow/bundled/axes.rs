@@ -1,5 +1,4 @@
-//! The four axes that a setting has from the start. Each returns `{status: "pass", evidence}` or
-//! `{status: "deny", reason}`.
+//! The four default axes. Each returns `{status: "pass", evidence}` or `{status: "deny", reason}`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use shared::blueprint::{Doc, refs};
 use crate::flow::bundled::fields::{label_problem, of_version, text};
 use crate::flow::memo::Memo;
 
-/// Unknown references that a reason names.
+/// The maximum number of unknown references in a reason.
 const MAX_NAMED: usize = 10;
 
 fn pass(evidence: Doc) -> Doc {
@@ -33,7 +32,7 @@ fn document(ctx: &Doc) -> Result<&Doc, String> {
     document.ok_or_else(|| "applied.new_bp_json is missing".to_owned())
 }
 
-/// Axis `noop`: the document changed.
+/// Axis `noop`: checks that the document has changed.
 pub(super) fn noop(ctx: &Doc) -> Result<Doc, String> {
     let applied = ctx.get("applied");
     let from = text(Some(ctx), "", "prev_hash")?;
@@ -50,7 +49,7 @@ pub(super) fn noop(ctx: &Doc) -> Result<Doc, String> {
         .and_then(Doc::as_array)
         .is_some_and(<[Doc]>::is_empty);
     let mut reason = "the document would not change".to_owned();
-    // The spawner's words are the best explanation available.
+    // The spawner's rationale explains best why nothing changed.
     match member("rationale").and_then(Doc::as_str) {
         Some(rationale) if has_no_ops && !rationale.is_empty() => {
             reason.push_str(": ");
@@ -61,7 +60,8 @@ pub(super) fn noop(ctx: &Doc) -> Result<Doc, String> {
     Ok(deny(reason))
 }
 
-/// Axis `canonical`: reading the new document's YAML and writing it again gives the same hash.
+/// Axis `canonical`: checks that parsing the new document's YAML and serialising it again gives the
+/// same hash.
 pub(super) fn canonical(ctx: &Doc, memo: &mut Memo) -> Result<Doc, String> {
     let applied = ctx.get("applied");
     let yaml = text(applied, "applied.", "new_bp_yaml")?;
@@ -83,9 +83,10 @@ pub(super) fn canonical(ctx: &Doc, memo: &mut Memo) -> Result<Doc, String> {
     })
 }
 
-/// Axis `des`: what the patch left is still the Blueprint that it was: the same `id`, `flow` an
-/// object, `agents` an array of objects with unique names, `metadata.version_label`, if present, a
-/// semantic version.
+/// Axis `des`: checks that the new document is still the same Blueprint.
+///
+/// It has the same `id`, an object `flow`, and an array `agents` of objects with unique names.
+/// `metadata.version_label`, if present, is a semantic version.
 pub(super) fn des(ctx: &Doc, memo: &mut Memo) -> Result<Doc, String> {
     let before = text(Some(ctx), "", "prev_bp_yaml")?;
     let before = memo.parse(before).map_err(|error| error.to_string())?;
@@ -129,8 +130,10 @@ pub(super) fn des(ctx: &Doc, memo: &mut Memo) -> Result<Doc, String> {
     ])))
 }
 
-/// Axis `agent-ref`: wherever the document names an agent, the agent is declared: steps at any
-/// depth of the flow, audits, hints, context policies. [`refs`] has the list of places.
+/// Axis `agent-ref`: checks that every agent reference in the document names a declared agent.
+///
+/// References are in steps at any depth of the flow, audits, hints and context policies. [`refs`]
+/// lists all places.
 pub(super) fn agent_ref(ctx: &Doc) -> Result<Doc, String> {
     let document = document(ctx)?;
     let report = refs::judge(document);
@@ -143,7 +146,7 @@ pub(super) fn agent_ref(ctx: &Doc) -> Result<Doc, String> {
     if let Some(more @ 1..) = report.unknown.len().checked_sub(MAX_NAMED) {
         unknown.push(format!("and {more} more"));
     }
-    // Whether there are agents at all is for the axis `des` to judge.
+    // The axis `des` judges whether `agents` is valid.
     let agents = document.get("agents").and_then(Doc::as_array);
     let agents = agents.unwrap_or_default().iter();
     let names: Vec<_> = agents

@@ -1,15 +1,16 @@
-//! The committer: draws the verdicts together into `$.commit`. Any denial denies, else the new
-//! document is to be committed. A spawner's reply that is not a patch, or a patch that did not
-//! apply, denies by itself, whatever the axes are.
+//! The committer: combines the verdicts into `$.commit`.
+//!
+//! Any denial denies the change; otherwise the new document is committed. If the spawner's reply is
+//! not a patch, or the patch did not apply, the change is denied regardless of the axes.
 
 use shared::blueprint::Doc;
 
 use crate::flow::bundled::fields::{kind, text};
 
-/// Returns what is written to `$.commit`.
+/// Returns the value of `$.commit`.
 ///
 /// # Errors
-/// Which field of `ctx` is missing or of another type.
+/// A message that names the field of `ctx` that is missing or has another type.
 pub(super) fn commit(ctx: &Doc) -> Result<Doc, String> {
     let Some(applied @ Doc::Object(_)) = ctx.get("applied") else {
         return Err(format!(
@@ -55,7 +56,7 @@ pub(super) fn commit(ctx: &Doc) -> Result<Doc, String> {
     Ok(Doc::object(own.into_iter().chain(taken)))
 }
 
-/// One line of the summary.
+/// One entry of the summary.
 enum Verdict<'a> {
     Pass {
         axis: &'a Doc,
@@ -68,8 +69,8 @@ enum Verdict<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    /// The verdict of a branch. A router of mlua-swarm writes {axis, outcome}, `outcome` being
-    /// {Pass: {evidence}} or {Deny: {reason}}.
+    /// Reads the verdict of a branch. A router of mlua-swarm writes {axis, outcome}, where
+    /// `outcome` is {Pass: {evidence}} or {Deny: {reason}}.
     fn read(branch: &'a Doc) -> Result<Self, String> {
         const EMPTY: &Doc = &Doc::Null;
         let verdict = branch.get("verdict");

@@ -4,7 +4,7 @@ use shared::blueprint::Doc;
 use shared::blueprint::label;
 use shared::ids::Version;
 
-/// What keeps a label from being a semantic version; `None` if it is one.
+/// Returns the problem of a label that is not a semantic version; otherwise `None`.
 pub(in crate::flow) fn label_problem(label: &Doc) -> Option<String> {
     match label {
         Doc::Str(text) => label::check(text).err().map(|error| error.to_string()),
@@ -15,7 +15,7 @@ pub(in crate::flow) fn label_problem(label: &Doc) -> Option<String> {
     }
 }
 
-/// The member of `parent` that must be a string.
+/// Returns the string member `key` of `parent`.
 pub(crate) fn text<'a>(parent: Option<&'a Doc>, path: &str, key: &str) -> Result<&'a str, String> {
     match parent.and_then(|parent| parent.get(key)) {
         Some(Doc::Str(text)) => Ok(text),
@@ -26,7 +26,7 @@ pub(crate) fn text<'a>(parent: Option<&'a Doc>, path: &str, key: &str) -> Result
     }
 }
 
-/// What a member is, in the words of JSON.
+/// Returns the JSON type of a member, or `missing`.
 pub(crate) fn kind(member: Option<&Doc>) -> &'static str {
     member.map_or("missing", Doc::kind)
 }

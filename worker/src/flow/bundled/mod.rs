@@ -1,8 +1,8 @@
 //! The bundled applier, committer and axes as native code.
 //!
-//! Each of them also is a script of a few lines that calls the same code through `host`, for
-//! scripts that extend or replace it. Where the script of a step or axis is the bundled one, its
-//! code here runs at once, without a Lua machine.
+//! Each of them also is a script of a few lines that calls the same code through `host`. Custom
+//! scripts can extend or replace it. If a step or axis uses the bundled script, its native code
+//! runs directly, without a Lua interpreter.
 
 mod apply;
 mod axes;
@@ -23,7 +23,7 @@ pub(super) enum BundledStep {
 }
 
 impl BundledStep {
-    /// The step whose script has this name.
+    /// Returns the step whose script has this name.
     pub(super) fn of(script: &str) -> Option<Self> {
         match script {
             "patch_applier" => Some(Self::Applier),
@@ -35,7 +35,7 @@ impl BundledStep {
     /// Runs the step on `ctx` and returns its output.
     ///
     /// # Errors
-    /// Why the issue fails: something is wrong that is not the author's mistake.
+    /// The reason why the issue fails: a problem that the author did not cause.
     pub(super) fn run(self, ctx: &Doc, run: &RunState) -> Result<Doc, String> {
         match self {
             Self::Applier => apply::apply(ctx, &mut run.memo()),
@@ -58,7 +58,7 @@ pub(super) enum BundledAxis {
 }
 
 impl BundledAxis {
-    /// The axis of this name.
+    /// Returns the axis with this name.
     pub(super) fn of(axis: &str) -> Option<Self> {
         match axis {
             "agent-ref" => Some(Self::AgentRef),
@@ -69,10 +69,10 @@ impl BundledAxis {
         }
     }
 
-    /// Judges what was applied, as `ctx` has it, and returns a verdict without its axis.
+    /// Judges the applied change in `ctx` and returns a verdict without its axis.
     ///
     /// # Errors
-    /// Why there is no verdict: a field of `ctx` is missing or of another type.
+    /// The reason for a missing verdict: a field of `ctx` is missing or has another type.
     pub(super) fn judge(self, ctx: &Doc, run: &RunState) -> Result<Doc, String> {
         match self {
             Self::AgentRef => axes::agent_ref(ctx),

@@ -1,19 +1,19 @@
-//! Fenced code blocks as CommonMark 0.31 §4.5 defines them: by line and length.
+//! Finds fenced code blocks as defined in CommonMark 0.31 §4.5.
 
 use std::ops::Range;
 
 use crate::flow::intent::source::lines;
 
-/// A fenced block of a text.
+/// A fenced block in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fence {
-    /// Where the line of the opening fence begins.
+    /// The start of the opening fence's line.
     pub(super) start: usize,
-    /// What is between the fences.
+    /// The range between the fences.
     pub(super) body: Range<usize>,
-    /// Where the block ends: behind the closing fence, or at the end of the text.
+    /// The end of the block: after the closing fence, or the end of the text.
     pub(super) end: usize,
-    /// True if there is a closing fence.
+    /// True if the block has a closing fence.
     pub(super) is_closed: bool,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn opens(line: &str) -> bool {
     opening(line).is_some()
 }
 
-/// The fenced blocks of `text`, in their order.
+/// Returns the fenced blocks of `text`, in order.
 pub(super) fn fences(text: &str) -> Vec<Fence> {
     let mut found = Vec::new();
     let mut open: Option<(Opening, usize, usize)> = None;
@@ -53,7 +53,7 @@ pub(super) fn fences(text: &str) -> Vec<Fence> {
             Some(_) => {}
         }
     }
-    // Without a closing fence the block goes to the end of the document.
+    // CommonMark: without a closing fence the block extends to the end of the document.
     if let Some((_, start, body)) = open {
         found.push(Fence {
             start,
@@ -65,8 +65,8 @@ pub(super) fn fences(text: &str) -> Vec<Fence> {
     found
 }
 
-/// The run of at least three equal markers that `line` begins with, indented by up to three
-/// spaces, and what is behind it.
+/// Returns the run of at least three equal markers at the start of `line` and the text after it.
+/// The indentation is at most three spaces.
 fn run(line: &str) -> Option<(Opening, &str)> {
     let text = line.trim_start_matches(' ');
     if line.len() - text.len() > 3 {
@@ -80,7 +80,7 @@ fn run(line: &str) -> Option<(Opening, &str)> {
 
 fn opening(line: &str) -> Option<Opening> {
     let (opening, info) = run(line)?;
-    // The info string of a fence of backticks has none: else it is a code span.
+    // The info string after backticks contains no backticks; otherwise it is a code span.
     (opening.marker == b'~' || !info.contains('`')).then_some(opening)
 }
 

@@ -1,12 +1,12 @@
-//! Limits of what an intent's reader cites.
+//! Limits of the excerpts from an intent.
 
-/// Characters of an intent that become the rationale, at most.
+/// The maximum number of characters of an intent in the rationale.
 pub(crate) const MAX_RATIONALE: usize = 500;
 
-/// Characters of an intent that a refusal cites, at most.
+/// The maximum number of characters of an intent in a refusal.
 pub(crate) const MAX_CITED: usize = 120;
 
-/// The first `most` characters of `text`.
+/// Returns the first `most` characters of `text`, with an ellipsis if it was cut.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -1,13 +1,13 @@
-//! Reads an intent without a model: as a patch, or as sentences. `docs/intents.md` is the
-//! description of this language.
+//! Parses an intent without a model: as a patch, or as sentences. `docs/intents.md` specifies the
+//! language.
 //!
-//! An intent is understood whole or refused whole. A refusal names the place and the remedy.
-//! What stands in double quotes or in a block is data and is never read as a sentence.
+//! An intent is parsed completely or refused. A refusal names the position and the remedy. Text in
+//! double quotes or in a block is data and is never parsed as a sentence.
 //!
-//! Intents come from untrusted callers and are up to 64 KiB long: reading takes time linear in the
-//! intent. A bare text is scanned once for the sentence that ends it, and what is looked at from a
-//! possible start of a sentence does not go beyond the next `;` or newline, except in JSON and
-//! blocks, which are then passed over.
+//! Intents are untrusted input of up to 64 KiB. Parsing takes time linear in the length of the
+//! intent. A bare text is scanned once for the sentence that ends it. The check for the start of a
+//! sentence looks no further than the next `;` or newline. JSON and blocks are exceptions, which
+//! the parser then skips.
 
 mod fence;
 mod limits;
@@ -27,17 +27,17 @@ use crate::flow::intent::source::Source;
 
 pub(super) use self::sentence::Sentence;
 
-/// What an intent asks for.
+/// A parsed intent.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Intent {
     /// A patch `{ops, bump, rationale}`.
     Patch(Doc),
-    /// Sentences, in their order.
+    /// Sentences, in order.
     Sentences(Vec<Sentence>),
 }
 
 impl Intent {
-    /// The form in which a script gets the intent `text`: `{patch}` or `{sentences, rationale}`.
+    /// Returns the intent `text` in the form for scripts: `{patch}` or `{sentences, rationale}`.
     pub(super) fn into_doc(self, text: &str) -> Doc {
         match self {
             Intent::Patch(patch) => Doc::object([("patch", patch)]),
@@ -52,10 +52,10 @@ impl Intent {
     }
 }
 
-/// Reads `text`.
+/// Parses `text`.
 ///
 /// # Errors
-/// Why it is refused: the place, what is wrong, and what to write instead.
+/// The reason for the refusal: the position, the problem, and the remedy.
 pub(super) fn read(text: &str) -> Result<Intent, String> {
     let source = Source::new(text);
     let reader = Reader::new(&source);

@@ -1,4 +1,4 @@
-//! Intents that are, or hold, a patch as JSON.
+//! Intents that are, or contain, a patch as JSON.
 
 use shared::blueprint::{Doc, json};
 
@@ -7,10 +7,10 @@ use crate::flow::intent::limits::{MAX_CITED, MAX_RATIONALE, cut};
 use crate::flow::intent::sentence;
 use crate::flow::intent::source::{Source, trim};
 
-/// The rationale of a patch that comes without one.
+/// The default rationale of a patch.
 const NO_RATIONALE: &str = "as given in the intent";
 
-/// The patch that the whole intent is.
+/// Parses the whole intent as a patch.
 pub(super) fn whole(source: &Source<'_>) -> Result<Doc, String> {
     let start = source.skip_blanks(0);
     let found = json_between(source, start, source.text.len())
@@ -25,7 +25,8 @@ pub(super) fn whole(source: &Source<'_>) -> Result<Doc, String> {
     })
 }
 
-/// The patch in `fence`, the only fenced block of an intent whose rest is prose: `others` are refused.
+/// Parses the patch in `fence`, the only fenced block of an intent that is otherwise prose. Refuses
+/// `others`.
 pub(super) fn in_fence(
     source: &Source<'_>,
     fence: &Fence,
@@ -59,7 +60,7 @@ pub(super) fn in_fence(
     })
 }
 
-/// The JSON that stands between two places, with nothing behind it.
+/// Parses the JSON between two positions, which must extend to the second.
 fn json_between(source: &Source<'_>, start: usize, end: usize) -> Result<Doc, String> {
     let text = &source.text[..end];
     let (doc, stop) = json::value_at(text, start).map_err(|error| error.to_string())?;
@@ -74,7 +75,7 @@ fn json_between(source: &Source<'_>, start: usize, end: usize) -> Result<Doc, St
     Ok(doc)
 }
 
-/// The patch that `doc` is.
+/// Converts `doc` to a patch.
 fn patch_of(doc: Doc, rationale: String) -> Result<Doc, String> {
     match &doc {
         Doc::Object(members) if members.contains_key("ops") => {

@@ -1,4 +1,4 @@
-//! The sentences, and how they are found.
+//! The sentences of intents and their parser.
 
 use shared::blueprint::{Doc, json};
 
@@ -7,7 +7,7 @@ use crate::flow::intent::limits::{MAX_CITED, cut};
 use crate::flow::intent::source::{Source, is_blank, trim};
 use crate::flow::intent::value::HOW_TO_QUOTE;
 
-/// What a refusal says is understood.
+/// The list of supported sentences in a refusal.
 pub(super) const UNDERSTOOD: &str = "set <pointer> to <value>, add <value> to <pointer>, remove <pointer>, \
      rename agent <a> to <b>, tag <name>, untag <name>, describe as <text>, set prompt of agent <a> to <text>, \
      set model of agent <a> to <text>, several joined by ';' or newlines, or an RFC 6902 array, or \
@@ -39,7 +39,7 @@ pub(in crate::flow) enum Sentence {
 }
 
 impl Sentence {
-    /// The form in which a script gets it.
+    /// Returns the sentence in the form for scripts.
     pub(super) fn into_doc(self) -> Doc {
         let named =
             |verb: &str, name: String| Doc::object([("verb", verb.into()), ("name", name.into())]);
@@ -77,10 +77,10 @@ impl Sentence {
     }
 }
 
-/// The verb of a sentence, and where what follows it begins.
+/// The verb of a sentence.
 #[derive(Debug, Clone, Copy)]
 enum Verb {
-    /// `set`, with the field of the agent's profile if it is not about a pointer.
+    /// `set`, with the field of the agent's profile unless the sentence sets a pointer.
     Set(Option<&'static str>),
     Add,
     Remove,
@@ -90,7 +90,7 @@ enum Verb {
     Describe,
 }
 
-/// Each verb's words. The longer ones come first.
+/// The words of each verb, longer ones first.
 const VERBS: [(&[&str], Verb); 9] = [
     (
         &["set", "prompt", "of", "agent"],
@@ -106,10 +106,10 @@ const VERBS: [(&[&str], Verb); 9] = [
     (&["describe", "as"], Verb::Describe),
 ];
 
-/// A name or pointer, and where it ends.
+/// A name or pointer, and its end.
 type Operand = (String, usize);
 
-/// Reads the sentences of an intent.
+/// The parser of an intent's sentences.
 pub(super) struct Reader<'a> {
     pub(super) source: &'a Source<'a>,
 }
@@ -119,7 +119,7 @@ impl<'a> Reader<'a> {
         Self { source }
     }
 
-    /// All sentences, the first of which begins at `first`.
+    /// Parses all sentences, starting at `first`.
     pub(super) fn sentences(&self, first: usize) -> Result<Vec<Sentence>, String> {
         let mut found = Vec::new();
         let mut at = first;
@@ -137,12 +137,12 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
-    /// Checks that no sentence stands outside of the fenced blocks.
+    /// Checks that no sentence is outside the fenced blocks.
     pub(super) fn check_prose(&self, fences: &[Fence]) -> Result<(), String> {
         let mut fences = fences.iter().peekable();
         let mut at = self.source.skip_separators(0);
         while at < self.source.text.len() {
-            // A fence is indented by spaces at most, so its line begins before `at`.
+            // A fence is indented only by spaces, so its line starts at or before `at`.
             if let Some(fence) = fences.next_if(|fence| fence.start <= at) {
                 at = self.source.skip_separators(fence.end);
             } else if self.begins_at(at) {
@@ -158,12 +158,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// True if the line of `at` opens a fenced block, and `at` is its first character.
+    /// True if `at` is the first character of a line that opens a fenced block.
     pub(super) fn is_fence(&self, at: usize) -> bool {
         if !matches!(self.source.byte(at), Some(b'`' | b'~')) {
             return false;
         }
-        // Looked at backwards, because a line may hold very many places that are asked about.
+        // Searches backwards from `at`, because the caller checks many positions of one line.
         let before = &self.source.text.as_bytes()[..at];
         let indent = before.iter().rev().take_while(|b| **b == b' ').count();
         let start = at - indent;
@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
         )
     }
 
-    /// Why nothing is understood from `at` on.
+    /// Returns the refusal of the text from `at`.
     pub(super) fn not_understood(&self, at: usize) -> String {
         let source = self.source;
         let mut end = at;
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
         )
     }
 
-    /// What may be wrong with a sentence that begins with a verb.
+    /// Returns the likely problem of a text that starts with a verb.
     fn hint(&self, at: usize) -> Option<String> {
         let (verb, rest) = self.verb_at(at)?;
         if self.source.byte(rest) == Some(b'"')
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The verb at `at`, and where the rest begins. There is a rest.
+    /// Returns the verb at `at` and the start of the rest, which is not empty.
     fn verb_at(&self, at: usize) -> Option<(Verb, usize)> {
         VERBS.iter().find_map(|(words, verb)| {
             let mut at = at;
@@ -241,8 +241,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// True if a sentence begins at `at`. Its value may still be wrong: then the intent is refused
-    /// rather than the sentence taken for something else.
+    /// True if a sentence starts at `at`. Its value may be invalid: then the intent is refused, and
+    /// the sentence is not taken as other text.
     pub(super) fn begins_at(&self, at: usize) -> bool {
         let Some((verb, rest)) = self.verb_at(at) else {
             return false;
@@ -265,7 +265,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The sentence at `at`, where one begins, and where it ends.
+    /// Parses the sentence at `at` and returns it with its end.
     fn sentence(&self, at: usize) -> Result<(Sentence, usize), String> {
         let missing = || self.not_understood(at);
         let (verb, rest) = self.verb_at(at).ok_or_else(missing)?;
@@ -331,7 +331,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// True if nothing but blanks stand between `at` and a separator or the end.
+    /// True if only blanks are between `at` and a separator or the end.
     pub(super) fn is_end(&self, at: usize) -> bool {
         let next = self.source.skip_spaces(at);
         matches!(self.source.byte(next), None | Some(b';' | b'\n'))
@@ -341,7 +341,7 @@ impl<'a> Reader<'a> {
         self.source.text[at..].starts_with('/') || self.source.text[at..].starts_with("\"/")
     }
 
-    /// Checks a pointer that stands at `at`.
+    /// Checks the pointer at `at`.
     fn pointer(&self, at: usize, text: String) -> Result<String, String> {
         match shared::blueprint::pointer::Pointer::parse(&text) {
             Ok(_) => Ok(text),
@@ -349,7 +349,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Refuses other quotes than JSON's around a name that stands at `at`.
+    /// Refuses quotes other than JSON's around the name at `at`.
     fn check_name(&self, at: usize, name: &str) -> Result<(), String> {
         match self.source.byte(at) {
             Some(b'"') => Ok(()),
@@ -357,7 +357,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name in double quotes at `at`.
+    /// Returns the double-quoted name at `at`.
     fn quoted_name(&self, at: usize) -> Option<Operand> {
         match json::find_value_at(self.source.text, at) {
             Some((Doc::Str(name), end)) if !name.is_empty() => Some((name.to_string(), end)),
@@ -365,7 +365,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name or pointer at `at` before the first `to`, and where what is behind that begins.
+    /// Returns the name or pointer between `at` and the first `to`, and the start of the text after
+    /// `to`.
     fn operand_before_to(&self, at: usize) -> Option<Operand> {
         let source = self.source;
         if source.byte(at) == Some(b'"') {
@@ -378,7 +379,8 @@ impl<'a> Reader<'a> {
         (!name.is_empty()).then(|| (name.to_owned(), self.after_to(start).unwrap_or(start)))
     }
 
-    /// As [`Self::after_to`] where the blanks begin, so that a long run of them is read once.
+    /// The same as [`Self::after_to`], but only at the first blank of a run, so that a long run is
+    /// read once.
     fn after_to_here(&self, at: usize) -> Option<usize> {
         let before = at
             .checked_sub(1)
@@ -389,7 +391,7 @@ impl<'a> Reader<'a> {
         self.after_to(at)
     }
 
-    /// What is behind ` to `, if that stands at `at`.
+    /// Returns the start of the text after ` to `, if ` to ` is at `at`.
     fn after_to(&self, at: usize) -> Option<usize> {
         if !self.source.byte(at).is_some_and(is_blank) {
             return None;
@@ -400,12 +402,12 @@ impl<'a> Reader<'a> {
         (found.eq_ignore_ascii_case(b"to") && rest > word + 2).then_some(rest)
     }
 
-    /// Where the pointer begins if ` to ` and one stand at `at`.
+    /// Returns the start of the pointer, if ` to ` and a pointer are at `at`.
     fn pointer_after_to(&self, at: usize) -> Option<usize> {
         self.after_to(at).filter(|rest| self.is_pointer(*rest))
     }
 
-    /// The last place in the segment of `at` at which ` to ` and a pointer stand.
+    /// Returns the last position in the segment of `at` with ` to ` and a pointer.
     pub(super) fn last_to_pointer(&self, at: usize) -> Option<usize> {
         let segment = self.source.segment_end(at);
         (at + 1..segment).rev().find(|place| {
@@ -414,7 +416,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The name or pointer at `at` that ends a sentence.
+    /// Returns the name or pointer at `at` that ends a sentence.
     fn last_operand(&self, at: usize) -> Option<Operand> {
         if self.source.byte(at) == Some(b'"') {
             return self.quoted_name(at).filter(|(_, end)| self.is_end(*end));
@@ -424,7 +426,7 @@ impl<'a> Reader<'a> {
         (!text.is_empty()).then(|| (text.to_owned(), end))
     }
 
-    /// The name at `at`: one word, or a text in double quotes.
+    /// Returns the name at `at`: one word, or a double-quoted text.
     fn tag_name(&self, at: usize) -> Option<Operand> {
         if self.source.byte(at) == Some(b'"') {
             return self.last_operand(at);

@@ -1,12 +1,12 @@
-//! The text of an intent, and places in it.
+//! The text of an intent, and positions in it.
 
 use std::collections::HashMap;
 
-/// An intent, and where its lines are that may end a block.
+/// An intent with an index of the lines that may end a block.
 pub(super) struct Source<'a> {
     /// The text.
     pub(super) text: &'a str,
-    /// For each line that is one word: where such lines begin, in ascending order.
+    /// For each line that is a single word: the starts of such lines, in ascending order.
     words: HashMap<&'a str, Vec<usize>>,
 }
 
@@ -21,22 +21,22 @@ impl<'a> Source<'a> {
         Self { text, words }
     }
 
-    /// The byte at `at`, if there is one.
+    /// Returns the byte at `at`, if present.
     pub(super) fn byte(&self, at: usize) -> Option<u8> {
         self.text.as_bytes().get(at).copied()
     }
 
-    /// The first place at or after `at` that is neither a blank nor a separator.
+    /// Returns the first position from `at` that is neither a blank nor a separator.
     pub(super) fn skip_separators(&self, at: usize) -> usize {
         self.skip(at, |byte| is_blank(byte) || byte == b';')
     }
 
-    /// The first place at or after `at` that is no blank.
+    /// Returns the first position from `at` that is not a blank.
     pub(super) fn skip_blanks(&self, at: usize) -> usize {
         self.skip(at, is_blank)
     }
 
-    /// The first place at or after `at` that is no blank, within the line.
+    /// Returns the first position from `at` in the same line that is not a blank.
     pub(super) fn skip_spaces(&self, at: usize) -> usize {
         self.skip(at, |byte| is_blank(byte) && byte != b'\n')
     }
@@ -46,26 +46,26 @@ impl<'a> Source<'a> {
         at + rest.iter().take_while(|byte| over(**byte)).count()
     }
 
-    /// The first separator at or after `at`, else the end.
+    /// Returns the first separator from `at`, or the end.
     pub(super) fn segment_end(&self, at: usize) -> usize {
         self.text[at..]
             .find([';', '\n'])
             .map_or(self.text.len(), |found| at + found)
     }
 
-    /// Where the line of `at` begins.
+    /// Returns the start of the line of `at`.
     pub(super) fn line_start(&self, at: usize) -> usize {
         self.text[..at].rfind('\n').map_or(0, |newline| newline + 1)
     }
 
-    /// The end of the line of `at`, without its newline.
+    /// Returns the end of the line of `at`, without its newline.
     pub(super) fn line_end(&self, at: usize) -> usize {
         self.text[at..]
             .find('\n')
             .map_or(self.text.len(), |found| at + found)
     }
 
-    /// The first line at or after `at` that is `word` and nothing else.
+    /// Returns the start of the first line from `at` that consists of `word` only.
     pub(super) fn line_of(&self, word: &str, at: usize) -> Option<usize> {
         let starts = self.words.get(word)?;
         starts
@@ -73,7 +73,7 @@ impl<'a> Source<'a> {
             .copied()
     }
 
-    /// `line 2, column 5` for people.
+    /// Returns the position as `line 2, column 5`, for messages.
     pub(super) fn place(&self, at: usize) -> String {
         let start = self.line_start(at);
         let line = 1 + self.text[..start].bytes().filter(|b| *b == b'\n').count();
@@ -82,22 +82,22 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A blank as ASCII has it.
+/// True for ASCII white space.
 pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0B | 0x0C)
 }
 
-/// `text` without blanks around it.
+/// Returns `text` without blanks at both ends.
 pub(super) fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| u8::try_from(c).is_ok_and(is_blank))
 }
 
-/// `text` without blanks at its end.
+/// Returns `text` without blanks at its end.
 pub(super) fn trim_end(text: &str) -> &str {
     text.trim_end_matches(|c: char| u8::try_from(c).is_ok_and(is_blank))
 }
 
-/// The word at the beginning of `text` that can name a block; empty if there is none.
+/// Returns the word at the start of `text` that is a valid block name; otherwise an empty text.
 pub(super) fn word_at(text: &str) -> &str {
     let is_first = |b: u8| b.is_ascii_alphabetic() || b == b'_';
     let is_next = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
@@ -109,12 +109,12 @@ pub(super) fn word_at(text: &str) -> &str {
     }
 }
 
-/// True for a word that can name a block.
+/// True if the text is a valid block name.
 pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && word_at(text).len() == text.len()
 }
 
-/// The lines of `text` without their ends, and where each begins.
+/// Returns the lines of `text` without their line ends, each with its start.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut start = 0;
     text.split('\n').map(move |line| {

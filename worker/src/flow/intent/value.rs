@@ -1,4 +1,4 @@
-//! Values and texts of sentences: JSON, blocks, and bare text.
+//! Values and texts in sentences: JSON, blocks and bare texts.
 
 use shared::blueprint::{Doc, DocumentError, json};
 
@@ -6,7 +6,7 @@ use crate::flow::intent::limits::{MAX_CITED, cut};
 use crate::flow::intent::sentence::Reader;
 use crate::flow::intent::source::{is_blank, is_word, trim, trim_end, word_at};
 
-/// What begins at a place.
+/// The form of a value.
 enum Form {
     /// JSON: `"`, `{` or `[`.
     Json,
@@ -16,13 +16,13 @@ enum Form {
     Bare,
 }
 
-/// Quotes that word processors make of `"` and `'`.
+/// Typographic quotes that word processors substitute for `"` and `'`.
 const SMART_QUOTES: [char; 12] = ['“', '”', '„', '‟', '«', '»', '‘', '’', '‚', '‛', '″', '＂'];
 
-/// Quotes after which a sentence in a bare text is more likely part of what they quote.
+/// Quotes that, when open, suggest that a sentence in a bare text is quoted text.
 const QUOTES: [u8; 2] = [b'"', b'`'];
 
-/// The remedy wherever a text could be misread.
+/// The remedy for ambiguous texts in refusals.
 pub(super) const HOW_TO_QUOTE: &str =
     "a text stands in double quotes as a JSON string, or in a block: <<END, its lines, END";
 
@@ -35,7 +35,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The `<value>` at `at` that the sentence ends with, and where it ends.
+    /// Parses the `<value>` at `at` that ends the sentence, and returns it with its end.
     pub(super) fn value(&self, at: usize) -> Result<(Doc, usize), String> {
         match self.form(at) {
             Form::Json => self.json(at).and_then(|found| self.last(found)),
@@ -47,7 +47,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The `<text>` at `at` that the sentence ends with, and where it ends.
+    /// Parses the `<text>` at `at` that ends the sentence, and returns it with its end.
     pub(super) fn text(&self, at: usize) -> Result<(Doc, usize), String> {
         match self.form(at) {
             Form::Json if self.source.byte(at) == Some(b'"') => {
@@ -61,8 +61,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The `<value>` at `at` that ` to <pointer>` follows, and where it ends. A bare one ends at
-    /// the last of these in its segment.
+    /// Parses the `<value>` at `at` before ` to <pointer>`, and returns it with its end. A bare
+    /// value ends at the last ` to <pointer>` in its segment.
     pub(super) fn value_before_pointer(&self, at: usize) -> Result<(Doc, usize), String> {
         match self.form(at) {
             Form::Json => self.json(at),
@@ -76,9 +76,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Where a value in JSON or a block ends; `None` for a bare one, and for one that is not right.
+    /// Returns the end of a value in JSON or a block; `None` for a bare or an invalid value.
     pub(super) fn end_of_quoted_value(&self, at: usize) -> Option<usize> {
-        // No errors are made here: this is asked of many places.
+        // Does not create error messages, because the caller checks many positions.
         match self.form(at) {
             Form::Json => json::find_value_at(self.source.text, at).map(|(_, end)| end),
             Form::Block => self.find_block(at).map(|(_, end)| end),
@@ -91,7 +91,7 @@ impl Reader<'_> {
             .map_err(|error| format!("{error}; what begins like JSON must be JSON; {HOW_TO_QUOTE}"))
     }
 
-    /// Checks that nothing but a separator is behind a value.
+    /// Checks that only a separator follows a value.
     fn last(&self, (doc, end): (Doc, usize)) -> Result<(Doc, usize), String> {
         if self.is_end(end) {
             return Ok((doc, end));
@@ -105,7 +105,7 @@ impl Reader<'_> {
         ))
     }
 
-    /// The block at `at`: `<<WORD`, lines, `WORD`. Its text, and where it ends.
+    /// Returns the text of the block at `at` (`<<WORD`, lines, `WORD`) and its end.
     fn find_block(&self, at: usize) -> Option<(&str, usize)> {
         let source = self.source;
         let word = word_at(&source.text[at + 2..]);
@@ -115,7 +115,7 @@ impl Reader<'_> {
         }
         let first = line_end + 1;
         let close = source.line_of(word, first)?;
-        // The end of the last line is not part of the text.
+        // The line end of the last line is not part of the text.
         let lines = &source.text[first..close];
         let lines = lines.strip_suffix('\n').unwrap_or(lines);
         let lines = match source.text[..line_end].ends_with('\r') {
@@ -140,8 +140,8 @@ impl Reader<'_> {
         Err(format!("{}: {problem}", self.source.place(at)))
     }
 
-    /// The bare text at `at`, and where it ends: at the separator before the next sentence, or at
-    /// the end of the intent.
+    /// Returns the bare text at `at` and its end: the separator before the next sentence, or the
+    /// end of the intent.
     fn bare(&self, at: usize) -> Result<(&str, usize), String> {
         let end = self.end_of_bare(at)?;
         let text = trim(&self.source.text[at..end]);
@@ -188,7 +188,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Refuses a block that begins in the middle of a bare text.
+    /// Refuses a block that starts inside a bare text.
     fn check_no_block(&self, segment: &str, separator: usize) -> Result<(), String> {
         let segment = trim_end(segment);
         let Some(start) = segment.rfind("<<") else {
@@ -207,7 +207,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Refuses quotes that are none of JSON's around a text or name.
+    /// Refuses quotes other than JSON's around a text or name.
     pub(super) fn check_quotes(&self, at: usize, text: &str) -> Result<(), String> {
         let first = text.chars().next();
         let smart = first.filter(|first| SMART_QUOTES.contains(first));
@@ -222,7 +222,8 @@ impl Reader<'_> {
         }
     }
 
-    /// What a bare value is: a number, `true`, `false`, `null`, or a text that begins like none.
+    /// Parses a bare value: a number, `true`, `false`, `null`, or a text that does not start like
+    /// one of them.
     fn scalar(&self, at: usize, text: &str) -> Result<Doc, String> {
         let value =
             text.trim_end_matches(|c: char| c == ';' || u8::try_from(c).is_ok_and(is_blank));
@@ -236,7 +237,7 @@ impl Reader<'_> {
         if let Ok(doc) = json::parse(value) {
             return Ok(doc);
         }
-        // A number that JSON has and a document cannot hold has its own words.
+        // A valid JSON number that a document cannot represent has its own message.
         let problem = match json::value_at(&self.source.text[..at + value.len()], at) {
             Err(error) if word == value && !matches!(error, DocumentError::Syntax { .. }) => {
                 error.to_string()
@@ -250,7 +251,7 @@ impl Reader<'_> {
     }
 }
 
-/// `text` as a JSON string, or how to write it if it is long.
+/// Returns `text` as a JSON string, or a hint how to write it if it is long.
 fn quoted(text: &str) -> String {
     if text.chars().count() > 60 {
         "it in double quotes as a JSON string".to_owned()
@@ -259,7 +260,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// True for a number, `true`, `false` and `null`, and for what is one of these elsewhere.
+/// True for a number, `true`, `false` and `null`, and for their equivalents in other languages.
 pub(super) fn looks_like_json(word: &str) -> bool {
     const WORDS: [&str; 8] = [
         "true",
@@ -278,7 +279,7 @@ pub(super) fn looks_like_json(word: &str) -> bool {
         || looks_like_number(unsigned)
 }
 
-/// True for a number as JSON, JavaScript, Python, C or a person writes it.
+/// True for a number in the syntax of JSON, JavaScript, Python, C or prose.
 fn looks_like_number(text: &str) -> bool {
     let rest = text.strip_prefix('.').unwrap_or(text);
     if !rest.starts_with(|c: char| c.is_ascii_digit()) {

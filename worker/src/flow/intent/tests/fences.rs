@@ -1,4 +1,4 @@
-//! Fenced blocks: patches in them, and sentences beside them.
+//! Tests of fenced blocks: patches in them, and sentences beside them.
 
 use shared::blueprint::{Doc, json};
 
@@ -15,7 +15,7 @@ fn ops(text: &str) -> String {
 
 #[test]
 fn fences_are_found_by_line_and_length() {
-    // The examples of CommonMark 0.31 §4.5 that are about fences, and some more.
+    // The examples of CommonMark 0.31 §4.5 about fences, and additional ones.
     for (text, bodies) in [
         ("```\n<\n >\n```", &["<\n >\n"][..]),
         ("~~~\n<\n >\n~~~", &["<\n >\n"]),
@@ -161,7 +161,7 @@ fn a_fence_beside_sentences_is_never_executed() {
     ] {
         assert_refused(&[(&text, &[place, "fenced block"])]);
     }
-    // Quoted, it is a text.
+    // In quotes, it is a text.
     for quoted in [
         json::emit(&Doc::from(patch)),
         format!("<<END\n{patch}\nEND"),
@@ -174,7 +174,7 @@ fn a_fence_beside_sentences_is_never_executed() {
             "{text:?}"
         );
     }
-    // Three backticks in a line are no fence.
+    // Three backticks within a line are not a fence.
     assert_eq!(
         sentences("set prompt of agent a to Use ```x``` here"),
         [prompt("Use ```x``` here")]

@@ -1,4 +1,4 @@
-//! Intents and what they are read as.
+//! Tests of intents and their parsed form.
 
 mod fences;
 mod properties;
@@ -15,7 +15,7 @@ fn sentences(text: &str) -> Vec<Sentence> {
     }
 }
 
-/// Asserts that each intent is refused, and that the refusal holds each of the parts.
+/// Asserts that each intent is refused, and that the refusal contains each of the parts.
 fn assert_refused(cases: &[(&str, &[&str])]) {
     for (text, parts) in cases {
         let refusal = match read(text) {
@@ -58,7 +58,6 @@ fn what_begins_like_json_is_json_or_refused() {
         ("\"1; tag x\"", "\"1; tag x\""),
         ("{\"a\":\n[1,\n2]}", "{\"a\":[1,2]}"),
         ("\n  [\"to /y\"] ;\n", "[\"to /y\"]"),
-        // Texts.
         ("go to /y now", "\"go to /y now\""),
         ("2.0.0", "\"2.0.0\""),
         ("2026-01-01", "\"2026-01-01\""),
@@ -173,7 +172,7 @@ fn what_begins_like_json_is_json_or_refused() {
         ("add {a} to /tags", &["line 1, column 6"]),
         ("add \"a\" b to /tags", &["line 1, column 8"]),
     ]);
-    // A <text> is a text unless it is quoted.
+    // An unquoted `<text>` is always a text.
     for (text, stored) in [
         ("5", "5"),
         ("None of it", "None of it"),
@@ -238,7 +237,7 @@ fn quoted_text_is_data() {
             },
         ]
     );
-    // Blocks keep every byte between their lines.
+    // Blocks keep every byte between their first and last line.
     for (block, stored) in [
         ("<<END\nEND", ""),
         ("<<END\n\nEND", ""),

@@ -1,4 +1,4 @@
-//! Properties of generated texts and intents.
+//! Property tests with generated texts and intents.
 
 use proptest::prelude::*;
 use shared::blueprint::{Doc, json};
@@ -7,7 +7,7 @@ use crate::flow::intent::sentence::Sentence;
 use crate::flow::intent::tests::prompt;
 use crate::flow::intent::{Intent, read};
 
-/// Texts made of what the language consists of.
+/// Texts made of the elements of the language.
 fn any_text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         prop::sample::select(vec![
@@ -51,7 +51,7 @@ fn any_text() -> impl Strategy<Value = String> {
     prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
 }
 
-/// `text` as a JSON string or as a block, which a newline must follow.
+/// Returns `text` as a JSON string, or as a block, which a newline must follow.
 fn quote(text: &str, as_block: bool) -> String {
     if !as_block {
         return json::emit(&Doc::from(text));
@@ -66,7 +66,7 @@ fn quote(text: &str, as_block: bool) -> String {
     format!("<<{word}\n{text}\n{word}\n")
 }
 
-/// A sentence with quoted data, and what it must be read as.
+/// A sentence with quoted data, and its expected parsed form.
 fn any_sentence() -> impl Strategy<Value = (String, Sentence)> {
     let name = any_text().prop_filter("a name is not empty", |name| !name.is_empty());
     let parts = (0..8_u8, any_text(), name, any::<bool>(), any::<bool>());
