@@ -1,9 +1,9 @@
-//! What a flow decided: a strict reading of `$.commit`.
+//! Reads the decision of a flow strictly from `$.commit`.
 //!
-//! Nothing has a default. A flow is somebody's document, and a field that is missing or of
-//! another type is an error that names it, never a commit with a guess in it. The version that
-//! the flow names is compared with the one computed here from the document itself, and its verdicts with what the
-//! axes of the setting really judged.
+//! No field has a default. Orbits are untrusted input: a missing field or a field of another type
+//! is an error that names the field. The version that the flow reports is compared with the version
+//! computed from the document. The reported verdicts are compared with the recorded verdicts of the
+//! setting's axes.
 
 use shared::blueprint::label::Bump;
 use shared::blueprint::{Blueprint, Doc, json};
@@ -16,39 +16,38 @@ use crate::flow::prefix::prefix;
 use crate::flow::rulings::Ruling;
 use crate::flow::run_state::RunState;
 
-/// What a flow decided about an issue.
+/// The decision of a flow about an issue.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// The new document is to be committed.
+    /// Commit the new document.
     Commit {
         /// The new document.
         blueprint: Blueprint,
         /// `major`, `minor` or `patch`.
         bump: String,
-        /// Why, in words.
+        /// The rationale in prose.
         rationale: String,
-        /// What each axis found.
+        /// The verdict of each axis.
         verdicts: Vec<Verdict>,
         /// SHA-256 of `$.patch.ops` in canonical JSON.
         patch_hash: String,
     },
-    /// Somebody said no.
+    /// An axis or the flow denied the change.
     Deny {
-        /// Why: `axis: reason`, at least one.
+        /// The reasons as `axis: reason`, at least one.
         reasons: Vec<String>,
-        /// What each axis found.
+        /// The verdict of each axis.
         verdicts: Vec<Verdict>,
-        /// What the spawner said about its patch.
+        /// The spawner's rationale for its patch.
         rationale: String,
     },
 }
 
-/// Reads `$.commit` of a context whose flow has ended. `target` is the Blueprint that the issue
-/// wants changed, `axes` are those of the setting.
+/// Reads `$.commit` from the context of a completed flow. `target` is the Blueprint that the issue
+/// changes, `axes` are the axes of the setting.
 ///
 /// # Errors
-/// [`FlowError::CommitShape`] naming the first field that is not as it must be, or the axis that speaks against
-/// a commit.
+/// [`FlowError::CommitShape`] naming the first invalid field, or the axis that prevents a commit.
 pub(super) fn read(
     ctx: &Doc,
     target: &BlueprintId,
@@ -67,7 +66,7 @@ pub(super) fn read(
         return Ok(Decision::Deny {
             reasons: reasons(&commit)?,
             verdicts,
-            // It may be denied for its length.
+            // Bounded, because an over-long rationale may be the reason for the denial.
             rationale: bounded(&rationale),
         });
     }
@@ -119,8 +118,8 @@ pub(super) fn read(
     })
 }
 
-/// Holds a commit against the axes of the setting: its summary names each of them once and nothing else, none denies,
-/// and each has really passed this document.
+/// Checks a commit against the axes of the setting. Its summary names each axis once and no other,
+/// no axis denies, and each axis has in fact passed this document.
 fn check_verdicts(
     commit: &Fields<'_>,
     verdicts: &[Verdict],
@@ -161,7 +160,8 @@ fn check_verdicts(
     Ok(())
 }
 
-/// What the spawner proposed, as canonical JSON: its operations, or whatever it replied instead.
+/// Returns the spawner's proposal as canonical JSON: its operations, or its whole reply if it has
+/// no operations.
 pub(super) fn proposed(ctx: &Doc) -> String {
     match ctx.get("patch") {
         Some(patch) => json::emit(patch.get("ops").unwrap_or(patch)),
@@ -169,13 +169,13 @@ pub(super) fn proposed(ctx: &Doc) -> String {
     }
 }
 
-/// What the spawner said about its patch, as much of it as a rationale may have.
+/// Returns the spawner's rationale, cut to the maximum length of a rationale.
 pub(super) fn proposed_rationale(ctx: &Doc) -> String {
     let rationale = ctx.get("patch").and_then(|patch| patch.get("rationale"));
     bounded(rationale.and_then(Doc::as_str).unwrap_or_default())
 }
 
-/// As much of a rationale as is kept.
+/// Returns the rationale, cut to its maximum length.
 fn bounded(rationale: &str) -> String {
     prefix(rationale, MAX_RATIONALE_BYTES).to_owned()
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in a flow, and which of it a flow may decide about itself.
+//! The errors of flows, and which of them a `try` node catches.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::flow::program_error::ProgramError;
 
-/// Why a script did not do its work.
+/// An error of a script.
 #[derive(Debug, Error)]
 pub enum ScriptError {
     /// The directory of scripts, or a file in it, cannot be read.
@@ -17,10 +17,10 @@ pub enum ScriptError {
     Read {
         /// The path.
         path: String,
-        /// What the system says.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// A file whose name cannot be a script's.
+    /// The file name is not a valid script name.
     #[error(
         "script file {path:?}: a script's name is made of A-Z a-z 0-9 . _ - and begins with a letter or digit"
     )]
@@ -28,31 +28,31 @@ pub enum ScriptError {
         /// The path.
         path: String,
     },
-    /// Two files of one directory whose names are the same script's.
+    /// Two files of one directory have the same script name.
     #[error(
         "script files {one} and {other}: dashes and underscores are the same in a script's name; remove one of them"
     )]
     Twice {
-        /// The path of one.
+        /// The path of the first file.
         one: String,
-        /// The path of the other.
+        /// The path of the second file.
         other: String,
     },
-    /// Scripts that do not compile: every one of them, in the order of their names.
+    /// Scripts do not compile; contains all of them, in the order of their names.
     #[error("{} not compile: {}", do_or_does(.problems.len()), .problems.join("; "))]
     Compile {
-        /// What Lua says to each, with file and line.
+        /// The message of Lua for each, with file and line.
         problems: Vec<String>,
     },
-    /// A script raised an error, or returned what is no JSON.
+    /// A script raised an error, or returned a value that cannot be converted to JSON.
     #[error("script {script}: {message}")]
     Raised {
         /// The script.
         script: String,
-        /// File, line and message.
+        /// The file, the line and the message.
         message: String,
     },
-    /// A script wanted more memory than the sandbox gives.
+    /// A script exceeded the memory limit of the sandbox.
     #[error("script {script}: more than {limit_mib} MiB of memory wanted")]
     Memory {
         /// The script.
@@ -60,10 +60,10 @@ pub enum ScriptError {
         /// The limit.
         limit_mib: usize,
     },
-    /// The sandbox itself could not be set up.
+    /// The sandbox could not be created.
     #[error("the Lua sandbox could not be set up: {message}")]
     Sandbox {
-        /// What Lua says.
+        /// The message of Lua.
         message: String,
     },
 }
@@ -76,89 +76,90 @@ fn do_or_does(n: usize) -> String {
     }
 }
 
-/// Why a step did not return.
+/// An error of a step.
 #[derive(Debug, Error)]
 pub enum StepError {
-    /// A script failed: for good.
+    /// A script failed permanently.
     #[error(transparent)]
     Script(#[from] ScriptError),
-    /// A program failed: for good.
+    /// A program failed permanently.
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// An agent of another kind failed for good.
+    /// An agent of another kind failed permanently.
     #[error("{message}")]
     Permanent {
-        /// What to look at or change.
+        /// The message, which names what to check or change.
         message: String,
     },
-    /// A fault that may pass: the issue goes back to the queue.
+    /// A temporary fault: the issue goes back to the queue.
     #[error("{message}")]
     Passing {
-        /// What happened.
+        /// The message.
         message: String,
-        /// How long the other side asked to wait.
+        /// The delay that the remote service asked for.
         retry_after: Option<Duration>,
     },
-    /// As many runs of the agent go on as may: the issue goes back to the queue, which counts as no retry.
+    /// The agent is at its concurrency limit: the issue goes back to the queue. This does not count
+    /// as a retry.
     #[error("{message}")]
     Busy {
-        /// Which agent, and how many.
+        /// The message, which names the agent and its limit.
         message: String,
     },
-    /// The ceiling or a cancel stopped it.
+    /// The time limit or a cancellation stopped the step.
     #[error("stopped by the ceiling or a cancel")]
     Interrupted,
 }
 
-/// Why a flow came to no decision.
+/// The reason why a flow reached no decision.
 #[derive(Debug, Error)]
 pub enum FlowError {
-    /// The orbit cannot run.
+    /// The orbit is not runnable.
     #[error("orbit {orbit}: {source}{}", own_scripts(.source, .scripts))]
     NotRunnable {
         /// The orbit.
         orbit: String,
         /// The scripts of this worker.
         scripts: Vec<String>,
-        /// Everything that is in the way.
+        /// All obstacles.
         source: NotRunnable,
     },
-    /// The model of an agent cannot be asked.
+    /// The model of an agent is not usable.
     #[error("agent {agent:?}: {field} {problem}")]
     AgentField {
         /// The agent.
         agent: String,
         /// The field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The problem with the field.
         problem: String,
     },
-    /// A provider of models that is not there.
+    /// The provider of models is unknown.
     #[error("agent {agent:?}: unknown provider {provider:?}; there are {}", list(.known))]
     UnknownProvider {
         /// The agent.
         agent: String,
         /// The provider.
         provider: String,
-        /// The providers there are.
+        /// The known providers.
         known: Vec<String>,
     },
-    /// A program that this worker does not run.
+    /// The program is not allowed on this worker.
     #[error("agent {agent:?}: program {program:?} is not allowed; DRAFTSMAN_SUBPROCESS_ALLOW of this worker allows {}", list(.allowed))]
     ProgramNotAllowed {
         /// The agent.
         agent: String,
         /// The program.
         program: String,
-        /// Those that are allowed.
+        /// The allowed programs.
         allowed: Vec<String>,
     },
-    /// An option of an axis that cannot be used.
+    /// An option of an axis is not usable.
     #[error("the setting's axis_options.{option} {problem}")]
     AxisOptions {
         /// The axis and the option.
         option: &'static str,
-        /// What is wrong with it.
+        /// The problem with the option.
         problem: String,
     },
     /// A step failed.
@@ -166,38 +167,38 @@ pub enum FlowError {
     Step {
         /// The step's `ref`.
         step: String,
-        /// Why.
+        /// The error of the step.
         source: StepError,
     },
-    /// An expression or a node met a value that it cannot work with.
+    /// An expression or a node received a value that it does not support.
     #[error("flow: {0}")]
     Eval(#[from] EvalError),
-    /// `$.commit` is not as it must be.
+    /// `$.commit` is invalid.
     #[error("commit shape: {field} {problem}")]
     CommitShape {
-        /// The field, from `$.commit` on.
+        /// The path of the field, starting at `$.commit`.
         field: String,
-        /// What is wrong with it.
+        /// The problem with the field.
         problem: String,
     },
     /// A document could not be read or written.
     #[error("serialisation: {0}")]
     Document(#[from] DocumentError),
-    /// The setting's ceiling was reached.
+    /// The time limit of the setting was reached.
     #[error(
         "ceiling exceeded: the flow did not end within {secs} s; raise the setting's ttl_secs or look for a step that hangs"
     )]
     Ceiling {
-        /// The ceiling.
+        /// The time limit in seconds.
         secs: u64,
     },
-    /// It was called off.
+    /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
 }
 
 impl FlowError {
-    /// True if the same flow may well succeed later, so that the issue is worth another attempt.
+    /// True if the fault is temporary, so that another attempt may succeed.
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
@@ -208,7 +209,7 @@ impl FlowError {
         )
     }
 
-    /// True if the issue only has to wait: no retry is counted.
+    /// True if the issue only has to wait; this does not count as a retry.
     pub fn is_busy(&self) -> bool {
         matches!(
             self,
@@ -219,7 +220,7 @@ impl FlowError {
         )
     }
 
-    /// How long to wait at least before the next attempt, if somebody said so.
+    /// Returns the minimum delay before the next attempt, if the remote service asked for one.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             FlowError::Step {
@@ -230,8 +231,8 @@ impl FlowError {
         }
     }
 
-    /// True for what a flow can decide about itself: a step that failed for good, an expression
-    /// that has no value. Everything else ends the evaluation.
+    /// True if a `try` node catches this error: a permanent failure of a step, or an expression
+    /// without a value. All other errors end the evaluation.
     pub(super) fn is_caught_by_try(&self) -> bool {
         match self {
             FlowError::Eval(_) => true,
@@ -246,7 +247,7 @@ impl FlowError {
     }
 }
 
-/// What a worker adds where it lacks a script.
+/// Returns the list of this worker's scripts if one is missing.
 fn own_scripts(why: &NotRunnable, scripts: &[String]) -> String {
     let lacks_script = |obstacle: &Obstacle| matches!(obstacle, Obstacle::UnknownScript { .. });
     if why.obstacles().iter().any(lacks_script) {
@@ -256,7 +257,7 @@ fn own_scripts(why: &NotRunnable, scripts: &[String]) -> String {
     }
 }
 
-/// `a, b, c`, or `none`.
+/// Returns the names as `a, b, c`, or `none`.
 fn list(names: &[String]) -> String {
     if names.is_empty() {
         "none".into()

@@ -1,15 +1,14 @@
 //! Runs a compiled flow on a shared context.
 //!
-//! The context is a [`Doc`]: a branch of a fanout gets a clone, which costs one reference
-//! count, and every write copies only the containers on its way. Branches run at the same
-//! time on the task that runs the flow; what they need from a thread pool is the agents'
-//! business.
+//! The context is a [`Doc`]. A branch of a fanout gets a clone, which costs one reference count. A
+//! write copies only the containers on its path. Branches run concurrently on the task of the flow;
+//! agents use thread pools where they need them.
 //!
-//! `try` and the joins that forgive (`any`, `all_settled`) forgive what a flow can decide
-//! about: a step that failed for good, a path that is not there. A ceiling, a cancel or a
-//! fault that may pass ends the whole evaluation, because the issue is then not decided at
-//! all; [`FlowError::is_caught_by_try`] draws the line. One exception: under `any` a branch
-//! that succeeds still wins over one with a passing fault, for which `any` is there.
+//! `try` and the joins `any` and `all_settled` catch errors that a flow may handle: a permanent
+//! failure of a step, or a missing path. The time limit, a cancellation and a temporary fault end
+//! the whole evaluation, because the issue is then undecided. [`FlowError::is_caught_by_try`] makes
+//! the distinction. There is one exception: under `any`, a branch that succeeds takes priority over
+//! a branch with a temporary fault.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,11 +28,11 @@ use crate::flow::plan::{ExprPlan, PathPlan, Plan};
 use crate::flow::run_state::RunState;
 use crate::flow::step_context::StepContext;
 
-/// Runs `plan` on `ctx`, which holds the result afterwards.
+/// Runs `plan` on `ctx`, which then contains the result.
 ///
 /// # Errors
-/// The first [`FlowError`] that nothing in the flow forgave. `ctx` then holds what was written
-/// until that moment.
+/// Returns the first [`FlowError`] that the flow does not catch. `ctx` then contains all writes up
+/// to that point.
 ///
 /// Cancel safety: dropping the future drops every running step.
 pub(super) fn evaluate<'a>(
@@ -113,7 +112,7 @@ pub(super) fn evaluate<'a>(
                     }
                     evaluate(body, ctx, agents, run).await?;
                     counter.write(ctx, Doc::Num(Num::Int(n.into())))?;
-                    // Even a loop whose body never waits leaves room for others.
+                    // Yields to other tasks even if the body of the loop never waits.
                     tokio::task::coop::consume_budget().await;
                 }
                 Ok(())
@@ -144,7 +143,7 @@ pub(super) fn evaluate<'a>(
     .boxed()
 }
 
-/// The contexts that a fanout's branches begin with, in the order of the items.
+/// The initial contexts of a fanout's branches, in the order of the items.
 struct Branches(Vec<Doc>);
 
 impl Branches {
@@ -221,8 +220,8 @@ async fn fanout(
     }
 }
 
-/// The first branch that succeeds. If none does: the last error, but one that leaves the issue
-/// undecided before any other.
+/// Returns the first branch that succeeds. If none does, returns the last error; an error that
+/// `try` does not catch has priority.
 async fn first_success(
     mut running: FuturesUnordered<BoxFuture<'_, Result<Doc, FlowError>>>,
 ) -> Result<Doc, FlowError> {
@@ -243,7 +242,7 @@ async fn first_success(
     })))
 }
 
-/// As flow.ir has it: everything but `null` and `false`.
+/// Follows flow.ir: every value except `null` and `false` is truthy.
 fn is_truthy(doc: &Doc) -> bool {
     !matches!(doc, Doc::Null | Doc::Bool(false))
 }

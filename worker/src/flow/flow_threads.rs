@@ -1,9 +1,9 @@
-//! The threads that flows run on.
+//! The threads that run flows.
 //!
-//! A flow takes its thread for milliseconds at a time. On the threads that also carry connections, a reply of Redis, a
-//! beat or a probe would wait behind it, and a task that such a reply wakes would wait for the flow that the thread
-//! goes on with. So flows have a runtime of their own, with one thread for each core, and what talks to Redis
-//! stays on the caller's.
+//! A flow blocks its thread for milliseconds at a time. On the threads that also serve connections,
+//! a reply of Redis, a heartbeat or a probe would wait for the flow. A task that such a reply wakes
+//! would wait for the flow too. Flows therefore have their own runtime with one thread for each
+//! core. Calls of Redis stay on the caller's runtime.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -12,15 +12,15 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
-/// A runtime for flows. Dropped, it ends without waiting for them.
+/// A runtime for flows. Dropping it does not wait for running flows.
 #[derive(Debug)]
 pub(crate) struct FlowThreads(Option<Runtime>);
 
 impl FlowThreads {
-    /// So many threads.
+    /// Starts the runtime with this number of threads.
     ///
     /// # Errors
-    /// What the system says if it gives none.
+    /// The I/O error if the system cannot start the threads.
     pub(crate) fn start(n_threads: usize) -> io::Result<FlowThreads> {
         let mut threads = Builder::new_multi_thread();
         let runtime = threads
@@ -31,9 +31,9 @@ impl FlowThreads {
         Ok(FlowThreads(Some(runtime)))
     }
 
-    /// Runs `flow` there and returns its result. A panic of it goes on here.
+    /// Runs `flow` on this runtime and returns its result. Propagates a panic of the flow.
     ///
-    /// Cancel safety: dropping the future drops `flow` the next time that it waits for something.
+    /// Cancel safety: dropping the future drops `flow` at its next await point.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         flow: impl Future<Output = T> + Send + 'static,
@@ -44,7 +44,7 @@ impl FlowThreads {
             Ok(result) => result,
             Err(ended) => match ended.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                // Aborted, because the runtime is ending: then so is whoever waits here.
+                // Aborted, because the runtime is shutting down; so is the task of the caller.
                 Err(_) => std::future::pending().await,
             },
         }
@@ -54,7 +54,7 @@ impl FlowThreads {
 impl Drop for FlowThreads {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            // The last owner may be a task, which must not wait.
+            // The last owner may be an async task, which must not block.
             runtime.shutdown_background();
         }
     }

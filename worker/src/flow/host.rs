@@ -1,4 +1,4 @@
-//! The flow host: from an issue to a decision.
+//! The flow host: runs the flow of an issue up to its decision.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,77 +27,77 @@ use crate::flow::scripts::Scripts;
 use crate::flow::steps::StepRecorder;
 use crate::flow::trial_outcome::TrialOutcome;
 
-/// What the flow host is made with.
+/// The configuration of a flow host.
 #[derive(Debug, Clone, Default)]
 pub struct FlowConfig {
     /// Scripts that add to and override the embedded ones: `*.lua` and `verifiers/*.lua`.
     pub lua_dir: Option<PathBuf>,
-    /// Where every provider of models is asked, ending in `/`; each at home if `None`.
+    /// Base URL for all model providers, ending in `/`; `None`: each provider's own URL.
     pub llm_base_url: Option<String>,
-    /// What agents of kind `subprocess` may run.
+    /// The programs that agents of kind `subprocess` may run.
     pub programs: Programs,
 }
 
-/// Runs orbits. One for a worker, shared by all its issues.
+/// Runs orbits. Each worker has one host, shared by all its issues.
 #[derive(Debug)]
 pub struct FlowHost {
     agent_context: AgentContext,
 }
 
-/// An issue on its way into a flow.
+/// The input of a flow.
 #[derive(Debug, Clone)]
 pub struct FlowInput {
     /// The issue.
     pub issue_id: IssueId,
-    /// Its target.
+    /// The target Blueprint.
     pub blueprint_id: BlueprintId,
-    /// What should change.
+    /// The requested change.
     pub intent: String,
     /// The target's head.
     pub prev: Arc<Blueprint>,
     /// This attempt.
     pub epoch: Epoch,
-    /// The axes of the setting, in order: nothing is committed that one of them has not passed.
+    /// The axes of the setting, in order; a commit requires a pass of each.
     pub verifiers: Vec<String>,
-    /// How long the flow may take.
+    /// The time limit of the flow.
     pub ceiling: Duration,
-    /// The settings that run the target as their orbit, and may run its next version: what would not run or decide
-    /// with each that chooses it is denied.
+    /// The settings that use the target as their orbit and may run its next version. A change is
+    /// denied if the new version would not run or decide with a setting that selects it.
     pub orbit_of: Vec<Follower>,
-    /// Told what the steps do, if anybody wants to know.
+    /// Records the progress of the steps, if present.
     pub steps: Option<Arc<StepRecorder>>,
-    /// What was before: what earlier attempts have paid for, what was denied; `None`: nothing.
+    /// The paid outputs of earlier attempts and the earlier denials; `None`: no memory.
     pub memory: Option<Memory>,
 }
 
-/// A flow that came to a decision.
+/// The result of a flow that reached a decision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlowReport {
     /// The decision.
     pub decision: Decision,
-    /// What the spawner proposed, as canonical JSON: its operations, or whatever it replied
-    /// instead; empty if there was nothing.
+    /// The spawner's proposal as canonical JSON: its operations, or its whole reply if it has no
+    /// operations. Empty if the flow has no proposal.
     pub patch_json: String,
-    /// What the spawner cost, over all attempts at the issue.
+    /// The cost of the spawner, over all attempts at the issue.
     pub usage: SpawnerUsage,
-    /// The beginning of the last reply of a model that could not be used; empty if there was none.
+    /// The beginning of the last model reply that was not usable; empty if all were usable.
     pub unusable_reply: String,
 }
 
-/// A flow that came to none.
+/// The result of a flow that reached no decision.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct FlowFailure {
-    /// Why.
+    /// The error.
     #[source]
     pub error: FlowError,
-    /// As in [`FlowReport`], if the flow came that far.
+    /// The same as in [`FlowReport`], if the flow reached that point.
     pub patch_json: String,
-    /// What the spawner cost until then, over all attempts at the issue.
+    /// The cost of the spawner so far, over all attempts at the issue.
     pub usage: SpawnerUsage,
-    /// As in [`FlowReport`].
+    /// The same as in [`FlowReport`].
     pub unusable_reply: String,
-    /// What the spawner said about its patch, if the flow came that far.
+    /// The spawner's rationale for its patch, if the flow reached that point.
     pub rationale: String,
 }
 
@@ -119,28 +119,32 @@ impl FlowHost {
         Ok(FlowHost { agent_context })
     }
 
-    /// The scripts that an agent of kind `lua` may name, in order.
+    /// Returns the names of the scripts for agents of kind `lua`, in order.
     pub fn script_names(&self) -> Vec<String> {
         self.agent_context.scripts.step_names()
     }
 
-    /// The axes that have a script, in order.
+    /// Returns the names of the axes, in order.
     pub fn axes(&self) -> Vec<String> {
         self.agent_context.scripts.axis_names()
     }
 
-    /// SHA-256 over the names and sources of all scripts: tells whether two workers run the same.
+    /// Returns the SHA-256 over the names and sources of all scripts. Two workers with the same
+    /// hash have the same scripts.
     pub fn sources_hash(&self) -> &str {
         self.agent_context.scripts.hash()
     }
 
-    /// Compiles an orbit. `spawner`, a setting's agent definition, takes the place of the orbit's
-    /// agent `patch-spawner` and is called that whatever its own name is. The result may be kept
-    /// for as long as orbit, spawner and the options of the setting's axes are the same.
+    /// Compiles an orbit.
+    ///
+    /// `spawner`, an agent definition from a setting, replaces the orbit's agent `patch-spawner`
+    /// and takes its name. The result is valid as long as the orbit, the spawner and the options of
+    /// the setting's axes are unchanged.
     ///
     /// # Errors
-    /// [`FlowError::NotRunnable`] if it cannot run at all; another one if this worker cannot run it, or an option of
-    /// an axis cannot be used. None is passing.
+    /// [`FlowError::NotRunnable`] if the orbit cannot run on any worker. Another error if this
+    /// worker cannot run it, or an option of an axis is not usable. None of these errors is
+    /// temporary.
     pub fn compile(
         &self,
         orbit: &Blueprint,
@@ -150,19 +154,18 @@ impl FlowHost {
         orbit::compile(orbit, spawner, axis_options, &self.agent_context)
     }
 
-    /// Cancelled once so many scripts could not be stopped that the worker had better end: it goes on,
-    /// but they take its processors' time.
+    /// Returns a token that is cancelled when too many scripts could not be stopped. The host
+    /// continues to work, but those scripts use CPU time, so the worker should restart.
     pub fn worn_out(&self) -> &CancellationToken {
         self.agent_context.pool.worn_out()
     }
 
-    /// Runs `orbit` on an issue under its ceiling.
+    /// Runs `orbit` on an issue under its time limit.
     ///
     /// # Errors
-    /// [`FlowFailure`] with the reason and what the spawner had proposed by then.
+    /// [`FlowFailure`] with the error and the spawner's proposal so far.
     ///
-    /// Cancel safety: dropping the future stops the work, and nothing of it remains. Nothing is
-    /// ever written outside.
+    /// Cancel safety: dropping the future stops the work. The run has no external effects.
     pub async fn run(
         &self,
         orbit: &Orbit,
@@ -170,7 +173,7 @@ impl FlowHost {
         cancel: &CancellationToken,
     ) -> Result<FlowReport, FlowFailure> {
         let started = Instant::now();
-        // A ceiling beyond the clock's range is none.
+        // A time limit beyond the range of the clock is unlimited.
         let deadline = started
             .checked_add(input.ceiling)
             .unwrap_or(started + Duration::from_secs(1 << 30));
@@ -188,7 +191,7 @@ impl FlowHost {
             () = tokio::time::sleep_until(deadline.into()) => Err(FlowError::Ceiling { secs: input.ceiling.as_secs() }),
         };
         let ended = ended.map_err(|error| match error {
-            // The hook may see the deadline before the timer does.
+            // The interrupt hook may observe the deadline before the timer does.
             FlowError::Step {
                 source: StepError::Interrupted,
                 ..
@@ -229,8 +232,8 @@ impl FlowHost {
         &self.agent_context
     }
 
-    /// The axis `orbit`: a Blueprint must be able to run and decide with each setting that will choose it as its
-    /// orbit.
+    /// Applies the axis `orbit`: a Blueprint must run and decide with each setting that will select
+    /// it as its orbit.
     async fn deny_unless_orbit(
         &self,
         decision: Decision,
@@ -248,7 +251,8 @@ impl FlowHost {
         };
         let followers = followers.iter().filter(|f| f.will_choose(blueprint));
         for Follower { setting, .. } in followers {
-            // A script that other workers have is no reason to let this one accept what it cannot run.
+            // The check uses this worker's scripts only: it must not accept an orbit that it cannot
+            // run.
             let checked = orbit::check(blueprint, setting.spawner.as_ref(), &self.agent_context);
             let tried = match checked {
                 Err(error) => TrialOutcome::Failed(chain(&error)),
@@ -283,7 +287,7 @@ impl FlowHost {
     }
 }
 
-/// The context that a flow begins with.
+/// Returns the initial context of a flow.
 fn context(input: &FlowInput) -> Doc {
     let id = |text: &str| Doc::from(text);
     let ms = i64::try_from(input.epoch.started_at_ms).unwrap_or(i64::MAX);

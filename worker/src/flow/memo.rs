@@ -1,4 +1,4 @@
-//! What is kept of one judgement.
+//! A cache of the documents in one run.
 
 use shared::blueprint::Blueprint;
 use shared::blueprint::Doc;
@@ -7,15 +7,15 @@ use shared::blueprint::yaml;
 use shared::ids::Version;
 use std::sync::Arc;
 
-/// Documents remembered at most; a script that makes more has the oldest forgotten.
+/// The maximum number of cached documents; further documents evict the oldest.
 const MAX_KNOWN: usize = 16;
 
-/// A document, and what was worked out about it.
+/// A document with its derived values.
 #[derive(Debug)]
 enum Known {
-    /// It is a Blueprint, which has its text and version.
+    /// A valid Blueprint, with its canonical text and version.
     Blueprint(Blueprint),
-    /// It is not.
+    /// Any other document.
     Other {
         doc: Doc,
         yaml: Arc<str>,
@@ -32,12 +32,11 @@ impl Known {
     }
 }
 
-/// Remembers canonical texts and versions, so that a document which passes through applier,
-/// verifiers and committer is written and hashed once.
+/// Caches canonical texts and versions. A document that passes through applier, verifiers and
+/// committer is serialised and hashed once.
 ///
-/// A text is remembered as that of a document only in the direction in which it was worked out:
-/// [`Memo::parse`] never answers from a text that was merely emitted, because the axis `canonical`
-/// asks exactly whether reading it again gives the same document.
+/// The cache works in one direction only: [`Memo::parse`] never answers from an emitted text. The
+/// axis `canonical` checks exactly whether parsing that text returns the same document.
 #[derive(Debug, Default)]
 pub(super) struct Memo {
     emitted: Vec<Known>,
@@ -45,7 +44,7 @@ pub(super) struct Memo {
 }
 
 impl Memo {
-    /// Tells the memo of a Blueprint that was read from its canonical text.
+    /// Adds a Blueprint that was parsed from its canonical text.
     pub(crate) fn seed(&mut self, blueprint: &Arc<Blueprint>) {
         self.emitted
             .push(Known::Blueprint(Blueprint::clone(blueprint)));
@@ -53,10 +52,10 @@ impl Memo {
             .push((blueprint.canonical_yaml().clone(), blueprint.doc().clone()));
     }
 
-    /// The canonical YAML of `doc`.
+    /// Returns the canonical YAML of `doc`.
     ///
     /// # Errors
-    /// [`DocumentError`] if it is larger or deeper than a document may be.
+    /// [`DocumentError`] if `doc` exceeds the size or depth limit of documents.
     pub(super) fn canonical_yaml(&mut self, doc: &Doc) -> Result<Arc<str>, DocumentError> {
         Ok(match self.known(doc)? {
             Known::Blueprint(blueprint) => blueprint.canonical_yaml().clone(),
@@ -64,10 +63,10 @@ impl Memo {
         })
     }
 
-    /// The version of `doc`: the SHA-256 of its canonical YAML.
+    /// Returns the version of `doc`: the SHA-256 of its canonical YAML.
     ///
     /// # Errors
-    /// As [`Memo::canonical_yaml`].
+    /// The same as [`Memo::canonical_yaml`].
     pub(super) fn version(&mut self, doc: &Doc) -> Result<Version, DocumentError> {
         Ok(match self.known(doc)? {
             Known::Blueprint(blueprint) => blueprint.version().clone(),
@@ -77,22 +76,22 @@ impl Memo {
         })
     }
 
-    /// `doc` as a Blueprint.
+    /// Returns `doc` as a Blueprint.
     ///
     /// # Errors
-    /// [`DocumentError`] naming the field that keeps it from being one.
+    /// [`DocumentError`] naming the invalid field.
     pub(super) fn blueprint(&mut self, doc: &Doc) -> Result<Blueprint, DocumentError> {
         match self.known(doc) {
             Ok(Known::Blueprint(blueprint)) => Ok(blueprint.clone()),
-            // Made again for its error.
+            // Converted again to obtain the error.
             _ => Blueprint::from_doc(doc.clone()),
         }
     }
 
-    /// The document that `text` is, read as YAML.
+    /// Parses `text` as YAML.
     ///
     /// # Errors
-    /// [`DocumentError`] if it is none.
+    /// [`DocumentError`] if `text` is not a valid document.
     pub(super) fn parse(&mut self, text: &str) -> Result<Doc, DocumentError> {
         if let Some((_, doc)) = self.parsed.iter().find(|(known, _)| **known == *text) {
             return Ok(doc.clone());
@@ -113,8 +112,8 @@ impl Memo {
         {
             Some(at) => at,
             None => {
-                // What keeps a document from being a Blueprint is looked for before it is written,
-                // so nothing is written twice here.
+                // `from_doc` checks the document before it serialises it, so a failure does not
+                // cause a second serialisation.
                 let known = match Blueprint::from_doc(doc.clone()) {
                     Ok(blueprint) => Known::Blueprint(blueprint),
                     Err(_) => Known::Other {
@@ -124,7 +123,7 @@ impl Memo {
                     },
                 };
                 if self.emitted.len() == MAX_KNOWN {
-                    // The first is the target itself.
+                    // Entry 0 is the target and stays.
                     self.emitted.remove(1);
                 }
                 self.emitted.push(known);

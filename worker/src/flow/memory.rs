@@ -1,31 +1,32 @@
-//! What a run may know of what was before it: outputs that were paid for, and (see
-//! [`past_denials`](crate::flow::past_denials)) what was denied.
+//! The memory of a run: paid outputs of earlier attempts, and the earlier denials (see
+//! [`past_denials`](crate::flow::past_denials)).
 //!
-//! # Steps that were paid for
+//! # Paid steps
 //!
-//! A model's answer costs money and a program's time. If a worker dies after it had the answer, the
-//! next one would ask for it again, so each output of a step that costs something (kinds `llm` and
-//! `subprocess`, and the axis `llm-judge`) is kept with the issue until that is decided, and given to whoever
-//! asks the same.
-//! Bundled scripts cost milliseconds and have no memory: an issue without paid steps makes no call
-//! of Redis more than before.
+//! The answer of a model costs money, and a program costs time. If a worker dies after it received
+//! an answer, the next worker would pay for it again. Each output of a paid step (kinds `llm` and
+//! `subprocess`, and the axis `llm-judge`) is therefore stored with the issue until the issue is
+//! decided. An identical request gets the stored output. Bundled scripts take milliseconds and are
+//! not stored: an issue without paid steps causes no extra call of Redis.
 //!
-//! *The same* is the same agent (name, kind, `spec` and `profile`: the model and the prompt are in
-//! it) and the same input, as SHA-256 over their canonical JSON. The one thing in an input that
-//! changes between two attempts on one head is the run's epoch, for it says when the attempt began: every copy of
-//! it is taken out first. If the head moved, `prev_hash` and the document differ, and it is asked again; so it is
-//! if the setting has another model by now.
+//! Two requests are *identical* if they have the same agent and the same input. The agent is its
+//! name, kind, `spec` and `profile`, which include the model and the prompt. They are compared by
+//! the SHA-256 of their canonical JSON. Between two attempts on one head, only the epoch of the run
+//! differs in the input, because it contains the start time of the attempt. Every copy of the epoch
+//! is removed first. If the head has moved, `prev_hash` and the document differ, and the request is
+//! sent again. The same is true if the setting has another model.
 //!
-//! A flow that asks the same thing twice wants two answers (a vote, say), so the n-th time that a
-//! run asks something it gets the n-th answer that was kept.
+//! A flow that sends the same request twice wants two answers, for example for a vote. The n-th
+//! identical request of a run gets the n-th stored answer.
 //!
-//! A remembered output takes the place of the agent's run, so all that comes after it treats it as a
-//! fresh one: applier, verifiers, committer. What it cost stands in the log entry, since it was paid for
-//! this issue; the metrics count it where it was paid.
+//! A stored output replaces the run of the agent. All later steps (applier, verifiers, committer)
+//! treat it as a new output. The log entry includes its cost, because it was paid for this issue.
+//! The metrics count it only where it was paid.
 //!
-//! Keeping is best effort: what cannot be kept (Redis is full, the output is too long, the worker dies
-//! between the answer and its being kept) is paid for again if the issue is run again. Reading is not: a
-//! fault that may pass puts the issue off, because asking the model instead would cost what the memory is for.
+//! Storing is best effort. An output is paid for again if it could not be stored: Redis is full,
+//! the output is too long, or the worker died before the write. Reading is not best effort: a
+//! temporary fault delays the issue, because a new request to the model would incur the cost that
+//! the memory avoids.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,10 +41,10 @@ use shared::store::{CacheOutcome, CachedStep, Lease, Store, StoreError};
 use crate::flow::error::StepError;
 use crate::pause::Pause;
 
-/// How often a call of Redis is made before it is given up.
+/// The maximum number of attempts at a call of Redis.
 const TRIES: u32 = 3;
 
-/// Where what was before is kept, for one issue.
+/// Access to the stored steps and denials of one issue.
 #[derive(Debug, Clone)]
 pub struct Memory {
     store: Store,
@@ -52,7 +53,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The memory of the issue that this lease is for.
+    /// Returns the memory of the issue of this lease.
     pub fn of_issue(store: Store, lease: Lease) -> Memory {
         Memory {
             store,
@@ -61,7 +62,7 @@ impl Memory {
         }
     }
 
-    /// That of something that is only tried out: it keeps no steps.
+    /// Returns the memory of a preview, which stores no steps.
     pub fn of_preview(store: Store, blueprint: BlueprintId) -> Memory {
         Memory {
             store,
@@ -70,19 +71,19 @@ impl Memory {
         }
     }
 
-    /// Where it is kept.
+    /// Returns the store.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 }
 
-/// What one run remembers.
+/// The memory of one run.
 #[derive(Debug)]
 pub(super) struct RunMemory {
     memory: Memory,
-    /// The run's own, as it stands in the context.
+    /// The epoch of the run, as in its context.
     epoch: Doc,
-    /// How often this run has asked the same.
+    /// The number of identical requests in this run, by hash.
     asked: Mutex<HashMap<String, u32>>,
 }
 
@@ -99,17 +100,18 @@ impl RunMemory {
         &self.memory.store
     }
 
-    /// The target.
+    /// Returns the target.
     pub(super) fn blueprint(&self) -> &BlueprintId {
         &self.memory.blueprint
     }
 
-    /// The lease under which steps are kept; `None` if they are not.
+    /// Returns the lease for storing steps; `None` for previews.
     pub(super) fn lease(&self) -> Option<&Lease> {
         self.memory.lease.as_ref()
     }
 
-    /// The name of what is asked now: of `agent`'s definition and its input, and the how many-th time it is.
+    /// Returns the key of this request: the hash of the agent's definition and its input, and the
+    /// ordinal of the request in this run.
     pub(super) fn name(&self, agent: &Doc, input: &Doc) -> String {
         let question = Doc::array(vec![agent.clone(), without(input, &self.epoch)]);
         let hash = sha256_hex(json::emit(&question).as_bytes());
@@ -119,10 +121,11 @@ impl RunMemory {
         format!("{hash}-{n}")
     }
 
-    /// What was kept under this name, and what the issue's spawner has cost so far.
+    /// Returns the output stored under this key, if any, and the cost of the issue's spawner so
+    /// far.
     ///
     /// # Errors
-    /// [`StepError::Passing`] if it cannot be read now.
+    /// [`StepError::Passing`] if the memory cannot be read now.
     pub(super) async fn recall(
         &self,
         lease: &Lease,
@@ -161,7 +164,8 @@ impl RunMemory {
         }
     }
 
-    /// Notes what the issue's spawner has cost by now, so that the decision can say it whoever makes it.
+    /// Stores the current cost of the issue's spawner, so that the log entry contains it even if
+    /// another attempt decides.
     pub(super) async fn note_cost(&self, lease: &Lease, cost: &SpawnerUsage) {
         let noted = persistently(|| self.memory.store.note_cost(lease, cost));
         if let Err(error) = noted.await {
@@ -172,7 +176,7 @@ impl RunMemory {
         }
     }
 
-    /// Keeps a step's output, if it can be kept; says so in the log if not.
+    /// Stores the output of a step. A failure is only logged.
     pub(super) async fn keep(&self, lease: &Lease, name: &str, step: &CachedStep) {
         fail_point::pass("remember.before");
         let kept = persistently(|| self.memory.store.cache_step(lease, name, step));
@@ -192,7 +196,7 @@ impl RunMemory {
     }
 }
 
-/// Makes a call, again if it may well succeed then.
+/// Calls Redis, and repeats the call after a retryable error.
 pub(super) async fn persistently<T, F>(call: impl Fn() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
@@ -207,7 +211,7 @@ where
     call().await
 }
 
-/// `doc` with `null` for whatever in it equals `part`.
+/// Returns `doc` with every value that equals `part` replaced by `null`.
 fn without(doc: &Doc, part: &Doc) -> Doc {
     match doc {
         _ if doc == part => Doc::Null,
@@ -269,7 +273,7 @@ mod tests {
         assert_ne!(name, third.name(&doc(AGENT), &input(&epoch, "y")));
         let other = doc(&AGENT.replace("\"m\"", "\"n\""));
         assert_ne!(name, third.name(&other, &input(&epoch, "x")));
-        // A document that holds something like an epoch keeps it.
+        // A value that only resembles the epoch of the run is not removed.
         let (_, strange) = run(4);
         assert_ne!(name, third.name(&doc(AGENT), &input(&strange, "x")));
     }

@@ -1,4 +1,4 @@
-//! What one step costs, written down by its agent while it runs.
+//! The cost of one step, recorded by its agent.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,8 +7,8 @@ use shared::domain::enhance_log::SpawnerUsage;
 use crate::flow::run_state::{RunState, SPAWNER};
 use crate::metrics;
 
-/// Counts for one step. Dropped, also half-way, it has the costs counted: all in the metrics, the
-/// spawner's in the log entry.
+/// Counts the cost of one step. On drop, also after a cancellation, it adds all costs to the
+/// metrics and the spawner's cost to the log entry.
 #[derive(Debug)]
 pub(super) struct Meter<'a> {
     run: &'a RunState,
@@ -19,12 +19,12 @@ pub(super) struct Meter<'a> {
 #[derive(Debug, Default)]
 struct Counted {
     usage: SpawnerUsage,
-    /// An earlier attempt has paid for it.
+    /// True if an earlier attempt has paid the cost.
     is_remembered: bool,
 }
 
 impl<'a> Meter<'a> {
-    /// A meter for the step of this name.
+    /// Returns a meter for the step of this name.
     pub(super) fn of(step: &str, run: &'a RunState) -> Self {
         Self {
             run,
@@ -33,12 +33,12 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// Adds to what the step costs.
+    /// Adds to the cost of the step.
     pub(super) fn record(&self, add: impl FnOnce(&mut SpawnerUsage)) {
         add(&mut self.counted().usage);
     }
 
-    /// The step costs nothing now: an earlier attempt has paid this for it.
+    /// Records a cost that an earlier attempt has paid.
     pub(super) fn remember(&self, usage: &SpawnerUsage) {
         *self.counted() = Counted {
             usage: usage.clone(),
@@ -46,7 +46,7 @@ impl<'a> Meter<'a> {
         };
     }
 
-    /// What it costs so far.
+    /// Returns the cost so far.
     pub(super) fn usage(&self) -> SpawnerUsage {
         self.counted().usage.clone()
     }

@@ -1,18 +1,18 @@
-//! The enhance flow: runs an orbit on an issue and says what it decided.
+//! The enhance flow: runs an orbit on an issue and returns its decision.
 //!
-//! - [`FlowHost`] holds the scripts and the machines that run them; there is one for a worker;
-//! - [`FlowHost::compile`] makes an [`Orbit`] of the orbit's document, once for each version of it;
-//! - [`FlowHost::run`] builds the context of an issue, runs the orbit under the setting's ceiling
-//!   and reads the decision from `$.commit`.
+//! - [`FlowHost`] holds the scripts and their interpreters; each worker has one.
+//! - [`FlowHost::compile`] compiles the document of an orbit to an [`Orbit`], once for each
+//!   version.
+//! - [`FlowHost::run`] builds the context of an issue, runs the orbit under the setting's time
+//!   limit and reads the decision from `$.commit`.
 //!
 //! ```text
 //! orbit.rs      document -> agents + plan          plan.rs, evaluator.rs   the flow itself
 //! agents/       what runs a step                   lua/                    the sandbox
-//! run_state.rs  what the steps of a run share      decision.rs             reading $.commit
-//! steps.rs      what they are doing, for who watches
-//! memory.rs     what was paid for before           meter.rs                what a step costs
-//! orbit_trial.rs  whether an orbit decides at all, before it is written
-//! past_denials.rs  what a model is told of earlier denials
+//! run_state.rs  shared state of the steps          decision.rs             reading $.commit
+//! steps.rs      progress of the steps              meter.rs                the cost of a step
+//! memory.rs     paid outputs of earlier attempts   past_denials.rs         earlier denials
+//! orbit_trial.rs  test run of an orbit before it is written
 //! ```
 
 mod agents;

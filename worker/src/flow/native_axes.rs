@@ -1,6 +1,6 @@
-//! The axes that are no scripts.
+//! The axes that are implemented in Rust only.
 
 use shared::domain::axis_options::{JSON_SCHEMA, LLM_JUDGE};
 
-/// The axes that are no script.
+/// The names of the axes without a script.
 pub(super) const NATIVE_AXES: [&str; 2] = [JSON_SCHEMA, LLM_JUDGE];

@@ -1,7 +1,7 @@
-//! From an orbit's document to something that runs.
+//! Compiles the document of an orbit to a runnable form.
 //!
-//! Whether it can run is what [`shared::blueprint::orbit::check`] says. What is added here is what only this worker
-//! knows: its scripts, its models and the programs that it allows.
+//! [`shared::blueprint::orbit::check`] validates the orbit. This module adds what only this worker
+//! knows: its scripts, its models and its allowed programs.
 
 use std::sync::Arc;
 
@@ -21,19 +21,21 @@ use crate::flow::agents::subprocess::{self, SubprocessAgent};
 use crate::flow::error::FlowError;
 use crate::flow::plan::Plan;
 
-/// A flow and its agents, ready to run any number of times at once.
+/// A compiled flow with its agents. It can run any number of times concurrently.
 #[derive(Debug)]
 pub struct Orbit {
     pub(super) plan: Plan,
     pub(super) agents: Vec<Arc<dyn Agent>>,
 }
 
-/// Compiles `orbit`. `spawner`, a setting's agent definition, takes the place of the agent
-/// `patch-spawner` whatever its own name is; `axis_options` are a setting's.
+/// Compiles `orbit`.
+///
+/// `spawner`, an agent definition from a setting, replaces the agent `patch-spawner`; its own name
+/// is ignored. `axis_options` are the options of the setting.
 ///
 /// # Errors
-/// [`FlowError::NotRunnable`] with everything that the validator found; else [`FlowError`] naming the first thing
-/// that this worker cannot run.
+/// [`FlowError::NotRunnable`] with all findings of the validator. Otherwise [`FlowError`] naming
+/// the first obstacle on this worker.
 pub(super) fn compile(
     orbit: &Blueprint,
     spawner: Option<&Doc>,
@@ -52,7 +54,7 @@ pub(super) fn compile(
     })
 }
 
-/// What the validator says of `orbit`, with the scripts of this worker.
+/// Validates `orbit` with the scripts of this worker.
 ///
 /// # Errors
 /// [`FlowError::NotRunnable`].
@@ -69,16 +71,16 @@ pub(super) fn check(
     })
 }
 
-/// The plan of a checked flow.
+/// Compiles the flow of a validated orbit.
 pub(super) fn plan(spec: &OrbitSpec) -> Plan {
     Plan::compile(&spec.flow, &|name| spec.agent_index(name))
         .expect("orbit::check has found every agent and every path")
 }
 
-/// The script of this name.
+/// Returns the index of the script with this name.
 ///
 /// # Panics
-/// If the validator was not asked first.
+/// If the orbit was not validated.
 pub(super) fn script(name: &str, agent_context: &AgentContext) -> usize {
     agent_context
         .scripts
@@ -91,7 +93,7 @@ pub(super) fn is_router(script: &str) -> bool {
     scripts::is_same(script, router::SCRIPT)
 }
 
-/// The agent that does what `declared` says.
+/// Returns the agent for this declaration.
 fn live(
     declared: &OrbitAgent,
     axes: &Arc<Axes>,

@@ -1,12 +1,13 @@
-//! Tries an orbit on a sample issue before it is written: whether it comes to a decision at all.
+//! A test run of an orbit on a sample issue before the orbit is written. It checks whether the
+//! orbit reaches a decision.
 //!
-//! Nothing is paid for and nothing is started. What costs something, or judges by the content of a document, gives a
-//! recorded answer: models, programs, a spawner script and verifiers that are not bundled. Everything else runs as
-//! it would for an issue, with the setting's spawner, axes and options.
+//! A trial costs nothing and starts no program. Recorded answers replace paid agents and agents
+//! that judge by the content of a document: models, programs, a custom spawner script and custom
+//! verifiers. Everything else runs as for an issue, with the setting's spawner, axes and options.
 //!
-//! A trial says no if the flow fails, or does not end within the time of a trial, which is a thousand times what it
-//! needs. Where a model or a program does more than draft, its answer cannot be recorded, and what the flow then makes
-//! of it proves nothing.
+//! A trial fails if the flow fails, or does not end within [`TRIAL_TIME`], a thousand times its
+//! usual duration. The answer of a model or program that does more than draft cannot be recorded.
+//! The result of such a flow is unknown.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -32,18 +33,18 @@ use crate::flow::run_state::SPAWNER;
 use crate::flow::step_context::StepContext;
 use crate::flow::trial_outcome::TrialOutcome;
 
-/// How long a trial can take: a thousand times what it needs.
+/// The time limit of a trial: a thousand times its usual duration.
 pub(crate) const TRIAL_TIME: Duration = Duration::from_secs(2);
 
-/// The Blueprint that the sample issue is about.
+/// The target of the sample issue.
 const TARGET: &str = include_str!("../../../lua/trial/target.yaml");
-/// The sample issue.
+/// The intent of the sample issue.
 const INTENT: &str = "describe as tried";
-/// What a model would answer to it.
+/// The recorded answer of a model.
 const PATCH: &str = r#"{"ops":[{"op":"add","path":"/metadata/description","value":"tried"}],"bump":"patch","rationale":"tried"}"#;
 
 impl FlowHost {
-    /// Runs `orbit` as `setting` would run it, on the sample issue, for two seconds at most.
+    /// Runs `orbit` with `setting` on the sample issue, for at most two seconds.
     ///
     /// Cancel safety: dropping the future stops the work.
     pub async fn try_orbit(
@@ -58,7 +59,7 @@ impl FlowHost {
             Err(outcome) => return outcome,
         };
         let input = input(setting);
-        // Boxed, because the run of an issue about an orbit may try that orbit.
+        // Boxed, because the run of an issue about an orbit may start a trial of that orbit.
         let ran = Box::pin(self.run(&compiled, input, cancel)).await;
         let error = match ran {
             Ok(_) => return TrialOutcome::Decided,
@@ -85,7 +86,7 @@ impl FlowHost {
     }
 }
 
-/// The sample issue under the setting.
+/// Returns the sample issue with the axes of the setting.
 fn input(setting: &EnhanceSetting) -> FlowInput {
     let prev = Blueprint::parse(TARGET).expect("a test reads the sample");
     let prev = Arc::new(prev);
@@ -116,7 +117,8 @@ fn compile(
     let spec =
         orbit::check(orbit, setting.spawner.as_ref(), agent_context).map_err(
             |error| match error {
-                // Other workers have it: the caller has asked for what all of them have.
+                // Other workers may have the script. The caller has checked the scripts that all
+                // workers share.
                 FlowError::NotRunnable { source, .. }
                     if source
                         .obstacles()
@@ -158,7 +160,8 @@ fn compile(
     })
 }
 
-/// True if the verifier of this axis runs in a trial: a bundled script, or the JSON Schema of the setting.
+/// True if the verifier of this axis runs in a trial: a bundled script, or the setting's JSON
+/// Schema.
 fn runs_axis(axis: &str, agent_context: &AgentContext) -> bool {
     match agent_context.scripts.axis(axis) {
         Some(script) => agent_context.scripts.get(script).bundled,
@@ -190,11 +193,11 @@ fn stand_in(
     Arc::new(runs)
 }
 
-/// Stands in for a model, a program or a spawner of somebody's own: answers with the recorded patch.
+/// Answers with the recorded patch in place of a model, a program or a custom spawner.
 #[derive(Debug)]
 struct Recorded {
     agent: String,
-    /// The first agent that is no spawner and was asked.
+    /// The first agent other than the spawner that was called.
     guessed: Arc<OnceLock<String>>,
 }
 
@@ -208,7 +211,7 @@ impl Agent for Recorded {
     }
 }
 
-/// The router, which passes the axes that do not run in a trial.
+/// A router that passes the axes that do not run in a trial.
 #[derive(Debug)]
 struct TrialRouter {
     router: RouterAgent,
@@ -230,7 +233,7 @@ impl Agent for TrialRouter {
                     ("status", Doc::from("pass")),
                     ("evidence", Doc::from("not run in a trial")),
                 ]);
-                // The commit is held against what the axes have answered.
+                // The commit is checked against the recorded verdicts.
                 cx.run.note_verdict(axis, &input, &verdict);
                 Ok(verdict)
             }

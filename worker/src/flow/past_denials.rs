@@ -1,11 +1,11 @@
-//! What was denied of this Blueprint before, for a model that is to do better.
+//! The earlier denials of a Blueprint, as input for a model.
 //!
-//! Only an agent that asks for it (`spec.past_denials`) is told, and the log is read only when it runs. A
-//! denial is told by its intent, the patch and the reasons, the newest first, each cut to a size: an entry
-//! may hold a whole document.
+//! Only an agent with `spec.past_denials` receives them, and the log is read only when it runs. A
+//! denial contains its intent, its patch and its reasons, newest first. Each of them is cut to a
+//! maximum size, because an entry may contain a whole document.
 //!
-//! What is told is no part of what names a remembered step: a Blueprint's denials cannot change between two
-//! attempts at one issue, which is the head of its queue, and an answer that was paid for stays one.
+//! The denials are not part of the key of a stored step. They cannot change between two attempts at
+//! one issue, because that issue is the first in its queue. A stored answer stays valid.
 
 use shared::blueprint::{Doc, json};
 use shared::domain::enhance_log::LogEntry;
@@ -17,15 +17,16 @@ use crate::flow::error::StepError;
 use crate::flow::memory::{RunMemory, persistently};
 use crate::flow::prefix::prefix;
 
-/// How many entries of the log are looked at, and how many at once.
+/// The maximum number of log entries to read, and the page size.
 const LOOK_BACK: (usize, usize) = (50, 10);
-/// The longest intent, and the longest reasons in all, in bytes.
+/// The maximum size of the intent, and of all reasons together, in bytes.
 const MAX_TEXT: usize = 2 << 10;
-/// The longest patch, in bytes; a longer one is left out.
+/// The maximum size of a patch, in bytes; a larger one is omitted.
 const MAX_PATCH: usize = 4 << 10;
 
-/// The last denials of the run's Blueprint, the newest first: `[{intent, patch, reasons}]`, `patch` being
-/// `null` if it is too long or none; at most `n`.
+/// Returns the last denials of the run's Blueprint, newest first, at most `n`.
+///
+/// The form is `[{intent, patch, reasons}]`. `patch` is `null` if it is too large or missing.
 ///
 /// # Errors
 /// [`StepError::Passing`] if the log cannot be read now.
@@ -78,7 +79,7 @@ fn tell(entry: &LogEntry) -> Doc {
     ])
 }
 
-/// The beginning of `text`, at most so many bytes and an ellipsis if it is not all.
+/// Returns the first `n_bytes` bytes of `text`, with an ellipsis if it was cut.
 fn cut(text: &str, n_bytes: usize) -> String {
     match prefix(text, n_bytes) {
         whole if whole.len() == text.len() => text.to_owned(),

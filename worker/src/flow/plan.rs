@@ -1,10 +1,10 @@
-//! A flow, compiled once: paths as segments, literals as documents, agents as indices.
+//! A compiled flow: paths as segments, literals as documents, agents as indices.
 //!
-//! `flow-ir-core` gives the schema, the syntax of paths and the meaning of expressions; its
-//! own evaluator copies the whole context for every expression. Here a path expression, which
-//! nearly every expression is, reads a shared subtree, and any other expression is given a
-//! small value that holds only the paths it mentions. So its meaning stays the crate's and its
-//! cost does not grow with the document.
+//! `flow-ir-core` defines the schema, the syntax of paths and the semantics of expressions. Its
+//! evaluator copies the whole context for every expression. Here a path expression, by far the most
+//! common kind, reads a shared subtree. Any other expression is evaluated by the crate on a small
+//! value with only the paths that it mentions. The semantics are therefore those of the crate, and
+//! the cost does not depend on the size of the document.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use shared::blueprint::{Doc, orbit};
 
 use crate::metrics::step_timer;
 
-/// What is wrong with a flow that parses as flow.ir.
+/// An error in a flow that is valid flow.ir syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PlanError {
-    /// A step names no declared agent.
+    /// A step references an undeclared agent.
     UndeclaredRef(String),
-    /// A place that is written to (`out`, `bind`, `counter`, `err_at`) is no path.
+    /// A write target (`out`, `bind`, `counter`, `err_at`) is not a path.
     NoPath(&'static str),
 }
 
 /// A compiled node.
 #[derive(Debug)]
 pub(super) enum Plan {
-    /// Run agent number `agent` on `input`, write what it returns to `out`.
+    /// Runs agent number `agent` on `input` and writes its output to `out`.
     Step {
         name: Arc<str>,
         timer: Histogram,
@@ -36,15 +36,15 @@ pub(super) enum Plan {
         input: ExprPlan,
         out: PathPlan,
     },
-    /// One after the other.
+    /// Runs the nodes in order.
     Seq(Vec<Plan>),
-    /// `then` or `otherwise`, by a boolean.
+    /// Runs `then` or `otherwise`, depending on a boolean.
     Branch {
         cond: ExprPlan,
         then: Box<Plan>,
         otherwise: Box<Plan>,
     },
-    /// `body` for each item, at once, in a context of its own.
+    /// Runs `body` for each item, concurrently, each in its own context.
     Fanout {
         items: ExprPlan,
         bind: PathPlan,
@@ -52,28 +52,28 @@ pub(super) enum Plan {
         join: JoinMode,
         out: PathPlan,
     },
-    /// `body` while `cond` is truthy, `max` times at most.
+    /// Runs `body` while `cond` is truthy, at most `max` times.
     Loop {
         counter: PathPlan,
         cond: ExprPlan,
         body: Box<Plan>,
         max: u32,
     },
-    /// `catch` if `body` fails for good, on the context as it was before `body`.
+    /// Runs `catch` if `body` fails permanently, on the context as it was before `body`.
     Try {
         body: Box<Plan>,
         catch: Box<Plan>,
         err_at: Option<PathPlan>,
     },
-    /// Write the value of an expression.
+    /// Writes the value of an expression.
     Let { at: PathPlan, value: ExprPlan },
 }
 
 impl Plan {
-    /// Compiles `node`; `agent_index` gives the place of an agent by its name.
+    /// Compiles `node`. `agent_index` returns the index of an agent by its name.
     ///
     /// # Errors
-    /// [`PlanError`] if a step names no agent or a place to write to is no path.
+    /// [`PlanError`] if a step references an undeclared agent, or a write target is not a path.
     pub(super) fn compile(
         node: &Node,
         agent_index: &dyn Fn(&str) -> Option<usize>,
@@ -149,7 +149,7 @@ fn target(expr: &Expr, place: &'static str) -> Result<PathPlan, PlanError> {
     }
 }
 
-/// A path as its segments.
+/// A path, split into its segments.
 #[derive(Debug)]
 pub(super) struct PathPlan {
     path: Path,
@@ -165,10 +165,10 @@ impl PathPlan {
         }
     }
 
-    /// The value at this path.
+    /// Returns the value at this path.
     ///
     /// # Errors
-    /// [`EvalError::PathNotFound`] if there is none.
+    /// [`EvalError::PathNotFound`] if the path does not exist.
     pub(super) fn read<'a>(&self, ctx: &'a Doc) -> Result<&'a Doc, EvalError> {
         self.find(ctx)
             .ok_or_else(|| EvalError::PathNotFound(self.path.to_string()))
@@ -178,12 +178,14 @@ impl PathPlan {
         self.segments.iter().try_fold(ctx, |at, key| at.get(key))
     }
 
-    /// Puts `value` at this path; objects that are missing (or `null`) on the way are made.
-    /// Copies the containers on the way only, and only those that somebody else holds too.
+    /// Writes `value` to this path.
+    ///
+    /// Creates objects on the path that are missing or `null`. Copies only the containers on the
+    /// path, and only if they are shared.
     ///
     /// # Errors
-    /// [`EvalError::TypeError`] if something on the way is neither an object nor `null`;
-    /// `ctx` is then as it was.
+    /// [`EvalError::TypeError`] if a value on the path is neither an object nor `null`. `ctx` is
+    /// then unchanged.
     pub(super) fn write(&self, ctx: &mut Doc, value: Doc) -> Result<(), EvalError> {
         let mut at = ctx;
         for key in &self.segments {
@@ -206,11 +208,11 @@ impl PathPlan {
 /// A compiled expression.
 #[derive(Debug)]
 pub(super) enum ExprPlan {
-    /// A path, read without a copy.
+    /// A path, which is read without a copy.
     Path(PathPlan),
     /// A literal.
     Lit(Doc),
-    /// Anything else: evaluated by the crate on the paths that it mentions.
+    /// Any other expression: the crate evaluates it on the paths that it mentions.
     Other { expr: Expr, reads: Vec<PathPlan> },
 }
 
@@ -236,10 +238,10 @@ impl ExprPlan {
         }
     }
 
-    /// The value of this expression in `ctx`.
+    /// Evaluates this expression in `ctx`.
     ///
     /// # Errors
-    /// Whatever `flow-ir-core` says to it.
+    /// The error of `flow-ir-core`.
     pub(super) fn eval(&self, ctx: &Doc) -> Result<Doc, EvalError> {
         match self {
             ExprPlan::Path(path) => path.read(ctx).cloned(),
@@ -261,8 +263,8 @@ impl ExprPlan {
     }
 }
 
-/// Every path in `expr`, shorter ones first: a later write into an earlier, shorter path then
-/// meets what is there already and changes nothing.
+/// Collects every path in `expr`, shorter ones first. A longer path below a shorter one then finds
+/// its value already present, and the write changes nothing.
 fn collect_paths(expr: &Expr, into: &mut Vec<PathPlan>) {
     walk(expr, &mut |path| {
         if !into.iter().any(|known| known.path == *path) {

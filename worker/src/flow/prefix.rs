@@ -1,11 +1,12 @@
-//! The beginning of a text within a number of bytes.
+//! The prefix of a text within a number of bytes.
 
-/// The longest beginning of `text` that has at most `max_bytes` bytes and splits no character.
+/// Returns the longest prefix of `text` that has at most `max_bytes` bytes and ends at a character
+/// boundary.
 pub(crate) fn prefix(text: &str, max_bytes: usize) -> &str {
     if text.len() <= max_bytes {
         return text;
     }
-    // A character has at most four bytes.
+    // A UTF-8 character has at most four bytes.
     let mut ends = (max_bytes.saturating_sub(3)..=max_bytes).rev();
     let end = ends.find(|&at| text.is_char_boundary(at));
     &text[..end.unwrap_or_default()]

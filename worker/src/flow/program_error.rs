@@ -1,39 +1,39 @@
-//! Why a program did not do a step's work.
+//! The errors of programs that run as steps.
 
 use thiserror::Error;
 
-/// A step of kind `subprocess` that failed for good.
+/// A permanent failure of a step of kind `subprocess`.
 #[derive(Debug, Error)]
 pub enum ProgramError {
-    /// It is not there, or cannot be run.
+    /// The program is missing, or cannot be executed.
     #[error("program {program} cannot be started: {problem}")]
     NotStarted {
         /// The program.
         program: String,
-        /// What the system says.
+        /// The message of the system.
         problem: String,
     },
-    /// It ended with a status other than 0.
+    /// The program exited with a status other than 0.
     #[error("program {program} ended with status {status}{}", tail(.stderr))]
     Status {
         /// The program.
         program: String,
         /// The status.
         status: i32,
-        /// The last lines that it wrote to stderr.
+        /// The last lines of its stderr.
         stderr: String,
     },
-    /// A signal ended it.
+    /// A signal terminated the program.
     #[error("program {program} was ended by signal {signal}{}", tail(.stderr))]
     Signal {
         /// The program.
         program: String,
         /// The signal's number.
         signal: i32,
-        /// The last lines that it wrote to stderr.
+        /// The last lines of its stderr.
         stderr: String,
     },
-    /// It wrote more than is read.
+    /// The output exceeded the limit.
     #[error("program {program} wrote more than {limit_kib} KiB to stdout")]
     TooMuch {
         /// The program.
@@ -41,17 +41,17 @@ pub enum ProgramError {
         /// The limit.
         limit_kib: usize,
     },
-    /// What it wrote is not one JSON value.
+    /// The output is not a single JSON value.
     #[error("program {program} wrote to stdout what is not one JSON value: {problem}{}", tail(.stderr))]
     NoJson {
         /// The program.
         program: String,
-        /// What is wrong, and where.
+        /// The problem and its position.
         problem: String,
-        /// The last lines that it wrote to stderr.
+        /// The last lines of its stderr.
         stderr: String,
     },
-    /// It ran for longer than its agent gives it.
+    /// The program exceeded the time limit of its agent.
     #[error("program {program} did not end within {limit_ms} ms, the agent's spec.timeout_ms")]
     Timeout {
         /// The program.
@@ -59,7 +59,7 @@ pub enum ProgramError {
         /// The limit, in milliseconds.
         limit_ms: u64,
     },
-    /// The process that watches over it was ended by somebody.
+    /// The guard process of the program was terminated by another process.
     #[error("program {program}: the process that watches over it was ended from outside")]
     Unwatched {
         /// The program.

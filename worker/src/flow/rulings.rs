@@ -1,9 +1,10 @@
-//! What the axes really judged in one run: the record that `$.commit` is held against.
+//! The recorded verdicts of one run. `$.commit` is checked against them.
 //!
-//! An orbit is somebody's document. Its flow may skip an axis, may overwrite `$.verifiers`, and may write verdicts that
-//! no verifier has given. So the router notes, outside the context, which axis judged which document, and how. A
-//! verdict counts only if the axis was given the run's own target and issue, and a document with its own text and
-//! version: an orbit cannot have one document judged and commit another.
+//! Orbits are untrusted input. A flow may skip an axis, overwrite `$.verifiers`, or write verdicts
+//! that no verifier returned. The router therefore records, outside the context, which axis judged
+//! which document, and how. A verdict counts only if the axis received the target and the issue of
+//! the run, and a document with its own text and version. An orbit cannot have one document judged
+//! and commit another.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,19 +14,19 @@ use shared::ids::Version;
 
 use crate::flow::memo::Memo;
 
-/// How an axis has judged a document.
+/// The verdict of an axis on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ruling {
-    /// It passes.
+    /// The axis passed the document.
     Pass,
-    /// It is denied.
+    /// The axis denied the document.
     Deny,
-    /// Judged with something in this field that is not the run's own: no verdict about this issue.
+    /// The input differed from the run in this field, so the verdict does not apply to the issue.
     OtherInput(&'static str),
 }
 
 impl Ruling {
-    /// What a router's answer says; `None` if it is no verdict.
+    /// Reads the answer of a router; returns `None` if it is not a verdict.
     fn of(verdict: &Doc) -> Option<Self> {
         match verdict.get("status").and_then(Doc::as_str) {
             Some("pass") => Some(Self::Pass),
@@ -53,7 +54,7 @@ pub(super) struct Rulings {
 }
 
 impl Rulings {
-    /// Nothing is judged yet. `issue`: what the context of the run says of it.
+    /// Returns an empty record. `issue` is the issue as in the context of the run.
     pub(super) fn new(prev: &Arc<Blueprint>, issue: Doc) -> Self {
         Self {
             prev: Arc::clone(prev),
@@ -62,8 +63,8 @@ impl Rulings {
         }
     }
 
-    /// Notes what an axis has answered. Of several verdicts on one document the last counts: a judge may be asked
-    /// again.
+    /// Records the answer of an axis. The last verdict on a document counts, because a flow may ask
+    /// a judge again.
     pub(super) fn note(&self, axis: &Arc<str>, input: &Doc, verdict: &Doc, memo: &mut Memo) {
         let Some(ruling) = Ruling::of(verdict) else {
             return;
@@ -72,7 +73,7 @@ impl Rulings {
         let Some(document) = applied.and_then(|applied| applied.get("new_bp_json")) else {
             return;
         };
-        // A document that cannot be written cannot be committed either.
+        // A document that cannot be serialised cannot be committed.
         let Ok(version) = memo.version(document) else {
             return;
         };
@@ -86,13 +87,13 @@ impl Rulings {
         }
     }
 
-    /// How this axis has judged the document of this version; `None`: not at all.
+    /// Returns the verdict of this axis on the document of this version, if any.
     pub(super) fn of(&self, axis: &str, version: &Version) -> Option<Ruling> {
         let key = (Arc::from(axis), version.clone());
         self.known().get(&key).copied()
     }
 
-    /// The first field of a verifier's input that is not what it is in this run.
+    /// Returns the first field of a verifier's input that differs from the run.
     fn other_input(
         &self,
         input: &Doc,
@@ -130,7 +131,7 @@ impl Rulings {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<(Arc<str>, Version), Ruling>> {
-        // A panic in between leaves a map that is whole.
+        // A panic cannot leave the map incomplete.
         self.by_axis.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

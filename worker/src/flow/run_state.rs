@@ -1,7 +1,7 @@
-//! What the steps of one run share: its deadline, what the spawner cost, and what is known
-//! about documents already.
+//! The state that the steps of one run share: its deadline, the cost of the spawner, and the
+//! document cache.
 
-/// The agent whose cost is logged, and which a setting may replace.
+/// The name of the agent whose cost is logged, and which a setting may replace.
 pub(super) use shared::blueprint::orbit::kinds::SPAWNER;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -18,13 +18,13 @@ use crate::flow::steps::{OpenStep, StepRecorder};
 /// One run of one flow.
 #[derive(Debug)]
 pub(super) struct RunState {
-    /// When the ceiling is reached.
+    /// The time at which the time limit is reached.
     pub(super) deadline: Instant,
     document_bytes: usize,
     memo: Mutex<Memo>,
-    /// What the spawner cost in this run.
+    /// The cost of the spawner in this run.
     usage: Mutex<SpawnerUsage>,
-    /// What it cost before this run, if anybody has looked.
+    /// The cost before this run, once it has been read.
     usage_before: OnceLock<SpawnerUsage>,
     unusable_reply: Mutex<String>,
     steps: Option<Arc<StepRecorder>>,
@@ -33,8 +33,8 @@ pub(super) struct RunState {
 }
 
 impl RunState {
-    /// A run on `prev` for `issue`, as the context has it, that must end by `deadline`, and tells `steps` what it
-    /// does.
+    /// Returns the state of a run on `prev` that must end by `deadline`. `issue` is the issue as in
+    /// the context. `steps` records the progress of steps.
     pub(super) fn new(
         prev: &Arc<Blueprint>,
         issue: Doc,
@@ -57,55 +57,55 @@ impl RunState {
         }
     }
 
-    /// An axis has answered.
+    /// Records the answer of an axis.
     pub(super) fn note_verdict(&self, axis: &Arc<str>, input: &Doc, verdict: &Doc) {
         self.rulings.note(axis, input, verdict, &mut self.memo());
     }
 
-    /// What the axes have judged.
+    /// Returns the recorded verdicts.
     pub(super) fn rulings(&self) -> &Rulings {
         &self.rulings
     }
 
-    /// A step begins on `ctx`.
+    /// Records the start of a step on `ctx`.
     pub(super) fn begin_step(&self, step: &Arc<str>, ctx: &Doc) -> Option<OpenStep<'_>> {
         Some(self.steps.as_ref()?.begin(step, ctx))
     }
 
-    /// The same run with a memory.
+    /// Returns the same run with a memory.
     pub(super) fn with_memory(self, memory: Option<RunMemory>) -> Self {
         Self { memory, ..self }
     }
 
-    /// What it knows of what was before; `None`: nothing.
+    /// Returns the memory of the run, if any.
     pub(super) fn memory(&self) -> Option<&RunMemory> {
         self.memory.as_ref()
     }
 
-    /// How large the target is, as canonical YAML.
+    /// Returns the size of the target's canonical YAML, in bytes.
     pub(super) fn document_bytes(&self) -> usize {
         self.document_bytes
     }
 
-    /// What is known about documents.
+    /// Returns the document cache.
     pub(super) fn memo(&self) -> MutexGuard<'_, Memo> {
-        // A panic in between leaves entries that are complete or not there at all.
+        // A panic cannot leave an incomplete entry.
         self.memo.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds to what the spawner cost: it may run more than once.
+    /// Adds to the cost of the spawner, which may run more than once.
     pub(super) fn add_usage(&self, more: &SpawnerUsage) {
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         *usage = sum(&usage, more);
     }
 
-    /// Takes note of what the spawner cost before this run; only the first note counts, for what comes later has
-    /// costs of this run in it.
+    /// Records the cost of the spawner before this run. Only the first call counts, because later
+    /// values include costs of this run.
     pub(super) fn note_usage_before(&self, usage: SpawnerUsage) {
         let _ = self.usage_before.set(usage);
     }
 
-    /// What the spawner cost so far, over all attempts at the issue.
+    /// Returns the cost of the spawner so far, over all attempts at the issue.
     pub(super) fn usage(&self) -> SpawnerUsage {
         let usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         match self.usage_before.get() {
@@ -114,7 +114,7 @@ impl RunState {
         }
     }
 
-    /// Takes note of a model's reply that could not be used; the last one stays.
+    /// Records a model reply that is not usable; only the last one is kept.
     pub(super) fn note_unusable(&self, reply: &str) {
         let kept = prefix(reply, MAX_UNUSABLE_REPLY_BYTES);
         let mut last = self
@@ -124,7 +124,7 @@ impl RunState {
         kept.clone_into(&mut last);
     }
 
-    /// The beginning of the last reply that could not be used; empty if there was none.
+    /// Returns the beginning of the last unusable reply; empty if all were usable.
     pub(super) fn unusable_reply(&self) -> String {
         self.unusable_reply
             .lock()
@@ -133,7 +133,7 @@ impl RunState {
     }
 }
 
-/// What both cost. Kind and model are those of `later`, if it has cost anything.
+/// Returns the sum of both costs. Kind and model are those of `later`, unless it is empty.
 pub(super) fn sum(earlier: &SpawnerUsage, later: &SpawnerUsage) -> SpawnerUsage {
     let named = if later.agent_kind.is_empty() {
         earlier

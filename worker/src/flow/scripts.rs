@@ -1,8 +1,8 @@
-//! The scripts of this worker: those in the binary, and those of a directory that adds to and
+//! The scripts of this worker: the embedded ones, and those of a directory that adds to and
 //! overrides them.
 //!
-//! A script is known by its file's name without `.lua`; dashes and underscores are the same in it. Those in
-//! `verifiers/` are the axes.
+//! The name of a script is its file name without `.lua`; dashes and underscores are equivalent. The
+//! scripts in `verifiers/` are the axes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -54,23 +54,24 @@ const AXES: [(&str, &str); 7] = [
 /// The bundled orbit as YAML.
 pub const ENHANCE_DEFAULT_YAML: &str = include_str!("../../../lua/enhance-default.yaml");
 
-/// The `llm` spawner as YAML: an agent definition to put into a setting's `spawner`.
+/// The `llm` spawner as YAML: an agent definition for the `spawner` of a setting.
 pub const PATCH_SPAWNER_LLM_YAML: &str = include_str!("../../../lua/agents/patch-spawner-llm.yaml");
 
 /// One script.
 #[derive(Debug, Clone)]
 pub(super) struct Script {
-    /// Its name.
+    /// The name.
     pub(super) name: String,
-    /// Where it is from, for error messages: `lua/committer.lua`, or a path.
+    /// The origin for error messages: `lua/committer.lua`, or a path.
     pub(super) origin: String,
-    /// It is one of those in the binary.
+    /// True if the script is embedded in the binary.
     pub(super) bundled: bool,
-    /// Its text.
+    /// The source code.
     pub(super) source: String,
 }
 
-/// All scripts; a script is referred to by its place in `all`, and found by the [`key`] of its name.
+/// All scripts. A script is referred to by its index in `all`, and found by the [`key`] of its
+/// name.
 #[derive(Debug)]
 pub(super) struct Scripts {
     all: Vec<Script>,
@@ -80,11 +81,11 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
-    /// Reads the embedded scripts, and those of `dir` over them.
+    /// Reads the embedded scripts, and those of `dir`, which override them.
     ///
     /// # Errors
-    /// [`ScriptError`] if the directory or a file in it cannot be read, or a file's name cannot be
-    /// a script's.
+    /// [`ScriptError`] if the directory or a file in it cannot be read, or a file name is not a
+    /// valid script name.
     pub(super) fn load(dir: Option<&Path>) -> Result<Scripts, ScriptError> {
         let embedded = |list: &[(&str, &str)], folder: &str| -> BTreeMap<String, Script> {
             list.iter()
@@ -138,10 +139,10 @@ impl Scripts {
         })
     }
 
-    /// Adds the script in a file as an axis, in place of one of the same name, and returns its name.
+    /// Adds a script file as an axis and returns its name. It replaces an axis of the same name.
     ///
     /// # Errors
-    /// [`ScriptError`] if it cannot be read, or its name cannot be a script's.
+    /// [`ScriptError`] if the file cannot be read, or its name is not a valid script name.
     pub(super) fn add_axis(&mut self, path: &Path) -> Result<String, ScriptError> {
         let script = read_script(path)?;
         let name = script.name.clone();
@@ -150,44 +151,44 @@ impl Scripts {
         Ok(name)
     }
 
-    /// Every script.
+    /// Returns every script.
     pub(super) fn all(&self) -> &[Script] {
         &self.all
     }
 
-    /// True if no script is from a directory.
+    /// True if all scripts are embedded.
     pub(super) fn all_bundled(&self) -> bool {
         self.all.iter().all(|script| script.bundled)
     }
 
-    /// The script at a place that [`Scripts::step`] or [`Scripts::axis`] gave.
+    /// Returns the script at an index from [`Scripts::step`] or [`Scripts::axis`].
     pub(super) fn get(&self, at: usize) -> &Script {
         &self.all[at]
     }
 
-    /// The native code that does what the script at this place does.
+    /// Returns the native implementation of the embedded script at this index.
     pub(super) fn bundled_step(&self, at: usize) -> Option<BundledStep> {
         let script = self.get(at);
         BundledStep::of(&script.name).filter(|_| script.bundled)
     }
 
-    /// The native code that does what the script of this axis does.
+    /// Returns the native implementation of the embedded script of this axis.
     pub(super) fn bundled_axis(&self, name: &str) -> Option<BundledAxis> {
         let script = self.get(self.axis(name)?);
         BundledAxis::of(&script.name).filter(|_| script.bundled)
     }
 
-    /// The place of a script that an agent may name.
+    /// Returns the index of a script for agents.
     pub(super) fn step(&self, name: &str) -> Option<usize> {
         self.steps.get(&key(name)).copied()
     }
 
-    /// The place of an axis' script.
+    /// Returns the index of an axis' script.
     pub(super) fn axis(&self, name: &str) -> Option<usize> {
         self.axes.get(&key(name)).copied()
     }
 
-    /// The names of the scripts that an agent may name, in order.
+    /// Returns the names of the scripts for agents, in order.
     pub(super) fn step_names(&self) -> Vec<String> {
         self.names(&self.steps)
             .collect::<BTreeSet<_>>()
@@ -199,14 +200,14 @@ impl Scripts {
         of.values().map(|at| self.all[*at].name.clone())
     }
 
-    /// The names of the axes, in order: those that are scripts and those that are not.
+    /// Returns the names of all axes, in order: scripts and native axes.
     pub(super) fn axis_names(&self) -> Vec<String> {
         let natives = NATIVE_AXES.map(str::to_owned);
         let all: BTreeSet<String> = self.names(&self.axes).chain(natives).collect();
         all.into_iter().collect()
     }
 
-    /// SHA-256 over the names and sources of all scripts.
+    /// Returns the SHA-256 over the names and sources of all scripts.
     pub(super) fn hash(&self) -> &str {
         &self.hash
     }

@@ -1,7 +1,7 @@
-//! What the steps of one run have done, kept until somebody asks for it.
+//! Records the progress of the steps of one run until a reader takes it.
 //!
-//! A run that is not watched from outside pays for a lock and a few dozen bytes for each step, and
-//! one that nobody asks for long enough forgets: who looks sees a hint, not a record.
+//! An unwatched run costs a lock and a few dozen bytes for each step. The recorder drops changes
+//! beyond [`MAX_KEPT`]: progress is a hint and not a record.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,23 +10,23 @@ use std::time::{Duration, Instant};
 use shared::blueprint::Doc;
 use shared::domain::progress::StepStatus;
 
-/// Changes kept at most; what a flow does beyond that before anybody looks is not told.
+/// The maximum number of changes; further changes are dropped until the next read.
 const MAX_KEPT: usize = 64;
 
-/// A step that has begun or ended.
+/// The start or the end of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepChange {
-    /// Its name.
+    /// The name of the step.
     pub step: Arc<str>,
-    /// The axis that it judges by, if it is a verifier's.
+    /// The axis, if the step is a verifier.
     pub axis: Option<Arc<str>>,
-    /// What it has just done.
+    /// The new status.
     pub status: StepStatus,
-    /// How long it ran; zero when it has just begun.
+    /// The duration of the step; zero at its start.
     pub duration: Duration,
 }
 
-/// What the steps of one run have done.
+/// Records the progress of one run.
 #[derive(Debug)]
 pub struct StepRecorder {
     axes: Vec<Arc<str>>,
@@ -34,7 +34,7 @@ pub struct StepRecorder {
 }
 
 impl StepRecorder {
-    /// For a run that judges by these axes.
+    /// Returns a recorder for a run with these axes.
     pub fn new(axes: &[String]) -> StepRecorder {
         StepRecorder {
             axes: axes.iter().map(|axis| axis.as_str().into()).collect(),
@@ -42,14 +42,16 @@ impl StepRecorder {
         }
     }
 
-    /// What was done since the last call, oldest first.
+    /// Returns the changes since the last call, oldest first.
     pub fn take(&self) -> Vec<StepChange> {
         mem::take(&mut *self.changes())
     }
 
-    /// A step begins on `ctx`. It ends when the result is dropped, as a failure unless it is finished before.
+    /// Records the start of a step on `ctx`. Dropping the result records its end: a failure, unless
+    /// it was finished before.
     pub(super) fn begin(&self, step: &Arc<str>, ctx: &Doc) -> OpenStep<'_> {
-        // Only a name that the setting has: whatever else a flow binds there may hold what a person wrote.
+        // Accepts only axis names of the setting, because other values in this field may contain
+        // personal text.
         let bound = ctx.get("axis").and_then(Doc::as_str);
         let axis = bound.and_then(|bound| self.axes.iter().find(|axis| ***axis == *bound));
         let open = OpenStep {
@@ -64,12 +66,12 @@ impl StepRecorder {
     }
 
     fn changes(&self) -> MutexGuard<'_, Vec<StepChange>> {
-        // Nothing can panic halfway through a change of the list.
+        // A change of the list cannot panic halfway.
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A step that runs.
+/// A running step.
 pub(super) struct OpenStep<'a> {
     recorder: &'a StepRecorder,
     step: Arc<str>,
@@ -79,7 +81,7 @@ pub(super) struct OpenStep<'a> {
 }
 
 impl OpenStep<'_> {
-    /// It has come to a result.
+    /// Marks the step as successful.
     pub(super) fn finish(mut self) {
         self.status = StepStatus::Finished;
     }

@@ -1,12 +1,12 @@
 //! The outcome of a trial of an orbit.
 
-/// What a trial came to.
+/// The outcome of a trial of an orbit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrialOutcome {
-    /// The flow decided.
+    /// The flow reached a decision.
     Decided,
-    /// The flow cannot decide: why.
+    /// The flow cannot decide; contains the reason.
     Failed(String),
-    /// The trial cannot tell: why.
+    /// The result is unknown; contains the reason.
     Unknown(String),
 }

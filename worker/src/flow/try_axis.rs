@@ -1,4 +1,4 @@
-//! Tries a verifier out on two documents, as the flow would run it: for whoever writes one.
+//! Runs a verifier on two documents as the flow would, for authors of verifiers.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,68 +23,68 @@ use crate::flow::run_state::RunState;
 use crate::flow::scripts::Scripts;
 use crate::flow::step_context::StepContext;
 
-/// How long a script that is tried may take.
+/// The time limit of the script.
 const TIME: Duration = Duration::from_secs(30);
 
-/// What a verifier said.
+/// The verdict of a verifier.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
-    /// Pass, not deny.
+    /// True for a pass, false for a denial.
     pub pass: bool,
     /// The evidence, or the reason.
     pub detail: Doc,
 }
 
-/// What is tried: see [`try_axis`].
+/// The input of [`try_axis`].
 #[derive(Debug)]
 pub struct Trial<'a> {
-    /// A file with a script, or the name of a bundled axis.
+    /// A script file, or the name of a bundled axis.
     pub script: &'a Path,
-    /// The options of the axis as a setting has them.
+    /// The options of the axis, as in a setting.
     pub options: Option<&'a str>,
-    /// The Blueprint as it was.
+    /// The Blueprint before the change.
     pub before: &'a str,
-    /// The Blueprint as it would be.
+    /// The Blueprint after the change.
     pub after: &'a str,
-    /// The language of these, and of the options.
+    /// The format of the documents and the options.
     pub format: Format,
-    /// Where every provider of models is asked, ending in `/`; each at home if `None`.
+    /// Base URL for all model providers, ending in `/`; `None`: each provider's own URL.
     pub llm_base_url: Option<String>,
 }
 
-/// Why it said nothing.
+/// The reason why the verifier returned no verdict.
 #[derive(Debug, Error)]
 pub enum TryAxisError {
-    /// The script cannot be read, or is no Lua.
+    /// The script cannot be read, or is not valid Lua.
     #[error(transparent)]
     Script(#[from] ScriptError),
-    /// One of the documents is no Blueprint.
+    /// One of the documents is not a valid Blueprint.
     #[error("the document {which} is no Blueprint")]
     Document {
         /// `before` or `after`.
         which: &'static str,
-        /// Why not.
+        /// The validation error.
         source: DocumentError,
     },
-    /// The options are none, or none for this axis.
+    /// The options are invalid, or do not apply to this axis.
     #[error("options: {0}")]
     Options(String),
-    /// The options cannot be used by this worker.
+    /// The options are not usable on this worker.
     #[error(transparent)]
     Flow(#[from] FlowError),
-    /// The script failed; with an issue that would be cause `failed`.
+    /// The script failed; an issue would fail with the cause `failed`.
     #[error("the issue would fail")]
     Step(#[from] StepError),
-    /// The script did not end.
+    /// The script did not end in time.
     #[error("the script did not end within {} s", TIME.as_secs())]
     Time,
 }
 
-/// Runs a verifier on a change as the flow would run it. It sees what it would see in the bundled orbit; the
-/// patch is one operation that replaces the document.
+/// Runs a verifier on a change as the flow would. Its input is the same as in the bundled orbit;
+/// the patch is one operation that replaces the document.
 ///
 /// # Errors
-/// [`TryAxisError`] says what to look at.
+/// [`TryAxisError`] with the reason.
 ///
 /// Cancel safety: dropping the future stops the script.
 pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
@@ -143,7 +143,7 @@ pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
     })
 }
 
-/// The options as a setting with only this axis would have them.
+/// Returns the options of a setting with only this axis.
 fn options(axis: &str, given: Option<&str>, format: Format) -> Result<AxisOptions, TryAxisError> {
     let mut options = AxisOptions::new();
     if let Some(text) = given {

@@ -1,8 +1,9 @@
-//! The native code of the bundled steps does what their scripts do, and scripts can extend it.
+//! The native code of the bundled steps and their scripts give the same results, and scripts can
+//! extend the steps.
 
 use super::*;
 
-/// Each bundled script that has native code, with its text.
+/// Each bundled script with native code, and its source.
 const SCRIPTS: [(&str, &str); 6] = [
     (
         "patch_applier.lua",
@@ -33,7 +34,7 @@ const SCRIPTS: [(&str, &str); 6] = [
 #[tokio::test]
 async fn a_copy_of_a_bundled_script_does_what_the_native_code_does() {
     let native = Bench::bundled();
-    // Scripts of a directory always run on a machine.
+    // Scripts of a directory always run on an interpreter.
     let scripts = Bench::with_scripts(&SCRIPTS);
     for intent in [
         "describe as A better team.",

@@ -1,4 +1,4 @@
-//! `$.commit` is whatever a flow left there: it is a decision, or an error that names the field.
+//! `$.commit` is untrusted: it is a decision, or an error that names the field.
 
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ fn anything() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A commit as the bundled committer leaves it.
+/// A commit in the form of the bundled committer.
 fn good(committed: bool) -> Value {
     let target = Blueprint::parse(TARGET).unwrap();
     json!({
@@ -60,7 +60,7 @@ fn good(committed: bool) -> Value {
 /// The axes that have passed the target.
 const JUDGED: [&str; 2] = ["des", "noop"];
 
-/// The fields of a commit that are needed for it to be one.
+/// The required fields of a commit.
 const NEEDED: [&[&str]; 2] = [
     &["committed", "rationale", "verdicts_summary", "reasons"],
     &[
@@ -127,7 +127,7 @@ proptest! {
         match decide(commit.clone()) {
             Ok(Decision::Commit { .. }) => prop_assert!(commit["committed"] == json!(true)),
             Ok(Decision::Deny { .. }) => prop_assert!(commit["committed"] == json!(false)),
-            // A denial is no commit.
+            // A denial is not a commit.
             Err(error) if commit["committed"] == json!(true) && field == "committed" => {
                 prop_assert_eq!(named(&error), "$.commit.verdicts_summary");
             }
@@ -168,7 +168,7 @@ async fn a_rationale_has_the_limit_of_a_direct_write_whoever_wrote_it() {
     );
     assert_eq!(rationale.len(), LIMIT);
 
-    // A committer of one's own.
+    // A custom committer.
     let committer = format!(
         "return {{committed = true, new_version = _CTX.applied.new_hash, new_bp_json = _CTX.applied.new_bp_json, \
          bump = 'patch', rationale = string.rep('r', {}), verdicts_summary = host.array()}}",

@@ -1,4 +1,4 @@
-//! Each field of `$.commit` is needed, and has its type.
+//! Each field of `$.commit` is required and has a fixed type.
 
 use super::*;
 use crate::flow::error::FlowError;

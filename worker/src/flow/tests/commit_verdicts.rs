@@ -1,10 +1,11 @@
-//! The axes of the setting are enforced whatever an orbit does: what it writes to `$.commit` is held against what the
-//! axes really judged.
+//! An orbit cannot bypass the axes of the setting: `$.commit` is checked against the recorded
+//! verdicts.
 
 use super::*;
 use crate::flow::error::FlowError;
 
-/// A committer that commits whatever was applied, and says that each of the four axes has passed it.
+/// A committer that commits every applied document and claims that each of the four axes has passed
+/// it.
 const FORGER: &str = "local summary = {}
     for _, axis in ipairs({'des', 'canonical', 'noop', 'agent-ref'}) do
       summary[#summary + 1] = {axis = axis, status = 'pass', evidence = 'trust me'}
@@ -12,7 +13,8 @@ const FORGER: &str = "local summary = {}
     local c = {committed = true, new_version = _CTX.applied.new_hash, new_bp_yaml = '',
       new_bp_json = _CTX.applied.new_bp_json, bump = 'patch', rationale = 'r', verdicts_summary = summary}\n";
 
-/// What a run of `intent` with this committer and orbit fails with, which is about the summary.
+/// Returns the error of a run of `intent` with this committer and orbit; the error concerns the
+/// summary.
 async fn fails(committer: Option<&str>, orbit: &str, intent: &str) -> String {
     let committer = committer.map(|source| ("committer.lua", source));
     let mut bench = Bench::with_scripts(committer.as_slice());
@@ -29,7 +31,7 @@ async fn fails(committer: Option<&str>, orbit: &str, intent: &str) -> String {
     problem
 }
 
-/// The bundled orbit with a step in front of the fanout of its axes, or behind it.
+/// Returns the bundled orbit with a step before or after the fanout of its axes.
 fn with_step(before: &str, behind: &str) -> String {
     let step = |node: &str| match node {
         "" => String::new(),
@@ -86,7 +88,7 @@ async fn an_axis_that_an_orbit_leaves_out_is_missed() {
     for (orbit, axis) in [(&skips, "des"), (&fewer, "canonical")] {
         let found = fails(None, orbit, "tag x").await;
         assert_eq!(found, format!("lacks the axis {axis} of the setting"));
-        // It may say that all have run.
+        // The forged summary claims that all axes have run.
         let forged = fails(Some(&format!("{FORGER}return c")), orbit, "tag x").await;
         assert_eq!(
             forged,
@@ -110,7 +112,7 @@ async fn a_verdict_counts_for_the_document_that_was_judged() {
         found,
         "says that the axis des passed, but the verifier router did not run it on this document"
     );
-    // A denial stays one.
+    // A denial stays a denial.
     let forger = format!("{FORGER}return c");
     let denied = fails(Some(&forger), ENHANCE_DEFAULT_YAML, "[]").await;
     assert_eq!(
@@ -145,7 +147,7 @@ async fn a_verdict_on_other_input_than_the_issues_does_not_count() {
             .host
             .compile(&orbit, None, &AxisOptions::new())
             .unwrap();
-        // An axis that judges such input without a complaint of its own.
+        // This axis accepts such input without an error of its own.
         let mut issue = input(TARGET, "tag x");
         issue.verifiers = vec!["agent-ref".to_owned()];
         let failure = bench.run(issue).await.unwrap_err();
@@ -163,7 +165,7 @@ async fn a_verdict_on_other_input_than_the_issues_does_not_count() {
 
 #[tokio::test]
 async fn an_orbit_that_judges_twice_and_keeps_the_better_document_commits() {
-    // What was judged in between, and denied, does not count against the last.
+    // A denial of an intermediate document does not affect the last document.
     let again = with_step(
         "{kind: seq, children: [
             {kind: let, at: $.keep, value: {op: path, at: $.applied}},

@@ -1,10 +1,10 @@
-//! Nothing of a document is lost on its way through a flow.
+//! A flow preserves all parts of a document.
 
 use shared::blueprint::{Doc, Num, json};
 
 use super::*;
 
-/// Values that a careless way through Lua, YAML or JSON would change.
+/// Values that an imprecise conversion through Lua, YAML or JSON would change.
 const HARD: &str = r#"{
   "schema_version": "1", "id": "hard", "flow": {}, "agents": [],
   "empty_array": [], "empty_object": {}, "null": null, "nulls": [null, [null], {"a": null}, null],
@@ -41,14 +41,14 @@ async fn everything_survives_a_whole_flow() {
         blueprint.doc().get("int"),
         Some(&Doc::Num(Num::Int((1 << 60) + 1)))
     );
-    // And what was written is what is read again.
+    // The written document reads back unchanged.
     let again = Blueprint::from_stored(blueprint.version(), blueprint.canonical_yaml()).unwrap();
     assert_eq!(json::emit(again.doc()), json::emit(&expected));
 }
 
 #[tokio::test]
 async fn values_survive_being_set_and_copied_in_lua() {
-    // A spawner that takes the document apart into tables and hands all of it back.
+    // A spawner that copies the document into tables and returns all of it.
     let bench = Bench::with_scripts(&[(
         "patch_spawner.lua",
         "local function copy(value)

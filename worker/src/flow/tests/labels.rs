@@ -1,4 +1,4 @@
-//! `metadata.version_label`: who sets it, and what becomes of an invalid one.
+//! Tests of `metadata.version_label`: which step sets it, and how invalid labels are handled.
 
 use serde_json::json;
 use shared::blueprint::yaml::{self, Format};
@@ -6,7 +6,7 @@ use shared::ids::Version;
 
 use super::*;
 
-/// A target with `metadata`, as a store may hold it: the label is not checked.
+/// Returns a target with this `metadata`, as a store may contain it: the label is not checked.
 fn stored(metadata: &str) -> String {
     let text = format!("{{id: team, flow: {{}}, agents: [], metadata: {metadata}}}");
     yaml::emit(&yaml::parse_as(&text, Format::Yaml).unwrap()).unwrap()
@@ -31,7 +31,7 @@ async fn a_patch_that_sets_a_valid_label_is_not_bumped_on_top() {
     let label = |value| json!({"op": "add", "path": "/metadata/version_label", "value": value});
     let other = json!({"op": "add", "path": "/x", "value": 1});
     for (metadata, patch, expected) in [
-        // Set by an operation on it, whatever it was.
+        // Set by an operation on it, whatever the previous value.
         (
             "{version_label: 1.2.3}",
             json!([label("4.5.6-rc.1+b")]),
@@ -49,13 +49,13 @@ async fn a_patch_that_sets_a_valid_label_is_not_bumped_on_top() {
             "2.0.0",
         ),
         ("{version_label: 5}", json!([label("2.0.0")]), "2.0.0"),
-        // Set to what it is, beside another change.
+        // Set to its current value, beside another change.
         (
             "{version_label: 1.2.3}",
             json!([other, label("1.2.3")]),
             "1.2.3",
         ),
-        // The largest there is cannot be bumped, but it can be set.
+        // The largest version cannot be bumped, but it can be set.
         (
             "{version_label: 1.2.3}",
             json!([label("18446744073709551615.0.0")]),
@@ -106,13 +106,13 @@ async fn a_patch_that_leaves_the_label_is_bumped() {
             json!([{"op": "test", "path": "/metadata/version_label", "value": "1.2.3"}, other]),
             "2.0.0",
         ),
-        // All of the metadata is written anew, with the label that it had.
+        // All of the metadata is replaced, with the same label.
         (
             "{version_label: 1.2.3}",
             json!([{"op": "replace", "path": "/metadata", "value": {"version_label": "1.2.3", "tags": []}}]),
             "2.0.0",
         ),
-        // Taken away, it starts again.
+        // Removed, it starts again.
         (
             "{version_label: 1.2.3}",
             json!([{"op": "remove", "path": "/metadata/version_label"}]),
@@ -208,7 +208,7 @@ async fn a_patch_that_sets_an_invalid_label_is_denied_by_des_whatever_the_axes()
             );
         }
     }
-    // As the sentence of somebody who means well.
+    // Set to an invalid label by a sentence.
     let reasons = bench
         .deny(TARGET, "set /metadata/version_label to \"v-one\"")
         .await;
@@ -255,7 +255,7 @@ async fn a_label_that_was_invalid_before_fails_and_says_how_to_mend_it() {
 
 #[tokio::test]
 async fn des_judges_the_label_of_any_orbit() {
-    // An applier of somebody else's that takes what the patch sets.
+    // A custom applier that accepts the label of the patch.
     let bench = Bench::with_scripts(&[(
         "patch_applier.lua",
         "local before = host.yaml_to_json(_CTX.prev_bp_yaml)

@@ -1,7 +1,7 @@
 //! Runs every `lua/test/*_test.lua`.
 //!
-//! A test file is a script like any other: it runs in the sandbox with `host` and a `_CTX` (see
-//! below), and it fails by raising an error, so `assert` is all it needs.
+//! A test file is a script like any other. It runs in the sandbox with `host` and a `_CTX` (see
+//! below), and it fails by raising an error, for example with `assert`.
 
 use shared::blueprint::{Doc, json};
 
@@ -12,7 +12,7 @@ use crate::flow::run_state::RunState;
 use crate::flow::scripts::Scripts;
 use crate::flow::step_context::StepContext;
 
-/// What the tests see as `_CTX`.
+/// The `_CTX` of the tests.
 const CTX: &str = r#"{"null": null, "flag": true, "int": 1152921504606846977, "float": 1.0, "text": "ä",
   "list": [1, null, [], {}], "empty_list": [], "empty_object": {}, "object": {"b": 2, "a": {"deep": [true]}}}"#;
 

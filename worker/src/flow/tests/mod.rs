@@ -1,4 +1,4 @@
-//! Tests of the flow through its public door: a host, an orbit, an issue.
+//! Tests of the flow through its public API: a host, an orbit, an issue.
 
 mod bundled;
 mod commit;
@@ -35,7 +35,7 @@ use crate::flow::host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport
 use crate::flow::orbit::Orbit;
 use crate::flow::scripts::ENHANCE_DEFAULT_YAML;
 
-/// A small target with a bit of everything.
+/// A small target that uses most parts of a Blueprint.
 pub(super) const TARGET: &str = r#"
 schema_version: "1"
 id: team
@@ -50,19 +50,19 @@ agents:
 metadata: {description: A team., tags: [draft], version_label: 1.2.3}
 "#;
 
-/// The four axes.
+/// The four default axes.
 pub(super) const AXES: [&str; 4] = ["des", "canonical", "noop", "agent-ref"];
 
 /// A host with an orbit.
 pub(super) struct Bench {
     pub(super) host: FlowHost,
     pub(super) orbit: Orbit,
-    // Removed when the bench goes.
+    // Removed when the bench is dropped.
     _dir: Option<TempDir>,
 }
 
 impl Bench {
-    /// The bundled scripts and orbit.
+    /// Returns a bench with the bundled scripts and orbit.
     pub(super) fn bundled() -> Bench {
         let host = FlowHost::new(&FlowConfig::default()).unwrap();
         let orbit = host
@@ -79,7 +79,8 @@ impl Bench {
         }
     }
 
-    /// The bundled orbit with `scripts` (`name.lua`, `verifiers/name.lua`) over the bundled ones.
+    /// Returns a bench with the bundled orbit and `scripts` (`name.lua`, `verifiers/name.lua`),
+    /// which override the bundled ones.
     pub(super) fn with_scripts(scripts: &[(&str, &str)]) -> Bench {
         let dir = TempDir::new();
         for (name, source) in scripts {
@@ -132,9 +133,9 @@ impl Bench {
     }
 }
 
-/// An issue against `target` with the four axes and a minute.
+/// Returns an issue for `target` with the four axes and a time limit of one minute.
 pub(super) fn input(target: &str, intent: &str) -> FlowInput {
-    // As it comes from the store: read back from its canonical form.
+    // Read back from its canonical form, as from the store.
     let written = Blueprint::parse_as(target, Format::Yaml).unwrap();
     let prev =
         Arc::new(Blueprint::from_stored(written.version(), written.canonical_yaml()).unwrap());
@@ -156,7 +157,7 @@ pub(super) fn input(target: &str, intent: &str) -> FlowInput {
     }
 }
 
-/// The setting that works by the bundled orbit with the four axes.
+/// Returns the setting for the bundled orbit with the four axes.
 pub(super) fn setting() -> EnhanceSetting {
     EnhanceSetting {
         id: SettingId::parse("default").unwrap(),
@@ -172,7 +173,7 @@ pub(super) fn setting() -> EnhanceSetting {
     }
 }
 
-/// A directory of this test's own.
+/// A temporary directory of one test.
 pub(super) struct TempDir(pub(super) std::path::PathBuf);
 
 impl TempDir {
@@ -185,7 +186,7 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // Best effort: a leftover in the system's temporary directory harms nobody.
+        // Best effort: a leftover in the system's temporary directory is harmless.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

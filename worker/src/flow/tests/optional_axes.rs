@@ -1,4 +1,4 @@
-//! The axes that are bundled and off unless a setting names them, and what settings tell axes.
+//! Tests of the bundled axes that are off by default, and of axis options.
 
 use shared::blueprint::yaml::{self, Format};
 
@@ -85,7 +85,8 @@ async fn a_flow_must_be_flow_ir() {
     );
 }
 
-/// What becomes of `tag x` with these options of the axes and `scripts` beside the bundled ones.
+/// Returns the outcome of `tag x` with these axes and options, and `scripts` beside the bundled
+/// ones.
 async fn told(
     axes: &[&str],
     options: &str,
@@ -156,7 +157,7 @@ async fn a_schema_judges_the_new_document() {
         unknown[0].detail.contains("json-schema, llm-judge"),
         "{unknown:?}"
     );
-    // One's own script of that name takes its place, options and all.
+    // A custom script of that name replaces it, including its options.
     let own = (
         "verifiers/json-schema.lua",
         "return { status = 'deny', reason = _CTX.options.schema }",
@@ -185,7 +186,7 @@ async fn an_axis_past_its_time_fails_the_issue_and_stops_the_others() {
         reason.contains("axis hangs did not end within its 1 s"),
         "{reason}"
     );
-    // A schema with which it takes for ever: every definition asks the next one twice.
+    // A schema with exponential run time: every definition references the next one twice.
     let definitions = (0..60).map(|n| {
         let next = format!("{{$ref: '#/$defs/a{}'}}", n + 1);
         format!("a{n}: {{anyOf: [{next}, {next}]}}")

@@ -1,8 +1,8 @@
-//! The evaluator against `mlua-flow-ir`'s, on random flows.
+//! Compares the evaluator with that of `mlua-flow-ir` on random flows.
 //!
-//! Both must end alike and leave the same context. Only the words of errors differ: ours say more
-//! about a step and less about a value. So `$.err`, where `try` writes them, and the reasons of
-//! `all_settled` are compared as "there is a text".
+//! Both must end the same and leave the same context. Only error messages differ: ours contain more
+//! about a step and less about a value. In `$.err`, where `try` writes messages, and in the reasons
+//! of `all_settled`, the comparison only requires a text.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,14 +21,14 @@ use crate::flow::plan::Plan;
 use crate::flow::run_state::RunState;
 use crate::flow::step_context::StepContext;
 
-/// What the steps of both sides do, by name.
+/// The steps of both evaluators, by name.
 const STEPS: [&str; 4] = ["echo", "wrap", "fail", "fussy"];
 
 fn step(name: &str, input: Value) -> Result<Value, String> {
     match name {
         "echo" => Ok(input),
         "wrap" => Ok(json!({"in": input})),
-        // Works for some inputs only.
+        // Succeeds for some inputs only.
         "fussy" if !input.is_number() => Ok(json!([input, 1])),
         other => Err(format!("{other} does not like {input}")),
     }
@@ -79,7 +79,7 @@ async fn ours(node: &Node, ctx: &Value) -> Result<Value, FlowError> {
     Ok(Value::from(&ctx))
 }
 
-/// Makes all texts of errors one.
+/// Replaces every error message by the same text.
 fn without_words(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(without_words),
@@ -216,7 +216,7 @@ proptest! {
     }
 }
 
-/// Fails with a fault that may pass, or never returns.
+/// An agent that fails with a temporary fault, or never returns.
 #[derive(Debug)]
 enum Odd {
     Passing,
@@ -278,7 +278,7 @@ async fn a_passing_fault_ends_the_evaluation() {
         let error = odd(flow.clone()).await.unwrap_err();
         assert!(error.is_passing(), "{flow}: {error}");
     }
-    // `any` is there for this.
+    // `any` exists for this case.
     assert_eq!(odd(fan("any")).await.unwrap()["joined"]["i"], json!(2));
 }
 

@@ -1,4 +1,4 @@
-//! Trials of orbits: what a trial runs, what it replaces, and when it cannot tell.
+//! Tests of orbit trials: the agents that run, the agents that are replaced, and unknown results.
 
 use shared::blueprint::Blueprint;
 use shared::blueprint::yaml::{self, Format};
@@ -81,7 +81,8 @@ async fn what_a_trial_cannot_know_is_no_refusal() {
             "lacks a script",
         ),
     ] {
-        // The profile that follows in the bundled orbit is not needed.
+        // Removes the profile that follows in the bundled orbit, because the agent does not need
+        // it.
         let text = with(agent).replace(
             "    profile:\n      description: Draws the verdicts together into $.commit.\n",
             "",

@@ -1,4 +1,4 @@
-//! The validator and this worker agree: what it accepts compiles here.
+//! The validator and this worker agree: every accepted orbit compiles here.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ fn expr() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A place that is written to: mostly a path.
+/// A write target, in most cases a path.
 fn target() -> impl Strategy<Value = Value> {
     prop_oneof![40 => path(), 1 => expr()]
 }
@@ -70,7 +70,7 @@ fn flow() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Something for a field: what fits it, and what does not.
+/// A value for a field, valid or invalid.
 fn value(fitting: &'static [&'static str]) -> impl Strategy<Value = Value> {
     prop_oneof![
         30 => prop::sample::select(fitting).prop_map(Value::from),
@@ -123,7 +123,7 @@ fn blueprint(flow: &Value, agents: &[Value]) -> Blueprint {
     Blueprint::from_doc(Doc::try_from(&document).unwrap()).unwrap()
 }
 
-/// Any program of the tests is allowed: which ones are is the worker's own affair.
+/// Allows all programs of the tests, because each worker has its own list.
 fn host() -> FlowHost {
     let config = FlowConfig {
         programs: Programs {

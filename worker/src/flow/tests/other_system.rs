@@ -1,4 +1,5 @@
-//! Orbits and scripts of `mlua-swarm`, another system of flow.ir: they run here as they are, but for the copies.
+//! Tests orbits and scripts of `mlua-swarm`, another system that uses flow.ir. They run here
+//! unchanged, except that they copy documents before they write to them.
 
 use shared::blueprint::{Blueprint, yaml};
 use shared::domain::axis_options::AxisOptions;
@@ -10,7 +11,7 @@ use crate::flow::scripts::ENHANCE_DEFAULT_YAML;
 use crate::flow::tests::{Bench, TARGET, input, setting};
 use crate::flow::trial_outcome::TrialOutcome;
 
-/// An orbit as that system declares it: kinds, names of scripts and fields of its own.
+/// Returns an orbit in the form of that system, with its kinds, script names and fields.
 fn orbit() -> String {
     let spawner = "kind: lua\n    spec: {fn_id: patch_spawner}";
     assert!(ENHANCE_DEFAULT_YAML.contains(spawner));
@@ -72,7 +73,7 @@ return {
 }
 ";
 
-/// Runs an intent by that orbit with these scripts, the bundled script in the place of its model.
+/// Runs an intent with that orbit and these scripts; the bundled script replaces its model.
 async fn run(scripts: &[(&str, &str)], intent: &str) -> FlowReport {
     let bench = Bench::with_scripts(scripts);
     let orbit = Blueprint::parse(&orbit()).unwrap();
@@ -110,7 +111,7 @@ async fn its_scripts_run_in_the_place_of_the_bundled_ones() {
         ("verifier-router.lua", ROUTER),
         ("committer.lua", COMMITTER),
     ];
-    // All of them, and each among the bundled ones as far as these read its shape.
+    // All scripts, and each of them with the bundled ones, as far as these accept its output.
     for scripts in [&all[..], &all[..2], &all[1..2], &all[..1]] {
         let report = run(scripts, "tag blue").await;
         let Decision::Commit {

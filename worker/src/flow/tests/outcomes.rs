@@ -1,4 +1,4 @@
-//! Every way in which a flow can end.
+//! Tests of every outcome of a flow.
 
 use std::time::Instant;
 
@@ -319,7 +319,7 @@ async fn an_orbit_in_use_must_stay_runnable() {
         ("tag x", true),
         ("set /agents/0/spec/fn_id to nowhere", false),
         ("set /flow to {}", false),
-        // Valid, and yet nothing is applied that could be committed.
+        // Valid, but without an applied document to commit.
         ("remove /flow/children/1", false),
     ] {
         let mut issue = input(ENHANCE_DEFAULT_YAML, intent);
@@ -504,7 +504,7 @@ flow: {{kind: try, err_at: {{op: path, at: $.err}},
           {{committed: false, reasons: [caught], rationale: '', verdicts_summary: []}}}}}}}}
 "
         );
-        // The second agent is there to be declared and never run.
+        // The second agent is declared and never runs.
         Blueprint::parse(&text.replace("fn_id: deny", "fn_id: raise")).unwrap()
     };
     let run = async |script: &str| {
@@ -568,7 +568,7 @@ async fn memory_is_bounded() {
             "{source}: {text}"
         );
     }
-    // What a script returns is written out where it shares: that is bounded as well.
+    // Shared tables are expanded in the output, whose size is limited as well.
     let bench = Bench::with_scripts(&[(
         "patch_spawner.lua",
         "local t = {'x'} for _ = 1, 60 do t = {t, t} end return t",

@@ -1,10 +1,10 @@
-//! Everything that names an agent follows its new name, and is judged by `agent-ref`.
+//! All references to an agent follow its new name, and `agent-ref` checks them.
 
 use shared::blueprint::{Doc, json};
 
 use super::*;
 
-/// Names the agent `auditor` in every place that there is, and in places that are none.
+/// Names the agent `auditor` in every reference, and in places that are not references.
 const AUDITED: &str = r#"
 id: team
 flow:
@@ -59,7 +59,7 @@ metadata: {tags: [auditor], version_label: 1.0.1}
     .unwrap();
     assert_eq!(renamed.canonical_yaml(), expected.canonical_yaml());
 
-    // And back again, through names that a pointer must escape.
+    // Renames back, through names that a pointer must escape.
     let there = bench
         .commit(AUDITED, "rename agent auditor to \"a/b~c to d\"")
         .await;
@@ -104,7 +104,7 @@ async fn agent_ref_judges_every_reference() {
             "{intent}"
         );
     }
-    // An agent that is still referred to cannot go.
+    // An agent that is still referenced cannot be removed.
     let reasons = bench.deny(AUDITED, "remove /agents/1").await;
     assert!(
         reasons[0].contains("/audits/0/agent names the unknown agent \"auditor\""),

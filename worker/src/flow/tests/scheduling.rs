@@ -1,4 +1,4 @@
-//! Where scripts run, and what is shipped beside them.
+//! Tests of the threads that run scripts, and of the files shipped beside them.
 
 use std::cell::Cell;
 
@@ -8,8 +8,8 @@ use shared::blueprint::{Doc, yaml};
 use super::*;
 use crate::flow::scripts::PATCH_SPAWNER_LLM_YAML;
 
-/// Long enough to outlast its slice many times, with yields in `pcall`, in a call from C (where
-/// there can be none) and in a verifier.
+/// A script that outlasts its slice many times. It yields in `pcall`, in a verifier, and in a call
+/// from C, where a yield is not possible.
 const LONG: &str = "
 local n = 0
 local function work() for i = 1, 200000 do n = n + i % 3 end end

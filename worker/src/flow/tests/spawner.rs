@@ -1,4 +1,4 @@
-//! The sentences that the bundled spawner understands, through a whole flow.
+//! Tests of the bundled spawner's sentences, through a whole flow.
 
 use shared::blueprint::{Doc, json};
 
@@ -368,7 +368,7 @@ async fn what_is_meant_as_data_is_never_executed() {
         let (ops, rationale) = spawn(&bench, &intent).await;
         assert_eq!(ops, "[]", "{intent}");
         assert!(rationale.contains(part), "{intent}: {rationale}");
-        // Its author reads why: it is a denial.
+        // The denial contains the reason for its author.
         let reasons = bench.deny(TARGET, &intent).await;
         assert!(
             reasons.len() == 1 && reasons[0].starts_with("noop: ") && reasons[0].contains(part),
