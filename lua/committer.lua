@@ -1,3 +1,3 @@
--- Draws the verdicts together into `$.commit`; `worker/src/flow/bundled/commit.rs` says how.
+-- Combines the verdicts into `$.commit`; see `worker/src/flow/bundled/commit.rs`.
 
 return host.commit(_CTX)

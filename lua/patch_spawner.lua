@@ -1,9 +1,9 @@
 -- The deterministic spawner: reads an intent and returns a patch `{ops, bump, rationale}`.
 --
--- `host.read_intent` reads the language, which `docs/intents.md` describes: an intent is a patch as
--- JSON, alone or in the one fenced block of a prose, or it is made of sentences. What is here makes
--- operations of the sentences. An intent that is not understood whole gives no operations and a
--- rationale that says where and why not; the axis `noop` denies it.
+-- `host.read_intent` parses the language that `docs/intents.md` specifies. An intent is a patch as
+-- JSON, alone or in the single fenced block of a prose, or sentences. This script converts the
+-- sentences to operations. An intent that cannot be parsed completely gives no operations and a
+-- rationale with the position and the reason; the axis `noop` then denies it.
 
 local function is_object(value)
   return type(value) == "table" and not host.is_array(value)
@@ -15,7 +15,7 @@ local function escape(key)
   return (key:gsub("~", "~0"):gsub("/", "~1"))
 end
 
--- What stands at `pointer` in `document`, or nil.
+-- Returns the value at `pointer` in `document`, or nil.
 local function at(document, pointer)
   local found = document
   local from = 2
@@ -37,7 +37,7 @@ local function at(document, pointer)
   return found
 end
 
--- The place of an agent, counted from 0; else nil and a message.
+-- Returns the index of an agent, counted from 0; otherwise nil and a message.
 local function agent_place(document, name)
   local names = {}
   if host.is_array(document.agents) then
@@ -53,7 +53,7 @@ local function agent_place(document, name)
   return nil, string.format("there is no agent %q; there are: %s", name, table.concat(names, ", "))
 end
 
--- Sets `key` of the object at `parent`, which is made if it is missing or null.
+-- Sets `key` of the object at `parent`; creates the object if it is missing or null.
 local function set_member(document, parent, key, value)
   local object = at(document, parent)
   if object == nil or object == host.null then
@@ -63,8 +63,8 @@ local function set_member(document, parent, key, value)
   return { { op = at(document, path) == nil and "add" or "replace", path = path, value = value } }
 end
 
--- Each returns the operations of a sentence on `document`, and a remark if it says something that
--- the sentence does not.
+-- Each function returns the operations of a sentence on `document`, and a remark if the operations
+-- do more than the sentence states.
 local OPERATIONS = {
   set = function(document, s)
     return { { op = at(document, s.pointer) == nil and "add" or "replace", path = s.pointer, value = s.value } }
@@ -82,7 +82,7 @@ local OPERATIONS = {
       return nil, problem
     end
     local ops = { { op = "replace", path = string.format("/agents/%d/name", place), value = s.to } }
-    -- The list of places is kept in `shared/src/blueprint/refs.rs`.
+    -- `shared/src/blueprint/refs.rs` maintains the list of places.
     for _, ref in ipairs(host.agent_refs(document, s.from)) do
       if ref.is_key then
         local target = ref.pointer:match("^.*/") .. escape(s.to)
@@ -147,7 +147,7 @@ elseif read.patch ~= nil then
   return read.patch
 end
 
--- Each sentence is about the document that the ones before it leave.
+-- Each sentence applies to the result of the previous sentences.
 local document = assert(host.yaml_to_json(_CTX.prev_bp_yaml))
 local ops, remarks = host.array(), {}
 for n, sentence in ipairs(read.sentences) do
@@ -161,7 +161,7 @@ for n, sentence in ipairs(read.sentences) do
   end
   if n < #read.sentences and #own > 0 then
     local after = host.json_patch(document, host.array(own))
-    -- What does not apply here will not apply later: the applier says so.
+    -- Operations that do not apply here fail again in the applier, which reports the error.
     document = after or document
   end
 end

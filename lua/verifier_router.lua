@@ -1,13 +1,13 @@
--- Runs the verifier of the axis in `$.axis` and returns its verdict with the axis in it.
+-- Runs the verifier of the axis in `$.axis` and returns its verdict with the axis added.
 --
 -- A verifier is a script in `verifiers/`. It sees the same `_CTX` and returns
--- `{status = "pass", evidence = ...}` or `{status = "deny", reason = "..."}`. An axis that has no
--- script denies. A verifier that fails, or returns something else, fails the issue: that is no
--- judgement of the document.
+-- `{status = "pass", evidence = ...}` or `{status = "deny", reason = "..."}`. An axis without a
+-- script is denied. A verifier that fails, or returns another value, fails the issue, because that
+-- is not a judgement of the document.
 
 local axis = _CTX.axis
 
--- There is nothing to verify: the patch is none, or did not apply.
+-- No document to verify: the reply is not a patch, or the patch did not apply.
 if _CTX.applied.error ~= nil then
   return { axis = axis, status = "skipped" }
 end
@@ -23,8 +23,8 @@ end
 
 local verdict = verify()
 
--- Verifiers of mlua-swarm return {value = ..., ok = true} and {Pass = {evidence}} or {Deny = {reason}}, by itself or as
--- `outcome`.
+-- Verifiers of mlua-swarm return {value = ..., ok = true}. The value is {Pass = {evidence}} or
+-- {Deny = {reason}}, by itself or as `outcome`.
 if type(verdict) == "table" and verdict.ok == true and verdict.value ~= nil then
   verdict = verdict.value
 end

@@ -40,7 +40,7 @@ assert(value == nil and problem:find("huge"))
 assert(host.label_problem("1.0.0-rc.1") == nil and host.label_problem("v1"):find("invalid semver"))
 assert(host.label_problem(5):find("not a number") and host.label_problem(nil):find("missing"))
 
--- Steps of a flow, and whatever else names an agent.
+-- Steps of a flow, and other agent references.
 local places = host.agent_refs(document, "writer")
 assert(#places == 1 and places[1].pointer == "/flow/children/0/ref" and places[1].is_key == false)
 assert(host.is_array(host.agent_refs({}, "writer")) and #host.agent_refs({}, "writer") == 0)
@@ -61,7 +61,7 @@ assert(host.canonical_yaml(copy) == "- 1\n- null\n- []\n- {}\n- more\n")
 local fields = host.object(_CTX.object)
 fields.a = nil
 assert(host.canonical_yaml(fields) == "b: 2\n")
--- A copy can be written to at any depth, and what it was copied from stays.
+-- A copy is writable at any depth, and its original stays unchanged.
 local whole = host.object(_CTX.object)
 whole.a.deep[1] = host.null
 whole.a.more = host.object()
@@ -71,7 +71,7 @@ assert(_CTX.object.a.deep[1] == true and _CTX.object.a.more == nil)
 fails("expected an array, got an object", host.array, _CTX.object)
 fails("expected a table", host.object, 5)
 
--- What JSON cannot hold is refused, with its place.
+-- Values that JSON cannot represent are rejected, with their position.
 fails("at a.b[2]: a function is no JSON value", host.canonical_yaml, { a = { b = { 1, print or fails } } })
 fails("the number NaN", host.canonical_yaml, { 0 / 0 })
 fails("the number inf", host.canonical_yaml, { 1 / 0 })

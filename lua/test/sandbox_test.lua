@@ -1,4 +1,4 @@
--- What a script can reach, and what it leaves behind: nothing.
+-- The names that a script can reach; a script leaves no state behind.
 
 for _, name in ipairs({
   "io", "os", "package", "debug", "coroutine", "load", "loadstring", "loadfile", "dofile", "require", "collectgarbage",
@@ -9,7 +9,7 @@ end
 assert(string.dump == nil and ("").dump == nil)
 assert(math.random == nil and math.randomseed == nil)
 
--- Libraries and host cannot be changed, by no road.
+-- Libraries and `host` cannot be changed by any means.
 for _, change in ipairs({
   function() string.rep = nil end,
   function() host.null = 1 end,
@@ -19,33 +19,33 @@ for _, change in ipairs({
   assert(not pcall(change))
 end
 
--- Globals are the script's own.
+-- Globals belong to the script.
 assert(leftover == nil)
 leftover = true
 
--- xpcall gives the handler's answer, whatever the handler does.
+-- xpcall returns the handler's result, even if the handler fails.
 local ok, message = xpcall(function() error("a", 0) end, function(m) return m .. "b" end)
 assert(not ok and message == "ab")
 assert(not xpcall(error, function() error("again") end))
 assert(select("#", xpcall(function(...) return ... end, nil, 1, nil, 3)) == 4)
 
--- Values are what Lua calls them.
+-- Types have Lua's names.
 assert(type(1) == "number" and type(1.5) == "number" and type(nil) == "nil" and type(host.null) == "userdata")
 assert(type("") == "string" and type({}) == "table" and type(type) == "function" and type(true) == "boolean")
 
--- Nothing tells an address, which would be another one the next time.
+-- No function shows an address, because addresses differ between runs.
 assert(tostring({}) == "table" and tostring(print) == "nil" and tostring(pcall) == "function" and tostring(1) == "1")
 assert(string.format("%s %d %s %q", {}, 7, pcall, "a") == 'table 7 function "a"')
 assert(("%s%%p"):format({}) == "table%p" and ("%s"):format(_CTX.text) == _CTX.text)
 assert(not pcall(string.format, "%p", {}) and not pcall(string.format, "%-8p", "x"))
 
--- What would keep C busy for ever and takes no memory.
+-- Calls that would run for ever in C without memory.
 assert(("").rep("", 1 << 62) == "" and ("ab"):rep(2, "-") == "ab-ab" and (""):rep(3, "-") == "--")
 assert(not pcall(table.move, {}, 1, 1 << 60, 2))
 assert(table.concat(table.move({ 1, 2, 3 }, 2, 3, 1)) == "233")
 assert(not pcall(string.format, "%99999d", 1))
 
--- Documents that host makes lie outside Lua's memory, and are counted as well.
+-- Documents that `host` creates are outside Lua's heap, and count towards a limit too.
 local text = "[" .. ("[],"):rep(300000) .. "[]]"
 local kept = {}
 local bounded, why = pcall(function()

@@ -1,12 +1,12 @@
--- `_CTX`: a document as a table that cannot be written to.
+-- `_CTX`: a document as a read-only table.
 
--- Scalars come as themselves, exactly.
+-- Scalars are converted exactly.
 assert(_CTX.int == (1 << 60) + 1 and math.type(_CTX.int) == "integer")
 assert(_CTX.float == 1.0 and math.type(_CTX.float) == "float")
 assert(_CTX.flag == true and _CTX.text == "ä")
 assert(_CTX.null == host.null and _CTX.missing == nil)
 
--- Containers look like tables.
+-- Containers resemble tables.
 assert(type(_CTX) == "table" and type(_CTX.list) == "table")
 assert(#_CTX.list == 4 and #_CTX.empty_list == 0 and #_CTX.object == 2)
 assert(_CTX.list[1] == 1 and _CTX.list[1.0] == 1 and _CTX.list[2] == host.null)
@@ -21,7 +21,7 @@ for i, item in ipairs(_CTX.list) do
 end
 assert(n == 4)
 
--- `pairs` goes in the order of the keys.
+-- `pairs` follows the order of the keys.
 local keys = {}
 for key in pairs(_CTX.object) do
   keys[#keys + 1] = key
@@ -34,7 +34,7 @@ for _ in pairs(_CTX.empty_object) do
   error("nothing is in there")
 end
 
--- `next`, `table.unpack`, `table.concat`, `select` do what they do with tables.
+-- `next`, `table.unpack`, `table.concat` and `select` work as with tables.
 assert(next(_CTX.empty_object) == nil and next(_CTX.object) == "a" and next({}) == nil)
 assert(select("#", table.unpack(_CTX.list)) == 4)
 assert(table.concat(host.yaml_to_json("[a, b]"), ",") == "a,b")
@@ -44,7 +44,7 @@ assert(_CTX.object == _CTX.object and _CTX.object ~= _CTX.list)
 assert(host.json_parse('{"a": [1]}') == host.json_parse('{ "a":[1] }'))
 assert(host.json_parse("[1]") ~= host.json_parse("[1.0]"))
 
--- Nothing can be written.
+-- Views are read-only.
 for _, write in ipairs({
   function() _CTX.object.a = 1 end,
   function() _CTX.list[1] = 2 end,

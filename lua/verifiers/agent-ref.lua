@@ -1,3 +1,3 @@
--- Axis `agent-ref`: wherever the document names an agent, the agent is declared.
+-- Axis `agent-ref`: every agent reference in the document names a declared agent.
 
 return host.judge("agent-ref", _CTX)

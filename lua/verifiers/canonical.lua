@@ -1,3 +1,3 @@
--- Axis `canonical`: reading the new document's YAML and writing it again gives the same hash.
+-- Axis `canonical`: parsing the new document's YAML and serialising it again gives the same hash.
 
 return host.judge("canonical", _CTX)

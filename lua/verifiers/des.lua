@@ -1,4 +1,4 @@
--- Axis `des`: what the patch left is still the Blueprint that it was: the same `id`, `flow` an object,
--- `agents` an array of objects with unique names, `metadata.version_label`, if present, a semantic version.
+-- Axis `des`: the document keeps its `id`, `flow` is an object, `agents` an array of objects with
+-- unique names, and `metadata.version_label`, if present, is a semantic version.
 
 return host.judge("des", _CTX)

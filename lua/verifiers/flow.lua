@@ -1,5 +1,5 @@
--- Axis `flow`: the new document's flow is valid flow.ir. Off unless a setting names it, because a
--- Blueprint that is written for an older flow.ir is stored and patched like any other.
+-- Axis `flow`: the new document's flow is valid flow.ir. Off unless a setting names it, because
+-- Blueprints for an older flow.ir are stored and patched like any other.
 
 local problem = host.flow_problem(_CTX.applied.new_bp_json.flow)
 if problem ~= nil then

@@ -1,3 +1,3 @@
--- Axis `noop`: the document changed.
+-- Axis `noop`: the document has changed.
 
 return host.judge("noop", _CTX)

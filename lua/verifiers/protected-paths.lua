@@ -1,8 +1,8 @@
--- Axis `protected-paths`: what the pointers in `metadata.verifiers.protected-paths` point at is the
--- same before and after. Off unless a setting names it.
+-- Axis `protected-paths`: the values at the pointers in `metadata.verifiers.protected-paths` are
+-- unchanged. Off unless a setting names it.
 --
--- The pointers (RFC 6901) are read from the Blueprint as it was before the patch, and everything in
--- `metadata.verifiers` is protected too: no issue can lift its own barrier. A Put can.
+-- The pointers (RFC 6901) come from the Blueprint before the patch. Everything in
+-- `metadata.verifiers` is protected too: an issue cannot remove its own protection, but a Put can.
 
 local before = host.yaml_to_json(_CTX.prev_bp_yaml)
 local after = _CTX.applied.new_bp_json
@@ -11,14 +11,14 @@ local function deny(...)
   return { status = "deny", reason = string.format(...) }
 end
 
--- What stands at `pointer`, or nil.
+-- Returns the value at `pointer`, or nil.
 local function at(value, pointer)
   for part in pointer:gmatch("/([^/]*)") do
     local key = part:gsub("~1", "/"):gsub("~0", "~")
     if type(value) ~= "table" then
       return nil
     elseif host.is_array(value) then
-      -- Elements are counted from 0.
+      -- Array indices are counted from 0.
       local place = key:find("^%d+$") and tonumber(key)
       if not place then
         return nil

@@ -1,7 +1,7 @@
--- Axis `size`: neither patch nor document is too large. Off unless a setting names it.
+-- Axis `size`: the patch and the document are within limits. Off unless a setting names it.
 --
--- The limits stand in the Blueprint, in `metadata.verifiers.size`, as it was before the patch:
--- `{ops, bytes, levels}`: operations of the patch, bytes of canonical YAML, values within one another.
+-- The limits are in `metadata.verifiers.size` of the Blueprint before the patch.
+-- `{ops, bytes, levels}`: operations of the patch, bytes of canonical YAML, levels of nesting.
 
 local DEFAULTS = { ops = 100, bytes = 262144, levels = 32 }
 
