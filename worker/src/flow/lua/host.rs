@@ -14,8 +14,7 @@
 //! | `agent_refs(doc, name)` | an array of the references to the agent: `{pointer, is_key}` |
 //! | `judge_refs(doc)` | all agent references: `{count, unknown = [{pointer, name}]}` |
 //! | `apply_patch(ctx)` | the output of the bundled applier for this input |
-//! | `judge(axis, ctx)` | the verdict of a bundled axis: `{status, evidence}` or `{status, reason}`
-//! |
+//! | `judge(axis, ctx)` | the verdict of a bundled axis: `{status, evidence}`, `{status, reason}` |
 //! | `commit(ctx)` | the output of the bundled committer for this input |
 //! | `flow_problem(flow)` | the problem of an invalid flow.ir, or `nil` |
 //! | `null` | JSON's `null` |
@@ -26,8 +25,8 @@
 //! | `log(level, message)` | nothing; `level` is optional: `debug`, `info`, `warn`, `error` |
 //!
 //! `bump` is `major`, `minor` or `patch`; a missing label counts as 0.0.0. For a document, `array`
-//! and `object` return a shallow copy that is writable. Without an argument they return an empty
-//! table.
+//! and `object` return a copy that is writable at any depth. Without an argument they return an
+//! empty table.
 //!
 //! The first seven functions return `nil` and a message if the data is invalid. An invalid argument
 //! is an error at the position of the call.
