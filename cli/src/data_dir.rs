@@ -2,7 +2,7 @@
 //!
 //! The lock is an `flock` on the file `lock`, and redis-server inherits the open file as its
 //! standard input. Such a lock belongs to every process that has the open file. So the directory
-//! stays locked while either process lives, and a crash leaves no lock behind. No second
+//! stays locked while either process runs, and a crash leaves no lock behind. No second
 //! redis-server can start on the same append-only file. The text of the file has the ids of both
 //! processes, only for messages.
 

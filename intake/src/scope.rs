@@ -1,6 +1,6 @@
 //! The scopes of tokens.
 
-/// What a token allows. A wider scope includes the narrower ones.
+/// The rights of a token. A wider scope includes the narrower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
     /// Reads everything.

@@ -23,7 +23,7 @@ use crate::edge::tokens::TokensFile;
 use crate::error::request_error::RequestError;
 use crate::scope::Scope;
 
-/// Time limit of a call. A longer call has lost its client: every store call gives up within
+/// Time limit of a call. A longer call has lost its client: every store call times out within
 /// seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// RPCs without [`ANSWER_WITHIN`]: they run as long as a flow or a transfer does, and have their

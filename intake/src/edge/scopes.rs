@@ -3,7 +3,7 @@
 
 use crate::scope::Scope;
 
-/// What a call needs.
+/// The requirement of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// No token: load balancers and orchestrators have none.

@@ -40,7 +40,8 @@ pub(crate) async fn submit(
 /// issue.
 ///
 /// # Errors
-/// [`RequestError::IssueNotRejected`] or [`RequestError::IssueNotFound`]; else as [`submit`].
+/// [`RequestError::IssueNotRejected`], [`RequestError::IssueNotFound`] or
+/// [`RequestError::IssueGone`]; else as [`submit`].
 ///
 /// Cancel safety: as [`submit`].
 pub(crate) async fn retry(
