@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# `make demo`: starts everything as `draftsman up` does, on free ports and in a temporary directory, and takes a few
-# issues through it. Each command is printed before it runs. Exits 0 only if everything ended as it says here.
+# `make demo`: runs `draftsman up` on free ports and in a temporary directory, and sends it a few
+# issues. Prints each command before it runs. Exits 0 only if every exit status and value is as
+# expected here.
 #
-# DRAFTSMAN names the binary; `make demo` sets it to the one that it has just built.
+# DRAFTSMAN is the path of the binary; `make demo` sets it to the one that it has just built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +30,7 @@ trap 'exit 143' TERM
 
 title() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
-# expect STATUS VERB…: prints and runs a command of draftsman; any other exit status ends the demo.
+# expect STATUS VERB…: prints and runs a command of draftsman. Any other exit status ends the demo.
 expect() {
     local expected=$1 status=0 word
     shift
@@ -48,7 +49,7 @@ expect() {
     fi
 }
 
-# same WHAT GOT EXPECTED: ends the demo unless both are the same.
+# same WHAT GOT EXPECTED: ends the demo unless both values are equal.
 same() {
     if [ "$2" != "$3" ]; then
         echo "demo: $1: got $2, expected $3" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what Draftsman's build and tests need beside Rust, if it is missing: redis-server and a C compiler
-# (for the Lua that is compiled in). Says what it does; does nothing where everything is there.
+# Installs the packages that build and tests need besides Rust: redis-server, and a C compiler for
+# the bundled Lua. Prints what it installs. Does nothing if both are present.
 set -euo pipefail
 
 packages=()
@@ -29,6 +29,6 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 echo "installing ${packages[*]}" >&2
-# The demo and the tests start servers of their own and leave the service that this may start on 6379 alone.
+# Installing redis-server may start a service on port 6379. The demo and the tests do not use it.
 "${as_root[@]}" apt-get update
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}"

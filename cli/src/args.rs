@@ -1,4 +1,4 @@
-//! What can be typed after `draftsman`.
+//! Command-line arguments of `draftsman`.
 
 mod settings;
 
@@ -12,20 +12,21 @@ mod put;
 pub(crate) use self::settings::SettingPutArgs;
 pub(crate) use put::{DocumentFormat, PutArgs};
 
-/// Where a running intake is looked for if nothing says otherwise.
+/// The default address of intake.
 pub(crate) const DEFAULT_ADDR: &str = "http://127.0.0.1:50051";
 
-/// Draftsman turns a plain-language issue against a Blueprint into a verified, versioned commit, or into a rejection that
-/// says why.
+/// Draftsman turns a plain-language issue against a Blueprint into a verified, versioned commit, or
+/// into a rejection with its reasons.
 ///
-/// `draftsman up` runs everything on this machine. Every other verb talks to a running intake over gRPC.
+/// `draftsman up` runs everything on this machine. Most other verbs call a running intake over
+/// gRPC.
 #[derive(Debug, Parser)]
 #[command(name = "draftsman", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The verb.
     #[command(subcommand)]
     pub(crate) verb: Verb,
-    /// Where and how to talk.
+    /// Connection and output options.
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -41,10 +42,11 @@ const EXIT_CODES: &str = "Exit status:
 /// Options of every verb.
 #[derive(Clone, Args)]
 pub(crate) struct Common {
-    /// The address of intake.
+    /// Address of intake.
     #[arg(long, global = true, env = "DRAFTSMAN_ADDR", default_value = DEFAULT_ADDR, value_name = "URL")]
     pub(crate) addr: String,
-    /// The token to call with, if intake wants one; better in the environment than on a command line that others can see.
+    /// Token of the caller, if intake requires one. Prefer the environment: other users can see
+    /// command lines.
     #[arg(
         long,
         global = true,
@@ -53,10 +55,11 @@ pub(crate) struct Common {
         value_name = "TOKEN"
     )]
     pub(crate) token: Option<String>,
-    /// Who must have signed intake's certificate, a PEM file, for an https:// address; the system's own list if not given.
+    /// PEM file of the CA that signed intake's certificate, for an https:// address. Default: the
+    /// CAs of the system.
     #[arg(long, global = true, env = "DRAFTSMAN_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// The certificate to show to an intake that wants one, a PEM file.
+    /// PEM file of the client certificate, if intake requires one.
     #[arg(
         long,
         global = true,
@@ -65,7 +68,7 @@ pub(crate) struct Common {
         requires = "client_key"
     )]
     pub(crate) client_cert: Option<PathBuf>,
-    /// The key of that certificate, a PEM file.
+    /// PEM file of the key of that certificate.
     #[arg(
         long,
         global = true,
@@ -74,14 +77,15 @@ pub(crate) struct Common {
         requires = "client_cert"
     )]
     pub(crate) client_key: Option<PathBuf>,
-    /// Text for people, or JSON: the answer of the gRPC call with its field names (a stream: one line for each message).
+    /// Text for people, or JSON with the field names of the gRPC response. A stream prints one line
+    /// per message.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
 impl std::fmt::Debug for Common {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the token.
+        // Omits the token.
         f.debug_struct("Common")
             .field("addr", &self.addr)
             .field("output", &self.output)
@@ -89,7 +93,7 @@ impl std::fmt::Debug for Common {
     }
 }
 
-/// How answers are printed.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// Tables and sentences.
@@ -101,65 +105,67 @@ pub(crate) enum Output {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Run everything on this machine: a private redis-server, intake and workers; one Ctrl-C ends them.
+    /// Run everything on this machine: a private redis-server, intake and workers. Ctrl-C ends all
+    /// of them.
     Up(UpArgs),
-    /// Write a Blueprint (YAML or JSON) as it is.
+    /// Write a Blueprint (YAML or JSON) without verification.
     Put(PutArgs),
-    /// Print a Blueprint, or list them all.
+    /// Print a Blueprint, or list all Blueprints.
     Get(GetArgs),
-    /// Ask for a change of a Blueprint in plain words, and wait until it is decided.
+    /// Submit an issue, a change in plain words, and wait for its decision.
     Submit(SubmitArgs),
-    /// Try a change out: what it would come to, without changing anything.
+    /// Show what an issue would change, without changing anything.
     Preview(PreviewArgs),
-    /// Follow an issue until it is decided.
+    /// Watch an issue until it is decided.
     Watch(IssueArg),
     /// List issues, newest first, or show one.
     Issues(IssuesArgs),
-    /// Call an issue off.
+    /// Cancel an issue.
     Cancel(IssueArg),
-    /// File a rejected issue again as a new one, and wait until that is decided.
+    /// Submit a rejected issue again as a new one, and wait for its decision.
     Retry(RetryArgs),
-    /// Hold issues back: they are accepted and wait; nothing in flight is touched.
+    /// Pause the queue or one Blueprint. New issues are accepted and wait; issues in flight
+    /// continue.
     Pause(QueueArg),
-    /// End a pause.
+    /// Resume the queue or one Blueprint.
     Resume(QueueArg),
-    /// Show what was decided and why: one issue's log entry, or the latest entries.
+    /// Show decisions and their reasons: the log entry of one issue, or the latest entries.
     Log(LogArgs),
     /// List the commits of a Blueprint, newest first.
     History(HistoryArgs),
-    /// Show what changed between two versions of a Blueprint.
+    /// Show the difference between two versions of a Blueprint.
     Diff(DiffArgs),
-    /// Try a verifier script out on two documents, without intake.
+    /// Run a verifier script on two documents, without intake.
     Verify(VerifyArgs),
     /// Make the content of an earlier version the head again, as a new commit.
     Revert(RevertArgs),
-    /// Put a Blueprint away: kept, hidden from lists, not writable; what is queued for it fails.
+    /// Archive a Blueprint: it is kept, hidden from lists and not writable. Its queued issues fail.
     Archive(BlueprintArg),
-    /// Take an archived Blueprint back into use.
+    /// Unarchive a Blueprint.
     Unarchive(BlueprintArg),
-    /// Write the whole history of a Blueprint to a file.
+    /// Export the whole history of a Blueprint to a file.
     Export(ExportArgs),
-    /// Recreate a Blueprint with its whole history from such a file.
+    /// Import a Blueprint with its whole history from an exported file.
     Import(ImportArgs),
-    /// Write, show, list or delete the settings by which issues are worked on.
+    /// Write, show, list or delete settings, which define how issues are worked on.
     #[command(subcommand)]
     Setting(SettingVerb),
-    /// Show the queue: what waits, what is worked on, and by which workers.
+    /// Show the queue: waiting issues, issues in flight, and workers.
     Stats,
-    /// Look the whole deployment over: what is wrong with it, and what to do about that.
+    /// Check a deployment, and show each problem with its remedy.
     Doctor,
-    /// Ask the intake or worker on this machine whether it is well, as the healthcheck of a container does.
+    /// Ask the intake or worker on this machine for its health. Meant for container health checks.
     Probe(ProbeArgs),
-    /// Print the completions of this program for a shell.
+    /// Print shell completions.
     Completions(CompletionsArgs),
-    /// Write the manual pages of this program, one per verb, into a directory.
+    /// Write the manual pages, one per verb, to a directory.
     Man(ManArgs),
 }
 
 /// Options of `man`.
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// The directory, for example ~/.local/share/man/man1; created if missing.
+    /// Directory for the pages, for example ~/.local/share/man/man1. Created if missing.
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
 }
@@ -167,7 +173,7 @@ pub(crate) struct ManArgs {
 /// Options of `completions`.
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
-    /// For which shell.
+    /// The shell.
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
 }
@@ -175,15 +181,15 @@ pub(crate) struct CompletionsArgs {
 /// Options of `probe`.
 #[derive(Debug, Args)]
 pub(crate) struct ProbeArgs {
-    /// Ready: would work that comes now get done? Live: is the program alive?
+    /// readyz: can the program do new work? livez: is the program alive?
     #[arg(value_enum, default_value_t = Question::Readyz)]
     pub(crate) question: Question,
-    /// Where that program serves its probes.
+    /// Address of the program's probes.
     #[arg(long, env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN, value_name = "ADDRESS")]
     pub(crate) metrics_listen: String,
 }
 
-/// What `probe` asks.
+/// The questions of `probe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Question {
     /// `/livez`.
@@ -202,23 +208,23 @@ fn http_url(text: &str) -> Result<String, String> {
 /// Options of `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The script, as it would lie in DRAFTSMAN_LUA_DIR/verifiers, or the name of a bundled axis.
+    /// File of the script, as in DRAFTSMAN_LUA_DIR/verifiers, or name of a bundled axis.
     #[arg(value_name = "SCRIPT")]
     pub(crate) script: PathBuf,
-    /// The Blueprint as it was.
+    /// File of the Blueprint before the change.
     #[arg(value_name = "BEFORE")]
     pub(crate) before: PathBuf,
-    /// The Blueprint as it would be.
+    /// File of the Blueprint after the change.
     #[arg(value_name = "AFTER")]
     pub(crate) after: PathBuf,
-    /// The options of the axis, as in a setting's axis_options (YAML or JSON).
+    /// File of the options of the axis, as in a setting's axis_options (YAML or JSON).
     #[arg(long, value_name = "FILE")]
     pub(crate) options: Option<PathBuf>,
-    /// The language of the Blueprints and the options; if not given, each is JSON if it begins with `{` or `[`, else
-    /// YAML.
+    /// Format of the Blueprints and the options. Default: a file is JSON if it begins with `{` or
+    /// `[`, else YAML.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) format: Option<DocumentFormat>,
-    /// Where every provider of models is asked, for llm-judge; as the worker's variable.
+    /// Address of every model provider, for llm-judge, as for the worker.
     #[arg(long, value_name = "URL", env = shared::config::LLM_BASE_URL, value_parser = http_url)]
     pub(crate) llm_base_url: Option<String>,
 }
@@ -226,7 +232,7 @@ pub(crate) struct VerifyArgs {
 /// Options of `up`.
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
-    /// Where intake listens; port 0 picks a free one.
+    /// Address on which intake listens. Port 0 picks a free port.
     #[arg(
         long,
         env = "DRAFTSMAN_LISTEN",
@@ -234,13 +240,13 @@ pub(crate) struct UpArgs {
         value_name = "ADDRESS"
     )]
     pub(crate) listen: String,
-    /// How many workers run in this process.
+    /// Number of workers.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: u16,
-    /// Where the data is kept; made if it is not there.
+    /// Directory of the data. Created if missing.
     #[arg(long, default_value = ".draftsman", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// The redis-server to start; looked for on the PATH if not given.
+    /// The redis-server program. Default: the first one on the PATH.
     #[arg(long, env = "DRAFTSMAN_REDIS_SERVER", value_name = "PROGRAM")]
     pub(crate) redis_server: Option<PathBuf>,
 }
@@ -248,10 +254,10 @@ pub(crate) struct UpArgs {
 /// Options of `get`.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// Which Blueprint; none lists them all.
+    /// Id of the Blueprint. Default: list all.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: Option<String>,
-    /// This version: in full, the beginning of one, or the number of its commit.
+    /// Print this version: a version, its first digits, or the number of its commit.
     #[arg(
         long,
         value_name = "VERSION",
@@ -259,10 +265,10 @@ pub(crate) struct GetArgs {
         conflicts_with = "semver"
     )]
     pub(crate) version: Option<String>,
-    /// The highest version label that satisfies this requirement, such as `^1.2`.
+    /// Print the version with the highest label that satisfies this requirement, such as `^1.2`.
     #[arg(long, value_name = "REQUIREMENT", requires = "blueprint_id")]
     pub(crate) semver: Option<String>,
-    /// List archived ones too.
+    /// Also list archived Blueprints.
     #[arg(long, conflicts_with = "blueprint_id")]
     pub(crate) archived: bool,
 }
@@ -270,16 +276,16 @@ pub(crate) struct GetArgs {
 /// Options of `submit`.
 #[derive(Debug, Args)]
 pub(crate) struct SubmitArgs {
-    /// The Blueprint to change.
+    /// Id of the Blueprint to change.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: String,
-    /// What should change; `-` reads standard input. Several words need no quotes.
+    /// The change in plain words. `-` reads standard input. Several words need no quotes.
     #[arg(value_name = "INTENT", required = true, num_args = 1.., allow_hyphen_values = false)]
     pub(crate) intent: Vec<String>,
-    /// The id to file it under; submitting the same again under the same id is safe.
+    /// Id of the new issue. The same issue can be submitted again under the same id.
     #[arg(long, value_name = "ID")]
     pub(crate) issue_id: Option<String>,
-    /// Only file it; do not wait.
+    /// Submit only; do not wait for the decision.
     #[arg(long)]
     pub(crate) detach: bool,
 }
@@ -287,10 +293,10 @@ pub(crate) struct SubmitArgs {
 /// Options of `preview`.
 #[derive(Debug, Args)]
 pub(crate) struct PreviewArgs {
-    /// The Blueprint to change.
+    /// Id of the Blueprint to change.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: String,
-    /// What should change; `-` reads standard input. Several words need no quotes.
+    /// The change in plain words. `-` reads standard input. Several words need no quotes.
     #[arg(value_name = "INTENT", required = true, num_args = 1.., allow_hyphen_values = false)]
     pub(crate) intent: Vec<String>,
 }
@@ -298,29 +304,29 @@ pub(crate) struct PreviewArgs {
 /// Options of `retry`.
 #[derive(Debug, Args)]
 pub(crate) struct RetryArgs {
-    /// The rejected issue.
+    /// Id of the rejected issue.
     #[arg(value_name = "ISSUE")]
     pub(crate) issue_id: String,
-    /// The id to file the new issue under; retrying again under the same id is safe.
+    /// Id of the new issue. The same issue can be retried again under the same id.
     #[arg(long, value_name = "ID")]
     pub(crate) new_issue_id: Option<String>,
-    /// Only file it; do not wait.
+    /// Submit only; do not wait for the decision.
     #[arg(long)]
     pub(crate) detach: bool,
 }
 
-/// Names a queue.
+/// Selects the queue or one Blueprint.
 #[derive(Debug, Args)]
 pub(crate) struct QueueArg {
-    /// Only the issues against this Blueprint; none: all issues.
+    /// Id of the Blueprint. Default: the whole queue.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: Option<String>,
 }
 
-/// Names an issue.
+/// Selects an issue.
 #[derive(Debug, Args)]
 pub(crate) struct IssueArg {
-    /// Which issue.
+    /// Id of the issue.
     #[arg(value_name = "ISSUE")]
     pub(crate) issue_id: String,
 }
@@ -328,22 +334,22 @@ pub(crate) struct IssueArg {
 /// Options of `issues`.
 #[derive(Debug, Args)]
 pub(crate) struct IssuesArgs {
-    /// Show this one in full.
+    /// Show this issue in full.
     #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "state", "cause", "dead", "limit"])]
     pub(crate) issue_id: Option<String>,
-    /// Only those against this Blueprint.
+    /// List only issues of this Blueprint.
     #[arg(long, value_name = "ID")]
     pub(crate) blueprint: Option<String>,
-    /// Only those in this state.
+    /// List only issues in this state.
     #[arg(long, value_enum)]
     pub(crate) state: Option<StateArg>,
-    /// Only those rejected for this cause.
+    /// List only issues that were rejected for this cause.
     #[arg(long, value_enum)]
     pub(crate) cause: Option<CauseArg>,
-    /// Only those on the dead-letter list.
+    /// List only issues on the dead-letter list.
     #[arg(long)]
     pub(crate) dead: bool,
-    /// How many at most.
+    /// Maximum number of issues.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: usize,
 }
@@ -354,38 +360,38 @@ pub(crate) struct IssuesArgs {
 pub(crate) enum StateArg {
     /// Waits for a worker.
     Pending,
-    /// A worker has it.
+    /// A worker runs it.
     InFlight,
-    /// Its change is a commit.
+    /// Its change was committed.
     Applied,
-    /// It was turned down.
+    /// It was rejected.
     Rejected,
 }
 
 /// The causes of a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CauseArg {
-    /// A verifier said no.
+    /// A verifier denied it.
     Denied,
     /// It could not be decided.
     Failed,
-    /// Somebody called it off.
+    /// A user cancelled it.
     Cancelled,
 }
 
 /// Options of `log`.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// Show this issue's entry in full.
+    /// Show the entry of this issue in full.
     #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "oldest_first", "limit"])]
     pub(crate) issue_id: Option<String>,
-    /// Only decisions about this Blueprint.
+    /// List only decisions about this Blueprint.
     #[arg(long, value_name = "ID")]
     pub(crate) blueprint: Option<String>,
-    /// Begin with the oldest.
+    /// List the oldest entry first.
     #[arg(long)]
     pub(crate) oldest_first: bool,
-    /// How many at most.
+    /// Maximum number of entries.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: usize,
 }
@@ -393,10 +399,10 @@ pub(crate) struct LogArgs {
 /// Options of `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// Whose history.
+    /// Id of the Blueprint.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: String,
-    /// How many at most.
+    /// Maximum number of commits.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: usize,
 }
@@ -404,42 +410,43 @@ pub(crate) struct HistoryArgs {
 /// Options of `diff`.
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// Which Blueprint.
+    /// Id of the Blueprint.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: String,
-    /// The older version: in full, the beginning of one, or the number of its commit. None: the one before TO.
+    /// The older version: a version, its first digits, or the number of its commit. Default: the
+    /// one before TO.
     #[arg(value_name = "FROM")]
     pub(crate) from: Option<String>,
-    /// The newer version. None: the newest.
+    /// The newer version. Default: the newest.
     #[arg(value_name = "TO")]
     pub(crate) to: Option<String>,
-    /// Print the change as an RFC 6902 patch instead of a unified diff.
+    /// Print an RFC 6902 patch instead of a unified diff.
     #[arg(long)]
     pub(crate) patch: bool,
 }
 
-/// What can be done with settings.
+/// The verbs of `setting`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SettingVerb {
-    /// Print a setting; `setting put` takes what it prints.
+    /// Print a setting, in the form that `setting put` reads.
     Get(SettingArg),
-    /// Write a setting (YAML or JSON, with the field names that `setting get` prints).
+    /// Write a setting (YAML or JSON, with the field names of `setting get`).
     Put(SettingPutArgs),
     /// List the settings by id.
     List,
-    /// Delete a setting; not `default`.
+    /// Delete a setting. `default` cannot be deleted.
     Delete(SettingArg),
-    /// Have a language model write the patches. Its key is the worker's: `ANTHROPIC_API_KEY`,
-    /// `OPENAI_API_KEY` and their like in the worker's environment.
+    /// Use a language model to write the patches. The worker needs the key of the provider in its
+    /// environment, such as `ANTHROPIC_API_KEY` or `OPENAI_API_KEY`.
     UseModel(UseModelArgs),
-    /// Have issues worked on by another orbit, such as the bundled enhance-repair, at its latest version.
+    /// Use another orbit at its latest version, such as the bundled enhance-repair.
     UseOrbit(UseOrbitArgs),
 }
 
-/// Names a setting.
+/// Selects a setting.
 #[derive(Debug, Args)]
 pub(crate) struct SettingArg {
-    /// Which setting.
+    /// Id of the setting.
     #[arg(value_name = "SETTING")]
     pub(crate) setting_id: String,
 }
@@ -447,10 +454,10 @@ pub(crate) struct SettingArg {
 /// Options of `setting use-model`.
 #[derive(Debug, Args)]
 pub(crate) struct UseModelArgs {
-    /// Which model, such as anthropic/claude-sonnet-4-5, openai/gpt-4o or ollama/llama3.1.
+    /// The model, such as anthropic/claude-sonnet-4-5, openai/gpt-4o or ollama/llama3.1.
     #[arg(value_name = "PROVIDER/MODEL")]
     pub(crate) model: String,
-    /// In which setting.
+    /// Id of the setting to change.
     #[arg(long, value_name = "SETTING", default_value = "default")]
     pub(crate) setting: String,
 }
@@ -458,10 +465,10 @@ pub(crate) struct UseModelArgs {
 /// Options of `setting use-orbit`.
 #[derive(Debug, Args)]
 pub(crate) struct UseOrbitArgs {
-    /// Which Blueprint, such as enhance-default or enhance-repair.
+    /// Id of the orbit, such as enhance-default or enhance-repair.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) orbit: String,
-    /// In which setting.
+    /// Id of the setting to change.
     #[arg(long, value_name = "SETTING", default_value = "default")]
     pub(crate) setting: String,
 }
@@ -469,21 +476,21 @@ pub(crate) struct UseOrbitArgs {
 /// Options of `revert`.
 #[derive(Debug, Args)]
 pub(crate) struct RevertArgs {
-    /// Which Blueprint.
+    /// Id of the Blueprint.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: String,
-    /// The version to go back to: in full, the beginning of one, or the number of its commit.
+    /// The version to restore: a version, its first digits, or the number of its commit.
     #[arg(value_name = "VERSION")]
     pub(crate) version: String,
-    /// Why, for the history.
+    /// Reason of the change, kept in the history.
     #[arg(long, value_name = "TEXT")]
     pub(crate) rationale: Option<String>,
 }
 
-/// Names a Blueprint.
+/// Selects a Blueprint.
 #[derive(Debug, Args)]
 pub(crate) struct BlueprintArg {
-    /// Which Blueprint.
+    /// Id of the Blueprint.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: String,
 }
@@ -491,10 +498,10 @@ pub(crate) struct BlueprintArg {
 /// Options of `export`.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// Which Blueprint.
+    /// Id of the Blueprint.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: String,
-    /// Where to write it; must not be there yet. None: standard output.
+    /// The file to create; it must not exist. Default: standard output.
     #[arg(short = 'o', long = "out", value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 }
@@ -502,7 +509,7 @@ pub(crate) struct ExportArgs {
 /// Options of `import`.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// What `export` wrote.
+    /// A file written by `export`.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 }

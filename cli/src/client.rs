@@ -1,4 +1,4 @@
-//! The connection to intake, and what can go wrong on it, said so that a person can act on it.
+//! The connection to intake, and the errors of the CLI.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,128 +19,129 @@ use tonic_types::StatusExt;
 use crate::args::Common;
 use crate::up::UpError;
 
-/// How long to wait for the connection to stand.
+/// Time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The largest answer taken: a Blueprint of 1 MiB comes as YAML and as JSON, and JSON may escape much of it.
+/// Largest accepted response: a Blueprint of 1 MiB as YAML and as JSON, which may escape much of
+/// it.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// Why a verb ended with status 1.
 #[derive(Debug, Error)]
 pub(crate) enum CliError {
-    /// `--addr` cannot be read.
+    /// `--addr` is invalid.
     #[error(
         "`{addr}` is no address of a gRPC server; it looks like http://127.0.0.1:50051 (--addr or DRAFTSMAN_ADDR)"
     )]
     Address {
-        /// What was given.
+        /// The given address.
         addr: String,
     },
-    /// The token has characters that no header can hold.
+    /// The token has characters that are invalid in a header.
     #[error("the token has characters that cannot be sent (--token or DRAFTSMAN_TOKEN)")]
     Token,
-    /// `--metrics-listen` names nobody to ask.
+    /// `--metrics-listen` is not an address to connect to.
     #[error(
         "`{given}` is no address of probes; it is where intake or worker listens, as in 127.0.0.1:9464 \
          (--metrics-listen or DRAFTSMAN_METRICS_LISTEN)"
     )]
     ProbeAddress {
-        /// What was given.
+        /// The given address.
         given: String,
     },
-    /// Nobody answers.
+    /// The connection failed.
     #[error(
         "no intake answers at {addr}; `draftsman up` starts everything, --addr or DRAFTSMAN_ADDR points elsewhere"
     )]
     Connect {
-        /// Who was called.
+        /// The address of intake.
         addr: String,
-        /// What the transport said.
+        /// The error of the transport.
         source: tonic::transport::Error,
     },
-    /// Intake answered with an error.
+    /// Intake returned an error.
     #[error("{}", explain(.0))]
     Status(Box<Status>),
-    /// An answer lacks what it always has.
+    /// A response lacks a required field.
     #[error("intake's answer lacks `{field}`; is it of the same version as this program?")]
     Answer {
-        /// What is missing.
+        /// The missing field.
         field: &'static str,
     },
     /// A file cannot be read.
     #[error("cannot read {}", .path.display())]
     Read {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// What was read is no setting.
+    /// The file is not a valid setting.
     #[error("{} is no setting: {problem}", .path.display())]
     Setting {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// No model that a worker can ask.
+    /// Invalid model, or a provider that workers do not support.
     #[error("{given:?} is no PROVIDER/MODEL; providers are {}", .providers.join(", "))]
     Model {
-        /// What was given.
+        /// The given model.
         given: String,
-        /// The providers there are.
+        /// The supported providers.
         providers: Vec<String>,
     },
-    /// A verifier that was tried out gave no verdict.
+    /// The verifier returned no verdict.
     #[error("the script gives no verdict")]
     TryAxis(#[from] worker::flow::TryAxisError),
     /// Standard output cannot be written.
     #[error("cannot write the answer")]
     Write(#[from] io::Error),
-    /// The file for an export cannot be written.
+    /// The file of an export cannot be written.
     #[error("cannot write {}", .path.display())]
     WriteFile {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file is no whole export.
+    /// The file is not a complete export.
     #[error("{}, line {line}: {problem}; nothing was imported", .path.display())]
     DamagedExport {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Where; 1 is the first line.
+        /// The line, from 1.
         line: usize,
-        /// What is wrong there.
+        /// The problem.
         problem: String,
     },
     /// Intake refused a commit of the file.
     #[error("{} was refused; nothing was imported (message N is in line N + 1)", .path.display())]
     ImportRefused {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What intake said.
+        /// The error of intake.
         source: Box<CliError>,
     },
-    /// What was given names no version.
+    /// The argument matches no version.
     #[error(
         "`{given}` names no version of {blueprint_id}; `draftsman history {blueprint_id}` lists them"
     )]
     NoSuchVersion {
-        /// Whose version.
+        /// The Blueprint.
         blueprint_id: String,
-        /// What was given.
+        /// The argument.
         given: String,
     },
-    /// What was given names several versions.
+    /// The argument matches several versions.
     #[error("`{given}` is the beginning of several versions of {blueprint_id}; give more of it")]
     AmbiguousVersion {
-        /// Whose version.
+        /// The Blueprint.
         blueprint_id: String,
-        /// What was given.
+        /// The argument.
         given: String,
     },
-    /// `up` could not start or did not end cleanly.
+    /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),
 }
@@ -151,15 +152,15 @@ impl From<Status> for CliError {
     }
 }
 
-/// A connection that shows the token with every call.
+/// A connection that sends the token with every call.
 pub(crate) type Calls = InterceptedService<Channel, Bearer>;
 
-/// The token as a header, if there is one.
+/// The token as a header, if one is given.
 #[derive(Debug, Clone)]
 pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Bearer {
-    /// The header for this token; an empty one is none.
+    /// Creates the header of a token. An empty token counts as absent.
     fn new(token: Option<&str>) -> Result<Self, CliError> {
         let Some(token) = token.map(str::trim).filter(|token| !token.is_empty()) else {
             return Ok(Self(None));
@@ -167,7 +168,7 @@ impl Bearer {
         let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
             .parse()
             .map_err(|_| CliError::Token)?;
-        // Kept out of what is shown of a request.
+        // Keeps the token out of debug output of a request.
         value.set_sensitive(true);
         Ok(Self(Some(value)))
     }
@@ -184,7 +185,7 @@ impl Interceptor for Bearer {
     }
 }
 
-/// The services that the verbs talk to, over one connection.
+/// The services of intake, over one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     /// The connection itself.
@@ -193,17 +194,18 @@ pub(crate) struct Client {
     pub(crate) intake: IntakeServiceClient<Calls>,
     /// Blueprints and their history.
     pub(crate) blueprints: BlueprintServiceClient<Calls>,
-    /// How issues are worked on.
+    /// Settings.
     pub(crate) settings: SettingServiceClient<Calls>,
-    /// What was decided.
+    /// The enhance log.
     pub(crate) log: EnhanceLogServiceClient<Calls>,
 }
 
 impl Client {
-    /// Connects to the intake that the options name.
+    /// Connects to the intake of the options.
     ///
     /// # Errors
-    /// [`CliError::Address`], [`CliError::Connect`], and [`CliError::Read`] and [`CliError::Token`] for what it is to show.
+    /// [`CliError::Address`], [`CliError::Connect`]. [`CliError::Read`] and [`CliError::Token`] for
+    /// invalid credentials.
     pub(crate) async fn connect(options: &Common) -> Result<Self, CliError> {
         let (addr, bearer) = (&options.addr, Bearer::new(options.token.as_deref())?);
         let endpoint = Endpoint::from_shared(addr.to_owned())
@@ -248,7 +250,7 @@ impl Client {
     }
 }
 
-/// Whom to trust, and what to show to an intake that wants to know its clients.
+/// Returns the trusted CA and the client certificate.
 fn tls(options: &Common) -> Result<ClientTlsConfig, CliError> {
     let read = |path: &PathBuf| {
         std::fs::read(path).map_err(|source| CliError::Read {
@@ -266,13 +268,13 @@ fn tls(options: &Common) -> Result<ClientTlsConfig, CliError> {
     Ok(config)
 }
 
-/// The status as text: its message, then each detail on a line of its own.
+/// Formats a status: its message, then each detail on its own line.
 fn explain(status: &Status) -> String {
     let mut text = format!("{}: {}", code_name(status.code()), status.message());
     let details = status.get_error_details();
     if let Some(bad_request) = details.bad_request() {
         for violation in &bad_request.field_violations {
-            // Often the message says the same; then the name of the field is all that is new.
+            // The message often includes the description; then only the field name is new.
             if status.message().contains(&violation.description) {
                 text.push_str(&format!("\n  field: {}", violation.field));
             } else {
@@ -297,7 +299,7 @@ fn explain(status: &Status) -> String {
     text
 }
 
-/// The name of a status code as the gRPC documents write it.
+/// Returns the name of a status code as in the gRPC documentation.
 fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",

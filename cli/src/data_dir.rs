@@ -1,9 +1,10 @@
-//! The directory in which `draftsman up` keeps its data, locked for one `up` and its redis-server.
+//! The data directory of `draftsman up`, locked for one `up` and its redis-server.
 //!
-//! The lock is an `flock` on the file `lock`, and redis-server inherits the open file as its standard input. Such a lock
-//! belongs to everybody who has the open file: the directory stays locked while either process lives, a crash leaves no lock
-//! behind, and nobody starts a second redis-server on the same append-only file. The file's text, the ids of both
-//! processes, is only for messages.
+//! The lock is an `flock` on the file `lock`, and redis-server inherits the open file as its
+//! standard input. Such a lock belongs to every process that has the open file. So the directory
+//! stays locked while either process runs, and a crash leaves no lock behind. No second
+//! redis-server can start on the same append-only file. The text of the file has the ids of both
+//! processes, only for messages.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,45 +19,46 @@ use rustix::process::{Pid, getpid, test_kill_process};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-/// How long to wait for the lock if the `up` that held it is dead: its redis-server may be just about to end.
+/// How long to wait for the lock after the `up` that held it has died. Its redis-server may be
+/// about to exit.
 const WAIT_LIMIT: Duration = Duration::from_secs(10);
-/// The pause between two looks at it.
+/// Interval between attempts to lock.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Why a data directory cannot be had.
+/// Why a data directory is not usable.
 #[derive(Debug, Error)]
 pub(crate) enum DataDirError {
-    /// A file of it, or it itself.
+    /// The directory or a file in it cannot be used.
     #[error("cannot use {}", .path.display())]
     Io {
-        /// Which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Another `up` runs on it.
+    /// Another `up` uses it.
     #[error("{} is in use: `draftsman up` runs there already (process {up_pid}); end it, or give another --data-dir", .path.display())]
     InUse {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
-        /// The other process.
+        /// The process id of the other `up`.
         up_pid: i32,
     },
-    /// A redis-server that lost its `up` still has it.
+    /// A redis-server whose `up` has died uses it.
     #[error(
         "{} is in use by a redis-server that an earlier `draftsman up` left behind (process {redis_pid}); \
          end it with `kill {redis_pid}` and start again",
         .path.display()
     )]
     Stale {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
-        /// The process that was left behind.
+        /// The process id of that redis-server.
         redis_pid: i32,
     },
 }
 
-/// A data directory that is ours alone.
+/// A data directory locked by this process.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
@@ -64,7 +66,7 @@ pub(crate) struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the directory if it is not there, readable for its owner only, and takes its lock.
+    /// Creates the directory if missing, accessible only to its owner, and locks it.
     ///
     /// # Errors
     /// [`DataDirError`].
@@ -118,12 +120,12 @@ impl DataDir {
         Ok(taken)
     }
 
-    /// Where it is, from the root.
+    /// Returns the absolute path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes down which redis-server shares the lock; 0 while there is none.
+    /// Records the redis-server that shares the lock; 0 for none.
     ///
     /// # Errors
     /// [`DataDirError::Io`].
@@ -137,7 +139,7 @@ impl DataDir {
             .map_err(|source| self.error("lock", source))
     }
 
-    /// The lock as a child's standard input.
+    /// Returns the lock as the standard input of a child.
     ///
     /// # Errors
     /// [`DataDirError::Io`].
@@ -149,7 +151,7 @@ impl DataDir {
         ))
     }
 
-    /// Writes a file that only its owner can read. Returns where it is.
+    /// Writes a file that only its owner can read. Returns its path.
     ///
     /// # Errors
     /// [`DataDirError::Io`].
@@ -174,7 +176,7 @@ impl DataDir {
     }
 }
 
-/// Who has the lock.
+/// The processes that hold the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Holders {
     up: i32,

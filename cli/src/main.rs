@@ -1,8 +1,8 @@
-//! `draftsman`: Draftsman for a person at a terminal.
+//! `draftsman`: the command-line program of Draftsman.
 //!
-//! `up` runs everything on one machine. Every other verb is a gRPC client of a running intake.
+//! `up` runs everything on one machine. Most other verbs are gRPC clients of a running intake.
 
-// A number that does not fit is an error or the largest that does, and is never cut.
+// A conversion that could truncate a number must fail or saturate instead.
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod args;
@@ -30,13 +30,14 @@ use crate::verbs::{
     verify, versions,
 };
 
-/// The exit status of any verb that went wrong.
+/// The exit status of any failed verb.
 const ERROR: u8 = 1;
-/// The exit status for arguments that make no sense (`EX_USAGE` of sysexits.h). Not clap's 2, which says *denied* here.
+/// The exit status of invalid arguments (`EX_USAGE` of sysexits.h). clap's own 2 means *denied*
+/// here.
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {
-    // The workers of `up` run in this process.
+    // The workers of `up` run in this process, so this program also serves as their process guard.
     if let Some(ended) = worker::guard_if_asked() {
         return ended;
     }
@@ -56,11 +57,11 @@ fn main() -> ExitCode {
         Err(error) => return fail(ERROR, &error),
     };
     let outcome = runtime.block_on(run(cli));
-    // What still runs on a thread of its own must not hold the process.
+    // A thread that still runs must not delay the exit.
     runtime.shutdown_background();
     match outcome {
         Ok(status) => status.into(),
-        // Whoever read our output has seen enough.
+        // The reader of standard output has closed it, which is not an error.
         Err(CliError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
@@ -71,31 +72,31 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what went wrong and what lies behind it. Returns the exit status.
+/// Prints an error and its sources. Returns the exit status.
 fn fail(status: u8, error: &dyn Error) -> ExitCode {
     let mut text = format!("error: {error}");
     let mut source = error.source();
     while let Some(cause) = source {
         let line = format!("\n  because: {cause}");
-        // Some layers only repeat what the one below says.
+        // Some error types repeat the message of their source.
         if !text.ends_with(&line) {
             text.push_str(&line);
         }
         source = cause.source();
     }
-    // Nobody is left to tell if standard error is gone.
+    // A failed write to standard error has no other place to be reported.
     let _ = writeln!(io::stderr(), "{text}");
     status.into()
 }
 
-/// Prints what makes `shell` complete the words of this program.
+/// Prints the completion script of `shell`.
 fn completions(shell: Shell) -> Result<(), CliError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "draftsman", &mut script);
     Ok(io::stdout().lock().write_all(&script)?)
 }
 
-/// Does what was asked for. Returns the exit status.
+/// Runs the verb. Returns the exit status.
 ///
 /// `up` must run here and not in a task of its own: see [`redis_server`].
 async fn run(cli: Cli) -> Result<u8, CliError> {

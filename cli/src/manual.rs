@@ -1,5 +1,5 @@
-//! The manual of `draftsman`, generated from the definitions of its verbs: manual pages for
-//! installations, and `docs/cli.md` for readers, which a test keeps equal to the program.
+//! The manual of `draftsman`, generated from its arguments: manual pages for installations, and
+//! `docs/cli.md`. A test checks that the page is up to date.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ mod tests {
         Generated from the program by `make docs`; `draftsman VERB --help` prints the same. Manual\n\
         pages: `draftsman man DIR`.\n\n";
 
-    /// The page `docs/cli.md` as the program describes itself.
+    /// Generates `docs/cli.md`.
     fn page() -> String {
         let options = clap_markdown::MarkdownOptions::new()
             .show_footer(false)

@@ -1,7 +1,8 @@
-//! How answers look: tables and sentences for people, JSON for programs.
+//! Output formats: tables and sentences for people, JSON for programs.
 //!
-//! JSON is the answer of the gRPC call with its field names. States and causes are written as in the published events
-//! (`in_flight`, `denied`), times as RFC 3339, numbers as numbers, what is not set as `null` or `""` as in the call.
+//! JSON has the fields of the gRPC response. States and causes are written as in the published
+//! events (`in_flight`, `denied`), times as RFC 3339, and numbers as numbers. Unset fields are
+//! `null` or `""`, as in the response.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -13,23 +14,24 @@ use proto::v1::{
 };
 use serde_json::{Value, json};
 
-/// How much of a version a table shows.
+/// Number of characters of a version in a table.
 const SHORT_VERSION: usize = 12;
-/// How much of an intent or a rationale a table shows.
+/// Number of characters of an intent or a rationale in a table.
 const SHORT_TEXT: usize = 60;
 
-/// The columns that may be broken where the terminal is narrow. What is to be copied whole, such as an id, is not.
+/// The columns that may wrap on a narrow terminal. Values to copy, such as ids, must not wrap.
 const BREAKABLE: [&str; 5] = ["INTENT", "REASON", "WHY", "RATIONALE", "DETAIL"];
 
-/// Writes one line (or several) to standard output.
+/// Writes one or several lines to standard output.
 ///
 /// # Errors
-/// What the operating system said; a reader that went away is none of the caller's business but ends the program.
+/// The error of the operating system. Callers pass on a closed pipe; `main` then exits with status
+/// 0.
 pub(crate) fn line(text: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }
 
-/// Writes text as it is, without a newline of our own.
+/// Writes text without adding a newline.
 ///
 /// # Errors
 /// As [`line`].
@@ -53,7 +55,8 @@ pub(crate) fn json_line(value: &Value) -> io::Result<()> {
     line(value)
 }
 
-/// A table without borders, as wide as the terminal if there is one; no blanks at the ends of its lines.
+/// Formats a table without borders or trailing blanks. On a terminal it has at most the terminal's
+/// width.
 pub(crate) fn table<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
@@ -75,12 +78,12 @@ pub(crate) fn table<const N: usize>(
     table.trim_fmt()
 }
 
-/// The beginning of a version.
+/// Returns the first characters of a version.
 pub(crate) fn short(version: &str) -> &str {
     version.get(..SHORT_VERSION).unwrap_or(version)
 }
 
-/// One line of at most [`SHORT_TEXT`] characters.
+/// Shortens text to one line of at most [`SHORT_TEXT`] characters.
 pub(crate) fn brief(text: &str) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if one_line.chars().count() <= SHORT_TEXT {
@@ -89,7 +92,7 @@ pub(crate) fn brief(text: &str) -> String {
     one_line.chars().take(SHORT_TEXT - 1).chain(['…']).collect()
 }
 
-/// A time as text, to the second, `-` if it is not set.
+/// Formats a time to the second; `-` if it is unset.
 pub(crate) fn time(at: Option<&impl Display>) -> String {
     let Some(at) = at else { return "-".to_owned() };
     let text = at.to_string();
@@ -99,7 +102,7 @@ pub(crate) fn time(at: Option<&impl Display>) -> String {
     }
 }
 
-/// The state's name as in the published events.
+/// Returns the name of the state as in the published events.
 pub(crate) fn state_name(issue: &Issue) -> &'static str {
     match issue.state() {
         IssueState::Unspecified => "unspecified",
@@ -110,7 +113,7 @@ pub(crate) fn state_name(issue: &Issue) -> &'static str {
     }
 }
 
-/// The cause's name as in the published events; empty if there is none.
+/// Returns the name of the cause as in the published events; empty if the issue is not rejected.
 pub(crate) fn cause_name(issue: &Issue) -> &'static str {
     match issue.cause() {
         RejectionCause::Unspecified => "",
@@ -120,7 +123,7 @@ pub(crate) fn cause_name(issue: &Issue) -> &'static str {
     }
 }
 
-/// What is worth saying about where an issue stands, in one line.
+/// Describes the state of an issue in one line.
 pub(crate) fn standing(issue: &Issue) -> String {
     match issue.state() {
         IssueState::Pending if issue.reason.is_empty() => "pending".to_owned(),
@@ -135,7 +138,7 @@ pub(crate) fn standing(issue: &Issue) -> String {
     }
 }
 
-/// An issue as JSON.
+/// Returns an issue as JSON.
 pub(crate) fn issue_json(issue: &Issue) -> Value {
     json!({
         "issue_id": issue.issue_id,
@@ -154,7 +157,7 @@ pub(crate) fn issue_json(issue: &Issue) -> Value {
     })
 }
 
-/// A commit as JSON.
+/// Returns a commit as JSON.
 pub(crate) fn commit_json(commit: &Commit) -> Value {
     json!({
         "blueprint_id": commit.blueprint_id,
@@ -174,7 +177,7 @@ pub(crate) fn commit_json(commit: &Commit) -> Value {
     })
 }
 
-/// A line of the list of Blueprints as JSON.
+/// Returns the summary of a Blueprint as JSON.
 pub(crate) fn summary_json(summary: &BlueprintSummary) -> Value {
     json!({
         "blueprint_id": summary.blueprint_id,
@@ -185,7 +188,7 @@ pub(crate) fn summary_json(summary: &BlueprintSummary) -> Value {
     })
 }
 
-/// A log entry as JSON.
+/// Returns a log entry as JSON.
 pub(crate) fn entry_json(entry: &LogEntry) -> Value {
     json!({
         "issue_id": entry.issue_id,
@@ -213,12 +216,12 @@ pub(crate) fn entry_json(entry: &LogEntry) -> Value {
     })
 }
 
-/// A verdict as JSON.
+/// Returns a verdict as JSON.
 pub(crate) fn verdict_json(verdict: &Verdict) -> Value {
     json!({ "axis": verdict.axis, "status": verdict.status, "detail": verdict.detail })
 }
 
-/// The queue's numbers as JSON.
+/// Returns the queue statistics as JSON.
 pub(crate) fn stats_json(stats: &GetQueueStatsResponse) -> Value {
     json!({
         "pending": stats.pending,

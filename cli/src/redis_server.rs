@@ -1,13 +1,16 @@
 //! The private redis-server of `draftsman up`.
 //!
-//! Its life is tied to ours:
+//! It must end with this process, in every case:
 //!
-//! - It is in a process group of its own, so that a Ctrl-C at the terminal does not reach it: it must outlive the workers
-//!   and intake, which still write while they finish.
-//! - It is ended with SIGTERM, on which it writes out its append-only file; the destructor sends that, too.
-//! - Where `setpriv` is there (util-linux, so on every Debian), the kernel sends it that SIGTERM when we die without a
-//!   word. The kernel looks at the thread that started it, so [`RedisServer::start`] is called on the main thread.
-//! - Where it is not, a redis-server that was left behind keeps its data directory locked; see [`crate::data_dir`].
+//! - It has its own process group, so that Ctrl-C at the terminal does not reach it. It must
+//!   outlive the workers and intake, which still write while they finish.
+//! - It is stopped with SIGTERM, on which it writes its append-only file. The destructor also sends
+//!   SIGTERM.
+//! - If `setpriv` is installed (util-linux, on every Debian), the kernel sends SIGTERM when this
+//!   process dies. The kernel tracks the thread that started the child, so [`RedisServer::start`]
+//!   must be called on the main thread.
+//! - Without `setpriv`, a redis-server that outlives `up` keeps its data directory locked; see
+//!   [`crate::data_dir`].
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,18 +27,19 @@ use tokio::time::{sleep, timeout};
 
 use crate::data_dir::{DataDir, DataDirError};
 
-/// The names under which a fitting server is looked for.
+/// Names of compatible server programs.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
-/// How long redis-server may take to write everything out before it is killed.
+/// Time for redis-server to write its data before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-/// The pause between two looks at whether it answers.
+/// Interval between pings during the start.
 const POLL: Duration = Duration::from_millis(50);
-/// A free port can be taken by somebody else before redis-server has it; so often another one is tried.
+/// Number of attempts to start: another process may take the free port before redis-server binds
+/// it.
 const START_TRIES: u32 = 3;
-/// How much of the log is shown when redis-server does not start.
+/// Number of log lines shown when redis-server fails to start.
 const LOG_TAIL_LINES: usize = 8;
 
-/// Why there is no redis-server, or not any more.
+/// Why redis-server did not start or did not stay up.
 #[derive(Debug, Error)]
 pub(crate) enum RedisServerError {
     /// None is installed.
@@ -45,48 +49,48 @@ pub(crate) enum RedisServerError {
         PROGRAMS.join(" and ")
     )]
     NotInstalled,
-    /// The data directory cannot be had.
+    /// The data directory is not usable.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// The program is not there or cannot be started.
+    /// The program is missing or cannot be started.
     #[error("cannot start {}", .program.display())]
     Spawn {
-        /// Which program.
+        /// The program.
         program: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// There is no free port, or no random number.
+    /// No port or no random number is available.
     #[error("cannot prepare redis-server")]
     Prepare(#[source] io::Error),
     /// It ended while starting.
     #[error("redis-server ended at once ({status}); the end of {}:\n{tail}", .log.display())]
     EndedAtOnce {
-        /// How.
+        /// Its exit status.
         status: ExitStatus,
-        /// Its log.
+        /// Its log file.
         log: PathBuf,
-        /// The last lines of it.
+        /// The last lines of the log.
         tail: String,
     },
-    /// The store refuses the address that we made.
+    /// The store rejects the generated address.
     #[error("redis-server cannot be reached")]
     Store(#[from] StoreError),
-    /// It did not end when asked.
+    /// It did not end after SIGTERM.
     #[error("redis-server (process {pid}) did not end within {} s of SIGTERM and was killed", STOP_LIMIT.as_secs())]
     Killed {
-        /// Which process.
+        /// Its process id.
         pid: i32,
     },
-    /// It ended by itself, or badly.
+    /// It ended early or with an error.
     #[error("redis-server ended with {status}; see {}", .log.display())]
     Ended {
-        /// How.
+        /// Its exit status.
         status: ExitStatus,
-        /// Its log.
+        /// Its log file.
         log: PathBuf,
     },
-    /// The operating system does not tell how it is.
+    /// Its exit status cannot be read.
     #[error("cannot wait for redis-server")]
     Wait(#[source] io::Error),
 }
@@ -97,15 +101,18 @@ pub(crate) struct RedisServer {
     child: Child,
     url: String,
     log: PathBuf,
-    /// Kept locked until the end.
+    /// Locked until this value is dropped.
     _data_dir: DataDir,
 }
 
 impl RedisServer {
-    /// Starts redis-server on a free loopback port and returns when it answers, with what it had kept.
+    /// Starts redis-server on a free loopback port and waits until it answers, with its stored
+    /// data.
     ///
-    /// `program` is looked for on the PATH if not given. Call this on the main thread; see the head of this file. Dropped
-    /// before it is done, it ends what it started.
+    /// `program` defaults to the first one on the PATH. Call this on the main thread; see the head
+    /// of this file.
+    ///
+    /// Cancel safety: a dropped call stops what it started.
     ///
     /// # Errors
     /// [`RedisServerError`]; nothing is left running then.
@@ -127,7 +134,7 @@ impl RedisServer {
             let mut server = Self::spawn(&program, guard.as_deref(), data_dir)?;
             match server.answers().await {
                 Ok(()) => return Ok(server),
-                // Nothing logged: that was not redis-server but a setpriv that cannot do what we ask (BusyBox has one).
+                // An empty log shows that setpriv itself failed: BusyBox's has no `--pdeathsig`.
                 Err(RedisServerError::EndedAtOnce { tail, .. })
                     if tail.is_empty() && guard.is_some() =>
                 {
@@ -143,7 +150,7 @@ impl RedisServer {
         }
     }
 
-    /// Starts it once, under `guard` (setpriv) if there is one.
+    /// Starts redis-server once, through `guard` (setpriv) if given.
     fn spawn(
         program: &Path,
         guard: Option<&Path>,
@@ -156,9 +163,9 @@ impl RedisServer {
             "redis.conf",
             &configuration(port, &password, data_dir.path()),
         )?;
-        // For a person who wants to look: redis-cli -u "$(cat .draftsman/redis.url)"
+        // Allows manual inspection: redis-cli -u "$(cat .draftsman/redis.url)"
         data_dir.write("redis.url", &format!("{url}\n"))?;
-        // Emptied, so that what is shown of it is of this start.
+        // Truncates the log, so that an error shows only lines of this start.
         let log = data_dir.write("redis.log", "")?;
 
         let mut command = match guard {
@@ -192,7 +199,8 @@ impl RedisServer {
         Ok(server)
     }
 
-    /// Returns when the server answers. It may first read a large append-only file, so there is no time limit.
+    /// Waits until the server answers. It may first load a large append-only file, so this has no
+    /// time limit.
     async fn answers(&mut self) -> Result<(), RedisServerError> {
         let store = Store::open(&self.url, 1)?;
         let answered = async {
@@ -210,12 +218,12 @@ impl RedisServer {
         }
     }
 
-    /// Where it answers, with its password.
+    /// Returns its URL, with the password.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Returns when the server ended by itself, with how. Cancel safe.
+    /// Waits until the server ends by itself, and returns how. Cancel safe.
     pub(crate) async fn ended(&mut self) -> RedisServerError {
         match self.child.wait().await {
             Ok(status) => RedisServerError::Ended {
@@ -226,10 +234,11 @@ impl RedisServer {
         }
     }
 
-    /// Has it write everything out and end.
+    /// Stops the server after it has written its data.
     ///
     /// # Errors
-    /// It had to be killed, or ended with an error: the last second may be lost.
+    /// It was killed after [`STOP_LIMIT`], or ended with an error. The last second of writes may be
+    /// lost.
     pub(crate) async fn stop(mut self) -> Result<(), RedisServerError> {
         let pid = self.pid().map_or(0, |pid| pid.as_raw_nonzero().get());
         self.terminate();
@@ -248,7 +257,8 @@ impl RedisServer {
         }
     }
 
-    /// Its process id; `None` once it was waited for, when the id may already be somebody else's.
+    /// Returns its process id; `None` after it was waited for, when the id may belong to another
+    /// process.
     fn pid(&self) -> Option<Pid> {
         self.child
             .id()
@@ -259,7 +269,7 @@ impl RedisServer {
     /// Sends SIGTERM, unless it has ended.
     fn terminate(&self) {
         if let Some(pid) = self.pid() {
-            // It may have ended this very moment; then that is what we want.
+            // Fails if it has just ended, which is the goal.
             let _ = kill_process(pid, Signal::TERM);
         }
     }
@@ -271,28 +281,29 @@ impl Drop for RedisServer {
     }
 }
 
-/// The first program of that name on the PATH.
+/// Returns the first program of that name on the PATH.
 fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|dir| dir.join(name))
         .find(|path| path.is_file())
 }
 
-/// A loopback port that nobody listens on at this moment.
+/// Returns a free loopback port.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())
 }
 
-/// 128 random bits: other users of this machine can reach the port, and are not meant to.
+/// Returns 128 random bits as a password: other users of this machine can connect to the port.
 fn random_hex() -> io::Result<String> {
     let mut bytes = [0_u8; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Every acknowledged write is in the append-only file within a second, and nothing is ever evicted.
+/// Returns a configuration that writes each acknowledged write to the append-only file within a
+/// second and never evicts.
 fn configuration(port: u16, password: &str, data_dir: &Path) -> String {
     let dir = data_dir
         .display()

@@ -1,8 +1,9 @@
-//! `draftsman up`: everything on one machine, in one process and one child.
+//! `draftsman up`: runs everything on one machine, in one process and one child process.
 //!
-//! It starts what others lean on first (redis-server, then intake, then the workers) and ends in the opposite order: the
-//! workers finish or hand back what they have, intake finishes open calls, and only then redis-server writes out its file
-//! and ends. If any part ends by itself, the rest is ended in that order, too, and the exit status says so.
+//! The start order is redis-server, intake, workers; the stop order is the reverse. Workers finish
+//! or release their issues, intake finishes open calls, and then redis-server writes its file and
+//! exits. If a part ends early, the rest is stopped in the same order, and the exit status is an
+//! error.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,53 +27,53 @@ use crate::args::{Output, UpArgs};
 use crate::output;
 use crate::redis_server::{RedisServer, RedisServerError};
 
-/// The pause between two looks at whether everything is there.
+/// Interval between checks that everything is ready.
 const POLL: Duration = Duration::from_millis(20);
-/// Stands where the address of redis-server will be while the rest of the configuration is checked.
+/// Placeholder for the address of redis-server while the rest of the configuration is checked.
 const NO_REDIS_YET: &str = "redis://127.0.0.1";
 
-/// Why `up` did not start, or did not end cleanly.
+/// Why `up` failed to start or to end cleanly.
 #[derive(Debug, Error)]
 pub(crate) enum UpError {
-    /// Flags or variables cannot be used.
+    /// Invalid flags or variables.
     #[error(transparent)]
     Config(#[from] InvalidConfig),
-    /// The command line of a part is refused as a whole.
+    /// The command line of a part is invalid.
     #[error(transparent)]
     Arguments(#[from] clap::Error),
     /// Logging cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
-    /// redis-server did not start, or ended.
+    /// redis-server failed to start, or ended.
     #[error(transparent)]
     Redis(#[from] RedisServerError),
-    /// The address of redis-server is of no use.
+    /// The address of redis-server is not usable.
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
-    /// Intake could not start, or ended.
+    /// Intake failed to start, or ended.
     #[error("intake could not go on")]
     Intake(#[from] intake::StartError),
-    /// A worker could not start, or ended.
+    /// A worker failed to start, or ended.
     #[error("a worker could not go on")]
     Worker(#[from] worker::StartError),
-    /// A part ended although nobody asked it to.
+    /// A part ended without a request to stop.
     #[error("{part} ended by itself")]
     Ended {
-        /// Which one.
+        /// The part.
         part: &'static str,
     },
     /// A part panicked.
     #[error("{part} broke down")]
     Broke {
-        /// Which one.
+        /// The part.
         part: &'static str,
-        /// How.
+        /// The panic.
         source: JoinError,
     },
-    /// The operating system does not let us listen to signals.
+    /// The signal handlers cannot be installed.
     #[error("cannot listen to signals")]
     Signals(#[source] io::Error),
-    /// A second signal while ending.
+    /// A second signal arrived during the shutdown.
     #[error(
         "ended at once by a second signal; what was being worked on is taken up again at the next start"
     )]
@@ -82,12 +83,13 @@ pub(crate) enum UpError {
     Output(#[from] io::Error),
 }
 
-/// Runs everything until SIGINT or SIGTERM, or until a part ends by itself.
+/// Runs everything until SIGINT or SIGTERM, or until a part ends early.
 ///
 /// Must run on the main thread; see [`crate::redis_server`].
 ///
 /// # Errors
-/// [`UpError`]; what was started is ended by then, except after [`UpError::Hurried`], where it ends with this process.
+/// [`UpError`]. All parts have been stopped by then, except after [`UpError::Hurried`], where they
+/// end with this process.
 pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
     let (mut intake_config, mut worker_config, telemetry) = configurations(&args)?;
     let telemetry = telemetry::init(&telemetry, "draftsman")?;
@@ -124,7 +126,7 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
     let life = async {
         answers(ready, &store, args.workers.into()).await;
         greet(&url, &args.data_dir, format)?;
-        // From here on only a signal or a part that ends by itself ends it.
+        // From here on only the other branches of `select!` end `up`.
         std::future::pending::<io::Result<()>>().await
     };
 
@@ -149,7 +151,7 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
         () = signals.next() => Err(UpError::Hurried),
     };
     tokio::task::block_in_place(|| telemetry.end());
-    // The first thing that went wrong is the cause of the others.
+    // The first error is the cause of the others.
     ended.and(drained)?;
     if format == Output::Text {
         output::line("draftsman has ended; the data is kept")?;
@@ -157,7 +159,8 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
     Ok(())
 }
 
-/// The configurations of the parts: what `up` has flags for, and for the rest the variables of intake and worker.
+/// Builds the configurations of the parts from the flags of `up` and the variables of intake and
+/// worker.
 fn configurations(
     args: &UpArgs,
 ) -> Result<(intake::Config, worker::Config, TelemetryConfig), UpError> {
@@ -168,7 +171,7 @@ fn configurations(
         "--listen",
         &args.listen,
     ])?;
-    // One address cannot serve two: intake's numbers are the ones that tell how the queue stands.
+    // Both parts cannot serve metrics on one address. Only intake's metrics include the queue.
     let worker = [
         "worker",
         "--redis-url",
@@ -185,7 +188,7 @@ fn configurations(
             let mut problems = Problems::default();
             let mut named = Vec::new();
             for problem in invalid.iter().flatten().flat_map(InvalidConfig::problems) {
-                // Both have the variables of logging.
+                // Intake and worker both report problems of the logging variables.
                 if !named.contains(&problem.variable) {
                     named.push(problem.variable);
                     problems.note(problem.variable, problem.message.clone());
@@ -196,7 +199,8 @@ fn configurations(
     }
 }
 
-/// How intake is reached from this machine: who listens everywhere is reached here, too.
+/// Returns the address at which this machine reaches intake, which may listen on an unspecified
+/// address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
@@ -210,10 +214,10 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Returns once intake answers and all workers are there. It asks intake's own readiness and the store: a call would need a
-/// certificate and a token, if intake wants them.
+/// Waits until intake is ready and all workers are registered. Asks intake's own readiness and the
+/// store, because a call may need a certificate and a token.
 async fn answers(mut ready: watch::Receiver<bool>, store: &Store, workers: usize) {
-    // An error means that intake has ended, which is noticed elsewhere.
+    // Fails if intake has ended, which `up` detects itself.
     let _ = ready.wait_for(|ready| *ready).await;
     loop {
         match store.queue_stats().await {
@@ -223,7 +227,7 @@ async fn answers(mut ready: watch::Receiver<bool>, store: &Store, workers: usize
     }
 }
 
-/// Says where everything is.
+/// Prints the addresses.
 fn greet(url: &str, data_dir: &Path, format: Output) -> io::Result<()> {
     match format {
         Output::Json => output::json_line(&json!({ "addr": url, "data_dir": data_dir })),
@@ -234,7 +238,7 @@ fn greet(url: &str, data_dir: &Path, format: Output) -> io::Result<()> {
     }
 }
 
-/// The error that stands for a part's early end.
+/// Returns the error for a part that ended early.
 fn too_early<E>(part: &'static str, ended: Result<Result<(), E>, JoinError>) -> UpError
 where
     UpError: From<E>,
@@ -263,7 +267,7 @@ where
     outcome
 }
 
-/// SIGINT and SIGTERM, from the moment on at which this was made.
+/// SIGINT and SIGTERM, received from its creation on.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -277,7 +281,7 @@ impl Signals {
         })
     }
 
-    /// Returns at the next of them. Cancel safe.
+    /// Waits for the next signal. Cancel safe.
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

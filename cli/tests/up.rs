@@ -1,4 +1,4 @@
-//! `draftsman up` as a person runs it: the real program with a real redis-server.
+//! Tests `draftsman up` as a user runs it: the real program with a real redis-server.
 #![allow(
     clippy::unwrap_used,
     reason = "a test ends at the first thing that is not as expected"
@@ -22,12 +22,12 @@ struct Up {
 }
 
 impl Up {
-    /// Starts it on a free port and waits until it says where it is.
+    /// Starts it on a free port and waits until it prints its address.
     fn start(data_dir: &Path) -> Self {
         Self::start_with(data_dir, &[])
     }
 
-    /// As [`Up::start`], with this in its environment besides.
+    /// As [`Up::start`], with additional environment variables.
     fn start_with(data_dir: &Path, env: &[(&str, &str)]) -> Self {
         use std::os::unix::process::CommandExt;
         let mut child = draftsman([
@@ -42,7 +42,7 @@ impl Up {
         ])
         .arg(data_dir)
         .envs(env.iter().copied())
-        // A process group of its own, as a shell gives it.
+        // Its own process group, as in a shell.
         .process_group(0)
         .stdout(Stdio::piped())
         .spawn()
@@ -90,7 +90,7 @@ impl Drop for Up {
     }
 }
 
-/// The program without whatever the developer's environment says.
+/// Returns the program without variables of the developer's environment.
 fn draftsman<const N: usize>(args: [&str; N]) -> Command {
     let mut command = Command::new(DRAFTSMAN);
     command
@@ -110,7 +110,7 @@ fn redis_pid(data_dir: &Path) -> Pid {
     Pid::from_raw(holders.split_once(' ').unwrap().1.parse().unwrap()).unwrap()
 }
 
-/// True once nothing runs under the id. A process that nobody has waited for yet does not run any more.
+/// Returns true if no process runs under the id. A zombie counts as gone.
 fn is_gone(pid: Pid) -> bool {
     if test_kill_process(pid).is_err() {
         return true;
@@ -151,7 +151,7 @@ fn everything_ends_with_one_ctrl_c_and_is_there_again() {
         "{unknown:?}"
     );
 
-    // What a terminal does on Ctrl-C.
+    // Does what a terminal does on Ctrl-C.
     let redis = redis_pid(&data_dir);
     kill_process_group(up.pid(), Signal::INT).unwrap();
     assert!(up.ended().success());
@@ -216,7 +216,8 @@ fn a_killed_one_leaves_data_that_the_next_one_takes_up() {
     );
     let redis = redis_pid(&data_dir);
     drop(up);
-    // Without setpriv nobody ends redis-server for us; then it is what the refusal says it is, and we do what it asks for.
+    // Without setpriv the redis-server outlives `up`. The refusal then names it, and this test ends
+    // it.
     if !Path::new("/usr/bin/setpriv").exists() {
         let refused = draftsman(["up", "--data-dir"])
             .arg(&data_dir)

@@ -1,4 +1,4 @@
-//! What every service stands on: the store, whether it may be used now, and the counters.
+//! State shared by every service: the store, its readiness and the count of watches.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::metrics::{self, Watching};
 
-/// The room behind the services. Cloning is cheap; all clones share everything.
+/// The state behind the services. Cloning is cheap; all clones share everything.
 #[derive(Clone)]
 pub(crate) struct Backend {
     store: Store,
@@ -24,7 +24,8 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// A backend over `store` that refuses calls while `ready` is false, and more than `max_watches` watchers.
+    /// Creates a backend over `store`. It refuses calls while `ready` is false, and watches above
+    /// `max_watches`.
     pub(crate) fn new(store: Store, ready: watch::Receiver<bool>, max_watches: usize) -> Self {
         Self {
             store,
@@ -34,10 +35,10 @@ impl Backend {
         }
     }
 
-    /// The store, if Redis answered when it was looked at last.
+    /// Returns the store if Redis is ready.
     ///
     /// # Errors
-    /// [`RequestError::NotReady`] otherwise: better at once than after a timeout for each call.
+    /// [`RequestError::NotReady`] otherwise, at once instead of after a timeout of each call.
     pub(crate) fn store(&self) -> Result<&Store, RequestError> {
         if self.is_ready() {
             Ok(&self.store)
@@ -46,22 +47,22 @@ impl Backend {
         }
     }
 
-    /// True while Redis answers and is prepared.
+    /// Returns true while Redis answers and is prepared.
     pub(crate) fn is_ready(&self) -> bool {
         *self.ready.borrow()
     }
 
-    /// The store, as soon as Redis answers and is prepared. Waits for ever if it never does.
+    /// Waits until Redis answers and is prepared, and returns the store. Never returns if Redis
+    /// stays unavailable.
     pub(crate) async fn store_when_ready(&self) -> &Store {
         if self.ready.clone().wait_for(|ready| *ready).await.is_err() {
-            // Nobody looks after Redis any more: the server is ending.
+            // The readiness probe has ended, so the server is stopping.
             std::future::pending::<()>().await;
         }
         &self.store
     }
 
-    /// The outer half of every handler: runs `work`, counts it, and wraps its answer or translates
-    /// its error.
+    /// Wraps every handler: runs `work`, counts the call, and converts result or error.
     pub(crate) async fn answer<T>(
         &self,
         rpc: &'static str,
@@ -77,10 +78,10 @@ impl Backend {
         result
     }
 
-    /// Counts an open watch stream until it is dropped.
+    /// Counts an open watch stream until the result is dropped.
     ///
     /// # Errors
-    /// [`RequestError::TooManyWatchers`] if there are as many as there may be.
+    /// [`RequestError::TooManyWatchers`] at the limit.
     pub(crate) fn watching(&self) -> Result<Watching, RequestError> {
         Watching::begin(&self.watching, self.max_watches).ok_or(RequestError::TooManyWatchers {
             max: self.max_watches,
@@ -88,7 +89,7 @@ impl Backend {
     }
 }
 
-/// Why there is no issue of that id: there never was, or it was pruned.
+/// Returns the error for a missing issue: it never existed, or it was pruned.
 pub(crate) async fn no_issue(store: &Store, issue_id: IssueId) -> RequestError {
     match store.is_pruned(&issue_id).await {
         Ok(true) => RequestError::IssueGone(issue_id),

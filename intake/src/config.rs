@@ -1,4 +1,4 @@
-//! What intake is told when it starts: the command line and environment, and what they mean.
+//! Configuration of intake: the command line and the environment.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use shared::telemetry::{TelemetryConfig, filter};
 use crate::edge::tls::Tls;
 use crate::edge::tokens::TokensFile;
 
-/// The command line as it was typed. Values are checked by [`Args::into_config`], all together.
+/// The unchecked command line. [`Args::into_config`] checks all values together.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "intake",
@@ -25,102 +25,103 @@ use crate::edge::tokens::TokensFile;
         1 could not start or go on, 64 the configuration is wrong."
 )]
 pub struct Args {
-    /// Where Redis is; rediss:// for TLS, user and password in the URL
+    /// Address of Redis; rediss:// for TLS, user and password in the URL
     #[arg(long, value_name = "URL", env = config::REDIS_URL, default_value = config::DEFAULT_REDIS_URL, hide_env_values = true)]
     pub redis_url: String,
 
-    /// How many shards the store has; fixed when it is first used. More than one for a Redis Cluster
+    /// Number of shards of the store; fixed at the first start. More than one for a Redis Cluster
     #[arg(long, value_name = "N", env = config::SHARDS, default_value = config::DEFAULT_SHARDS)]
     pub shards: String,
 
-    /// How many replicas of Redis must have a write before it is acknowledged (WAIT); 0: none
+    /// Number of Redis replicas that must have a write before it is acknowledged (WAIT); 0: none
     #[arg(long, value_name = "N", env = config::WAIT_REPLICAS, default_value = config::DEFAULT_WAIT_REPLICAS)]
     pub wait_replicas: String,
 
-    /// The address to listen on; port 0 picks a free one. The first log line shows it
+    /// Address to listen on; port 0 picks a free port. The first log line shows it
     #[arg(long, value_name = "IP:PORT", env = config::LISTEN, default_value = config::DEFAULT_LISTEN)]
     pub listen: String,
 
-    /// The certificate to show, a PEM file; with it gRPC is TLS
+    /// PEM file of the server certificate; with it gRPC uses TLS
     #[arg(long, value_name = "FILE", env = config::TLS_CERT, default_value = "", hide_default_value = true)]
     pub tls_cert: String,
 
-    /// The key of that certificate, a PEM file
+    /// PEM file of the key of that certificate
     #[arg(long, value_name = "FILE", env = config::TLS_KEY, default_value = "", hide_default_value = true)]
     pub tls_key: String,
 
-    /// Who must have signed clients' certificates, a PEM file; with it every client must show one
+    /// PEM file of the CA for client certificates; with it every client must present one
     #[arg(long, value_name = "FILE", env = config::TLS_CLIENT_CA, default_value = "", hide_default_value = true)]
     pub tls_client_ca: String,
 
-    /// A file of tokens, one `<scope> <token>` or `<scope> <name> <token>` a line; scopes: read, submit (and read), admin (everything).
-    /// Read again when it changes. Without it no token is wanted
+    /// File of tokens, one `<scope> <token>` or `<scope> <name> <token>` a line. Scopes: read,
+    /// submit (and read), admin (everything). Read again when it changes. Without it no token is
+    /// needed
     #[arg(long, value_name = "FILE", env = config::TOKENS_FILE, default_value = "", hide_default_value = true)]
     pub tokens_file: String,
 
-    /// Whether to describe the services to who asks (server reflection): on or off
+    /// Server reflection: on or off
     #[arg(long, value_name = "SWITCH", env = config::REFLECTION, default_value = config::DEFAULT_REFLECTION)]
     pub reflection: String,
 
-    /// How many connections to take at once; one more is closed
+    /// Maximum number of open connections; one more is closed
     #[arg(long, value_name = "N", env = config::MAX_CONNECTIONS, default_value = config::DEFAULT_MAX_CONNECTIONS)]
     pub max_connections: String,
 
-    /// How many issues may be watched at once
+    /// Maximum number of concurrent watches
     #[arg(long, value_name = "N", env = config::MAX_WATCHES, default_value = config::DEFAULT_MAX_WATCHES)]
     pub max_watches: String,
 
-    /// How long an issue is watched at most, in seconds; whoever wants more watches again
+    /// Maximum duration of a watch, in seconds; the client then watches again
     #[arg(long, value_name = "SECONDS", env = config::MAX_WATCH_SECS, default_value = config::DEFAULT_MAX_WATCH_SECS)]
     pub max_watch_secs: String,
 
-    /// Where to send traces (OTLP over gRPC), e.g. http://127.0.0.1:4317; none are made without it
+    /// Address for traces (OTLP over gRPC), e.g. http://127.0.0.1:4317; without it none are sent
     #[arg(long, value_name = "URL", env = config::OTLP_ENDPOINT, default_value = "", hide_default_value = true)]
     pub otlp_endpoint: String,
 
-    /// Where to serve /metrics (Prometheus text), /livez and /readyz; `off` for not at all
+    /// Address of /metrics (Prometheus text), /livez and /readyz; `off` disables them
     #[arg(long, value_name = "IP:PORT", env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN)]
     pub metrics_listen: String,
 
-    /// How long open calls may take to finish after a signal, in seconds
+    /// Seconds for open calls to finish after a signal
     #[arg(long, value_name = "SECONDS", env = config::GRACE_SECS, default_value = config::DEFAULT_GRACE_SECS, allow_hyphen_values = true)]
     pub grace_secs: String,
 
-    /// What to log to stderr: a level, or directives like warn,intake=debug
+    /// Log filter for stderr: a level, or directives like warn,intake=debug
     #[arg(long, value_name = "FILTER", env = config::LOG, default_value = config::DEFAULT_LOG)]
     pub log: String,
 
-    /// The form of a log line: text or json
+    /// Format of a log line: text or json
     #[arg(long, value_name = "FORMAT", env = config::LOG_FORMAT, default_value = config::DEFAULT_LOG_FORMAT)]
     pub log_format: String,
 }
 
-/// What [`crate::server::bind`] needs to know.
+/// The configuration of [`crate::server::bind`].
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where Redis is.
+    /// The address of Redis.
     pub redis_url: RedisUrl,
-    /// How many shards the store has.
+    /// Number of shards of the store.
     pub shards: usize,
-    /// How many replicas must have a write before it is acknowledged.
+    /// Number of replicas that must have a write before it is acknowledged.
     pub wait_replicas: u32,
-    /// The address to listen on; port 0 picks a free one.
+    /// The address to listen on; port 0 picks a free port.
     pub listen: SocketAddr,
-    /// The certificate to show, if gRPC is to be TLS.
+    /// The TLS files; `None`: gRPC is plain text.
     pub(crate) tls: Option<Tls>,
-    /// Who may call what; `None`: everybody everything.
+    /// The tokens file; `None`: every caller may do everything.
     pub(crate) tokens: Option<TokensFile>,
-    /// Whether reflection is served.
+    /// Whether server reflection is served.
     pub reflection: bool,
-    /// Connections at once.
+    /// Maximum number of open connections.
     pub max_connections: usize,
-    /// Watched issues at once.
+    /// Maximum number of concurrent watches.
     pub max_watches: usize,
-    /// How long one issue is watched at most.
+    /// Maximum duration of a watch.
     pub max_watch: Duration,
-    /// Where to serve metrics and probes, if anywhere.
+    /// The address of metrics and probes, if they are served.
     pub metrics_listen: Option<SocketAddr>,
-    /// How long open calls may take to finish once the server is asked to stop.
+    /// Time for open calls to finish after a stop is requested.
     pub grace: Duration,
 }
 
@@ -128,7 +129,7 @@ impl Args {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`InvalidConfig`] with all values that cannot be used, each by its variable.
+    /// [`InvalidConfig`] with all invalid values, each by its variable.
     pub fn into_config(self) -> Result<(Config, TelemetryConfig), InvalidConfig> {
         let mut problems = Problems::default();
         let redis_url = problems.check(config::REDIS_URL, config::parse_redis_url(&self.redis_url));
@@ -214,7 +215,7 @@ impl Args {
     }
 }
 
-/// A number that its range has bounded far below what does not fit.
+/// Converts a number whose range clap has already limited to what fits.
 fn whole(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -1,18 +1,19 @@
-//! The gRPC edge of Draftsman: it takes issues in, answers what became of them, and keeps
-//! Blueprints, settings and the enhance log within reach. It runs no flow and no Lua, and it keeps
-//! nothing: everything is in the store, so any number of intakes can stand side by side.
+//! The gRPC server of Draftsman: accepts issues, returns their decisions, and gives access to
+//! Blueprints, settings and the enhance log.
 //!
-//! A request passes three rooms. A service file reads it through `convert.rs` (wire to
-//! domain, every wrong field named at once), asks the store, and turns what comes back into the
-//! answer; whatever goes wrong is a `RequestError`, and `status.rs` alone knows which gRPC status
-//! that is. `page.rs` cuts lists into pages, `watch.rs` turns Redis events into streams, and
-//! `readiness.rs` knows whether Redis is there.
-//! Before all of them, `door.rs` bounds connections and `gate.rs` looks at each call's token (`tokens.rs`, `scopes.rs`).
+//! It runs no flow and no Lua, and has no state of its own: everything is in the store. So any
+//! number of intakes can run side by side.
 //!
-//! The program calls [`Args::into_config`] and [`run`]; tests and `draftsman up` call [`bind`] to
+//! `connection_limit.rs` limits connections. `auth_layer.rs` checks the token of each call
+//! (`tokens.rs`, `scopes.rs`). A service file then validates the request through a `convert`
+//! module, calls the store, and converts the result. Failures are a `RequestError`; only
+//! `status.rs` maps it to a gRPC status. `paging.rs` splits lists into pages, `watch/` turns Redis
+//! events into streams, and `readiness.rs` tracks whether Redis is usable.
+//!
+//! The program calls [`Args::into_config`] and [`run`]. Tests and `draftsman up` call [`bind`] to
 //! learn the port first and then [`Server::serve`].
 
-// A number that does not fit is an error or the largest that does, and is never cut.
+// A conversion that could truncate a number must fail or saturate instead.
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 mod backend;

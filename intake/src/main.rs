@@ -11,10 +11,10 @@ fn main() -> ExitCode {
     shared::fail_point::arm();
     let args = match Args::try_parse() {
         Ok(args) => args,
-        // `--help` and `--version` come this way too, and are no mistake.
+        // `--help` and `--version` also end here and exit with status 0.
         Err(error) => {
             let mistake = error.use_stderr();
-            // Nobody is left to tell if the terminal is gone.
+            // A failure to print has no other place to be reported.
             let _ = error.print();
             return if mistake {
                 ExitCode::from(EXIT_BAD_CONFIG)
@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         Err(error) => return fail(1, &error),
     };
     let inside = runtime.enter();
-    // Before anything that takes time: who is asked to stop while starting ends in good order, too.
+    // Installed before anything slow, so that a signal during the start also ends in a graceful
+    // stop.
     let shutdown = match stop_signal() {
         Ok(shutdown) => shutdown,
         Err(error) => return fail(1, &error),
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     drop(inside);
     let result = runtime.block_on(intake::run(config, shutdown));
     telemetry.end();
-    // A task that does not end must not hold the process: the grace period is over.
+    // The grace period is over, so a task that does not end must not delay the exit.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! What intake counts about itself, and what it tells about the queue.
+//! Metrics of intake and of the queue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use tonic::Code;
 const READY: &str = "draftsman_intake_ready";
 const WATCH_STREAMS: &str = "draftsman_intake_watch_streams";
 
-/// Names the numbers for who reads them, and begins those that are shown before they were counted.
+/// Describes the metrics and registers those that must be visible before their first sample.
 pub(crate) fn describe() {
     describe_gauge!(READY, "1 while Redis answers and intake is not draining.");
     describe_gauge!(WATCH_STREAMS, "Open WatchIssue streams.");
@@ -66,25 +66,25 @@ pub(crate) fn describe() {
     }
 }
 
-/// Counts a call that was answered `code` after `took`.
+/// Counts a call that returned `code` after `took`.
 pub(crate) fn count(rpc: &'static str, code: Code, took: Duration) {
     counter!("draftsman_intake_calls_total", "rpc" => rpc, "code" => format!("{code:?}"))
         .increment(1);
     histogram!("draftsman_intake_call_seconds", "rpc" => rpc).record(took);
 }
 
-/// All numbers as Prometheus reads them; `ready` is whether calls are taken now.
+/// Returns all metrics in the Prometheus text format. `ready` is whether intake accepts calls.
 pub(crate) fn render(numbers: &Numbers, ready: bool) -> String {
     gauge!(READY).set(u8::from(ready));
     numbers.render()
 }
 
-/// One open watch stream.
+/// An open watch stream.
 #[derive(Debug)]
 pub(crate) struct Watching(pub(crate) Arc<AtomicUsize>);
 
 impl Watching {
-    /// One more in `open`; `None` if there are `max`.
+    /// Counts one more stream in `open`; `None` if `max` are open.
     pub(crate) fn begin(open: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
         let more = |n: usize| (n < max).then_some(n + 1);
         open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)

@@ -1,8 +1,8 @@
-//! Has a worker try an orbit before it, or a setting that uses it, is written.
+//! Has a worker try an orbit before the orbit, or a setting that uses it, is written.
 //!
-//! The worker is given the documents that are about to be written, not what is stored. It costs a preview, and waits
-//! for a few seconds at most: where no worker answers, the write is accepted and the response says that the orbit was
-//! not tried.
+//! The worker receives the documents that are about to be written, not the stored ones. A trial
+//! costs as much as a preview and takes a few seconds at most. If no worker answers, the write is
+//! accepted, and the response reports that the orbit was not tried.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,22 +18,23 @@ use shared::store::{PreviewRequestOutcome, Store, StoreError};
 use crate::error::request_error::RequestError;
 use crate::issues::preview::Awaited;
 
-/// How long an answer is waited for. The worker itself takes two seconds at most.
+/// Time limit of a trial. The worker itself takes at most two seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(4);
 
-/// What became of the trial that belongs to a write.
+/// The outcome of the trial of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trial {
-    /// There was nothing to try.
+    /// Nothing to try.
     Nothing,
-    /// The orbit decided.
+    /// The flow reached a decision.
     Passed,
-    /// Nobody knows: why.
+    /// The orbit was not tried, for this reason.
     NotTried(String),
 }
 
 impl Trial {
-    /// Of two trials that belong to one write the one that says less.
+    /// Combines two trials of one write. `NotTried` wins over `Passed`, and `Passed` over
+    /// `Nothing`.
     pub(crate) fn and(self, other: Trial) -> Trial {
         match (self, other) {
             (Trial::NotTried(why), _) | (_, Trial::NotTried(why)) => Trial::NotTried(why),
@@ -42,7 +43,7 @@ impl Trial {
         }
     }
 
-    /// As a response has it: the outcome, and why there is none.
+    /// Returns the outcome and the reason of `NotTried`, as in a response.
     pub(crate) fn into_wire(self) -> (i32, String) {
         match self {
             Trial::Nothing => (v1::Trial::Unspecified.into(), String::new()),
@@ -52,9 +53,10 @@ impl Trial {
     }
 }
 
-/// Has a worker run `orbit` as `setting` would. `Err` is why the flow cannot decide.
+/// Has a worker run `orbit` as `setting` would. `Err` is the reason for which the flow reaches no
+/// decision.
 ///
-/// Cancel safety: a dropped call takes its request back, if no worker has it yet.
+/// Cancel safety: a dropped call withdraws its request if no worker has taken it yet.
 pub(crate) async fn try_orbit(
     store: &Store,
     orbit: Arc<Blueprint>,
@@ -67,7 +69,7 @@ pub(crate) async fn try_orbit(
     let answer = match ask(store, &trial).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(why)) => return Ok(Trial::NotTried(why)),
-        // The write that follows says what is the matter with Redis.
+        // The write that follows returns the error of Redis.
         Err(error) => return Ok(Trial::NotTried(chain(&error))),
     };
     match answer {
@@ -82,7 +84,7 @@ pub(crate) async fn try_orbit(
     }
 }
 
-/// The worker's answer, or why there is none.
+/// Returns the worker's answer, or the reason why none was requested.
 async fn ask(
     store: &Store,
     trial: &OrbitTrial,
@@ -103,7 +105,7 @@ async fn ask(
         PreviewRequestOutcome::MemoryFull { .. } => {
             return Ok(Err("Redis has too little memory left for it".to_owned()));
         }
-        // A trial is asked for with the authority of an admin.
+        // Unreachable: a trial is requested with the authority of an admin.
         PreviewRequestOutcome::OrbitNeedsAdmin { setting_id } => {
             return Ok(Err(format!(
                 "it is the orbit of {setting_id:?} and needs an admin"

@@ -1,8 +1,7 @@
-//! Pages of lists: sizes, tokens, and where a page ends.
+//! Pages of lists: sizes, tokens, and the end of a page.
 //!
-//! A token is the store's cursor behind a fingerprint of the list it belongs to, in hex: opaque,
-//! and refused when it comes back with another filter, where its cursor would skip or repeat
-//! items without anybody noticing.
+//! A token is a fingerprint of the list and the store's cursor, in hex. A token that is used with
+//! another filter is refused: its cursor would silently skip or repeat items.
 
 use prost::Message;
 use shared::ids::sha256_hex;
@@ -11,16 +10,16 @@ use shared::store::{Page, PageRequest};
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 
-/// What a `page_size` of 0 means.
+/// The page size for a `page_size` of 0.
 const DEFAULT_SIZE: usize = 100;
-/// A larger `page_size` counts as this.
+/// The largest page size; a larger `page_size` counts as this.
 const MAX_SIZE: usize = 1_000;
-/// A page ends before the item that would take it past this: 1 MiB on the wire.
+/// Maximum size of a page, in bytes on the wire. A page ends before the item that would exceed it.
 const MAX_BYTES: usize = 1024 * 1024;
-/// The first read of a page of items that may be large: such a page is not read at one go.
+/// Size of the first read of a page of large items, which takes several reads.
 const FIRST_CHUNK: usize = 32;
 
-/// Which page of which list.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PageQuery {
     size: usize,
@@ -30,11 +29,11 @@ pub(crate) struct PageQuery {
 }
 
 impl PageQuery {
-    /// Reads `page_size` and `page_token`. `list` names the list and its filter: a token of one is
-    /// no token of another.
+    /// Parses `page_size` and `page_token`. `list` identifies the list and its filter; a token is
+    /// valid only for its own `list`.
     ///
     /// # Errors
-    /// Names `page_size` if it is negative and `page_token` if it is not one of this list.
+    /// Names `page_size` if it is negative, and `page_token` if it is not a token of this list.
     pub(crate) fn parse(
         page_size: i32,
         page_token: &str,
@@ -64,7 +63,7 @@ impl PageQuery {
         })
     }
 
-    /// The same page of a list whose items are small: it is read at one go.
+    /// Returns the same page for a list of small items, which takes one read.
     pub(crate) fn of_small_items(self) -> Self {
         Self {
             first_chunk: self.size,
@@ -72,16 +71,18 @@ impl PageQuery {
         }
     }
 
-    /// The token that goes on after `cursor`; empty at the end of the list.
+    /// Returns the token of the page after `cursor`; empty at the end of the list.
     fn token(&self, cursor: Option<String>) -> String {
         cursor.map_or_else(String::new, |cursor| {
             hex::encode(format!("{}:{cursor}", self.fingerprint))
         })
     }
 
-    /// Reads the page through `fetch`, and gives its items in wire form with the token of the next
-    /// page. The page ends when it is full, when the list does, or at 1 MiB; an item larger
-    /// than that is a page of its own.
+    /// Reads the page through `fetch`. Returns its items in wire form and the token of the next
+    /// page.
+    ///
+    /// The page ends when it is full, at the end of the list, or at 1 MiB. A larger item is a page
+    /// of its own.
     ///
     /// # Errors
     /// Those of `fetch`.
@@ -106,7 +107,7 @@ impl PageQuery {
             };
             let asked = request.size;
             let page = fetch(request).await?;
-            // The store has looked at as much as one call may: what it found is a page, if a short one.
+            // The store has reached its limit per call. Its items are then a complete, short page.
             let looked_enough = page.items.len() < asked;
             let read: Vec<M> = page.items.into_iter().map(&to_wire).collect();
             let (fits, fitting_bytes) = fitting(&read, bytes);
@@ -114,7 +115,7 @@ impl PageQuery {
                 if fits == 0 {
                     return Ok((items, self.token(after)));
                 }
-                // A cursor comes only with a whole read: read again, just as many as fit.
+                // A cursor exists only for a whole read. So the items that fit are read again.
                 chunk = fits;
                 cut = true;
                 continue;
@@ -132,12 +133,12 @@ impl PageQuery {
     }
 }
 
-/// How many of `read` fit a page that has `bytes` already, and the bytes with them. The first item
-/// of a page always fits.
+/// Returns how many items of `read` fit a page that already has `bytes`, and the new size. The
+/// first item of a page always fits.
 fn fitting<M: Message>(read: &[M], bytes: usize) -> (usize, usize) {
     let mut total = bytes;
     for (index, item) in read.iter().enumerate() {
-        // In front of each item stand its tag and its length: 5 bytes at most below 256 MiB.
+        // Tag and length of an item take at most 5 bytes below 256 MiB.
         let with_item = total + item.encoded_len() + 5;
         if with_item > MAX_BYTES && total > 0 {
             return (index, total);
@@ -232,7 +233,8 @@ mod tests {
         }
     }
 
-    /// Walks a list of items with these sizes page by page; gives the number of items on each.
+    /// Reads a list of items with these sizes page by page. Returns the number of items of each
+    /// page.
     async fn walk(size: i32, bytes: &[usize]) -> Vec<usize> {
         let fetch = |request: PageRequest| async move {
             let from: usize = request.after.map_or(0, |cursor| cursor.parse().unwrap());

@@ -1,4 +1,4 @@
-//! Reads the queue's numbers from Redis for the metrics.
+//! Reads the queue statistics from Redis for the metrics.
 
 use metrics::{counter, gauge};
 use shared::store::Store;
@@ -7,12 +7,12 @@ use tokio::time::sleep;
 
 use crate::backend::Backend;
 
-/// Keeps the queue's numbers fresh, so that no scrape waits for Redis and a hundred cost it nothing. Never returns.
+/// Updates the queue metrics periodically, so that scrapes make no calls of Redis. Never returns.
 pub(crate) async fn follow_queue(numbers: Numbers, backend: &Backend) {
     loop {
         numbers.tidy();
         if let Ok(store) = backend.store() {
-            // An outage shows in `draftsman_intake_ready`; the last numbers stand until it is over.
+            // `draftsman_intake_ready` shows an outage. The last values stay until it is over.
             if let Err(error) = read_queue(store).await {
                 tracing::debug!(%error, "the queue's numbers cannot be read");
             }

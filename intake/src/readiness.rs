@@ -1,9 +1,9 @@
-//! Whether Redis is there and prepared, for handlers, for health checks and for the log.
+//! Tracks whether Redis answers and is prepared, for handlers, health checks and the log.
 //!
-//! Intake listens before Redis answers. Until the store is prepared (server and versions checked, orbit
-//! and setting seeded), and again whenever Redis does not answer, calls are refused UNAVAILABLE at
-//! once and health says NOT_SERVING. It says so too from the moment the server drains; calls that
-//! are open then may still finish.
+//! Intake listens before Redis answers. Calls fail UNAVAILABLE at once and health is NOT_SERVING
+//! until the store is prepared, and during each outage. To prepare it, intake checks server and
+//! versions, and seeds orbit and setting. Health is also NOT_SERVING while the server drains; open
+//! calls may then still finish.
 
 use std::time::Duration;
 
@@ -16,21 +16,22 @@ use tonic_health::server::HealthReporter;
 
 use crate::error::status::chain;
 
-/// Between two attempts to reach a Redis that is away.
+/// Interval between attempts to reach an unavailable Redis.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
-/// Between two looks at a Redis that was there a moment ago.
+/// Interval between pings of an available Redis.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A Redis that takes longer to answer counts as away. Longer than a call of the store may take,
-/// so that the store sees its own timeout and gives the connection up.
+/// Time limit of a ping; Redis counts as unavailable after it. Exceeds the timeout of a store call,
+/// so that the store sees its own timeout first and closes the connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
-/// Preparing reads and writes a little; a Redis that is slow is still preparing.
+/// Time limit of the preparation, which makes several small reads and writes. A slow Redis may need
+/// most of it.
 const PREPARE_WITHIN: Duration = Duration::from_secs(10);
-/// One line of log in this time, however long Redis is away.
+/// Minimum time between two log lines during an outage.
 const SAY_EVERY: Duration = Duration::from_secs(5);
-/// Between two looks at how full Redis is.
+/// Interval between checks of Redis' memory.
 const LOOK_AT_MEMORY_EVERY: Duration = Duration::from_secs(60);
 
-/// The services whose health is reported; the empty name is the server as a whole.
+/// The services whose health is reported. The empty name is the server as a whole.
 const SERVICES: [&str; 5] = [
     "",
     proto::v1::intake_service_server::SERVICE_NAME,
@@ -39,14 +40,14 @@ const SERVICES: [&str; 5] = [
     proto::v1::enhance_log_service_server::SERVICE_NAME,
 ];
 
-/// What is done at the first contact alone.
+/// Marks the steps that run once, on first contact with Redis.
 #[derive(Default)]
 struct Once {
     checked: bool,
     ranked: bool,
 }
 
-/// Keeps an eye on Redis. One for each server.
+/// Watches Redis. One per server.
 pub(crate) struct ReadinessProbe {
     store: Store,
     seed: Seed,
@@ -55,7 +56,7 @@ pub(crate) struct ReadinessProbe {
 }
 
 impl ReadinessProbe {
-    /// A keeper that says through `ready` whether Redis is there.
+    /// Creates a probe that reports through `ready` whether Redis is usable.
     pub(crate) fn new(
         store: Store,
         seed: Seed,
@@ -85,7 +86,8 @@ impl ReadinessProbe {
     /// Waits for Redis, prepares it, then watches it until `stopping`.
     ///
     /// # Errors
-    /// What preparing says if waiting cannot help: another shard count, a Redis that will not do.
+    /// An error of the first preparation that waiting does not fix, such as another shard count or
+    /// an unsupported Redis.
     pub(crate) async fn run(self, stopping: CancellationToken) -> Result<(), StoreError> {
         Self::report(&self.health, false).await;
         stopping
@@ -116,19 +118,20 @@ impl ReadinessProbe {
         }
     }
 
-    /// Says so if Redis fills up. A look that fails is none: the next ping says what is wrong.
+    /// Logs a warning when Redis is nearly full. A failed check is ignored: the next ping detects
+    /// an outage.
     async fn look_at_memory(&self) {
         if let Ok(Ok(Some(warning))) = timeout(ANSWER_WITHIN, self.store.memory_warning()).await {
             tracing::warn!("{warning}");
         }
     }
 
-    /// Returns when Redis answers and is prepared. A Redis that comes back is prepared again: it
-    /// may be a new one.
+    /// Waits until Redis answers and is prepared. After each outage Redis is prepared again,
+    /// because it may be a new server.
     ///
     /// # Errors
-    /// At the start, an error that waiting cannot help. Later none: a server that served goes on
-    /// trying, and says what is wrong.
+    /// At the start, an error that waiting does not fix. A server that has served before retries
+    /// instead, and logs the error.
     async fn wait(&self, served: bool, done: &mut Once) -> Result<(), StoreError> {
         let mut said: Option<Instant> = None;
         loop {
@@ -148,7 +151,8 @@ impl ReadinessProbe {
         }
     }
 
-    /// The server is checked at the first contact only: one that takes over later was set up like it.
+    /// Prepares Redis. The server is checked only on first contact: a replica that takes over later
+    /// is configured alike.
     async fn prepare(&self, done: &mut Once) -> Result<(), StoreError> {
         if !done.checked {
             self.store.check_server().await?;

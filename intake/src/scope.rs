@@ -1,20 +1,20 @@
 //! The scopes of tokens.
 
-/// What a token allows; a wider scope has the narrower ones in it.
+/// The rights of a token. A wider scope includes the narrower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
-    /// To look at everything.
+    /// Reads everything.
     Read,
-    /// To file issues and call them off.
+    /// Also submits, retries, previews and cancels issues.
     Submit,
-    /// Everything.
+    /// Does everything.
     Admin,
 }
 
 impl Scope {
     pub(crate) const ALL: [Scope; 3] = [Scope::Read, Scope::Submit, Scope::Admin];
 
-    /// The name in the file and in answers.
+    /// Returns the name in the tokens file and in responses.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Scope::Read => "read",

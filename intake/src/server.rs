@@ -1,8 +1,8 @@
-//! Putting intake together, serving, and stopping.
+//! Builds the server, serves, and stops.
 //!
-//! Stopping goes in this order: health turns NOT_SERVING, no new connection is accepted, watch
-//! streams end UNAVAILABLE, open calls finish. A client that keeps its connection open without a
-//! call can hold a graceful shutdown for ever, so after the grace period the rest is dropped.
+//! A stop goes in this order: health turns NOT_SERVING, the listener closes, watch streams end
+//! UNAVAILABLE, open calls finish. A client that keeps an idle connection open can delay a graceful
+//! shutdown without end. So everything still open is dropped after the grace period.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -40,50 +40,52 @@ use crate::readiness::ReadinessProbe;
 use crate::settings::service::Settings;
 use crate::{metrics, queue_metrics};
 
-/// Largest answer: a Blueprint of 1 MiB as YAML and as JSON, escapes included.
+/// Largest response, in bytes: a Blueprint of 1 MiB as YAML and as JSON, escapes included.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
-/// Open calls of one connection; the rest of them waits at the client.
+/// Concurrent calls of one connection. The client queues further calls.
 const MAX_STREAMS: u32 = 4_096;
-/// What a client may send ahead: a whole Blueprint without waiting for leave.
+/// HTTP/2 flow-control windows: a client can send a whole Blueprint without a window update.
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
-/// A connection whose peer is gone without a word is noticed within these two together.
+/// Interval and timeout of HTTP/2 pings. A connection whose peer has vanished is closed within
+/// their sum.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(20);
-/// A connection that says nothing is given up: before its first word soon, later once pings must have been answered.
+/// Idle timeouts. The second one exceeds the interval and the timeout of the pings together.
 const IDLE_TIMEOUTS: IdleTimeouts = IdleTimeouts {
     first_word: Duration::from_secs(10),
     silence: Duration::from_secs(90),
 };
-/// What the headers of one call may hold together, counted as HTTP/2 counts: many tokens' worth.
+/// Maximum size of all headers of a call, as HTTP/2 counts it (RFC 9113, section 6.5.2). A token
+/// needs a small part of it.
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
-/// Why intake could not start, or not go on.
+/// Why intake failed to start or to continue.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The address cannot be listened on.
+    /// The address cannot be bound.
     #[error("cannot listen on {address}")]
     Bind {
-        /// The address that was asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The store cannot be used, and waiting will not help.
+    /// The store is not usable, and waiting does not help.
     #[error("cannot use the store")]
     Store(#[from] StoreError),
-    /// The reflection service refuses the descriptors: a defect of the build.
+    /// The reflection service rejects the descriptors: a defect of the build.
     #[error("cannot describe the services")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The server ended by itself.
+    /// The gRPC server failed.
     #[error("the server failed")]
     Serve(#[from] tonic::transport::Error),
-    /// A service of the program failed.
+    /// A background service failed.
     #[error(transparent)]
     Service(#[from] ServiceError),
 }
 
-/// Binds and serves until `shutdown`. What the program `intake` does.
+/// Binds and serves until `shutdown`, as the program `intake` does.
 ///
 /// # Errors
 /// Those of [`bind`] and [`Server::serve`].
@@ -94,11 +96,12 @@ pub async fn run(
     bind(config).await?.serve(shutdown).await
 }
 
-/// Binds the address and logs it. Redis need not be there yet; connections wait in the
-/// listener's backlog until [`Server::serve`] takes them.
+/// Binds the addresses and logs them. Redis may still be unavailable. Connections wait in the
+/// backlog of the listener until [`Server::serve`] accepts them.
 ///
 /// # Errors
-/// [`StartError::Bind`] if an address is taken; [`StartError::Store`] for a URL that cannot be used.
+/// [`StartError::Bind`] if an address cannot be bound; [`StartError::Store`] if the URL is not
+/// usable.
 pub async fn bind(config: Config) -> Result<Server, StartError> {
     let (listener, address) = listen(config.listen).await?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "intake listens");
@@ -106,7 +109,7 @@ pub async fn bind(config: Config) -> Result<Server, StartError> {
         None => None,
         Some(wanted) => {
             let (listener, address) = listen(wanted).await?;
-            // Nothing records where nobody can ask.
+            // The recorder is installed only if metrics are served.
             Some((listener, address, prometheus::record()))
         }
     };
@@ -134,7 +137,7 @@ pub async fn bind(config: Config) -> Result<Server, StartError> {
     })
 }
 
-/// Says loudly what somebody else's machine may do here.
+/// Logs a warning when the server accepts unauthenticated or unencrypted remote clients.
 fn warn_if_open(address: SocketAddr, config: &Config) {
     if address.ip().is_loopback() {
         return;
@@ -161,7 +164,7 @@ async fn listen(wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), StartEr
     Ok((listener, address))
 }
 
-/// An intake that has its address and does not serve yet.
+/// An intake that is bound and not serving yet.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
@@ -178,32 +181,31 @@ pub struct Server {
 }
 
 impl Server {
-    /// The address it is bound to; the port is real even if port 0 was asked for.
+    /// Returns the bound address. Its port is the actual one even if port 0 was requested.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address of metrics and probes, if they are served.
+    /// Returns the address of metrics and probes, if they are served.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|(_, address, _)| *address)
     }
 
-    /// How it is called: `http` or `https`.
+    /// Returns the URL scheme: `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    /// Turns true once it serves and Redis answers.
+    /// Returns a receiver that turns true once the server serves and Redis answers.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.subscribe()
     }
 
-    /// Serves until `shutdown` or until a service fails, then drains; returns after the grace period
-    /// at the latest. Spawns nothing that outlives it, except connections that the grace period cut
-    /// off.
+    /// Serves until `shutdown` or until a service fails, then drains. Returns after the grace
+    /// period at the latest. Only connections that exceed the grace period can outlive the call.
     ///
     /// # Errors
-    /// [`StartError::Store`] if Redis answers and cannot be used; [`StartError::Serve`] or
+    /// [`StartError::Store`] if Redis answers and is not usable; [`StartError::Serve`] or
     /// [`StartError::Service`] if the server or another service fails.
     ///
     /// Cancel safety: dropping it drops the listener and ends watch streams; other open calls
@@ -224,7 +226,7 @@ impl Server {
             ..
         } = self;
         let stopping = CancellationToken::new();
-        // However this future ends, what it started must end too.
+        // Every exit from this future, including a drop, must stop the tasks that it spawned.
         let _stop_at_the_end = stopping.clone().drop_guard();
         let (health, health_service) = tonic_health::server::health_reporter();
         let hub = Hub::new();
@@ -299,7 +301,7 @@ impl Server {
                     stopping.run_until_cancelled(following).await;
                 }
             });
-            // Until the program ends: probes are answered while it drains.
+            // Runs until the program ends, because probes are answered while the server drains.
             let forever = CancellationToken::new();
             let answering = probes(listener, numbers, backend, stopping.clone());
             services.spawn("probes", &forever, answering);
@@ -320,7 +322,7 @@ impl Server {
     }
 }
 
-/// The four services of `enhance.v1`.
+/// Returns the four services of `enhance.v1`.
 fn services(
     backend: &Backend,
     hub: &Hub,
@@ -354,7 +356,7 @@ fn describer() -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // The details of every refusal: no service refers to them, so they are not in the other sets.
+        // The types of error details. No service refers to them, so the other sets omit them.
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
 }
 

@@ -1,5 +1,5 @@
-//! The wire form of Draftsman: the types, clients and servers generated from
-//! `proto/enhance/v1/*.proto`, and their descriptors for server reflection.
+//! The wire types of Draftsman, with clients and servers, generated from
+//! `proto/enhance/v1/*.proto`. Also has their descriptors, for server reflection.
 
 /// Package `enhance.v1`.
 #[allow(

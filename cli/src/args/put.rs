@@ -1,4 +1,4 @@
-//! Options of `put`, and the languages of files.
+//! Options of `put`, and the formats of files.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use proto::v1;
 use shared::blueprint::yaml::Format;
 
-/// The language of a file.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DocumentFormat {
     /// YAML, flow style included.
@@ -18,25 +18,25 @@ pub(crate) enum DocumentFormat {
 /// Options of `put`.
 #[derive(Debug, Args)]
 pub(crate) struct PutArgs {
-    /// The document; `-` reads standard input. Its own `id` says which Blueprint it is.
+    /// File of the document. `-` reads standard input. The document's `id` selects the Blueprint.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Refuse unless this is the version of the newest commit.
+    /// Refuse unless the head has this version.
     #[arg(long, value_name = "VERSION", conflicts_with = "new")]
     pub(crate) expected_head: Option<String>,
-    /// Refuse if the Blueprint is there already.
+    /// Refuse if the Blueprint exists.
     #[arg(long)]
     pub(crate) new: bool,
-    /// The language of the file; if not given, JSON if it begins with `{` or `[`, else YAML.
+    /// Format of the file. Default: JSON if it begins with `{` or `[`, else YAML.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) format: Option<DocumentFormat>,
-    /// Why, for the history.
+    /// Reason of the change, kept in the history.
     #[arg(long, value_name = "TEXT")]
     pub(crate) rationale: Option<String>,
 }
 
 impl DocumentFormat {
-    /// The format that intake reads by.
+    /// Returns the format for intake.
     pub(crate) fn to_wire(given: Option<Self>) -> v1::DocumentFormat {
         match given {
             None => v1::DocumentFormat::Unspecified,
@@ -45,7 +45,7 @@ impl DocumentFormat {
         }
     }
 
-    /// The format that a file is read by here.
+    /// Returns the format for reading a file locally.
     pub(crate) fn to_reader(given: Option<Self>) -> Format {
         match given {
             None => Format::Auto,

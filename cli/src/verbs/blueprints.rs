@@ -16,10 +16,10 @@ use crate::args::{BlueprintArg, DocumentFormat, GetArgs, Output, PutArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// Writes a document as it is.
+/// Writes a document without verification.
 ///
 /// # Errors
-/// What the file, intake or standard output said.
+/// Errors of the file, intake or standard output.
 pub(crate) async fn put(mut client: Client, args: PutArgs, format: Output) -> Result<(), CliError> {
     let document = read(&args.file)?;
     let expected_head = if args.new {
@@ -62,7 +62,7 @@ pub(crate) async fn put(mut client: Client, args: PutArgs, format: Output) -> Re
 /// Prints a document, or the list of all Blueprints.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn get(mut client: Client, args: GetArgs, format: Output) -> Result<(), CliError> {
     let Some(blueprint_id) = args.blueprint_id else {
         return list(client, args.archived, format).await;
@@ -84,7 +84,7 @@ pub(crate) async fn get(mut client: Client, args: GetArgs, format: Output) -> Re
             "commit": output::commit_json(commit),
         }))?);
     }
-    // Exactly the canonical bytes, so that a SHA-256 of what is printed is the version.
+    // Prints exactly the canonical bytes, so that the SHA-256 of the output is the version.
     Ok(output::exact(&answer.document_yaml)?)
 }
 
@@ -127,10 +127,10 @@ async fn list(mut client: Client, include_archived: bool, format: Output) -> Res
     ))?)
 }
 
-/// Puts a Blueprint away.
+/// Archives a Blueprint.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn archive(
     mut client: Client,
     args: BlueprintArg,
@@ -143,10 +143,10 @@ pub(crate) async fn archive(
     show_archived(answer.into_inner().blueprint, format)
 }
 
-/// Takes a Blueprint back into use.
+/// Unarchives a Blueprint.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn unarchive(
     mut client: Client,
     args: BlueprintArg,
@@ -176,10 +176,10 @@ fn show_archived(blueprint: Option<BlueprintSummary>, format: Output) -> Result<
     ))?)
 }
 
-/// The version that `selector` chooses.
+/// Returns the version that `selector` chooses.
 ///
 /// # Errors
-/// What intake said.
+/// Errors of intake.
 pub(super) async fn fetch(
     client: &mut Client,
     blueprint_id: &str,
@@ -194,7 +194,7 @@ pub(super) async fn fetch(
     Ok(client.blueprints.get_blueprint(request).await?.into_inner())
 }
 
-/// What a file holds; `-` stands for standard input.
+/// Reads a file; `-` is standard input.
 pub(super) fn read(file: &Path) -> Result<String, CliError> {
     let text = if file == Path::new("-") {
         let mut text = String::new();

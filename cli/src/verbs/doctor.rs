@@ -1,6 +1,7 @@
-//! `doctor`: looks a deployment over from where its clients stand, and says what is wrong and what to do.
+//! `doctor`: checks a deployment from a client's point of view, and prints each problem with its
+//! remedy.
 //!
-//! It asks intake only, with calls that change nothing. What cannot be looked at because of what was found before is left out.
+//! It calls only intake, and changes nothing. A check that depends on a failed one is omitted.
 
 mod queue;
 mod settings;
@@ -20,7 +21,7 @@ use crate::args::{Common, Output};
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// How one thing stands.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Finding {
     Ok,
@@ -38,7 +39,7 @@ impl Finding {
     }
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Debug)]
 struct Check {
     name: &'static str,
@@ -80,10 +81,10 @@ impl Check {
     }
 }
 
-/// Prints what was found. Returns whether nothing is bad.
+/// Prints the checks. Returns true if no finding is bad.
 ///
 /// # Errors
-/// Options that cannot be used, or what standard output said; what intake says is a finding.
+/// Unusable options, or errors of standard output. Errors of intake are findings.
 pub(crate) async fn doctor(options: &Common, format: Output) -> Result<bool, CliError> {
     let checks = examine(options).await?;
     let healthy = checks.iter().all(|check| check.finding != Finding::Bad);
@@ -135,7 +136,7 @@ async fn examine(options: &Common) -> Result<Vec<Check>, CliError> {
             checks.extend(queue::examine(stats.get_ref(), SystemTime::now()));
             checks.push(settings::examine(&client).await);
         }
-        // Said as a finding about the token, or about health.
+        // Reported as a finding about the token, or about health.
         Err(status) if matches!(status.code(), Code::Unauthenticated | Code::Unavailable) => {}
         Err(status) => checks.push(Check::bad(
             "queue",
@@ -171,8 +172,8 @@ fn transport(options: &Common) -> Check {
     }
 }
 
-/// Whether a token is wanted, and which scope ours has: found with calls that are refused for their content where they are
-/// not for their token.
+/// Checks whether a token is required, and which scope the given one has. Sends invalid requests:
+/// they fail with PERMISSION_DENIED only if the scope of the token is too narrow.
 async fn token(
     options: &Common,
     client: &Client,
@@ -230,7 +231,7 @@ async fn token(
     ))
 }
 
-/// Intake wants no token of us.
+/// Returns the check for an intake that requires no token.
 fn open(options: &Common) -> Check {
     match transport(options).finding {
         Finding::Ok if !options.addr.starts_with("https") => {
@@ -247,7 +248,7 @@ fn open(options: &Common) -> Check {
     }
 }
 
-/// Whether intake serves; asked without a token.
+/// Checks whether intake serves, without a token.
 async fn health(client: &Client) -> Check {
     let request = HealthCheckRequest::default();
     let answer = HealthClient::new(client.calls.clone()).check(request).await;
@@ -270,7 +271,7 @@ async fn health(client: &Client) -> Check {
     }
 }
 
-/// Whether intake is of the version of this program.
+/// Checks whether intake has the version of this program.
 fn version(metadata: &MetadataMap) -> Check {
     let own = env!("CARGO_PKG_VERSION");
     match metadata

@@ -1,4 +1,4 @@
-//! Following an issue until it is decided, whatever becomes of intake and its streams meanwhile.
+//! Follows an issue until it is decided, across interruptions of intake and its streams.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -14,20 +14,20 @@ use crate::args::Output;
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// How long a watcher tries to come back after intake went away.
+/// How long a watch is retried while intake is unavailable.
 const REJOIN_FOR: Duration = Duration::from_secs(60);
-/// The pause between two such tries.
+/// Pause between two attempts.
 const REJOIN_EVERY: Duration = Duration::from_millis(500);
 
-/// What a person sees while an issue is worked on: a line for each state and for each step that has
-/// ended and, on a terminal, a spinner below them that names what runs. Nothing if they asked for JSON.
+/// Progress output of an issue: one line per state and per finished step. On a terminal a spinner
+/// below shows the running step. Prints nothing for JSON output.
 pub(super) struct Progress {
     spinner: ProgressBar,
     format: Output,
 }
 
 impl Progress {
-    /// Shows nothing yet.
+    /// Creates the progress output and prints nothing yet.
     pub(super) fn new(format: Output) -> Self {
         let spinner = if io::stderr().is_terminal() {
             ProgressBar::new_spinner()
@@ -41,7 +41,7 @@ impl Progress {
         Self { spinner, format }
     }
 
-    /// Prints where the issue stands, above the spinner.
+    /// Prints the state of the issue above the spinner.
     fn state(&self, issue: &Issue) -> Result<(), CliError> {
         if self.format == Output::Text {
             self.line(&format!("  {}", output::standing(issue)))?;
@@ -51,7 +51,7 @@ impl Progress {
         Ok(())
     }
 
-    /// Prints a step that has ended; one that has begun is what runs now.
+    /// Prints a finished step; shows a started step in the spinner.
     fn step(&self, step: &StepProgress) -> Result<(), CliError> {
         match ended(step) {
             Some(text) => self.line(&format!("    {text}")),
@@ -67,12 +67,12 @@ impl Progress {
     }
 }
 
-/// A step by its name and, if it is a verifier's, its axis. Both come from a document.
+/// Formats the name of a step, with the axis of a verifier. Both are untrusted text of a document.
 fn named(step: &StepProgress) -> String {
     output::brief(&format!("{} {}", step.step, step.axis))
 }
 
-/// How a step has ended; `None` if it has not.
+/// Describes how a step ended; `None` if it still runs.
 fn ended(step: &StepProgress) -> Option<String> {
     let took = match step.duration_ms {
         ms @ ..1_000 => format!("{ms} ms"),
@@ -85,11 +85,11 @@ fn ended(step: &StepProgress) -> Option<String> {
     }
 }
 
-/// Follows an issue, shows its progress and hands every state to `each`, first the one that is `known`.
+/// Follows an issue, prints its progress and passes every state to `each`, starting with `known`.
 /// Returns the last state and the decision.
 ///
-/// If intake goes away meanwhile, or does not let one watch last so long, the stream is taken up again; a
-/// state that was seen is not handed out twice.
+/// If intake becomes unavailable or ends the watch at its maximum duration, the watch is repeated.
+/// No state is passed twice.
 pub(super) async fn follow(
     client: &mut Client,
     issue_id: &str,
@@ -141,11 +141,12 @@ pub(super) async fn follow(
                 }
             }
         };
-        // It has lasted for a second at least.
+        // The watch lasted at least one second, so this loop does not spin.
         if is_over(&ended) {
             continue;
         }
-        // A connection that breaks under a stream comes as UNKNOWN or CANCELLED, depending on where it broke.
+        // A connection that breaks under a stream yields UNKNOWN or CANCELLED, depending on where
+        // it broke.
         let passing = match ended.code() {
             Code::Unavailable => true,
             Code::Unknown | Code::Cancelled | Code::Internal => seen_revision.is_some(),
@@ -161,7 +162,7 @@ pub(super) async fn follow(
     }
 }
 
-/// Whether a stream ended only because a watch lasts no longer.
+/// Returns whether a stream ended because the watch reached its maximum duration.
 fn is_over(status: &Status) -> bool {
     let info = status.get_details_error_info();
     info.is_some_and(|info| info.reason == "WATCH_OVER")

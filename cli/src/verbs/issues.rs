@@ -14,21 +14,21 @@ use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// How an issue was decided, as exit status.
+/// The decision of an issue, which determines the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Its change is a commit.
+    /// Its change was committed.
     Applied,
-    /// A verifier said no.
+    /// A verifier denied it.
     Denied,
     /// It could not be decided.
     Failed,
-    /// Somebody called it off.
+    /// A user cancelled it.
     Cancelled,
 }
 
 impl Decision {
-    /// The decision of an issue; `None` while there is none.
+    /// Returns the decision of an issue; `None` if it is undecided.
     pub(super) fn of(issue: &Issue) -> Option<Self> {
         match (issue.state(), issue.cause()) {
             (IssueState::Applied, _) => Some(Self::Applied),
@@ -39,7 +39,7 @@ impl Decision {
         }
     }
 
-    /// The exit status of `submit`, `watch` and `retry`.
+    /// Returns the exit status of `submit`, `watch` and `retry`.
     pub(crate) fn exit_status(self) -> u8 {
         match self {
             Self::Applied => 0,
@@ -50,10 +50,11 @@ impl Decision {
     }
 }
 
-/// Files an issue and, unless detached, waits for the decision. Returns it, or `None` if detached.
+/// Submits an issue and, unless detached, waits for the decision. Returns the decision, or `None`
+/// if detached.
 ///
 /// # Errors
-/// What intake, standard input or standard output said.
+/// Errors of intake, standard input or standard output.
 pub(crate) async fn submit(
     mut client: Client,
     args: SubmitArgs,
@@ -90,7 +91,7 @@ pub(crate) async fn submit(
     Ok(Some(decision))
 }
 
-/// The intent as it was typed, or from standard input.
+/// Returns the intent from the command line or standard input.
 pub(super) fn read_intent(words: &[String]) -> Result<String, CliError> {
     let typed = words.join(" ");
     if typed != "-" {
@@ -105,8 +106,9 @@ pub(super) fn read_intent(words: &[String]) -> Result<String, CliError> {
     Ok(intent)
 }
 
-/// Says under which id an issue was filed and follows it to its end. A person sees every state, the steps
-/// of a flow that takes its time, and how it was judged; JSON is the caller's to print. Returns the last state and the decision.
+/// Prints the id of an issue and follows it to its decision. Text output has every state, the steps
+/// of a slow flow, and the judgement. The caller prints JSON. Returns the last state and the
+/// decision.
 pub(super) async fn see_through(
     client: &mut Client,
     issue: &Issue,
@@ -131,7 +133,7 @@ pub(super) async fn see_through(
 /// Follows an issue until it is decided, and returns the decision.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn watch(
     mut client: Client,
     args: IssueArg,
@@ -154,7 +156,7 @@ pub(crate) async fn watch(
 /// Prints one issue in full, or a list.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn issues(
     mut client: Client,
     args: IssuesArgs,
@@ -224,10 +226,10 @@ pub(crate) async fn issues(
     Ok(output::line(output::table(header, rows))?)
 }
 
-/// Calls an issue off.
+/// Cancels an issue.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn cancel(
     mut client: Client,
     args: IssueArg,

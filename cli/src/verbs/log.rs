@@ -1,4 +1,4 @@
-//! `log`: what was decided, and why.
+//! `log`: prints decisions and their reasons.
 
 use proto::v1::{GetLogEntryRequest, ListLogEntriesRequest, LogEntry, Verdict};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::output;
 /// Prints one log entry in full, or a list of them.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Result<(), CliError> {
     if let Some(issue_id) = args.issue_id {
         let entry = fetch(&mut client, &issue_id).await?;
@@ -74,10 +74,10 @@ pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Re
     ))?)
 }
 
-/// The log entry of a decided issue.
+/// Returns the log entry of a decided issue.
 ///
 /// # Errors
-/// What intake said.
+/// Errors of intake.
 async fn fetch(client: &mut Client, issue_id: &str) -> Result<LogEntry, CliError> {
     let request = GetLogEntryRequest {
         issue_id: issue_id.to_owned(),
@@ -91,7 +91,7 @@ async fn fetch(client: &mut Client, issue_id: &str) -> Result<LogEntry, CliError
         .ok_or(CliError::Answer { field: "entry" })
 }
 
-/// Prints everything that an entry says.
+/// Prints every field of an entry.
 fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     output::line(format_args!(
         "issue      {} against {}",
@@ -145,7 +145,7 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
 /// Prints the rationale and the verdicts.
 ///
 /// # Errors
-/// What standard output said.
+/// Errors of standard output.
 pub(super) fn print_judgement(
     rationale: &str,
     verdicts: &[Verdict],
@@ -167,10 +167,11 @@ pub(super) fn print_judgement(
     Ok(())
 }
 
-/// Prints how a decided issue was judged, cut to what fits a line; its reasons are in its state.
+/// Prints rationale and verdicts of a decided issue, shortened to one line each. The state of the
+/// issue already has its reasons.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn print_brief(client: &mut Client, issue_id: &str) -> Result<(), CliError> {
     let entry = fetch(client, issue_id).await?;
     print_judgement(&entry.rationale, &entry.verdicts, output::brief)

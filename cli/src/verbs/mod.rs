@@ -1,4 +1,4 @@
-//! What each verb does, a file for each group of them.
+//! The verbs, in one file per group.
 
 pub(crate) mod blueprints;
 pub(crate) mod doctor;
@@ -18,10 +18,10 @@ pub(crate) mod use_orbit;
 pub(crate) mod verify;
 pub(crate) mod versions;
 
-/// The most that one page of a list may hold.
+/// Largest page of a list.
 const MAX_PAGE: usize = 1000;
 
-/// The page size for a list of which `wanted` more items are wanted.
+/// Returns the page size for a list of which `wanted` more items are needed.
 fn page_size(wanted: usize) -> i32 {
     i32::try_from(wanted.clamp(1, MAX_PAGE)).unwrap_or(i32::MAX)
 }

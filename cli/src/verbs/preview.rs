@@ -1,4 +1,4 @@
-//! `preview`: what an issue would come to, without filing it.
+//! `preview`: shows what an issue would change, without submitting it.
 
 use proto::v1::{PreviewIssueRequest, PreviewIssueResponse};
 use serde_json::json;
@@ -11,14 +11,14 @@ use crate::args::{Output, PreviewArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// The reason of a refusal that says that the flow itself failed, as an issue would.
+/// The error reason when the flow itself failed, as it would for an issue.
 const FLOW_FAILED: &str = "PREVIEW_FAILED";
 
-/// Tries a change out and prints what it would come to. Returns the exit status: that of an issue
-/// that came to the same.
+/// Previews an issue and prints the outcome. Returns the exit status of an issue with the same
+/// outcome.
 ///
 /// # Errors
-/// What intake, standard input or standard output said; but not that the flow failed.
+/// Errors of intake, standard input or standard output. A failed flow is an outcome, not an error.
 pub(crate) async fn preview(
     mut client: Client,
     args: PreviewArgs,

@@ -1,6 +1,6 @@
-//! `probe`: what supervisors of containers call: asks the intake or worker on this machine whether it is well.
+//! `probe`: asks the intake or worker on this machine for its health, as a container health check.
 //!
-//! A small image has no curl. This asks one question over HTTP/1.0 and goes by the status alone.
+//! A minimal image has no curl. The probe sends one HTTP/1.0 request and evaluates only the status.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -14,15 +14,16 @@ use crate::args::{ProbeArgs, Question};
 use crate::client::CliError;
 use crate::output;
 
-/// Who takes longer to answer is not well.
+/// Time limit of an answer. A slower program is unhealthy.
 const WAIT_LIMIT: Duration = Duration::from_secs(3);
-/// Longest answer that is read.
+/// Maximum number of bytes read from an answer.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
-/// Prints what the program says of itself. Returns whether that is good.
+/// Prints the answer of the program. Returns true if it is healthy.
 ///
 /// # Errors
-/// An address that cannot be used, or what standard output said; nobody answering is no error but a bad answer.
+/// An unusable address, or errors of standard output. A failed connection is an unhealthy result,
+/// not an error.
 pub(crate) async fn probe(args: ProbeArgs) -> Result<bool, CliError> {
     let listen = config::parse::parse_optional_listen(&args.metrics_listen);
     let Ok(Some(listen)) = listen else {
@@ -47,7 +48,7 @@ pub(crate) async fn probe(args: ProbeArgs) -> Result<bool, CliError> {
     Ok(well)
 }
 
-/// Where somebody who listens on `listen` is reached from the same machine.
+/// Returns the address at which this machine reaches a program that listens on `listen`.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -69,7 +70,7 @@ async fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Whether `answer` has the status 200, and what it says.
+/// Returns whether `answer` has the status 200, and its body.
 fn judge(answer: &str) -> (bool, String) {
     let status = answer.split(' ').nth(1).unwrap_or_default();
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.trim());

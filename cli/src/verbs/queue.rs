@@ -1,4 +1,4 @@
-//! `pause` and `resume`: holds issues back, and lets them go on.
+//! `pause` and `resume`.
 
 use proto::v1::{GetQueueStatsResponse, PauseQueueRequest, QueueStats, ResumeQueueRequest};
 use serde_json::json;
@@ -8,10 +8,10 @@ use crate::args::{Output, QueueArg};
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// Holds the issues of one Blueprint, or all.
+/// Pauses the issues of one Blueprint, or all.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn pause(
     mut client: Client,
     args: QueueArg,
@@ -24,10 +24,10 @@ pub(crate) async fn pause(
     print(answer.stats, format)
 }
 
-/// Ends such a pause.
+/// Resumes the issues of one Blueprint, or all.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn resume(
     mut client: Client,
     args: QueueArg,

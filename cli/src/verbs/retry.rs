@@ -1,4 +1,4 @@
-//! `retry`: files a rejected issue again as a new one.
+//! `retry`: submits a rejected issue again as a new one.
 
 use proto::v1::RetryIssueRequest;
 use serde_json::json;
@@ -8,11 +8,11 @@ use crate::args::{Output, RetryArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// Files a rejected issue again and, unless detached, waits for the decision. Returns it, or `None`
-/// if detached.
+/// Submits a rejected issue again and, unless detached, waits for the decision. Returns the
+/// decision, or `None` if detached.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn retry(
     mut client: Client,
     args: RetryArgs,

@@ -1,6 +1,7 @@
 //! `setting get`, `put`, `list` and `delete`.
 //!
-//! A setting in a file has the field names of `EnhanceSetting`, in YAML or JSON; `get` prints what `put` takes.
+//! A file of a setting has the field names of `EnhanceSetting`, in YAML or JSON. `get` prints what
+//! `put` reads.
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as WireValue};
@@ -31,13 +32,13 @@ const FIELDS: [&str; 10] = [
     "axis_options",
     "revision",
 ];
-/// Integers up to here are exact in the doubles of a `google.protobuf.Struct`.
+/// Largest integer that is exact in the doubles of a `google.protobuf.Struct`: 2^53.
 const MAX_EXACT: u64 = 1 << 53;
 
-/// Does what was asked for with settings.
+/// Runs a verb of `setting`.
 ///
 /// # Errors
-/// What the file, intake or standard output said.
+/// Errors of the file, intake or standard output.
 pub(crate) async fn setting(
     client: Client,
     verb: SettingVerb,
@@ -165,8 +166,8 @@ async fn delete(mut client: Client, setting_id: String, format: Output) -> Resul
     ))?)
 }
 
-/// A setting from a file; `no_verification`: as if the file said so. What it holds beside its shape is for intake to
-/// judge.
+/// Reads a setting from a file. `no_verification` overrides the field of the file if true. Checks
+/// only the shape; intake checks the values.
 fn from_doc(doc: &Doc, no_verification: bool) -> Result<EnhanceSetting, String> {
     let members = doc
         .as_object()
@@ -277,7 +278,7 @@ pub(super) fn to_wire(doc: &Doc) -> Result<WireValue, String> {
     Ok(WireValue { kind: Some(kind) })
 }
 
-/// A setting as JSON, with the field names of the call.
+/// Returns a setting as JSON, with the field names of the call.
 pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
     let selector = match setting.selector.as_ref().and_then(|s| s.selector.as_ref()) {
         None => Value::Null,
@@ -310,7 +311,7 @@ fn value_to_json(value: &WireValue) -> Value {
     match &value.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::BoolValue(bool)) => Value::from(*bool),
-        // What was an integer is one again.
+        // An integer became a double in the Struct and is restored here.
         Some(Kind::NumberValue(n)) if n.fract() == 0.0 && n.abs() <= MAX_EXACT as f64 =>
         {
             #[allow(
@@ -349,7 +350,7 @@ mod tests {
         assert_eq!((&read.selector, &read.spawner), (&None, &None));
         assert!(read.no_verification && read.verifier_axes.is_empty());
         assert_eq!(parse(&to_json(&read).to_string()).unwrap(), read);
-        // As a flag it stands for the line.
+        // The flag has the effect of the field.
         let flagged = yaml::parse("id: s\nblueprint_id: o\nttl_secs: 1\n").unwrap();
         assert_eq!(from_doc(&flagged, true).unwrap(), read);
     }

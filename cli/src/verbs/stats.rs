@@ -1,4 +1,4 @@
-//! `stats`: what waits, what is worked on, and by whom.
+//! `stats`: prints waiting issues, issues in flight, and workers.
 
 use proto::v1::{GetQueueStatsRequest, GetQueueStatsResponse};
 
@@ -6,10 +6,10 @@ use crate::args::Output;
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// Prints the numbers of the queue.
+/// Prints the queue statistics.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn stats(mut client: Client, format: Output) -> Result<(), CliError> {
     let stats = client
         .intake
@@ -22,10 +22,10 @@ pub(crate) async fn stats(mut client: Client, format: Output) -> Result<(), CliE
     }
 }
 
-/// Prints the numbers for a person.
+/// Prints the queue statistics as text.
 ///
 /// # Errors
-/// What standard output said.
+/// Errors of standard output.
 pub(super) fn print(stats: &GetQueueStatsResponse) -> Result<(), CliError> {
     let paused = match (stats.paused, stats.paused_blueprint_ids.is_empty()) {
         (true, _) => "everything".to_owned(),

@@ -1,9 +1,10 @@
 //! `export` and `import`: a whole history as one file.
 //!
-//! The file is lines of JSON, `{"sha256":"…","entry":…}`, where the hash is that of the bytes of `entry`: so a damage is
-//! found in the line where it is, also where it hits what nothing else vouches for, such as a rationale. The first entry
-//! says what the file is, each further one is a commit with the canonical YAML of its content, oldest first, and the last
-//! one says that it is the last. Both ways go line by line, however long the history is.
+//! Each line is a JSON object `{"sha256":"…","entry":…}` with the hash of the bytes of `entry`. So
+//! damage is reported with its line, even in a field that no other hash covers, such as a
+//! rationale. The first entry is the header. Each further entry is a commit with the canonical YAML
+//! of its content, oldest first; the last one is marked. Both verbs process one line at a time, so
+//! memory use does not depend on the length of the history.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -23,7 +24,7 @@ use crate::output;
 
 const FORMAT: &str = "draftsman history";
 const FORMAT_VERSION: u32 = 1;
-/// A longer line is none of ours: intake takes no message of this size.
+/// Longest valid line: intake accepts no message of this size.
 const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The entry of the first line.
@@ -44,7 +45,7 @@ struct Entry {
     last: bool,
 }
 
-/// A commit as `history --output json` shows it; times are RFC 3339.
+/// A commit as in `history --output json`; times are RFC 3339.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CommitForm {
@@ -68,10 +69,10 @@ struct EpochForm {
     started_at: String,
 }
 
-/// Writes a history to a file, or to standard output.
+/// Exports a history to a file, or to standard output.
 ///
 /// # Errors
-/// What intake or the file said. A file that was begun is taken away again.
+/// Errors of intake or the file. An incomplete file is removed.
 pub(crate) async fn export(mut client: Client, args: ExportArgs) -> Result<(), CliError> {
     let Some(path) = args.file else {
         let stdout = BufWriter::new(io::stdout());
@@ -89,14 +90,14 @@ pub(crate) async fn export(mut client: Client, args: ExportArgs) -> Result<(), C
             path.display()
         ))?),
         Err(error) => {
-            // Half a history is of no use; if it cannot go, `import` refuses it.
+            // A partial history is useless. If the file cannot be removed, `import` refuses it.
             let _ = std::fs::remove_file(&path);
             Err(error)
         }
     }
 }
 
-/// Writes header and commits, and returns how many commits there are.
+/// Writes header and commits, and returns the number of commits.
 async fn write(
     client: &mut Client,
     blueprint_id: String,
@@ -131,10 +132,10 @@ async fn write(
     Ok(count)
 }
 
-/// Recreates a Blueprint from what [`export`] wrote.
+/// Recreates a Blueprint from a file of [`export`].
 ///
 /// # Errors
-/// What intake or the file said; nothing is imported then.
+/// Errors of intake or the file; nothing is imported then.
 pub(crate) async fn import(
     mut client: Client,
     args: ImportArgs,
@@ -149,8 +150,8 @@ pub(crate) async fn import(
     let header = lines.header().map_err(|problem| problem.of(&path))?;
     let damage = Arc::new(Mutex::new(None));
     let found = damage.clone();
-    // Where a line is damaged the stream ends without its last message, which intake takes for a
-    // stream that was cut.
+    // At a damaged line the stream ends without its last message, so intake rejects it as
+    // incomplete.
     let messages = std::iter::from_fn(move || match lines.message(&header.blueprint_id) {
         Ok(message) => message,
         Err(damage) => {
@@ -182,7 +183,7 @@ pub(crate) async fn import(
     ))?)
 }
 
-/// What is wrong with a file, and where.
+/// A damaged place of a file.
 #[derive(Debug, PartialEq)]
 struct Damage {
     line: usize,
@@ -215,7 +216,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The first line.
+    /// Reads the header line.
     fn header(&mut self) -> Result<Header, Damage> {
         let header: Option<Header> = self.entry()?;
         match header {
@@ -230,7 +231,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next commit; `None` after the last one.
+    /// Reads the next commit; `None` after the last one.
     fn message(&mut self, blueprint_id: &str) -> Result<Option<ImportBlueprintRequest>, Damage> {
         if self.is_over {
             return Ok(None);
@@ -292,7 +293,7 @@ fn line_of(entry: &impl Serialize) -> String {
     format!("{BEFORE_HASH}{hash}{BEFORE_ENTRY}{entry}{AFTER_ENTRY}")
 }
 
-/// The entry of a line that is exactly as [`line_of`] writes it.
+/// Returns the entry of a line if the line has exactly the form of [`line_of`].
 fn entry_of(line: &str) -> Option<&str> {
     let rest = line.strip_prefix(BEFORE_HASH)?;
     let (hash, rest) = rest.split_once(BEFORE_ENTRY)?;

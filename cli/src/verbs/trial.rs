@@ -1,4 +1,4 @@
-//! What a write says of the trial of its orbit.
+//! Prints the trial of an orbit that belongs to a write.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::output;
 
-/// Prints that an orbit in use was not tried, and why; nothing if it was, or if none is in use.
+/// Prints that an orbit in use was not tried, and the reason. Prints nothing otherwise.
 ///
 /// # Errors
-/// What standard output said.
+/// Errors of standard output.
 pub(crate) fn show(trial: i32, detail: &str) -> io::Result<()> {
     match Trial::try_from(trial) {
         Ok(Trial::NotTried) => {
@@ -21,7 +21,7 @@ pub(crate) fn show(trial: i32, detail: &str) -> io::Result<()> {
     }
 }
 
-/// The outcome as JSON; `null` if no orbit is in use.
+/// Returns the outcome as JSON; `null` if the write concerns no orbit in use.
 pub(crate) fn json(trial: i32, detail: &str) -> Value {
     match Trial::try_from(trial) {
         Ok(Trial::Passed) => json!({ "outcome": "passed" }),

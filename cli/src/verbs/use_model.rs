@@ -1,7 +1,7 @@
-//! `setting use-model`: has a language model write the patches.
+//! `setting use-model`: uses a language model to write the patches.
 //!
-//! The bundled definition of the `llm` spawner becomes the setting's. A setting that asks a model
-//! already keeps its own definition, prompt and all, and only changes the model.
+//! The setting gets the bundled definition of the `llm` spawner. If its spawner already is of kind
+//! `llm`, only the model changes; the prompt and the rest are kept.
 
 use prost_types::value::Kind;
 use prost_types::{Struct, Value as WireValue};
@@ -16,11 +16,11 @@ use crate::args::{Output, UseModelArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// Puts the model into the setting's spawner.
+/// Sets the model of the setting's spawner.
 ///
 /// # Errors
-/// [`CliError::Model`] before anything is asked of intake; then what intake said, such as that
-/// somebody else has just written the setting.
+/// [`CliError::Model`] before any call of intake. Then errors of intake, for example if another
+/// caller has just written the setting.
 pub(crate) async fn use_model(
     mut client: Client,
     args: UseModelArgs,
@@ -57,7 +57,7 @@ pub(crate) async fn use_model(
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }
 
-/// Provider and model of `PROVIDER/MODEL`; a model's own name may have slashes.
+/// Splits `PROVIDER/MODEL` at the first slash; the model may contain slashes.
 fn split(given: &str) -> Result<(&str, &str), CliError> {
     let providers = providers();
     match given.split_once('/') {
@@ -90,7 +90,7 @@ fn bundled() -> Struct {
     }
 }
 
-/// Sets `group.field`, whatever `group` was before if it was no object.
+/// Sets `group.field`. Replaces `group` if it is not an object.
 fn put(definition: &mut Struct, group: &str, field: &str, text: &str) {
     let text = WireValue {
         kind: Some(Kind::StringValue(text.to_owned())),

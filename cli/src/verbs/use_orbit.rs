@@ -1,4 +1,4 @@
-//! `setting use-orbit`: has issues worked on by another orbit.
+//! `setting use-orbit`: changes the orbit of a setting.
 
 use proto::v1::version_selector::Selector;
 use proto::v1::{GetSettingRequest, PutSettingRequest, VersionSelector};
@@ -10,10 +10,11 @@ use crate::args::{Output, UseOrbitArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// Makes a Blueprint, by its latest version, the setting's orbit; all else of the setting stays.
+/// Sets the orbit of a setting to the latest version of a Blueprint. Keeps everything else.
 ///
 /// # Errors
-/// What intake says: no such setting or Blueprint, or somebody else has just written the setting.
+/// Errors of intake: the setting or Blueprint is not found, or another caller has just written the
+/// setting.
 pub(crate) async fn use_orbit(
     mut client: Client,
     args: UseOrbitArgs,

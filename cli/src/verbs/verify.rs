@@ -1,4 +1,4 @@
-//! `verify`: tries a verifier out on two files. The only verb besides `up` that needs no intake.
+//! `verify`: runs a verifier on two files, without intake.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ const DENIED: u8 = 2;
 /// Runs the script and prints its verdict. Returns the exit status.
 ///
 /// # Errors
-/// [`CliError`] if a file cannot be read, or the script gives no verdict.
+/// [`CliError`] if a file cannot be read, or the script returns no verdict.
 pub(crate) async fn verify(args: VerifyArgs, format: Output) -> Result<u8, CliError> {
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let options = args.options.as_deref().map(read).transpose()?;

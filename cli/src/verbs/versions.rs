@@ -1,4 +1,4 @@
-//! `history`, `diff` and `revert`, and how a person names a version.
+//! `history`, `diff` and `revert`, and the lookup of a version by its short forms.
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -14,15 +14,15 @@ use crate::args::{DiffArgs, HistoryArgs, Output, RevertArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// Versions have as many characters as a SHA-256 in hexadecimal.
+/// Length of a version: a SHA-256 in hexadecimal.
 const VERSION_CHARACTERS: usize = 64;
-/// A number of at most so many digits names a commit by its `seq`; longer ones are the beginning of a version.
+/// Most digits of a commit number. A longer run of digits is the prefix of a version.
 const MAX_SEQ_DIGITS: usize = 6;
 
 /// Prints the commits of a Blueprint, newest first.
 ///
 /// # Errors
-/// What intake or standard output said.
+/// Errors of intake or standard output.
 pub(crate) async fn history(
     mut client: Client,
     args: HistoryArgs,
@@ -49,10 +49,10 @@ pub(crate) async fn history(
     ))?)
 }
 
-/// Prints what changed between two versions.
+/// Prints the difference between two versions.
 ///
 /// # Errors
-/// What intake or standard output said; what was given names no version, or several.
+/// Errors of intake or standard output. An argument matches no version, or several.
 pub(crate) async fn diff(
     mut client: Client,
     args: DiffArgs,
@@ -77,7 +77,7 @@ pub(crate) async fn diff(
                 }
                 None => newest(&mut client, id).await?,
             };
-            // The first version of all has nothing before it: it differs from itself in nothing.
+            // The first version has no parent, so it is compared with itself.
             let before = to.parents.first().unwrap_or(&to.version).clone();
             (before, to.version)
         }
@@ -108,7 +108,7 @@ pub(crate) async fn diff(
     Ok(())
 }
 
-/// A unified diff for a terminal: what is gone red, what is new green, where it is cyan.
+/// Colours a unified diff for a terminal: deletions red, insertions green, positions cyan.
 fn coloured(diff: &str) -> String {
     let mut text = String::with_capacity(diff.len() * 2);
     let mut in_header = true;
@@ -133,7 +133,7 @@ fn coloured(diff: &str) -> String {
 /// Makes the content of an earlier version the head again.
 ///
 /// # Errors
-/// What intake or standard output said; what was given names no version, or several.
+/// Errors of intake or standard output. The argument matches no version, or several.
 pub(crate) async fn revert(
     mut client: Client,
     args: RevertArgs,
@@ -160,17 +160,17 @@ pub(crate) async fn revert(
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }
 
-/// The newest commit.
+/// Returns the newest commit.
 async fn newest(client: &mut Client, blueprint_id: &str) -> Result<Commit, CliError> {
     let commits = commits(client, blueprint_id, 1).await?;
     let newest = commits.into_iter().next();
     newest.ok_or(CliError::Answer { field: "commits" })
 }
 
-/// The version that a person means: one in full, the beginning of one, or the number of a commit.
+/// Resolves a version: a version in full, its prefix, or the number of a commit.
 ///
 /// # Errors
-/// What intake said; none is meant, or several.
+/// Errors of intake. The argument matches no version, or several.
 pub(super) async fn resolve(
     client: &mut Client,
     blueprint_id: &str,
@@ -180,7 +180,7 @@ pub(super) async fn resolve(
         return Ok(given.to_owned());
     }
     if let Some(before_seq) = seq(given).and_then(|seq| seq.checked_add(1)) {
-        // One commit is asked for, however long the history is.
+        // Requests one commit, however long the history is.
         let request = ListCommitsRequest {
             blueprint_id: blueprint_id.to_owned(),
             page_size: 1,
@@ -202,7 +202,7 @@ pub(super) async fn resolve(
     choose(&found.commits, blueprint_id, given)
 }
 
-/// The number of a commit, if that is what a person means.
+/// Returns the number of a commit if `given` is one.
 fn seq(given: &str) -> Option<u64> {
     let is_number = given.len() <= MAX_SEQ_DIGITS && given.bytes().all(|b| b.is_ascii_digit());
     is_number.then(|| given.parse().ok()).flatten()
@@ -225,7 +225,7 @@ fn choose(commits: &[Commit], blueprint_id: &str, given: &str) -> Result<String,
         .map(|commit| &commit.version)
         .filter(|version| version.starts_with(given));
     let first = named.next().ok_or_else(not_found)?;
-    // The same content may have been head more than once.
+    // Several commits may have the same content.
     if named.any(|other| other != first) {
         return Err(CliError::AmbiguousVersion {
             blueprint_id: blueprint_id.to_owned(),
@@ -235,7 +235,7 @@ fn choose(commits: &[Commit], blueprint_id: &str, given: &str) -> Result<String,
     Ok(first.clone())
 }
 
-/// The newest commits, at most `limit`.
+/// Returns the newest commits, at most `limit`.
 async fn commits(
     client: &mut Client,
     blueprint_id: &str,

@@ -1,4 +1,4 @@
-//! Commits and summaries: from and to the wire.
+//! Converts commits and summaries from and to the wire.
 
 use proto::v1;
 use shared::domain::commit::{BlueprintSummary, Commit, Epoch, MAX_RATIONALE_BYTES};
@@ -7,7 +7,7 @@ use shared::store::ExpectedHead;
 
 use crate::convert::{text, timestamp};
 
-/// The field `expected_head`: absent means any, empty that there must be none.
+/// Parses the field `expected_head`. Absent means any head, and empty means no head.
 pub(crate) fn expected_head(given: Option<&str>) -> Result<ExpectedHead, String> {
     match given {
         None => Ok(ExpectedHead::Any),
@@ -18,7 +18,7 @@ pub(crate) fn expected_head(given: Option<&str>) -> Result<ExpectedHead, String>
     }
 }
 
-/// The field `rationale`: absent means none.
+/// Parses the field `rationale`. Absent means empty.
 pub(crate) fn rationale(given: Option<String>) -> Result<String, String> {
     let text = given.unwrap_or_default();
     if text.len() > MAX_RATIONALE_BYTES {
@@ -30,7 +30,7 @@ pub(crate) fn rationale(given: Option<String>) -> Result<String, String> {
     Ok(text)
 }
 
-/// A commit.
+/// Converts a commit.
 pub(crate) fn commit_to_wire(commit: Commit) -> v1::Commit {
     v1::Commit {
         blueprint_id: commit.blueprint_id.to_string(),
@@ -54,7 +54,7 @@ fn epoch_to_wire(epoch: Epoch) -> v1::Epoch {
     }
 }
 
-/// What a list shows of a Blueprint.
+/// Converts the summary of a Blueprint.
 pub(crate) fn summary_to_wire(summary: BlueprintSummary) -> v1::BlueprintSummary {
     v1::BlueprintSummary {
         blueprint_id: summary.blueprint_id.to_string(),

@@ -24,7 +24,7 @@ pub(crate) struct Blueprints {
     backend: Backend,
 }
 
-/// A format as it travels.
+/// Parses the format of a document.
 pub(crate) fn document_format(given: i32) -> Result<Format, String> {
     match v1::DocumentFormat::try_from(given) {
         Ok(v1::DocumentFormat::Unspecified) => Ok(Format::Auto),
@@ -35,7 +35,7 @@ pub(crate) fn document_format(given: i32) -> Result<Format, String> {
 }
 
 impl Blueprints {
-    /// A service over `backend`.
+    /// Creates the service over `backend`.
     pub(crate) fn new(backend: Backend) -> Self {
         Self { backend }
     }
@@ -159,7 +159,7 @@ impl Blueprints {
         blueprint_id: &BlueprintId,
         prefix: &str,
     ) -> Result<v1::ListCommitsResponse, RequestError> {
-        /// Enough to see that a prefix is ambiguous.
+        /// Two commits show that a prefix is ambiguous.
         const MAX_NAMED: usize = 2;
         let prefix = VersionPrefix::parse(prefix)
             .map_err(|error| RequestError::field("version_prefix", error))?;

@@ -1,5 +1,5 @@
-//! Whole histories out of the server and into it, commit by commit, so that neither side ever
-//! holds more than a few of them.
+//! Exports and imports whole histories commit by commit. Neither side holds more than a few commits
+//! at a time.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -19,21 +19,21 @@ use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::error::violations::Violations;
 
-/// Commits that are read or staged at one go.
+/// Maximum number of commits in one read or one stage.
 const BATCH: usize = 16;
-/// How long an import may stand still between two messages.
+/// Time limit for the next message of an import.
 const NEXT_WITHIN: Duration = Duration::from_secs(600);
-/// Contents that are staged at one go end before this: a script should be short.
+/// Maximum size of the documents in one stage, in bytes. It keeps the script of Redis short.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// What `ExportBlueprint` answers.
+/// The response stream of `ExportBlueprint`.
 pub(crate) type ExportStream =
     Pin<Box<dyn Stream<Item = Result<v1::ExportBlueprintResponse, Status>> + Send>>;
 
-/// The history up to the head of this moment, oldest first.
+/// Returns the history up to the present head, oldest commit first.
 ///
 /// # Errors
-/// If there is no such Blueprint. What goes wrong later ends the stream.
+/// The Blueprint is not found. A later error ends the stream.
 pub(crate) async fn export(store: Store, blueprint_id: &str) -> Result<ExportStream, RequestError> {
     let blueprint_id = convert::blueprint_id(blueprint_id)?;
     let Some(head) = store.head_seq(&blueprint_id).await? else {
@@ -61,10 +61,12 @@ pub(crate) async fn export(store: Store, blueprint_id: &str) -> Result<ExportStr
     Ok(Box::pin(messages))
 }
 
-/// Takes a history in. A call that is dropped leaves what expires by itself.
+/// Imports a history.
+///
+/// Cancel safety: a dropped call leaves staged data, which expires.
 ///
 /// # Errors
-/// If the Blueprint is there, or a message is not what an export would have sent.
+/// The Blueprint exists, or a message differs from what an export sends.
 pub(crate) async fn import(
     store: &Store,
     mut messages: Streaming<v1::ImportBlueprintRequest>,
@@ -83,7 +85,8 @@ pub(crate) async fn import(
     let head = match taken {
         Ok(head) => head,
         Err(error) => {
-            // Better now than in ten minutes; if Redis is away, it is then.
+            // Frees the staged data now; it would expire after ten minutes. If Redis is
+            // unavailable, it expires.
             let _ = import.give_up().await;
             return Err(error);
         }
@@ -100,7 +103,7 @@ pub(crate) async fn import(
     }
 }
 
-/// Checks and stages everything up to the last message. Returns the newest commit.
+/// Checks and stages every message up to the last. Returns the newest commit.
 async fn take(
     import: &mut Import,
     first: v1::ImportBlueprintRequest,
@@ -159,7 +162,7 @@ async fn next(
     next.map_err(|status| RequestError::StreamBroken(Box::new(status)))
 }
 
-/// One message read; whether it follows from the one before is not looked at.
+/// Parses one message. Does not check that it follows from the previous one.
 fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntry, RequestError> {
     let Some(commit) = message.commit else {
         return Err(RequestError::field(
@@ -219,7 +222,8 @@ fn read_epoch(epoch: &v1::Epoch) -> Result<Epoch, String> {
     })
 }
 
-/// Milliseconds since the Unix epoch: what [`convert::timestamp`] made of them, and nothing else.
+/// Converts a timestamp to milliseconds since the Unix epoch. Accepts exactly what
+/// [`convert::timestamp`] produces.
 fn ms(timestamp: Option<&Timestamp>) -> Result<u64, String> {
     let read = || {
         let timestamp = timestamp?;

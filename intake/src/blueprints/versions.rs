@@ -1,4 +1,4 @@
-//! Two versions compared, and an earlier one made the head again.
+//! Compares two versions, and reverts to an earlier version.
 
 use proto::v1;
 use shared::blueprint::{Blueprint, diff as difference, json};
@@ -12,15 +12,15 @@ use crate::convert;
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 
-/// The most that a patch and a diff may have together: 3 MiB.
+/// Maximum size of patch and diff together: 3 MiB.
 const MAX_DIFF_BYTES: usize = 3 * 1024 * 1024;
-/// How much of a version a sentence shows.
+/// Length of a shortened version, in characters.
 const SHORT_VERSION: usize = 12;
 
-/// What `DiffBlueprint` answers.
+/// Implements `DiffBlueprint`.
 ///
 /// # Errors
-/// If a version is not there, or the answer is too large.
+/// A version is not found, or the response is too large.
 pub(crate) async fn diff(
     store: &Store,
     request: v1::DiffBlueprintRequest,
@@ -34,7 +34,7 @@ pub(crate) async fn diff(
     };
     let from = find(store, &blueprint_id, from, "from_version").await?;
     let to = find(store, &blueprint_id, to, "to_version").await?;
-    // Large documents take a while, in which other calls of this thread go on.
+    // Comparing large documents would block the other calls of this thread.
     let compared = tokio::task::spawn_blocking(move || {
         let (from, to) = (&from.blueprint, &to.blueprint);
         v1::DiffBlueprintResponse {
@@ -58,10 +58,10 @@ pub(crate) async fn diff(
     Ok(answer)
 }
 
-/// What `RevertBlueprint` answers.
+/// Implements `RevertBlueprint`.
 ///
 /// # Errors
-/// If the version is not there, its content may not be written (any more), or it is archived.
+/// The version is not found, its content is no longer valid, or the Blueprint is archived.
 pub(crate) async fn revert(
     store: &Store,
     request: v1::RevertBlueprintRequest,
@@ -86,7 +86,7 @@ pub(crate) async fn revert(
         ),
         _ => rationale,
     };
-    // What is stored was checked when it was written, its label perhaps by no rule yet.
+    // The content is validated again: its label may be older than the present rule for labels.
     let blueprint = Blueprint::from_doc(found.blueprint.doc().clone())
         .map_err(|error| RequestError::field("version", error))?;
     let written = write(store, &blueprint, ExpectedHead::Any, &rationale, None).await?;

@@ -1,4 +1,4 @@
-//! Writing a document, with the check of an orbit before it.
+//! Writes a document, after checking it as an orbit.
 
 use futures::future::try_join_all;
 use shared::blueprint::Blueprint;
@@ -11,24 +11,25 @@ use shared::store::{ExpectedHead, PutOutcome, SettingFault, Store};
 use crate::error::request_error::RequestError;
 use crate::orbit_trial::{self, Trial};
 
-/// How often a write is begun again because settings were written meanwhile.
+/// Number of attempts to write a document while settings change.
 const MAX_WRITES: u32 = 5;
 
-/// What became of a write.
+/// The outcome of a write.
 pub(crate) struct Written {
     /// The head's commit.
     pub(crate) commit: Commit,
-    /// This call made it.
+    /// Whether this call made the commit.
     pub(crate) created: bool,
-    /// The trials with the settings that run it.
+    /// The combined trial with the settings that use it as their orbit.
     pub(crate) trial: Trial,
 }
 
-/// Writes `blueprint`. If settings run it, it is first judged and tried with each of them; `except` is a setting that
-/// is about to be written with it, and was looked at already.
+/// Writes `blueprint`. If settings use it as their orbit, it is first checked and tried with each
+/// of them. `except` is a setting of the same request, which was checked before.
 ///
 /// # Errors
-/// If it is archived, its head is not the expected one, or it is an orbit that would not run or decide.
+/// The Blueprint is archived, its head is not the expected one, or it is an orbit that cannot run
+/// or reach a decision.
 pub(crate) async fn write(
     store: &Store,
     blueprint: &Blueprint,
@@ -80,7 +81,7 @@ pub(crate) async fn write(
     })
 }
 
-/// Whether `setting` could run `blueprint` and comes to decisions with it.
+/// Checks that `setting` can run `blueprint` and that the flow reaches a decision.
 async fn judge(
     store: &Store,
     blueprint: &Blueprint,
@@ -98,7 +99,7 @@ async fn judge(
         Err(SettingFault::Orbit(why) | SettingFault::Spawner(why)) => {
             Err(not_runnable(why.to_string()))
         }
-        // No fault of the document: the setting was as it is before.
+        // Not caused by the document: the setting had this fault before.
         Err(
             SettingFault::UnknownOrbit
             | SettingFault::ArchivedOrbit

@@ -1,4 +1,4 @@
-//! `google.protobuf.Struct` from and to documents.
+//! Converts `google.protobuf.Struct` from and to documents.
 
 use prost_types::Struct;
 use prost_types::Value;
@@ -6,10 +6,10 @@ use prost_types::value::Kind;
 use shared::blueprint::Doc;
 use shared::blueprint::Num;
 
-/// Deepest nesting of a spawner: that of a Blueprint.
+/// Deepest nesting of a spawner: the limit of a Blueprint.
 pub(crate) const MAX_LEVELS: usize = 64;
 
-/// Integers up to here are exact in the doubles of a `google.protobuf.Struct`.
+/// Largest integer that is exact in the doubles of a `google.protobuf.Struct`: 2^53.
 pub(crate) const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub(crate) fn struct_to_doc(spawner: Struct) -> Result<Doc, String> {
@@ -83,7 +83,7 @@ fn doc_to_value(doc: &Doc) -> Value {
     let kind = match doc {
         Doc::Null => Kind::NullValue(0),
         Doc::Bool(bool) => Kind::BoolValue(*bool),
-        // Exact: an integer came in through `number_to_doc`.
+        // Exact: `number_to_doc` accepted only integers up to [`MAX_EXACT`].
         Doc::Num(Num::Int(integer)) => Kind::NumberValue(*integer as f64),
         Doc::Num(Num::Float(float)) => Kind::NumberValue(*float),
         Doc::Str(text) => Kind::StringValue(text.to_string()),

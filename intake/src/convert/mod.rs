@@ -1,6 +1,5 @@
-//! Between the wire and the domain, both ways. Requests are checked here, at the door: what
-//! leaves this file towards the store is valid by construction, and every wrong field of a
-//! request is named at once.
+//! Converts between wire types and domain types. Requests are validated here: the store receives
+//! only valid values, and one error names every invalid field of a request.
 
 pub(crate) mod documents;
 
@@ -16,22 +15,22 @@ use crate::error::request_error::RequestError;
 
 // Requests.
 
-/// The field `issue_id`.
+/// Parses the field `issue_id`.
 pub(crate) fn issue_id(given: &str) -> Result<IssueId, RequestError> {
     IssueId::parse(given).map_err(|error| RequestError::field("issue_id", error))
 }
 
-/// The field `blueprint_id`.
+/// Parses the field `blueprint_id`.
 pub(crate) fn blueprint_id(given: &str) -> Result<BlueprintId, RequestError> {
     BlueprintId::parse(given).map_err(|error| RequestError::field("blueprint_id", error))
 }
 
-/// The field `setting_id`.
+/// Parses the field `setting_id`.
 pub(crate) fn setting_id(given: &str) -> Result<SettingId, RequestError> {
     SettingId::parse(given).map_err(|error| RequestError::field("setting_id", error))
 }
 
-/// The field `blueprint_id` of a filter: absent or empty means all.
+/// Parses the field `blueprint_id` of a filter. Absent or empty means all.
 pub(crate) fn blueprint_filter(given: Option<&str>) -> Result<Option<BlueprintId>, RequestError> {
     given
         .filter(|id| !id.is_empty())
@@ -39,7 +38,7 @@ pub(crate) fn blueprint_filter(given: Option<&str>) -> Result<Option<BlueprintId
         .transpose()
 }
 
-/// A version selector in the field `field`: absent or without a choice means latest.
+/// Parses a version selector in the field `field`. Absent or unset means latest.
 pub(crate) fn selector(
     field: &str,
     given: Option<&v1::VersionSelector>,
@@ -68,9 +67,9 @@ fn semver_req(text: &str) -> Result<VersionSelector, String> {
         })
 }
 
-// Answers.
+// Responses.
 
-/// Milliseconds since the Unix epoch as a timestamp.
+/// Converts milliseconds since the Unix epoch to a timestamp.
 pub(crate) fn timestamp(ms: u64) -> Timestamp {
     Timestamp {
         seconds: i64::try_from(ms / 1_000).unwrap_or(i64::MAX),

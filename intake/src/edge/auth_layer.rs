@@ -1,6 +1,6 @@
-//! What every call passes before it reaches its service: the token, the deadline, and the span that its trace hangs on.
+//! A layer around all services that checks the token, limits the time and starts the trace span.
 //!
-//! A layer around all services, so that no handler can forget it. It looks at the path and the headers only.
+//! Because it wraps every service, no handler can skip it. It reads only the path and the headers.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,9 +23,11 @@ use crate::edge::tokens::TokensFile;
 use crate::error::request_error::RequestError;
 use crate::scope::Scope;
 
-/// A call that takes longer has lost its client long ago: every call of the store gives up within seconds.
+/// Time limit of a call. A longer call has lost its client: every store call times out within
+/// seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// Calls that take as long as somebody's flow takes; each has a limit of its own.
+/// RPCs without [`ANSWER_WITHIN`]: they run as long as a flow or a transfer does, and have their
+/// own limits.
 const LONG_RUNNING: [&str; 4] = [
     "/enhance.v1.IntakeService/WatchIssue",
     "/enhance.v1.IntakeService/PreviewIssue",
@@ -33,11 +35,11 @@ const LONG_RUNNING: [&str; 4] = [
     "/enhance.v1.BlueprintService/ImportBlueprint",
 ];
 
-/// Says to whom may call at all which intake this is, for `draftsman doctor`.
+/// Header with the version of intake, read by `draftsman doctor`. Only authorized callers get it.
 const VERSION_HEADER: HeaderName = HeaderName::from_static("draftsman-version");
 const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
 
-/// The layer. Without tokens everybody may do everything.
+/// The layer. Without a tokens file every caller has every scope.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthLayer {
     tokens: Option<TokensFile>,
@@ -52,7 +54,7 @@ impl AuthLayer {
         }
     }
 
-    /// The scope with which the call passes. Where no tokens are asked for, everybody has the widest.
+    /// Returns the scope of a call. Without a tokens file that is [`Scope::Admin`].
     fn check(&self, path: &str, headers: &HeaderMap) -> Result<Scope, RequestError> {
         let Some(tokens) = &self.tokens else {
             return Ok(Scope::Admin);
@@ -69,7 +71,7 @@ impl AuthLayer {
     }
 }
 
-/// On whose authority a call acts. A call that the layer has not seen has the narrowest.
+/// Returns the authority with which a call acts. A call that bypassed the layer has the least.
 pub(crate) fn authority(extensions: &Extensions) -> Authority {
     match extensions.get::<Scope>() {
         Some(Scope::Admin) => Authority::Admin,
@@ -77,7 +79,7 @@ pub(crate) fn authority(extensions: &Extensions) -> Authority {
     }
 }
 
-/// The token of `authorization: Bearer <token>`.
+/// Returns the token of `authorization: Bearer <token>`.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked("bearer ".len())?;
@@ -86,7 +88,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
         .then(|| token.trim_ascii())
 }
 
-/// The trace that the caller has begun.
+/// Returns the trace context of the caller.
 pub(crate) fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
     TraceParent::parse(headers.get("traceparent")?.to_str().ok()?)
 }
@@ -102,7 +104,7 @@ impl<S> Layer<S> for AuthLayer {
     }
 }
 
-/// A service behind the [`AuthLayer`].
+/// A service wrapped by the [`AuthLayer`].
 #[derive(Debug, Clone)]
 pub(crate) struct AuthService<S> {
     auth_layer: AuthLayer,
@@ -162,7 +164,8 @@ where
     }
 }
 
-/// tonic answers a request above the limit OUT_OF_RANGE, without details; nothing else here does.
+/// Adds details to tonic's OUT_OF_RANGE, which it returns for a request above the size limit.
+/// Nothing else here returns OUT_OF_RANGE.
 fn explain_size(answer: http::Response<Body>) -> http::Response<Body> {
     let refused = |status: &Status| status.code() == Code::OutOfRange;
     match Status::from_header_map(answer.headers()) {
@@ -175,7 +178,7 @@ fn explain_size(answer: http::Response<Body>) -> http::Response<Body> {
 mod tests {
     use super::*;
 
-    /// A service that never answers.
+    /// A service that never responds.
     struct Never;
 
     impl Service<http::Request<Body>> for Never {

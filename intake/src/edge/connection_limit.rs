@@ -1,7 +1,8 @@
-//! Who gets in: a bounded number of connections, none of which may be silent for ever.
+//! Limits the number of connections and closes idle ones.
 //!
-//! tonic bounds neither. A connection too many is closed at once, so that its client can try another intake, instead of
-//! waiting in the listener's queue. One that says nothing, not even the answer to a ping, gives its place up.
+//! tonic does neither. A connection above the limit is closed at once. Its client can then try
+//! another intake instead of waiting in the backlog of the listener. A connection is closed when
+//! its client sends no byte before the idle timeout, not even the response to a ping.
 
 use std::io;
 use std::pin::Pin;
@@ -16,19 +17,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
-/// How long connections may be silent.
+/// Idle timeouts of connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IdleTimeouts {
-    /// Before the first byte.
+    /// Time until the first byte.
     pub(crate) first_word: Duration,
-    /// Between two bytes; longer than a client takes to be pinged and to answer.
+    /// Time between two bytes. Must exceed the interval and the timeout of HTTP/2 pings together.
     pub(crate) silence: Duration,
 }
 
-/// One line of log in this time, however many are turned away.
+/// Minimum time between two log lines about closed connections.
 const SAY_EVERY: Duration = Duration::from_secs(5);
 
-/// The connections of `incoming` that get in, at most `places` at once.
+/// Returns the connections of `incoming`, at most `places` at once; closes the others.
 pub(crate) fn limit_connections(
     incoming: TcpIncoming,
     places: usize,
@@ -60,11 +61,11 @@ pub(crate) fn limit_connections(
     })
 }
 
-/// A connection with its place.
+/// A connection that counts towards the limit.
 pub(crate) struct LimitedStream {
     stream: TcpStream,
     idle_timeouts: IdleTimeouts,
-    /// When it has been silent for too long.
+    /// When the connection has been idle for too long.
     due: Instant,
     alarm: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
@@ -92,7 +93,8 @@ impl AsyncRead for LimitedStream {
         if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buf) {
             let due = Instant::now() + self.idle_timeouts.silence;
             self.due = due;
-            // Mostly only noted: the timer itself is put off when it rings, not with every read.
+            // Usually only `due` is updated. The timer is reset when it fires, not after every
+            // read.
             if due < self.alarm.deadline() {
                 self.alarm.as_mut().reset(due);
             }
@@ -171,7 +173,8 @@ mod tests {
         let mut first = TcpStream::connect(address).await.unwrap();
         let mut stream_limit = limit_connections.next().await.unwrap().unwrap();
         let mut refused = TcpStream::connect(address).await.unwrap();
-        // Turned away while the next is waited for; nobody else comes.
+        // The connection is closed while the stream waits for the next one, so a task polls the
+        // stream.
         let waiting = tokio::spawn(async move { limit_connections.next().await.is_some() });
         assert_eq!(refused.read(&mut [0; 1]).await.unwrap(), 0, "closed");
 

@@ -1,4 +1,4 @@
-//! What every connection and every call passes first: limits, TLS, tokens and scopes.
+//! Checks of every connection and call: connection limit, TLS, tokens and scopes.
 
 pub(crate) mod auth_layer;
 pub(crate) mod connection_limit;

@@ -1,18 +1,22 @@
-//! Which RPC needs which scope. A test holds the table against the descriptors: each RPC is in it exactly once.
+//! The scope that each RPC needs. A test checks that each RPC of the descriptors is listed exactly
+//! once.
 
 use crate::scope::Scope;
 
-/// What a call needs.
+/// The requirement of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// Nothing: load balancers and orchestrators have no token.
+    /// No token: load balancers and orchestrators have none.
     Nothing,
     /// A token with at least this scope.
     AtLeast(Scope),
 }
 
-/// Reading is `Read`; what ends in a verified commit or in nothing is `Submit`; what writes past the verifiers, or decides
-/// over everybody's work, is `Admin`.
+/// The scope of each RPC.
+///
+/// - `Read`: the RPC changes nothing.
+/// - `Submit`: the RPC changes documents only through a verified commit.
+/// - `Admin`: the RPC writes without verification, or affects the issues of every caller.
 const TABLE: [(&str, &[(&str, Scope)]); 4] = [
     (
         proto::v1::intake_service_server::SERVICE_NAME,
@@ -62,7 +66,8 @@ const TABLE: [(&str, &[(&str, Scope)]); 4] = [
     ),
 ];
 
-/// What a call of `path` (`/package.Service/Method`) needs. A path that nobody serves needs the most.
+/// Returns what a call of `path` (`/package.Service/Method`) needs. An unknown path needs
+/// [`Scope::Admin`].
 pub(crate) fn need(path: &str) -> Need {
     let Some((service, method)) = path.trim_start_matches('/').split_once('/') else {
         return Need::AtLeast(Scope::Admin);
@@ -112,7 +117,7 @@ mod tests {
         assert_eq!(listed, described);
     }
 
-    /// `docs/security.md` has a row for each RPC, with its scope.
+    /// Checks that `docs/security.md` has a row for each RPC, with its scope.
     #[test]
     fn the_page_on_security_says_what_the_table_says() {
         let page = include_str!("../../../docs/security.md");

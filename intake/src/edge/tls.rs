@@ -1,5 +1,7 @@
-//! The certificate that intake shows, and whose certificates it wants to see: PEM files, checked before the server starts,
-//! and read again while it runs: a certificate that was renewed is shown from the next handshake on.
+//! The TLS certificate of intake and the CA of client certificates.
+//!
+//! The PEM files are checked before the server starts and read again while it runs. The next
+//! handshake uses a renewed certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,13 +16,13 @@ use shared::config::problem::Problems;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// How soon changed files count. They are small, so they are read and not only looked at: a mount that swaps
-/// files behind a link is noticed, too.
+/// Interval between reads of the files. The content is compared, not the modification time, so a
+/// mount that swaps files behind a symbolic link is detected.
 const READ_EVERY: Duration = Duration::from_secs(2);
-/// What HTTP/2 is called in a handshake.
+/// The ALPN protocol id of HTTP/2 (RFC 9113, section 3.2).
 const ALPN_H2: &[u8] = b"h2";
 
-/// The files of a server's TLS, and the configuration that was made of them last.
+/// The TLS files of a server and the configuration last made from them.
 #[derive(Clone)]
 pub(crate) struct Tls {
     certificate: PathBuf,
@@ -30,7 +32,7 @@ pub(crate) struct Tls {
     config: watch::Sender<Arc<ServerConfig>>,
 }
 
-/// What the files hold.
+/// The contents of the files.
 #[derive(Clone, PartialEq, Eq)]
 struct Pems {
     certificate: Vec<u8>,
@@ -47,8 +49,10 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads and checks the files; an empty name is none. Notes what is wrong by variable and file, and returns `None` then,
-    /// or if there is to be no TLS.
+    /// Reads and checks the files. An empty name means no file. Notes each problem by variable and
+    /// file.
+    ///
+    /// Returns `None` after a problem, or if TLS is not configured.
     pub(crate) fn read(
         certificate: &str,
         key: &str,
@@ -99,18 +103,18 @@ impl Tls {
         }
     }
 
-    /// True if clients have to show a certificate.
+    /// Returns true if clients must present a certificate.
     pub(crate) fn wants_client_certificates(&self) -> bool {
         self.client_ca.is_some()
     }
 
-    /// What a handshake that begins now is made with.
+    /// Returns the configuration for a new handshake.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config.borrow())
     }
 
-    /// Reads the files again every few seconds. Files that cannot be used change nothing, and are told of once.
-    /// Never returns.
+    /// Reads the files every [`READ_EVERY`]. If they are invalid, the previous configuration stays
+    /// in effect and each error is logged once. Never returns.
     pub(crate) async fn follow(&self) {
         let mut read = self.read.clone();
         let (mut problem, mut told) = (String::new(), String::new());
@@ -129,7 +133,8 @@ impl Tls {
                     self.config.send_replace(Arc::new(config));
                     tracing::info!(path = %self.certificate.display(), "the certificate was read again");
                 }
-                // The files are written one after the other: what is wrong only once is not told.
+                // The files are written one after the other, so only an error of two successive
+                // reads is logged.
                 Err(wrong) if wrong != problem => problem = wrong,
                 Err(wrong) if wrong != told => {
                     tracing::error!(path = %self.certificate.display(), error = wrong, "the certificate, its key or the client CA cannot be read again; the previous ones stay in effect");

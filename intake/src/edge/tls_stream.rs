@@ -1,7 +1,7 @@
-//! Connections as the server gets them: plain, or after the TLS handshake.
+//! Connections as the server receives them: plain, or after the TLS handshake.
 //!
-//! tonic's own TLS takes one certificate for the life of the server. Here each handshake uses the files
-//! as they were read last. Handshakes run in tasks of their own: a slow client delays no other.
+//! tonic's own TLS uses one certificate for the life of the server. Here each handshake uses the
+//! files as last read. Each handshake runs in its own task, so a slow client delays no other.
 
 use std::io;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 use crate::edge::connection_limit::LimitedStream;
 use crate::edge::tls::Tls;
 
-/// A client that does not get through its handshake in this time is dropped.
+/// Time limit of a handshake. The connection is dropped after it.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection, with or without TLS.
@@ -27,8 +27,8 @@ pub(crate) enum Connection {
     Tls(Box<TlsStream<LimitedStream>>),
 }
 
-/// The connections of `incoming`, after their handshakes if there is `tls`; at most `places` handshakes run
-/// at once. One that fails ends its connection alone.
+/// Returns the connections of `incoming`, after the handshake if `tls` is set. At most `places`
+/// handshakes run at once. A failed handshake ends only its own connection.
 pub(crate) fn connections(
     incoming: impl Stream<Item = io::Result<LimitedStream>> + Send + 'static,
     tls: Option<Tls>,
@@ -41,7 +41,7 @@ pub(crate) fn connections(
                 (Err(error), _) => Some(Err(error)),
                 (Ok(stream), None) => Some(Ok(Connection::Plain(stream))),
                 (Ok(stream), Some(tls)) => {
-                    // An error of a task is its panic, which the runtime has told of.
+                    // The error of a task is its panic, which the runtime has reported.
                     tokio::spawn(handshake(stream, tls)).await.ok().flatten()
                 }
             }

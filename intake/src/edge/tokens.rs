@@ -1,8 +1,9 @@
-//! Who may do what: bearer tokens with a scope each, from a file that is read again while the server runs.
+//! Bearer tokens with scopes, from a file that is read again while the server runs.
 //!
-//! A line of the file is `<scope> <token>` or `<scope> <name> <token>`; empty lines and those that begin with `#` are left out.
-//! Only the SHA-256 of a token is kept, and all are compared in constant time: neither memory nor timing tells a token, and
-//! a token's length makes no difference. No error and no log line shows one, only the number of its line.
+//! A line of the file is `<scope> <token>` or `<scope> <name> <token>`. Empty lines and lines that
+//! begin with `#` are ignored. Only the SHA-256 of a token is kept, and all hashes are compared in
+//! constant time. So neither memory nor timing reveals a token or its length. Errors and log lines
+//! contain the line number of a token, never the token.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,13 +17,14 @@ use tokio::time::sleep;
 
 use crate::scope::Scope;
 
-/// How soon a changed file counts. It is small, so it is read and not only looked at: an edit within the clock's
-/// resolution, and a mount that swaps files behind a link, are noticed too.
+/// Interval between reads of the file. The content is compared, not the modification time. So an
+/// edit within the clock's resolution is detected, and a mount that swaps files behind a symbolic
+/// link too.
 const READ_EVERY: Duration = Duration::from_secs(2);
-/// Shorter tokens can be guessed.
+/// Minimum length of a token, in characters. Shorter tokens can be guessed.
 const SHORTEST: usize = 16;
 
-/// What is wrong with a file of tokens.
+/// Why a tokens file is invalid.
 #[derive(Debug, Error)]
 pub(crate) enum BadTokens {
     #[error("cannot be read: {0}")]
@@ -39,7 +41,7 @@ pub(crate) enum BadTokens {
     Empty,
 }
 
-/// The tokens of one reading of the file.
+/// The tokens of one read of the file.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Tokens(Vec<(Scope, [u8; 32])>);
 
@@ -77,7 +79,8 @@ impl Tokens {
         Ok(Self(tokens))
     }
 
-    /// The scope of `token`; `None` if it is none of these. Takes as long whichever it is.
+    /// Returns the scope of `token`; `None` if the token is unknown. Takes the same time for every
+    /// token.
     pub(crate) fn scope_of(&self, token: &[u8]) -> Option<Scope> {
         let given = digest(token);
         self.0.iter().fold(None, |found, (scope, known)| {
@@ -94,7 +97,7 @@ fn digest(token: &[u8]) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
-/// A file of tokens that was read once and will be again.
+/// A tokens file that is read again while the server runs.
 #[derive(Debug, Clone)]
 pub(crate) struct TokensFile {
     path: PathBuf,
@@ -105,7 +108,7 @@ impl TokensFile {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`BadTokens`] if it cannot be used.
+    /// [`BadTokens`] if the file is invalid.
     pub(crate) fn open(path: &Path) -> Result<Self, BadTokens> {
         let tokens = Tokens::parse(&std::fs::read_to_string(path)?)?;
         Ok(Self {
@@ -114,12 +117,13 @@ impl TokensFile {
         })
     }
 
-    /// The tokens that count now.
+    /// Returns the tokens in effect.
     pub(crate) fn now(&self) -> Arc<Tokens> {
         Arc::clone(&self.tokens.borrow())
     }
 
-    /// Reads the file again every few seconds. What cannot be used changes nothing, and is said once. Never returns.
+    /// Reads the file every [`READ_EVERY`]. If it is invalid, the previous tokens stay in effect
+    /// and each error is logged once. Never returns.
     pub(crate) async fn follow(&self) {
         let mut said = String::new();
         loop {

@@ -1,4 +1,4 @@
-//! What can go wrong with a request.
+//! Errors of requests.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -12,13 +12,14 @@ use tonic::Status;
 
 use crate::scope::Scope;
 
-/// Largest request: a Blueprint of 1 MiB with room to be told that a larger one is too large.
+/// Largest request, in bytes. The limit of a Blueprint is 1 MiB. The rest lets a larger Blueprint
+/// arrive, so that its error names the field.
 pub(crate) const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why a request is refused.
 #[derive(Debug, Error)]
 pub(crate) enum RequestError {
-    /// Fields that cannot be used.
+    /// Invalid fields.
     #[error("{}", .0.iter().map(|v| format!("{}: {}", v.field, v.problem)).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<Violation>),
     #[error("there is no issue {0}")]
@@ -182,31 +183,31 @@ pub(crate) enum RequestError {
     WatchOver { lived: Duration },
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// As [`RequestError::Store`], after a part of the request was carried out already.
+    /// As [`RequestError::Store`], after a part of the request was written.
     #[error("{0}; a part of the request is written: read what is there and send the request again")]
     StoreHalfway(#[source] StoreError),
 }
 
-/// One field that cannot be used.
+/// An invalid field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
-    /// Its path in the request, e.g. `setting.ttl_secs`.
+    /// The path of the field in the request, e.g. `setting.ttl_secs`.
     pub(crate) field: String,
-    /// What is wrong with it, and the limit.
+    /// The problem, with the limit.
     pub(crate) problem: String,
 }
 
-/// Whether a write that could not be confirmed was carried out.
+/// Whether an unconfirmed write was executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Executed {
-    /// Certainly not.
+    /// It was certainly not executed.
     No,
-    /// Nobody knows. Looking at what is there, or making the same call again, finds out.
+    /// Unknown. A read, or the same call again, shows it.
     Unknown,
 }
 
 impl Executed {
-    /// Its word in the metadata `executed`.
+    /// Returns the value of the metadata `executed`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Executed::No => "no",
@@ -216,7 +217,7 @@ impl Executed {
 }
 
 impl RequestError {
-    /// One field that cannot be used.
+    /// Creates the error of one invalid field.
     pub(crate) fn field(field: impl Into<String>, problem: impl Display) -> Self {
         Self::Invalid(vec![Violation {
             field: field.into(),
@@ -224,8 +225,9 @@ impl RequestError {
         }])
     }
 
-    /// Whether a write that ended with this may have been carried out; `None` if the error itself says that
-    /// it was refused. A read that failed before the write counts as unknown too, which is always safe.
+    /// Returns whether a write that ended with this error may have been executed. `None` if the
+    /// error itself means that the write was refused. A read that failed before the write also
+    /// counts as unknown, which is always safe.
     pub(crate) fn executed(&self) -> Option<Executed> {
         match self {
             Self::NotReady => Some(Executed::No),

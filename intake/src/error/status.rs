@@ -1,8 +1,8 @@
-//! What can go wrong with a request, and the only place that says which gRPC status that is.
+//! Maps each request error to its gRPC status. No other file does.
 //!
-//! Every refusal carries `google.rpc` details: an `ErrorInfo` with a reason that clients may
-//! match on (domain `draftsman`), a `BadRequest` with the fields at fault, and a `RetryInfo`
-//! where the same request may succeed later.
+//! Every error has `google.rpc` details. `ErrorInfo` has the domain `draftsman` and a stable reason
+//! that clients may match. `BadRequest` names the invalid fields. `RetryInfo` is present if the
+//! same request may succeed later.
 
 #[cfg(test)]
 mod tests;
@@ -23,12 +23,13 @@ use crate::error::request_error::{Executed, MAX_REQUEST_BYTES, RequestError, Vio
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "draftsman";
 
-/// Details travel in HTTP/2 trailers, of which common clients take 8 KiB; base64 takes a third.
+/// Longest text of a detail, in bytes. Details are HTTP/2 trailers, which common clients limit to 8
+/// KiB after base64 has added a third.
 const MAX_TEXT_BYTES: usize = 1024;
 const MAX_VIOLATIONS: usize = 8;
 
-/// The RPCs that change something besides SubmitIssue, which knows for itself. When one of them is answered
-/// UNAVAILABLE, the metadata `executed` says whether it may have happened all the same.
+/// The RPCs that write, except SubmitIssue, whose error has its own value. When one of them returns
+/// UNAVAILABLE, the metadata `executed` is `no` or `unknown`.
 const WRITES: [&str; 11] = [
     "CancelIssue",
     "RetryIssue",
@@ -43,7 +44,7 @@ const WRITES: [&str; 11] = [
     "DeleteSetting",
 ];
 
-/// The status for `error`. Defects are logged here, once; an outage is logged by `readiness.rs`.
+/// Returns the status of `error`. Logs internal errors once; `readiness.rs` logs outages.
 pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
     let status = if WRITES.contains(&rpc) {
         let executed = error.executed();
@@ -56,7 +57,7 @@ pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
             let cause = status.source().map(chain).unwrap_or_default();
             tracing::error!(rpc, answer = status.message(), cause, "request failed");
         }
-        // Not the message: it may quote what a person wrote.
+        // The message is not logged: it may quote user input.
         code => {
             let info = status.get_details_error_info();
             let reason = info.map(|info| info.reason).unwrap_or_default();
@@ -66,7 +67,7 @@ pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
     status
 }
 
-/// An error and its sources, outermost first.
+/// Formats an error and its sources, outermost first.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut texts = vec![error.to_string()];
     let mut next = error.source();
@@ -77,7 +78,7 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     texts.join(": ")
 }
 
-/// What a client is told besides the message.
+/// The status details besides the message.
 struct Answer {
     code: Code,
     pub(crate) reason: &'static str,
@@ -316,7 +317,7 @@ impl From<RequestError> for Status {
 }
 
 impl RequestError {
-    /// The status; if it is UNAVAILABLE, with what is known about a write.
+    /// Returns the status. If it is UNAVAILABLE, the metadata has `executed`.
     fn into_status(self, executed: Option<Executed>) -> Status {
         let mut answer = answer(&self);
         if let (Code::Unavailable, Some(executed)) = (answer.code, executed) {
@@ -349,7 +350,7 @@ impl RequestError {
     }
 }
 
-/// `text`, or as much of it as fits a trailer.
+/// Returns `text`, cut to [`MAX_TEXT_BYTES`].
 fn cut(text: &str) -> String {
     if text.len() <= MAX_TEXT_BYTES {
         return text.to_owned();

@@ -4,17 +4,17 @@ use std::fmt::Display;
 
 use crate::error::request_error::{RequestError, Violation};
 
-/// Collects the fields that cannot be used, so that a caller reads about all of them at once.
+/// Collects the invalid fields of a request, so that one response names all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Violations(pub(crate) Vec<Violation>);
 
 impl Violations {
-    /// Nothing was noted.
+    /// Returns true if no field was noted.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The value, or `None` after noting what is wrong with it.
+    /// Returns the value, or notes the problem and returns `None`.
     pub(crate) fn check<T, E: Display>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
         match parsed {
             Ok(value) => Some(value),
@@ -28,8 +28,8 @@ impl Violations {
         }
     }
 
-    /// As [`Violations::check`], for a parser that names the field itself. An error that is about
-    /// no field counts as one about the whole request.
+    /// As [`Violations::check`], for a parser that names the field itself. An error that is not
+    /// about a field is kept as the error of the whole request.
     pub(crate) fn merge<T>(&mut self, parsed: Result<T, RequestError>) -> Option<T> {
         match parsed {
             Ok(value) => Some(value),

@@ -1,4 +1,4 @@
-//! Issues, previews and statistics: from and to the wire.
+//! Converts issues, previews and statistics from and to the wire.
 
 use proto::v1;
 use shared::domain::issue::{
@@ -15,14 +15,14 @@ use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::log::convert::verdict_to_wire;
 
-/// A submission, and whether its id was made here.
+/// Parses a submission. The flag is true if the server generated the id.
 pub(crate) fn new_issue(request: v1::SubmitIssueRequest) -> Result<(NewIssue, bool), RequestError> {
     let mut violations = Violations::default();
     let blueprint_id = violations.check("blueprint_id", BlueprintId::parse(&request.blueprint_id));
     let intent = violations.check("intent", intent(request.intent));
     let generated = request.issue_id.is_none();
-    // Present but empty is refused like any other text that is no id: a client that meant to give
-    // one would otherwise lose the safety of submitting again.
+    // An empty id is invalid, not absent. Otherwise a client with an empty id would get a new issue
+    // for each repeated submission.
     let issue_id = match request.issue_id {
         Some(given) => violations.check("issue_id", IssueId::parse(&given)),
         None => Some(IssueId::generate()),
@@ -44,7 +44,7 @@ fn intent(given: String) -> Result<String, InvalidIssue> {
     }
 }
 
-/// The issue to try again, and the id of the new one.
+/// Parses the id of the issue to retry and the id of the new issue.
 pub(crate) fn retry(request: &v1::RetryIssueRequest) -> Result<(IssueId, IssueId), RequestError> {
     let mut violations = Violations::default();
     let issue_id = violations.check("issue_id", IssueId::parse(&request.issue_id));
@@ -58,7 +58,7 @@ pub(crate) fn retry(request: &v1::RetryIssueRequest) -> Result<(IssueId, IssueId
     }
 }
 
-/// The target and the intent of what is to be tried out.
+/// Parses the target and the intent of a preview.
 pub(crate) fn preview(
     request: v1::PreviewIssueRequest,
 ) -> Result<(BlueprintId, String), RequestError> {
@@ -71,13 +71,13 @@ pub(crate) fn preview(
     }
 }
 
-/// The field `blueprint_id` of a pause: absent means all. Empty is refused like any other text that
-/// is no id: who meant to give one would otherwise pause everything.
+/// Parses the field `blueprint_id` of a pause. Absent means all. An empty id is invalid: otherwise
+/// a client with an empty id would pause everything.
 pub(crate) fn paused_blueprint(given: Option<&str>) -> Result<Option<BlueprintId>, RequestError> {
     given.map(blueprint_id).transpose()
 }
 
-/// The field `state` of a filter: absent or unspecified means any.
+/// Parses the field `state` of a filter. Absent or unspecified means any.
 pub(crate) fn state_filter(given: Option<i32>) -> Result<Option<IssueState>, RequestError> {
     let Some(number) = given else { return Ok(None) };
     match v1::IssueState::try_from(number) {
@@ -93,7 +93,7 @@ pub(crate) fn state_filter(given: Option<i32>) -> Result<Option<IssueState>, Req
     }
 }
 
-/// The field `cause` of a filter: absent or unspecified means any.
+/// Parses the field `cause` of a filter. Absent or unspecified means any.
 pub(crate) fn cause_filter(given: Option<i32>) -> Result<Option<RejectionCause>, RequestError> {
     let Some(number) = given else { return Ok(None) };
     match v1::RejectionCause::try_from(number) {
@@ -108,7 +108,7 @@ pub(crate) fn cause_filter(given: Option<i32>) -> Result<Option<RejectionCause>,
     }
 }
 
-/// What a step has done, as a watcher that asked for steps is told.
+/// Converts the progress of a step.
 pub(crate) fn step_to_wire(step: StepProgress) -> v1::StepProgress {
     let status = match step.status {
         StepStatus::Started => v1::StepStatus::Started,
@@ -124,7 +124,7 @@ pub(crate) fn step_to_wire(step: StepProgress) -> v1::StepProgress {
     }
 }
 
-/// An issue.
+/// Converts an issue.
 pub(crate) fn issue_to_wire(issue: Issue) -> v1::Issue {
     let state = match issue.state {
         IssueState::Pending => v1::IssueState::Pending,
@@ -155,7 +155,7 @@ pub(crate) fn issue_to_wire(issue: Issue) -> v1::Issue {
     }
 }
 
-/// The queue's numbers.
+/// Converts the queue statistics.
 pub(crate) fn stats_to_wire(stats: QueueStats) -> v1::GetQueueStatsResponse {
     v1::GetQueueStatsResponse {
         warnings: stats.warnings(),
@@ -177,7 +177,7 @@ pub(crate) fn stats_to_wire(stats: QueueStats) -> v1::GetQueueStatsResponse {
     }
 }
 
-/// The queue's numbers, as a pause answers them.
+/// Converts the queue statistics for the response to a pause or its end.
 pub(crate) fn paused_stats_to_wire(stats: QueueStats) -> v1::QueueStats {
     let stats = stats_to_wire(stats);
     v1::QueueStats {
@@ -196,7 +196,7 @@ pub(crate) fn paused_stats_to_wire(stats: QueueStats) -> v1::QueueStats {
     }
 }
 
-/// What an issue would come to.
+/// Converts the outcome of a preview.
 pub(crate) fn preview_to_wire(preview: Preview) -> v1::PreviewIssueResponse {
     v1::PreviewIssueResponse {
         would_apply: preview.would_apply,

@@ -1,8 +1,8 @@
-//! A preview: hands a request to the workers and waits until one of them has answered.
+//! Previews an issue: sends a request to the workers and waits for the answer.
 //!
-//! The answer is a key that is looked for, a few times a second at the slowest. With it comes the
-//! number of workers that are connected: when the last one is gone nobody will answer, and the
-//! caller need not wait for the deadline to learn it.
+//! The answer is a Redis key that is polled at intervals of 5 to 100 milliseconds. Each poll also
+//! reads the number of connected workers. When no worker is connected any more, the call fails
+//! without waiting for the deadline.
 
 use std::time::Duration;
 
@@ -19,22 +19,24 @@ use crate::backend::Backend;
 use crate::error::request_error::RequestError;
 use crate::issues::convert::preview_to_wire;
 
-/// What is added to the ceiling of a flow: the way there and back.
+/// Time added to the time limit of the flow, for the transfer in both directions.
 const BESIDES_THE_FLOW: Duration = Duration::from_secs(5);
-/// The pauses between two looks.
+/// Shortest and longest pause between two polls.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
-/// For how long no worker may be connected: one that has just started, or lost its connection, comes (back).
+/// How long no worker may be connected. A worker may be starting or reconnecting.
 const UNCONNECTED: Duration = Duration::from_secs(2);
 
-/// Tries an issue out. `client_deadline`: how long the caller waits. The worker goes on with `trace`.
+/// Previews an issue. The call ends after `client_deadline` at the latest. The worker continues
+/// `trace`.
 ///
 /// # Errors
-/// [`RequestError::OrbitNeedsAdmin`] if the target is an orbit and the caller is not an admin;
-/// [`RequestError::NoWorker`] if there is none, or none any more; [`RequestError::MemoryFull`] and
-/// [`RequestError::TooManyPreviews`] where it is not admitted; the flow's own failures and faults;
-/// [`RequestError::PreviewLate`] after the ceiling of a flow.
+/// - [`RequestError::OrbitNeedsAdmin`] if the target is an orbit and the caller is not an admin.
+/// - [`RequestError::NoWorker`] if no worker is running, or none any more.
+/// - [`RequestError::MemoryFull`] and [`RequestError::TooManyPreviews`] if it is not admitted.
+/// - The failures and faults of the flow.
+/// - [`RequestError::PreviewLate`] after the time limit of the flow.
 ///
-/// Cancel safety: a dropped call takes its request back, if no worker has it yet.
+/// Cancel safety: a dropped call withdraws its request if no worker has taken it yet.
 pub(crate) async fn preview(
     backend: &Backend,
     request: v1::PreviewIssueRequest,
@@ -55,7 +57,7 @@ pub(crate) async fn preview(
     {
         return Err(RequestError::NoWorker);
     }
-    // Workers may go by different settings, and any of them may take the request.
+    // Workers may use different settings, and any of them may take the request.
     let settings = store.list_settings().await?;
     let ttl_secs = settings.iter().map(|s| s.ttl_secs).max().unwrap_or(0);
     let ceiling = Duration::from_secs(ttl_secs) + BESIDES_THE_FLOW;
@@ -93,7 +95,7 @@ pub(crate) async fn preview(
     }
 }
 
-/// A request that somebody waits for; taken back when dropped.
+/// A pending request; dropping it withdraws the request.
 pub(crate) struct Awaited {
     home: Shard,
     ticket: PreviewTicket,
@@ -104,10 +106,11 @@ impl Awaited {
         Self { home, ticket }
     }
 
-    /// The answer, as soon as it is there.
+    /// Waits for the answer.
     ///
     /// # Errors
-    /// [`RequestError::NoWorker`] when no worker is connected any more, [`RequestError::PreviewLate`] after `time_limit`.
+    /// [`RequestError::NoWorker`] when no worker is connected any more,
+    /// [`RequestError::PreviewLate`] after `time_limit`.
     pub(crate) async fn answer(
         &self,
         id: &IssueId,
@@ -127,7 +130,7 @@ impl Awaited {
                         return Err(RequestError::NoWorker);
                     }
                 }
-                // Redis may be back before the deadline, and the answer with it.
+                // Redis may recover before the deadline and still have the answer.
                 Err(error) if error.is_retryable() => connected = Instant::now(),
                 Err(error) => return Err(error.into()),
             }
@@ -154,7 +157,8 @@ impl Drop for Awaited {
     }
 }
 
-/// How long the caller waits, as its `grpc-timeout` says; `None` if it does not.
+/// Returns the deadline of the caller from `grpc-timeout`; `None` if the header is missing or
+/// invalid.
 pub(crate) fn client_deadline(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

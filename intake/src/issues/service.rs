@@ -1,4 +1,5 @@
-//! `IntakeService`: issues in, and what became of them.
+//! `IntakeService`: submits, reads, watches, cancels, retries and previews issues; pauses the
+//! queue.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -32,13 +33,14 @@ use crate::paging::PageQuery;
 pub(crate) struct Intake {
     backend: Backend,
     hub: Hub,
-    /// How long a watch may last.
+    /// Maximum duration of a watch.
     max_watch: Duration,
     stopping: CancellationToken,
 }
 
 impl Intake {
-    /// A service over `backend` whose watch streams end after `max_watch`, or once `stopping` is cancelled.
+    /// Creates the service over `backend`. Watch streams end after `max_watch`, or once `stopping`
+    /// is cancelled.
     pub(crate) fn new(
         backend: Backend,
         hub: Hub,
@@ -60,7 +62,7 @@ impl Intake {
         callers_trace: Option<TraceParent>,
     ) -> Result<v1::SubmitIssueResponse, RequestError> {
         let (issue, generated) = new_issue(request)?;
-        // Where no traces are made here, the worker may still go on with the caller's.
+        // The caller's trace is passed on even if this process records no traces.
         let issue = issue
             .on_authority(authority)
             .with_trace(trace::current().or(callers_trace));
@@ -68,7 +70,7 @@ impl Intake {
         let (stored, existed) = accepted(&issue, outcome)?;
         Ok(v1::SubmitIssueResponse {
             issue: Some(stored),
-            // An id that was made for this call can only have been stored by this call.
+            // Only this call can have stored an id that was generated for it.
             already_existed: existed && !generated,
         })
     }
@@ -182,9 +184,9 @@ impl Intake {
     ) -> Result<v1::ResumeQueueResponse, RequestError> {
         let blueprint_id = paused_blueprint(request.blueprint_id.as_deref())?;
         let store = self.backend.store()?.clone();
-        // A task of its own: a caller that goes away must not leave half of the queues parked.
+        // Runs in its own task: a dropped call must not leave half of the queues parked.
         let resuming = tokio::spawn(async move {
-            // Its first step lifts the pause, and those after it may fail.
+            // The first step lifts the pause; the later steps may fail.
             let resumed = store.resume_queue(blueprint_id.as_ref()).await;
             let known = resumed.map_err(RequestError::StoreHalfway)?;
             check_known(known, blueprint_id)?;
@@ -192,7 +194,7 @@ impl Intake {
                 stats: Some(paused_stats(&store).await?),
             })
         });
-        // Only the end of the server ends it early.
+        // Only the shutdown of the server cancels the task.
         resuming.await.unwrap_or(Err(RequestError::ShuttingDown))
     }
 
@@ -201,7 +203,8 @@ impl Intake {
     }
 }
 
-/// The queue's numbers after a pause or its end, which has happened whether or not they can be read.
+/// Returns the queue statistics after a pause or its end, which has happened even if this read
+/// fails.
 async fn paused_stats(store: &Store) -> Result<v1::QueueStats, RequestError> {
     let stats = store.queue_stats().await;
     stats
@@ -209,7 +212,7 @@ async fn paused_stats(store: &Store) -> Result<v1::QueueStats, RequestError> {
         .map_err(RequestError::StoreHalfway)
 }
 
-/// The stored issue, and whether it was there before.
+/// Returns the stored issue, and whether it existed before.
 fn accepted(issue: &NewIssue, outcome: SubmitOutcome) -> Result<(v1::Issue, bool), RequestError> {
     let issue_id = || issue.issue_id().clone();
     let blueprint_id = || issue.blueprint_id().clone();
@@ -322,7 +325,7 @@ impl IntakeService for Intake {
         let time_limit = preview::client_deadline(&metadata);
         let authority = auth_layer::authority(&extensions);
         let callers_trace = auth_layer::traceparent(metadata.as_ref());
-        // Inside, where the call's own span is the present one.
+        // Read inside the future, where the span of the call is current.
         let previewing = async {
             let trace = trace::current().or(callers_trace);
             preview::preview(&self.backend, message, time_limit, authority, trace).await

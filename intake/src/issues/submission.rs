@@ -1,8 +1,7 @@
-//! Handing an issue to the store, new or tried again, with the patience for a Redis that is away
-//! for a moment.
+//! Stores a new or retried issue, and repeats the call during a short outage of Redis.
 //!
-//! Repeating is safe because the issue keeps its id: a first call whose answer got lost is
-//! answered by the second with the issue that it stored.
+//! Repeating is safe because the issue keeps its id. If the answer to a first call is lost, the
+//! second call returns the issue that the first one stored.
 
 use std::time::Duration;
 
@@ -21,11 +20,11 @@ const RETRY_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Submits `issue`, again and again for up to 5 seconds while Redis is away.
+/// Submits `issue`, and repeats the call for up to 5 seconds while Redis is unavailable.
 ///
 /// # Errors
-/// [`RequestError::SubmitUndecided`] after that time, which says whether the issue is certainly
-/// not stored; any other error of the store at once.
+/// [`RequestError::SubmitUndecided`] after that time; it includes whether the issue is certainly
+/// not stored. Any other error of the store is returned at once.
 ///
 /// Cancel safety: a dropped call may or may not have stored the issue.
 pub(crate) async fn submit(
@@ -36,11 +35,13 @@ pub(crate) async fn submit(
     submit_until(backend, issue, deadline).await
 }
 
-/// Submits the rejected issue `issue_id` again as `new_id`, whose `retry_of` names it, on the authority of
-/// this caller and not of whoever filed the first. Returns what was submitted, too.
+/// Submits the rejected issue `issue_id` again as `new_id`, whose `retry_of` names it. The
+/// authority is that of this caller, not that of the first submitter. Also returns the submitted
+/// issue.
 ///
 /// # Errors
-/// [`RequestError::IssueNotRejected`], or that there is no such issue; else as [`submit`].
+/// [`RequestError::IssueNotRejected`], [`RequestError::IssueNotFound`] or
+/// [`RequestError::IssueGone`]; else as [`submit`].
 ///
 /// Cancel safety: as [`submit`].
 pub(crate) async fn retry(
@@ -58,7 +59,8 @@ pub(crate) async fn retry(
         }
     };
     let old = retry_until(backend, &new_id, deadline, Executed::No, read).await??;
-    // What was rejected stays so, and its content never changes: nothing can come in between.
+    // A rejected issue stays rejected and its content never changes, so this check cannot become
+    // stale.
     if old.state != IssueState::Rejected {
         return Err(RequestError::IssueNotRejected {
             issue_id: issue_id.clone(),
@@ -93,8 +95,8 @@ async fn submit_until(
     .await
 }
 
-/// Repeats `call` until it is answered, or until `deadline`. `cut_off`: what is known of a
-/// submission under `new_id` when a call was sent and not answered.
+/// Repeats `call` until it returns or `deadline` passes. `cut_off` is the value of
+/// [`RequestError::SubmitUndecided`] for a call that was sent and not answered.
 async fn retry_until<T, F: Future<Output = Result<T, StoreError>>>(
     backend: &Backend,
     new_id: &IssueId,
@@ -105,7 +107,7 @@ async fn retry_until<T, F: Future<Output = Result<T, StoreError>>>(
     let mut executed = Executed::No;
     let mut source = None;
     let mut pause = FIRST_PAUSE;
-    // Out of the loop by the deadline only: while it waits, or between two attempts.
+    // The loop ends only at the deadline, while it waits or between two attempts.
     while let Ok(store) = timeout_at(deadline, backend.store_when_ready()).await {
         match timeout_at(deadline, call(store.clone())).await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -116,7 +118,7 @@ async fn retry_until<T, F: Future<Output = Result<T, StoreError>>>(
                 }
                 source = Some(error);
             }
-            // Cut off while it waited: the command may be on its way.
+            // The call was cut off while it waited: Redis may have received the command.
             Err(_) => executed = cut_off,
         }
         if Instant::now() + pause >= deadline {

@@ -1,9 +1,9 @@
-//! Log entries and verdicts, as they are sent.
+//! Converts log entries and verdicts to the wire.
 
 use proto::v1;
 use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 
-/// A log entry.
+/// Converts a log entry.
 pub(crate) fn entry_to_wire(entry: LogEntry) -> v1::LogEntry {
     v1::LogEntry {
         status: entry.status().to_owned(),
@@ -26,7 +26,7 @@ pub(crate) fn entry_to_wire(entry: LogEntry) -> v1::LogEntry {
     }
 }
 
-/// A verdict.
+/// Converts a verdict.
 pub(crate) fn verdict_to_wire(verdict: Verdict) -> v1::Verdict {
     v1::Verdict {
         status: verdict.status().to_owned(),

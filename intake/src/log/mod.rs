@@ -1,4 +1,4 @@
-//! `EnhanceLogService`: the log of decisions.
+//! `EnhanceLogService`: the enhance log.
 
 pub(crate) mod convert;
 pub(crate) mod service;

@@ -1,4 +1,4 @@
-//! `EnhanceLogService`: what became of each issue, and why.
+//! `EnhanceLogService`: the decision of each issue and its reasons.
 
 use proto::v1;
 use proto::v1::enhance_log_service_server::EnhanceLogService;
@@ -17,7 +17,7 @@ pub(crate) struct EnhanceLog {
 }
 
 impl EnhanceLog {
-    /// A service over `backend`.
+    /// Creates the service over `backend`.
     pub(crate) fn new(backend: Backend) -> Self {
         Self { backend }
     }

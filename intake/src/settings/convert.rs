@@ -1,4 +1,4 @@
-//! Settings to the wire.
+//! Converts settings to the wire.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use shared::domain::version_selector::VersionSelector;
 
 use crate::convert::documents::doc_to_struct;
 
-/// A setting.
+/// Converts a setting.
 pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
     use v1::version_selector::Selector;
     let selector = match setting.selector {

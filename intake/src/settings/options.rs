@@ -1,4 +1,4 @@
-//! The options of a setting's axes, from the wire.
+//! Parses the options of a setting's axes from the wire.
 
 use prost_types::Struct;
 use shared::blueprint::Doc;
@@ -8,7 +8,7 @@ use crate::convert::documents::struct_to_doc;
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 
-/// The field `setting.axis_options`, for these axes; what they need is not asked if the axes are not known.
+/// Parses the field `setting.axis_options`. If `axes` is unknown, missing options are not reported.
 pub(crate) fn axis_options(
     given: Option<Struct>,
     axes: Option<&[String]>,

@@ -1,4 +1,4 @@
-//! A setting, from the wire.
+//! Parses a setting from the wire.
 
 use proto::v1;
 use shared::blueprint::orbit::scripts::is_same;
@@ -13,14 +13,14 @@ use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::settings::options;
 
-/// Most verifier axes of one setting.
+/// Maximum number of verifier axes of a setting.
 const MAX_AXES: usize = 64;
-/// Longest name of an axis, in bytes.
+/// Maximum length of an axis name, in bytes.
 const MAX_AXIS_BYTES: usize = 128;
-/// Most patterns of one setting.
+/// Maximum number of patterns of a setting.
 const MAX_PATTERNS: usize = 64;
 
-/// The field `setting`. Its revision is not read.
+/// Parses the field `setting`. Its revision is ignored.
 pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSetting, RequestError> {
     let Some(given) = given else {
         return Err(RequestError::field("setting", "is missing"));

@@ -1,4 +1,4 @@
-//! `SettingService`: how issues are worked on.
+//! `SettingService`: writes, reads, lists and deletes settings.
 
 use proto::v1;
 use proto::v1::setting_service_server::SettingService;
@@ -22,7 +22,8 @@ use crate::paging::PageQuery;
 use crate::settings::convert::setting_to_wire;
 use crate::settings::read_setting;
 
-/// How often a setting is written whose orbit moves meanwhile, before that is said.
+/// Number of attempts to write a setting whose orbit changes meanwhile. After the last one the call
+/// fails.
 const MAX_WRITES: u32 = 5;
 
 /// The service. Cloning is cheap.
@@ -32,7 +33,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// A service over `backend`.
+    /// Creates the service over `backend`.
     pub(crate) fn new(backend: Backend) -> Self {
         Self { backend }
     }
@@ -71,8 +72,8 @@ impl Settings {
         }
 
         let store = self.backend.store()?;
-        // The orbit is written over what is its head now: of two that change one setting at once, the
-        // later one is refused before it has written anything.
+        // The orbit is written only if its head is still the present one. So of two concurrent
+        // changes of a setting, the later one is refused before it writes anything.
         let head = match &orbit {
             None => ExpectedHead::Any,
             Some(orbit) => match store
@@ -83,7 +84,7 @@ impl Settings {
                 None => ExpectedHead::Absent,
             },
         };
-        // Read before the check, so that whatever is written to the orbit after it is noticed.
+        // Read before the check, so that every later write to the orbit is detected.
         let mut orbit_seq = store.head_seq(&setting.blueprint_id).await?;
         let mut trial = check(store, &setting, orbit.as_ref(), request.expected_revision).await?;
         let mut orbit_commit = None;
@@ -179,8 +180,8 @@ impl Settings {
     }
 }
 
-/// Writes a setting that was checked against the orbit's commit of this number. If that is not the head any more,
-/// it is checked again, against what is.
+/// Writes a setting that was checked against commit `orbit_seq` of its orbit. If the head has
+/// changed, checks the setting against the new head and tries again.
 async fn write(
     store: &Store,
     setting: &EnhanceSetting,
@@ -201,9 +202,8 @@ async fn write(
     Ok(put.await?)
 }
 
-/// Looks at everything that the write would be refused for, and has the orbit tried, before anything is written: the orbit is
-/// written first, and a request that will be refused should not have written one. The write of the setting
-/// looks at revision and orbit again.
+/// Checks every reason to refuse the write, and has the orbit tried. This comes before any write,
+/// because the orbit is written first. The write of the setting checks revision and orbit again.
 async fn check(
     store: &Store,
     setting: &EnhanceSetting,
@@ -248,7 +248,7 @@ async fn check(
             blueprint_id,
             problem: problem.to_string(),
         },
-        // What is no definition of an agent at all is wrong whatever is stored.
+        // A malformed agent definition is invalid whatever the store contains.
         SettingFault::Spawner(problem) if problem.is_malformed_agent() => {
             RequestError::field("setting.spawner", problem)
         }
@@ -263,7 +263,7 @@ async fn check(
     })
 }
 
-/// An orbit that another setting follows, too, is refused for its own sake: in this request it has another name.
+/// Names the field `orbit_document` in the error of an orbit that another setting also uses.
 fn as_orbit_document(error: RequestError) -> RequestError {
     match error {
         RequestError::NotRunnable {
@@ -278,7 +278,7 @@ fn as_orbit_document(error: RequestError) -> RequestError {
     }
 }
 
-/// The part of a sorted list that `page` asks for; its cursor is the last id of the page before.
+/// Returns the items of a sorted list for `page`. The cursor is the last id of the previous page.
 fn page_of(sorted: &[EnhanceSetting], page: &PageRequest) -> Page<EnhanceSetting> {
     let from = page.after.as_ref().map_or(0, |after| {
         sorted.partition_point(|s| s.id.as_str() <= after.as_str())

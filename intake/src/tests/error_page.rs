@@ -1,4 +1,5 @@
-//! Holds `docs/errors.md` against `status.rs`: the page has one row for each reason, with its code.
+//! Checks `docs/errors.md` against `status.rs`: the page has one row for each reason, with its
+//! code.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ const SOURCE: &str = concat!(
     include_str!("../error/status.rs")
 );
 
-/// reason → code, as the page says.
+/// Returns the code of each reason on the page.
 fn rows() -> BTreeMap<&'static str, &'static str> {
     let cells = |line: &'static str| -> Option<(&'static str, &'static str)> {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
@@ -20,7 +21,7 @@ fn rows() -> BTreeMap<&'static str, &'static str> {
     by_reason
 }
 
-/// Every reason in the code: a text of capitals in quotes, before the tests.
+/// Returns every reason in the code: each quoted text of capitals before the tests.
 fn reasons() -> Vec<&'static str> {
     let code = SOURCE.split("#[cfg(test)]").next().unwrap_or_default();
     let is_reason = |text: &&str| {
@@ -31,7 +32,7 @@ fn reasons() -> Vec<&'static str> {
     code.split('"').filter(is_reason).collect()
 }
 
-/// `InvalidArgument` → `INVALID_ARGUMENT`.
+/// Converts `InvalidArgument` to `INVALID_ARGUMENT`.
 fn wire_name(code: &str) -> String {
     let mut name = String::new();
     for character in code.chars() {

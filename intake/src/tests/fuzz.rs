@@ -1,4 +1,4 @@
-//! Whatever a stranger sends to the door is answered: taken as it is, or refused with the field named.
+//! Tests that untrusted input is either converted unchanged or refused with the field named.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,7 +34,7 @@ fn selector() -> impl Strategy<Value = Option<v1::VersionSelector>> {
     proptest::option::of(selector)
 }
 
-/// Any number a Struct can hold.
+/// Generates any number that a Struct can hold.
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![
         any::<f64>(),

@@ -1,4 +1,4 @@
-//! What the queue's numbers say about a deployment.
+//! Checks the queue statistics.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,14 +6,16 @@ use proto::v1::GetQueueStatsResponse;
 
 use super::Check;
 
-/// A queue whose oldest issue waits longer than this, with workers there, is stuck or short of workers.
+/// Longest normal wait of the oldest issue while workers run. Beyond it the queue is stuck or has
+/// too few workers.
 const LONG_WAIT: Duration = Duration::from_secs(60);
-/// Intake lists workers by Redis' clock for a minute; what differs more from ours than that is a clock.
+/// Largest normal difference between the local clock and the last heartbeat. Intake lists workers
+/// for one minute by Redis' clock, so a larger difference means that the clocks differ.
 const CLOCK_DIFFERS: Duration = Duration::from_secs(75);
-/// From here on intake warns, too; nothing is accepted from 90 % on.
+/// Memory use, in percent, from which intake warns too. Redis accepts no issues from 90 % on.
 const MEMORY_WARN_PERCENT: u64 = 70;
 
-/// How the queue stands.
+/// Checks workers, clocks, waiting issues, dead letters, pauses and memory.
 pub(super) fn examine(stats: &GetQueueStatsResponse, now: SystemTime) -> Vec<Check> {
     let mut checks = vec![workers(stats)];
     let seen: Option<SystemTime> = stats
@@ -159,7 +161,7 @@ mod tests {
         })
     }
 
-    /// A queue at 1,000 s that has nothing wrong with it.
+    /// Returns the statistics of a healthy queue at 1,000 s.
     fn sound() -> GetQueueStatsResponse {
         GetQueueStatsResponse {
             pending: 1,

@@ -1,4 +1,4 @@
-//! Whether the settings verify anything.
+//! Checks whether the settings verify changes.
 
 use proto::v1::{EnhanceSetting, ListSettingsRequest};
 
@@ -6,7 +6,7 @@ use super::Check;
 use crate::client::Client;
 use crate::verbs::page_size;
 
-/// How the settings stand.
+/// Checks that every setting has verifiers.
 pub(super) async fn examine(client: &Client) -> Check {
     match list(client).await {
         Ok(settings) => judge(&settings),

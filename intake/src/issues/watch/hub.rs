@@ -1,9 +1,9 @@
-//! The subscription of this process, and the issues that are watched through it.
+//! The event subscription of this process and the issues watched through it.
 //!
-//! An event is a wake-up and not the truth. What was lost (events are, while the subscription is
-//! down) is found by looking at all watched issues: when the subscription is up again, and every few
-//! seconds besides. A look reads the revision and the state of each, in one round trip for many, so
-//! that a watch on which nothing happens costs next to nothing, however long its intent is.
+//! An event only wakes watchers; the store has the state. Events are lost while the subscription is
+//! down. So the hub polls all watched issues after each subscription, and every few seconds. A poll
+//! reads the revision and the state of many issues in one round trip. An idle watch therefore costs
+//! little, whatever the size of its intent.
 
 #[cfg(test)]
 mod tests;
@@ -21,46 +21,47 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// Between two looks at all watched issues.
+/// Interval between two polls of all watched issues.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// After a failed look or subscription before the next.
+/// Pause after a failed poll or subscription.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// The subscription stays this long after the last watcher went.
+/// How long the subscription is kept after the last watcher has ended.
 const LINGER: Duration = Duration::from_secs(30);
-/// Steps that are kept for the watchers of one issue.
+/// Number of steps buffered for the watchers of one issue.
 const STEPS_KEPT: usize = 64;
 
-/// The subscription and who waits for it.
+/// The subscription and its watchers.
 #[derive(Clone)]
 pub(crate) struct Hub(Arc<Inner>);
 
 struct Inner {
-    /// What is told to the watchers of each issue. An entry lives as long as a watcher.
+    /// The state shared by the watchers of each issue. An entry exists while the issue has a
+    /// watcher.
     issues: Mutex<HashMap<IssueId, Watched>>,
-    /// How many issues are watched.
+    /// Number of watched issues.
     watched: watch::Sender<usize>,
-    /// Rises whenever the subscription came up.
+    /// Number of subscriptions so far; each new one triggers a poll.
     subscribed: watch::Sender<u64>,
 }
 
-/// An issue that is watched.
+/// A watched issue.
 struct Watched {
-    /// The target; known once a watcher has read the issue.
+    /// The target; set once a watcher has read the issue.
     blueprint_id: Option<BlueprintId>,
-    /// What was seen of the issue last, by an event, a look, or the read of a watcher.
+    /// The last known revision, from an event, a poll, or the read of a watcher.
     sight: watch::Sender<Sight>,
-    /// What its steps do; there once a watcher has asked for it.
+    /// Progress of its steps; set once a watcher has requested steps.
     steps: Option<broadcast::Sender<StepProgress>>,
 }
 
-/// What was seen of an issue.
+/// The last known revision of an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sight {
-    /// Nothing yet.
+    /// Not read yet.
     Unknown,
-    /// It is this far.
+    /// The issue has this revision.
     Seen(IssueRevision),
-    /// It is not there any more.
+    /// The issue no longer exists.
     Gone,
 }
 
@@ -74,7 +75,7 @@ impl Sight {
 }
 
 impl Hub {
-    /// A hub without watchers.
+    /// Creates a hub without watchers.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
             issues: Mutex::new(HashMap::new()),
@@ -83,20 +84,21 @@ impl Hub {
         }))
     }
 
-    /// Keeps the subscription while somebody watches, and looks at what is watched, until `stopping`.
+    /// Runs until `stopping`. Keeps the subscription while watchers exist, and polls the watched
+    /// issues.
     pub(crate) async fn run(&self, store: Store, stopping: CancellationToken) {
         let forever = async {
             tokio::join!(self.subscribe(&store), self.look(&store));
         };
-        // `None` is how it always ends: `forever` has no other way out.
+        // Always `None`, because `forever` does not end.
         stopping.run_until_cancelled(forever).await;
     }
 
-    /// Subscribes again and again. Never returns.
+    /// Subscribes, and subscribes again after each loss. Never returns.
     async fn subscribe(&self, store: &Store) {
         let mut watched = self.0.watched.subscribe();
         loop {
-            // The hub holds the sender, so this cannot end otherwise.
+            // Cannot fail: the hub holds the sender.
             let _ = watched.wait_for(|watched| *watched > 0).await;
             match store.subscribe().await {
                 Ok(events) => self.follow(events).await,
@@ -108,13 +110,13 @@ impl Hub {
         }
     }
 
-    /// Wakes watchers until the subscription breaks or nobody has watched for a while.
+    /// Wakes watchers until the subscription is lost or has had no watcher for [`LINGER`].
     async fn follow(&self, mut events: EventStream) {
         self.0.subscribed.send_modify(|times| *times += 1);
         let mut watched = self.0.watched.subscribe();
         let unwanted = async {
             loop {
-                // The hub holds the sender, so neither wait can end otherwise.
+                // Neither wait can fail: the hub holds the sender.
                 let _ = watched.wait_for(|watched| *watched == 0).await;
                 tokio::select! {
                     () = sleep(LINGER) => return,
@@ -137,13 +139,13 @@ impl Hub {
         }
     }
 
-    /// Looks at all watched issues now and then. Never returns.
+    /// Polls all watched issues every [`LOOK_EVERY`]. Never returns.
     async fn look(&self, store: &Store) {
         let mut watched = self.0.watched.subscribe();
         let mut subscribed = self.0.subscribed.subscribe();
         let mut pause = LOOK_EVERY;
         loop {
-            // The hub holds both senders, so neither wait can end otherwise.
+            // Neither wait can fail: the hub holds both senders.
             let _ = watched.wait_for(|watched| *watched > 0).await;
             tokio::select! {
                 () = sleep(pause) => {}
@@ -192,7 +194,7 @@ impl Hub {
         });
     }
 
-    /// Wakes the watchers of an issue if what is seen of it now differs from what was seen last.
+    /// Updates the last known revision of an issue, and wakes its watchers if it differs.
     fn see(&self, issue_id: &IssueId, now: impl FnOnce(Sight) -> Sight) {
         if let Some(watched) = self.issues().get(issue_id) {
             watched.sight.send_if_modified(|last| {
@@ -209,7 +211,7 @@ impl Hub {
         let told = issues.get(&news.issue_id).and_then(|w| w.steps.as_ref());
         if let Some(told) = told {
             for step in news.steps {
-                // Nobody may be left who asked for steps.
+                // Fails if no watcher with steps is left, which is fine.
                 let _ = told.send(step);
             }
         }
@@ -241,37 +243,37 @@ impl Hub {
     }
 
     fn issues(&self) -> MutexGuard<'_, HashMap<IssueId, Watched>> {
-        // Nothing can panic halfway through a change of the map.
+        // A poisoned map is still consistent: no change of it can panic halfway.
         self.0.issues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A watcher's place in the hub; dropping it gives the place up.
+/// The registration of a watcher; dropping it removes the watcher.
 pub(super) struct Registration {
     hub: Hub,
     issue_id: IssueId,
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     sight: Option<watch::Receiver<Sight>>,
-    /// What this watcher read last.
+    /// The revision that this watcher last read.
     last: Sight,
-    /// `None` if steps were not asked for.
+    /// `None` if steps were not requested.
     steps: Option<broadcast::Receiver<StepProgress>>,
 }
 
 impl Registration {
-    /// The issue that is watched.
+    /// Returns the watched issue.
     pub(super) fn issue_id(&self) -> &IssueId {
         &self.issue_id
     }
 
-    /// Forgets the wake-ups so far: the read that follows sees all they announced.
+    /// Clears earlier wake-ups. The read that follows includes every change that they announced.
     pub(super) fn about_to_read(&mut self) {
         if let Some(sight) = &mut self.sight {
             sight.borrow_and_update();
         }
     }
 
-    /// The watcher has read the issue: it is not woken again for what it knows.
+    /// Notes that the watcher has read `issue`, so that this revision does not wake it again.
     pub(super) fn has_read(&mut self, issue: &Issue) {
         let read = IssueRevision {
             revision: issue.revision,
@@ -294,8 +296,8 @@ impl Registration {
         }
     }
 
-    /// Returns when the issue may differ from what was read last; with a step if it was one that
-    /// woke. Cancel safe.
+    /// Waits until the issue may differ from the last read. Returns the step if a step woke the
+    /// watcher. Cancel safe.
     pub(super) async fn woken(&mut self) -> Option<StepProgress> {
         loop {
             let sight = self.sight.as_mut()?;
@@ -310,7 +312,7 @@ impl Registration {
         }
     }
 
-    /// The steps that were heard of and not told yet.
+    /// Returns the buffered steps that were not sent yet.
     pub(super) fn steps_so_far(&mut self) -> VecDeque<StepProgress> {
         let mut so_far = VecDeque::new();
         let Some(steps) = &mut self.steps else {
@@ -318,7 +320,7 @@ impl Registration {
         };
         loop {
             match steps.try_recv() {
-                // As many as are kept: others may be told meanwhile.
+                // At most as many as the buffer holds, because new steps may arrive meanwhile.
                 Ok(step) if so_far.len() < STEPS_KEPT => so_far.push_back(step),
                 Err(TryRecvError::Lagged(_)) => {}
                 Ok(_) | Err(TryRecvError::Empty | TryRecvError::Closed) => return so_far,
@@ -327,15 +329,15 @@ impl Registration {
     }
 }
 
-/// The next step; never if steps were not asked for. Cancel safe.
+/// Returns the next step; never returns if steps were not requested. Cancel safe.
 async fn next_step(steps: Option<&mut broadcast::Receiver<StepProgress>>) -> StepProgress {
     if let Some(steps) = steps {
         loop {
             match steps.recv().await {
                 Ok(step) => return step,
-                // A slow watcher misses the oldest.
+                // A slow watcher misses the oldest steps.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
-                // The registration keeps the sender, so this cannot be.
+                // Unreachable: the registration keeps the sender.
                 Err(broadcast::error::RecvError::Closed) => break,
             }
         }

@@ -1,21 +1,21 @@
-//! Watching issues: one Redis subscription for the whole process, however many watchers.
+//! Watches issues through one Redis subscription per process.
 //!
-//! The [`Hub`] hears the events of all issues and looks at those that are watched now and then. It
-//! wakes the watchers of an issue that has changed; they read it from the store and send it on if it
-//! is newer than what they sent before. A watcher registers first and reads then, so a change in
-//! between wakes it. A watch on which nothing happens reads nothing.
+//! The [`Hub`] receives the events of all issues and polls the watched ones. It wakes the watchers
+//! of a changed issue. A watcher then reads the issue from the store, and sends it if its revision
+//! is newer than the last one sent. A watcher registers before it reads, so a change in between
+//! wakes it. An idle watch reads nothing.
 //!
-//! A watcher is a stream that is polled only when its client can take more. A slow one therefore
-//! skips states, always gets the latest, and holds no more memory than one issue.
+//! A watcher is a stream that is polled only when its client can receive more. So a slow watcher
+//! skips states, always sends the latest, and buffers only one issue.
 //!
-//! Who asks for steps is told of them as they are heard of, from a short queue of the issue's that all its
-//! watchers share: a slow one misses the oldest. Steps that were heard of before a state are sent before it.
+//! A watcher that requests steps receives them from a short queue that all watchers of the issue
+//! share. A slow watcher misses the oldest steps. Steps received before a state are sent before it.
 //!
-//! A watch ends after a while, undecided or not: a client that is still there watches again, and one that
-//! only looks as if it were does not hold its place for ever.
+//! A watch has a maximum duration, decided or not. A live client watches again, and a dead
+//! connection does not use up the watch limit forever.
 //!
-//! The hub subscribes when the first watcher comes and lets go some time after the last one went:
-//! an intake that nobody watches through does not pay for the events of a busy queue.
+//! The hub subscribes when the first watcher registers, and unsubscribes some time after the last
+//! one has ended. So an intake without watchers does not receive the events of a busy queue.
 
 mod hub;
 
@@ -41,19 +41,19 @@ use crate::metrics::Watching;
 
 pub(crate) use self::hub::Hub;
 
-/// How an issue is watched.
+/// Options of a watch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WatchOptions {
-    /// Steps are told, too.
+    /// Whether steps are sent.
     pub(crate) include_steps: bool,
-    /// How long at most.
+    /// Maximum duration of the watch.
     pub(crate) at_most: Duration,
 }
 
-/// Reads the issue and goes on watching it.
+/// Returns the stream of an issue's states, starting with its present state.
 ///
 /// # Errors
-/// If there is no such issue, or the first read fails.
+/// The issue is not found, or the first read fails.
 pub(crate) async fn watch(
     hub: &Hub,
     backend: &Backend,
@@ -97,7 +97,7 @@ pub(crate) async fn watch(
     ))
 }
 
-/// What is told to a client.
+/// A message to the client.
 enum Told {
     Issue(Box<Issue>),
     Step(StepProgress),
@@ -127,20 +127,20 @@ struct Watcher {
     store: Store,
     _counted: Watching,
     stopping: CancellationToken,
-    /// When it ends, decided or not.
+    /// When the watch ends, decided or not.
     ends: Instant,
-    /// How long that is from its beginning.
+    /// The maximum duration of the watch.
     lived: Duration,
-    /// The revision that was sent last.
+    /// The last revision that was sent.
     seen: u64,
-    /// What is to be told next: a state, and the steps that were heard of before it.
+    /// Messages to send next: a state, after the steps received before it.
     ready: VecDeque<Told>,
-    /// The last read failed, so what woke the watcher is still to be read.
+    /// Set after a failed read, which must be repeated.
     must_read: bool,
 }
 
 impl Watcher {
-    /// A state is to be told.
+    /// Queues a state, after the buffered steps.
     fn put_ready(&mut self, issue: Issue) {
         self.seen = issue.revision;
         self.registration.has_read(&issue);
@@ -149,7 +149,7 @@ impl Watcher {
         self.ready.push_back(Told::Issue(Box::new(issue)));
     }
 
-    /// The next state that is newer than what was sent, or the next step.
+    /// Returns the next newer state, or the next step.
     async fn next(&mut self) -> Result<Told, RequestError> {
         let stopping = self.stopping.clone();
         loop {
@@ -172,7 +172,8 @@ impl Watcher {
             self.must_read = false;
             match woken {
                 Woken::Step(step) => return Ok(Told::Step(step)),
-                // A decision is told whatever its number: it may have been made again after Redis lost one.
+                // A terminal state is sent whatever its revision: an issue may be decided again
+                // after Redis lost writes.
                 Woken::Read(Ok(Some(issue)))
                     if issue.revision > self.seen || issue.state.is_terminal() =>
                 {
@@ -191,7 +192,7 @@ impl Watcher {
     }
 }
 
-/// Why a watcher looks up.
+/// Why a watcher woke.
 enum Woken {
     Step(StepProgress),
     Read(Result<Option<Issue>, StoreError>),

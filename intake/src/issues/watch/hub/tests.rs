@@ -40,7 +40,7 @@ fn seen(revision: u64, is_terminal: bool) -> Sight {
     })
 }
 
-/// Whether it wakes at once.
+/// Returns whether the watcher wakes at once.
 async fn is_woken(registration: &mut Registration) -> bool {
     tokio::select! {
         biased;
