@@ -18,20 +18,13 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Instrument;
 
-use crate::edge::scopes::{Need, need};
+use crate::edge::rpc::{Need, Rpc, TimeLimit, need};
 use crate::edge::tokens::TokensFile;
 use crate::error::request_error::RequestError;
 use crate::scope::Scope;
 
 /// A call that takes longer has lost its client long ago: every call of the store gives up within seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// Calls that take as long as somebody's flow takes; each has a limit of its own.
-const LONG_RUNNING: [&str; 4] = [
-    "/enhance.v1.IntakeService/WatchIssue",
-    "/enhance.v1.IntakeService/PreviewIssue",
-    "/enhance.v1.BlueprintService/ExportBlueprint",
-    "/enhance.v1.BlueprintService/ImportBlueprint",
-];
 
 /// Says to whom may call at all which intake this is, for `draftsman doctor`.
 const VERSION_HEADER: HeaderName = HeaderName::from_static("draftsman-version");
@@ -139,7 +132,8 @@ where
         };
         request.extensions_mut().insert(scope);
         let path = request.uri().path();
-        let is_patient = LONG_RUNNING.contains(&path) || !path.starts_with("/enhance.v1.");
+        // A watch of health, and reflection, last as long as their clients.
+        let has_own_limit = Rpc::of_path(path).is_none_or(|rpc| rpc.time_limit() == TimeLimit::Own);
         let span = tracing::debug_span!(target: trace::TARGET, "call", otel.name = path.trim_start_matches('/'), otel.kind = "server");
         if let Some(parent) = traceparent(request.headers()) {
             trace::continue_from(&span, &parent);
@@ -147,7 +141,7 @@ where
         let answer_within = self.auth_layer.answer_within;
         let answering = self.inner.call(request).instrument(span);
         Box::pin(async move {
-            let answer = if is_patient {
+            let answer = if has_own_limit {
                 answering.await?
             } else {
                 match timeout(answer_within, answering).await {

@@ -18,6 +18,7 @@ use shared::store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::edge::rpc::{Effect, Rpc};
 use crate::error::request_error::{Executed, MAX_REQUEST_BYTES, RequestError, Violation};
 
 /// The domain of every `ErrorInfo`.
@@ -27,25 +28,9 @@ const DOMAIN: &str = "draftsman";
 const MAX_TEXT_BYTES: usize = 1024;
 const MAX_VIOLATIONS: usize = 8;
 
-/// The RPCs that change something besides SubmitIssue, which knows for itself. When one of them is answered
-/// UNAVAILABLE, the metadata `executed` says whether it may have happened all the same.
-const WRITES: [&str; 11] = [
-    "CancelIssue",
-    "RetryIssue",
-    "PauseQueue",
-    "ResumeQueue",
-    "PutBlueprint",
-    "RevertBlueprint",
-    "ArchiveBlueprint",
-    "UnarchiveBlueprint",
-    "ImportBlueprint",
-    "PutSetting",
-    "DeleteSetting",
-];
-
 /// The status for `error`. Defects are logged here, once; an outage is logged by `readiness.rs`.
-pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
-    let status = if WRITES.contains(&rpc) {
+pub(crate) fn refuse(rpc: Rpc, error: RequestError) -> Status {
+    let status = if rpc.effect() == Effect::Writes {
         let executed = error.executed();
         error.into_status(executed)
     } else {
@@ -54,13 +39,18 @@ pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
     match status.code() {
         Code::Internal => {
             let cause = status.source().map(chain).unwrap_or_default();
-            tracing::error!(rpc, answer = status.message(), cause, "request failed");
+            tracing::error!(
+                rpc = rpc.name(),
+                answer = status.message(),
+                cause,
+                "request failed"
+            );
         }
         // Not the message: it may quote what a person wrote.
         code => {
             let info = status.get_details_error_info();
             let reason = info.map(|info| info.reason).unwrap_or_default();
-            tracing::debug!(rpc, ?code, reason, "request refused");
+            tracing::debug!(rpc = rpc.name(), ?code, reason, "request refused");
         }
     }
     status
