@@ -10,6 +10,7 @@ use shared::store::Store;
 use tokio::sync::watch;
 use tonic::{Code, Response, Status};
 
+use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::metrics::{self, Watching};
@@ -65,7 +66,7 @@ impl Backend {
     /// Wraps every handler: runs `work`, counts the call, and converts result or error.
     pub(crate) async fn answer<T>(
         &self,
-        rpc: &'static str,
+        rpc: Rpc,
         work: impl Future<Output = Result<T, RequestError>>,
     ) -> Result<Response<T>, Status> {
         let began = Instant::now();
@@ -74,7 +75,7 @@ impl Backend {
             .map(Response::new)
             .map_err(|error| refuse(rpc, error));
         let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
-        metrics::count(rpc, code, began.elapsed());
+        metrics::count(rpc.name(), code, began.elapsed());
         result
     }
 

@@ -14,6 +14,7 @@ use crate::blueprints::convert::{commit_to_wire, expected_head, summary_to_wire}
 use crate::blueprints::write::write;
 use crate::blueprints::{transfer, versions};
 use crate::convert;
+use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::paging::PageQuery;
@@ -201,7 +202,7 @@ impl BlueprintService for Blueprints {
         request: Request<v1::PutBlueprintRequest>,
     ) -> Result<Response<v1::PutBlueprintResponse>, Status> {
         self.backend
-            .answer("PutBlueprint", self.put(request.into_inner()))
+            .answer(Rpc::PutBlueprint, self.put(request.into_inner()))
             .await
     }
 
@@ -210,7 +211,7 @@ impl BlueprintService for Blueprints {
         request: Request<v1::GetBlueprintRequest>,
     ) -> Result<Response<v1::GetBlueprintResponse>, Status> {
         self.backend
-            .answer("GetBlueprint", self.get(request.into_inner()))
+            .answer(Rpc::GetBlueprint, self.get(request.into_inner()))
             .await
     }
 
@@ -219,7 +220,7 @@ impl BlueprintService for Blueprints {
         request: Request<v1::ListBlueprintsRequest>,
     ) -> Result<Response<v1::ListBlueprintsResponse>, Status> {
         self.backend
-            .answer("ListBlueprints", self.list(request.into_inner()))
+            .answer(Rpc::ListBlueprints, self.list(request.into_inner()))
             .await
     }
 
@@ -228,7 +229,7 @@ impl BlueprintService for Blueprints {
         request: Request<v1::ListCommitsRequest>,
     ) -> Result<Response<v1::ListCommitsResponse>, Status> {
         self.backend
-            .answer("ListCommits", self.commits(request.into_inner()))
+            .answer(Rpc::ListCommits, self.commits(request.into_inner()))
             .await
     }
 
@@ -237,7 +238,7 @@ impl BlueprintService for Blueprints {
         request: Request<v1::DiffBlueprintRequest>,
     ) -> Result<Response<v1::DiffBlueprintResponse>, Status> {
         let diff = async { versions::diff(self.backend.store()?, request.into_inner()).await };
-        self.backend.answer("DiffBlueprint", diff).await
+        self.backend.answer(Rpc::DiffBlueprint, diff).await
     }
 
     async fn revert_blueprint(
@@ -245,7 +246,7 @@ impl BlueprintService for Blueprints {
         request: Request<v1::RevertBlueprintRequest>,
     ) -> Result<Response<v1::RevertBlueprintResponse>, Status> {
         let revert = async { versions::revert(self.backend.store()?, request.into_inner()).await };
-        self.backend.answer("RevertBlueprint", revert).await
+        self.backend.answer(Rpc::RevertBlueprint, revert).await
     }
 
     async fn archive_blueprint(
@@ -258,7 +259,7 @@ impl BlueprintService for Blueprints {
                 blueprint: Some(blueprint.await?),
             })
         };
-        self.backend.answer("ArchiveBlueprint", archive).await
+        self.backend.answer(Rpc::ArchiveBlueprint, archive).await
     }
 
     async fn unarchive_blueprint(
@@ -271,7 +272,9 @@ impl BlueprintService for Blueprints {
                 blueprint: Some(blueprint.await?),
             })
         };
-        self.backend.answer("UnarchiveBlueprint", unarchive).await
+        self.backend
+            .answer(Rpc::UnarchiveBlueprint, unarchive)
+            .await
     }
 
     async fn export_blueprint(
@@ -282,7 +285,7 @@ impl BlueprintService for Blueprints {
             let store = self.backend.store()?.clone();
             transfer::export(store, &request.get_ref().blueprint_id).await
         };
-        self.backend.answer("ExportBlueprint", export).await
+        self.backend.answer(Rpc::ExportBlueprint, export).await
     }
 
     async fn import_blueprint(
@@ -290,6 +293,6 @@ impl BlueprintService for Blueprints {
         request: Request<Streaming<v1::ImportBlueprintRequest>>,
     ) -> Result<Response<v1::ImportBlueprintResponse>, Status> {
         let import = async { transfer::import(self.backend.store()?, request.into_inner()).await };
-        self.backend.answer("ImportBlueprint", import).await
+        self.backend.answer(Rpc::ImportBlueprint, import).await
     }
 }

@@ -15,6 +15,7 @@ use tonic::{Status, Streaming};
 
 use crate::blueprints::convert::commit_to_wire;
 use crate::convert;
+use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::error::violations::Violations;
@@ -47,7 +48,7 @@ pub(crate) async fn export(store: Store, blueprint_id: &str) -> Result<ExportStr
             }
             let to = head.min(from + BATCH as u64 - 1);
             let entries = store.history(&blueprint_id, from, to).await;
-            let entries = entries.map_err(|error| refuse("ExportBlueprint", error.into()))?;
+            let entries = entries.map_err(|error| refuse(Rpc::ExportBlueprint, error.into()))?;
             Ok(Some((stream::iter(entries).map(Ok), to + 1)))
         }
     });

@@ -18,7 +18,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Instrument;
 
-use crate::edge::scopes::{Need, need};
+use crate::edge::rpc::{Need, Rpc, TimeLimit, need};
 use crate::edge::tokens::TokensFile;
 use crate::error::request_error::RequestError;
 use crate::scope::Scope;
@@ -26,14 +26,6 @@ use crate::scope::Scope;
 /// Time limit of a call. A longer call has lost its client: every store call times out within
 /// seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// RPCs without [`ANSWER_WITHIN`]: they run as long as a flow or a transfer does, and have their
-/// own limits.
-const LONG_RUNNING: [&str; 4] = [
-    "/enhance.v1.IntakeService/WatchIssue",
-    "/enhance.v1.IntakeService/PreviewIssue",
-    "/enhance.v1.BlueprintService/ExportBlueprint",
-    "/enhance.v1.BlueprintService/ImportBlueprint",
-];
 
 /// Header with the version of intake, read by `draftsman doctor`. Only authorized callers get it.
 const VERSION_HEADER: HeaderName = HeaderName::from_static("draftsman-version");
@@ -141,7 +133,8 @@ where
         };
         request.extensions_mut().insert(scope);
         let path = request.uri().path();
-        let is_patient = LONG_RUNNING.contains(&path) || !path.starts_with("/enhance.v1.");
+        // A watch of health, and reflection, last as long as their clients.
+        let has_own_limit = Rpc::of_path(path).is_none_or(|rpc| rpc.time_limit() == TimeLimit::Own);
         let span = tracing::debug_span!(target: trace::TARGET, "call", otel.name = path.trim_start_matches('/'), otel.kind = "server");
         if let Some(parent) = traceparent(request.headers()) {
             trace::continue_from(&span, &parent);
@@ -149,7 +142,7 @@ where
         let answer_within = self.auth_layer.answer_within;
         let answering = self.inner.call(request).instrument(span);
         Box::pin(async move {
-            let answer = if is_patient {
+            let answer = if has_own_limit {
                 answering.await?
             } else {
                 match timeout(answer_within, answering).await {

@@ -18,6 +18,7 @@ use shared::store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::edge::rpc::{Effect, Rpc};
 use crate::error::request_error::{Executed, MAX_REQUEST_BYTES, RequestError, Violation};
 
 /// The domain of every `ErrorInfo`.
@@ -28,25 +29,9 @@ const DOMAIN: &str = "draftsman";
 const MAX_TEXT_BYTES: usize = 1024;
 const MAX_VIOLATIONS: usize = 8;
 
-/// The RPCs that write, except SubmitIssue, whose error has its own value. When one of them returns
-/// UNAVAILABLE, the metadata `executed` is `no` or `unknown`.
-const WRITES: [&str; 11] = [
-    "CancelIssue",
-    "RetryIssue",
-    "PauseQueue",
-    "ResumeQueue",
-    "PutBlueprint",
-    "RevertBlueprint",
-    "ArchiveBlueprint",
-    "UnarchiveBlueprint",
-    "ImportBlueprint",
-    "PutSetting",
-    "DeleteSetting",
-];
-
 /// Returns the status of `error`. Logs internal errors once; `readiness.rs` logs outages.
-pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
-    let status = if WRITES.contains(&rpc) {
+pub(crate) fn refuse(rpc: Rpc, error: RequestError) -> Status {
+    let status = if rpc.effect() == Effect::Writes {
         let executed = error.executed();
         error.into_status(executed)
     } else {
@@ -55,13 +40,18 @@ pub(crate) fn refuse(rpc: &'static str, error: RequestError) -> Status {
     match status.code() {
         Code::Internal => {
             let cause = status.source().map(chain).unwrap_or_default();
-            tracing::error!(rpc, answer = status.message(), cause, "request failed");
+            tracing::error!(
+                rpc = rpc.name(),
+                answer = status.message(),
+                cause,
+                "request failed"
+            );
         }
         // The message is not logged: it may quote user input.
         code => {
             let info = status.get_details_error_info();
             let reason = info.map(|info| info.reason).unwrap_or_default();
-            tracing::debug!(rpc, ?code, reason, "request refused");
+            tracing::debug!(rpc = rpc.name(), ?code, reason, "request refused");
         }
     }
     status

@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 use crate::backend::{Backend, no_issue};
 use crate::convert;
 use crate::edge::auth_layer;
+use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::issues::convert::{
     cause_filter, issue_to_wire, new_issue, paused_blueprint, paused_stats_to_wire, retry,
@@ -251,7 +252,7 @@ impl IntakeService for Intake {
         let (metadata, extensions, message) = request.into_parts();
         let callers_trace = auth_layer::traceparent(metadata.as_ref());
         let submitting = self.submit(message, auth_layer::authority(&extensions), callers_trace);
-        self.backend.answer("SubmitIssue", submitting).await
+        self.backend.answer(Rpc::SubmitIssue, submitting).await
     }
 
     async fn get_issue(
@@ -259,7 +260,7 @@ impl IntakeService for Intake {
         request: Request<v1::GetIssueRequest>,
     ) -> Result<Response<v1::GetIssueResponse>, Status> {
         self.backend
-            .answer("GetIssue", self.get(request.into_inner()))
+            .answer(Rpc::GetIssue, self.get(request.into_inner()))
             .await
     }
 
@@ -268,7 +269,7 @@ impl IntakeService for Intake {
         request: Request<v1::ListIssuesRequest>,
     ) -> Result<Response<v1::ListIssuesResponse>, Status> {
         self.backend
-            .answer("ListIssues", self.list(request.into_inner()))
+            .answer(Rpc::ListIssues, self.list(request.into_inner()))
             .await
     }
 
@@ -288,7 +289,7 @@ impl IntakeService for Intake {
                 watch::watch(&self.hub, &self.backend, issue_id, watch_options, stopping).await?;
             Ok(Box::pin(stream) as WatchStream)
         };
-        self.backend.answer("WatchIssue", watching).await
+        self.backend.answer(Rpc::WatchIssue, watching).await
     }
 
     async fn cancel_issue(
@@ -297,14 +298,14 @@ impl IntakeService for Intake {
     ) -> Result<Response<v1::CancelIssueResponse>, Status> {
         let authority = auth_layer::authority(request.extensions());
         let cancelling = self.cancel(request.into_inner(), authority);
-        self.backend.answer("CancelIssue", cancelling).await
+        self.backend.answer(Rpc::CancelIssue, cancelling).await
     }
 
     async fn get_queue_stats(
         &self,
         _request: Request<v1::GetQueueStatsRequest>,
     ) -> Result<Response<v1::GetQueueStatsResponse>, Status> {
-        self.backend.answer("GetQueueStats", self.stats()).await
+        self.backend.answer(Rpc::GetQueueStats, self.stats()).await
     }
 
     async fn retry_issue(
@@ -314,7 +315,7 @@ impl IntakeService for Intake {
         let (metadata, extensions, message) = request.into_parts();
         let callers_trace = auth_layer::traceparent(metadata.as_ref());
         let retrying = self.retry(message, auth_layer::authority(&extensions), callers_trace);
-        self.backend.answer("RetryIssue", retrying).await
+        self.backend.answer(Rpc::RetryIssue, retrying).await
     }
 
     async fn preview_issue(
@@ -330,7 +331,7 @@ impl IntakeService for Intake {
             let trace = trace::current().or(callers_trace);
             preview::preview(&self.backend, message, time_limit, authority, trace).await
         };
-        self.backend.answer("PreviewIssue", previewing).await
+        self.backend.answer(Rpc::PreviewIssue, previewing).await
     }
 
     async fn pause_queue(
@@ -338,7 +339,7 @@ impl IntakeService for Intake {
         request: Request<v1::PauseQueueRequest>,
     ) -> Result<Response<v1::PauseQueueResponse>, Status> {
         self.backend
-            .answer("PauseQueue", self.pause(request.into_inner()))
+            .answer(Rpc::PauseQueue, self.pause(request.into_inner()))
             .await
     }
 
@@ -347,7 +348,7 @@ impl IntakeService for Intake {
         request: Request<v1::ResumeQueueRequest>,
     ) -> Result<Response<v1::ResumeQueueResponse>, Status> {
         self.backend
-            .answer("ResumeQueue", self.resume(request.into_inner()))
+            .answer(Rpc::ResumeQueue, self.resume(request.into_inner()))
             .await
     }
 }

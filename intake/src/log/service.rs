@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 
 use crate::backend::Backend;
 use crate::convert;
+use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::log::convert::entry_to_wire;
 use crate::paging::PageQuery;
@@ -64,7 +65,7 @@ impl EnhanceLogService for EnhanceLog {
         request: Request<v1::GetLogEntryRequest>,
     ) -> Result<Response<v1::GetLogEntryResponse>, Status> {
         self.backend
-            .answer("GetLogEntry", self.get(request.into_inner()))
+            .answer(Rpc::GetLogEntry, self.get(request.into_inner()))
             .await
     }
 
@@ -73,7 +74,7 @@ impl EnhanceLogService for EnhanceLog {
         request: Request<v1::ListLogEntriesRequest>,
     ) -> Result<Response<v1::ListLogEntriesResponse>, Status> {
         self.backend
-            .answer("ListLogEntries", self.list(request.into_inner()))
+            .answer(Rpc::ListLogEntries, self.list(request.into_inner()))
             .await
     }
 }

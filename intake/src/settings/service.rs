@@ -15,6 +15,7 @@ use crate::backend::Backend;
 use crate::blueprints::convert::commit_to_wire;
 use crate::blueprints::service;
 use crate::convert;
+use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::orbit_trial::{self, Trial};
@@ -299,7 +300,7 @@ impl SettingService for Settings {
         request: Request<v1::PutSettingRequest>,
     ) -> Result<Response<v1::PutSettingResponse>, Status> {
         self.backend
-            .answer("PutSetting", self.put(request.into_inner()))
+            .answer(Rpc::PutSetting, self.put(request.into_inner()))
             .await
     }
 
@@ -308,7 +309,7 @@ impl SettingService for Settings {
         request: Request<v1::GetSettingRequest>,
     ) -> Result<Response<v1::GetSettingResponse>, Status> {
         self.backend
-            .answer("GetSetting", self.get(request.into_inner()))
+            .answer(Rpc::GetSetting, self.get(request.into_inner()))
             .await
     }
 
@@ -317,7 +318,7 @@ impl SettingService for Settings {
         request: Request<v1::ListSettingsRequest>,
     ) -> Result<Response<v1::ListSettingsResponse>, Status> {
         self.backend
-            .answer("ListSettings", self.list(request.into_inner()))
+            .answer(Rpc::ListSettings, self.list(request.into_inner()))
             .await
     }
 
@@ -326,7 +327,7 @@ impl SettingService for Settings {
         request: Request<v1::DeleteSettingRequest>,
     ) -> Result<Response<v1::DeleteSettingResponse>, Status> {
         self.backend
-            .answer("DeleteSetting", self.delete(request.into_inner()))
+            .answer(Rpc::DeleteSetting, self.delete(request.into_inner()))
             .await
     }
 }

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::backend::{Backend, no_issue};
+use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::issues::convert::{issue_to_wire, step_to_wire};
@@ -91,7 +92,7 @@ pub(crate) async fn watch(
                     let is_last = told.is_last();
                     (Ok(told.into_wire()), (!is_last).then_some(watcher))
                 }
-                Err(error) => (Err(refuse("WatchIssue", error)), None),
+                Err(error) => (Err(refuse(Rpc::WatchIssue, error)), None),
             })
         },
     ))
