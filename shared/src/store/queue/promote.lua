@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Moves a delayed issue whose time has come to its place.
+-- Places a delayed issue that is due.
 -- KEYS  1-16 the issue block
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel
 -- Outcomes  promoted | not_due | gone: not delayed any more

@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
--- Gives a leased issue back undecided.
+-- Returns a leased issue to its queue without a decision.
 -- KEYS  1-16 the issue block
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 shutdown | fault | busy; 7 delay ms; 8 reason
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 shutdown | fault | busy;
+--       7 delay ms; 8 reason
 -- Outcomes  ok | stale: not this caller's any more, which counts as done
---   shutdown: at once, and the attempt with it. fault: delayed, one retry more. busy: delayed. Ten minutes at most
+--   shutdown: at once, and the attempt with it. fault: delayed, one retry more. busy: delayed. Ten
+--   minutes at most
 --@include keys
 --@include place_head
 --@include announce
