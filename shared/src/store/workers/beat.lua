@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
--- One heartbeat: the worker lives, and so do the leases that it names.
--- KEYS  1 workers; 2 worker_load; 3 leases; 4 processing; 5 worker_scripts; 6.. the issue of each lease
+-- Records a heartbeat and extends the leases in its arguments.
+-- KEYS  1 workers; 2 worker_load; 3 leases; 4 processing; 5 worker_scripts; 6.. the issue of each
+--       lease
 -- ARGV  1 worker_id; 2 lease ms; then for each lease: element, token
 -- Outcomes  ok: now, lost elements, cancelled elements, elements of the list that have no lease,
 --   1 if the worker's scripts are known, else 0
