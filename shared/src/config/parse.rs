@@ -132,7 +132,7 @@ pub fn parse_optional_dir(text: &str) -> Result<Option<PathBuf>, BadValue> {
     }
 }
 
-/// Parses the address of an HTTP service and appends a missing slash; an empty text returns `None`.
+/// Parses the address of an HTTP service and ends it with one slash; an empty text returns `None`.
 ///
 /// # Errors
 /// [`BadValue`] for anything else, without the user part.

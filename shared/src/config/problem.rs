@@ -39,7 +39,7 @@ impl Problems {
         });
     }
 
-    /// Ends the collection.
+    /// Returns all recorded problems as an error.
     ///
     /// # Errors
     /// [`InvalidConfig`] with all recorded problems, if any.

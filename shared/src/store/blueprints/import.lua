@@ -1,9 +1,9 @@
 #!lua
 -- Makes a staged history the history of a new Blueprint.
--- KEYS  1 blueprint; 2 blueprints; 3 documents; 4 commits; 5 newest; 6 labels; 7 ranks; 8-12 the
---       last five, staged
+-- KEYS  1 blueprint; 2 blueprints; 3 documents; 4 commits; 5 newest; 6 labels; 7 ranks;
+--       8-12 the last five, staged
 -- ARGV  1 blueprint_id; 2 seq; 3 version; 4 label; 5 updated_at, all of the newest commit
--- Outcomes  imported | exists | lost: what was staged has expired
+-- Outcomes  imported | exists | lost: the staged data has expired
 local blueprint, blueprints, staged_commits = KEYS[1], KEYS[2], KEYS[9]
 local bp, seq, version, label, updated_at = unpack(ARGV)
 

@@ -2,11 +2,10 @@
 -- Writes a document as the new head of its Blueprint.
 -- KEYS  1 blueprint; 2 documents; 3 commits; 4 newest; 5 labels; 6 blueprints; 7 settings_counter;
 --       8 orbits; 9 ranks
--- ARGV  1 blueprint_id; 2 version; 3 document; 4 label; 5 commit; 6 any | absent | at; 7 expected
---       version;
---       8 rank of the label or ''; 9 settings counter at which it was looked at who uses it as an
---       orbit
--- Outcomes  created: seq, now, parent | unchanged: seq | head_moved: version or '' | archived |
+-- ARGV  1 blueprint_id; 2 version; 3 document; 4 label; 5 commit; 6 any | absent | at;
+--       7 expected version; 8 rank of the label or '';
+--       9 settings counter before the check of its use as an orbit
+-- Outcomes  created: seq, now, parent | unchanged: seq | head_moved: version or '' | archived
 --   orbit_in_use
 local blueprint, documents, commits, newest = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local labels, blueprints, settings_counter, orbits, ranks = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]

@@ -1,9 +1,9 @@
 #!lua
 -- Stages the next commits of an import, in keys that no other script reads.
 -- KEYS  1 documents; 2 commits; 3 newest; 4 labels; 5 ranks, all staged
--- ARGV  1 lifetime ms; 2 seq of the first; then for each commit: version, document, rank of the
---       label or '', commit
--- Outcomes  staged | lost: what was staged before has expired
+-- ARGV  1 lifetime ms; 2 seq of the first;
+--       then for each commit: version, document, rank of the label or '', commit
+-- Outcomes  staged | lost: the data staged before has expired
 local documents, commits, newest, labels, ranks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local lifetime, first = ARGV[1], tonumber(ARGV[2])
 

@@ -1,14 +1,13 @@
 #!lua flags=allow-oom
 -- Compares a queue's place with its actual state and repairs it. A mismatch means a fault of Redis
 -- or of a script. A lease or a delay beyond its maximum is also wrong: Redis's clock was set back.
--- KEYS  1-16 the issue block of the queue's head; 17 workers; 18.. the processing list of each
---       worker
--- ARGV  1 blueprint_id; 2 the head that the caller read, or '-' for an empty queue; 3 channel; 4
---       issue channel;
---       5.. the worker of each list
--- Outcomes  sound | repaired: the untrue place or 'none' | placed: a resume had not come to it yet
---   moved: the head, or who is a worker, is another by now: a list that is not looked at may have
---   the element
+-- KEYS  1-16 the issue block of the queue's head; 17 workers;
+--       18.. the processing list of each worker
+-- ARGV  1 blueprint_id; 2 the head that the caller read, or '-' for an empty queue; 3 channel;
+--       4 issue channel; 5.. the worker of each list
+-- Outcomes  sound | repaired: the wrong place or 'none'
+--   placed: a pending resume had not reached it yet
+--   moved: the head or the set of workers changed; an unchecked list may have the element
 --@include keys
 --@include place_head
 local head = head_of_queue()

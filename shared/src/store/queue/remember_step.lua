@@ -3,9 +3,9 @@
 -- Without allow-oom: a full Redis needs its memory for other data, and the step has its output
 -- anyway.
 -- KEYS  1 issue; 2 steps
--- ARGV  1 token; 2 what was asked; 3 output and cost (JSON); 4 how many are kept at most
--- Outcomes  ok: kept, now or by an earlier call | full: so many are kept already
---   stale: not (or no longer) this caller's issue
+-- ARGV  1 token; 2 request key; 3 output and cost (JSON); 4 maximum number of outputs
+-- Outcomes  ok: cached, now or by an earlier call | full: the maximum is reached
+--   stale: the caller does not hold the issue
 local issue, steps = KEYS[1], KEYS[2]
 local token, asked, kept, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 

@@ -1,10 +1,9 @@
 #!lua flags=allow-oom
 -- Removes a pause and places the heads of parked queues only. A queue under another pause is parked
 -- again. Idempotent.
--- KEYS  1-16 the issue block of the first queue; 17.. the backlog of each further one
--- ARGV  1 blueprint_id of the first queue; 2 '-'; 3 channel; 4 issue channel; 5 the pause to lift,
---       or '';
---       6.. the blueprint_id of each further queue
+-- KEYS  1-16 the issue block of the first queue; 17.. the backlogs of the other queues
+-- ARGV  1 blueprint_id of the first queue; 2 '-'; 3 channel; 4 issue channel;
+--       5 the pause to remove, or ''; 6.. the blueprint_ids of the other queues
 -- Outcomes  ok
 --@include keys
 --@include place_head

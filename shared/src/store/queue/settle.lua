@@ -3,23 +3,19 @@
 -- state, queue, next head, lease and counters change atomically. On request, the queue's next issue
 -- becomes the caller's lease in the same step.
 -- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter; 21 orbits;
---       22 commits;
---       23 newest; 24 labels; 25 ranks
---   The keys of the next issue are made here of keys 1 and 2 with its id in place of ARGV 2: they
---       have the same hash tag.
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 applied | denied |
---       failed | dead;
---       7 reason; 8 log entry; 9 expected seq (0 for failed and dead); 10 version; 11 document;
---       12 commit; 13 label; 14 log entry for archived and orbit_needs_admin; 15 rank of the label
---       or ''; 16 nonce of the next issue's lease, or '': the next issue is not asked for; 17 that
---       lease in ms; 18 a head version whose document the caller will have, or ''; 19 '1': not
---       while another queue waits in `pending`
--- Outcomes  ok: state, new_version, and if the next issue is handed over: its id and what a claim
---   answers to `ok`
---   stale: not (or no longer) this caller's to decide
+--       22 commits; 23 newest; 24 labels; 25 ranks
+--   Keys 1 and 2 of the next issue are built here: its id replaces ARGV 2, with the same hash tag.
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token;
+--       6 applied | denied | failed | dead; 7 reason; 8 log entry;
+--       9 expected seq (0 for failed and dead); 10 version; 11 document; 12 commit; 13 label;
+--       14 log entry for archived and orbit_needs_admin; 15 rank of the label or '';
+--       16 nonce of the next issue's lease, or '' for no next issue;
+--       17 that lease in ms; 18 a head version whose document the caller will have, or '';
+--       19 '1' for no next issue while another queue waits in `pending`
+-- Outcomes  ok: state, new_version; with a next issue also its id and the reply of a claim's `ok`
+--   stale: the caller does not hold the issue
 --   moved_head: seq, version, document; the lease is kept | archived: decided, failed
---   orbit_needs_admin: its target has become an orbit, and an admin did not file it; decided,
---   failed
+--   orbit_needs_admin: its target has become an orbit, and no admin submitted it; decided, failed
 --@include keys
 --@include place_head
 --@include announce

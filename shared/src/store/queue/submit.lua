@@ -1,14 +1,13 @@
 #!lua
 -- Accepts an issue: stores it, appends it to its Blueprint's queue, places the head.
--- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint; 19 blueprint; 20 orbits; 21
---       settings_counter
+-- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint; 19 blueprint; 20 orbits;
+--       21 settings_counter
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 intent; 6 retry_of or '';
---       7 the trace that the worker goes on with, or ''; 8 authority of the caller: admin |
---       submitter; 9 '1' if the target is a bundled orbit, else ''
--- Outcomes  accepted: now | existed: fields, intent | conflict | decided | unknown_target |
---   archived
---   orbit_needs_admin: the setting whose orbit the target is, or '' for a bundled one
---   decided: the issue was decided and pruned; its log entry is the tombstone.
+--       7 the trace for the worker, or ''; 8 authority of the caller: admin | submitter;
+--       9 '1' if the target is a bundled orbit, else ''
+-- Outcomes  accepted: now | existed: fields, intent | conflict
+--   decided: decided and pruned; its log entry is the tombstone | unknown_target | archived
+--   orbit_needs_admin: the setting that names the target as its orbit, or '' for a bundled one
 --@include keys
 --@include place_head
 --@include announce

@@ -147,7 +147,7 @@ impl Keys {
     pub fn steps(&self, issue: &IssueId) -> String {
         self.of("steps", issue.as_str())
     }
-    /// ZSET holder → end of its slot, ms, with expiry: who runs the agent of this key (see
+    /// ZSET holder → end of its slot, ms, with expiry: the runs of the agent with this key (see
     /// `agent_slots.rs`).
     pub fn agent_slots(&self, agent: &str) -> String {
         self.of("agent_places", agent)

@@ -1,8 +1,8 @@
 #!lua flags=no-writes
 -- Checks the connection user's permission for certain calls without running them.
--- KEYS  1 any key of ours: Redis checks the right to it before it runs a script
--- ARGV  the calls, each a line of words; whole ones, see server_check.rs
--- Outcomes  ok: those that are not allowed | unknown: this server cannot be asked
+-- KEYS  1 any key of Draftsman: Redis checks the access to it before it runs a script
+-- ARGV  the complete calls, each a line of words; see server_check.rs
+-- Outcomes  ok: the calls without permission | unknown: this server cannot check rights
 if not redis.acl_check_cmd then return { 'unknown' } end
 local refused = {}
 for _, call in ipairs(ARGV) do

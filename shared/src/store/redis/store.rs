@@ -1,8 +1,8 @@
 //! The store of all shards.
 //!
-//! Only this folder issues Redis commands, and only [`keys`](crate::store::redis::keys) builds key
-//! names. Every change of several keys is one script, so it is atomic. Immutable data is written
-//! once: a document under its hash, a commit under its number, a log entry under its issue.
+//! Only `shared/src/store` issues Redis commands, and only [`keys`](crate::store::redis::keys)
+//! builds key names. Every change of several keys is one script, so it is atomic. Immutable data is
+//! written once: a document under its hash, a commit under its number, a log entry under its issue.
 //!
 //! # Shards
 //!

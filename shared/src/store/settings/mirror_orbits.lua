@@ -2,9 +2,9 @@
 -- Replaces a shard's copy of `orbits` with the settings of shard 0, unless the copy is newer. It
 -- raises the counter that notifies workers of changes.
 -- KEYS  1 orbits; 2 settings_counter; 3 meta
--- ARGV  1 settings counter of shard 0 before the settings were read; then for each setting: 2
---       setting_id; 3 orbit entry
--- Outcomes  mirrored | same: it was so already | newer: this shard has a later copy
+-- ARGV  1 settings counter of shard 0 before the settings were read;
+--       then for each setting: 2 setting_id; 3 orbit entry
+-- Outcomes  mirrored | same: already equal | newer: this shard has a newer copy
 local ANNOUNCED_MS = 60000
 local orbits, settings_counter, meta, as_of = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])
 

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
 -- Takes one of an agent's slots or renews it. An expired slot is free.
 -- KEYS  1 agent_places
--- ARGV  1 holder; 2 how many places there are; 3 for how long, ms; ten minutes at most
--- Outcomes  ok: held from now on for that long | full: all places are held by others
+-- ARGV  1 holder; 2 number of slots; 3 duration, ms, at most ten minutes
+-- Outcomes  ok: held for that duration from now | full: other holders have all slots
 local places = KEYS[1]
 local holder, n_places, ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 
