@@ -1,25 +1,28 @@
-//! The closed set of error kinds that layers report upward. Each layer has an error enum of its
-//! own; what the edge needs of it to choose an answer is one of these.
+//! The closed set of error kinds that layers report upward.
+//!
+//! Each layer has its own error enum. The API layer needs only one of these kinds to choose a
+//! response.
 
-/// What an error means to whoever asked. Closed on purpose: the edge maps each to one answer.
+/// The meaning of an error for the caller. The set is closed: the API layer maps each kind to one
+/// response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The request itself is wrong; it fails the same way every time.
+    /// The request is invalid. It fails the same way every time.
     InvalidInput,
-    /// What it names is not there.
+    /// The request names something that does not exist.
     NotFound,
-    /// Somebody else changed it meanwhile; look again and decide anew.
+    /// Another caller changed the object in the meantime. Read it again before the next attempt.
     Conflict,
-    /// It is there but in no state that allows this.
+    /// The object exists but its state does not allow the call.
     Precondition,
-    /// Something that the answer needs is away; the same request may succeed later.
+    /// A dependency is unavailable. The same request may succeed later.
     Unavailable,
-    /// A defect, or damaged data; a person has to look.
+    /// A defect or damaged data. An operator must investigate.
     Internal,
 }
 
 impl ErrorKind {
-    /// The name in log fields.
+    /// Returns the name in log fields.
     pub fn as_str(self) -> &'static str {
         match self {
             ErrorKind::InvalidInput => "invalid_input",
@@ -32,13 +35,13 @@ impl ErrorKind {
     }
 }
 
-/// The error with all its causes on one line, for logs, stderr and reasons.
+/// Returns the error and all its causes on one line, for logs, stderr and reasons.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         let text = cause.to_string();
-        // A transparent error says what its cause says.
+        // A transparent error repeats the message of its cause.
         if !line.ends_with(&text) {
             line.push_str(": ");
             line.push_str(&text);

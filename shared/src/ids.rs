@@ -1,4 +1,4 @@
-//! Names and identities. Each is checked once, when it is made; after that no code looks again.
+//! Names and ids. A constructor checks each value once; later code relies on that check.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use thiserror::Error;
 /// Longest id, in bytes.
 pub const MAX_ID_BYTES: usize = 128;
 
-/// A text that is no id.
+/// An invalid id.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "{field} {given:?} is no valid id: 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
 )]
 pub struct InvalidId {
-    /// The field that was to hold it.
+    /// The field that holds the id.
     pub field: &'static str,
-    /// What was given, cut to 160 characters.
+    /// The given text, cut to 160 characters.
     pub given: String,
 }
 
@@ -36,10 +36,10 @@ macro_rules! id_type {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks `text` and keeps it.
+            /// Parses an id.
             ///
             /// # Errors
-            /// [`InvalidId`] if it is not `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`.
+            /// [`InvalidId`] if `text` does not match `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 if is_id(text) {
                     Ok(Self(text.into()))
@@ -48,7 +48,7 @@ macro_rules! id_type {
                 }
             }
 
-            /// The id as text.
+            /// Returns the id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -63,27 +63,27 @@ macro_rules! id_type {
 }
 
 id_type!(
-    /// Names a Blueprint; the document's own `id`.
+    /// The id of a Blueprint: the document's own `id`.
     BlueprintId, "blueprint_id");
 id_type!(
-    /// Names an issue.
+    /// The id of an issue.
     IssueId, "issue_id");
 id_type!(
-    /// Names an EnhanceSetting.
+    /// The id of an EnhanceSetting.
     SettingId, "setting_id");
 id_type!(
-    /// Names one run of one worker process: new at every start, never reused.
+    /// The id of one run of one worker process. It is new at every start and never reused.
     WorkerId, "worker_id");
 
 impl IssueId {
-    /// A new id that sorts by time (UUIDv7, RFC 9562).
+    /// Returns a new id that sorts by time (UUIDv7, RFC 9562).
     pub fn generate() -> Self {
         Self(uuid::Uuid::now_v7().to_string().into())
     }
 }
 
 impl WorkerId {
-    /// `name` (cut and cleaned to fit) + `-` + 16 random hex digits.
+    /// Returns a new id: `name`, cut and cleaned to fit, then `-` and 16 random hex digits.
     pub fn generate(name: &str) -> Self {
         let clean: String = name
             .chars()
@@ -107,19 +107,19 @@ impl WorkerId {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(Arc<str>);
 
-/// A text that is no version.
+/// An invalid version.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("version {given:?} is not 64 lowercase hex digits")]
 pub struct InvalidVersion {
-    /// What was given, cut to 160 characters.
+    /// The given text, cut to 160 characters.
     pub given: String,
 }
 
 impl Version {
-    /// Checks `text` and keeps it.
+    /// Parses a version.
     ///
     /// # Errors
-    /// [`InvalidVersion`] if it is not 64 lowercase hex digits.
+    /// [`InvalidVersion`] if `text` is not 64 lowercase hex digits.
     pub fn parse(text: &str) -> Result<Self, InvalidVersion> {
         if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             Ok(Self(text.into()))
@@ -130,17 +130,17 @@ impl Version {
         }
     }
 
-    /// The version of this canonical YAML: its SHA-256.
+    /// Returns the version of this canonical YAML: its SHA-256.
     pub fn of(canonical_yaml: &str) -> Self {
         Self(sha256_hex(canonical_yaml.as_bytes()).into())
     }
 
-    /// The version of a canonical YAML of which this is the SHA-256.
+    /// Returns the version of a canonical YAML with this SHA-256.
     pub(crate) fn of_digest(digest: &[u8]) -> Self {
         Self(hex::encode(digest).into())
     }
 
-    /// The version as text.
+    /// Returns the version as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -152,23 +152,23 @@ impl fmt::Display for Version {
     }
 }
 
-/// The beginning of a [`Version`]: 1 to 64 lowercase hex digits.
+/// A prefix of a [`Version`]: 1 to 64 lowercase hex digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionPrefix(Arc<str>);
 
-/// An invalid beginning of a version.
+/// An invalid prefix of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{given:?} does not begin a version: 1 to 64 lowercase hex digits")]
 pub struct InvalidVersionPrefix {
-    /// What was given, cut to 160 characters.
+    /// The given text, cut to 160 characters.
     pub given: String,
 }
 
 impl VersionPrefix {
-    /// Checks `text` and keeps it.
+    /// Parses a prefix.
     ///
     /// # Errors
-    /// [`InvalidVersionPrefix`] if it is not 1 to 64 lowercase hex digits.
+    /// [`InvalidVersionPrefix`] if `text` is not 1 to 64 lowercase hex digits.
     pub fn parse(text: &str) -> Result<Self, InvalidVersionPrefix> {
         let is_hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if is_hex && (1..=64).contains(&text.len()) {
@@ -187,7 +187,7 @@ impl fmt::Display for VersionPrefix {
     }
 }
 
-/// Lowercase hex SHA-256 of `bytes`.
+/// Returns the lowercase hex SHA-256 of `bytes`.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     hex::encode(Sha256::digest(bytes))

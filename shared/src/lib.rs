@@ -1,11 +1,11 @@
-//! What Draftsman's programs have in common: documents and their versions, the
-//! domain's plain types, and the one place that speaks to Redis.
+//! Code that Draftsman's programs share: documents and their versions, the plain types of the
+//! domain, and the Redis store.
 //!
-//! This crate knows nothing of gRPC, of Lua scripts that change documents, or of the
-//! environment, and it never spawns a task except where a subscription needs a pump
-//! that its owner starts.
+//! This crate does not use gRPC, does not run Lua scripts that change documents, and does not read
+//! the environment. It spawns a task only where a subscription needs a pump, and the owner of the
+//! subscription starts that pump.
 
-// A number that does not fit is an error or the largest that does, and is never cut.
+// A number that does not fit is an error or saturates. It is never truncated.
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod blueprint;

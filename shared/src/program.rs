@@ -1,4 +1,4 @@
-//! What the programs have in common at their edges: when to stop, and how to say why they ended.
+//! Start and end of a program: the stop signal and the exit message.
 
 use std::error::Error;
 use std::io::Write;
@@ -8,10 +8,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::chain;
 
-/// A future that resolves at the first SIGTERM or SIGINT. Must be called inside a runtime.
+/// Returns a future that resolves at the first SIGTERM or SIGINT. Call it inside a runtime.
 ///
 /// # Errors
-/// If the signals cannot be listened for.
+/// An I/O error if the signal handlers cannot be installed.
 pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -24,9 +24,9 @@ pub fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send> {
     })
 }
 
-/// Says on stderr why `program` ends, in one line; returns `code` as its exit status.
+/// Writes one line to stderr with the reason why `program` ends. Returns `code` as the exit status.
 pub fn fail(program: &str, code: u8, error: &dyn Error) -> ExitCode {
-    // Nobody is left to tell if stderr is gone.
+    // A failed write to stderr cannot be reported anywhere.
     let _ = writeln!(std::io::stderr(), "{program}: {}", chain(error));
     ExitCode::from(code)
 }

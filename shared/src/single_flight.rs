@@ -1,16 +1,15 @@
-//! Work that many tasks want at the same moment and one does.
+//! Shares one run of a piece of work among the tasks that need its result.
 //!
-//! An asynchronous lock would hand the right to look from one waiter to the next, so that each waits for all that
-//! came before it. Here all wait for the same future, and its result wakes them all at once. The future is
-//! polled by whoever waits and belongs to nobody: it goes on while one waiter is left, and is dropped with the
-//! last of them.
+//! An asynchronous mutex would release its waiters one after the other. Here all callers wait for
+//! the same future, and its result wakes them all at once. Every waiting caller polls the future.
+//! The future continues while at least one caller waits, and is dropped with the last one.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, WeakShared};
 
-/// The work of one kind that is under way, with what tells it from other work of that kind.
+/// The work of one kind in progress, with the key that identifies it.
 pub struct SingleFlight<K, T: Clone>(Mutex<Option<UnderWay<K, T>>>);
 
 type UnderWay<K, T> = (K, WeakShared<BoxFuture<'static, T>>);
@@ -22,10 +21,11 @@ impl<K, T: Clone> Default for SingleFlight<K, T> {
 }
 
 impl<K: PartialEq, T: Clone> SingleFlight<K, T> {
-    /// The result of the work that is under way for `key`, or else of `begin`, which others may then join.
-    /// What has ended is joined by nobody: its result belongs to those who waited for it.
+    /// Returns the result of the work in progress for `key`. Without such work, it starts `begin`,
+    /// which other callers can join. A caller never joins finished work: only the callers that
+    /// waited receive its result.
     ///
-    /// Cancel safety: dropped, it leaves the work to those who still wait.
+    /// Cancel safety: a dropped call leaves the work to the remaining callers.
     pub async fn join(&self, key: K, begin: impl FnOnce() -> BoxFuture<'static, T>) -> T {
         let joint = {
             let mut under_way = self.lock();
@@ -44,7 +44,7 @@ impl<K: PartialEq, T: Clone> SingleFlight<K, T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<UnderWay<K, T>>> {
-        // `begin` may panic; nothing has been changed by then.
+        // A panic in `begin` changes nothing in the guarded value.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,7 +74,7 @@ mod tests {
         let asking = join_all((0..50).map(|_| flight.join(7, work)));
         let (answers, ()) = tokio::join!(asking, async { go.notify_one() });
         assert_eq!(answers, vec![1; 50]);
-        // What has ended is not joined, and neither is other work.
+        // A caller joins neither finished work nor work with another key.
         go.notify_one();
         assert_eq!(flight.join(7, work).await, 2);
         go.notify_one();

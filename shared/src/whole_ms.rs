@@ -1,14 +1,14 @@
-//! Times as whole milliseconds, the unit of what is stored.
+//! Durations in whole milliseconds, the unit of stored times.
 
 use std::time::Duration;
 
-/// A duration in whole milliseconds. One that does not fit (584 million years) is the longest that does.
+/// Returns a duration in whole milliseconds. A duration above 584 million years saturates.
 pub fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The milliseconds that a score of a sorted set stands for. Scores are floats: a fraction is cut off, what
-/// is below 0 or no number counts as 0, and what is too large as the largest.
+/// Returns the milliseconds of a sorted set's score. Scores are floats: fractions are truncated,
+/// negative scores and NaN become 0, and larger values saturate.
 #[allow(clippy::cast_possible_truncation, reason = "such a cast saturates")]
 pub(crate) fn score_ms(score: f64) -> u64 {
     score as u64

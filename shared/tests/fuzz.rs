@@ -1,11 +1,11 @@
-//! Whatever a stranger sends as a name is kept as it is or refused by its field, and nothing panics.
-//! Documents have `blueprint/tests`, patterns `id_pattern.rs`.
+//! Fuzz tests of names: any text is kept unchanged or rejected with its field, without a panic.
+//! `blueprint/tests` covers documents, `id_pattern.rs` covers patterns.
 
 use proptest::prelude::*;
 use shared::ids::{BlueprintId, IssueId, SettingId, Version, WorkerId};
 use shared::store::IssueRef;
 
-/// Any text, and more often one that is nearly an id.
+/// Generates any text, often one that is almost an id.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "\\PC{0,140}",
@@ -15,7 +15,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The definition of an id, read off the specification.
+/// The definition of an id from the specification.
 fn is_id(text: &str) -> bool {
     let mut characters = text.chars();
     let first = characters.next().is_some_and(|c| c.is_ascii_alphanumeric());

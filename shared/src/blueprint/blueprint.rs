@@ -1,4 +1,4 @@
-//! A Blueprint: a document that has what every Blueprint has, its canonical bytes, and its version.
+//! A Blueprint: a validated document with its canonical bytes and its version.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use crate::blueprint::error::{DocumentError, FieldProblem, InvalidField, cut};
 use crate::blueprint::yaml::{self, Format};
 use crate::ids::{BlueprintId, Version};
 
-/// Most invalid fields that one refusal names.
+/// The maximum number of invalid fields in one error.
 const MAX_PROBLEMS: usize = 20;
 
-/// A valid Blueprint. A clone shares everything.
+/// A valid Blueprint. Clones share all data.
 ///
-/// It holds the document, the canonical YAML of that document and the SHA-256 of those bytes; the
-/// three are made together and never apart.
+/// It holds the document, its canonical YAML and the SHA-256 of those bytes. The three always
+/// match.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Blueprint {
     id: BlueprintId,
@@ -24,16 +24,16 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
-    /// Reads a Blueprint from YAML or JSON text.
+    /// Parses a Blueprint from YAML or JSON text.
     ///
     /// # Errors
-    /// [`DocumentError`] if the text is no document (see [`yaml::parse`]) or the document no
-    /// Blueprint (see [`Blueprint::from_doc`]).
+    /// [`DocumentError`] if the text is not a valid document (see [`yaml::parse`]), or the document
+    /// is not a valid Blueprint (see [`Blueprint::from_doc`]).
     pub fn parse(text: &str) -> Result<Blueprint, DocumentError> {
         Blueprint::parse_as(text, Format::Auto)
     }
 
-    /// As [`Blueprint::parse`], from text in `format`.
+    /// Parses a Blueprint as [`Blueprint::parse`], from text in `format`.
     ///
     /// # Errors
     /// As [`Blueprint::parse`].
@@ -41,13 +41,14 @@ impl Blueprint {
         Blueprint::from_doc(yaml::parse_as(text, format)?)
     }
 
-    /// Makes a Blueprint of a document that is about to be written: `id` a valid id, `flow` an
-    /// object, `agents` an array of objects with unique names, and `metadata.version_label`, if
-    /// there, a semantic version.
+    /// Creates a Blueprint from a document that is about to be written.
+    ///
+    /// `id` must be a valid id, `flow` an object, and `agents` an array of objects with unique
+    /// names. `metadata.version_label`, if present, must be a semantic version.
     ///
     /// # Errors
-    /// [`DocumentError::NotABlueprint`] naming every field that is missing or invalid;
-    /// [`DocumentError::TooDeep`] or [`DocumentError::CanonicalTooLarge`] above the limits.
+    /// * [`DocumentError::NotABlueprint`] with every missing or invalid field.
+    /// * [`DocumentError::TooDeep`] or [`DocumentError::CanonicalTooLarge`] above the limits.
     pub fn from_doc(doc: Doc) -> Result<Blueprint, DocumentError> {
         let mut problems = Problems::default();
         let id = problems.document(&doc);
@@ -62,12 +63,12 @@ impl Blueprint {
         })
     }
 
-    /// Reads a stored Blueprint, after checking that its bytes are those that `declared` names.
-    /// The label is not looked at: it was checked, or not yet required, when it was written.
+    /// Reads a stored Blueprint after a check that its bytes match `declared`. The label is not
+    /// checked: the write checked it, or predates the check.
     ///
     /// # Errors
-    /// [`DocumentError::HashMismatch`] for damaged bytes; any other [`DocumentError`] if they hash
-    /// right and still are no Blueprint.
+    /// * [`DocumentError::HashMismatch`] for damaged bytes.
+    /// * Any other [`DocumentError`] if the hash matches but the content is not a valid Blueprint.
     pub fn from_stored(
         declared: &Version,
         canonical_yaml: &str,
@@ -75,7 +76,8 @@ impl Blueprint {
         Blueprint::read_stored(declared, canonical_yaml, yaml::parse_canonical)
     }
 
-    /// As [`Blueprint::from_stored`], of bytes that were stored elsewhere and may not be canonical.
+    /// Reads a Blueprint as [`Blueprint::from_stored`], from imported bytes that may not be
+    /// canonical.
     ///
     /// # Errors
     /// As [`Blueprint::from_stored`]; [`DocumentError::NotCanonical`].
@@ -109,39 +111,39 @@ impl Blueprint {
         })
     }
 
-    /// The document's own `id`.
+    /// Returns the document's own `id`.
     pub fn id(&self) -> &BlueprintId {
         &self.id
     }
 
-    /// The whole document.
+    /// Returns the whole document.
     pub fn doc(&self) -> &Doc {
         &self.doc
     }
 
-    /// The bytes whose SHA-256 is [`Blueprint::version`].
+    /// Returns the canonical YAML. Its SHA-256 is [`Blueprint::version`].
     pub fn canonical_yaml(&self) -> &Arc<str> {
         &self.canonical_yaml
     }
 
-    /// The SHA-256 of the canonical YAML.
+    /// Returns the SHA-256 of the canonical YAML.
     pub fn version(&self) -> &Version {
         &self.version
     }
 
-    /// `metadata.version_label`, if it is there and a string.
+    /// Returns `metadata.version_label` if it is present and a string.
     pub fn version_label(&self) -> Option<&str> {
         self.doc.get("metadata")?.get("version_label")?.as_str()
     }
 
-    /// The flow: a flow.ir node, if this Blueprint is one that runs.
+    /// Returns the flow. In a runnable Blueprint it is a flow.ir node.
     pub fn flow(&self) -> &Doc {
         self.doc
             .get("flow")
             .expect("proven invariant: checked when this was made")
     }
 
-    /// The declared agents, objects with unique names.
+    /// Returns the declared agents: objects with unique names.
     pub fn agents(&self) -> &[Doc] {
         self.doc
             .get("agents")
@@ -149,7 +151,7 @@ impl Blueprint {
             .expect("proven invariant: checked when this was made")
     }
 
-    /// The agent of this name.
+    /// Returns the agent with this name.
     pub fn agent(&self, name: &str) -> Option<&Doc> {
         self.agents()
             .iter()
@@ -157,17 +159,18 @@ impl Blueprint {
     }
 }
 
-/// Checks what the axis `des` checks besides the id being the same: returns the document's id.
+/// Performs the checks of the axis `des`, except that the id is unchanged. Returns the document's
+/// id.
 ///
 /// # Errors
-/// [`DocumentError::NotABlueprint`] naming every field that is missing or invalid.
+/// [`DocumentError::NotABlueprint`] with every missing or invalid field.
 pub fn check(doc: &Doc) -> Result<BlueprintId, DocumentError> {
     let mut problems = Problems::default();
     let id = problems.document(doc);
     problems.into_result(id)
 }
 
-/// The fields that are missing or invalid.
+/// The missing or invalid fields.
 #[derive(Default)]
 struct Problems(Vec<InvalidField>);
 
@@ -179,7 +182,7 @@ impl Problems {
         }
     }
 
-    /// Checks what every Blueprint has. Returns the id, if it is valid.
+    /// Checks the fields that every Blueprint has. Returns the id if it is valid.
     fn document(&mut self, doc: &Doc) -> Option<BlueprintId> {
         if doc.as_object().is_none() {
             self.wrong_kind("document", "an object with id, flow and agents", doc);
@@ -230,7 +233,7 @@ impl Problems {
         }
     }
 
-    /// Checks `metadata.version_label`: absent, or a semantic version.
+    /// Checks that `metadata.version_label` is absent or a semantic version.
     fn label(&mut self, doc: &Doc) {
         const FIELD: &str = "metadata.version_label";
         let Some(label) = doc

@@ -1,41 +1,41 @@
-//! The fields of an agent's `spec` that say how its model or its program is called.
+//! The call options in an agent's `spec`, for its model or its program.
 
 use std::time::Duration;
 
 use crate::blueprint::doc::{Doc, Num};
 
-/// The largest `max_concurrency`.
+/// The maximum value of `max_concurrency`.
 pub const MAX_CONCURRENCY: u32 = 10_000;
-/// The largest `timeout_ms`: a day.
+/// The maximum value of `timeout_ms`: one day.
 pub const MAX_TIMEOUT_MS: u64 = 24 * 3_600 * 1_000;
 
-/// When a provider is asked for JSON mode.
+/// When a request uses the JSON mode of its provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum JsonMode {
     /// Always.
     On,
     /// Never.
     Off,
-    /// Unless the provider has refused it for this model.
+    /// Always, unless the provider has rejected it for this model.
     #[default]
     Auto,
 }
 
-/// How a model or a program is called.
+/// The call options of a model or a program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CallSpec {
-    /// `spec.max_concurrency`: how many runs there may be at once, over all workers.
+    /// `spec.max_concurrency`: the maximum number of concurrent runs over all workers.
     pub max_concurrency: Option<u32>,
-    /// `spec.timeout_ms`: how long one attempt may take.
+    /// `spec.timeout_ms`: the timeout of one attempt.
     pub timeout: Option<Duration>,
 }
 
-/// A field that cannot be used.
+/// An invalid field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallSpecFault {
     /// The field.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// The description of the problem.
     pub problem: String,
 }
 
@@ -43,7 +43,7 @@ impl CallSpec {
     /// Reads an agent's `spec`.
     ///
     /// # Errors
-    /// [`CallSpecFault`] with the first field that is neither missing, null nor usable.
+    /// [`CallSpecFault`] with the first invalid field. Missing and null fields are valid.
     pub fn read(spec: Option<&Doc>) -> Result<CallSpec, CallSpecFault> {
         let max_concurrency = integer(
             spec,
@@ -60,11 +60,11 @@ impl CallSpec {
 }
 
 impl JsonMode {
-    /// Reads `json_mode` of an agent's `spec`. Readers of YAML 1.1 make booleans of `on` and `off`, so these are
-    /// understood too.
+    /// Reads `json_mode` of an agent's `spec`. It also accepts booleans, because YAML 1.1 readers
+    /// convert `on` and `off` to booleans.
     ///
     /// # Errors
-    /// [`CallSpecFault`] if it is anything else.
+    /// [`CallSpecFault`] for any other value.
     pub fn read(spec: Option<&Doc>) -> Result<JsonMode, CallSpecFault> {
         match spec.and_then(|spec| spec.get("json_mode")) {
             None | Some(Doc::Null) => Ok(JsonMode::Auto),

@@ -1,4 +1,4 @@
-//! What differs between two documents: as a patch for programs, as lines for people.
+//! Differences between two documents: as a JSON patch, and as a unified diff.
 
 use std::time::Duration;
 
@@ -7,24 +7,25 @@ use similar::TextDiff;
 use crate::blueprint::doc::Doc;
 use crate::blueprint::{patch, pointer};
 
-/// How long looking for a short diff may take; after that it is correct and longer.
+/// The time limit for a minimal diff. After it, the diff is correct but longer.
 const UNIFIED_PATIENCE: Duration = Duration::from_millis(500);
 
-/// An RFC 6902 patch that, applied to `from`, gives exactly `to`: also `1` in the place of `1.0`.
-/// It is empty if they are identical, and small rather than smallest.
+/// Returns an RFC 6902 patch that changes `from` to exactly `to`, including `1` in place of `1.0`.
+/// It is empty if they are identical. It is small but not always minimal.
 pub fn json_patch(from: &Doc, to: &Doc) -> Doc {
     let mut ops = Vec::new();
     compare(from, to, &mut String::new(), &mut ops);
     let ops = Doc::array(ops);
-    // A patch of too many ops, or one that passes through a document that is too large, would be
-    // refused; replacing the whole is always possible.
+    // A patch with too many operations, or with a large intermediate document, is invalid.
+    // Replacing the whole document is always valid.
     match patch::apply(from, &ops) {
         Ok(_) => ops,
         Err(_) => Doc::array(vec![op("replace", "", Some(to))]),
     }
 }
 
-/// The unified diff of two canonical texts, with three lines of context; empty if they are equal.
+/// Returns the unified diff of two canonical texts with three lines of context; empty if they are
+/// equal.
 pub fn unified(from_yaml: &str, to_yaml: &str, from_name: &str, to_name: &str) -> String {
     TextDiff::configure()
         .timeout(UNIFIED_PATIENCE)
@@ -41,7 +42,7 @@ fn compare(from: &Doc, to: &Doc, path: &mut String, ops: &mut Vec<Doc>) {
     }
     match (from, to) {
         (Doc::Object(old), Doc::Object(new)) => {
-            // What shrinks the document comes first.
+            // Operations that shrink the document come first.
             for key in old.keys().filter(|key| !new.contains_key(*key)) {
                 at_key(path, key, |path| ops.push(op("remove", path, None)));
             }
@@ -59,7 +60,8 @@ fn compare(from: &Doc, to: &Doc, path: &mut String, ops: &mut Vec<Doc>) {
     }
 }
 
-/// Leaves the common beginning and end alone, pairs what is between, and removes or adds the rest.
+/// Keeps the common prefix and suffix, compares the elements between in pairs, and removes or adds
+/// the rest.
 fn compare_arrays(old: &[Doc], new: &[Doc], path: &mut String, ops: &mut Vec<Doc>) {
     let prefix = old
         .iter()

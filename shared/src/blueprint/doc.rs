@@ -1,17 +1,16 @@
 //! The document tree: the JSON data model with exact numbers and shared subtrees.
 //!
-//! A Blueprint travels through a whole flow (spawner, applier, four verifiers, committer)
-//! and is changed in one place at most. [`Doc`] is therefore immutable and shares its
-//! containers: a clone costs one reference count, and a change copies only the path that
-//! leads to it ([`std::sync::Arc::make_mut`]).
+//! A Blueprint passes through a whole flow (spawner, applier, four verifiers, committer) with at
+//! most one change. So [`Doc`] is immutable and shares its containers. A clone costs one reference
+//! count. A change copies only the path to the changed value ([`std::sync::Arc::make_mut`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-/// A value of the JSON data model. Mappings are ordered by the bytes of their keys, which is
-/// the order of the canonical form.
+/// A value of the JSON data model. Mappings are sorted by the bytes of their keys, as in the
+/// canonical form.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Doc {
     /// `null`.
@@ -19,9 +18,9 @@ pub enum Doc {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number; integers and floats are kept apart (`1` is not `1.0`).
+    /// A number. Integers and floats are distinct: `1` is not `1.0`.
     Num(Num),
-    /// A string of Unicode text.
+    /// A Unicode string.
     Str(Arc<str>),
     /// An array.
     Array(Arc<Vec<Doc>>),
@@ -29,7 +28,7 @@ pub enum Doc {
     Object(Arc<BTreeMap<Arc<str>, Doc>>),
 }
 
-/// A number as it was written: an exact integer of 64 bits, or a finite float.
+/// A number as written: an exact 64-bit integer, or a finite float.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Num {
     /// An integer.
@@ -39,8 +38,8 @@ pub enum Num {
 }
 
 impl Num {
-    /// Compares by mathematical value, exactly: `1` equals `1.0`, and 2^53+1 differs from the
-    /// float next to it (RFC 6902 section 4.6 compares numbers by value).
+    /// Compares by exact mathematical value: `1` equals `1.0`, and 2^53+1 differs from the nearest
+    /// float. RFC 6902 section 4.6 compares numbers by value.
     pub fn same_value(self, other: Num) -> bool {
         match (self, other) {
             (Num::Int(a), Num::Int(b)) => a == b,
@@ -55,25 +54,25 @@ impl Num {
     reason = "a whole number in the range of an i64"
 )]
 fn int_equals_float(i: i64, f: f64) -> bool {
-    // 2^63 is exact as a float; anything at or past it is no i64.
+    // 2^63 is exact as a float. A float at or above it does not fit i64.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     f.fract() == 0.0 && (-LIMIT..LIMIT).contains(&f) && f as i64 == i
 }
 
 impl Doc {
-    /// An array from its elements.
+    /// Creates an array from its elements.
     pub fn array(items: Vec<Doc>) -> Doc {
         Doc::Array(Arc::new(items))
     }
 
-    /// A mapping from key-value pairs; of equal keys the last one stays.
+    /// Creates a mapping from key-value pairs. For equal keys, the last pair counts.
     pub fn object<K: Into<Arc<str>>>(entries: impl IntoIterator<Item = (K, Doc)>) -> Doc {
         Doc::Object(Arc::new(
             entries.into_iter().map(|(k, v)| (k.into(), v)).collect(),
         ))
     }
 
-    /// The member `key` of a mapping; `None` for any other kind of value.
+    /// Returns the member `key` of a mapping; `None` for any other kind of value.
     pub fn get(&self, key: &str) -> Option<&Doc> {
         match self {
             Doc::Object(map) => map.get(key),
@@ -81,7 +80,7 @@ impl Doc {
         }
     }
 
-    /// The text of a string.
+    /// Returns the text of a string.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Doc::Str(s) => Some(s),
@@ -89,7 +88,7 @@ impl Doc {
         }
     }
 
-    /// The elements of an array.
+    /// Returns the elements of an array.
     pub fn as_array(&self) -> Option<&[Doc]> {
         match self {
             Doc::Array(items) => Some(items),
@@ -97,7 +96,7 @@ impl Doc {
         }
     }
 
-    /// The members of a mapping.
+    /// Returns the members of a mapping.
     pub fn as_object(&self) -> Option<&BTreeMap<Arc<str>, Doc>> {
         match self {
             Doc::Object(map) => Some(map),
@@ -105,7 +104,7 @@ impl Doc {
         }
     }
 
-    /// The truth value of a boolean.
+    /// Returns the value of a boolean.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Doc::Bool(b) => Some(*b),
@@ -113,7 +112,7 @@ impl Doc {
         }
     }
 
-    /// What this value is, in the words of RFC 8259: for error messages.
+    /// Returns the kind of this value in the terms of RFC 8259, for error messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Doc::Null => "null",
@@ -125,7 +124,7 @@ impl Doc {
         }
     }
 
-    /// Equality as RFC 6902 section 4.6 has it: numbers by value, mappings without order.
+    /// Compares as RFC 6902 section 4.6: numbers by value, mappings without order.
     pub fn same_value(&self, other: &Doc) -> bool {
         match (self, other) {
             (Doc::Num(a), Doc::Num(b)) => a.same_value(*b),
@@ -144,7 +143,8 @@ impl Doc {
         }
     }
 
-    /// True if both have the same canonical form: `1` and `1.0` differ, and so do `0.0` and `-0.0`.
+    /// Returns true if both have the same canonical form. `1` and `1.0` differ, and so do `0.0` and
+    /// `-0.0`.
     pub fn identical(&self, other: &Doc) -> bool {
         match (self, other) {
             (Doc::Num(Num::Float(a)), Doc::Num(Num::Float(b))) => a.to_bits() == b.to_bits(),
@@ -163,7 +163,8 @@ impl Doc {
         }
     }
 
-    /// True if both are the same container in memory: a cheap "certainly unchanged".
+    /// Returns true if both are the same container in memory. This is a cheap check for unchanged
+    /// values.
     pub fn same_allocation(&self, other: &Doc) -> bool {
         match (self, other) {
             (Doc::Array(a), Doc::Array(b)) => Arc::ptr_eq(a, b),

@@ -1,4 +1,4 @@
-//! Why a text is no document, or a document no Blueprint.
+//! Errors of invalid documents and invalid Blueprints.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use thiserror::Error;
 use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS};
 use crate::ids::{InvalidId, Version};
 
-/// A place in a text, and the value that stands there.
+/// A position in a text and the value at that position.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
-    /// The line, counted from 1.
+    /// The line, from 1.
     pub line: usize,
-    /// The column in characters, counted from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// RFC 6901 pointer to the value; empty for the whole document.
+    /// The RFC 6901 pointer to the value; empty for the whole document.
     pub pointer: String,
 }
 
 impl Place {
-    /// The place of the byte `at` in `text`, without a pointer.
+    /// Returns the position of the byte `at` in `text`, without a pointer.
     pub(crate) fn in_text(text: &str, at: usize) -> Place {
         let before = text.get(..at).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -59,50 +59,51 @@ impl fmt::Display for Language {
     }
 }
 
-/// Why a document was refused. Nothing is ever rounded or dropped instead.
+/// The reason why a document is rejected. The parser never rounds or drops a value.
 #[derive(Debug, Error)]
 pub enum DocumentError {
-    /// No value in it at all.
+    /// The text has no value.
     #[error("the document is empty; a YAML or JSON value is needed")]
     Empty,
-    /// Not well-formed.
+    /// The text is not well-formed.
     #[error("invalid {language}: {place}: {problem}{}", flow_style(*.is_guess))]
     Syntax {
-        /// What it was read as.
+        /// The language of the parser.
         language: Language,
-        /// Where reading stopped.
+        /// The position of the error.
         place: Place,
-        /// What the reader met, in its words.
+        /// The message of the parser.
         problem: String,
-        /// True if the text was taken for JSON because of its first character.
+        /// True if the parser was JSON because of the first character.
         is_guess: bool,
     },
-    /// The text is longer than a document may be.
+    /// The text exceeds the size limit.
     #[error("the document has {bytes} bytes; at most {MAX_DOCUMENT_BYTES} (1 MiB) are allowed")]
     TooLarge {
-        /// Its length.
+        /// The size in bytes.
         bytes: usize,
     },
-    /// The document is longer, written as canonical YAML, than a document may be.
+    /// The canonical YAML of the document exceeds the size limit.
     #[error(
         "the document's canonical YAML has more than {MAX_DOCUMENT_BYTES} bytes (1 MiB); make it smaller"
     )]
     CanonicalTooLarge,
-    /// Containers within one another, too many.
+    /// Containers are nested too deeply.
     #[error("the document is nested deeper than {MAX_LEVELS} levels{}", at(.place))]
     TooDeep {
-        /// Where the level too many begins, if it was read from a text.
+        /// The position of the first container that is too deep, if the document was read from a
+        /// text.
         place: Option<Place>,
     },
-    /// Aliases that stand for more than a document may hold.
+    /// Expanded aliases exceed the size limit.
     #[error(
         "{place}: with its aliases written out the document has more than {MAX_DOCUMENT_BYTES} bytes (1 MiB)"
     )]
     AliasesTooLarge {
-        /// The alias at which it became too large.
+        /// The alias that exceeds the limit.
         place: Place,
     },
-    /// An alias inside the value that it stands for.
+    /// An alias inside its own value.
     #[error("{place}: an alias stands for a value that contains it; write the value out")]
     AliasCycle {
         /// The alias.
@@ -113,20 +114,20 @@ pub enum DocumentError {
     IntegerRange {
         /// The number as written, cut to 80 characters.
         given: String,
-        /// Where it stands.
+        /// The position.
         place: Place,
     },
-    /// A float too large for 64 bits.
+    /// A float that is too large for 64 bits.
     #[error(
         "{place}: the number {given} is too large for a 64-bit float; quote it to keep it as text"
     )]
     FloatRange {
         /// The number as written, cut to 80 characters.
         given: String,
-        /// Where it stands.
+        /// The position.
         place: Place,
     },
-    /// A number between two floats: it would be rounded.
+    /// A decimal number without an exact round trip through a float.
     #[error(
         "{place}: the number {given} does not survive as a 64-bit float, whose nearest value is {nearest:?}; \
          write that value, or quote the number to keep it as text"
@@ -134,9 +135,9 @@ pub enum DocumentError {
     FloatPrecision {
         /// The number as written, cut to 80 characters.
         given: String,
-        /// The float next to it.
+        /// The nearest float.
         nearest: f64,
-        /// Where it stands.
+        /// The position.
         place: Place,
     },
     /// NaN or infinity.
@@ -144,25 +145,25 @@ pub enum DocumentError {
         "{place}: {given} is no number of the JSON data model; use null, or quote it to keep it as text"
     )]
     NotFinite {
-        /// As written.
+        /// The text as written.
         given: String,
-        /// Where it stands.
+        /// The position.
         place: Place,
     },
-    /// A key that its mapping has already.
+    /// A duplicate key in a mapping.
     #[error("{place}: the key {key:?} occurs twice in one mapping; keep one of them")]
     DuplicateKey {
         /// The key, cut to 80 characters.
         key: String,
-        /// Where it stands the second time.
+        /// The position of the second occurrence.
         place: Place,
     },
-    /// A key that is no string.
+    /// A key that is not a string.
     #[error("{place}: a key must be a string, not {found}; quote it")]
     KeyNotString {
-        /// What it is.
+        /// The kind of the key.
         found: &'static str,
-        /// Where it stands.
+        /// The position.
         place: Place,
     },
     /// A YAML tag.
@@ -170,78 +171,79 @@ pub enum DocumentError {
     Tag {
         /// The tag as written, cut to 80 characters.
         tag: String,
-        /// Where it stands.
+        /// The position.
         place: Place,
     },
     /// A second YAML document in the same text.
     #[error("{place}: a second YAML document begins here; send one document")]
     SecondDocument {
-        /// Where it begins.
+        /// Its start position.
         place: Place,
     },
-    /// A raw U+0085, U+2028 or U+2029 in YAML: a line break in YAML 1.1, a character in YAML 1.2.
+    /// A raw U+0085, U+2028 or U+2029 in YAML: a line break in YAML 1.1, an ordinary character in
+    /// YAML 1.2.
     #[error(
         "{place}: the YAML holds a raw line separator (U+0085, U+2028 or U+2029), which YAML 1.1 and 1.2 read \
          differently; write it as \"\\N\", \"\\L\" or \"\\P\" in double quotes, or send the document as JSON"
     )]
     Ambiguous {
-        /// The first of them.
+        /// The position of the first one.
         place: Place,
     },
-    /// Fields that Draftsman reads are missing or invalid: all of them.
+    /// All missing or invalid fields of a Blueprint.
     #[error("{}", not_a_blueprint(.0))]
     NotABlueprint(Vec<InvalidField>),
-    /// The content has the right hash and is not canonical YAML.
+    /// The content matches its hash but is not canonical YAML.
     #[error("is not canonical; only canonical YAML has a version")]
     NotCanonical,
-    /// Stored bytes are not those that their version names: the store is damaged.
+    /// Stored bytes do not match their version: the store is damaged.
     #[error(
         "stored Blueprint is damaged: its version is {declared} but its bytes hash to {computed}"
     )]
     HashMismatch {
-        /// The version it was stored under.
+        /// The version in the store.
         declared: Version,
-        /// The version of the bytes found there.
+        /// The version of the stored bytes.
         computed: Version,
     },
 }
 
-/// A field of a Blueprint that is missing or invalid.
+/// A missing or invalid field of a Blueprint.
 #[derive(Debug, Error)]
 #[error("field {field}: {problem}")]
 pub struct InvalidField {
-    /// The field, as `agents[2].name`; `document` for the whole document.
+    /// The field, for example `agents[2].name`; `document` for the whole document.
     pub field: String,
-    /// What is wrong with it.
+    /// The description of the problem.
     pub problem: FieldProblem,
 }
 
-/// What is wrong with a field that Draftsman reads.
+/// The problem of a field.
 #[derive(Debug, Error)]
 pub enum FieldProblem {
-    /// It is not there.
+    /// The field is missing.
     #[error("is missing; it must be {expected}")]
     Missing {
-        /// What belongs there.
+        /// The expected kind.
         expected: &'static str,
     },
-    /// It is there, and of another kind.
+    /// The field has another kind.
     #[error("must be {expected}, not {found}")]
     WrongKind {
-        /// What belongs there.
+        /// The expected kind.
         expected: &'static str,
-        /// What is there.
+        /// The actual kind.
         found: &'static str,
     },
     /// An empty string.
     #[error("must not be empty")]
     Empty,
-    /// A name that an earlier element has.
+    /// The name of an earlier element.
     #[error("the name {name:?} is that of agents[{first}] already; names must be unique")]
     DuplicateName {
         /// The name, cut to 80 characters.
         name: String,
-        /// The element that has it first.
+        /// The index of the earlier element.
         first: usize,
     },
     /// An invalid id.
@@ -253,19 +255,19 @@ pub enum FieldProblem {
          put the document that the build step writes"
     )]
     AgentFile,
-    /// A label that is no semantic version.
+    /// A label that is not a semantic version.
     #[error("{label:?} is no semantic version such as 1.2.3")]
     Label {
         /// The label, cut to 80 characters.
         label: String,
-        /// What is wrong with it.
+        /// The error of the parser.
         source: semver::Error,
     },
 }
 
 impl DocumentError {
-    /// The field at fault in the words of a request: a path such as `agents[2].name` where the
-    /// document was read and one of its fields is invalid, else `document`. Of several the first.
+    /// Returns the invalid field of the request: a path such as `agents[2].name`, or `document`. Of
+    /// several invalid fields, it returns the first.
     pub fn field(&self) -> &str {
         match self {
             DocumentError::NotABlueprint(fields) => {
@@ -275,19 +277,19 @@ impl DocumentError {
         }
     }
 
-    /// True if the text is not well-formed.
+    /// Returns true if the text is not well-formed.
     #[cfg(test)]
     pub(crate) fn is_syntax(&self) -> bool {
         matches!(self, DocumentError::Syntax { .. })
     }
 
-    /// True if it is our own data that is wrong, not what somebody sent.
+    /// Returns true if stored data is damaged, and false for invalid input.
     pub fn is_damage(&self) -> bool {
         matches!(self, DocumentError::HashMismatch { .. })
     }
 }
 
-/// The first `chars` characters of `text`, for an error that must stay short.
+/// Returns the first `chars` characters of `text`, which keeps an error short.
 pub(crate) fn cut(text: &str, chars: usize) -> String {
     match text.char_indices().nth(chars) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -295,8 +297,8 @@ pub(crate) fn cut(text: &str, chars: usize) -> String {
     }
 }
 
-/// What is wrong with each field and, where one that every Blueprint has is not as it must be, what
-/// a Blueprint is.
+/// Formats the problems of all fields. If a required field is invalid, it adds the definition of a
+/// Blueprint.
 fn not_a_blueprint(fields: &[InvalidField]) -> String {
     let each: Vec<String> = fields.iter().map(InvalidField::to_string).collect();
     let mut message = each.join("; ");

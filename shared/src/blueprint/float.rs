@@ -1,10 +1,10 @@
-//! Floats as text: the canonical rendering, and whether a written number survives as a float.
+//! Floats as text: the canonical format, and the exactness of decimal numbers.
 
 use std::fmt::Write;
 
-/// Appends the canonical text of `number`: the shortest digits that read back as it, with a point,
-/// and with a signed exponent below 1e-5 and from 1e16 on. YAML 1.1 takes neither `1e21` nor
-/// `1.0e21` for a number.
+/// Appends the canonical text of `number`: the shortest digits that read back as the same float,
+/// with a point. Below 1e-5 and from 1e16 on, it has a signed exponent. YAML 1.1 does not read
+/// `1e21` or `1.0e21` as numbers.
 pub(crate) fn push(out: &mut String, number: f64) {
     let (digits, exponent) = shortest(number);
     if number.is_sign_negative() {
@@ -33,13 +33,14 @@ pub(crate) fn push(out: &mut String, number: f64) {
     }
 }
 
-/// True if the decimal number `text` keeps its value as the float nearest to it: the shortest
-/// digits of that float are those of `text`, apart from leading and trailing zeros and from where
-/// the point stands. `1.10` and `1e2` survive; `0.1000000000000000055` and `1e-400` do not.
+/// Returns true if the decimal number `text` keeps its value as its nearest float. The shortest
+/// digits of that float must equal the digits of `text`. Leading and trailing zeros and the
+/// position of the point do not count. `1.10` and `1e2` survive; `0.1000000000000000055` and
+/// `1e-400` do not.
 pub(crate) fn survives(text: &str, number: f64) -> bool {
     let unsigned = text.trim_start_matches(['-', '+']);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        // An exponent outside i64 belongs to zero, to infinity, or to no float at all.
+        // An exponent outside i64 means zero, infinity, or a number that is not a float.
         Some((mantissa, exponent)) => (mantissa, exponent.parse().unwrap_or(i64::MAX)),
         None => (unsigned, 0),
     };
@@ -57,8 +58,8 @@ pub(crate) fn survives(text: &str, number: f64) -> bool {
         && digits().skip(first).take(n_digits).eq(shortest.bytes())
 }
 
-/// The digits of `number` without trailing zeros, and the power of ten of the first. Zero has the
-/// digit 0.
+/// Returns the digits of `number` without trailing zeros, and the power of ten of the first digit.
+/// Zero has the digit 0.
 fn shortest(number: f64) -> (String, i32) {
     let text = format!("{:e}", number.abs());
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));

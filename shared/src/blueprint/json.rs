@@ -1,9 +1,9 @@
-//! Strict JSON in, canonical JSON out.
+//! Strict JSON parser and canonical JSON writer.
 //!
-//! The reader is written out here instead of taken from serde_json for three reasons: serde_json
-//! turns an integer above u64 into a float without a word, it rounds some floats to a neighbour
-//! unless a feature is set that would change every other crate of the program, and it keeps the
-//! last of two equal keys. This one refuses what the data model cannot hold and names the place.
+//! serde_json is not used as the parser for three reasons. It silently converts an integer above
+//! u64 to a float. It rounds some floats to a neighbour unless a feature is set that affects all
+//! other crates of the program. It keeps the last of two equal keys. This parser rejects any value
+//! outside the data model and reports its position.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,12 +12,11 @@ use crate::blueprint::doc::{Doc, Num};
 use crate::blueprint::error::{DocumentError, Language, Place, cut};
 use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS, float, pointer};
 
-/// Reads one JSON value (RFC 8259).
+/// Parses one JSON value (RFC 8259).
 ///
 /// # Errors
-/// [`DocumentError`] if the text is no JSON or more than one value, is longer than 1 MiB or nested
-/// deeper than 64 levels, has a key twice in one object, or a number that is outside i64 or that
-/// f64 cannot hold.
+/// [`DocumentError`] for invalid JSON, more than one value, a text above 1 MiB, nesting above 64
+/// levels, or a duplicate key. Also for a number outside i64, or one that f64 cannot represent.
 pub fn parse(text: &str) -> Result<Doc, DocumentError> {
     if text.len() > MAX_DOCUMENT_BYTES {
         return Err(DocumentError::TooLarge { bytes: text.len() });
@@ -33,8 +32,8 @@ pub fn parse(text: &str) -> Result<Doc, DocumentError> {
         .map_err(|failure| failure.into_error(text))
 }
 
-/// Reads the JSON value that begins at the byte `at` of `text`, and returns it with the place behind
-/// it. What follows is not looked at. Places in errors are places in `text`.
+/// Parses the JSON value at the byte `at` of `text` and returns it with the position behind it. It
+/// ignores the rest of the text. Positions in errors refer to `text`.
 ///
 /// # Errors
 /// As [`parse`].
@@ -42,7 +41,7 @@ pub fn value_at(text: &str, at: usize) -> Result<(Doc, usize), DocumentError> {
     read_at(text, at).map_err(|failure| failure.into_error(text))
 }
 
-/// As [`value_at`], without saying what is wrong: for whoever asks at many places of one text.
+/// Parses a value as [`value_at`] without error details, for searches at many positions of a text.
 pub fn find_value_at(text: &str, at: usize) -> Option<(Doc, usize)> {
     read_at(text, at).ok()
 }
@@ -58,14 +57,14 @@ fn read_at(text: &str, at: usize) -> Read<(Doc, usize)> {
     Ok((doc, reader.at))
 }
 
-/// Writes `doc` as canonical JSON: compact, keys in byte order, integers verbatim, floats as the
+/// Returns canonical JSON of `doc`: compact, keys in byte order, integers verbatim. Floats have the
 /// shortest digits that read back as the same float.
 pub fn emit(doc: &Doc) -> String {
     serde_json::to_string(doc)
         .expect("proven invariant: a tree with string keys and finite floats is JSON")
 }
 
-/// What went wrong, where, and inside which values (innermost first).
+/// The problem, its position, and the enclosing values, innermost first.
 struct Failure {
     problem: Problem,
     at: usize,
@@ -98,7 +97,7 @@ impl Failure {
                 Step::Index(index) => pointer::push_index(&mut pointer, *index),
             }
         }
-        // The reader stops at ASCII only, so `at` is a character boundary.
+        // The parser stops only at ASCII, so `at` is a character boundary.
         let place = Place {
             pointer,
             ..Place::in_text(text, self.at)
@@ -272,7 +271,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads a string; the position is at its first quote.
+    /// Parses a string; the position is at its opening quote.
     fn string(&mut self) -> Read<std::borrow::Cow<'a, str>> {
         self.at += 1;
         let start = self.at;
@@ -302,7 +301,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Skips what stands for itself in a string. Stops at ASCII, so at a character boundary.
+    /// Skips unescaped characters of a string. It stops at ASCII, so at a character boundary.
     fn plain_characters(&mut self) {
         while self
             .bytes
@@ -351,7 +350,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads `uXXXX`; the position is at the `u`.
+    /// Parses `uXXXX`; the position is at the `u`.
     fn hex4(&mut self) -> Read<u32> {
         let digits = self.bytes.get(self.at + 1..self.at + 5);
         match digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
@@ -394,8 +393,8 @@ impl<'a> Reader<'a> {
         there
     }
 
-    /// Fails with what is at the position, if that is a form which other languages have, or else
-    /// with what is expected there.
+    /// Returns an error for the token at the position. It names a known form of another language,
+    /// or else the expected token.
     fn unexpected<T>(&self, expected: &'static str) -> Read<T> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let is_word = |word: &str| rest.starts_with(word);
@@ -414,7 +413,7 @@ impl<'a> Reader<'a> {
         self.syntax(problem)
     }
 
-    /// True if the last character before the position that is not white space is a comma.
+    /// Returns true if the last non-blank character before the position is a comma.
     fn is_after_comma(&self) -> bool {
         let before = self.text.get(..self.at).unwrap_or_default();
         before

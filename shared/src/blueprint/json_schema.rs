@@ -1,8 +1,8 @@
-//! JSON Schema, as the axis `json-schema` judges by it.
+//! JSON Schema validation for the axis `json-schema`.
 //!
-//! A schema is read with nothing but itself: a reference to anything outside of it is refused, and no
-//! file or address is ever looked at. Patterns are run by an engine whose time is linear in the text. Drafts 4
-//! to 2020-12; the newest one where `$schema` names none.
+//! A schema must be self-contained. A reference to another document is rejected, and no file or
+//! address is read. Patterns run in an engine with linear time in the text. Drafts 4 to 2020-12 are
+//! supported; the newest one is the default without `$schema`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -15,49 +15,49 @@ use crate::blueprint::doc::Doc;
 use crate::blueprint::json;
 use crate::ids::sha256_hex;
 
-/// The longest schema, in bytes of compact JSON. It also bounds how deep a judgement can go: as deep as
-/// the document, at each level through every object of the schema.
+/// The maximum size of a schema in bytes of compact JSON. It also bounds the recursion of a
+/// validation: the depth of the document times the number of objects in the schema.
 pub const MAX_SCHEMA_BYTES: usize = 64 << 10;
 
-/// What a judgement has for its stack besides [`FRAME_BYTES`].
+/// The base stack size of a validation, in addition to [`FRAME_BYTES`].
 const BASE_STACK_BYTES: usize = 1 << 20;
 
-/// What a judgement takes of its stack for one object of the schema at one level of the document, at
-/// most; about three times what the largest schema on the deepest document was seen to take.
+/// The maximum stack use for one object of the schema at one level of the document. It is about
+/// three times the measured use of the largest schema on the deepest document.
 const FRAME_BYTES: usize = 2 << 10;
 
-/// What all judgements of this process that run at the same time have for their stacks together, and so
-/// the most that one can have. Only what is used takes up memory.
+/// The total stack size of all concurrent validations in this process, and so the maximum of one.
+/// Only used pages take memory.
 const ALL_STACKS_BYTES: usize = 512 << 20;
 
-/// The stacks of the judgements that run now, in bytes.
+/// The stack sizes of the current validations, in bytes.
 static STACKS_IN_USE: AtomicUsize = AtomicUsize::new(0);
 
-/// What a compiled pattern may take up.
+/// The maximum memory of a compiled pattern.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-/// Mistakes of a document that are told.
+/// The maximum number of reported violations.
 const MAX_TOLD: usize = 5;
 
-/// Characters that are told of each mistake.
+/// The maximum length of a reported violation, in characters.
 const MAX_TOLD_CHARS: usize = 300;
 
-/// Why something is no schema to judge by.
+/// The reason why a schema is not usable.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SchemaError {
-    /// It is too large.
+    /// The schema is too large.
     #[error("has {bytes} bytes as JSON; the limit is {MAX_SCHEMA_BYTES}")]
     Size {
-        /// Its size.
+        /// The size in bytes.
         bytes: usize,
     },
-    /// It is no JSON Schema.
+    /// The schema is invalid.
     #[error("is no JSON Schema that can be used: {problem}")]
     Invalid {
-        /// What is wrong, and where.
+        /// The description and the position.
         problem: String,
     },
-    /// It refers to something outside of it.
+    /// The schema refers to another document.
     #[error(
         "refers to another schema, and none is fetched: {problem}; put what it refers to into its $defs"
     )]
@@ -67,18 +67,18 @@ pub enum SchemaError {
     },
 }
 
-/// Why there is no judgement.
+/// An error that prevented the validation.
 #[derive(Debug, Error)]
 pub enum JudgementError {
-    /// The system has no thread or no address space to spare, or other judgements have all there is.
+    /// The system lacks a thread or address space, or other validations use the whole budget.
     #[error("the system has no thread or memory to spare for it")]
     Shortage,
-    /// It has panicked.
+    /// The validation panicked.
     #[error("it panicked; see the log")]
     Panicked,
 }
 
-/// A part of [`ALL_STACKS_BYTES`], until it is dropped.
+/// A share of [`ALL_STACKS_BYTES`], released on drop.
 struct Stack {
     in_use: &'static AtomicUsize,
     bytes: usize,
@@ -103,7 +103,8 @@ impl Drop for Stack {
 pub struct JsonSchema {
     validator: Validator,
     hash: String,
-    /// How many objects it has: at each level of a document a judgement passes each once at most.
+    /// The number of objects in the schema. A validation visits each at most once per level of a
+    /// document.
     n_objects: usize,
 }
 
@@ -111,7 +112,7 @@ impl JsonSchema {
     /// Compiles `schema`.
     ///
     /// # Errors
-    /// [`SchemaError`], as words that follow the name of what holds the schema.
+    /// [`SchemaError`]. Its message continues the name of the schema's field.
     pub fn compile(schema: &Doc) -> Result<JsonSchema, SchemaError> {
         let text = json::emit(schema);
         if text.len() > MAX_SCHEMA_BYTES {
@@ -128,7 +129,7 @@ impl JsonSchema {
         let validator = built.map_err(|error| {
             let place = error.instance_path().to_string();
             let told = cut(&error.to_string());
-            // The crate tells the two apart in its words only.
+            // The crate distinguishes the two only by their message.
             if told.contains("retrieving it failed") {
                 SchemaError::Remote { problem: told }
             } else if place.is_empty() {
@@ -145,17 +146,17 @@ impl JsonSchema {
         })
     }
 
-    /// SHA-256 of the schema as canonical JSON.
+    /// Returns the SHA-256 of the schema as canonical JSON.
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// What in `document` is not as the schema has it: places (RFC 6901) and reasons, the first few and
-    /// whether there are more. Empty if it is valid. Blocks for as long as that takes, and a schema can
-    /// be made with which it takes for ever.
+    /// Returns the violations of `document`: positions (RFC 6901) and reasons, the first few and a
+    /// note about more. Empty if it is valid. It blocks until the end, and a schema can make that
+    /// arbitrarily long.
     ///
     /// # Errors
-    /// [`JudgementError::Shortage`] passes; the other is a defect.
+    /// [`JudgementError::Shortage`] is transient; the other is a defect.
     pub fn problems(&self, document: &Doc) -> Result<Vec<String>, JudgementError> {
         let stack = Stack::reserve(&STACKS_IN_USE, self.stack_bytes(document));
         let stack = stack.ok_or(JudgementError::Shortage)?;
@@ -170,7 +171,7 @@ impl JsonSchema {
         })
     }
 
-    /// The most that a judgement of this document can take of its stack.
+    /// Returns the maximum stack use for this document.
     fn stack_bytes(&self, document: &Doc) -> usize {
         let frames = self.n_objects.saturating_mul(depth(document) + 1);
         let bytes = frames.saturating_mul(FRAME_BYTES);
@@ -188,7 +189,7 @@ impl JsonSchema {
                 } else {
                     &place
                 };
-                // Without the value: it may be as long as the document.
+                // Without the value, which can be as long as the document.
                 cut(&format!("{place}: {}", error.masked_with("it")))
             })
             .collect();
@@ -199,7 +200,7 @@ impl JsonSchema {
     }
 }
 
-/// How many objects `doc` has, at any depth.
+/// Returns the number of objects in `doc`, at any depth.
 fn n_objects(doc: &Doc) -> usize {
     match (doc.as_object(), doc.as_array()) {
         (Some(object), _) => 1 + object.values().map(n_objects).sum::<usize>(),
@@ -208,7 +209,7 @@ fn n_objects(doc: &Doc) -> usize {
     }
 }
 
-/// How many levels of objects and arrays `doc` has; documents have 64 at most.
+/// Returns the number of nested levels of `doc`; documents have 64 at most.
 fn depth(doc: &Doc) -> usize {
     let below: Option<usize> = match (doc.as_object(), doc.as_array()) {
         (Some(object), _) => Some(object.values().map(depth).max().unwrap_or(0)),
@@ -319,8 +320,8 @@ mod tests {
         assert_ne!(problems(old, "5"), "");
     }
 
-    /// A chain of references through every definition of the largest schema, taken anew at each level of
-    /// the deepest document.
+    /// A chain of references through every definition of the largest schema, repeated at each level
+    /// of the deepest document.
     #[test]
     fn the_deepest_judgement_has_room() {
         let mut definitions = String::new();
@@ -339,7 +340,7 @@ mod tests {
         let told = problems(&schema, &document);
         let place = "/0".repeat(64);
         assert!(told.starts_with(&format!("{place}: ")), "{told}");
-        // A circle is no chain.
+        // A reference cycle is valid.
         assert_eq!(
             problems("{allOf: [{$ref: '#'}], items: {$ref: '#'}}", "[[1]]"),
             ""

@@ -1,10 +1,10 @@
-//! `metadata.version_label`: a semantic version for people, raised with every change.
+//! `metadata.version_label`: a human-readable semantic version that every change raises.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// Which part of a label a change raises.
+/// The part of a label that a change raises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bump {
     /// `1.2.3` becomes `2.0.0`.
@@ -15,19 +15,19 @@ pub enum Bump {
     Patch,
 }
 
-/// A word that names no bump.
+/// An invalid bump.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("bump {given:?} is none of major, minor, patch")]
 pub struct InvalidBump {
-    /// What was given, cut to 80 characters.
+    /// The given text, cut to 80 characters.
     pub given: String,
 }
 
 impl Bump {
-    /// Reads `major`, `minor` or `patch`.
+    /// Parses `major`, `minor` or `patch`.
     ///
     /// # Errors
-    /// [`InvalidBump`] for any other word.
+    /// [`InvalidBump`] for any other text.
     pub fn parse(text: &str) -> Result<Bump, InvalidBump> {
         match text {
             "major" => Ok(Bump::Major),
@@ -39,7 +39,7 @@ impl Bump {
         }
     }
 
-    /// The word that [`Bump::parse`] reads.
+    /// Returns the text that [`Bump::parse`] accepts.
     pub fn as_str(self) -> &'static str {
         match self {
             Bump::Major => "major",
@@ -61,17 +61,17 @@ impl fmt::Display for Bump {
 pub struct InvalidSemver {
     /// The label, cut to 80 characters.
     pub label: String,
-    /// What is wrong with it.
+    /// The description of the problem.
     pub source: LabelProblem,
 }
 
-/// What is wrong with a label.
+/// The problem of a label.
 #[derive(Debug, Error)]
 pub enum LabelProblem {
-    /// It does not read as a semantic version.
+    /// The label is not a semantic version.
     #[error(transparent)]
     Syntax(semver::Error),
-    /// Its number is the largest there is.
+    /// The number is already at its maximum.
     #[error("its {0} number cannot be raised any further")]
     Overflow(Bump),
 }
@@ -90,11 +90,11 @@ pub fn check(label: &str) -> Result<(), InvalidSemver> {
     }
 }
 
-/// The label after a change: `label` raised by `bump`. A missing label counts as 0.0.0; the
-/// pre-release and build parts drop.
+/// Returns `label` raised by `bump`. A missing label counts as 0.0.0. The result has no pre-release
+/// and no build metadata.
 ///
 /// # Errors
-/// [`InvalidSemver`] if the label is no semantic version or its number is u64::MAX.
+/// [`InvalidSemver`] if the label is not a semantic version or its number is u64::MAX.
 pub fn bump(label: Option<&str>, bump: Bump) -> Result<String, InvalidSemver> {
     let text = label.unwrap_or("0.0.0");
     let invalid = |source| InvalidSemver {

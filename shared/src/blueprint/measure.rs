@@ -1,40 +1,40 @@
-//! How large a document is as canonical YAML, without writing it.
+//! Estimates the size of a document as canonical YAML without writing it.
 //!
-//! A patch is checked for size after every operation, and writing the document each time would
-//! cost more than the operation. [`Measure`] is a close estimate from below that can be added and
-//! subtracted: a value's own bytes, the lines it takes (each is indented by what stands around
-//! it), and its levels. It leaves out quotes, escapes and the indentation inside long texts.
+//! A patch checks the size after every operation. Writing the document each time would cost more
+//! than the operation. [`Measure`] is a close lower bound that supports addition and subtraction.
+//! It consists of a value's own bytes, its indented lines, and its levels. It ignores quotes,
+//! escapes and the indentation inside long texts.
 //!
-//! [`Measurer`] remembers the measure of large containers by their address, so that copying a
-//! large value ten thousand times measures it once.
+//! [`Measurer`] caches the measure of large containers by address. So ten thousand copies of a
+//! large value are measured once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use crate::blueprint::doc::{Doc, Num};
 
-/// Containers with at least this many values in them are remembered.
+/// The minimum number of values in a cached container.
 const REMEMBER_FROM: usize = 64;
 
-/// Bytes that a level indents by.
+/// The indentation of a level in bytes.
 const INDENT: usize = 2;
 
-/// The size of a value. Sums saturate, so a sum over any number of aliases stays honest.
+/// The size of a value. Sums saturate, so any number of aliases is safe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Measure {
-    /// Bytes, without the indentation that the value's surroundings give its lines.
+    /// Bytes, without the indentation from enclosing containers.
     pub(crate) bytes: usize,
-    /// Lines that the surroundings indent; 0 for what is written behind its key or dash.
+    /// The number of lines that enclosing containers indent; 0 for a value behind its key or dash.
     pub(crate) lines: usize,
-    /// Containers within one another; 0 for a scalar.
+    /// The number of nested containers; 0 for a scalar.
     pub(crate) levels: usize,
-    /// Values, itself included.
+    /// The number of values, including itself.
     pub(crate) values: usize,
     is_array: bool,
 }
 
 impl Measure {
-    /// A scalar that is written in `bytes` bytes.
+    /// Returns the measure of a scalar with this number of bytes.
     pub(crate) fn scalar(bytes: usize) -> Measure {
         Measure {
             bytes,
@@ -45,7 +45,7 @@ impl Measure {
         }
     }
 
-    /// An array or an object without anything in it.
+    /// Returns the measure of an empty array or object.
     pub(crate) fn empty(is_array: bool) -> Measure {
         Measure {
             bytes: 0,
@@ -56,20 +56,20 @@ impl Measure {
         }
     }
 
-    /// The measure of `member` with its dash or its key, as lines of this container.
+    /// Returns the measure of `member` with its dash or key, as lines of this container.
     pub(crate) fn entry(&self, key: &str, member: Measure) -> Measure {
         let (bytes, lines) = match (member.lines, self.is_array) {
-            // "- text" or "key: text" and the line's end; an empty container is [] or {}.
+            // "- text" or "key: text" and a line feed. An empty container is [] or {}.
             (0, _) => {
                 let text = if member.levels > 0 { 2 } else { member.bytes };
                 (text.saturating_add(key.len() + 3), 1)
             }
-            // The dash stands in the indentation of the member's first line.
+            // The dash is in the indentation of the member's first line.
             (lines, true) => (
                 member.bytes.saturating_add(lines.saturating_mul(INDENT)),
                 lines,
             ),
-            // "key:" and the member below; an array in an object is not indented.
+            // "key:" and the member below. An array in an object is not indented.
             (lines, false) => {
                 let indent = if member.is_array { 0 } else { INDENT };
                 let below = member.bytes.saturating_add(lines.saturating_mul(indent));
@@ -83,7 +83,7 @@ impl Measure {
         }
     }
 
-    /// Takes an [`entry`](Measure::entry) into this container.
+    /// Adds an [`entry`](Measure::entry) to this container.
     pub(crate) fn insert(&mut self, entry: Measure) {
         self.bytes = self.bytes.saturating_add(entry.bytes);
         self.lines = self.lines.saturating_add(entry.lines);
@@ -91,7 +91,7 @@ impl Measure {
         self.values = self.values.saturating_add(entry.values);
     }
 
-    /// How much the lines of a member of such a container are indented within it.
+    /// Returns the indentation of a member's lines within this container.
     pub(crate) fn indent_of(&self, member_is_array: bool) -> usize {
         if !self.is_array && member_is_array {
             0
@@ -100,7 +100,7 @@ impl Measure {
         }
     }
 
-    /// The bytes with every line indented by `indent`.
+    /// Returns the bytes with every line indented by `indent`.
     pub(crate) fn cost(&self, indent: usize) -> usize {
         self.bytes.saturating_add(self.lines.saturating_mul(indent))
     }
@@ -108,21 +108,21 @@ impl Measure {
 
 type Members = BTreeMap<Arc<str>, Doc>;
 
-/// Keeps an address taken, so that it cannot come to mean another container. A weak reference
-/// does that without making the container look shared to `Arc::make_mut`.
+/// Keeps an address allocated, so that another container cannot reuse it. A weak reference does not
+/// make the container shared for `Arc::make_mut`.
 enum Kept {
     Array(#[expect(dead_code, reason = "held, never read")] Weak<Vec<Doc>>),
     Object(#[expect(dead_code, reason = "held, never read")] Weak<Members>),
 }
 
-/// Measures values, remembering the large ones.
+/// Measures values and caches large ones.
 #[derive(Default)]
 pub(crate) struct Measurer {
     known: HashMap<usize, (Kept, Measure)>,
 }
 
 impl Measurer {
-    /// The measure of `doc`.
+    /// Returns the measure of `doc`.
     pub(crate) fn measure(&mut self, doc: &Doc) -> Measure {
         match doc {
             Doc::Null | Doc::Bool(true) => Measure::scalar(4),
@@ -166,7 +166,7 @@ impl Measurer {
     }
 }
 
-/// Containers within one another in `doc`.
+/// Returns the number of nested containers in `doc`.
 #[cfg(test)]
 pub(crate) fn levels(doc: &Doc) -> usize {
     match doc {

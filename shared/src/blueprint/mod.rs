@@ -1,9 +1,10 @@
-//! Blueprints as documents: the value tree, its canonical form, and what is read from it.
+//! Blueprints as documents: the value tree, its canonical form, and what Draftsman reads from it.
 //!
-//! The way in is strict and the way out is canonical: [`yaml::parse`] and [`json::parse`] refuse
-//! whatever the JSON data model cannot hold exactly, [`yaml::emit`] and [`json::emit`] give one
-//! text for one document (`docs/canonical-yaml.md`). Between them stand the patch ([`patch`]), the differences ([`diff`]),
-//! and the questions that Draftsman asks of a document ([`refs`], [`orbit`], [`label`]).
+//! Parsing is strict and output is canonical. [`yaml::parse`] and [`json::parse`] reject any text
+//! that the JSON data model cannot represent exactly. [`yaml::emit`] and [`json::emit`] produce
+//! exactly one text for a document (`docs/canonical-yaml.md`). Other modules apply patches
+//! ([`patch`]), compute differences ([`diff`]) and query documents ([`refs`], [`orbit`],
+//! [`label`]).
 
 #[expect(
     clippy::module_inception,
@@ -36,8 +37,8 @@ pub use self::blueprint::Blueprint;
 pub use self::doc::{Doc, Num};
 pub use self::error::DocumentError;
 
-/// Most bytes of a document: as given, and as canonical YAML (1 MiB).
+/// The maximum size of a document in bytes, as given and as canonical YAML (1 MiB).
 pub const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 
-/// Most containers within one another. A scalar by itself has no level, `[]` has one.
+/// The maximum nesting of containers. A scalar has level 0, `[]` has level 1.
 pub const MAX_LEVELS: usize = 64;

@@ -1,12 +1,12 @@
-//! JSON Patch, RFC 6902, on documents.
+//! JSON Patch (RFC 6902) on documents.
 //!
-//! A patch is atomic without undoing anything: it works on a copy of the root that shares every
-//! container with the original, each operation copies the containers on its way down and no
-//! others, and an operation that fails drops the copy.
+//! A patch is atomic without an undo. It works on a copy of the root that shares every container
+//! with the original. Each operation copies only the containers on its path. A failed operation
+//! drops the copy.
 //!
-//! Four lines of JSON can ask for gigabytes (copy the document into itself, four times ten). So
-//! the document is measured after every operation, by adding what came and subtracting what went,
-//! and refused when it grows past the limits of a document.
+//! Four lines of JSON can request gigabytes: copy the document into itself, four times ten. So the
+//! size of the document is updated after every operation. A patch fails when the document exceeds
+//! its limits.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,45 +19,45 @@ use crate::blueprint::measure::{Measure, Measurer};
 use crate::blueprint::pointer::{self, InvalidPointer, Pointer};
 use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS};
 
-/// Most operations in a patch.
+/// The maximum number of operations in a patch.
 pub const MAX_OPS: usize = 10_000;
 
-/// Why a patch was not applied. Nothing of it was.
+/// The reason why a patch failed. The document is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PatchError {
-    /// The patch is no array.
+    /// The patch is not an array.
     #[error("a patch is an array of operations, not {found}")]
     NotAnArray {
-        /// What it is.
+        /// The actual kind.
         found: &'static str,
     },
-    /// More operations than allowed.
+    /// The patch has too many operations.
     #[error("the patch has {count} operations; at most {MAX_OPS} are allowed")]
     TooManyOps {
-        /// How many it has.
+        /// The number of operations.
         count: usize,
     },
     /// An operation failed.
     #[error("op {index} ({}): {source}", label(.op, .path))]
     Op {
-        /// Its index in the patch, from 0.
+        /// The index in the patch, from 0.
         index: usize,
-        /// Its `op`, empty if it has none.
+        /// The member `op`; empty if it is missing.
         op: String,
-        /// Its `path`, cut to 200 characters; empty if it has none.
+        /// The member `path`, cut to 200 characters; empty if it is missing.
         path: String,
-        /// What is wrong.
+        /// The reason.
         source: OpError,
     },
 }
 
-/// Why an operation failed.
+/// The reason why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OpError {
-    /// An element of the patch is no object.
+    /// An element of the patch is not an object.
     #[error("an operation is an object, not {found}")]
     NotAnObject {
-        /// What it is.
+        /// The actual kind.
         found: &'static str,
     },
     /// A member is missing.
@@ -66,29 +66,29 @@ pub enum OpError {
         /// The member.
         member: &'static str,
     },
-    /// A member that must be a string is none.
+    /// A member is not a string.
     #[error("the member {member} must be a string, not {found}")]
     MistypedMember {
         /// The member.
         member: &'static str,
-        /// What it is.
+        /// The actual kind.
         found: &'static str,
     },
-    /// `op` names no operation.
+    /// `op` is not a known operation.
     #[error("there is no such operation; known are add, remove, replace, move, copy, test")]
     UnknownOp,
-    /// A member that must be a pointer is none.
+    /// A member is not a valid pointer.
     #[error("the member {member} is no JSON Pointer: {source}")]
     Pointer {
         /// The member.
         member: &'static str,
-        /// What is wrong with it.
+        /// The description of the problem.
         source: InvalidPointer,
     },
-    /// Nothing is at `path`.
+    /// `path` does not exist.
     #[error("path does not exist")]
     PathNotFound,
-    /// Nothing is at `from`.
+    /// `from` does not exist.
     #[error("from {from} does not exist")]
     FromNotFound {
         /// The pointer, cut to 200 characters.
@@ -97,20 +97,20 @@ pub enum OpError {
     /// The parent of `path` is neither an object nor an array.
     #[error("the parent of path is {found} and has no members")]
     NoContainer {
-        /// What it is.
+        /// The actual kind.
         found: &'static str,
     },
-    /// An array has no such index.
+    /// An invalid index of an array.
     #[error(
         "{token:?} is no index of an array of {length}; an index is 0 or digits without a leading zero"
     )]
     BadIndex {
-        /// The last name of the pointer, cut to 40 characters.
+        /// The last token of the pointer, cut to 40 characters.
         token: String,
         /// The array's length.
         length: usize,
     },
-    /// An index past the place after the last element.
+    /// An index beyond the end of the array.
     #[error("the index {index} is out of bounds: the array has {length} elements")]
     OutOfBounds {
         /// The index.
@@ -118,30 +118,30 @@ pub enum OpError {
         /// The array's length.
         length: usize,
     },
-    /// The whole document was to be removed.
+    /// An attempt to remove the whole document.
     #[error("the whole document cannot be removed")]
     RemoveRoot,
-    /// A value was to be moved into itself.
+    /// An attempt to move a value into itself.
     #[error("{from} cannot be moved into its own child")]
     MoveIntoChild {
         /// The pointer, cut to 200 characters; empty for the whole document.
         from: String,
     },
-    /// `test` found another value.
+    /// The value differs from the expected one of a `test`.
     #[error("the value is not the one that the test expects")]
     TestFailed,
-    /// The document would be too large.
+    /// The result is too large.
     #[error(
         "the document would have more than {MAX_DOCUMENT_BYTES} bytes (1 MiB) of canonical YAML"
     )]
     TooLarge,
-    /// The document would be too deep.
+    /// The result is nested too deeply.
     #[error("the document would be nested deeper than {MAX_LEVELS} levels")]
     TooDeep,
 }
 
 impl PatchError {
-    /// The index of the operation that failed, if it was one.
+    /// Returns the index of the failed operation; `None` if the patch itself is invalid.
     pub fn op_index(&self) -> Option<usize> {
         match self {
             PatchError::Op { index, .. } => Some(*index),
@@ -150,13 +150,13 @@ impl PatchError {
     }
 }
 
-/// Applies all of `ops` to `doc`, or none.
+/// Applies all operations of `ops` to `doc`, or none.
 ///
-/// `test` compares numbers by value, exactly. The document is at most 64 levels deep and about
-/// 1 MiB as canonical YAML after every operation; the exact size is known when it is written.
+/// `test` compares numbers by exact value. After every operation, the document is at most 64 levels
+/// deep and about 1 MiB as canonical YAML. The exact size is checked when the document is written.
 ///
 /// # Errors
-/// [`PatchError`] for the first operation that fails.
+/// [`PatchError`] for the first failed operation.
 pub fn apply(doc: &Doc, ops: &Doc) -> Result<Doc, PatchError> {
     let Some(list) = ops.as_array() else {
         return Err(PatchError::NotAnArray { found: ops.kind() });
@@ -192,17 +192,17 @@ struct Work {
     measurer: Measurer,
 }
 
-/// The container that a value goes into or stands in.
+/// The target container of an operation.
 struct Site<'d> {
     container: &'d mut Doc,
-    /// How far its lines are indented.
+    /// The indentation of its lines.
     indent: usize,
-    /// Containers from the root to it, itself included.
+    /// The number of containers from the root, including itself.
     levels: usize,
 }
 
 impl Site<'_> {
-    /// The bytes that a member of this measure takes here, with its key or dash.
+    /// Returns the size of a member in this container, with its key or dash.
     fn cost(&self, key: &str, member: Measure) -> usize {
         Measure::empty(matches!(self.container, Doc::Array(_)))
             .entry(key, member)
@@ -339,7 +339,7 @@ impl Work {
         Ok(value)
     }
 
-    /// `move`: RFC 6902 section 4.4.
+    /// Performs `move` (RFC 6902 section 4.4).
     fn relocate(&mut self, from: &Pointer<'_>, path: &Pointer<'_>) -> Result<(), OpError> {
         let not_found = || OpError::FromNotFound {
             from: String::new(),
@@ -369,10 +369,10 @@ impl Work {
         self.account(0, measure.bytes)
     }
 
-    /// Books what an operation removed and added, and refuses a document that is too large.
+    /// Updates the size after an operation and rejects a document that is too large.
     ///
-    /// The sum drifts by a few bytes where a container becomes empty or no longer is, so the
-    /// document is measured anew before it is refused.
+    /// The sum drifts by a few bytes when a container becomes empty or non-empty. So the document
+    /// is measured again before it is rejected.
     fn account(&mut self, removed: usize, added: usize) -> Result<(), OpError> {
         self.bytes = self.bytes.saturating_sub(removed).saturating_add(added);
         if self.bytes > MAX_DOCUMENT_BYTES {
@@ -385,7 +385,7 @@ impl Work {
     }
 }
 
-/// Goes down to the container that `parents` point to, making every container on the way our own.
+/// Returns the container at `parents` and makes every container on the path unshared.
 fn site<'d>(root: &'d mut Doc, parents: &[Cow<'_, str>]) -> Result<Site<'d>, OpError> {
     let mut site = Site {
         container: root,
@@ -395,7 +395,7 @@ fn site<'d>(root: &'d mut Doc, parents: &[Cow<'_, str>]) -> Result<Site<'d>, OpE
     for token in parents {
         let around = Measure::empty(matches!(site.container, Doc::Array(_)));
         let next = member_mut(site.container, token).map_err(|error| match error {
-            // It is not the parent of path that has no members, but something before it.
+            // An earlier container on the path has no members, not the parent.
             OpError::NoContainer { .. } => OpError::PathNotFound,
             other => other,
         })?;
@@ -409,7 +409,7 @@ fn site<'d>(root: &'d mut Doc, parents: &[Cow<'_, str>]) -> Result<Site<'d>, OpE
     Ok(site)
 }
 
-/// The member of `container` that `token` names.
+/// Returns the member `token` of `container`.
 fn member<'d>(container: &'d Doc, token: &str) -> Result<&'d Doc, OpError> {
     match container {
         Doc::Object(members) => members.get(token).ok_or(OpError::PathNotFound),
@@ -426,7 +426,7 @@ fn member<'d>(container: &'d Doc, token: &str) -> Result<&'d Doc, OpError> {
     }
 }
 
-/// The same, to be changed. Nothing is copied unless the member is there.
+/// Returns the member `token` for modification. It copies nothing if the member is missing.
 fn member_mut<'d>(container: &'d mut Doc, token: &str) -> Result<&'d mut Doc, OpError> {
     member(container, token)?;
     match container {

@@ -1,4 +1,4 @@
-//! JSON Pointer, RFC 6901.
+//! JSON Pointer (RFC 6901).
 
 use std::borrow::Cow;
 
@@ -6,28 +6,28 @@ use thiserror::Error;
 
 use crate::blueprint::doc::Doc;
 
-/// A text that is no JSON Pointer.
+/// An invalid JSON Pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidPointer {
-    /// Neither empty nor beginning with a slash.
+    /// Neither empty nor with a leading slash.
     #[error("a pointer is empty or begins with /")]
     NoSlash,
-    /// A tilde that is not followed by 0 or 1.
+    /// A tilde without a following 0 or 1.
     #[error("a ~ in a pointer is written ~0, a / inside a name ~1")]
     Escape,
 }
 
-/// A pointer taken apart: the unescaped names from the root down, none for the whole document.
+/// A parsed pointer: the unescaped tokens from the root; empty for the whole document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer<'a> {
     tokens: Vec<Cow<'a, str>>,
 }
 
 impl<'a> Pointer<'a> {
-    /// Takes `text` apart (RFC 6901 sections 3 and 4).
+    /// Parses `text` (RFC 6901 sections 3 and 4).
     ///
     /// # Errors
-    /// [`InvalidPointer`] if it is no pointer.
+    /// [`InvalidPointer`] if `text` is not a valid pointer.
     pub fn parse(text: &'a str) -> Result<Self, InvalidPointer> {
         let Some(rest) = text.strip_prefix('/') else {
             return if text.is_empty() {
@@ -40,12 +40,12 @@ impl<'a> Pointer<'a> {
         Ok(Pointer { tokens })
     }
 
-    /// The names from the root down.
+    /// Returns the tokens from the root.
     pub fn tokens(&self) -> &[Cow<'a, str>] {
         &self.tokens
     }
 
-    /// The value that it points to, if there is one.
+    /// Returns the value at the pointer, if present.
     pub fn get<'d>(&self, doc: &'d Doc) -> Option<&'d Doc> {
         self.tokens.iter().try_fold(doc, |at, token| match at {
             Doc::Object(members) => members.get(&**token),
@@ -55,7 +55,7 @@ impl<'a> Pointer<'a> {
     }
 }
 
-/// Reads an array index (RFC 6901 section 4): digits without a leading zero.
+/// Parses an array index (RFC 6901 section 4): digits without a leading zero.
 pub fn index(token: &str) -> Option<usize> {
     let digits = !token.is_empty() && token.bytes().all(|b| b.is_ascii_digit());
     let leading_zero = token.len() > 1 && token.starts_with('0');
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn points_as_the_rfc_shows() {
-        // RFC 6901 section 5.
+        // The examples of RFC 6901 section 5.
         let doc = json::parse(
             r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"e^f":3,"g|h":4,"i\\j":5,"k\"l":6," ":7,"m~n":8}"#,
         )

@@ -1,54 +1,56 @@
-//! Where a Blueprint names its agents.
+//! Finds the places where a Blueprint names its agents.
 //!
 //! | place | names |
 //! |---|---|
 //! | `ref` of a node of kind `step`, at any depth of `flow` | an agent |
 //! | `audits[].agent` | an agent |
-//! | `audits[].steps[]`, except `*` | an agent, by whose name its steps are known |
+//! | `audits[].steps[]`, except `*` | an agent, whose name its steps have |
 //! | the keys of `hints.per_agent` | an agent |
-//! | `steps[]` and `steps_exclude[]` of a context policy | a step: its agent, the agent's `meta.projection_name`, or the first name of the step's `out` |
+//! | `steps[]` and `steps_exclude[]` of a context policy | a step |
 //!
+//! A step has three names: its agent, the agent's `meta.projection_name`, and the first name of its
+//! `out`.
 //! A context policy is `default_context_policy`, or `meta.context_policy` of an agent or operator.
-//! The places in `flow` are those of flow.ir; the others are those of the schema of mlua-swarm
-//! (crate `mlua-swarm-schema`, 0.32). Literals (`op: lit`) are data and are not looked into; nodes
-//! of kinds that flow.ir does not know are, because a target may be written for another flow.ir.
+//! The places in `flow` follow flow.ir. The other places follow the schema of mlua-swarm (crate
+//! `mlua-swarm-schema`, 0.32). Literals (`op: lit`) are data and are skipped. Nodes of unknown
+//! kinds are searched, because a target can use another flow.ir.
 //!
-//! This is the only list: whoever renames agents, or judges their names, asks here.
+//! This is the only list of such places, for renaming agents and for checking their names.
 
 use std::collections::BTreeSet;
 
 use crate::blueprint::doc::Doc;
 use crate::blueprint::pointer;
 
-/// A place at which a document names an agent.
+/// A reference to an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentRef {
-    /// RFC 6901 pointer to the name; to the member if the name is a key.
+    /// The RFC 6901 pointer to the name, or to the member if the name is a key.
     pub pointer: String,
     /// True if the name is a key, false if it is a value.
     pub is_key: bool,
 }
 
-/// A place that names an agent or step that the document does not declare.
+/// A reference to an undeclared agent or step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownRef {
-    /// RFC 6901 pointer to the name.
+    /// The RFC 6901 pointer to the name.
     pub pointer: String,
     /// The name.
     pub name: String,
 }
 
-/// What [`judge`] found.
+/// The result of [`judge`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefReport {
-    /// How many references there are.
+    /// The number of references.
     pub count: usize,
-    /// Those that lead nowhere, in the order of the table above.
+    /// The unresolved references, in the order of the table above.
     pub unknown: Vec<UnknownRef>,
 }
 
-/// Every `ref` of a node of kind `step` in `flow`, at any depth, in the document's order and as
-/// often as it occurs.
+/// Returns every `ref` of a node of kind `step` in `flow`, at any depth, in the document's order,
+/// with repetitions.
 pub fn step_refs(flow: &Doc) -> Vec<&str> {
     let mut found = Vec::new();
     visit_flow(flow, &Path::Root, &mut |found_at| {
@@ -57,7 +59,7 @@ pub fn step_refs(flow: &Doc) -> Vec<&str> {
     found
 }
 
-/// Every place at which `document` names the agent `name`, except the agent itself.
+/// Returns every reference of `document` to the agent `name`, without the agent itself.
 pub fn agent_refs(document: &Doc, name: &str) -> Vec<AgentRef> {
     let mut found = Vec::new();
     visit(document, &mut |found_at| {
@@ -71,10 +73,10 @@ pub fn agent_refs(document: &Doc, name: &str) -> Vec<AgentRef> {
     found
 }
 
-/// Holds every reference against the agents that `document` declares.
+/// Checks every reference against the declared agents of `document`.
 pub fn judge(document: &Doc) -> RefReport {
     let agents = declared_agents(document);
-    // Gathered only if a document has a context policy that needs them.
+    // Computed only for a document with a context policy that needs it.
     let mut steps: Option<BTreeSet<&str>> = None;
     let mut report = RefReport {
         count: 0,
@@ -97,14 +99,14 @@ pub fn judge(document: &Doc) -> RefReport {
     report
 }
 
-/// What a reference must lead to.
+/// The kind of a reference's target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
     Agent,
     Step,
 }
 
-/// A reference on its way to a visitor.
+/// A reference for a visitor.
 struct Found<'a, 'p> {
     name: &'a str,
     path: &'p Path<'p>,
@@ -112,7 +114,7 @@ struct Found<'a, 'p> {
     target: Target,
 }
 
-/// A place in a document. It is written out only where somebody wants to read it.
+/// A position in a document. It becomes a text only on demand.
 enum Path<'p> {
     Root,
     Key(&'p Path<'p>, &'p str),
@@ -151,7 +153,7 @@ fn visit<'a>(document: &'a Doc, see: &mut dyn FnMut(Found<'a, '_>)) {
                 target: Target::Agent,
             });
         }
-        // `*` stands for every step.
+        // `*` means every step.
         visit_names(audit, "steps", &at_audit, Target::Agent, &mut |found| {
             if found.name != "*" {
                 see(found);
@@ -255,7 +257,7 @@ fn declared_agents(document: &Doc) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The names of steps that are not the name of their agent.
+/// Returns the names of steps that differ from the name of their agent.
 fn other_step_names(document: &Doc) -> BTreeSet<&str> {
     let agents = array(document, "agents").iter();
     let mut names: BTreeSet<&str> = agents
@@ -267,7 +269,7 @@ fn other_step_names(document: &Doc) -> BTreeSet<&str> {
     names
 }
 
-/// Adds the first name of the `out` of every step: `$.plan.a` gives `plan`.
+/// Adds the first token of the `out` of every step: `$.plan.a` gives `plan`.
 fn collect_out_names<'a>(node: &'a Doc, names: &mut BTreeSet<&'a str>) {
     match node {
         Doc::Array(items) => items.iter().for_each(|item| collect_out_names(item, names)),
@@ -311,7 +313,7 @@ mod tests {
         assert_eq!(step_refs(&flow), ["a", "c", "b", "a"]);
     }
 
-    /// Names the agent `a` in every place that there is, and in places that are none.
+    /// Names the agent `a` in every valid place, and in places that do not count.
     const EVERYWHERE: &str = r#"{
         "id": "a", "flow": {"kind": "seq", "children": [
             {"kind": "step", "ref": "a", "in": {"op": "lit", "value": "a"}, "out": {"op": "path", "at": "$.first.a"}},
@@ -356,7 +358,7 @@ mod tests {
         let report = judge(&document);
         assert_eq!((report.count, report.unknown), (17, Vec::new()));
 
-        // Without the agent, every place that named it leads nowhere.
+        // Without the agent, every reference to it is unresolved.
         let ops = json::parse(r#"[{"op": "replace", "path": "/agents/0/name", "value": "x"}]"#);
         let renamed = crate::blueprint::patch::apply(&document, &ops.unwrap()).unwrap();
         let unknown: Vec<String> = judge(&renamed)

@@ -1,35 +1,35 @@
-//! What a plain YAML scalar means.
+//! Resolves plain YAML scalars.
 //!
-//! The rules are those of yaml_serde: the core schema of YAML 1.2, with binary integers, and with
-//! leading zeros as text. Where yaml_serde rounds a number, or takes it for text because it is out
-//! of range, it is refused.
+//! The rules follow yaml_serde: the core schema of YAML 1.2, with binary integers, and with leading
+//! zeros as text. yaml_serde rounds some numbers and reads numbers outside its range as text. This
+//! module rejects both.
 
 use crate::blueprint::float;
 
-/// The meaning of a plain scalar.
+/// The resolved value of a plain scalar.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Plain {
-    /// `null`, `~` or nothing.
+    /// `null`, `~` or an empty scalar.
     Null,
     /// `true`, `false`.
     Bool(bool),
-    /// An integer of 64 bits.
+    /// A 64-bit integer.
     Int(i64),
     /// A finite float.
     Float(f64),
-    /// Anything else.
+    /// Any other text.
     Text,
     /// An integer of any base outside i64.
     IntegerRange,
-    /// A decimal number too large for a float.
+    /// A decimal number that is too large for a float.
     FloatRange,
-    /// A decimal number between two floats, with the nearer of them.
+    /// A decimal number between two floats, with the nearest one.
     FloatPrecision(f64),
     /// `.inf`, `.nan`.
     NotFinite,
 }
 
-/// Says what the plain scalar `text` means.
+/// Resolves the plain scalar `text`.
 pub(crate) fn resolve(text: &str) -> Plain {
     match text {
         "" | "null" | "Null" | "NULL" | "~" => return Plain::Null,
@@ -37,7 +37,7 @@ pub(crate) fn resolve(text: &str) -> Plain {
         "false" | "False" | "FALSE" => return Plain::Bool(false),
         _ => {}
     }
-    // All numbers begin with one of these; most text does not, and is done here.
+    // Every number begins with one of these. Most texts do not, and return here.
     if !matches!(text.as_bytes()[0], b'0'..=b'9' | b'+' | b'-' | b'.') {
         return Plain::Text;
     }
@@ -50,7 +50,7 @@ pub(crate) fn resolve(text: &str) -> Plain {
     float(text)
 }
 
-/// Leading zeros and only digits after them: text, as yaml_serde has it.
+/// Leading zeros followed only by digits: text, as in yaml_serde.
 fn digits_but_not_number(text: &str) -> bool {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     digits.len() > 1 && digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit())
@@ -71,7 +71,7 @@ fn integer(text: &str) -> Option<Plain> {
     if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
         return None;
     }
-    // Written out, because i64::MIN has no positive counterpart.
+    // Not a parse of the absolute value, because i64::MIN has no positive counterpart.
     let mut value: i64 = 0;
     for digit in digits.chars() {
         let digit = i64::from(digit.to_digit(radix)?);
@@ -95,11 +95,11 @@ fn float(text: &str) -> Plain {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     match unsigned {
         ".inf" | ".Inf" | ".INF" => return Plain::NotFinite,
-        // A sign before .nan makes it text, as yaml_serde has it.
+        // A sign before .nan makes it text, as in yaml_serde.
         ".nan" | ".NaN" | ".NAN" if unsigned.len() == text.len() => return Plain::NotFinite,
         _ => {}
     }
-    // Rust reads "inf" and "nan" as floats; YAML does not.
+    // Rust parses "inf" and "nan" as floats; YAML does not.
     if !matches!(unsigned.as_bytes().first(), Some(b'0'..=b'9' | b'.')) {
         return Plain::Text;
     }

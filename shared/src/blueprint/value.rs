@@ -1,11 +1,11 @@
-//! Between [`Doc`] and [`serde_json::Value`], for libraries that speak the latter.
+//! Conversion between [`Doc`] and [`serde_json::Value`], for libraries that use the latter.
 
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::blueprint::doc::{Doc, Num};
 
-/// A number that a document cannot hold exactly.
+/// A number that a document cannot represent exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the number {given} is outside what a document can hold exactly")]
 pub struct NumberOutOfRange {
@@ -24,7 +24,7 @@ impl TryFrom<&Value> for Doc {
                 if let Some(i) = number.as_i64() {
                     Doc::Num(Num::Int(i))
                 } else if number.is_f64() {
-                    // A Value's float is always finite.
+                    // The float of a Value is always finite.
                     number
                         .as_f64()
                         .map(|f| Doc::Num(Num::Float(f)))

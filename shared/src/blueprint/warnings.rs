@@ -1,15 +1,15 @@
-//! What in a valid document may not mean what its author meant.
+//! Warnings about parts of a valid document that its author probably did not intend.
 
 use crate::blueprint::doc::Doc;
 use crate::blueprint::pointer;
 
-/// The key by which YAML 1.1 merges one mapping into another.
+/// The merge key of YAML 1.1.
 const MERGE_KEY: &str = "<<";
 
-/// Most warnings about one document.
+/// The maximum number of warnings about one document.
 const MAX_WARNINGS: usize = 10;
 
-/// A sentence for each mapping of `doc` that has the key `<<`.
+/// Returns a sentence for each mapping of `doc` with the key `<<`.
 pub fn of(doc: &Doc) -> Vec<String> {
     let mut warnings = Vec::new();
     collect(doc, &mut String::new(), &mut warnings);

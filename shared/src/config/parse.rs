@@ -1,4 +1,4 @@
-//! Parsers of the configuration's values.
+//! Parsers of configuration values.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use crate::config::problem::BadValue;
 use crate::ids::SettingId;
 
-/// An address to listen on: `IP:port` or `localhost:port`; port 0 picks a free one.
+/// Parses a listen address: `IP:port` or `localhost:port`. Port 0 selects a free port.
 ///
 /// # Errors
-/// [`BadValue`] for anything else; other host names would have to be looked up first.
+/// [`BadValue`] for anything else. Other host names would need a DNS lookup.
 pub fn parse_listen(text: &str) -> Result<SocketAddr, BadValue> {
     let numeric = match text.strip_prefix("localhost:") {
         Some(port) => format!("127.0.0.1:{port}"),
@@ -24,7 +24,7 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, BadValue> {
     })
 }
 
-/// As [`parse_listen`]; empty or `off` is `None`.
+/// Parses a listen address as [`parse_listen`]; an empty text or `off` returns `None`.
 ///
 /// # Errors
 /// As [`parse_listen`].
@@ -35,7 +35,7 @@ pub fn parse_optional_listen(text: &str) -> Result<Option<SocketAddr>, BadValue>
     }
 }
 
-/// `on` or `off`.
+/// Parses `on` or `off`.
 ///
 /// # Errors
 /// [`BadValue`] for anything else.
@@ -47,7 +47,7 @@ pub fn parse_switch(text: &str) -> Result<bool, BadValue> {
     }
 }
 
-/// An `http://` or `https://` address of a collector; empty is `None`.
+/// Parses the `http://` or `https://` address of a collector; an empty text returns `None`.
 ///
 /// # Errors
 /// [`BadValue`] for anything else.
@@ -62,10 +62,10 @@ pub fn parse_otlp_endpoint(text: &str) -> Result<Option<String>, BadValue> {
     }
 }
 
-/// A whole number within `range`, decimal digits only.
+/// Parses a whole number within `range`, decimal digits only.
 ///
 /// # Errors
-/// [`BadValue`] that names the range.
+/// [`BadValue`] with the range.
 pub fn parse_whole(text: &str, range: RangeInclusive<u64>) -> Result<u64, BadValue> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
@@ -77,7 +77,7 @@ pub fn parse_whole(text: &str, range: RangeInclusive<u64>) -> Result<u64, BadVal
     }
 }
 
-/// As [`parse_whole`], for a variable whose range fits 32 bits.
+/// Parses a whole number as [`parse_whole`], for a variable whose range fits 32 bits.
 ///
 /// # Errors
 /// As [`parse_whole`].
@@ -87,10 +87,10 @@ pub fn parse_whole_u32(text: &str, range: RangeInclusive<u64>) -> Result<u32, Ba
     u32::try_from(number).map_err(|_| BadValue::new(text, "a number of 32 bits"))
 }
 
-/// The id of an EnhanceSetting.
+/// Parses the id of an EnhanceSetting.
 ///
 /// # Errors
-/// [`BadValue`] that says what an id looks like.
+/// [`BadValue`] with the form of an id.
 pub fn parse_setting_id(text: &str) -> Result<SettingId, BadValue> {
     SettingId::parse(text).map_err(|_| {
         BadValue::new(
@@ -100,11 +100,11 @@ pub fn parse_setting_id(text: &str) -> Result<SettingId, BadValue> {
     })
 }
 
-/// The first part of a worker's id: any text with a letter or digit in it; what an id cannot hold
-/// is replaced later.
+/// Parses the prefix of a worker's id: any text with at least one letter or digit. Later code
+/// replaces the characters that an id cannot contain.
 ///
 /// # Errors
-/// [`BadValue`] for a text that would leave nothing.
+/// [`BadValue`] if no character of the text is valid in an id.
 pub fn parse_worker_name(text: &str) -> Result<String, BadValue> {
     if text.chars().any(|c| c.is_ascii_alphanumeric()) {
         Ok(text.to_owned())
@@ -116,10 +116,10 @@ pub fn parse_worker_name(text: &str) -> Result<String, BadValue> {
     }
 }
 
-/// A directory that exists; empty is `None`.
+/// Parses the path of an existing directory; an empty text returns `None`.
 ///
 /// # Errors
-/// [`BadValue`] if it is not there or is no directory.
+/// [`BadValue`] if the path does not exist or is not a directory.
 pub fn parse_optional_dir(text: &str) -> Result<Option<PathBuf>, BadValue> {
     if text.is_empty() {
         return Ok(None);
@@ -132,10 +132,10 @@ pub fn parse_optional_dir(text: &str) -> Result<Option<PathBuf>, BadValue> {
     }
 }
 
-/// The address of an HTTP service, with a slash at its end; empty is `None`.
+/// Parses the address of an HTTP service and ends it with one slash; an empty text returns `None`.
 ///
 /// # Errors
-/// [`BadValue`], without a user part, for anything else.
+/// [`BadValue`] for anything else, without the user part.
 pub fn parse_optional_http_url(text: &str) -> Result<Option<String>, BadValue> {
     if text.is_empty() {
         return Ok(None);
@@ -154,10 +154,10 @@ pub fn parse_optional_http_url(text: &str) -> Result<Option<String>, BadValue> {
     }
 }
 
-/// Absolute paths separated by commas; blanks around each and empty ones are ignored.
+/// Parses absolute paths separated by commas. It trims each path and ignores empty ones.
 ///
 /// # Errors
-/// [`BadValue`] that shows the first path that is not absolute.
+/// [`BadValue`] with the first path that is not absolute.
 pub fn parse_absolute_paths(text: &str) -> Result<Vec<PathBuf>, BadValue> {
     text.split(',')
         .map(str::trim)
@@ -173,10 +173,10 @@ pub fn parse_absolute_paths(text: &str) -> Result<Vec<PathBuf>, BadValue> {
         .collect()
 }
 
-/// Names of environment variables, separated by commas; empty is none.
+/// Parses names of environment variables separated by commas; an empty text returns an empty list.
 ///
 /// # Errors
-/// [`BadValue`] for what is no such name: letters, digits and `_`, not beginning with a digit.
+/// [`BadValue`] for an invalid name. A name has letters, digits and `_`, and no leading digit.
 pub fn parse_variable_names(text: &str) -> Result<Vec<String>, BadValue> {
     let is_name = |name: &str| {
         !name.starts_with(|c: char| c.is_ascii_digit())
@@ -195,17 +195,17 @@ pub fn parse_variable_names(text: &str) -> Result<Vec<String>, BadValue> {
         .collect()
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     #[default]
     Text,
     /// One JSON object for each line.
     Json,
 }
 
-/// `text` or `json`.
+/// Parses `text` or `json`.
 ///
 /// # Errors
 /// [`BadValue`] for anything else.

@@ -1,23 +1,23 @@
-//! Errors of the configuration: which variable is invalid, and what it accepts.
+//! Errors of the configuration: the invalid variables and the values that they accept.
 
 use std::fmt;
 use thiserror::Error;
 
-/// One variable with a value that it cannot have.
+/// A variable with an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The variable, e.g. `DRAFTSMAN_LISTEN`.
+    /// The variable, for example `DRAFTSMAN_LISTEN`.
     pub variable: &'static str,
-    /// What was given and what is expected.
+    /// The given value and the expected one.
     pub message: String,
 }
 
-/// Collects what is wrong while values are parsed one by one.
+/// Collects the invalid values of a configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Problems(pub(crate) Vec<Problem>);
 
 impl Problems {
-    /// The value, or `None` after noting what is wrong with it.
+    /// Returns the value, or records the problem and returns `None`.
     pub fn check<T>(&mut self, variable: &'static str, parsed: Result<T, BadValue>) -> Option<T> {
         match parsed {
             Ok(value) => Some(value),
@@ -31,7 +31,7 @@ impl Problems {
         }
     }
 
-    /// Notes a problem that a single parser cannot see, e.g. between two values.
+    /// Records a problem that a single parser cannot detect, for example between two values.
     pub fn note(&mut self, variable: &'static str, message: impl Into<String>) {
         self.0.push(Problem {
             variable,
@@ -39,10 +39,10 @@ impl Problems {
         });
     }
 
-    /// Ends the collection.
+    /// Returns all recorded problems as an error.
     ///
     /// # Errors
-    /// [`InvalidConfig`] with everything that was noted, if anything was.
+    /// [`InvalidConfig`] with all recorded problems, if any.
     pub fn finish(self) -> Result<(), InvalidConfig> {
         if self.0.is_empty() {
             Ok(())
@@ -52,17 +52,17 @@ impl Problems {
     }
 }
 
-/// A configuration that cannot be used. Displays one line for each variable.
+/// An invalid configuration. It displays one line for each variable.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct InvalidConfig(Vec<Problem>);
 
 impl InvalidConfig {
-    /// Every problem, in the order in which the values were checked.
+    /// Returns all problems in the order of the checks.
     pub fn problems(&self) -> &[Problem] {
         &self.0
     }
 
-    /// The variables with a problem, in the same order.
+    /// Returns the variables with a problem, in the same order.
     pub fn variables(&self) -> Vec<&'static str> {
         self.0.iter().map(|problem| problem.variable).collect()
     }
@@ -84,7 +84,7 @@ impl fmt::Display for InvalidConfig {
     }
 }
 
-/// What is wrong with one value.
+/// An invalid value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{given:?} is not valid: expected {expected}")]
 pub struct BadValue {
@@ -93,7 +93,7 @@ pub struct BadValue {
 }
 
 impl BadValue {
-    /// `given` (cut to 200 characters) is not what is `expected`.
+    /// Creates the error for a value, cut to 200 characters, that does not match `expected`.
     pub fn new(given: &str, expected: impl Into<String>) -> Self {
         Self {
             given: given.chars().take(200).collect(),

@@ -1,13 +1,13 @@
-//! Where Redis is: the forms that `DRAFTSMAN_REDIS_URL` may have.
+//! The forms of `DRAFTSMAN_REDIS_URL`.
 //!
 //! ```text
-//! redis://[user:password@]host[:port][/db]                          one server
-//! redis://[user:password@]host:port,host:port,…                     nodes of one Redis Cluster: any of them may be asked
-//! redis+sentinel://[user:password@]host[:port],…/<master>[/db]      Sentinels, which know the master of that name
-//! unix://path                                                       one server, by its socket
+//! redis://[user:password@]host[:port][/db]                      one server
+//! redis://[user:password@]host:port,host:port,…                 seed nodes of one Redis Cluster
+//! redis+sentinel://[user:password@]host[:port],…/<master>[/db]  Sentinels of the named master
+//! unix://path                                                   one server, by its socket
 //! ```
 //!
-//! `rediss://` and `rediss+sentinel://` are the same over TLS. The user and password are those of Redis.
+//! `rediss://` and `rediss+sentinel://` use TLS. The user and the password are those of Redis.
 
 use std::fmt;
 
@@ -15,18 +15,18 @@ use redis::{ConnectionInfo, IntoConnectionInfo, RedisError};
 
 use crate::config::problem::BadValue;
 
-/// What is said of a URL that is none.
+/// The description of valid URLs in errors.
 const EXPECTED: &str = "a URL like redis://user:password@host:6379/0 (rediss:// for TLS; redis://host:7000,host:7001 for the nodes \
     of a cluster; redis+sentinel://host:26379,host:26379/master-name for Sentinels)";
-/// Where Sentinels listen unless they say otherwise.
+/// The default port of Sentinels.
 const SENTINEL_PORT: &str = ":26379";
 
-/// The address of a Redis. Its `Debug` form hides the password.
+/// The address of a Redis deployment. Its `Debug` form hides the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl(String);
 
 impl RedisUrl {
-    /// The whole URL, password included: for connecting, never for a log.
+    /// Returns the whole URL with the password. Use it to connect, never in a log.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -38,7 +38,7 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// `scheme://***@rest`, or the text itself if it has no user part.
+/// Returns `scheme://***@rest`, or the unchanged text if it has no user part.
 pub(crate) fn without_credentials(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
@@ -47,10 +47,10 @@ pub(crate) fn without_credentials(url: &str) -> String {
     }
 }
 
-/// A URL of one of the forms above.
+/// Parses a URL of one of the forms in the module documentation.
 ///
 /// # Errors
-/// [`BadValue`], without the password, if it is none.
+/// [`BadValue`], without the password, if the URL is invalid.
 pub fn parse_redis_url(text: &str) -> Result<RedisUrl, BadValue> {
     match Place::parse(text) {
         Ok(_) => Ok(RedisUrl(text.to_owned())),
@@ -64,12 +64,12 @@ pub fn parse_redis_url(text: &str) -> Result<RedisUrl, BadValue> {
     }
 }
 
-/// What a URL says, taken apart.
+/// The parsed parts of a URL.
 #[derive(Clone)]
 pub(crate) enum Place {
-    /// One server, or nodes of one cluster. Not empty.
+    /// One server, or seed nodes of one cluster. Never empty.
     Nodes(Vec<ConnectionInfo>),
-    /// Sentinels, and how to connect to the master that they name: all but its address.
+    /// Sentinels, and the connection options of the master without its address.
     Sentinels {
         sentinels: Vec<ConnectionInfo>,
         master: String,
@@ -117,12 +117,12 @@ impl Place {
     }
 }
 
-/// What stands behind the scheme.
+/// The parts of a URL after the scheme.
 struct Parts<'a> {
-    /// With the `@`.
+    /// Includes the `@`.
     user: &'a str,
     hosts: &'a str,
-    /// With the `/`.
+    /// Includes the `/`.
     path: &'a str,
 }
 
@@ -134,7 +134,7 @@ impl Parts<'_> {
     }
 }
 
-/// Whether `host:port` has the port; colons inside brackets are an IPv6 address.
+/// Returns true if `host:port` has a port. Colons inside brackets belong to an IPv6 address.
 fn has_port(host: &str) -> bool {
     host.rsplit(']')
         .next()

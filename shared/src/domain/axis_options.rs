@@ -1,8 +1,8 @@
-//! What a setting tells its axes: for an axis by its name an object, which its verifier sees as `_CTX.options`.
+//! Options of verifier axes: a setting maps the name of an axis to an object. The verifier reads it
+//! as `_CTX.options`.
 //!
-//! One option every axis has, `ttl_secs`: how long it may take. What else a bundled axis takes is known here
-//! and checked when the setting is written; what an axis of somebody's own takes is between it and
-//! whoever writes the setting.
+//! Every axis has the option `ttl_secs`, its time limit. This module also checks the other options
+//! of bundled axes when a setting is written. The options of custom axes are not checked.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,29 +14,29 @@ use crate::blueprint::orbit::scripts::is_same;
 use crate::blueprint::{Doc, Num, json};
 use crate::domain::bundled::BUNDLED_AXES;
 
-/// The axis that judges by a JSON Schema.
+/// The axis that validates against a JSON Schema.
 pub const JSON_SCHEMA: &str = "json-schema";
-/// The axis that asks a model.
+/// The axis that asks a language model.
 pub const LLM_JUDGE: &str = "llm-judge";
 
-/// All options of a setting, in bytes of compact JSON.
+/// The maximum size of all options of a setting, in bytes of compact JSON.
 pub const MAX_OPTIONS_BYTES: usize = 128 << 10;
-/// The longest that an axis can be given, in seconds: a year.
+/// The maximum time limit of an axis, in seconds: one year.
 pub const MAX_TTL_SECS: u64 = 365 * 24 * 3_600;
 
-/// The options of axes by their names.
+/// The options of axes by name.
 pub type AxisOptions = BTreeMap<Arc<str>, Doc>;
 
-/// Something in the options that cannot be used.
+/// An invalid option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionFault {
-    /// The axis and the option: `json-schema.schema`; empty: all of it.
+    /// The axis and the option, for example `json-schema.schema`; empty for the whole map.
     pub path: String,
-    /// What is wrong with it.
+    /// The description of the problem.
     pub problem: String,
 }
 
-/// What cannot be used in the options of a setting with these axes; empty if nothing.
+/// Returns the invalid options of a setting with these axes; empty if all are valid.
 pub fn check(options: &AxisOptions, axes: &[String]) -> Vec<OptionFault> {
     let mut faults = Faults::default();
     let bytes = json::emit(&Doc::Object(Arc::new(options.clone()))).len();
@@ -125,13 +125,13 @@ fn check_axis(axis: &str, members: &BTreeMap<Arc<str>, Doc>, faults: &mut Faults
     }
 }
 
-/// Provider and model of `PROVIDER/MODEL`; a model's own name may have slashes.
+/// Splits `PROVIDER/MODEL` into provider and model. The name of a model can contain slashes.
 pub fn split_model(given: &str) -> Option<(&str, &str)> {
     let (provider, model) = given.split_once('/')?;
     (!provider.is_empty() && !model.is_empty()).then_some((provider, model))
 }
 
-/// How long an axis with these options may take; `None` if they do not say.
+/// Returns the time limit of an axis with these options; `None` if it is not set.
 pub fn limit(options: &Doc) -> Option<Duration> {
     ttl(options.get("ttl_secs")?).map(Duration::from_secs)
 }

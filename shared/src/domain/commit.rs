@@ -1,8 +1,8 @@
-//! A commit: one version of one Blueprint in its history, and where it came from.
+//! A commit: one version of one Blueprint in its history, and its origin.
 
 use crate::ids::{BlueprintId, IssueId, Version};
 
-/// The longest rationale of a commit, in bytes, whoever writes it.
+/// The maximum length of a commit's rationale, in bytes.
 pub const MAX_RATIONALE_BYTES: usize = 64 << 10;
 
 /// One attempt at one issue.
@@ -10,38 +10,38 @@ pub const MAX_RATIONALE_BYTES: usize = 64 << 10;
 pub struct Epoch {
     /// The target.
     pub blueprint_id: BlueprintId,
-    /// The target's head when the attempt began.
+    /// The target's head at the start of the attempt.
     pub start_version: Version,
-    /// When the attempt began, Redis time.
+    /// The start of the attempt, Redis time.
     pub started_at_ms: u64,
 }
 
-/// An entry of a Blueprint's history. Never changed once written.
+/// An entry of a Blueprint's history. Immutable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// Whose history it is in.
+    /// The Blueprint of the history.
     pub blueprint_id: BlueprintId,
-    /// 1 for the first commit of a Blueprint, then one more each.
+    /// The number of the commit: 1 for the first one of a Blueprint, then consecutive.
     pub seq: u64,
-    /// The content.
+    /// The version of the content.
     pub version: Version,
-    /// The head it was written on; empty for the first.
+    /// The previous head; empty for the first commit.
     pub parents: Vec<Version>,
-    /// `metadata.version_label` of the content; empty if it has none.
+    /// The `metadata.version_label` of the content; empty if it has none.
     pub version_label: String,
-    /// Why, in words.
+    /// The reason for the change, in words.
     pub rationale: String,
     /// SHA-256 of the patch's canonical JSON; empty for a direct write.
     pub patch_hash: String,
-    /// The issue that it decides; `None` for a direct write.
+    /// The issue that the commit decides; `None` for a direct write.
     pub issue_id: Option<IssueId>,
-    /// The attempt that made it; `None` for a direct write.
+    /// The attempt that produced the commit; `None` for a direct write.
     pub epoch: Option<Epoch>,
-    /// When it was written, Redis time.
+    /// The time of the write, Redis time.
     pub committed_at_ms: u64,
 }
 
-/// What a list of Blueprints shows of each.
+/// A Blueprint's entry in a list of Blueprints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlueprintSummary {
     /// Its id.
@@ -50,8 +50,8 @@ pub struct BlueprintSummary {
     pub head: Version,
     /// The label of that version; empty if it has none.
     pub version_label: String,
-    /// Archived: kept, hidden from lists, not writable.
+    /// True if the Blueprint is archived: kept, hidden from lists, read-only.
     pub archived: bool,
-    /// When its head last moved, Redis time.
+    /// The time of the last change of the head, Redis time.
     pub updated_at_ms: u64,
 }

@@ -3,79 +3,80 @@
 use crate::domain::issue::RejectionCause;
 use crate::ids::{BlueprintId, IssueId};
 
-/// The most that is kept of a reply that could not be used, in bytes.
+/// The maximum stored length of an unusable model reply, in bytes.
 pub const MAX_UNUSABLE_REPLY_BYTES: usize = 8 << 10;
 
-/// One verifier's judgement.
+/// The verdict of one verifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// The axis that judged.
+    /// The axis of the verifier.
     pub axis: String,
     /// True for `pass`, false for `deny`.
     pub pass: bool,
-    /// The evidence of a pass (JSON unless it is text), the reason of a denial.
+    /// The evidence of a pass (JSON unless it is text), or the reason of a denial.
     pub detail: String,
 }
 
 impl Verdict {
-    /// `pass` or `deny`.
+    /// Returns `pass` or `deny`.
     pub fn status(&self) -> &'static str {
         if self.pass { "pass" } else { "deny" }
     }
 }
 
-/// What the patch-spawner step cost.
+/// The cost of the patch-spawner step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpawnerUsage {
     /// `lua`, `llm` or `subprocess`; empty if no spawner ran.
     pub agent_kind: String,
     /// The model, for a kind that has one.
     pub model: String,
-    /// Tokens sent.
+    /// The number of input tokens.
     pub input_tokens: u64,
-    /// Tokens received.
+    /// The number of output tokens.
     pub output_tokens: u64,
-    /// How many calls it took.
+    /// The number of calls.
     pub calls: u32,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub duration_ms: u64,
 }
 
-/// What became of an issue.
+/// The log entry of a decided issue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
     /// The issue.
     pub issue_id: IssueId,
     /// Its target.
     pub blueprint_id: BlueprintId,
-    /// The head that it was decided on; empty if the target was never read.
+    /// The head at the time of the decision; empty if the target was never read.
     pub prev_hash: String,
-    /// The version it made; empty when rejected.
+    /// The new version; empty when rejected.
     pub new_hash: String,
-    /// What was asked for.
+    /// The intent of the issue.
     pub intent: String,
-    /// What the spawner said about its patch.
+    /// The spawner's rationale for its patch.
     pub rationale: String,
-    /// What each axis found.
+    /// The verdict of each axis.
     pub verdicts: Vec<Verdict>,
-    /// `None` if applied.
+    /// The cause of a rejection; `None` if applied.
     pub cause: Option<RejectionCause>,
-    /// Why it was rejected; empty when applied.
+    /// The reasons of a rejection; empty when applied.
     pub reasons: Vec<String>,
-    /// The attempt that decided it.
+    /// The attempt that decided the issue.
     pub attempt: u32,
-    /// The RFC 6902 array that the spawner proposed, also when denied; empty if there was none.
+    /// The RFC 6902 patch that the spawner proposed, also when denied; empty if it proposed none.
     pub patch_json: String,
-    /// When it was decided, Redis time.
+    /// The time of the decision, Redis time.
     pub ts_ms: u64,
-    /// What the spawner cost.
+    /// The cost of the spawner.
     pub usage: SpawnerUsage,
-    /// The last reply of a model that could not be used, [`MAX_UNUSABLE_REPLY_BYTES`] at most; empty if there was none.
+    /// The last unusable reply of a model, at most [`MAX_UNUSABLE_REPLY_BYTES`]; empty if every
+    /// reply was usable.
     pub unusable_reply: String,
 }
 
 impl LogEntry {
-    /// `applied` or `rejected`.
+    /// Returns `applied` or `rejected`.
     pub fn status(&self) -> &'static str {
         if self.cause.is_none() {
             "applied"

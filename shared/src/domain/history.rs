@@ -1,9 +1,7 @@
-//! What makes a list of commits with their contents a history: checked one by one, oldest first,
-//! before any of it is believed.
+//! Validates a list of commits with their contents as a history, one by one, oldest first.
 //!
-//! What comes back from a file was not written by this program for certain. Nothing can vouch for a
-//! rationale or a time; what can be computed again is: the version of each content, its label, its
-//! place in the chain.
+//! An imported file is untrusted input. Rationales and times cannot be verified. Derived values
+//! can: the version of each content, its label, and its place in the chain.
 
 use thiserror::Error;
 
@@ -16,38 +14,38 @@ use crate::ids::{BlueprintId, Version};
 pub struct HistoryEntry {
     /// The commit.
     pub commit: Commit,
-    /// The canonical bytes.
+    /// The canonical YAML.
     pub document: String,
 }
 
-/// Why an entry is not the next one of a history.
+/// The reason why an entry does not continue a history.
 #[derive(Debug, Error)]
 pub enum NotNext {
-    /// The content is not what its version says, or no Blueprint.
+    /// The content does not match its version, or is not a valid Blueprint.
     #[error(transparent)]
     Document(#[from] DocumentError),
-    /// Something is another one than the entries before or the content say.
+    /// A field contradicts the previous entries or the content.
     #[error("is {found:?} and should be {expected:?}")]
     Field {
         /// The field.
         field: &'static str,
-        /// What it is.
+        /// The actual value.
         found: String,
-        /// What it should be.
+        /// The expected value.
         expected: String,
     },
-    /// A field of the commit has a form that none has.
+    /// A field of the commit has an invalid form.
     #[error("{problem}")]
     Form {
         /// The field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The description of the problem.
         problem: &'static str,
     },
 }
 
 impl NotNext {
-    /// The field at fault: `document_yaml`, or one of the commit's.
+    /// Returns the invalid field: `document_yaml`, or a field of the commit.
     pub fn field(&self) -> &'static str {
         match self {
             NotNext::Document(_) => "document_yaml",
@@ -56,17 +54,17 @@ impl NotNext {
     }
 }
 
-/// Holds that each entry follows from the one before.
+/// Checks that each entry continues the previous one.
 #[derive(Debug, Default)]
 pub struct Chain {
     last: Option<(BlueprintId, u64, Version)>,
 }
 
 impl Chain {
-    /// Takes `entry` as the next one.
+    /// Appends `entry` to the chain.
     ///
     /// # Errors
-    /// [`NotNext`] with the first thing that is wrong; the chain is then as before.
+    /// [`NotNext`] with the first problem. The chain is then unchanged.
     pub fn take(&mut self, entry: &HistoryEntry) -> Result<(), NotNext> {
         let commit = &entry.commit;
         let (id, seq, parents) = match &self.last {

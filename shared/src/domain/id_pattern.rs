@@ -1,6 +1,7 @@
-//! Patterns of ids, by which a setting says which Blueprints it is for.
+//! Patterns of ids. A setting uses them to select Blueprints.
 //!
-//! `*` stands for any run of characters, also none, `?` for exactly one; everything else for itself.
+//! `*` matches any run of characters, including none, and `?` matches exactly one. Every other
+//! character matches itself.
 
 use std::fmt;
 
@@ -12,22 +13,22 @@ use crate::ids::{BlueprintId, MAX_ID_BYTES};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdPattern(Box<str>);
 
-/// A text that is no pattern.
+/// An invalid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "{given:?} is no pattern of ids: 1 to 128 of A-Z a-z 0-9 . _ - and the wildcards * ?, beginning with a letter, \
      a digit or a wildcard"
 )]
 pub struct InvalidIdPattern {
-    /// What was given, cut to 160 characters.
+    /// The given text, cut to 160 characters.
     pub given: String,
 }
 
 impl IdPattern {
-    /// Checks `text` and keeps it.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// [`InvalidIdPattern`] if no id could match it, or it is longer than an id may be.
+    /// [`InvalidIdPattern`] if no id can match it, or if it is longer than the longest id.
     pub fn parse(text: &str) -> Result<IdPattern, InvalidIdPattern> {
         let first = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'*' | b'?');
         let later = |b: &u8| first(b) || matches!(b, b'.' | b'_' | b'-');
@@ -44,23 +45,24 @@ impl IdPattern {
         }
     }
 
-    /// The pattern as text.
+    /// Returns the pattern as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// How many characters stand before its first wildcard: the more, the more specific it is.
+    /// Returns the number of characters before the first wildcard. A larger number is more
+    /// specific.
     pub fn literal_prefix(&self) -> usize {
         let wildcard = self.0.find(['*', '?']);
         wildcard.unwrap_or(self.0.len())
     }
 
-    /// True if the id is one that the pattern describes, the whole of it. Takes at most as many steps as
-    /// the id has characters times those of the pattern, whatever the pattern is.
+    /// Returns true if the pattern matches the whole id. The number of steps is at most the length
+    /// of the id times the length of the pattern.
     pub fn matches(&self, id: &BlueprintId) -> bool {
         let (pattern, id) = (self.0.as_bytes(), id.as_str().as_bytes());
         let (mut p, mut i) = (0, 0);
-        // Where to go on if what follows does not fit: behind the last `*`, which then takes one more.
+        // The backtrack position: after the last `*`, which then consumes one more character.
         let mut star: Option<(usize, usize)> = None;
         while i < id.len() {
             match pattern.get(p) {
@@ -124,7 +126,7 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, id), expected, "{pattern} {id}");
         }
-        // Naive matching would not end here.
+        // A naive matcher takes exponential time here.
         let (pattern, id) = (format!("{}b", "*a".repeat(60)), "a".repeat(128));
         assert!(!matches(&pattern, &id));
     }
@@ -151,7 +153,7 @@ mod tests {
         }
     }
 
-    /// The definition, read off it: slow, and plain to see.
+    /// The reference implementation: slow but simple.
     fn by_definition(pattern: &[u8], id: &[u8]) -> bool {
         match (pattern, id) {
             ([], rest) => rest.is_empty(),

@@ -1,43 +1,43 @@
-//! An issue: somebody asks for a change of one Blueprint.
+//! An issue: a request to change one Blueprint.
 
 use thiserror::Error;
 
 use crate::domain::trace_parent::TraceParent;
 use crate::ids::{BlueprintId, InvalidId, IssueId, Version};
 
-/// Longest intent, in bytes of UTF-8.
+/// The maximum length of an intent, in bytes of UTF-8.
 pub const MAX_INTENT_BYTES: usize = 64 * 1024;
 
-/// What is wrong with a submission.
+/// An error in a submission.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InvalidIssue {
-    /// An id that is none.
+    /// An invalid id.
     #[error(transparent)]
     Id(#[from] InvalidId),
-    /// An intent of no bytes.
+    /// An empty intent.
     #[error("intent is empty: say in plain words what should change")]
     EmptyIntent,
     /// An intent above the limit.
     #[error("intent has {bytes} bytes; the limit is {MAX_INTENT_BYTES} (64 KiB)")]
     LongIntent {
-        /// How long it is.
+        /// The length of the intent.
         bytes: usize,
     },
 }
 
-/// On whose authority an issue is submitted, previewed or cancelled.
+/// The authority under which an issue is submitted, previewed or cancelled.
 ///
-/// The flow of an orbit decides what is verified, so a change of it is a change of the verification itself.
+/// The flow of an orbit decides the verification. So a change of an orbit changes the verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authority {
-    /// Acts on every Blueprint but orbits.
+    /// Can change every Blueprint except orbits.
     Submitter,
-    /// Acts on every Blueprint.
+    /// Can change every Blueprint.
     Admin,
 }
 
 impl Authority {
-    /// The name in stored forms and in the arguments of scripts.
+    /// Returns the name in stored forms and script arguments.
     pub fn as_str(self) -> &'static str {
         match self {
             Authority::Submitter => "submitter",
@@ -46,7 +46,7 @@ impl Authority {
     }
 }
 
-/// What is submitted: valid by construction.
+/// A new issue, valid by construction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewIssue {
     issue_id: IssueId,
@@ -58,7 +58,7 @@ pub struct NewIssue {
 }
 
 impl NewIssue {
-    /// Checks the parts and keeps them. The authority is that of a submitter.
+    /// Creates an issue with the authority of a submitter.
     ///
     /// # Errors
     /// [`InvalidIssue`] if the intent is empty or above 64 KiB.
@@ -82,63 +82,64 @@ impl NewIssue {
         }
     }
 
-    /// The same, as a part of a trace. No part of the content: the same submission again may belong to another.
+    /// Adds a trace. The trace is not part of the content: a repeated submission can have another
+    /// one.
     pub fn with_trace(self, trace: Option<TraceParent>) -> Self {
         Self { trace, ..self }
     }
 
-    /// The same, on this authority. Not part of the content: an issue keeps the authority with which it was
-    /// first accepted, whoever submits the same content again.
+    /// Sets the authority. It is not part of the content: an issue keeps the authority of its first
+    /// acceptance, even if another caller repeats the submission.
     pub fn on_authority(self, authority: Authority) -> Self {
         Self { authority, ..self }
     }
 
-    /// On whose authority it is submitted.
+    /// Returns the authority of the submission.
     pub fn authority(&self) -> Authority {
         self.authority
     }
 
-    /// The trace that it is a part of.
+    /// Returns the trace of the submission.
     pub fn trace(&self) -> Option<&TraceParent> {
         self.trace.as_ref()
     }
 
-    /// The id it is kept under.
+    /// Returns the id of the issue.
     pub fn issue_id(&self) -> &IssueId {
         &self.issue_id
     }
 
-    /// The Blueprint it is to change.
+    /// Returns the target.
     pub fn blueprint_id(&self) -> &BlueprintId {
         &self.blueprint_id
     }
 
-    /// What should change, in plain words.
+    /// Returns the requested change, in plain words.
     pub fn intent(&self) -> &str {
         &self.intent
     }
 
-    /// The rejected issue that this one tries again.
+    /// Returns the rejected issue that this one retries.
     pub fn retry_of(&self) -> Option<&IssueId> {
         self.retry_of.as_ref()
     }
 }
 
-/// Where an issue stands. Applied and rejected are terminal.
+/// The state of an issue. Applied and rejected are terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IssueState {
-    /// Waits for a worker.
+    /// The issue waits for a worker.
     Pending,
-    /// A worker has it.
+    /// A worker holds the issue.
     InFlight,
-    /// Its change is a commit.
+    /// A commit contains the change.
     Applied,
-    /// It was turned down; the cause says by whom.
+    /// The issue is rejected. The cause has the details.
     Rejected,
 }
 
 impl IssueState {
-    /// The name in stored forms and events.
+    /// Returns the name in stored forms and events.
     pub fn as_str(self) -> &'static str {
         match self {
             IssueState::Pending => "pending",
@@ -148,32 +149,32 @@ impl IssueState {
         }
     }
 
-    /// The state of that name.
+    /// Returns the state with this name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Pending, Self::InFlight, Self::Applied, Self::Rejected]
             .into_iter()
             .find(|s| s.as_str() == name)
     }
 
-    /// True if it never changes again.
+    /// Returns true if the state is final.
     pub fn is_terminal(self) -> bool {
         matches!(self, IssueState::Applied | IssueState::Rejected)
     }
 }
 
-/// Why an issue was rejected.
+/// The cause of a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RejectionCause {
-    /// A verifier said no.
+    /// A verifier denied the change.
     Denied,
-    /// It could not be decided.
+    /// No decision was possible.
     Failed,
-    /// Somebody called it off.
+    /// A caller cancelled the issue.
     Cancelled,
 }
 
 impl RejectionCause {
-    /// The name in stored forms and events.
+    /// Returns the name in stored forms and events.
     pub fn as_str(self) -> &'static str {
         match self {
             RejectionCause::Denied => "denied",
@@ -182,7 +183,7 @@ impl RejectionCause {
         }
     }
 
-    /// The cause of that name.
+    /// Returns the cause with this name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Denied, Self::Failed, Self::Cancelled]
             .into_iter()
@@ -190,33 +191,33 @@ impl RejectionCause {
     }
 }
 
-/// An issue as the store has it.
+/// An issue in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issue {
     /// Its id.
     pub issue_id: IssueId,
-    /// The Blueprint it is to change (the target).
+    /// The Blueprint to change (the target).
     pub blueprint_id: BlueprintId,
-    /// What should change.
+    /// The requested change.
     pub intent: String,
-    /// Where it stands.
+    /// The state.
     pub state: IssueState,
-    /// Rejected: why. Pending after a fault: the last error. Else empty.
+    /// The reason of a rejection, or the last error of a pending issue; otherwise empty.
     pub reason: String,
-    /// Rejected: the cause.
+    /// The cause of a rejection.
     pub cause: Option<RejectionCause>,
-    /// Applied: the version it made.
+    /// The new version of an applied issue.
     pub new_version: Option<Version>,
-    /// How often a worker has claimed it.
+    /// The number of claims.
     pub attempt: u32,
-    /// The worker that has it, or had it last; empty before the first claim.
+    /// The worker that holds the issue, or held it last; empty before the first claim.
     pub worker_id: String,
-    /// The rejected issue that this one tries again.
+    /// The rejected issue that this one retries.
     pub retry_of: Option<IssueId>,
-    /// When it was accepted, Redis time.
+    /// The time of acceptance, Redis time.
     pub submitted_at_ms: u64,
-    /// When it last changed, Redis time.
+    /// The time of the last change, Redis time.
     pub updated_at_ms: u64,
-    /// Rises by one with every change.
+    /// A counter that rises by one with every change.
     pub revision: u64,
 }

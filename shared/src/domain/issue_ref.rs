@@ -1,9 +1,9 @@
-//! An issue together with the Blueprint that it changes.
+//! An issue together with its Blueprint.
 
 use crate::ids::BlueprintId;
 use crate::ids::IssueId;
 
-/// An issue and its queue: the element `<blueprint_id>/<issue_id>`, taken apart.
+/// An issue and its Blueprint: the parsed element `<blueprint_id>/<issue_id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IssueRef {
     /// The target.
@@ -13,7 +13,7 @@ pub struct IssueRef {
 }
 
 impl IssueRef {
-    /// Takes an element apart; `None` if it is none.
+    /// Parses an element; `None` if it is invalid.
     pub fn parse(element: &str) -> Option<IssueRef> {
         let (blueprint, issue) = element.split_once('/')?;
         Some(IssueRef {
@@ -22,7 +22,7 @@ impl IssueRef {
         })
     }
 
-    /// The element.
+    /// Returns the element `<blueprint_id>/<issue_id>`.
     pub fn element(&self) -> String {
         format!("{}/{}", self.blueprint_id, self.issue_id)
     }

@@ -1,4 +1,4 @@
-//! What Draftsman is about: issues, commits, settings, previews and the log of decisions, as plain types.
+//! The domain: issues, commits, settings, previews and the decision log, as plain types.
 
 pub mod axis_options;
 pub mod bundled;

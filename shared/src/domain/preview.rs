@@ -1,4 +1,4 @@
-//! A preview: what would become of an issue, without anything becoming of it.
+//! A preview: the outcome of an issue without its effects.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,57 +9,58 @@ use crate::domain::setting::EnhanceSetting;
 use crate::domain::trace_parent::TraceParent;
 use crate::ids::{BlueprintId, IssueId};
 
-/// The most that the texts of one preview may have, in bytes: an answer has to fit one message.
+/// The maximum size of a preview's texts, in bytes. A response must fit one message.
 pub const MAX_PREVIEW_BYTES: usize = 3 << 20;
 
-/// An orbit that is about to be written, or whose setting is: can it decide at all?
+/// A trial of an orbit before the orbit or its setting is written. It checks that the orbit can
+/// decide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrbitTrial {
     /// The orbit.
     pub orbit: Arc<Blueprint>,
-    /// The setting that would run it: its spawner, its axes and their options.
+    /// The setting that runs it: its spawner, its axes and their options.
     pub setting: EnhanceSetting,
 }
 
-/// What is to be tried out.
+/// The request for a preview.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PreviewRequest {
-    /// Its own id; the flow sees it as the issue's.
+    /// The id of the request. The flow sees it as the id of the issue.
     pub id: IssueId,
     /// The target.
     pub blueprint_id: BlueprintId,
-    /// What should change: 1 byte to 64 KiB.
+    /// The requested change: 1 byte to 64 KiB.
     pub intent: String,
-    /// When a worker took it up, Redis time.
+    /// The time at which a worker started it, Redis time.
     pub taken_at_ms: u64,
-    /// How long somebody waits for the answer from then on.
+    /// The time limit from that point on.
     pub time_limit: Duration,
-    /// The caller's trace, if there is one.
+    /// The caller's trace, if present.
     pub trace: Option<TraceParent>,
-    /// An orbit to be tried on the worker's own sample issue; target and intent are then not read.
+    /// An orbit to try on the worker's own sample issue. The target and the intent are then unused.
     pub trial: Option<Box<OrbitTrial>>,
 }
 
-/// What a flow came to.
+/// The result of a flow.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Preview {
     /// True if the change would be applied.
     pub would_apply: bool,
-    /// What changes, an RFC 6902 array: from the head to the next version, or, if it would be denied,
-    /// to what the proposed patch would have made of it.
+    /// The change as an RFC 6902 patch: from the head to the next version. For a denied change, it
+    /// leads to the result of the proposed patch.
     pub json_patch: String,
-    /// The same as a unified diff of the canonical YAML.
+    /// The same change as a unified diff of the canonical YAML.
     pub unified_diff: String,
-    /// What the spawner said about its patch.
+    /// The spawner's rationale for its patch.
     pub rationale: String,
-    /// What each axis found.
+    /// The verdict of each axis.
     pub verdicts: Vec<Verdict>,
-    /// Why it would be denied; empty if it would be applied.
+    /// The reasons of a denial; empty if the change would be applied.
     pub reasons: Vec<String>,
 }
 
 impl Preview {
-    /// How long all its texts are together, in bytes.
+    /// Returns the total size of all texts, in bytes.
     pub fn n_bytes(&self) -> usize {
         let verdicts = self.verdicts.iter();
         let verdicts: usize = verdicts.map(|v| v.axis.len() + v.detail.len()).sum();
@@ -68,30 +69,30 @@ impl Preview {
     }
 }
 
-/// What became of a request.
+/// The response to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PreviewAnswer {
-    /// The flow came to a decision.
+    /// The flow decided.
     Decided(Preview),
-    /// The flow came to none, for good; the reason is the one that an issue would get.
+    /// The flow failed permanently. An issue would get the same reason.
     Failed {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The flow met a fault that may pass, or its worker ended.
+    /// A transient fault, or the end of the worker, interrupted the flow.
     Fault {
-        /// What happened.
+        /// The description of the fault.
         problem: String,
-        /// How long the other side asked to wait.
+        /// The delay that the provider requested.
         retry_after_ms: Option<u64>,
     },
-    /// There is no such Blueprint.
+    /// The Blueprint does not exist.
     UnknownTarget,
     /// The Blueprint is archived.
     Archived,
-    /// More than [`MAX_PREVIEW_BYTES`].
+    /// The preview is larger than [`MAX_PREVIEW_BYTES`].
     TooLarge {
-        /// How much, in bytes.
+        /// The size in bytes.
         bytes: usize,
     },
 }

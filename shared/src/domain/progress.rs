@@ -1,23 +1,23 @@
-//! A step of a flow, as it is told to who watches the issue: names and times, nothing that a person wrote.
+//! Progress of a flow's step for watchers of the issue: names and times, no free text.
 
 use std::time::Duration;
 
-/// The longest name that is told, in characters; a longer one is cut.
+/// The maximum length of a name, in characters; a longer one is cut.
 pub const MAX_NAME_CHARS: usize = 128;
 
-/// What a step has just done.
+/// The status of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StepStatus {
-    /// It has begun.
+    /// The step started.
     Started,
-    /// It has ended with a result.
+    /// The step ended with a result.
     Finished,
-    /// It has ended without one: it failed, or was stopped.
+    /// The step ended without a result: it failed or was stopped.
     Failed,
 }
 
 impl StepStatus {
-    /// Its word on the channel.
+    /// Returns the name on the channel.
     pub fn as_str(self) -> &'static str {
         match self {
             StepStatus::Started => "started",
@@ -26,7 +26,7 @@ impl StepStatus {
         }
     }
 
-    /// Reads what [`StepStatus::as_str`] writes; `None` for any other word.
+    /// Parses the output of [`StepStatus::as_str`]; `None` for any other text.
     pub fn parse(word: &str) -> Option<StepStatus> {
         let all = [
             StepStatus::Started,
@@ -37,16 +37,16 @@ impl StepStatus {
     }
 }
 
-/// A step that has begun or ended.
+/// A step that started or ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepProgress {
-    /// The step's name: that of its agent, at most [`MAX_NAME_CHARS`] characters.
+    /// The name of the step: its agent's name, at most [`MAX_NAME_CHARS`] characters.
     pub step: String,
-    /// The verifier axis that it judges by; empty if it is no verifier's.
+    /// The verifier axis of the step; empty for other steps.
     pub axis: String,
-    /// What it has just done.
+    /// The status.
     pub status: StepStatus,
-    /// How long it ran; zero when it has just begun.
+    /// The duration; zero when it just started.
     pub duration: Duration,
     /// The attempt at the issue.
     pub attempt: u32,

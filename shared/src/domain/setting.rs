@@ -1,4 +1,4 @@
-//! An EnhanceSetting: how issues are worked on, and which of several an issue is worked on by.
+//! An EnhanceSetting: how workers run issues, and the selection of a setting for an issue.
 
 use crate::blueprint::Doc;
 use crate::domain::axis_options::AxisOptions;
@@ -9,42 +9,45 @@ use crate::ids::{BlueprintId, SettingId};
 /// How workers run issues. An edit takes effect with the next issue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EnhanceSetting {
-    /// Its name; workers use the one that `DRAFTSMAN_SETTING` names.
+    /// The name. `DRAFTSMAN_SETTING` names the setting that workers use.
     pub id: SettingId,
-    /// The orbit: the Blueprint whose flow does the changing.
+    /// The orbit: the Blueprint whose flow makes the change.
     pub blueprint_id: BlueprintId,
-    /// Which version of the orbit.
+    /// The version of the orbit.
     pub selector: VersionSelector,
     /// The verifiers, in order.
     pub verifier_axes: Vec<String>,
-    /// True if it is meant that there are none. A setting without axes that does not say so is not usable.
+    /// True if the list of axes is empty on purpose. Without it, a setting without axes is not
+    /// usable.
     pub no_verification: bool,
-    /// The ceiling of one run of the flow, in seconds; above 0.
+    /// The time limit of one run of the flow, in seconds; above 0.
     pub ttl_secs: u64,
     /// Replaces the orbit's agent `patch-spawner` (an AgentDef).
     pub spawner: Option<Doc>,
-    /// The Blueprints whose issues are worked on by this setting, whatever a worker's own is: see [`choose`].
+    /// The Blueprints whose issues use this setting, instead of the worker's own setting: see
+    /// [`choose`].
     pub applies_to: Vec<IdPattern>,
-    /// What its axes are told: see [`crate::domain::axis_options`].
+    /// The options of its axes: see [`crate::domain::axis_options`].
     pub axis_options: AxisOptions,
-    /// Rises by one with every write, also over a deletion; 0 before the first.
+    /// A counter that rises by one with every write, also across a deletion; 0 before the first
+    /// write.
     pub revision: u64,
 }
 
 impl EnhanceSetting {
-    /// The most specific of its patterns that describes this Blueprint, as the length of its literal prefix.
+    /// Returns the length of the literal prefix of the most specific matching pattern.
     fn fit(&self, blueprint: &BlueprintId) -> Option<usize> {
         let matching = self.applies_to.iter().filter(|p| p.matches(blueprint));
         matching.map(IdPattern::literal_prefix).max()
     }
 }
 
-/// The setting by which an issue of `blueprint` is worked on; `None` if there is none.
+/// Returns the setting for an issue of `blueprint`; `None` if no setting applies.
 ///
-/// The rule: the setting whose `applies_to` matches the Blueprint's id; of several the one with the most
-/// specific matching pattern, which is the one with the most characters before its first wildcard, and
-/// of equally specific ones the setting whose id is first in byte order. If none matches: the worker's
-/// own, which is the setting that `DRAFTSMAN_SETTING` names.
+/// It selects the setting whose `applies_to` matches the id of the Blueprint. Among several, the
+/// most specific matching pattern wins: the one with the most characters before its first wildcard.
+/// Among equally specific ones, the first id in byte order wins. If none matches, the worker's own
+/// setting applies, which `DRAFTSMAN_SETTING` names.
 pub fn choose<'a>(
     settings: &'a [EnhanceSetting],
     own: &SettingId,
@@ -98,10 +101,10 @@ mod tests {
             ("gone", "other", None),
             ("gone", "team.beta", Some("teams")),
             ("default", "team.beta", Some("teams")),
-            // The pattern of the worker's own counts like any other, and is not preferred.
+            // The pattern of the worker's own setting has no priority.
             ("teams", "team.alpha.1", Some("b-prod")),
             ("teams", "unmatched", Some("teams")),
-            // Equally specific: the id first in byte order.
+            // Equally specific: the first id in byte order wins.
             ("default", "some.prod", Some("a-prod")),
             ("default", "team.alpha", Some("b-prod")),
             ("default", "x", Some("one")),

@@ -1,13 +1,13 @@
-//! The trace context of an issue, as W3C Trace Context writes it.
+//! The trace context of an issue in the form of W3C Trace Context.
 
 use std::fmt;
 
-/// A sound `traceparent` of version 00 (W3C Trace Context, section 3.2).
+/// A valid `traceparent` of version 00 (W3C Trace Context, section 3.2).
 #[derive(Clone, PartialEq, Eq)]
 pub struct TraceParent(pub(crate) String);
 
 impl TraceParent {
-    /// The text, if it is one.
+    /// Parses a `traceparent`; `None` if it is invalid.
     pub fn parse(text: &str) -> Option<TraceParent> {
         let lower_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let parts: Vec<&str> = text.split('-').collect();
@@ -23,7 +23,7 @@ impl TraceParent {
         sound.then(|| TraceParent(text.to_owned()))
     }
 
-    /// As it is sent and stored.
+    /// Returns the wire and stored form.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,14 +1,14 @@
-//! Which version of a Blueprint is meant.
+//! Selection of a Blueprint's version.
 
 use crate::ids::Version;
 
-/// Chooses one commit of a Blueprint's history.
+/// Selects one commit of a Blueprint's history.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum VersionSelector {
     /// The head.
     #[default]
     Latest,
-    /// This content; if it was head twice, its newest commit.
+    /// This content; if it was head several times, its newest commit.
     Fixed(Version),
     /// The highest `metadata.version_label` that satisfies the requirement.
     SemverReq(semver::VersionReq),

@@ -1,8 +1,8 @@
-//! What all shards have together: lists, in pages that merge those of the shards, and numbers.
+//! Calls that cover all shards: merged lists in pages, and aggregated counts.
 //!
-//! A page of a merged list is made of the first items that each shard would give, in the order of the
-//! list. So each shard is asked for a whole page, of which the greater part may be thrown away;
-//! that is the price of one list over many shards, and paid only where no single Blueprint is asked for.
+//! A page of a merged list consists of the first items of all shards in the order of the list. So
+//! each shard returns a whole page, and most of its items may be discarded. Only lists over all
+//! Blueprints have this cost.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,10 +18,10 @@ use crate::store::redis::store::Store;
 use crate::store::stats::{QueueStats, WorkerStats, memory_warning};
 
 impl Store {
-    /// See [`Shard::list_issues`].
+    /// Lists the issues of all shards as [`Shard::list_issues`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Shard::list_issues`].
     pub async fn list_issues(
         &self,
         filter: &IssueFilter,
@@ -31,12 +31,12 @@ impl Store {
         if let [shard] = shards {
             return shard.list_issues(filter, page).await;
         }
-        // Every shard understands the cursor of any other: it is a place in the order of all issues.
+        // A cursor is a position in the order of all issues, so it is valid in every shard.
         let mut parts = Vec::with_capacity(shards.len());
         for shard in shards {
             parts.push(shard.list_issues(filter, page).await?);
         }
-        // The dead list is in the order in which its issues were given up, which is when they changed last.
+        // The dead list has the order of failure, which is the last change of its issues.
         let dead_only = filter.dead_only;
         let place = |issue: &Issue| {
             let at = if dead_only {
@@ -46,7 +46,8 @@ impl Store {
             };
             (at, issue.issue_id.clone())
         };
-        // A shard that stopped early may have more right behind where it stopped: nothing later is certain.
+        // A shard that stopped early may have more items right after its cursor. Items behind it
+        // are uncertain.
         let mut certain = None;
         for cursor in parts.iter().filter_map(|part| part.next.as_deref()) {
             certain = certain.max(Some(crate::store::codec::paging::place_of(cursor)?));
@@ -67,10 +68,11 @@ impl Store {
         Ok(Page { items, next })
     }
 
-    /// See [`Shard::list_log_entries`]. Of all Blueprints of several shards: in the order of the time of decision.
+    /// Lists log entries as [`Shard::list_log_entries`]. Several shards are merged by the time of
+    /// decision.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Shard::list_log_entries`].
     pub async fn list_log_entries(
         &self,
         blueprint: Option<&BlueprintId>,
@@ -105,7 +107,8 @@ impl Store {
             next.push(start);
             parts.push(items.into_iter().peekable());
         }
-        // Always the first of some shard, so that the cursor has a place in each, whatever their clocks say.
+        // Always takes the first item of some shard. So the cursor has a position in each,
+        // independent of their clocks.
         let mut items = Vec::new();
         while items.len() < page.size {
             let firsts = parts.iter_mut().enumerate();
@@ -134,10 +137,10 @@ impl Store {
         })
     }
 
-    /// See [`Shard::pause_queue`].
+    /// Pauses one Blueprint or all as [`Shard::pause_queue`].
     ///
     /// # Errors
-    /// [`StoreError`]; some shards may have been paused all the same.
+    /// [`StoreError`]. Some shards may be paused nevertheless.
     pub async fn pause_queue(&self, blueprint: Option<&BlueprintId>) -> Result<bool, StoreError> {
         let mut is_known = true;
         for shard in self.of_blueprint(blueprint) {
@@ -146,10 +149,10 @@ impl Store {
         Ok(is_known)
     }
 
-    /// See [`Shard::resume_queue`].
+    /// Resumes one Blueprint or all as [`Shard::resume_queue`].
     ///
     /// # Errors
-    /// [`StoreError`]; some shards may have been resumed all the same.
+    /// [`StoreError`]. Some shards may be resumed nevertheless.
     pub async fn resume_queue(&self, blueprint: Option<&BlueprintId>) -> Result<bool, StoreError> {
         let mut is_known = true;
         for shard in self.of_blueprint(blueprint) {
@@ -158,7 +161,7 @@ impl Store {
         Ok(is_known)
     }
 
-    /// The shard of one Blueprint, or all.
+    /// Returns the shard of one Blueprint, or all shards.
     fn of_blueprint(&self, blueprint: Option<&BlueprintId>) -> &[Shard] {
         match blueprint {
             Some(blueprint) => std::slice::from_ref(self.shard_of(blueprint)),
@@ -166,10 +169,11 @@ impl Store {
         }
     }
 
-    /// See [`Shard::queue_stats`]. Of several shards the sums, and the memory of the fullest node.
+    /// Returns the statistics of [`Shard::queue_stats`]: the sums over all shards, and the memory
+    /// of the fullest node.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Shard::queue_stats`].
     pub async fn queue_stats(&self) -> Result<QueueStats, StoreError> {
         let mut all = self.home().queue_stats().await?;
         for shard in &self.shards()[1..] {
@@ -182,7 +186,7 @@ impl Store {
             all.dead += part.dead;
             let oldest = [all.oldest_pending_at_ms, part.oldest_pending_at_ms];
             all.oldest_pending_at_ms = oldest.into_iter().flatten().min();
-            // A pause of all that has not reached every shard yet is none.
+            // A pause of all counts only once every shard has it.
             all.paused &= part.paused;
             all.paused_blueprint_ids.extend(part.paused_blueprint_ids);
             all.workers.extend(part.workers);
@@ -198,17 +202,17 @@ impl Store {
                 let unverified = settings.into_iter().filter(|s| s.verifier_axes.is_empty());
                 unverified.map(|setting| setting.id).collect()
             }
-            // Whoever reads or uses the setting is told; the numbers are sound.
+            // Other calls report the damaged setting; the counts remain correct.
             Err(StoreError::Damaged { .. }) => Vec::new(),
             Err(error) => return Err(error),
         };
         Ok(all)
     }
 
-    /// See [`Shard::totals`].
+    /// Returns the sums of [`Shard::totals`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Shard::totals`].
     pub async fn totals(&self) -> Result<HashMap<String, u64>, StoreError> {
         let mut all: HashMap<String, u64> = HashMap::new();
         for shard in self.shards() {
@@ -219,10 +223,10 @@ impl Store {
         Ok(all)
     }
 
-    /// The sentence that a person should read if a Redis fills up.
+    /// Returns a warning if the memory of a Redis node is almost full.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn memory_warning(&self) -> Result<Option<String>, StoreError> {
         let mut fullest = (0, 0);
         for shard in self.shards() {
@@ -231,10 +235,10 @@ impl Store {
         Ok(memory_warning(fullest.0, fullest.1))
     }
 
-    /// Registers a worker with its scripts and axes, so that whoever writes an orbit or a setting knows them.
+    /// Registers a worker with its scripts and axes, for the checks of orbits and settings.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn register_scripts(
         &self,
         worker: &WorkerId,
@@ -247,35 +251,36 @@ impl Store {
         Ok(())
     }
 
-    /// Subscribes to all changes of all issues: what is published in one shard is heard in all.
+    /// Subscribes to all changes of all issues. Redis publishes the messages of every shard to all
+    /// nodes.
     ///
     /// # Errors
-    /// [`StoreError::Redis`] if Redis is away.
+    /// [`StoreError::Redis`] if Redis is unavailable.
     pub async fn subscribe(&self) -> Result<EventStream, StoreError> {
         self.home().subscribe().await
     }
 
-    /// Subscribes to cancellations, of all shards.
+    /// Subscribes to the cancellations of all shards.
     ///
     /// # Errors
-    /// [`StoreError::Redis`] if Redis is away.
+    /// [`StoreError::Redis`] if Redis is unavailable.
     pub async fn subscribe_cancelled(&self) -> Result<CancelStream, StoreError> {
         self.home().subscribe_cancelled().await
     }
 
-    /// Asks the home shard for a sign of life: without it nothing can be begun. Another shard that is away
-    /// is met by who asks for what it has.
+    /// Checks that the home shard responds: nothing can start without it. A call to another
+    /// unavailable shard returns its own error.
     ///
     /// # Errors
-    /// [`StoreError`] if there is none.
+    /// [`StoreError`] if the home shard does not respond.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.home().ping().await
     }
 
-    /// See [`Shard::check_server`].
+    /// Checks the servers of all shards as [`Shard::check_server`].
     ///
     /// # Errors
-    /// As there, of the first shard for which it is not well.
+    /// As [`Shard::check_server`], of the first shard that fails.
     pub async fn check_server(&self) -> Result<(), StoreError> {
         for shard in self.shards() {
             shard.check_server().await?;
@@ -284,7 +289,8 @@ impl Store {
     }
 }
 
-/// The fuller of two memories, used and allowed bytes. One without a limit is never full.
+/// Returns the fuller of two memories, as used and allowed bytes. A memory without a limit is never
+/// full.
 fn fuller(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
     let percent = |(used, max): (u64, u64)| match max {
         0 => 0,
@@ -297,7 +303,7 @@ fn fuller(a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
     }
 }
 
-/// Each worker once, in the order of their ids: it beats in every shard.
+/// Merges the entries of each worker, sorted by id. A worker sends heartbeats to every shard.
 fn merged(workers: Vec<WorkerStats>) -> Vec<WorkerStats> {
     let mut all: BTreeMap<String, WorkerStats> = BTreeMap::new();
     for worker in workers {
@@ -311,7 +317,7 @@ fn merged(workers: Vec<WorkerStats>) -> Vec<WorkerStats> {
     all.into_values().collect()
 }
 
-/// Where the next page of the log begins in each shard; `None` for the first page.
+/// Returns the start of the next log page in each shard; `None` for the first page.
 fn log_places(cursor: Option<&str>, n_shards: usize) -> Result<Vec<Option<usize>>, StoreError> {
     let Some(cursor) = cursor else {
         return Ok(vec![None; n_shards]);

@@ -1,5 +1,7 @@
-//! The subscription to every issue's changes, and to what the steps of long runs are doing. A wake-up,
-//! not the truth: whoever hears of a change reads the issue again, and news of steps may be lost.
+//! Subscriptions to issue changes and to progress of flow steps.
+//!
+//! Events are hints. A subscriber reads the issue again after a change, and progress events may be
+//! lost.
 
 use std::time::Duration;
 
@@ -12,32 +14,32 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::keys::{CANCEL_CHANNEL, EVENTS_CHANNEL, STEPS_CHANNEL};
 use crate::store::redis::shard::Shard;
 
-/// Something changed about an issue.
+/// A change of an issue.
 #[derive(Debug, Clone)]
 pub struct IssueEvent {
-    /// Which issue.
+    /// The id of the issue.
     pub issue_id: IssueId,
-    /// The revision that it got.
+    /// The new revision.
     pub revision: u64,
-    /// The event as it was published.
+    /// The event as published.
     pub json: String,
 }
 
-/// What steps of the flow on one issue have done since it was told last, oldest first.
+/// Progress of the flow on one issue since the last event, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssueSteps {
-    /// Which issue.
+    /// The id of the issue.
     pub issue_id: IssueId,
     /// The steps.
     pub steps: Vec<StepProgress>,
 }
 
-/// What a watcher hears of.
+/// A message for watchers.
 #[derive(Debug, Clone)]
 pub enum News {
-    /// An issue has changed.
+    /// An issue changed.
     Changed(IssueEvent),
-    /// Steps have begun or ended.
+    /// Steps started or ended.
     Steps(IssueSteps),
 }
 
@@ -63,30 +65,31 @@ struct WireStep {
     attempt: u32,
 }
 
-/// A running subscription to all changes and steps.
+/// An active subscription to all changes and steps.
 pub struct EventStream {
     messages: Messages,
 }
 
-/// A running subscription to cancellations.
+/// An active subscription to cancellations.
 pub struct CancelStream {
     messages: Messages,
 }
 
 impl Shard {
-    /// Subscribes to all changes and steps, over one connection of its own.
+    /// Subscribes to all changes and steps over a connection of its own.
     ///
     /// # Errors
-    /// [`StoreError::Redis`] if Redis is away.
+    /// [`StoreError::Redis`] if Redis is unavailable.
     pub async fn subscribe(&self) -> Result<EventStream, StoreError> {
         let messages = self.messages(&[EVENTS_CHANNEL, STEPS_CHANNEL]).await?;
         Ok(EventStream { messages })
     }
 
-    /// Tells whoever listens what steps have done, in one round trip for all issues.
+    /// Publishes progress of steps, in one round trip for all issues.
     ///
     /// # Errors
-    /// [`StoreError::Redis`] if Redis is away; some may have been told. Not to be repeated: it is a hint.
+    /// [`StoreError::Redis`] if Redis is unavailable. Some events may be published. Do not repeat
+    /// the call: events are hints.
     pub async fn publish_steps(&self, news: &[IssueSteps]) -> Result<(), StoreError> {
         if news.is_empty() {
             return Ok(());
@@ -99,10 +102,10 @@ impl Shard {
         self.handle.pipeline("publish steps", &pipeline).await
     }
 
-    /// Subscribes to cancellations, over a connection of its own.
+    /// Subscribes to cancellations over a connection of its own.
     ///
     /// # Errors
-    /// [`StoreError::Redis`] if Redis is away.
+    /// [`StoreError::Redis`] if Redis is unavailable.
     pub async fn subscribe_cancelled(&self) -> Result<CancelStream, StoreError> {
         let messages = self.messages(&[CANCEL_CHANNEL]).await?;
         Ok(CancelStream { messages })
@@ -124,12 +127,12 @@ impl Shard {
 
 struct Messages {
     stream: redis::aio::PubSubStream,
-    // Kept: dropping it ends the subscription.
+    // A dropped sink ends the subscription.
     _sink: redis::aio::PubSubSink,
 }
 
 impl Messages {
-    /// The next message, and the channel it came on.
+    /// Returns the next message and its channel.
     async fn next(&mut self) -> Result<(String, String), StoreError> {
         loop {
             let lost = || (redis::ErrorKind::Io, "the subscription was cut").into();
@@ -145,10 +148,11 @@ impl Messages {
 }
 
 impl CancelStream {
-    /// The next issue that was called off. Cancel safe.
+    /// Returns the next cancelled issue. Cancel safe.
     ///
     /// # Errors
-    /// [`StoreError::Redis`] when the connection is lost: subscribe again; heartbeats tell what was missed.
+    /// [`StoreError::Redis`] when the connection is lost. Subscribe again; heartbeats report missed
+    /// cancellations.
     pub async fn next(&mut self) -> Result<IssueId, StoreError> {
         loop {
             let (_, text) = self.messages.next().await?;
@@ -160,11 +164,11 @@ impl CancelStream {
 }
 
 impl EventStream {
-    /// The next change or steps. Cancel safe.
+    /// Returns the next change or progress event. Cancel safe.
     ///
     /// # Errors
-    /// [`StoreError::Redis`] when the connection is lost: subscribe again, then read again
-    /// everything that is watched, for what was published meanwhile is gone.
+    /// [`StoreError::Redis`] when the connection is lost. Subscribe again and then read all watched
+    /// issues again: missed messages are lost.
     pub async fn next(&mut self) -> Result<News, StoreError> {
         loop {
             let (channel, json) = self.messages.next().await?;

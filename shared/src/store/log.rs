@@ -1,4 +1,4 @@
-//! Reading the enhance log. Entries are written by the scripts that decide.
+//! Reads the enhance log. The scripts that decide issues write its entries.
 
 use redis::cmd;
 
@@ -10,10 +10,10 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 
 impl Shard {
-    /// The entry of that issue; `None` if it is not decided.
+    /// Returns the log entry of the issue; `None` if it is not decided.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
     pub async fn log_entry(&self, id: &IssueId) -> Result<Option<LogEntry>, StoreError> {
         let found: Option<String> = self
             .handle
@@ -25,19 +25,19 @@ impl Shard {
         found.map(|text| codec::log_entry(id, &text)).transpose()
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub(crate) async fn n_decided(&self) -> Result<usize, StoreError> {
         let length = cmd("LLEN").arg(self.keys.decided()).to_owned();
         self.handle.command("list log", &length).await
     }
 
-    /// Entries in the order of decision, or against it, of one Blueprint or of all.
+    /// Returns entries of one Blueprint or of all, in the order of decision or in reverse.
     ///
     /// # Errors
-    /// [`StoreError::Cursor`] for a cursor that is none; else as [`Shard::log_entry`].
+    /// [`StoreError::Cursor`] for an invalid cursor; otherwise as [`Shard::log_entry`].
     pub async fn list_log_entries(
         &self,
         blueprint: Option<&BlueprintId>,
@@ -45,7 +45,7 @@ impl Shard {
         page: &PageRequest,
     ) -> Result<Page<LogEntry>, StoreError> {
         let index = blueprint.map_or_else(|| self.keys.decided(), |id| self.keys.decided_of(id));
-        // The list only ever grows at its end, so a place in it is a stable cursor.
+        // The list only grows at its end, so an index is a stable cursor.
         let length: usize = self
             .handle
             .command("list log", cmd("LLEN").arg(&index))

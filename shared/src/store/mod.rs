@@ -1,4 +1,4 @@
-//! What is stored and how. The only engine is Redis; see [`redis`].
+//! The store and its stored forms. The only engine is Redis; see [`redis`].
 
 pub mod blueprints;
 pub mod events;

@@ -1,5 +1,6 @@
-//! What is asked of one shard: the one that has the Blueprint, or the issue. Each call does what the
-//! method of the same name of [`Shard`](crate::store::redis::shard::Shard) does, which says what it returns and how it fails.
+//! Calls for one shard: the shard of the Blueprint or of the issue. Each call forwards to the
+//! method of [`Shard`](crate::store::redis::shard::Shard) with the same name. That method documents
+//! its result and its errors.
 
 use crate::blueprint::Blueprint;
 use crate::domain::commit::{BlueprintSummary, Commit};
@@ -28,12 +29,13 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
 
-/// Of issues.
+/// Calls for issues.
 impl Store {
-    /// See [`Shard::submit`](crate::store::redis::shard::Shard::submit). With several shards an id is first pointed at its Blueprint's shard.
+    /// Forwards to [`Shard::submit`](crate::store::redis::shard::Shard::submit). With several
+    /// shards, it first writes a pointer from the id to its Blueprint's shard.
     ///
     /// # Errors
-    /// [`StoreError`]; unless it says so, the issue may have been accepted all the same.
+    /// [`StoreError`]. The issue may be accepted nevertheless, unless the error excludes it.
     pub async fn submit(&self, new: &NewIssue) -> Result<SubmitOutcome, StoreError> {
         match self.point(new.issue_id(), new.blueprint_id()).await? {
             Pointed::Here => self.shard_of(new.blueprint_id()).submit(new).await,
@@ -41,10 +43,10 @@ impl Store {
         }
     }
 
-    /// See [`Shard::cancel_issue`](crate::store::redis::shard::Shard::cancel_issue).
+    /// Forwards to [`Shard::cancel_issue`](crate::store::redis::shard::Shard::cancel_issue).
     ///
     /// # Errors
-    /// [`StoreError`]; the issue may have been cancelled all the same.
+    /// [`StoreError`]. The issue may be cancelled nevertheless.
     pub async fn cancel_issue(
         &self,
         id: &IssueId,
@@ -56,10 +58,10 @@ impl Store {
         }
     }
 
-    /// See [`Shard::issue`](crate::store::redis::shard::Shard::issue).
+    /// Forwards to [`Shard::issue`](crate::store::redis::shard::Shard::issue).
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
     pub async fn issue(&self, id: &IssueId) -> Result<Option<Issue>, StoreError> {
         match self.shard_of_issue(id).await? {
             Some(shard) => shard.issue(id).await,
@@ -67,10 +69,10 @@ impl Store {
         }
     }
 
-    /// See [`Shard::is_pruned`](crate::store::redis::shard::Shard::is_pruned).
+    /// Forwards to [`Shard::is_pruned`](crate::store::redis::shard::Shard::is_pruned).
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn is_pruned(&self, id: &IssueId) -> Result<bool, StoreError> {
         match self.shard_of_issue(id).await? {
             Some(shard) => shard.is_pruned(id).await,
@@ -78,10 +80,10 @@ impl Store {
         }
     }
 
-    /// See [`Shard::log_entry`](crate::store::redis::shard::Shard::log_entry).
+    /// Forwards to [`Shard::log_entry`](crate::store::redis::shard::Shard::log_entry).
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
     pub async fn log_entry(&self, id: &IssueId) -> Result<Option<LogEntry>, StoreError> {
         match self.shard_of_issue(id).await? {
             Some(shard) => shard.log_entry(id).await,
@@ -89,10 +91,10 @@ impl Store {
         }
     }
 
-    /// See [`Shard::claim`](crate::store::redis::shard::Shard::claim).
+    /// Forwards to [`Shard::claim`](crate::store::redis::shard::Shard::claim).
     ///
     /// # Errors
-    /// [`StoreError`]; the lease may have been granted all the same.
+    /// [`StoreError`]. The lease may be granted nevertheless.
     pub async fn claim(
         &self,
         issue: &IssueRef,
@@ -108,10 +110,10 @@ impl Store {
             .await
     }
 
-    /// See [`Shard::settle`](crate::store::redis::shard::Shard::settle).
+    /// Forwards to [`Shard::settle`](crate::store::redis::shard::Shard::settle).
     ///
     /// # Errors
-    /// [`StoreError`]; the issue may have been decided all the same.
+    /// [`StoreError`]. The issue may be decided nevertheless.
     pub async fn settle(
         &self,
         lease: &Lease,
@@ -121,10 +123,11 @@ impl Store {
         shard.settle(lease, settlement).await
     }
 
-    /// See [`Shard::settle_and_claim_next`](crate::store::redis::shard::Shard::settle_and_claim_next).
+    /// Forwards to
+    /// [`Shard::settle_and_claim_next`](crate::store::redis::shard::Shard::settle_and_claim_next).
     ///
     /// # Errors
-    /// [`StoreError`]; the issue may have been decided all the same, and the next one leased.
+    /// [`StoreError`]. The issue may be decided nevertheless, and the next one leased.
     pub async fn settle_and_claim_next(
         &self,
         lease: &Lease,
@@ -135,10 +138,10 @@ impl Store {
         shard.settle_and_claim_next(lease, settlement, next).await
     }
 
-    /// See [`Shard::release`](crate::store::redis::shard::Shard::release).
+    /// Forwards to [`Shard::release`](crate::store::redis::shard::Shard::release).
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been given back all the same.
+    /// [`StoreError`]. The issue may be released nevertheless.
     pub async fn release(
         &self,
         lease: &Lease,
@@ -149,10 +152,10 @@ impl Store {
             .await
     }
 
-    /// See [`Shard::return_element`](crate::store::redis::shard::Shard::return_element).
+    /// Forwards to [`Shard::return_element`](crate::store::redis::shard::Shard::return_element).
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been given back all the same.
+    /// [`StoreError`]. The element may be returned nevertheless.
     pub async fn return_element(
         &self,
         issue: &IssueRef,
@@ -163,10 +166,10 @@ impl Store {
             .await
     }
 
-    /// See [`Shard::cache_step`](crate::store::redis::shard::Shard::cache_step).
+    /// Forwards to [`Shard::cache_step`](crate::store::redis::shard::Shard::cache_step).
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been kept all the same.
+    /// [`StoreError`]. The output may be cached nevertheless.
     pub async fn cache_step(
         &self,
         lease: &Lease,
@@ -177,10 +180,10 @@ impl Store {
         shard.cache_step(lease, asked, step).await
     }
 
-    /// See [`Shard::cached_step`](crate::store::redis::shard::Shard::cached_step).
+    /// Forwards to [`Shard::cached_step`](crate::store::redis::shard::Shard::cached_step).
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
     pub async fn cached_step(
         &self,
         issue: &IssueRef,
@@ -190,10 +193,10 @@ impl Store {
         shard.cached_step(issue, asked).await
     }
 
-    /// See [`Shard::note_cost`](crate::store::redis::shard::Shard::note_cost).
+    /// Forwards to [`Shard::note_cost`](crate::store::redis::shard::Shard::note_cost).
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been noted all the same.
+    /// [`StoreError`]. The cost may be recorded nevertheless.
     pub async fn note_cost(
         &self,
         lease: &Lease,
@@ -204,12 +207,13 @@ impl Store {
     }
 }
 
-/// Of Blueprints.
+/// Calls for Blueprints.
 impl Store {
-    /// See [`Shard::put_blueprint`](crate::store::redis::shard::Shard::put_blueprint).
+    /// Forwards to [`Shard::put_blueprint`](crate::store::redis::shard::Shard::put_blueprint).
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been written all the same (repeating it is then `Unchanged`).
+    /// [`StoreError`]. The document may be written nevertheless. A repeated call then returns
+    /// `Unchanged`.
     pub async fn put_blueprint(
         &self,
         blueprint: &Blueprint,
@@ -222,14 +226,14 @@ impl Store {
         Ok(outcome)
     }
 
-    /// Tells the other shards of a written orbit.
+    /// Notifies the other shards of a written orbit.
     pub(crate) async fn tell_of_write(
         &self,
         shard: &Shard,
         id: &BlueprintId,
         outcome: &PutOutcome,
     ) -> Result<(), StoreError> {
-        // Unchanged may be the repetition of a call that died before it had told the others.
+        // Unchanged can be the repetition of a call that died before it notified the other shards.
         let is_written = matches!(outcome, PutOutcome::Created(_) | PutOutcome::Unchanged(_));
         if is_written && self.is_sharded() && shard.is_orbit(id).await? {
             self.orbit_was_written(id).await?;
@@ -237,10 +241,10 @@ impl Store {
         Ok(())
     }
 
-    /// See [`Shard::blueprint`](crate::store::redis::shard::Shard::blueprint).
+    /// Forwards to [`Shard::blueprint`](crate::store::redis::shard::Shard::blueprint).
     ///
     /// # Errors
-    /// As there.
+    /// As the forwarded call.
     pub async fn blueprint(
         &self,
         id: &BlueprintId,
@@ -249,18 +253,18 @@ impl Store {
         self.shard_of(id).blueprint(id, selector).await
     }
 
-    /// See [`Shard::summary`](crate::store::redis::shard::Shard::summary).
+    /// Forwards to [`Shard::summary`](crate::store::redis::shard::Shard::summary).
     ///
     /// # Errors
-    /// As there.
+    /// As the forwarded call.
     pub async fn summary(&self, id: &BlueprintId) -> Result<Option<BlueprintSummary>, StoreError> {
         self.shard_of(id).summary(id).await
     }
 
-    /// See [`Shard::list_commits`](crate::store::redis::shard::Shard::list_commits).
+    /// Forwards to [`Shard::list_commits`](crate::store::redis::shard::Shard::list_commits).
     ///
     /// # Errors
-    /// As there.
+    /// As the forwarded call.
     pub async fn list_commits(
         &self,
         id: &BlueprintId,
@@ -269,10 +273,11 @@ impl Store {
         self.shard_of(id).list_commits(id, page).await
     }
 
-    /// See [`Shard::commits_by_prefix`](crate::store::redis::shard::Shard::commits_by_prefix).
+    /// Forwards to
+    /// [`Shard::commits_by_prefix`](crate::store::redis::shard::Shard::commits_by_prefix).
     ///
     /// # Errors
-    /// As there.
+    /// As the forwarded call.
     pub async fn commits_by_prefix(
         &self,
         id: &BlueprintId,
@@ -282,10 +287,10 @@ impl Store {
         self.shard_of(id).commits_by_prefix(id, prefix, limit).await
     }
 
-    /// See [`Shard::set_archived`](crate::store::redis::shard::Shard::set_archived).
+    /// Forwards to [`Shard::set_archived`](crate::store::redis::shard::Shard::set_archived).
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been done all the same.
+    /// [`StoreError`]. The change may be done nevertheless.
     pub async fn set_archived(
         &self,
         id: &BlueprintId,
@@ -294,18 +299,18 @@ impl Store {
         self.shard_of(id).set_archived(id, archived).await
     }
 
-    /// See [`Shard::head_seq`](crate::store::redis::shard::Shard::head_seq).
+    /// Forwards to [`Shard::head_seq`](crate::store::redis::shard::Shard::head_seq).
     ///
     /// # Errors
-    /// As there.
+    /// As the forwarded call.
     pub async fn head_seq(&self, id: &BlueprintId) -> Result<Option<u64>, StoreError> {
         self.shard_of(id).head_seq(id).await
     }
 
-    /// See [`Shard::history`](crate::store::redis::shard::Shard::history).
+    /// Forwards to [`Shard::history`](crate::store::redis::shard::Shard::history).
     ///
     /// # Errors
-    /// As there.
+    /// As the forwarded call.
     pub async fn history(
         &self,
         id: &BlueprintId,
@@ -315,29 +320,29 @@ impl Store {
         self.shard_of(id).history(id, from, to).await
     }
 
-    /// See [`Shard::begin_import`](crate::store::redis::shard::Shard::begin_import).
+    /// Forwards to [`Shard::begin_import`](crate::store::redis::shard::Shard::begin_import).
     ///
     /// # Errors
-    /// As there.
+    /// As the forwarded call.
     pub async fn begin_import(&self, id: &BlueprintId) -> Result<Option<Import>, StoreError> {
         self.shard_of(id).begin_import(id).await
     }
 }
 
-/// Of settings, which the home shard has.
+/// Calls for settings, which are in the home shard.
 impl Store {
-    /// See [`Shard::setting`](crate::store::redis::shard::Shard::setting).
+    /// Forwards to [`Shard::setting`](crate::store::redis::shard::Shard::setting).
     ///
     /// # Errors
-    /// As there.
+    /// As the forwarded call.
     pub async fn setting(&self, id: &SettingId) -> Result<Option<EnhanceSetting>, StoreError> {
         self.home().setting(id).await
     }
 
-    /// See [`Shard::list_settings`](crate::store::redis::shard::Shard::list_settings).
+    /// Forwards to [`Shard::list_settings`](crate::store::redis::shard::Shard::list_settings).
     ///
     /// # Errors
-    /// As there.
+    /// As the forwarded call.
     pub async fn list_settings(&self) -> Result<Vec<EnhanceSetting>, StoreError> {
         self.home().list_settings().await
     }

@@ -1,4 +1,4 @@
-//! What is there from the first start: the bundled orbits and the setting `default`.
+//! The initial content of a store: the bundled orbits and the setting `default`.
 
 use redis::cmd;
 
@@ -14,7 +14,7 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
 
-/// What a store of another form or number of shards is told.
+/// The error text for a store with another format or number of shards.
 const OTHER_SHARDS: &str = "the shard of a Blueprint follows from their number, so it cannot be changed: set \
     DRAFTSMAN_SHARDS to the number that the store was made with, or export its Blueprints and import them into a new store";
 
@@ -25,7 +25,7 @@ pub struct Seed {
 }
 
 impl Seed {
-    /// What this release ships.
+    /// Returns the documents that this release ships.
     pub fn bundled() -> Seed {
         let orbits = [
             include_str!("../../../lua/enhance-default.yaml"),
@@ -47,7 +47,7 @@ impl Seed {
         Seed { orbits, setting }
     }
 
-    /// The orbit of the setting `default`, and that setting.
+    /// Returns the setting `default` and its orbit.
     #[cfg(test)]
     pub(crate) fn default_orbit(self) -> (Blueprint, EnhanceSetting) {
         let [orbit, _] = self.orbits;
@@ -56,11 +56,11 @@ impl Seed {
 }
 
 impl Store {
-    /// Brings labels that earlier programs wrote into the form that this release reads: once for each start, after
-    /// [`Store::prepare`].
+    /// Converts labels of earlier releases to the format of this release. Runs once per start,
+    /// after [`Store::prepare`].
     ///
     /// # Errors
-    /// [`StoreError`]; repeat it.
+    /// [`StoreError`]. Repeat the call.
     pub async fn rank_labels(&self) -> Result<(), StoreError> {
         for shard in self.shards() {
             shard.rank_labels().await?;
@@ -68,12 +68,11 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the store ready for use: checks that it was written in a form this release reads,
-    /// and writes the bundled orbits and setting where they are absent. Never overwrites.
-    /// Any number of programs may do it at once.
+    /// Prepares the store: checks that this release can read its format, and writes missing bundled
+    /// orbits and settings. It never overwrites. Any number of programs can run it concurrently.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if the store was written by a release that this one cannot read.
+    /// [`StoreError::Damaged`] if this release cannot read the format of the store.
     pub async fn prepare(&self, seed: &Seed) -> Result<(), StoreError> {
         for shard in self.shards() {
             shard.check_form(self.shards().len()).await?;
@@ -90,14 +89,14 @@ impl Store {
                 }
             }
         }
-        // Revision 0 means "not there": a second program finds revision 1 and leaves it alone.
+        // Revision 0 means "absent": a second program finds revision 1 and does not overwrite it.
         self.put_setting(&seed.setting, Some(0)).await?;
         Ok(())
     }
 }
 
 impl Shard {
-    /// Checks that the shard was written in this form and as one of so many, and notes it where nothing is noted yet.
+    /// Checks the format and the number of shards of the shard, and records them in an empty one.
     async fn check_form(&self, n_shards: usize) -> Result<(), StoreError> {
         let meta = self.keys.meta();
         for (field, value, remedy) in [

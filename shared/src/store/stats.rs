@@ -1,4 +1,4 @@
-//! What the queue looks like now, and whether Redis has room.
+//! The current state of the queue and of Redis's memory.
 
 use std::collections::HashMap;
 
@@ -11,53 +11,53 @@ use crate::store::redis::shard::Shard;
 use crate::store::workers::registry::GONE_MS;
 use crate::whole_ms::score_ms;
 
-/// The queue in numbers.
+/// Statistics of the queue.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueueStats {
-    /// When this was read, Redis time.
+    /// The time of the reading, Redis time.
     pub now_ms: u64,
-    /// Issues that wait, delayed and parked ones too.
+    /// The number of waiting issues, including delayed and parked ones.
     pub pending: u64,
-    /// Elements of the pending list: issues that a worker could pop now.
+    /// The number of elements in the pending list: issues that a worker can pop now.
     pub ready: u64,
-    /// Issues put off after a fault.
+    /// The number of issues delayed after a fault.
     pub delayed: u64,
-    /// Issues that a worker has.
+    /// The number of issues that workers hold.
     pub in_flight: u64,
-    /// Issues on the dead list.
+    /// The number of issues on the dead list.
     pub dead: u64,
-    /// When the oldest waiting issue was submitted, Redis time; `None` if none waits.
+    /// The submit time of the oldest waiting issue, Redis time; `None` without one.
     pub oldest_pending_at_ms: Option<u64>,
-    /// True if everything is paused.
+    /// True if all queues are paused.
     pub paused: bool,
-    /// The Blueprints that are paused one by one.
+    /// The Blueprints that are paused individually.
     pub paused_blueprint_ids: Vec<BlueprintId>,
-    /// The workers, by name.
+    /// The workers, sorted by name.
     pub workers: Vec<WorkerStats>,
     /// Bytes that Redis uses.
     pub used_memory: u64,
-    /// Bytes that Redis may use; 0: no limit.
+    /// The memory limit of Redis in bytes; 0 without a limit.
     pub max_memory: u64,
     /// The settings without verifier axes.
     pub unverified_settings: Vec<SettingId>,
 }
 
-/// One worker.
+/// Statistics of one worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerStats {
     /// Its id.
     pub worker_id: String,
-    /// How many issues it had at its last heartbeat.
+    /// The number of issues in flight at its last heartbeat.
     pub in_flight: u32,
-    /// When that was, Redis time.
+    /// The time of the last heartbeat, Redis time.
     pub last_seen_ms: u64,
 }
 
-/// From this part of `maxmemory` on a person should know.
+/// The share of `maxmemory`, in percent, from which a warning is issued.
 const WARNING_PERCENT: u64 = 70;
 
 impl QueueStats {
-    /// What a person should look at, in sentences.
+    /// Returns warnings for the operator, as sentences.
     pub fn warnings(&self) -> Vec<String> {
         let memory = memory_warning(self.used_memory, self.max_memory);
         let unverified = self.unverified_settings.iter().map(|setting| {
@@ -70,7 +70,7 @@ impl QueueStats {
     }
 }
 
-/// The sentence for a Redis that fills up; `None` while there is room, or no limit.
+/// Returns the warning for an almost full Redis; `None` below the threshold or without a limit.
 pub(crate) fn memory_warning(used: u64, max: u64) -> Option<String> {
     (max > 0 && used >= max / 100 * WARNING_PERCENT).then(|| {
         let percent = u128::from(used) * 100 / u128::from(max);
@@ -82,10 +82,10 @@ pub(crate) fn memory_warning(used: u64, max: u64) -> Option<String> {
 }
 
 impl Shard {
-    /// The queue in numbers, without the settings.
+    /// Returns the statistics of the queue, without the settings.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn queue_stats(&self) -> Result<QueueStats, StoreError> {
         let k = &self.keys;
         let mut pipeline = redis::pipe();
@@ -172,11 +172,12 @@ impl Shard {
         })
     }
 
-    /// What the scripts have counted since the store was made, whoever did it: `submitted`, and decisions by the state or
-    /// cause they ended in (`applied`, `denied`, `failed`, `cancelled`).
+    /// Returns the total counts of the scripts since the store was created, over all programs. They
+    /// are `submitted` and the decisions by state or cause: `applied`, `denied`, `failed`,
+    /// `cancelled`.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn totals(&self) -> Result<HashMap<String, u64>, StoreError> {
         let counts: HashMap<String, i64> = self
             .handle

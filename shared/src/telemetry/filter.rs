@@ -1,12 +1,12 @@
-//! The filter of log lines, read from the configuration.
+//! The log filter of the configuration.
 
 use crate::config::problem::BadValue;
 use crate::telemetry;
 
-/// A log filter that [`telemetry::init`] takes.
+/// Parses a log filter for [`telemetry::init`].
 ///
 /// # Errors
-/// [`BadValue`] if it is empty or does not parse.
+/// [`BadValue`] if the filter is empty or does not parse.
 pub fn parse_log_filter(text: &str) -> Result<String, BadValue> {
     let expected =
         "a level (error, warn, info, debug, trace, off) or directives like warn,intake=debug";

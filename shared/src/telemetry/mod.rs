@@ -1,5 +1,5 @@
-//! What a program tells about itself: log lines (stderr, as text or as JSON, through a filter), over HTTP its [`probes`]
-//! with its [`numbers`](crate::telemetry::prometheus), and, if asked to, [`trace`]s.
+//! Telemetry of a program: log lines on stderr (text or JSON), HTTP [`probes`] with
+//! [`metrics`](crate::telemetry::prometheus), and optional [`trace`]s.
 
 pub mod filter;
 pub mod probes;
@@ -15,15 +15,15 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::parse::LogFormat;
 
-/// How a program logs. [`Default`] is what the configuration page names: `info`, text.
+/// The options of logging. [`Default`] has the documented defaults: `info`, text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TelemetryConfig {
-    /// A level or directives in the syntax of `tracing_subscriber::EnvFilter`,
-    /// e.g. `info` or `warn,intake=debug`.
+    /// A level or directives in the syntax of `tracing_subscriber::EnvFilter`, for example `info`
+    /// or `warn,intake=debug`.
     pub filter: String,
-    /// The form of a line.
+    /// The format of a line.
     pub format: LogFormat,
-    /// Where traces are sent, if anywhere: OTLP over gRPC.
+    /// The OTLP/gRPC endpoint for traces; `None` disables traces.
     pub otlp_endpoint: Option<String>,
 }
 
@@ -37,33 +37,33 @@ impl Default for TelemetryConfig {
     }
 }
 
-/// Why logging could not be set up.
+/// An error of the telemetry setup.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
     /// The filter does not parse.
     #[error("log filter {filter:?} is not valid")]
     Filter {
-        /// What was given.
+        /// The given filter.
         filter: String,
-        /// What the parser says.
+        /// The error of the parser.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// This process has a subscriber already.
+    /// This process already has a subscriber.
     #[error("logging is set up already")]
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
-    /// The endpoint for traces cannot be used.
+    /// The endpoint for traces is not usable.
     #[error("traces cannot be sent (OTEL_EXPORTER_OTLP_ENDPOINT)")]
     Traces(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// What was set up. To be kept until the program ends.
+/// The active telemetry. Keep it until the program ends.
 #[must_use = "the last spans are sent by `end`"]
 pub struct Telemetry {
     traces: Option<trace::Traces>,
 }
 
 impl Telemetry {
-    /// Sends the spans that are left, for two seconds at most. Blocks; the runtime must still run.
+    /// Sends the remaining spans, for two seconds at most. Blocks; the runtime must still run.
     pub fn end(self) {
         if let Some(traces) = self.traces {
             traces.end();
@@ -71,17 +71,18 @@ impl Telemetry {
     }
 }
 
-/// Sets up logging for this whole process, and traces under the name `program` if there is an endpoint for them. Call once,
-/// first thing, inside a runtime.
+/// Sets up logging for the whole process, and traces under the name `program` if an endpoint is
+/// configured. Call it once, before anything else, inside a runtime.
 ///
 /// # Errors
-/// [`TelemetryError::Filter`] for a filter that does not parse; [`TelemetryError::Traces`] for an endpoint that cannot be
-/// used; [`TelemetryError::AlreadySet`] on a second call.
+/// * [`TelemetryError::Filter`] for a filter that does not parse.
+/// * [`TelemetryError::Traces`] for an endpoint that is not usable.
+/// * [`TelemetryError::AlreadySet`] on a second call.
 pub fn init(config: &TelemetryConfig, program: &'static str) -> Result<Telemetry, TelemetryError> {
     let filter = parse_filter(&config.filter)?;
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        // Escape codes only where a person reads: `address=…` must stay one plain word in a pipe.
+        // Escape codes only on a terminal: a pipe needs `address=…` as one plain word.
         .with_ansi(std::io::stderr().is_terminal());
     let lines = match config.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),
@@ -99,12 +100,12 @@ pub fn init(config: &TelemetryConfig, program: &'static str) -> Result<Telemetry
     Ok(Telemetry { traces })
 }
 
-/// The filter that `text` describes.
+/// Parses a log filter.
 ///
 /// # Errors
-/// [`TelemetryError::Filter`] if it does not parse.
+/// [`TelemetryError::Filter`] if the filter does not parse.
 pub fn parse_filter(text: &str) -> Result<EnvFilter, TelemetryError> {
-    // The client of the models logs what they say, even as warnings.
+    // The LLM client logs the models' output, even as warnings.
     EnvFilter::builder()
         .parse(format!("{text},genai=off"))
         .map_err(|source| TelemetryError::Filter {

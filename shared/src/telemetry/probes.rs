@@ -1,5 +1,5 @@
-//! A very small HTTP server for `/metrics`, `/livez` and `/readyz`: GET only, one answer for each
-//! connection. Enough for Prometheus, for Kubernetes and for `curl`; nothing else belongs here.
+//! A minimal HTTP server for `/metrics`, `/livez` and `/readyz`: GET only, one response per
+//! connection. It serves Prometheus, Kubernetes and `curl`.
 
 use std::time::Duration;
 
@@ -9,42 +9,42 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-/// Longest request head.
+/// The maximum size of a request head.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
-/// How long a client may take over its request and its answer.
+/// The maximum time of a request and its response.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections at once; more wait in the listener's backlog.
+/// The maximum number of concurrent connections. More connections wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 32;
-/// After a failed accept (mostly: no file descriptor left) before the next.
+/// The delay after a failed accept. The usual cause is a lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What is asked for.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
-    /// `/metrics`: the numbers.
+    /// `/metrics`: the metrics.
     Metrics,
-    /// `/livez`: is the process alive?
+    /// `/livez`: the process responds.
     Live,
-    /// `/readyz`: would work that is sent here now get done?
+    /// `/readyz`: the process can do new work.
     Ready,
 }
 
-/// The answer to a [`Probe`].
+/// The response to a [`Probe`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeAnswer {
-    /// 200 with this text; for [`Probe::Metrics`] in Prometheus's text format.
+    /// Status 200 with this text. [`Probe::Metrics`] uses the text format of Prometheus.
     Good(String),
-    /// 503 with this text.
+    /// Status 503 with this text.
     Bad(String),
 }
 
-/// Answers probes on `listener` with `answer`. Never returns; drop the future to stop.
+/// Serves probes on `listener`. Never returns; drop the future to stop it.
 pub async fn serve(listener: TcpListener, answer: impl Fn(Probe) -> ProbeAnswer) {
     let mut open = FuturesUnordered::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if open.len() < MAX_CONNECTIONS => match accepted {
-                // How one connection ends concerns nobody.
+                // The result of a single connection is irrelevant.
                 Ok((stream, _)) => open.push(timeout(READ_TIMEOUT, connection(stream, &answer))),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a probe's connection");

@@ -1,28 +1,30 @@
-//! What a program counts, for Prometheus: the crate `metrics` with its exporter, which only renders here; `probes` serves it.
+//! Metrics for Prometheus: the crate `metrics` with an exporter that only renders. `probes` serves
+//! the result.
 //!
-//! Without a recorder every counter is nearly free, so a program that serves no metrics does not call [`record`]. Labels are
-//! of few values: names of calls, outcomes, steps. Never an id.
+//! Without a recorder, counters cost almost nothing. So a program without a metrics endpoint does
+//! not call [`record`]. Labels have few values, such as names of calls, outcomes and steps. A label
+//! never holds an id.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Upper ends of a histogram's buckets, in seconds: from a call of Redis to a flow with slow models.
+/// Upper bounds of histogram buckets, in seconds: from a Redis call to a flow with slow models.
 const BUCKETS: [f64; 11] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 300.0,
 ];
-/// How often [`Numbers::tidy`] is to be called.
+/// The interval of calls to [`Numbers::tidy`].
 pub const TIDY_EVERY: Duration = Duration::from_secs(2);
 
-/// The numbers of this process.
+/// The metrics of this process.
 #[derive(Clone)]
 pub struct Numbers(PrometheusHandle);
 
-/// Begins to record, if this process does not yet. To be called before anything is counted.
+/// Installs the recorder unless this process already has it. Call it before the first sample.
 ///
 /// # Panics
-/// If something else records in this process.
+/// If this process has another recorder.
 pub fn record() -> Numbers {
     static NUMBERS: OnceLock<Numbers> = OnceLock::new();
     NUMBERS
@@ -38,12 +40,12 @@ pub fn record() -> Numbers {
 }
 
 impl Numbers {
-    /// All of them as Prometheus reads them.
+    /// Returns all metrics in the text format of Prometheus.
     pub fn render(&self) -> String {
         self.0.render()
     }
 
-    /// Moves what histograms collected to where it takes no more room, for times when nobody asks.
+    /// Aggregates histogram samples. This bounds their memory when no client scrapes the metrics.
     pub fn tidy(&self) {
         self.0.run_upkeep();
     }

@@ -1,8 +1,9 @@
-//! Traces over OTLP, off unless an endpoint is configured: one trace shows an issue from its call through the queue to its
-//! settlement, though three processes take part.
+//! Traces over OTLP, off unless an endpoint is configured.
 //!
-//! What carries it is a W3C `traceparent`: out of the call's metadata, onto the issue or the preview's request in Redis, into the worker's spans.
-//! `tracestate` is not carried. Spans have names and ids as content, never an intent, a document or a token.
+//! One trace covers an issue from the call through the queue to the settlement, across three
+//! processes. A W3C `traceparent` carries it from the call's metadata to the issue or the preview
+//! request in Redis, and from there into the worker's spans. `tracestate` is not propagated. Spans
+//! contain names and ids, never an intent, a document or a token.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -22,11 +23,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::domain::trace_parent::TraceParent;
 
-/// The target of spans that are made for traces alone: log lines do not show them unless asked to.
+/// The target of spans that exist only for traces. Log lines omit them by default.
 pub const TARGET: &str = "draftsman_trace";
-/// The header that carries a trace.
+/// The header of the trace context.
 const HEADER: &str = "traceparent";
-/// How long the last spans may take to leave at the end.
+/// The maximum time to export the last spans at the end.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 struct Parent<'a>(pub(crate) &'a TraceParent);
@@ -41,10 +42,11 @@ impl Extractor for Parent<'_> {
     }
 }
 
-/// Hangs `span`, which was not entered yet, under `parent`. Does nothing if no traces are made.
+/// Sets `parent` as the parent of `span`. Call it before the span is entered. Without traces, it
+/// does nothing.
 pub fn continue_from(span: &Span, parent: &TraceParent) {
     if !span.is_disabled() {
-        // It fails where no traces are made, and that is no fault.
+        // It fails if traces are off.
         let _ = span.set_parent(context(parent));
     }
 }
@@ -53,7 +55,7 @@ fn context(parent: &TraceParent) -> Context {
     TraceContextPropagator::new().extract(&Parent(parent))
 }
 
-/// The trace of the present span; `None` if no traces are made.
+/// Returns the trace context of the current span; `None` if traces are off.
 pub fn current() -> Option<TraceParent> {
     let context = Span::current().context();
     if !context.span().span_context().is_valid() {
@@ -64,18 +66,18 @@ pub fn current() -> Option<TraceParent> {
     TraceParent::parse(headers.get(HEADER)?)
 }
 
-/// A span that is over by now, under `parent`: for what was done before its trace was known.
+/// Records a finished span under `parent`, for work that was done before its trace was known.
 pub fn record_past(name: &'static str, parent: &TraceParent, began: SystemTime) {
     let tracer = global::tracer("draftsman");
     let builder = tracer.span_builder(name).with_start_time(began);
     builder.start_with_context(&tracer, &context(parent)).end();
 }
 
-/// Sends spans away until it is shut down.
+/// Exports spans until shutdown.
 pub(crate) struct Traces(pub(crate) SdkTracerProvider);
 
 impl Traces {
-    /// Must be called inside a runtime. The collector need not be there.
+    /// Starts the export. Call it inside a runtime. The collector need not be reachable.
     pub(crate) fn start(
         endpoint: &str,
         program: &'static str,
@@ -92,7 +94,7 @@ impl Traces {
         Ok(Traces(provider))
     }
 
-    /// What hands spans over.
+    /// Returns the layer that exports spans.
     pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
@@ -108,7 +110,7 @@ impl Traces {
             .with_filter(filter_fn(ours))
     }
 
-    /// Sends what is left, for two seconds at most. Blocks; the runtime must still run.
+    /// Exports the remaining spans, for two seconds at most. Blocks; the runtime must still run.
     pub(crate) fn end(&self) {
         if let Err(error) = self.0.shutdown_with_timeout(LEAVE_WITHIN) {
             tracing::warn!(%error, "the last spans could not be sent");

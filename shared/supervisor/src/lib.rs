@@ -1,15 +1,15 @@
-//! The services of a program: named tasks, each of which runs until it is told to stop.
+//! The services of a program: named tasks that run until the program stops them.
 //!
-//! A service that panics, returns an error, or returns before it was told to stop has failed. The
-//! first failure ends the program: [`Services::failed`] resolves, the program shuts down in its
-//! usual order, and [`Services::result`] has the error for the exit status. Without this, a program
-//! whose reaper or consumer is dead passes every probe.
+//! A service fails if it panics, returns an error, or returns before its stop. The first failure
+//! ends the program. [`Services::failed`] resolves, the program shuts down in its usual order, and
+//! [`Services::result`] has the error for the exit status. Without this, a program with a dead
+//! reaper or consumer would pass every probe.
 //!
-//! A program has one [`Services`] for all its roles. Services that must outlive others (a heartbeat
-//! outlives the consumer) get a token of their own; [`Services::ended`] waits for those whose token
-//! is cancelled. Dropping [`Services`] aborts what still runs.
+//! A program has one [`Services`] for all its roles. Services that must outlive others have their
+//! own token; for example, a heartbeat outlives the consumer. [`Services::ended`] waits for all
+//! services with a cancelled token. Dropping [`Services`] aborts all running services.
 //!
-//! The fail point `service.<name>` is passed when a service starts: `panic` makes it panic,
+//! Each service evaluates the fail point `service.<name>` at its start: `panic` makes it panic,
 //! `return(end)` makes it return.
 
 use std::any::Any;
@@ -20,26 +20,26 @@ use thiserror::Error;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// A service ended although the program was not asked to stop it: a defect of the program.
+/// An unexpected end of a service: a defect of the program.
 #[derive(Debug, Error)]
 pub enum ServiceError {
-    /// It returned.
+    /// The service returned.
     #[error("service {name} ended by itself")]
     Ended {
-        /// The service.
+        /// The name of the service.
         name: &'static str,
     },
-    /// It panicked.
+    /// The service panicked.
     #[error("service {name} panicked: {message}")]
     Panicked {
-        /// The service.
+        /// The name of the service.
         name: &'static str,
-        /// What the panic says.
+        /// The message of the panic.
         message: String,
     },
 }
 
-/// The services of one program, and the first failure among them.
+/// The services of one program and their first failure.
 #[derive(Debug)]
 pub struct Services<E> {
     tasks: JoinSet<Result<(), E>>,
@@ -70,8 +70,8 @@ impl<E> Services<E>
 where
     E: std::error::Error + From<ServiceError> + Send + 'static,
 {
-    /// Starts a service that may return only once `stop` is cancelled. Several services may share a
-    /// name. Must be called inside a runtime.
+    /// Starts a service, which must not return before `stop` is cancelled. Several services can
+    /// share a name. Call it inside a runtime.
     pub fn spawn(
         &mut self,
         name: &'static str,
@@ -84,8 +84,8 @@ where
         });
     }
 
-    /// As [`Services::spawn`], for a service that may fail with an error, which is then the failure
-    /// of the program.
+    /// Starts a service as [`Services::spawn`] that can return an error. The error is then the
+    /// failure of the program.
     pub fn spawn_fallible(
         &mut self,
         name: &'static str,
@@ -102,27 +102,27 @@ where
         self.running.insert(task.id(), Service { name, stop });
     }
 
-    /// Resolves once a service has failed, and logs which one. Cancel safe.
+    /// Resolves once a service has failed, and logs its name. Cancel safe.
     pub async fn failed(&mut self) {
         while self.failure.is_none() && self.next().await {}
         if self.failure.is_none() {
-            // Nothing runs that could fail.
+            // No service is left that could fail.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Resolves once every service has ended whose token is cancelled. Logs each failure. Cancel
+    /// Resolves once all services with a cancelled token have ended. Logs each failure. Cancel
     /// safe.
     pub async fn ended(&mut self) {
         while self.running.values().any(|s| s.stop.is_cancelled()) && self.next().await {}
     }
 
-    /// True if a service has failed.
+    /// Returns true if a service has failed.
     pub fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
 
-    /// Aborts what still runs, and returns the first failure, if there was one.
+    /// Aborts all running services and returns the first failure, if any.
     ///
     /// # Errors
     /// The error of the first service that failed.
@@ -130,7 +130,7 @@ where
         self.failure.map_or(Ok(()), Err)
     }
 
-    /// Waits for the end of one service; false if none runs. Cancel safe.
+    /// Waits for the end of one service; returns false if none is running. Cancel safe.
     async fn next(&mut self) -> bool {
         let Some(joined) = self.tasks.join_next_with_id().await else {
             return false;
@@ -165,7 +165,7 @@ where
     }
 }
 
-/// The text of a panic's payload.
+/// Returns the text of a panic's payload.
 fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload
         .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! An agent's definition, read.
+//! Parses the definition of an agent.
 
 use crate::blueprint::call_spec::{CallSpec, CallSpecFault, JsonMode};
 use crate::blueprint::doc::{Doc, Num};
@@ -6,59 +6,60 @@ use crate::blueprint::orbit::kinds::{KIND_ALIASES, KINDS};
 use crate::blueprint::orbit::models::{PROVIDERS, tells_provider};
 use crate::blueprint::orbit::obstacle::Obstacle;
 
-/// The most past denials that a model can be told of.
+/// The maximum number of past denials in a model's prompt.
 pub const MAX_PAST_DENIALS: usize = 10;
 
 /// A declared agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrbitAgent {
-    /// Its name, by which steps refer to it.
+    /// The name that steps refer to.
     pub name: String,
-    /// What it runs.
+    /// The script, model or program that the agent runs.
     pub spec: AgentSpec,
-    /// The definition that it was read from.
+    /// The source definition.
     pub definition: Doc,
 }
 
-/// What an agent runs.
+/// A script, model or program that an agent runs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentSpec {
     /// A script of the worker.
     Lua {
-        /// Its name, as the definition has it.
+        /// The name of the script as in the definition.
         script: String,
     },
-    /// A model.
+    /// A language model.
     Llm(LlmSpec),
-    /// A program of the worker's machine.
+    /// An executable on the worker's machine.
     Subprocess {
-        /// Its path.
+        /// The path.
         program: String,
-        /// Its arguments.
+        /// The arguments.
         args: Vec<String>,
-        /// How it is called.
+        /// The call options.
         call: CallSpec,
     },
 }
 
-/// A model and what it is told.
+/// A model and its prompt options.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LlmSpec {
-    /// `spec.provider`; `None`: the model's name tells it.
+    /// `spec.provider`; `None` if the model's name implies it.
     pub provider: Option<String>,
     /// `profile.model`.
     pub model: String,
-    /// `profile.system_prompt`; empty if it has none.
+    /// `profile.system_prompt`; empty if absent.
     pub system_prompt: String,
-    /// `spec.past_denials`: of how many it is told.
+    /// `spec.past_denials`: the number of past denials in the prompt.
     pub past_denials: usize,
     /// `spec.json_mode`.
     pub json_mode: JsonMode,
-    /// How it is called.
+    /// The call options.
     pub call: CallSpec,
 }
 
-/// Reads the definition of the agent `name`. Returns `None` and notes obstacles if it cannot run.
+/// Parses the definition of the agent `name`. Records obstacles and returns `None` if it cannot
+/// run.
 pub(super) fn read(
     name: &str,
     definition: &Doc,
@@ -95,7 +96,7 @@ pub(super) fn read(
     })
 }
 
-/// Reads fields of a definition. What is wrong is noted, and reading goes on with the next field.
+/// Reads the fields of a definition. It records invalid fields and continues with the next one.
 struct Fields<'a> {
     name: &'a str,
     kind: &'static str,
@@ -179,13 +180,13 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// What was read. Notes the fault and returns `None` if it could not be.
+    /// Returns the parsed value, or records the fault and returns `None`.
     fn readable<T>(&mut self, read: Result<T, CallSpecFault>) -> Option<T> {
         read.map_err(|fault| self.wrong(fault.field, &fault.problem))
             .ok()
     }
 
-    /// A field `group.name`; `None` if it is missing or null.
+    /// Returns the field `group.name`; `None` if it is missing or null.
     fn member(&self, field: &str) -> Option<&'a Doc> {
         let (group, name) = field.split_once('.')?;
         let found = self.definition.get(group)?.get(name)?;
@@ -201,7 +202,7 @@ impl<'a> Fields<'a> {
         });
     }
 
-    /// A string that is not empty. Notes it and returns `None` if it is missing or something else.
+    /// Returns a non-empty string. Otherwise it records an obstacle and returns `None`.
     fn text(&mut self, field: &'static str) -> Option<&'a str> {
         match self.member(field) {
             Some(Doc::Str(text)) if !text.is_empty() => return Some(text),
@@ -215,7 +216,7 @@ impl<'a> Fields<'a> {
         None
     }
 
-    /// A string, or nothing. Notes it and returns `None` if it is something else.
+    /// Returns an optional string. For another kind, it records an obstacle and returns `None`.
     fn optional_text(&mut self, field: &'static str) -> Option<Option<&'a str>> {
         match self.member(field) {
             None => Some(None),
@@ -228,7 +229,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An integer of `range`, or `absent`. Notes it and returns `None` if it is something else.
+    /// Returns an integer in `range`, or `absent`. Otherwise it records an obstacle and returns
+    /// `None`.
     fn integer(
         &mut self,
         field: &'static str,

@@ -1,4 +1,4 @@
-//! A flow, read as flow.ir and walked once: what the evaluator could not do, and whether it can decide.
+//! Parses a flow as flow.ir and checks in one pass that it can be evaluated and can decide.
 
 use flow_ir_core::{Expr, JoinMode, Node, Path};
 use serde_json::Value;
@@ -6,11 +6,11 @@ use serde_json::Value;
 use crate::blueprint::doc::Doc;
 use crate::blueprint::orbit::obstacle::Obstacle;
 
-/// The member of the context that has the decision.
+/// The member of the context for the decision.
 const COMMIT: &str = "commit";
 
-/// Reads `flow`; `declared` are the names of the agents. Notes what is in the way. Returns `None` if it is not
-/// flow.ir at all.
+/// Parses `flow` and records its obstacles; `declared` has the names of the agents. Returns `None`
+/// if it is not valid flow.ir.
 pub(super) fn read(flow: &Doc, declared: &[&str], obstacles: &mut Vec<Obstacle>) -> Option<Node> {
     let node: Node = match serde_json::from_value(Value::from(flow)) {
         Ok(node) => node,
@@ -35,19 +35,19 @@ pub(super) fn read(flow: &Doc, declared: &[&str], obstacles: &mut Vec<Obstacle>)
 struct Walk<'a> {
     declared: &'a [&'a str],
     obstacles: &'a mut Vec<Obstacle>,
-    /// Something was met that can write the decision.
+    /// True if some node can write the decision.
     commits: bool,
 }
 
 impl Walk<'_> {
-    /// Notes an obstacle once.
+    /// Records an obstacle once.
     fn note(&mut self, obstacle: Obstacle) {
         if !self.obstacles.contains(&obstacle) {
             self.obstacles.push(obstacle);
         }
     }
 
-    /// `is_kept`: what the node writes is in the context after the flow.
+    /// `is_kept`: true if the node's output remains in the context after the flow.
     fn node(&mut self, node: &Node, is_kept: bool) {
         match node {
             Node::Step { ref_, in_, out } => {
@@ -83,11 +83,12 @@ impl Walk<'_> {
                 self.expr(items);
                 self.target(bind, || "fanout.bind".to_owned());
                 let out = self.target(out, || "fanout.out".to_owned());
-                // A branch has a context of its own; `any` and `race` return that of one branch.
+                // Each branch has its own context. `any` and `race` return the context of one
+                // branch.
                 let is_one = matches!(join, JoinMode::Any | JoinMode::Race);
                 let replaces = out.as_ref().is_some_and(Vec::is_empty) && is_one;
                 self.node(body, is_kept && replaces);
-                // An array is no decision, but can be a member of one.
+                // An array is not a decision but can be a member of one.
                 let fits = |at: &Vec<String>| !at.is_empty() && (is_one || at.len() > 1);
                 self.commits |= is_kept && out.is_some_and(|at| fits(&at) && writes_commit(&at));
             }
@@ -119,7 +120,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The segments of a place that is written to; notes it if it is not a path.
+    /// Returns the segments of a write target; records an obstacle if it is not a path.
     fn target(&mut self, expr: &Expr, place: impl FnOnce() -> String) -> Option<Vec<String>> {
         match expr {
             Expr::Path { at } => Some(segments(at)),
@@ -162,17 +163,17 @@ impl Walk<'_> {
     }
 }
 
-/// True if a write to this path can put something at `$.commit`: it is that path, one below it, or the root.
+/// Returns true if a write to this path can set `$.commit`: that path, one below it, or the root.
 fn writes_commit(at: &[String]) -> bool {
     at.first().is_none_or(|first| first == COMMIT)
 }
 
-/// The keys of a path, from the root on. `flow_ir_core` does not show them, but writing through a path into nothing
-/// builds one nested object with a member for each.
+/// Returns the keys of a path from the root. `flow_ir_core` does not expose them. But a write
+/// through a path into null creates one nested object for each key.
 pub fn segments(path: &Path) -> Vec<String> {
     let mut probe = Value::Null;
     let mut segments = Vec::new();
-    // Cannot fail: every object on the way is new.
+    // Cannot fail, because every object on the path is new.
     if path.write(&mut probe, Value::Null).is_ok() {
         let mut at = &probe;
         while let Some((key, next)) = at.as_object().and_then(|object| object.iter().next()) {

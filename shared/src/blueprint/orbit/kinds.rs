@@ -6,5 +6,5 @@ pub const SPAWNER: &str = "patch-spawner";
 /// The kinds of agent that can run a step.
 pub const KINDS: [&str; 3] = ["lua", "llm", "subprocess"];
 
-/// Other names of kinds, and the kind that each stands for.
+/// Aliases of kinds, with their kinds.
 pub const KIND_ALIASES: [(&str, &str); 1] = [("agent_block", "llm")];

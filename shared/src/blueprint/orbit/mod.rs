@@ -1,16 +1,17 @@
-//! Whether a Blueprint can run as an orbit, and what it is if it can.
+//! Checks whether a Blueprint can run as an orbit, and returns its runnable form.
 //!
-//! A target is a document and is stored whatever its flow says. An orbit must be understood to the last step.
-//! [`check`] is the only validator: it is called before a write that would be the orbit of a setting, by the axis
-//! `orbit`, and by a worker before it runs one. It returns an [`OrbitSpec`], from which a worker makes agents
-//! without a second opinion, or every obstacle at once.
+//! A target is stored with any flow. An orbit must be valid down to the last step. [`check`] is the
+//! only validator. It runs before a write of an orbit in use, in the axis `orbit`, and in a worker
+//! before a run. It returns an [`OrbitSpec`], from which a worker creates agents without further
+//! checks, or all obstacles at once.
 //!
-//! What only one worker knows stays an error of the run: the programs that it allows, and the keys of its models.
+//! Facts that only one worker knows remain errors of the run: its allowed programs and the API keys
+//! of its models.
 //!
 //! ```text
 //! agent.rs     agents[]: kind and spec          flow.rs      the flow.ir node
 //! models.rs    providers of models              scripts.rs   names of scripts
-//! obstacle.rs  what is wrong, in words
+//! obstacle.rs  the obstacles and their messages
 //! ```
 
 pub mod kinds;
@@ -34,27 +35,29 @@ pub use self::agent::{AgentSpec, LlmSpec, MAX_PAST_DENIALS, OrbitAgent};
 pub use self::flow::segments;
 pub use self::obstacle::{NotRunnable, Obstacle};
 
-/// A Blueprint that can run.
+/// A runnable Blueprint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrbitSpec {
-    /// The flow. Every step names one of `agents`, and every place that is written to is a path.
+    /// The flow. Every step names one of `agents`, and every write target is a path.
     pub flow: Node,
-    /// The declared agents in the document's order, with the setting's spawner in its place.
+    /// The declared agents in the document's order, with the setting's spawner in place of the
+    /// orbit's.
     pub agents: Vec<OrbitAgent>,
 }
 
 impl OrbitSpec {
-    /// The position of the agent of this name.
+    /// Returns the index of the agent with this name.
     pub fn agent_index(&self, name: &str) -> Option<usize> {
         self.agents.iter().position(|agent| agent.name == name)
     }
 }
 
-/// Checks that `blueprint` can run and returns it in a form that does. A setting's `spawner` replaces the agent
-/// [`SPAWNER`], which is then not looked at. `has_script` tells whether an agent of kind `lua` can name a script.
+/// Checks that `blueprint` can run and returns its runnable form. A setting's `spawner` replaces
+/// the agent [`SPAWNER`], which is then not checked. `has_script` returns whether an agent of kind
+/// `lua` can name a script.
 ///
 /// # Errors
-/// [`NotRunnable`] with everything that is in the way.
+/// [`NotRunnable`] with all obstacles.
 pub fn check(
     blueprint: &Blueprint,
     spawner: Option<&Doc>,

@@ -1,7 +1,7 @@
-//! Providers of models, and which model names tell their provider: one list for whoever accepts an orbit and for the
-//! worker that runs it. Where a provider is and what it speaks is the worker's.
+//! Providers of models, and model names that imply their provider. The check of an orbit and the
+//! worker share this list. The worker has the address and the protocol of each provider.
 
-/// The providers that an agent may name, in the order in which errors list them.
+/// The providers that an agent can name, in the order of error messages.
 pub const PROVIDERS: [&str; 32] = [
     "anthropic",
     "openai",
@@ -37,7 +37,7 @@ pub const PROVIDERS: [&str; 32] = [
     "omlx",
 ];
 
-/// The providers that a model's name tells, by the beginning of the name.
+/// Prefixes of model names that imply a provider.
 pub const TOLD_BY_NAME: [(&str, &str); 17] = [
     ("claude", "anthropic"),
     ("gpt-oss", ""),
@@ -58,7 +58,7 @@ pub const TOLD_BY_NAME: [(&str, &str); 17] = [
     ("minimax-", "minimax"),
 ];
 
-/// The provider that the name of a model tells, as `claude-sonnet-4-5` does.
+/// Returns the provider that the name of a model implies, for example `claude-sonnet-4-5`.
 pub fn told_by_name(model: &str) -> Option<&'static str> {
     let model = model.to_ascii_lowercase();
     let mut told = TOLD_BY_NAME.iter();
@@ -66,7 +66,8 @@ pub fn told_by_name(model: &str) -> Option<&'static str> {
     PROVIDERS.contains(provider).then_some(*provider)
 }
 
-/// True if the name of a model tells its provider, also as `groq::llama-3.3-70b` does.
+/// Returns true if the name of a model implies its provider, also with a namespace as in
+/// `groq::llama-3.3-70b`.
 pub fn tells_provider(model: &str) -> bool {
     let namespace = model.split_once("::").map(|(namespace, _)| namespace);
     namespace.is_some_and(|namespace| PROVIDERS.contains(&namespace))

@@ -1,4 +1,4 @@
-//! What keeps a Blueprint from being an orbit.
+//! Obstacles that prevent a Blueprint from running as an orbit.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::blueprint::orbit::kinds::{KIND_ALIASES, KINDS, SPAWNER};
 use crate::blueprint::orbit::models::PROVIDERS;
 use crate::blueprint::orbit::scripts::BUNDLED_SCRIPTS;
 
-/// The most obstacles that a message lists.
+/// The maximum number of obstacles in a message.
 const MAX_LISTED: usize = 10;
 
-/// Everything that keeps a Blueprint from being an orbit: at least one obstacle, the flow's last.
+/// All obstacles of a Blueprint: at least one, those of the flow last.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub struct NotRunnable {
     obstacles: Vec<Obstacle>,
@@ -22,12 +22,12 @@ impl NotRunnable {
         Self { obstacles }
     }
 
-    /// The obstacles.
+    /// Returns the obstacles.
     pub fn obstacles(&self) -> &[Obstacle] {
         &self.obstacles
     }
 
-    /// True if each obstacle is in the definition of the spawner, or is that there is no such agent.
+    /// Returns true if all obstacles concern the spawner: its definition is invalid or missing.
     pub fn is_about_spawner(&self) -> bool {
         self.obstacles.iter().all(|obstacle| match obstacle {
             Obstacle::NoSpawner { .. } => true,
@@ -35,7 +35,8 @@ impl NotRunnable {
         })
     }
 
-    /// True if each obstacle is wrong whatever scripts and agents there are: a kind or a field of an agent.
+    /// Returns true if all obstacles concern a kind or a field of an agent, independent of
+    /// available scripts and agents.
     pub fn is_malformed_agent(&self) -> bool {
         self.obstacles.iter().all(|obstacle| {
             matches!(
@@ -56,7 +57,7 @@ impl fmt::Display for NotRunnable {
             0 => {}
             more => write!(f, "; and {more} more")?,
         }
-        // Once, however many agents lack one.
+        // Once for all agents without a provider.
         if self.obstacles.iter().any(Obstacle::is_about_provider) {
             write!(f, "; known providers are: {}", PROVIDERS.join(", "))?;
         }
@@ -64,16 +65,16 @@ impl fmt::Display for NotRunnable {
     }
 }
 
-/// One thing that is in the way.
+/// One obstacle.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Obstacle {
     /// The flow is not valid flow.ir.
     #[error("flow is not valid flow.ir: {problem}")]
     Flow {
-        /// What flow.ir says about it.
+        /// The error of the flow.ir parser.
         problem: String,
     },
-    /// A step names an agent that is not declared.
+    /// A step names an undeclared agent.
     #[error("flow: step {step:?} names no declared agent; declared are: {}", list(.declared))]
     UndeclaredAgent {
         /// The step's `ref`.
@@ -81,10 +82,10 @@ pub enum Obstacle {
         /// The names of the declared agents.
         declared: Vec<String>,
     },
-    /// A place that is written to is not a path.
+    /// A write target is not a path.
     #[error("flow: {place} must be a path, such as {{op: path, at: $.applied}}")]
     NotAPath {
-        /// The place: `step "committer".out`.
+        /// The place, for example `step "committer".out`.
         place: String,
     },
     /// An expression calls a function of the host.
@@ -95,12 +96,12 @@ pub enum Obstacle {
         /// The function's `ref`.
         name: String,
     },
-    /// Nothing in the flow can write the decision.
+    /// No node of the flow can write the decision.
     #[error(
         "flow: nothing writes $.commit, so no issue could be decided; let its last step write there, as the committer of enhance-default does"
     )]
     NeverCommits,
-    /// There is no agent that a setting's spawner could replace.
+    /// The setting's spawner has no agent to replace.
     #[error("no agent is named {SPAWNER:?}, which the setting's spawner replaces; declared are: {}", list(.declared))]
     NoSpawner {
         /// The names of the declared agents.
@@ -111,7 +112,7 @@ pub enum Obstacle {
     UnknownKind {
         /// The agent.
         agent: String,
-        /// Its kind, if it has one.
+        /// The given kind, if present.
         given: Option<String>,
     },
     /// A field of an agent is missing or invalid.
@@ -119,14 +120,14 @@ pub enum Obstacle {
     Field {
         /// The agent.
         agent: String,
-        /// Its kind.
+        /// The kind of the agent.
         kind: &'static str,
         /// The field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The description of the problem.
         problem: String,
     },
-    /// An agent names a script that is not known.
+    /// An agent names an unknown script.
     #[error(
         "agent {agent:?} names the script {script:?}, which is not known; bundled are: {}; a worker whose \
          DRAFTSMAN_LUA_DIR has it makes it known while it runs",
@@ -135,22 +136,22 @@ pub enum Obstacle {
     UnknownScript {
         /// The agent.
         agent: String,
-        /// The script's name.
+        /// The name of the script.
         script: String,
     },
-    /// An agent names no provider of models, and its model does not tell one.
+    /// An agent names no provider, and its model does not imply one.
     #[error(
         "agent {agent:?} of kind {kind}: spec.provider is missing, and the model {model:?} does not tell it"
     )]
     NoProvider {
         /// The agent.
         agent: String,
-        /// Its kind.
+        /// The kind of the agent.
         kind: &'static str,
         /// The model.
         model: String,
     },
-    /// An agent names a provider of models that does not exist.
+    /// An agent names an unknown provider.
     #[error("agent {agent:?}: unknown provider {provider:?}")]
     UnknownProvider {
         /// The agent.
@@ -168,7 +169,7 @@ impl Obstacle {
         )
     }
 
-    /// The agent whose definition is to blame, if one is.
+    /// Returns the agent with the invalid definition, if any.
     pub fn agent(&self) -> Option<&str> {
         match self {
             Obstacle::UnknownKind { agent, .. }

@@ -1,4 +1,4 @@
-//! Names of scripts. A dash and an underscore are the same in them, wherever a script is named.
+//! Names of scripts. Dashes and underscores are equivalent in every script name.
 
 /// The scripts that every worker has.
 pub const BUNDLED_SCRIPTS: [&str; 4] = [
@@ -8,17 +8,17 @@ pub const BUNDLED_SCRIPTS: [&str; 4] = [
     "verifier_router",
 ];
 
-/// The form in which two names of one script are equal.
+/// Returns the normalized form of a name, for comparisons.
 pub fn key(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// True if both names stand for one script.
+/// Returns true if both names refer to the same script.
 pub fn is_same(one: &str, other: &str) -> bool {
     one.len() == other.len() && key(one) == key(other)
 }
 
-/// True if every worker has a script of this name.
+/// Returns true if every worker has a script with this name.
 pub fn is_bundled(name: &str) -> bool {
     BUNDLED_SCRIPTS.iter().any(|bundled| is_same(bundled, name))
 }

@@ -23,7 +23,7 @@ fn run(text: &str, spawner: Option<&str>) -> Result<OrbitSpec, NotRunnable> {
     check(&blueprint, spawner.as_ref(), &scripts::is_bundled)
 }
 
-/// The obstacles of [`ORBIT`] after one replacement.
+/// Returns the obstacles of [`ORBIT`] after one replacement.
 fn obstacles(from: &str, to: &str) -> Vec<Obstacle> {
     assert!(ORBIT.contains(from), "{from}");
     match run(&ORBIT.replace(from, to), None) {
@@ -32,13 +32,13 @@ fn obstacles(from: &str, to: &str) -> Vec<Obstacle> {
     }
 }
 
-/// [`ORBIT`] with another definition of its second agent.
+/// Checks [`ORBIT`] with another definition of its second agent.
 fn with_agent(definition: &str) -> Result<OrbitSpec, NotRunnable> {
     let agent = "{name: decide, kind: lua, spec: {fn_id: committer}}";
     run(&ORBIT.replace(agent, definition), None)
 }
 
-/// [`ORBIT`] with another flow.
+/// Checks [`ORBIT`] with another flow.
 fn with_flow(flow: &str) -> Result<OrbitSpec, NotRunnable> {
     let (head, tail) = (ORBIT.find("flow:").unwrap(), ORBIT.find("agents:").unwrap());
     let text = format!("{}flow: {flow}\n{}", &ORBIT[..head], &ORBIT[tail..]);
@@ -72,7 +72,7 @@ fn an_orbit_is_returned_with_what_its_agents_run() {
         call: CallSpec::default(),
     });
     assert_eq!(with_agent(LLM).unwrap().agents[1].spec, expected);
-    // The name that another flow.ir system has for it, with a field of its own.
+    // The alias of another flow.ir system, with an additional field.
     let other = LLM.replace(
         "kind: llm, spec: {}",
         "kind: agent_block, spec: {project_root: .}",
@@ -241,7 +241,7 @@ fn what_can_write_the_decision_is_told_from_what_cannot() {
         (step("$.x.commit"), false),
         (within(1), true),
         (within(0), false),
-        // What a branch writes is gone with it, unless one branch becomes the context.
+        // The output of a branch is lost, unless one branch becomes the context.
         (fanout("all", "$.x", &step("$.commit")), false),
         (fanout("all", "$.commit", &step("$.x")), false),
         (fanout("all_settled", "$", &step("$.commit")), false),
@@ -280,7 +280,7 @@ fn a_spawner_is_checked_in_the_place_of_the_agent() {
     assert_eq!(spec.agents[0].name, SPAWNER);
     let script = "committer".to_owned();
     assert_eq!(spec.agents[0].spec, AgentSpec::Lua { script });
-    // What is replaced does not matter.
+    // The replaced agent is not checked.
     let broken = ORBIT.replace("kind: lua, spec: {fn_id: patch_spawner}", "kind: operator");
     assert!(run(&broken, Some(good)).is_ok());
 

@@ -1,4 +1,4 @@
-//! What makes a document a Blueprint.
+//! Validity of Blueprints.
 
 use crate::blueprint::blueprint::Blueprint;
 use crate::blueprint::error::DocumentError;
@@ -154,7 +154,7 @@ fn an_agent_that_is_a_reference_to_a_file_is_explained() {
     );
 }
 
-/// The example of the documentation is a Blueprint.
+/// The example in the documentation is a valid Blueprint.
 #[test]
 fn the_example_in_the_documentation_is_a_blueprint() {
     let page = include_str!("../../../../docs/documents.md");

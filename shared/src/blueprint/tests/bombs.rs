@@ -1,4 +1,4 @@
-//! Small inputs that ask for much: each is refused, and soon.
+//! Small inputs with excessive resource demands: each is rejected quickly.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use crate::blueprint::patch::{self, MAX_OPS, OpError, PatchError};
 use crate::blueprint::tests::doc;
 use crate::blueprint::{MAX_DOCUMENT_BYTES, json, yaml};
 
-/// Far more than any of these takes, also in a debug build on a busy machine; far less than any
-/// would take if it were not stopped.
+/// Far above the normal time, even for a debug build on a busy machine. Far below the time without
+/// a limit.
 const SOON: Duration = Duration::from_secs(10);
 
 fn soon<T>(body: impl FnOnce() -> T) -> T {
@@ -62,7 +62,7 @@ fn brackets_without_end() {
     for opening in ["[", "{\"a\":", "- ", "? ", "{a: ", "[[a], "] {
         let text = opening.repeat(MAX_DOCUMENT_BYTES / opening.len());
         assert!(soon(|| yaml::parse(&text)).is_err(), "{opening}");
-        // A line separator brings yaml_serde into play.
+        // Also with a line separator, which YAML 1.1 and 1.2 read differently.
         for start in [
             "# \u{2028}",
             "\u{2028}",
@@ -137,7 +137,7 @@ fn too_long_as_given_or_as_canonical_yaml() {
         json::parse(&long),
         Err(DocumentError::TooLarge { .. })
     ));
-    // Each \u0001 is one byte as JSON is read and four as YAML is written.
+    // Each \u0001 is one byte in JSON input and four in YAML output.
     let grows = Doc::from("\u{1}".repeat(MAX_DOCUMENT_BYTES / 2));
     assert!(matches!(
         yaml::emit(&grows),

@@ -1,11 +1,11 @@
-//! The canonical bytes, literally. If one of these changes, every stored version changes its name.
+//! The literal canonical bytes. A change here changes the version of every stored document.
 
 use crate::blueprint::blueprint::Blueprint;
 use crate::blueprint::doc::Doc;
 use crate::blueprint::{json, yaml};
 use crate::ids::{Version, sha256_hex};
 
-/// A small Blueprint in no particular order, as JSON.
+/// A small Blueprint with unsorted keys, as JSON.
 const SMALL: &str = r#"{"schema_version":"1","id":"golden","metadata":{"version_label":"1.0.0","tags":[],"description":"two\nlines"},
 "agents":[{"name":"a","kind":"lua","spec":{"fn_id":"committer"}}],"flow":{"kind":"seq","children":[]},
 "x_unknown":{"z":null,"B":true,"a":-0.0,"b":1.0,"c":1152921504606846977,"d":{},"e":"1","f":"yes","g":1e21,"é":"ü"}}"#;
@@ -125,7 +125,7 @@ fn strings_are_quoted_where_they_must_be() {
 
 #[test]
 fn hashes_are_sha256_of_the_bytes() {
-    // The hash of nothing is known from FIPS 180-4's examples.
+    // The hash of the empty text is a known example of FIPS 180-4.
     assert_eq!(
         Version::of("").as_str(),
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -1,4 +1,4 @@
-//! Tests of the document layer that span its files.
+//! Tests of the document layer across its modules.
 
 mod blueprints;
 mod bombs;
@@ -18,12 +18,12 @@ use proptest::prelude::ProptestConfig;
 use crate::blueprint::doc::Doc;
 use crate::blueprint::json;
 
-/// A document from JSON that a test wrote.
+/// Returns the document of a test's JSON.
 fn doc(text: &str) -> Doc {
     json::parse(text).unwrap()
 }
 
-/// A property is tried on `cases` values; on more if `PROPTEST_CASES` asks for more.
+/// Returns a config for `cases` values, or for more if `PROPTEST_CASES` is larger.
 fn cases(cases: u32) -> ProptestConfig {
     let asked = ProptestConfig::default();
     ProptestConfig {

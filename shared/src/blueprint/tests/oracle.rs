@@ -1,7 +1,8 @@
-//! Our patch against the crate json-patch, and a difference against its own patch.
+//! Compares patches and differences with the crate json-patch.
 //!
-//! The crate is wrong about `test` of 1 against 1.0 and panics when it undoes some patches, so the
-//! documents here hold no numbers that are equal and not alike, and it gets a copy of its own.
+//! The crate compares 1 and 1.0 incorrectly in `test`, and panics when it undoes some patches. So
+//! the documents here have no numbers that are equal but not identical, and the crate gets its own
+//! copy.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,7 +14,7 @@ use crate::blueprint::doc::Doc;
 use crate::blueprint::tests::samples::document;
 use crate::blueprint::{diff, patch};
 
-/// Documents of few names, so that pointers often hit.
+/// Generates documents with few names, so that pointers often match.
 fn small() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(json!(null)),
@@ -52,8 +53,8 @@ fn operation() -> impl Strategy<Value = Value> {
     )
 }
 
-/// False where the crate goes its own way: it takes the last element for "/-" in `from`, and refuses
-/// to move the whole document, or anything, to where it is.
+/// Returns false where the crate deviates: it reads "/-" in `from` as the last element. It also
+/// rejects a move of the whole document, or of a value to its own position.
 fn the_crate_is_right(op: &Value) -> bool {
     let text = |member: &str| op[member].as_str().unwrap_or_default();
     match text("op") {

@@ -1,5 +1,5 @@
-//! Pointers and patches of any kind: applied, or refused with the operation at fault; the document stays
-//! within its limits, and as it was.
+//! Arbitrary pointers and patches: each is applied or rejected with the failed operation. The
+//! document stays within its limits, and the original is unchanged.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ fn pointer_text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// A member of an operation: as it should be, or anything.
+/// Generates a member of an operation: a valid one, or any value.
 fn member(good: impl Strategy<Value = String>) -> impl Strategy<Value = Doc> {
     prop_oneof![
         6 => good.prop_map(|text| Doc::from(text.as_str())),

@@ -1,4 +1,4 @@
-//! RFC 6902 where the published suite is silent.
+//! RFC 6902 cases that the published suite does not cover.
 
 use crate::blueprint::doc::Doc;
 use crate::blueprint::patch::{OpError, PatchError, apply};
@@ -7,7 +7,7 @@ use crate::blueprint::tests::doc;
 fn after(before: &str, ops: &str) -> Result<Doc, PatchError> {
     let before_doc = doc(before);
     let result = apply(&before_doc, &doc(ops));
-    // Whatever happened, the document that was given is as it was.
+    // The original document is unchanged in every case.
     assert!(before_doc.identical(&doc(before)));
     result
 }
@@ -38,7 +38,7 @@ fn test_compares_numbers_by_value_and_exactly() {
         r#"[{"op":"test","path":"","value":{"a":[1.0,{"b":2}]}}]"#,
         r#"{"a":[1,{"b":2.0}]}"#,
     );
-    // 2^53 + 1 is not the float next to it.
+    // 2^53 + 1 is not the nearest float.
     let ops = r#"[{"op":"test","path":"/0","value":9007199254740992.0}]"#;
     assert_eq!(fails("[9007199254740993]", ops), OpError::TestFailed);
     assert_eq!(
@@ -122,7 +122,7 @@ fn nothing_moves_into_its_own_child() {
             "{from} {path}"
         );
     }
-    // A name that only begins alike is another place.
+    // A name with a common prefix is another path.
     gives(
         r#"{"a":1,"ab":{}}"#,
         r#"[{"op":"move","from":"/a","path":"/ab/x"}]"#,
@@ -147,7 +147,7 @@ fn nothing_moves_into_its_own_child() {
         fails("{}", r#"[{"op":"move","from":"/a","path":"/a"}]"#),
         OpError::FromNotFound { .. }
     ));
-    // The target is looked up after the removal.
+    // The target is resolved after the removal.
     gives(
         "[0,1,2]",
         r#"[{"op":"move","from":"/0","path":"/2"}]"#,

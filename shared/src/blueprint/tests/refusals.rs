@@ -1,4 +1,4 @@
-//! What a stranger may not send, and what the refusal says.
+//! Invalid input, and the messages of its errors.
 
 use crate::blueprint::doc::{Doc, Num};
 use crate::blueprint::error::DocumentError;
@@ -273,7 +273,7 @@ fn json_is_read_strictly() {
     assert_eq!(json::parse(" -0 ").unwrap(), Doc::from(0));
     assert_eq!(json::parse("-0.0").unwrap().kind(), "a number");
     assert!(matches!(json::parse(" "), Err(DocumentError::Empty)));
-    // serde_json without its feature float_roundtrip reads the neighbour of this one.
+    // serde_json without its feature float_roundtrip reads a neighbour of this number.
     assert_eq!(
         json::parse("1.7976931348623157e308").unwrap(),
         Doc::Num(Num::Float(f64::MAX))

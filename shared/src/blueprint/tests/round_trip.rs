@@ -1,4 +1,4 @@
-//! What is written reads back identically, by every reader of YAML here and by that of JSON.
+//! Written documents read back identically with every YAML reader here and with the JSON reader.
 
 use std::sync::Arc;
 
@@ -183,7 +183,7 @@ fn keys_longer_than_a_simple_key_survive() {
     }
 }
 
-/// What each reader makes of `text`.
+/// Returns the result of each reader for `text`.
 fn readings(text: &str) -> [(&'static str, Result<Doc, String>); 4] {
     [
         (

@@ -1,11 +1,11 @@
-//! Random documents, with a liking for what readers and writers stumble over.
+//! Random documents with many edge cases of readers and writers.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use crate::blueprint::doc::{Doc, Num};
 
-/// Texts that YAML could take for something else, and characters that it treats specially.
+/// Texts that YAML can misread, and characters with a special meaning in YAML.
 const FRAGMENTS: &[&str] = &[
     "",
     " ",
@@ -120,7 +120,7 @@ const FRAGMENTS: &[&str] = &[
     " a",
 ];
 
-/// Text of up to a few fragments, any text, or a very long line.
+/// Generates text of a few fragments, any text, or a very long line.
 pub(super) fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => proptest::sample::select(FRAGMENTS).prop_map(str::to_owned),
@@ -175,7 +175,7 @@ fn scalar() -> impl Strategy<Value = Doc> {
     ]
 }
 
-/// Any document, a few levels deep.
+/// Generates any document, a few levels deep.
 pub(super) fn document() -> impl Strategy<Value = Doc> {
     scalar().prop_recursive(5, 40, 5, |inner| {
         prop_oneof![

@@ -1,4 +1,4 @@
-//! An oracle: YAML as yaml_serde reads it.
+//! An oracle: the yaml_serde reader.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,12 +8,12 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::blueprint::doc::{Doc, Num};
 
-/// The document that yaml_serde makes of `text`.
+/// Returns the document that yaml_serde reads from `text`.
 pub(super) fn read(text: &str) -> Result<Doc, serde_yaml::Error> {
     serde_yaml::from_str(text).map(|Tree(doc)| doc)
 }
 
-/// A document that serde can make.
+/// A document that implements `Deserialize`.
 struct Tree(Doc);
 
 impl<'de> Deserialize<'de> for Tree {

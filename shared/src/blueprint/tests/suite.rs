@@ -7,7 +7,7 @@ use crate::blueprint::error::DocumentError;
 use crate::blueprint::json;
 use crate::blueprint::patch::apply;
 
-/// The folder that holds `tests.json` and `spec_tests.json`.
+/// The variable with the folder of `tests.json` and `spec_tests.json`.
 const FOLDER: &str = "JSON_PATCH_TESTS_DIR";
 
 #[test]
@@ -25,8 +25,8 @@ fn the_published_suite() {
         None => println!("{FOLDER} is not set: only the few embedded cases are run"),
     }
     for (name, text) in suites {
-        // Our reader refuses the suite's files, rightly: each has a case with two members `op`.
-        // That case is disabled because most readers cannot see it, and is checked here.
+        // Our parser rejects the suite's files correctly: each has a case with two members `op`.
+        // That case is disabled because most parsers cannot detect it. It is checked here.
         if name != "embedded" {
             assert!(
                 matches!(json::parse(&text), Err(DocumentError::DuplicateKey { key, .. }) if key == "op")
@@ -44,7 +44,7 @@ fn the_published_suite() {
 }
 
 fn run(name: &str, case: &Doc) -> bool {
-    // The other disabled cases are well-defined for us and run.
+    // The other disabled cases are well-defined here and run.
     if case
         .get("error")
         .and_then(Doc::as_str)
@@ -71,7 +71,7 @@ fn run(name: &str, case: &Doc) -> bool {
     true
 }
 
-/// RFC 6902 appendix A, in part.
+/// A part of RFC 6902 appendix A.
 const EMBEDDED: &str = r#"[
 {"comment":"A.1","doc":{"foo":"bar"},"patch":[{"op":"add","path":"/baz","value":"qux"}],"expected":{"baz":"qux","foo":"bar"}},
 {"comment":"A.2","doc":{"foo":["bar","baz"]},"patch":[{"op":"add","path":"/foo/1","value":"qux"}],"expected":{"foo":["bar","qux","baz"]}},

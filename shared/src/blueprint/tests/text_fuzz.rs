@@ -1,4 +1,4 @@
-//! Any text at all is answered: with a document or a refusal, never with a panic.
+//! Arbitrary text gives a document or an error, never a panic.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use crate::blueprint::tests::samples;
 use crate::blueprint::yaml::{self, Format};
 use crate::blueprint::{MAX_LEVELS, json, measure};
 
-/// What YAML and JSON are made of.
+/// Tokens of YAML and JSON.
 const TOKENS: &[&str] = &[
     "a",
     "b: ",
@@ -99,7 +99,7 @@ proptest! {
     }
 }
 
-/// Reads `text` every way; what is read can be written, and means the same to all who read it.
+/// Parses `text` in every format. A parsed document can be written, and all readers agree on it.
 fn check(text: &str) -> Result<(), TestCaseError> {
     for format in [Format::Auto, Format::Yaml] {
         if let Ok(doc) = yaml::parse_as(text, format) {

@@ -1,8 +1,7 @@
-//! Reads canonical YAML: the texts that the writer writes, and no others.
+//! Parses canonical YAML, the output of the writer, and rejects all other texts.
 //!
-//! Whatever differs from what the writer would have written, down to the choice of quotes, makes
-//! the reader give up. A text that it accepts is therefore proven to be canonical, and needs not
-//! be written again to find out.
+//! Any difference from the writer's output, including the choice of quotes, is rejected. So an
+//! accepted text is canonical, and needs no second write as a check.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use crate::blueprint::yaml::style::{self, Chomping, MAX_SIMPLE_KEY, Style};
 use crate::blueprint::yaml::writer::INDENT;
 use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS, float};
 
-/// The document that `text` is the canonical YAML of; `None` if it is not canonical.
+/// Returns the document with the canonical YAML `text`; `None` if `text` is not canonical.
 pub(super) fn read(text: &str) -> Option<Doc> {
     if text.len() > MAX_DOCUMENT_BYTES || !text.ends_with('\n') {
         return None;
@@ -33,7 +32,7 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     levels: usize,
-    /// Where a text with escapes, or of several lines, is put together.
+    /// The buffer for a text with escapes or several lines.
     decoded: String,
 }
 
@@ -44,7 +43,7 @@ impl<'a> Reader<'a> {
             b'?' => return self.mapping(0),
             _ => {}
         }
-        // A mapping begins with a key, and a scalar is the only line.
+        // A mapping begins with a key. A scalar is the only line.
         let line = self.rest_of_line();
         let is_mapping = match line.as_bytes() {
             [b'"', ..] => {
@@ -67,7 +66,7 @@ impl<'a> Reader<'a> {
         self.one_line()
     }
 
-    /// The mapping whose entries stand at `column`; the position is at its first key.
+    /// Parses the mapping whose entries are at `column`; the position is at its first key.
     fn mapping(&mut self, column: usize) -> Option<Doc> {
         self.enter()?;
         let mut members: Vec<(Arc<str>, Doc)> = Vec::new();
@@ -88,7 +87,7 @@ impl<'a> Reader<'a> {
         Some(Doc::Object(Arc::new(members)))
     }
 
-    /// The sequence whose dashes stand at `column`; the position is at the first.
+    /// Parses the sequence whose dashes are at `column`; the position is at the first one.
     fn sequence(&mut self, column: usize) -> Option<Doc> {
         self.enter()?;
         let mut items = Vec::new();
@@ -108,8 +107,8 @@ impl<'a> Reader<'a> {
         (self.levels <= MAX_LEVELS).then_some(())
     }
 
-    /// Goes past the indentation if the line at the position begins at `column`, with a dash for
-    /// an item and with anything else for a key.
+    /// Skips the indentation if the current line begins at `column`: with a dash for an item, with
+    /// any other character for a key.
     fn next_entry(&mut self, column: usize, is_item: bool) -> bool {
         let line = &self.bytes[self.at..];
         let is_entry = line.len() > column
@@ -122,7 +121,7 @@ impl<'a> Reader<'a> {
         is_entry
     }
 
-    /// A key up to its colon, and whether it has the indicator `? `.
+    /// Parses a key up to its colon, and returns whether it has the indicator `? `.
     fn key(&mut self, column: usize) -> Option<(Arc<str>, bool)> {
         let is_long = self.bytes[self.at..].starts_with(b"? ");
         if is_long {
@@ -155,7 +154,7 @@ impl<'a> Reader<'a> {
         Some((key, is_long))
     }
 
-    /// The value behind the colon of a key at `column`.
+    /// Parses the value behind the colon of a key at `column`.
     fn value(&mut self, column: usize, is_long: bool) -> Option<Doc> {
         if self.peek() == Some(b' ') {
             self.at += 1;
@@ -172,7 +171,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// The item behind the dash at `column`.
+    /// Parses the item behind the dash at `column`.
     fn item(&mut self, column: usize) -> Option<Doc> {
         let line = self.rest_of_line();
         match line.as_bytes() {
@@ -196,8 +195,8 @@ impl<'a> Reader<'a> {
         self.scalar(column)
     }
 
-    /// A scalar or an empty container, and the line's end. `column` is that of the mapping or
-    /// sequence it stands in.
+    /// Parses a scalar or an empty container, and the end of the line. `column` is the column of
+    /// the enclosing mapping or sequence.
     fn scalar(&mut self, column: usize) -> Option<Doc> {
         match self.peek()? {
             b'"' => {
@@ -211,7 +210,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A value that is neither quoted nor a block, and the line's end.
+    /// Parses a value that is neither quoted nor a block, and the end of the line.
     fn one_line(&mut self) -> Option<Doc> {
         let line = self.rest_of_line();
         let doc = match line.as_bytes().first()? {
@@ -238,7 +237,7 @@ impl<'a> Reader<'a> {
         Some(doc)
     }
 
-    /// A string in double quotes; the position is at the first.
+    /// Parses a double-quoted string; the position is at the opening quote.
     fn quoted(&mut self) -> Option<Text<'a>> {
         self.at += 1;
         let start = self.at;
@@ -267,13 +266,13 @@ impl<'a> Reader<'a> {
                     self.decoded.push(escaped);
                     chunk = self.at;
                 }
-                // It must be escaped and is not.
+                // A character that requires an escape.
                 _ => return None,
             }
         }
     }
 
-    /// An escape, which must be the one that the writer has for its character.
+    /// Parses an escape, which must be the writer's escape of its character.
     fn escape(&mut self) -> Option<char> {
         let rest = &self.bytes[self.at..];
         let (c, length) = match rest.get(1)? {
@@ -302,7 +301,7 @@ impl<'a> Reader<'a> {
         Some(c)
     }
 
-    /// What [`Reader::quoted`] read, if it is a string that the writer puts in quotes there.
+    /// Returns the result of [`Reader::quoted`] if the writer would quote that string there.
     fn checked(&self, text: Text<'a>, style: fn(&str) -> Style) -> Option<Arc<str>> {
         let text = match text {
             Text::Raw(text) => text,
@@ -311,7 +310,7 @@ impl<'a> Reader<'a> {
         (style(text) == Style::Quoted).then(|| text.into())
     }
 
-    /// A literal block whose lines are indented by `column`; the position is at its header.
+    /// Parses a literal block whose lines are indented by `column`; the position is at its header.
     fn literal(&mut self, column: usize) -> Option<Doc> {
         let header = self.rest_of_line();
         self.at += header.len() + 1;
@@ -359,24 +358,24 @@ impl<'a> Reader<'a> {
         self.take(b'\n')
     }
 
-    /// From the position to the next line feed; the text ends with one.
+    /// Returns the text up to the next line feed; the text ends with one.
     fn rest_of_line(&self) -> &'a str {
         let rest = &self.text[self.at..];
         &rest[..rest.find('\n').unwrap_or(rest.len())]
     }
 }
 
-/// A string in double quotes.
+/// A double-quoted string.
 #[derive(Clone, Copy)]
 enum Text<'a> {
-    /// It has no escapes.
+    /// Without escapes.
     Raw(&'a str),
-    /// It is in [`Reader::decoded`].
+    /// Decoded into [`Reader::decoded`].
     Decoded,
 }
 
-/// Where the plain key ends that `line` begins with: at the first colon that ends the line or has
-/// a space behind it. A plain scalar holds no such colon.
+/// Returns the end of the plain key at the start of `line`: the first colon at the end of the line
+/// or before a space. A plain scalar contains no such colon.
 fn key_end(line: &str) -> Option<usize> {
     let bytes = line.as_bytes();
     let mut from = 0;
@@ -390,7 +389,7 @@ fn key_end(line: &str) -> Option<usize> {
     None
 }
 
-/// The number that the writer writes as `text`.
+/// Returns the number whose canonical text is `text`.
 fn number(text: &str) -> Option<Num> {
     if text.contains('.') {
         let number: f64 = text.parse().ok()?;

@@ -1,12 +1,12 @@
-//! Strict YAML in, canonical YAML out.
+//! Strict YAML parser and canonical YAML writer.
 //!
-//! [`parse`] reads what somebody sends, as YAML or as JSON. It goes through the events of a parser,
-//! and so sees what a deserializer hides: tags, duplicate and non-string keys, a second document,
-//! the anchors (whose expansion is bounded), and how a number was written.
+//! [`parse`] reads untrusted input as YAML or as JSON. It uses the events of a parser, because a
+//! deserializer hides tags, duplicate and non-string keys, and a second document. The events also
+//! show anchors, whose expansion is bounded, and the text of numbers.
 //!
-//! [`emit`] writes one text for one document. Every reader of YAML 1.1 and 1.2 reads that text as
-//! this document; `docs/canonical-yaml.md` states the rule. [`read_canonical`] reads such texts and
-//! no others, several times faster than [`parse`].
+//! [`emit`] writes exactly one text for a document. Every reader of YAML 1.1 and 1.2 reads that
+//! text as this document; `docs/canonical-yaml.md` has the rules. [`read_canonical`] reads only
+//! such texts, several times faster than [`parse`].
 
 mod canonical;
 mod reader;
@@ -22,28 +22,28 @@ use crate::ids::Version;
 /// Line breaks in YAML 1.1; ordinary characters in YAML 1.2.
 const YAML_1_1_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 
-/// The language of a text that is read.
+/// The format of an input text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// JSON if it begins with `{` or `[`, else YAML.
+    /// JSON if it begins with `{` or `[`, otherwise YAML.
     #[default]
     Auto,
-    /// YAML 1.2, flow style included.
+    /// YAML 1.2, including flow style.
     Yaml,
     /// JSON, RFC 8259.
     Json,
 }
 
-/// Reads one document. A text that begins with `{` or `[` is read as JSON, any other as YAML.
+/// Parses one document. A text with a leading `{` or `[` is JSON, any other is YAML.
 ///
 /// # Errors
-/// [`DocumentError`] for whatever the JSON data model cannot hold exactly, with the place; for a
-/// text above 1 MiB, nesting above 64 levels and aliases that expand to more than that.
+/// [`DocumentError`] with the position for any value that the JSON data model cannot represent
+/// exactly. Also for a text or its expansion above 1 MiB, and for nesting above 64 levels.
 pub fn parse(text: &str) -> Result<Doc, DocumentError> {
     parse_as(text, Format::Auto)
 }
 
-/// Reads one document in `format`.
+/// Parses one document in `format`.
 ///
 /// # Errors
 /// As [`parse`].
@@ -66,7 +66,7 @@ pub fn parse_as(text: &str, format: Format) -> Result<Doc, DocumentError> {
     }
 }
 
-/// Reads YAML that is expected to be canonical; any other YAML is read as [`parse`] reads it.
+/// Parses YAML that is probably canonical. Any other YAML is parsed as with [`parse`].
 ///
 /// # Errors
 /// As [`parse`].
@@ -77,14 +77,14 @@ pub fn parse_canonical(text: &str) -> Result<Doc, DocumentError> {
     }
 }
 
-/// The document that `text` is the canonical YAML of; `None` if `text` is not canonical.
+/// Returns the document with the canonical YAML `text`; `None` if `text` is not canonical.
 ///
-/// So [`emit`] of what this returns is `text`, and there is no need to call it to find out.
+/// [`emit`] of the result is always `text`.
 pub fn read_canonical(text: &str) -> Option<Doc> {
     canonical::read(text)
 }
 
-/// Reads any YAML, canonical or not, by the full reader.
+/// Parses any YAML, canonical or not, with the full reader.
 pub(super) fn parse_any(text: &str) -> Result<Doc, DocumentError> {
     if text.len() > MAX_DOCUMENT_BYTES {
         return Err(DocumentError::TooLarge { bytes: text.len() });
@@ -96,7 +96,7 @@ pub(super) fn parse_any(text: &str) -> Result<Doc, DocumentError> {
     Reader::new(text).document()
 }
 
-/// Writes `doc` as canonical YAML: block style, the keys of every mapping in byte order.
+/// Returns the canonical YAML of `doc`: block style, the keys of every mapping in byte order.
 ///
 /// # Errors
 /// [`DocumentError::TooDeep`], [`DocumentError::CanonicalTooLarge`].
@@ -104,7 +104,7 @@ pub fn emit(doc: &Doc) -> Result<String, DocumentError> {
     writer::write(doc)
 }
 
-/// As [`emit`], with the version of the text.
+/// Returns the canonical YAML as [`emit`], with its version.
 ///
 /// # Errors
 /// As [`emit`].

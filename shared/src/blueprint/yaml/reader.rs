@@ -1,4 +1,4 @@
-//! Reads YAML from the events of granit-parser, and refuses what the JSON data model cannot hold.
+//! Reads YAML from the events of granit-parser and rejects values outside the JSON data model.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -12,14 +12,14 @@ use crate::blueprint::measure::Measure;
 use crate::blueprint::scalar::{self, Plain};
 use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS, pointer};
 
-/// A value that is complete, and how much it is with its aliases written out.
+/// A complete value, and its size with expanded aliases.
 #[derive(Clone)]
 struct Complete {
     doc: Doc,
     measure: Measure,
 }
 
-/// A container that is still being read.
+/// A container in progress.
 struct Open {
     members: Members,
     anchor: usize,
@@ -34,7 +34,7 @@ enum Members {
     },
 }
 
-/// A document on its way in.
+/// A document in progress.
 pub(super) struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     open: Vec<Open>,
@@ -42,9 +42,9 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Begins with `text`.
+    /// Creates a reader for `text`.
     pub(super) fn new(text: &'a str) -> Self {
-        // A block scalar ends where the text ends, as in libyaml and PyYAML.
+        // A block scalar ends at the end of the text, as in libyaml and PyYAML.
         let options = granit_parser::options! { block_scalar_eof_without_line_feed: true };
         Reader {
             parser: Parser::new_from_str_with_options(text, options),
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the one document that there must be.
+    /// Reads the single document of the text.
     ///
     /// # Errors
     /// See [`crate::blueprint::yaml::parse`].
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         root.ok_or(DocumentError::Empty)
     }
 
-    /// Takes an event in; returns the document's root when it is complete.
+    /// Processes an event; returns the document's root when it is complete.
     fn event(&mut self, event: Event<'a>, span: Span) -> Result<Option<Complete>, DocumentError> {
         let mark = span.start;
         match event {
@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
                     }
                     self.complete(complete, 0, mark)
                 }
-                // The parser knows the anchor, so its value has begun and not ended.
+                // The parser knows the anchor, so its value has started but not ended.
                 None => Err(DocumentError::AliasCycle {
                     place: self.place(mark),
                 }),
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
                     mark,
                 )
             }
-            // Boundaries; the others are events that the options leave off.
+            // Document boundaries. The options disable all other events.
             _ => Ok(None),
         }
     }
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
-    /// Puts a complete value where it belongs; returns it if it is the root.
+    /// Adds a complete value to its container; returns it if it is the root.
     fn complete(
         &mut self,
         value: Complete,
@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
                 }
             },
         }
-        // Without aliases the text's own length bounds the document.
+        // Without aliases, the length of the text bounds the document.
         if parent.measure.bytes > MAX_DOCUMENT_BYTES && !self.anchors.is_empty() {
             return Err(DocumentError::AliasesTooLarge {
                 place: self.place(mark),
@@ -293,7 +293,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The place of `mark`, with a pointer to the value that is being read.
+    /// Returns the position of `mark` with a pointer to the current value.
     fn place(&self, mark: Marker) -> Place {
         let mut path = String::new();
         for open in &self.open {

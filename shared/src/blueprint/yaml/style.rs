@@ -1,20 +1,20 @@
-//! How canonical YAML writes a scalar. `docs/canonical-yaml.md` states the same rules in prose.
+//! Styles of scalars in canonical YAML. `docs/canonical-yaml.md` documents the same rules.
 //!
-//! The writer and the reader of canonical text both decide by these functions, so that a text is
-//! canonical exactly if the reader accepts it.
+//! The writer and the canonical reader both use these functions. So the reader accepts exactly the
+//! canonical texts.
 
-/// How a string is written.
+/// The style of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// As it is.
+    /// Unquoted.
     Plain,
-    /// In double quotes, with the escapes of JSON.
+    /// Double-quoted with the escapes of JSON.
     Quoted,
-    /// As a literal block.
+    /// A literal block.
     Literal {
-        /// Whether the header has an indentation indicator.
+        /// True if the header has an indentation indicator.
         indicator: bool,
-        /// What follows the last line.
+        /// The trailing line breaks.
         chomping: Chomping,
     },
 }
@@ -31,7 +31,7 @@ pub(super) enum Chomping {
 }
 
 impl Chomping {
-    /// The indicator in the header.
+    /// Returns the indicator in the header.
     pub(super) fn indicator(self) -> &'static str {
         match self {
             Chomping::Strip => "-",
@@ -41,17 +41,17 @@ impl Chomping {
     }
 }
 
-/// Words that some reader resolves to a null, a boolean or a number, in lower case: YAML 1.1 and
-/// 1.2, and readers that pass plain scalars to the number parser of their language.
+/// Words, in lower case, that some reader resolves to a null, a boolean or a number. They cover
+/// YAML 1.1 and 1.2, and readers that use the number parser of their language.
 const RESERVED: [&str; 12] = [
     "null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan", "inf", "infinity",
 ];
 
-/// Most bytes of a written key before its colon. YAML allows 1,024 characters; a longer key needs
-/// the indicator `? `.
+/// The maximum size of a written key before its colon, in bytes. YAML allows 1,024 characters; a
+/// longer key needs the indicator `? `.
 pub(super) const MAX_SIMPLE_KEY: usize = 1_000;
 
-/// How `text` is written as a key or as the whole document.
+/// Returns the style of `text` as a key or as the whole document.
 pub(super) fn inline(text: &str) -> Style {
     if is_plain(text) {
         Style::Plain
@@ -60,7 +60,7 @@ pub(super) fn inline(text: &str) -> Style {
     }
 }
 
-/// How `text` is written as the value of a key or as an item.
+/// Returns the style of `text` as the value of a key or as an item.
 pub(super) fn block(text: &str) -> Style {
     if is_plain(text) {
         return Style::Plain;
@@ -68,7 +68,7 @@ pub(super) fn block(text: &str) -> Style {
     literal(text).unwrap_or(Style::Quoted)
 }
 
-/// True if `text` is one line that every reader takes for this string without quotes.
+/// Returns true if `text` is one line that every reader resolves to this string without quotes.
 fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let Some(first) = bytes.first() else {
@@ -113,7 +113,7 @@ enum Class {
     NotAscii,
 }
 
-/// What each byte does to a plain scalar.
+/// The class of each byte in a plain scalar.
 #[allow(clippy::cast_possible_truncation, reason = "below 256")]
 static PLAIN: [Class; 256] = {
     let mut table = [Class::No; 256];
@@ -130,9 +130,8 @@ static PLAIN: [Class; 256] = {
     table
 };
 
-/// True if every reader takes `c` for this character when it stands in the text as it is: what both
-/// YAML 1.1 and 1.2 allow, without what YAML 1.1 takes for line breaks and without the byte order
-/// mark. Line feed and tab are not among them.
+/// Returns true if every reader accepts `c` unescaped. Both YAML 1.1 and 1.2 allow it, and it is
+/// neither a YAML 1.1 line break nor the byte order mark. Line feed and tab are excluded.
 pub(super) fn is_printable(c: char) -> bool {
     matches!(c,
         ' '..='~'
@@ -143,9 +142,9 @@ pub(super) fn is_printable(c: char) -> bool {
         | '\u{10000}'..)
 }
 
-/// The literal block for `text`, if every reader reads it back: it has a line with something
-/// visible in it, only printable characters and tabs, and no blank line at its beginning or end
-/// that holds spaces or tabs.
+/// Returns the literal block style for `text` if every reader reads it back. The text needs a line
+/// with visible characters, only printable characters and tabs, and no first or last line of only
+/// spaces or tabs.
 fn literal(text: &str) -> Option<Style> {
     if !text.contains('\n')
         || !text
@@ -183,7 +182,7 @@ fn is_blank(line: &str) -> bool {
     line.bytes().all(|b| matches!(b, b' ' | b'\t'))
 }
 
-/// Appends `text` in double quotes: a JSON string.
+/// Appends `text` in double quotes, as a JSON string.
 pub(super) fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
@@ -196,7 +195,7 @@ pub(super) fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// The first character of `text` that must be escaped in double quotes, and where it is.
+/// Returns the first character of `text` that needs an escape in double quotes, and its position.
 pub(super) fn next_escaped(text: &str) -> Option<(usize, char)> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -216,7 +215,7 @@ pub(super) fn next_escaped(text: &str) -> Option<(usize, char)> {
     None
 }
 
-/// Appends the escape of `c`, which is one that [`next_escaped`] returns.
+/// Appends the escape of `c`, a character from [`next_escaped`].
 pub(super) fn push_escape(out: &mut String, c: char) {
     match c {
         '"' => out.push_str("\\\""),
@@ -226,7 +225,7 @@ pub(super) fn push_escape(out: &mut String, c: char) {
         '\t' => out.push_str("\\t"),
         '\u{8}' => out.push_str("\\b"),
         '\u{C}' => out.push_str("\\f"),
-        // What is not printable lies below U+10000.
+        // All other non-printable characters are below U+10000.
         other => {
             const DIGITS: &[u8; 16] = b"0123456789abcdef";
             out.push_str("\\u");

@@ -1,4 +1,4 @@
-//! Writes a document as canonical YAML, in one pass.
+//! Writes a document as canonical YAML in one pass.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,19 +12,19 @@ use crate::blueprint::yaml::style::{self, MAX_SIMPLE_KEY, Style};
 use crate::blueprint::{MAX_DOCUMENT_BYTES, MAX_LEVELS, float};
 use crate::ids::Version;
 
-/// Columns that a level is indented by.
+/// The indentation of a level in columns.
 pub(super) const INDENT: usize = 2;
 
-/// Bytes after which what was written is hashed: it is still in the cache.
+/// The interval of hash updates in bytes: the text is still in the CPU cache.
 const HASH_EVERY: usize = 16 * 1024;
 
-/// Enough spaces for the indentation of the deepest level.
+/// Spaces for the indentation of the deepest level.
 const SPACES: &str = {
     const { assert!(MAX_LEVELS * INDENT + INDENT <= 160) };
     "                                                                                                                                                                "
 };
 
-/// The text of `doc`.
+/// Returns the canonical YAML of `doc`.
 ///
 /// # Errors
 /// [`DocumentError::TooDeep`], [`DocumentError::CanonicalTooLarge`].
@@ -34,7 +34,7 @@ pub(super) fn write(doc: &Doc) -> Result<String, DocumentError> {
     Ok(writer.out)
 }
 
-/// The text of `doc`, and its version.
+/// Returns the canonical YAML of `doc` and its version.
 ///
 /// # Errors
 /// As [`write`].
@@ -49,7 +49,7 @@ pub(super) fn write_hashed(doc: &Doc) -> Result<(String, Version), DocumentError
 struct Writer {
     out: String,
     hash: Option<Sha256>,
-    /// Bytes of `out` that are in the hash.
+    /// The number of bytes of `out` in the hash.
     hashed: usize,
     levels: usize,
 }
@@ -76,7 +76,7 @@ impl Writer {
         }
     }
 
-    /// The entries of a mapping at `column`. The first line is indented already.
+    /// Writes the entries of a mapping at `column`. The first line is already indented.
     fn mapping(
         &mut self,
         members: &BTreeMap<Arc<str>, Doc>,
@@ -121,7 +121,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The items of a sequence at `column`. The first line is indented already.
+    /// Writes the items of a sequence at `column`. The first line is already indented.
     fn sequence(&mut self, items: &[Doc], column: usize) -> Result<(), DocumentError> {
         self.enter()?;
         for (index, item) in items.iter().enumerate() {
@@ -158,7 +158,7 @@ impl Writer {
         self.out.push_str(&SPACES[..column]);
     }
 
-    /// Ends a line, and stops a document that has become too large.
+    /// Ends a line and fails if the document is too large.
     fn end_line(&mut self) -> Result<(), DocumentError> {
         self.out.push('\n');
         if self.out.len() > MAX_DOCUMENT_BYTES {
@@ -173,7 +173,7 @@ impl Writer {
         Ok(())
     }
 
-    /// A value that is neither a string nor a container with something in it, and the line's end.
+    /// Writes a value on one line: not a string, and not a non-empty container. Also ends the line.
     fn one_line(&mut self, doc: &Doc) -> Result<(), DocumentError> {
         match doc {
             Doc::Null => self.out.push_str("null"),
@@ -198,8 +198,8 @@ impl Writer {
         self.end_line()
     }
 
-    /// A string without the end of its last line. `column` is that of the mapping or sequence it
-    /// stands in.
+    /// Writes a string without its final line end. `column` is the column of the enclosing mapping
+    /// or sequence.
     fn text(&mut self, style: Style, text: &str, column: usize) {
         match style {
             Style::Plain => self.out.push_str(text),

@@ -1,5 +1,5 @@
 #!lua
--- Puts a Blueprint away, unless a setting names it as its orbit, or takes it back into use.
+-- Archives a Blueprint, unless a setting names it as its orbit, or unarchives it.
 -- KEYS  1 blueprint; 2 orbits
 -- ARGV  1 blueprint_id; 2 archive | unarchive
 -- Outcomes  done: the blueprint's fields | unknown | in_use: names of settings
@@ -7,7 +7,7 @@ local blueprint, orbits = KEYS[1], KEYS[2]
 local bp, is_archived = ARGV[1], ARGV[2] == 'archive'
 
 if redis.call('HEXISTS', blueprint, 'seq') == 0 then return { 'unknown' } end
--- Without the mark of one that is about to be written.
+-- Without the suffix of a setting that is about to be written.
 local settings = {}
 local named = is_archived and redis.call('HGETALL', orbits) or {}
 for i = 1, #named, 2 do

@@ -1,8 +1,8 @@
-//! Blueprints that are put away: kept and read, and not written until they are taken back.
+//! Archives Blueprints. An archived Blueprint is kept and readable but not writable.
 //!
-//! What an archived Blueprint is refused is decided where it is asked for: in the scripts that put,
-//! submit, claim and settle, and in the one that writes a setting. That and archiving look at each
-//! other's keys, so no setting ever names an archived orbit, in whatever order they come.
+//! The scripts that put, submit, claim and settle reject calls for an archived Blueprint, and so
+//! does the one that writes a setting. That script and the archive script read each other's keys.
+//! So a setting never names an archived orbit, in any order of the calls.
 
 use crate::domain::commit::BlueprintSummary;
 use crate::ids::BlueprintId;
@@ -11,22 +11,22 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// What became of archiving a Blueprint, or of taking it back.
+/// The outcome of archiving or unarchiving a Blueprint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArchiveOutcome {
-    /// It is so now, by this call or since before.
+    /// The Blueprint has the requested state, by this or an earlier call.
     Done(BlueprintSummary),
-    /// There is no such Blueprint.
+    /// The Blueprint does not exist.
     Unknown,
     /// These settings name it as their orbit.
     InUse(Vec<String>),
 }
 
 impl Shard {
-    /// Puts a Blueprint away, or takes it back into use. Again is the same.
+    /// Archives or unarchives a Blueprint. Idempotent.
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been done all the same.
+    /// [`StoreError`]. The change may be done nevertheless.
     pub async fn set_archived(
         &self,
         id: &BlueprintId,

@@ -1,8 +1,9 @@
 #!lua
--- Makes a staged history that of a Blueprint which is not there yet.
--- KEYS  1 blueprint; 2 blueprints; 3 documents; 4 commits; 5 newest; 6 labels; 7 ranks; 8-12 the last five, staged
+-- Makes a staged history the history of a new Blueprint.
+-- KEYS  1 blueprint; 2 blueprints; 3 documents; 4 commits; 5 newest; 6 labels; 7 ranks;
+--       8-12 the last five, staged
 -- ARGV  1 blueprint_id; 2 seq; 3 version; 4 label; 5 updated_at, all of the newest commit
--- Outcomes  imported | exists | lost: what was staged has expired
+-- Outcomes  imported | exists | lost: the staged data has expired
 local blueprint, blueprints, staged_commits = KEYS[1], KEYS[2], KEYS[9]
 local bp, seq, version, label, updated_at = unpack(ARGV)
 
@@ -10,7 +11,7 @@ if redis.call('HEXISTS', blueprint, 'seq') == 1 then return { 'exists' } end
 if redis.call('HEXISTS', staged_commits, seq) == 0 then return { 'lost' } end
 
 for i = 8, 12 do
-  -- Without any label there are no labels.
+  -- A history without labels has no such key.
   if redis.call('EXISTS', KEYS[i]) == 1 then
     redis.call('RENAME', KEYS[i], KEYS[i - 5])
     redis.call('PERSIST', KEYS[i - 5])

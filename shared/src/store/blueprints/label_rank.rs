@@ -1,32 +1,37 @@
-//! Version labels in an order that Redis can walk: what `semver_req` chooses is found from above.
+//! Ranks of version labels: a text order in which Redis can search for the best match of a
+//! `semver_req`.
 //!
-//! A label's *rank* is a text whose bytes are in the order of semver precedence (Semantic Versioning
-//! 2.0.0, section 11). Labels that differ in build metadata alone have one rank, as they have one
-//! precedence. Ranks are the fields of the hash of labels and the members of a sorted set in which
-//! all scores are equal, so Redis answers "the highest rank below this one" without looking at the others.
+//! The bytes of a label's *rank* have the order of semver precedence (Semantic Versioning 2.0.0,
+//! section 11). Labels that differ only in build metadata have the same precedence and the same
+//! rank. Ranks are the fields of the labels hash and the members of a sorted set with equal scores.
+//! So Redis finds "the highest rank below this one" without reading the others.
 //!
-//! Releases stand apart from pre-releases (`r…`, `p…`), because most requirements want releases only.
-//! For releases each comparator of a requirement is an interval, and so are all together: if the highest
-//! one below every upper bound does not satisfy the requirement, no other one does. Pre-releases of one
-//! `major.minor.patch` are alike, and only those count that a comparator with a pre-release names. What
-//! was found is asked of `semver` itself, so this file says where to look and not what matches.
+//! Releases and pre-releases have separate ranges (`r…`, `p…`), because most requirements match
+//! only releases. For releases, each comparator of a requirement is an interval, and so is their
+//! conjunction. If the highest release below every upper bound does not satisfy the requirement, no
+//! other release does. Pre-releases count only for a comparator with a pre-release of the same
+//! `major.minor.patch`. `semver` itself checks each candidate, so this module selects candidates
+//! and does not define matches.
 //!
 //! ```text
-//! rank     = ("r" numbers | "p" numbers identifier…) " " the label without build metadata
-//! numbers  = number number number                 number = a letter for the length of the length, the length, the digits
-//! identifier = ("0" number | "1" its text) "!"    a label that is no semver: "x" and the label
+//! rank       = ("r" numbers | "p" numbers identifier…) " " label-without-build-metadata
+//! numbers    = number number number
+//! number     = letter-for-length-of-length length digits
+//! identifier = ("0" number | "1" text) "!"
+//! an invalid semver: "x" label
+//! ```
 //! ```
 
 use std::cmp::Ordering;
 
 use semver::{BuildMetadata, Comparator, Op, Prerelease, Version, VersionReq};
 
-/// A rank begins with this if its label is no semver.
+/// The prefix of ranks whose label is not a valid semver.
 pub(crate) const INVALID: &str = "x";
-/// Above every rank of an invalid label.
+/// An upper bound of all ranks with invalid labels.
 pub(crate) const ABOVE_INVALID: &str = "y";
 
-/// The rank of a label; empty if the label is.
+/// Returns the rank of a label; empty for an empty label.
 pub(crate) fn rank(label: &str) -> String {
     if label.is_empty() {
         return String::new();
@@ -45,7 +50,7 @@ pub(crate) fn rank(label: &str) -> String {
     }
 }
 
-/// The version that a rank stands for; `None` if its label is no semver.
+/// Returns the version of a rank; `None` if its label is not a valid semver.
 pub(crate) fn version(rank: &str) -> Option<Version> {
     let (_, text) = rank
         .split_once(' ')
@@ -53,14 +58,14 @@ pub(crate) fn version(rank: &str) -> Option<Version> {
     Version::parse(text).ok()
 }
 
-/// A part of the order, in the words of `ZRANGE … BYLEX REV`.
+/// A range of ranks in the syntax of `ZRANGE … BYLEX REV`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Range {
     pub(crate) max: String,
     pub(crate) min: String,
 }
 
-/// Where what satisfies `req` is, if it is anywhere: at the upper end of one of these.
+/// Returns the ranges to search for `req`. A match can only be at the upper end of one of them.
 pub(crate) fn ranges(req: &VersionReq) -> Vec<Range> {
     let uppers = req.comparators.iter().filter_map(upper);
     let mut ranges = vec![Range {
@@ -79,7 +84,7 @@ pub(crate) fn ranges(req: &VersionReq) -> Vec<Range> {
             .comparators
             .iter()
             .filter(|other| crate::store::blueprints::label_rank::core(other) == Some(core));
-        // What follows a rank of this place is a blank; what follows a longer one is not.
+        // A rank of this version continues with a blank; a longer one does not.
         let above = |pre, or_equal| {
             format!(
                 "{}{}",
@@ -104,7 +109,7 @@ pub(crate) fn ranges(req: &VersionReq) -> Vec<Range> {
     ranges
 }
 
-/// The higher one of what was found that satisfies `req`.
+/// Returns the highest candidate that satisfies `req`.
 pub(crate) fn best<'a>(req: &VersionReq, found: &'a [String]) -> Option<(Version, &'a str)> {
     let versions = found
         .iter()
@@ -119,12 +124,13 @@ pub(crate) fn best<'a>(req: &VersionReq, found: &'a [String]) -> Option<(Version
 
 type Core = (u64, u64, u64);
 
-/// The three numbers of a comparator that has all of them.
+/// Returns the three numbers of a comparator; `None` if one is missing.
 fn core(comparator: &Comparator) -> Option<Core> {
     Some((comparator.major, comparator.minor?, comparator.patch?))
 }
 
-/// What every release that satisfies the comparator is below; `None` if there is no such bound.
+/// Returns the exclusive upper bound of the releases that satisfy the comparator; `None` without
+/// one.
 fn upper(comparator: &Comparator) -> Option<Core> {
     let Comparator {
         op,
@@ -145,7 +151,7 @@ fn upper(comparator: &Comparator) -> Option<Core> {
     match (op, minor, patch) {
         (Op::Greater | Op::GreaterEq, ..) => None,
         (Op::Less, ..) => Some((*major, minor.unwrap_or(0), patch.unwrap_or(0))),
-        // The release comes after its pre-releases.
+        // The release follows its pre-releases.
         (Op::LessEq, Some(minor), Some(patch)) if !pre.is_empty() => Some((*major, *minor, *patch)),
         (Op::Caret, Some(0), Some(patch)) if *major == 0 => next_patch(0, *patch),
         (Op::Caret, Some(minor), _) if *major == 0 => next_minor(*minor),
@@ -180,7 +186,7 @@ fn numbers((major, minor, patch): Core) -> String {
         .concat()
 }
 
-/// Digits without leading zeros, so that the bytes are in the order of the numbers.
+/// Encodes digits without leading zeros, so that the bytes have the order of the numbers.
 fn number(digits: &str) -> String {
     let length = digits.len().to_string();
     let letter = char::from(b'a'.saturating_add(u8::try_from(length.len()).unwrap_or(u8::MAX)));
@@ -195,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// Small numbers, so that things meet, and the largest.
+    /// Generates small numbers, for collisions, and the largest ones.
     fn numeric() -> impl Strategy<Value = u64> {
         prop_oneof![8 => 0..3_u64, 2 => 9..12_u64, 1 => Just(u64::MAX - 1), 1 => Just(u64::MAX)]
     }
@@ -253,7 +259,7 @@ mod tests {
             })
     }
 
-    /// What Redis answers to `ZRANGE … BYLEX REV LIMIT 0 1`.
+    /// Returns the result of `ZRANGE … BYLEX REV LIMIT 0 1`.
     fn highest_in(ranks: &BTreeSet<String>, range: &Range) -> Option<String> {
         let (max, min) = (range.max.strip_prefix('(')?, range.min.strip_prefix('[')?);
         let below = ranks.iter().rev().find(|rank| rank.as_str() < max)?;
@@ -272,7 +278,7 @@ mod tests {
         #[test]
         fn ranks_are_in_the_order_of_precedence(a in label(), b in label()) {
             let (left, right) = (precedence(&a), precedence(&b));
-            // Releases stand apart.
+            // Releases have a separate range.
             if left.pre.is_empty() == right.pre.is_empty() {
                 prop_assert_eq!(rank(&a).cmp(&rank(&b)), left.cmp(&right), "{} {}", a, b);
             }

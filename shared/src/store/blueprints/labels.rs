@@ -1,4 +1,4 @@
-//! Versions of a Blueprint by their label.
+//! Looks up versions of a Blueprint by label.
 
 use crate::ids::BlueprintId;
 use crate::store::blueprints::label_rank;
@@ -6,7 +6,8 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 
 impl Shard {
-    /// The labels that decide what a requirement chooses. However many there are, a few are read.
+    /// Returns the labels that decide a requirement. It reads a few labels, independent of their
+    /// number.
     pub(crate) async fn labels_for(
         &self,
         id: &BlueprintId,
@@ -45,18 +46,18 @@ impl Shard {
     }
 }
 
-/// What the labels of a Blueprint say to a requirement.
+/// The result of a label search for a requirement.
 pub(crate) struct LabelsFor {
-    /// Whether there is such a Blueprint.
+    /// True if the Blueprint exists.
     pub(crate) exists: bool,
-    /// The highest that satisfies it, and its rank.
+    /// The highest matching version and its rank.
     pub(crate) highest: Option<(semver::Version, String)>,
-    /// The rank of one that is no semver.
+    /// The rank of an invalid label, if any.
     invalid: Option<String>,
 }
 
 impl LabelsFor {
-    /// Why nothing is chosen.
+    /// Returns the error for a requirement without a match.
     pub(crate) fn nothing(&self, id: &BlueprintId, req: &semver::VersionReq) -> StoreError {
         let invalid = self.invalid.as_deref().and_then(|rank| {
             let label = rank.strip_prefix(label_rank::INVALID)?;

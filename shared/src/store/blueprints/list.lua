@@ -1,18 +1,18 @@
 #!lua flags=no-writes
 -- Lists Blueprints with their heads, in the order of their ids.
 --
--- The only script that makes names of keys: which ids are on a page is known here alone, and a page is one call. A
--- cluster allows it: each name begins with KEYS[2], so it has the hash tag, and the slot, of the declared keys. While
--- the slot is moved to another node the call is refused (TRYAGAIN), because KEYS[2] itself never exists: no page
--- lacks what has moved already.
--- KEYS  1 blueprints; 2 what the key of each blueprint begins with, the hash tag included
--- ARGV  1 where to begin, as ZRANGEBYLEX takes it; 2 how many to list; 3 '1': archived ones, too;
---       4 how many to look at
--- Outcomes  page: the id after which the next page begins, or ''; then an id and its fields for each
+-- The only script that builds key names: only it knows the ids on a page, and a page is one round
+-- trip. This is valid in a cluster: each name begins with KEYS[2], so it has the hash tag and the
+-- slot of the declared keys. During the migration of the slot, Redis rejects the script (TRYAGAIN),
+-- because KEYS[2] itself never exists. So a page never lacks moved Blueprints.
+-- KEYS  1 blueprints; 2 prefix of the key of each blueprint, including the hash tag
+-- ARGV  1 first id in the syntax of ZRANGEBYLEX; 2 page size; 3 '1' to include archived ones;
+--       4 maximum number of ids to read
+-- Outcomes  page: the id before the next page, or ''; then an id and its fields for each
 local blueprints, prefix = KEYS[1], KEYS[2]
 local from, size, archived_too, most = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4])
 
--- One more than is looked at says whether there is more.
+-- The extra id shows whether another page follows.
 local ids = redis.call('ZRANGEBYLEX', blueprints, from, '+', 'LIMIT', 0, most + 1)
 local reply, listed = { 'page', '' }, 0
 for i, id in ipairs(ids) do

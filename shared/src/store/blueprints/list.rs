@@ -1,4 +1,4 @@
-//! Pages of Blueprints in the order of their ids: one call for each shard.
+//! Lists Blueprints in pages, sorted by id, with one call per shard.
 
 use std::collections::HashMap;
 
@@ -13,16 +13,15 @@ use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
 
-/// How many Blueprints are looked at for one page. Where more than this are archived one after the
-/// other, a page ends early rather than holding Redis for all of them.
+/// The maximum number of Blueprints read for one page. If more are archived in a row, the page ends
+/// early, which bounds the time in Redis.
 const LOOKED_AT_PER_PAGE: usize = 1_000;
 
 impl Shard {
-    /// Blueprints in the order of their ids. A page may hold fewer than asked for and still have a next
-    /// one.
+    /// Returns Blueprints sorted by id. A page can be incomplete and still have a next one.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or a stored form is damaged.
+    /// [`StoreError`] if Redis is unavailable or a stored form is damaged.
     pub async fn list_blueprints(
         &self,
         include_archived: bool,
@@ -59,10 +58,10 @@ impl Shard {
 }
 
 impl Store {
-    /// See [`Shard::list_blueprints`].
+    /// Returns a page of all shards as [`Shard::list_blueprints`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Shard::list_blueprints`].
     pub async fn list_blueprints(
         &self,
         include_archived: bool,
@@ -77,7 +76,8 @@ impl Store {
         for part in join_all(reading).await {
             let part = part?;
             items.extend(part.items);
-            // A shard that stopped may have more right behind: nothing later is certain.
+            // A shard that stopped early may have more items right after its cursor. Items behind
+            // it are uncertain.
             certain = match (certain, part.next) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),

@@ -1,9 +1,12 @@
 #!lua
 -- Writes a document as the new head of its Blueprint.
--- KEYS  1 blueprint; 2 documents; 3 commits; 4 newest; 5 labels; 6 blueprints; 7 settings_counter; 8 orbits; 9 ranks
--- ARGV  1 blueprint_id; 2 version; 3 document; 4 label; 5 commit; 6 any | absent | at; 7 expected version;
---       8 rank of the label or ''; 9 settings counter at which it was looked at who uses it as an orbit
--- Outcomes  created: seq, now, parent | unchanged: seq | head_moved: version or '' | archived | orbit_in_use
+-- KEYS  1 blueprint; 2 documents; 3 commits; 4 newest; 5 labels; 6 blueprints; 7 settings_counter;
+--       8 orbits; 9 ranks
+-- ARGV  1 blueprint_id; 2 version; 3 document; 4 label; 5 commit; 6 any | absent | at;
+--       7 expected version; 8 rank of the label or '';
+--       9 settings counter before the check of its use as an orbit
+-- Outcomes  created: seq, now, parent | unchanged: seq | head_moved: version or '' | archived
+--   orbit_in_use
 local blueprint, documents, commits, newest = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local labels, blueprints, settings_counter, orbits, ranks = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local bp, version, document, label, commit, mode, expected, rank, checked = unpack(ARGV)
@@ -16,7 +19,7 @@ if head[2] == version then return { 'unchanged', tonumber(head[1]) } end
 local as_expected = mode == 'any' or (mode == 'absent' and not head[1]) or (mode == 'at' and head[2] == expected)
 if not as_expected then return { 'head_moved', head[2] or '' } end
 
--- A setting may have named it, or may run it otherwise, since the caller looked.
+-- A setting may have started to name it, or may have changed, since the caller's check.
 local is_checked = checked == (redis.call('GET', settings_counter) or '0')
 local is_orbit = false
 for _, orbit in ipairs(redis.call('HVALS', orbits)) do

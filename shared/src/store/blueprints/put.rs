@@ -1,4 +1,4 @@
-//! Writing a version of a Blueprint.
+//! Writes a version of a Blueprint.
 
 use crate::blueprint::{Blueprint, orbit};
 use crate::domain::commit::Commit;
@@ -13,37 +13,38 @@ use crate::store::settings::orbit_entry::follows;
 /// The head that a writer expects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExpectedHead {
-    /// Whatever there is.
+    /// Any head, or none.
     Any,
-    /// None: the Blueprint must not exist.
+    /// No head: the Blueprint must not exist.
     Absent,
-    /// This content.
+    /// A head with this content.
     At(Version),
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PutOutcome {
-    /// This call made a commit.
+    /// This call created a commit.
     Created(Commit),
-    /// The head has this content already.
+    /// The head already has this content.
     Unchanged(Commit),
-    /// The head is another one than expected; `None`: there is none.
+    /// The head differs from the expected one.
     HeadMoved {
-        /// The head.
+        /// The actual head; `None` if the Blueprint does not exist.
         actual: Option<Version>,
     },
     /// The Blueprint is archived.
     Archived,
-    /// A setting uses it as its orbit, and it could not be run: why.
+    /// A setting uses it as its orbit, and the document cannot run: the reason.
     NotRunnable(String),
 }
 
 impl Shard {
-    /// Writes a document as the new head of the Blueprint that its `id` names.
+    /// Writes a document as the new head of the Blueprint in its `id`.
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been written all the same (repeating it is then `Unchanged`).
+    /// [`StoreError`]. The document may be written nevertheless. A repeated call then returns
+    /// `Unchanged`.
     pub async fn put_blueprint(
         &self,
         blueprint: &Blueprint,
@@ -60,15 +61,15 @@ impl Shard {
                 }
             }
             let put = self.put_as(blueprint, &expected, rationale, counter);
-            // Each further turn is a setting or an orbit that somebody wrote meanwhile.
+            // Each further iteration means a concurrent write of a setting or an orbit.
             if let Some(outcome) = put.await? {
                 return Ok(outcome);
             }
         }
     }
 
-    /// Writes a document whose use was looked at when the settings counter had this value; `None` if a setting follows
-    /// it and the counter has another one now.
+    /// Writes a document whose use was checked at this value of the settings counter. Returns
+    /// `None` if a setting follows it and the counter has changed.
     pub(crate) async fn put_as(
         &self,
         blueprint: &Blueprint,

@@ -1,8 +1,8 @@
-//! Writing a Blueprint that settings use as their orbit.
+//! Writes a Blueprint that settings use as their orbit.
 //!
-//! Whoever writes one looks first at who uses it ([`Store::orbit_use`]), judges the document, and writes it with
-//! what was looked at ([`Store::put_checked_blueprint`]): the script refuses a document that a setting follows if
-//! any setting or orbit was written since.
+//! A writer first reads the users of the orbit ([`Store::orbit_use`]) and checks the document. It
+//! then writes with that reading ([`Store::put_checked_blueprint`]). The script rejects a document
+//! that a setting follows if any setting or orbit was written in the meantime.
 
 use redis::cmd;
 
@@ -15,20 +15,20 @@ use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
 use crate::store::settings::orbit_entry::{follows, names};
 
-/// Who uses a Blueprint as an orbit at one moment.
+/// The settings that use a Blueprint as an orbit at one moment.
 #[derive(Debug, Clone)]
 pub struct OrbitUse {
     /// The settings counter of the Blueprint's shard, read before the settings.
     pub(crate) counter: u64,
-    /// The settings whose selector would choose the document once it is the head.
+    /// The settings whose selector would select the document as the new head.
     pub settings: Vec<EnhanceSetting>,
 }
 
 impl Store {
-    /// The settings that would run `document` once it is the head of its Blueprint.
+    /// Returns the settings that would run `document` as the new head of its Blueprint.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or a stored form is damaged.
+    /// [`StoreError`] if Redis is unavailable or a stored form is damaged.
     pub async fn orbit_use(&self, document: &Blueprint) -> Result<OrbitUse, StoreError> {
         let id = document.id();
         let (counter, orbits) = self.shard_of(id).orbits_in_use().await?;
@@ -43,11 +43,13 @@ impl Store {
         Ok(OrbitUse { counter, settings })
     }
 
-    /// Writes a document as the new head, as [`Store::put_blueprint`] does, after its use was looked at. Returns
-    /// `None`, and has written nothing, if a setting follows it and any setting was written since.
+    /// Writes a document as the new head as [`Store::put_blueprint`], after a check of its use.
+    /// Returns `None` without a write if a setting follows it and any setting was written in the
+    /// meantime.
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been written all the same (repeating it is then `Unchanged`).
+    /// [`StoreError`]. The document may be written nevertheless. A repeated call then returns
+    /// `Unchanged`.
     pub async fn put_checked_blueprint(
         &self,
         blueprint: &Blueprint,
@@ -66,23 +68,23 @@ impl Store {
 }
 
 impl Shard {
-    /// The settings counter, and what [`Shard::is_orbit`] looks at, read after it.
+    /// Returns the settings counter and then the orbits for [`Shard::is_orbit`].
     pub(crate) async fn orbits_in_use(&self) -> Result<(u64, Vec<String>), StoreError> {
         let counter = self.settings_counter().await?;
         let read = cmd("HVALS").arg(self.keys.orbits()).to_owned();
         Ok((counter, self.handle.command("orbits", &read).await?))
     }
 
-    /// True if some setting names this Blueprint as its orbit and follows its head.
+    /// Returns true if a setting names this Blueprint as its orbit and follows its head.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn is_orbit_by_latest(&self, id: &BlueprintId) -> Result<bool, StoreError> {
         let (_, orbits) = self.orbits_in_use().await?;
         Ok(orbits.iter().any(|entry| follows(entry, id)))
     }
 
-    /// True if some setting names this Blueprint as its orbit.
+    /// Returns true if a setting names this Blueprint as its orbit.
     pub(crate) async fn is_orbit(&self, id: &BlueprintId) -> Result<bool, StoreError> {
         let (_, orbits) = self.orbits_in_use().await?;
         Ok(orbits.iter().any(|entry| names(entry, id)))

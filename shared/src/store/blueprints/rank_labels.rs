@@ -1,9 +1,10 @@
-//! Brings labels that are not kept by rank into that form, at the start of each program that needs them so.
+//! Converts labels of the earlier format to ranks, at the start of each program that needs them.
 //!
-//! The earliest programs kept a hash label → newest commit; now its fields are ranks (see `label_rank.rs`), beside a sorted
-//! set of them, so there are as many of one as of the other. While an upgrade is under way the earlier programs write their
-//! form still: the programs that start after them find it. Any number of programs may do this at once, and go
-//! on where another one died: each label is moved by itself, in a script.
+//! Earlier releases stored a hash label → newest commit. Now its fields are ranks (see
+//! `label_rank.rs`), and a sorted set has the same ranks. So both have the same number of entries.
+//! During an upgrade, programs of earlier releases still write the earlier format. Programs that
+//! start later convert it. Any number of programs can do this concurrently and continue after a
+//! crash: a script moves each label individually.
 
 use redis::cmd;
 
@@ -13,14 +14,14 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// How many Blueprints, or labels of one, are read in one call.
+/// The number of Blueprints, or labels of one, in one call.
 const BATCH: usize = 500;
 
 impl Shard {
-    /// Puts every label under its rank.
+    /// Moves every label to its rank.
     ///
     /// # Errors
-    /// [`StoreError`]; repeat it.
+    /// [`StoreError`]. Repeat the call.
     pub(crate) async fn rank_labels(&self) -> Result<(), StoreError> {
         let mut from = "-".to_owned();
         loop {
@@ -41,7 +42,7 @@ impl Shard {
         }
     }
 
-    /// Those that have more labels than ranks.
+    /// Returns the Blueprints with more labels than ranks.
     async fn with_earlier_labels(
         &self,
         ids: Vec<BlueprintId>,
@@ -91,7 +92,7 @@ impl Shard {
     }
 }
 
-/// True if a field is in the present form.
+/// Returns true if a field has the current format.
 fn is_rank(field: &str) -> bool {
     match label_rank::version(field) {
         Some(version) => rank(&version.to_string()) == field,

@@ -1,15 +1,15 @@
-//! Blueprints: immutable documents and commits, and the head that moves over them.
+//! Reads Blueprints: immutable documents and commits, and the current head.
 //!
-//! A document is stored under its hash and never changed; a commit is stored under its number
-//! and never changed. What moves is one small record, the head, and only a script moves it,
-//! after comparing it with the head that the writer had seen. So a reader sees an old head or
-//! a new one and never a mixture, and of two writers one is told that the head moved.
+//! A document is stored under its hash and a commit under its number; both are immutable. Only the
+//! head changes, a small record. Only a script changes it, after a comparison with the head that
+//! the writer read. So a reader sees either the old or the new head. Of two concurrent writers, one
+//! receives a conflict.
 //!
-//! Two small indexes are written in the same script as the commit that they point at:
-//! `newest` (content → its newest commit) and `labels` (label → its newest commit). They make
-//! every selector cost the same at ten commits and at a hundred thousand.
+//! The script that writes a commit also writes two small indexes: `newest` (content → newest
+//! commit) and `labels` (label → newest commit). So the cost of a selector does not depend on the
+//! number of commits.
 //!
-//! Every document that is read is hashed again: a damaged one is an error and is never served.
+//! Every read document is hashed again. A damaged document is an error.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::store::codec::paging::{Page, PageRequest};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 
-/// How many versions Redis looks at in one call of a search.
+/// The number of versions that Redis scans in one call of a search.
 const SCANNED_PER_CALL: usize = 1_000;
 
 /// A version with its commit.
@@ -33,16 +33,18 @@ const SCANNED_PER_CALL: usize = 1_000;
 pub struct StoredBlueprint {
     /// The document.
     pub blueprint: Arc<Blueprint>,
-    /// Where it stands in the history.
+    /// The commit in the history.
     pub commit: Commit,
 }
 
 impl Shard {
-    /// The version that the selector chooses; `None` if there is no such Blueprint, or no such fixed version.
+    /// Returns the version that the selector selects; `None` if the Blueprint or the fixed version
+    /// does not exist.
     ///
     /// # Errors
-    /// [`StoreError::NoMatchingVersion`] and [`StoreError::InvalidSemver`] for a requirement that nothing
-    /// satisfies; [`StoreError::Document`] if the stored bytes are not what their hash says.
+    /// * [`StoreError::NoMatchingVersion`] and [`StoreError::InvalidSemver`] for a requirement
+    ///   without a match.
+    /// * [`StoreError::Document`] if the stored bytes do not match their hash.
     pub async fn blueprint(
         &self,
         id: &BlueprintId,
@@ -116,10 +118,10 @@ impl Shard {
         read_commit(id, seq, found)
     }
 
-    /// What a list shows of this Blueprint; `None` if there is none.
+    /// Returns the list entry of this Blueprint; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
     pub async fn summary(&self, id: &BlueprintId) -> Result<Option<BlueprintSummary>, StoreError> {
         let fields: HashMap<String, String> = self
             .handle
@@ -130,10 +132,11 @@ impl Shard {
             .transpose()
     }
 
-    /// The newest commit of each version that begins with `prefix`, newest first, `limit` at most: where more begin
-    /// with it, which ones is not defined. `None` if there is no such Blueprint.
+    /// Returns the newest commit of each version with this `prefix`, newest first, at most `limit`.
+    /// If more versions match, the selection is undefined. Returns `None` if the Blueprint does not
+    /// exist.
     ///
-    /// Redis looks through the versions in bounded steps and sends those that match.
+    /// Redis scans the versions in bounded steps and returns the matches.
     ///
     /// # Errors
     /// As [`Shard::summary`].
@@ -146,7 +149,7 @@ impl Shard {
         if self.head_seq(id).await?.is_none() {
             return Ok(None);
         }
-        // A version may be seen twice while the hash grows.
+        // A version can appear twice while the hash grows.
         let (mut seqs, mut cursor) = (BTreeSet::new(), "0".to_owned());
         loop {
             let mut scan = cmd("HSCAN");
@@ -165,7 +168,7 @@ impl Shard {
         Ok(Some(self.commits_at(id, &seqs).await?))
     }
 
-    /// The commits of these numbers.
+    /// Returns the commits with these numbers.
     async fn commits_at(&self, id: &BlueprintId, seqs: &[u64]) -> Result<Vec<Commit>, StoreError> {
         if seqs.is_empty() {
             return Ok(Vec::new());
@@ -178,10 +181,10 @@ impl Shard {
             .collect()
     }
 
-    /// A Blueprint's commits, newest first; `None` if there is no such Blueprint.
+    /// Returns a Blueprint's commits, newest first; `None` if the Blueprint does not exist.
     ///
     /// # Errors
-    /// [`StoreError::Cursor`] for a cursor that is none; else as [`Shard::summary`].
+    /// [`StoreError::Cursor`] for an invalid cursor; otherwise as [`Shard::summary`].
     pub async fn list_commits(
         &self,
         id: &BlueprintId,
@@ -213,7 +216,7 @@ impl Shard {
     }
 }
 
-/// What a list shows of a Blueprint, from the fields of its head.
+/// Reads the list entry of a Blueprint from the fields of its head.
 pub(crate) fn read_summary(
     id: &BlueprintId,
     fields: &HashMap<String, String>,

@@ -1,8 +1,9 @@
 #!lua
--- Lays down the next commits of a history that is being imported, beside everything that is in use.
+-- Stages the next commits of an import, in keys that no other script reads.
 -- KEYS  1 documents; 2 commits; 3 newest; 4 labels; 5 ranks, all staged
--- ARGV  1 lifetime ms; 2 seq of the first; then for each commit: version, document, rank of the label or '', commit
--- Outcomes  staged | lost: what was staged before has expired
+-- ARGV  1 lifetime ms; 2 seq of the first;
+--       then for each commit: version, document, rank of the label or '', commit
+-- Outcomes  staged | lost: the data staged before has expired
 local documents, commits, newest, labels, ranks = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local lifetime, first = ARGV[1], tonumber(ARGV[2])
 
@@ -18,6 +19,6 @@ for i = 3, #ARGV, 4 do
     redis.call('ZADD', ranks, 0, rank)
   end
 end
--- In one script, so that they expire at once.
+-- In one script, so that all keys expire together.
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, lifetime) end
 return { 'staged' }

@@ -1,9 +1,9 @@
-//! Whole histories out of the store and into it.
+//! Exports and imports whole histories.
 //!
-//! Out: commits never change, so a history up to the head of this moment is read in parts without
-//! holding anything up. In: the commits are laid down under keys of their own, which nobody reads
-//! and which expire, and one script gives them their names at the end, if the Blueprint is still
-//! absent. So an import is whole or nothing, and costs Redis no long script however much it is.
+//! An export reads the commits up to the current head in parts. Commits are immutable, so it blocks
+//! nothing. An import stages the commits under separate keys with an expiry, which no other call
+//! reads. At the end, one script renames them if the Blueprint is still absent. So an import is
+//! atomic and needs no long script, independent of its size.
 
 use redis::cmd;
 
@@ -18,10 +18,10 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// How long an import may stand still before what it staged expires.
+/// The maximum time between two steps of an import. Afterwards its staged data expires.
 const LIFETIME_MS: u64 = 600_000;
 
-/// A history that is being staged. What is dropped before [`Import::finish`] expires by itself.
+/// A history that is being staged. If it is dropped before [`Import::finish`], its data expires.
 #[derive(Debug)]
 pub struct Import {
     store: Shard,
@@ -30,48 +30,50 @@ pub struct Import {
     last: Option<Commit>,
 }
 
-/// What became of staging.
+/// The outcome of staging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StageOutcome {
-    /// It is laid down.
+    /// The entries are staged.
     Staged,
-    /// Redis uses so much of its memory that nothing is taken in.
+    /// Redis uses too much of its memory to accept more data.
     MemoryFull {
-        /// Bytes in use.
+        /// Used memory in bytes.
         used: u64,
-        /// Bytes allowed.
+        /// Available memory in bytes.
         max: u64,
     },
-    /// The import stood still for too long, and what was staged has expired.
+    /// The import paused for too long, and its staged data has expired.
     Expired,
 }
 
-/// What became of an import.
+/// The outcome of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImportOutcome {
-    /// The Blueprint is there.
+    /// The Blueprint is imported.
     Imported,
-    /// There is a Blueprint of this id already.
+    /// A Blueprint with this id already exists.
     Exists,
-    /// The import stood still for too long, and what was staged has expired.
+    /// The import paused for too long, and its staged data has expired.
     Expired,
 }
 
 impl Shard {
-    /// The number of a Blueprint's newest commit; `None` if there is no such Blueprint.
+    /// Returns the number of a Blueprint's newest commit; `None` if the Blueprint does not exist.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn head_seq(&self, id: &BlueprintId) -> Result<Option<u64>, StoreError> {
         self.handle
             .command("head", cmd("HGET").arg(self.keys.blueprint(id)).arg("seq"))
             .await
     }
 
-    /// The commits of these numbers with their contents, oldest first. `to` is at most the head's.
+    /// Returns the commits with these numbers and their contents, oldest first. `to` is at most the
+    /// number of the head.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] and [`StoreError::Document`] if one is not there or not what its hash says.
+    /// [`StoreError::Damaged`] and [`StoreError::Document`] if one is missing or does not match its
+    /// hash.
     pub async fn history(
         &self,
         id: &BlueprintId,
@@ -101,10 +103,10 @@ impl Shard {
             .collect()
     }
 
-    /// Begins to import a history; `None` if there is a Blueprint of this id.
+    /// Starts the import of a history; `None` if a Blueprint with this id exists.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn begin_import(&self, id: &BlueprintId) -> Result<Option<Import>, StoreError> {
         if self.head_seq(id).await?.is_some() {
             return Ok(None);
@@ -138,10 +140,10 @@ fn whole(commit: &Commit, document: Option<String>) -> Result<String, StoreError
 }
 
 impl Import {
-    /// Lays down the next entries, which were checked to follow from the ones before.
+    /// Stages the next entries. Precondition: they continue the previous ones.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or full; the import is then to be given up.
+    /// [`StoreError`] if Redis is unavailable or full. Abort the import then.
     pub async fn stage(&mut self, entries: &[HistoryEntry]) -> Result<StageOutcome, StoreError> {
         let Some((first, last)) = entries.first().zip(entries.last()) else {
             return Ok(StageOutcome::Staged);
@@ -171,11 +173,11 @@ impl Import {
         }
     }
 
-    /// Makes what was staged the Blueprint's history. Without anything staged there is nothing to
-    /// find, which is [`ImportOutcome::Expired`].
+    /// Makes the staged data the Blueprint's history. Without staged data, it returns
+    /// [`ImportOutcome::Expired`].
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been imported all the same.
+    /// [`StoreError`]. The history may be imported nevertheless.
     pub async fn finish(&self) -> Result<ImportOutcome, StoreError> {
         let Some(head) = &self.last else {
             return Ok(ImportOutcome::Expired);
@@ -208,10 +210,10 @@ impl Import {
         }
     }
 
-    /// Takes away what was staged, now rather than when it expires.
+    /// Deletes the staged data before it expires.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away; then it expires.
+    /// [`StoreError`] if Redis is unavailable. The data then expires.
     pub async fn give_up(self) -> Result<(), StoreError> {
         self.store
             .handle

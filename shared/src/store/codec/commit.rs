@@ -13,7 +13,7 @@ struct StoredEpoch {
     started_at: u64,
 }
 
-/// What the writer of a commit knows; the script stamps `seq`, `parents` and `at`.
+/// The fields of a commit from its writer. The script adds `seq`, `parents` and `at`.
 #[derive(Serialize)]
 struct CommitDraft<'a> {
     pub(crate) v: u32,
@@ -40,7 +40,7 @@ struct StoredCommit {
     at: u64,
 }
 
-/// The JSON of a commit that has no place in the history yet.
+/// Returns the JSON of a commit without its position in the history.
 pub(crate) fn commit_draft(
     version: &Version,
     label: &str,
@@ -63,7 +63,7 @@ pub(crate) fn commit_draft(
     })
 }
 
-/// The JSON of a commit that has its place: the bytes that a script would have stored.
+/// Returns the JSON of a complete commit: the same bytes as a script stores.
 pub(crate) fn commit_whole(commit: &Commit) -> String {
     let mut text = commit_draft(
         &commit.version,
@@ -81,7 +81,7 @@ pub(crate) fn commit_whole(commit: &Commit) -> String {
     text
 }
 
-/// A commit from its stored JSON.
+/// Reads a commit from its stored JSON.
 pub(crate) fn commit(blueprint_id: &BlueprintId, text: &str) -> Result<Commit, StoreError> {
     let id = blueprint_id.as_str();
     let stored: StoredCommit = from_json("commit", id, text)?;

@@ -1,4 +1,4 @@
-//! The version of the stored forms, and the errors of reading them.
+//! The version of the stored forms, and the errors of decoding them.
 
 use crate::store::redis::error::StoreError;
 use serde::Deserialize;

@@ -7,7 +7,7 @@ use crate::ids::{BlueprintId, IssueId, Version};
 use crate::store::codec::format::damaged;
 use crate::store::redis::error::StoreError;
 
-/// An issue from the fields of its hash and its intent.
+/// Reads an issue from the fields of its hash and its intent.
 pub(crate) fn issue(
     id: &IssueId,
     fields: &HashMap<String, String>,

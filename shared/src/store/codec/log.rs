@@ -71,8 +71,8 @@ impl From<StoredUsage> for SpawnerUsage {
     }
 }
 
-/// What the decider knows; the script stamps `attempt` and `ts_ms`, and `reasons` and `intent`
-/// where only it has them.
+/// The fields of a log entry from the decider. The script adds `attempt` and `ts_ms`, and `reasons`
+/// and `intent` where only it has them.
 #[derive(Serialize)]
 struct LogDraft<'a> {
     pub(crate) v: u32,
@@ -106,20 +106,20 @@ struct StoredLogEntry {
     reasons: Vec<String>,
     patch: String,
     usage: StoredUsage,
-    /// Not in entries without one.
+    /// Absent in entries without an unusable reply.
     #[serde(default)]
     unusable_reply: String,
     pub(crate) attempt: u32,
     ts_ms: u64,
 }
 
-/// The JSON of a log entry, without what the script stamps.
+/// Returns the JSON of a log entry, without the fields that the script adds.
 pub(crate) fn log_draft(entry: &LogEntry) -> String {
     draft(entry, Some(&entry.reasons), Some(&entry.intent))
 }
 
-/// The entry of an issue that no flow decided, without `reasons`, and without `intent` if that is
-/// `None`: the script writes them.
+/// Returns the log entry of an issue that was decided without a flow. The script adds `reasons`,
+/// and `intent` if it is `None`.
 pub(crate) fn failed_log_draft(
     issue_id: &IssueId,
     blueprint_id: &BlueprintId,
@@ -162,7 +162,7 @@ fn draft(entry: &LogEntry, reasons: Option<&[String]>, intent: Option<&str>) -> 
     })
 }
 
-/// A log entry from its stored JSON.
+/// Reads a log entry from its stored JSON.
 pub(crate) fn log_entry(issue_id: &IssueId, text: &str) -> Result<LogEntry, StoreError> {
     let id = issue_id.as_str();
     let stored: StoredLogEntry = from_json("log entry", id, text)?;

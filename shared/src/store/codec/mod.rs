@@ -1,6 +1,6 @@
-//! The stored forms: what is written as JSON or as hash fields, with its version, and how it
-//! becomes the domain's types again. Decoding is strict: a missing or mistyped field is an
-//! error that names it, never a default.
+//! The stored forms: JSON and hash fields with a version, and their conversion to domain types.
+//!
+//! Decoding is strict: a missing or mistyped field is an error with its name, never a default.
 
 mod commit;
 mod format;

@@ -1,39 +1,40 @@
-//! Pages of lists, and the cursors between them.
+//! Pages of lists and their cursors.
 
 use crate::ids::IssueId;
 use crate::store::redis::error::StoreError;
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items of the page.
     pub items: Vec<T>,
-    /// Where the next page begins; `None` after the last one.
+    /// The start of the next page; `None` after the last one.
     pub next: Option<String>,
 }
 
-/// Which part of a list is wanted.
+/// A request for a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageRequest {
-    /// How many at most; above 0.
+    /// The maximum number of items; above 0.
     pub size: usize,
-    /// The [`Page::next`] of the page before; `None` for the first.
+    /// The [`Page::next`] of the previous page; `None` for the first one.
     pub after: Option<String>,
 }
 
-/// The place that a cursor names: what the index is ordered by, and the id. A greater one comes earlier.
+/// Returns the position of a cursor: the score of the index and the id. Greater positions come
+/// first.
 pub(crate) fn place_of(cursor: &str) -> Result<(u64, IssueId), StoreError> {
     let cursor = Cursor::parse(cursor)?;
     Ok((cursor.score, cursor.id))
 }
 
-/// The cursor that names a place.
+/// Returns the cursor of a position.
 pub(crate) fn cursor_at(score: u64, id: &IssueId) -> String {
     let id = id.clone();
     Cursor { score, id }.text()
 }
 
-/// A place in an index: `<score>/<id>`.
+/// A position in an index: `<score>/<id>`.
 pub(crate) struct Cursor {
     pub(crate) score: u64,
     pub(crate) id: IssueId,
@@ -53,7 +54,7 @@ impl Cursor {
         Cursor::new(id, score.parse().map_err(|_| bad())?)
     }
 
-    /// Whether it comes later in the list.
+    /// Returns true if this position comes later in the list.
     pub(crate) fn is_after(&self, other: &Cursor) -> bool {
         (self.score, self.id.as_str()) < (other.score, other.id.as_str())
     }

@@ -21,7 +21,7 @@ enum StoredSelector {
     SemverReq(String),
 }
 
-/// The script stamps `revision`.
+/// The stored form of a setting. The script adds `revision`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredSetting {
@@ -29,23 +29,23 @@ struct StoredSetting {
     blueprint_id: String,
     selector: StoredSelector,
     verifier_axes: Vec<String>,
-    /// Not in what releases without it have written, which took no axes for no verification.
+    /// Absent in data of releases without this field. They treat no axes as no verification.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     no_verification: bool,
     ttl_secs: u64,
-    /// JSON of the AgentDef, as text, so that its numbers stay exact.
+    /// The JSON of the AgentDef as text, so that its numbers stay exact.
     spawner: Option<String>,
-    /// Not in what releases without it have written.
+    /// Absent in data of releases without this field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     applies_to: Vec<String>,
-    /// JSON, as text like `spawner`. Not in what releases without it have written.
+    /// JSON as text, like `spawner`. Absent in data of releases without this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     axis_options: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
 }
 
-/// The JSON of a setting, without its revision.
+/// Returns the JSON of a setting without its revision.
 pub(crate) fn setting_draft(setting: &EnhanceSetting) -> String {
     to_json(&StoredSetting {
         v: FORMAT,
@@ -70,7 +70,7 @@ pub(crate) fn setting_draft(setting: &EnhanceSetting) -> String {
     })
 }
 
-/// A setting from its stored JSON.
+/// Reads a setting from its stored JSON.
 pub(crate) fn setting(setting_id: &SettingId, text: &str) -> Result<EnhanceSetting, StoreError> {
     let id = setting_id.as_str();
     let stored: StoredSetting = from_json("setting", id, text)?;

@@ -1,4 +1,4 @@
-//! Issues: reading them, and finding one by its id.
+//! Reads issues and finds them by id.
 
 pub mod read;
 pub mod revisions;

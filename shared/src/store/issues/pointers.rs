@@ -1,13 +1,13 @@
-//! Where an issue is, when only its id is known.
+//! Finds the shard of an issue by its id alone.
 //!
-//! With several shards an issue lies in the shard of its Blueprint, and its id does not say which
-//! that is. So a pointer `issue_id → blueprint_id` is kept in the shard that the issue's own id
-//! belongs to, and written before the issue is submitted: whoever dies in between leaves a pointer
-//! to nothing, which counts as no issue.
+//! With several shards, an issue is in the shard of its Blueprint, which its id does not contain.
+//! So the shard of the issue's own id holds a pointer `issue_id → blueprint_id`. It is written
+//! before the issue is submitted. A crash in between leaves a pointer without an issue, which
+//! counts as no issue.
 //!
-//! Such a pointer must not keep its id for ever. Another Blueprint may take it over once it is older than any
-//! submission can still be under way; until then the id counts as taken. The pointer of a decided issue
-//! stays, also when the issue is pruned: its log entry is found by it.
+//! Such a pointer must not block its id forever. Another Blueprint can take it over once it is
+//! older than any submission in progress. Until then the id counts as used. The pointer of a
+//! decided issue remains, even after a prune: it locates the log entry.
 
 use redis::cmd;
 
@@ -18,20 +18,21 @@ use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
 
-/// A submission that has not reached its shard after this time never will: its calls have long timed out.
+/// The age from which a pointer without an issue can be taken over. All calls of its submission
+/// have timed out by then.
 const TAKEN_OVER_AFTER_MS: u64 = 60_000;
 
-/// What became of pointing an id at a Blueprint.
+/// The outcome of pointing an id at a Blueprint.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Pointed {
-    /// It points there, now or since before.
+    /// The id points to this Blueprint, by this or an earlier call.
     Here,
-    /// It points at another Blueprint, and has to.
+    /// The id points to another Blueprint and must continue to do so.
     Elsewhere,
 }
 
 impl Store {
-    /// The shard that has the issue of this id; `None` if none can have it.
+    /// Returns the shard of the issue with this id; `None` if no shard can have it.
     pub(crate) async fn shard_of_issue(&self, id: &IssueId) -> Result<Option<&Shard>, StoreError> {
         if !self.is_sharded() {
             return Ok(Some(self.home()));
@@ -39,7 +40,7 @@ impl Store {
         if let Some(to) = self.pointer(id).await? {
             return Ok(Some(self.shard_of(&to)));
         }
-        // A failover may have lost the pointer and not the issue.
+        // A failover may have lost the pointer but not the issue.
         for shard in self.shards() {
             if shard.knows(id).await? {
                 return Ok(Some(shard));
@@ -48,7 +49,7 @@ impl Store {
         Ok(None)
     }
 
-    /// Points an id at a Blueprint's shard, before the issue is submitted there.
+    /// Points an id to a Blueprint's shard before the issue is submitted there.
     pub(crate) async fn point(
         &self,
         id: &IssueId,
@@ -98,13 +99,13 @@ impl Store {
         value.map(read).transpose()
     }
 
-    /// The shard that has the pointer of this id.
+    /// Returns the shard with the pointer of this id.
     fn pointing(&self, id: &IssueId) -> &Shard {
         &self.shards[shard_of(id.as_str(), self.shards.len())]
     }
 }
 
-/// The Blueprint that `<blueprint_id>|<written ms>` points at.
+/// Returns the Blueprint of a pointer `<blueprint_id>|<written ms>`.
 fn target(value: &str) -> Option<BlueprintId> {
     BlueprintId::parse(value.split_once('|')?.0).ok()
 }

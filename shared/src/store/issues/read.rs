@@ -1,4 +1,4 @@
-//! Reading issues: one, and pages of them, newest first.
+//! Reads single issues, and pages of issues, newest first.
 
 use std::collections::HashMap;
 
@@ -12,16 +12,16 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 use crate::whole_ms::score_ms;
 
-/// Which issues are wanted. All that is `Some` must hold.
+/// A filter for issues. An issue must match all `Some` values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IssueFilter {
-    /// Of this Blueprint.
+    /// The target.
     pub blueprint_id: Option<BlueprintId>,
-    /// In this state.
+    /// The state.
     pub state: Option<IssueState>,
-    /// Rejected for this cause.
+    /// The cause of the rejection.
     pub cause: Option<RejectionCause>,
-    /// On the dead list.
+    /// True for only the dead list.
     pub dead_only: bool,
 }
 
@@ -35,17 +35,17 @@ impl IssueFilter {
     }
 }
 
-/// How many issues are looked at for one page: a filter that matches little ends a page early
-/// rather than holding a call for a whole history.
+/// The maximum number of issues read for one page. With a selective filter a page ends early, which
+/// bounds the duration of a call.
 const LOOKED_AT_PER_PAGE: usize = 20_000;
-/// How many are read in one round trip.
+/// The number of issues in one round trip.
 const BATCH: usize = 200;
 
 impl Shard {
-    /// The issue of that id.
+    /// Returns the issue with this id; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
     pub async fn issue(&self, id: &IssueId) -> Result<Option<Issue>, StoreError> {
         Ok(self
             .read_issues(std::slice::from_ref(id))
@@ -54,16 +54,16 @@ impl Shard {
             .flatten())
     }
 
-    /// True if an issue of that id was decided, and pruned since.
+    /// Returns true if an issue with this id was decided and then pruned.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn is_pruned(&self, id: &IssueId) -> Result<bool, StoreError> {
         let (is_there, is_logged) = self.is_there_or_logged(id).await?;
         Ok(is_logged && !is_there)
     }
 
-    /// True if there is an issue of that id, or was one.
+    /// Returns true if an issue with this id exists or existed.
     pub(crate) async fn knows(&self, id: &IssueId) -> Result<bool, StoreError> {
         let (is_there, is_logged) = self.is_there_or_logged(id).await?;
         Ok(is_there || is_logged)
@@ -104,7 +104,7 @@ impl Shard {
                 redis::from_redis_value(fields).map_err(|e| read(e.into()))?;
             let intent: Option<String> =
                 redis::from_redis_value(intent).map_err(|e| read(e.into()))?;
-            // Both are written by one script; without the hash there is no issue.
+            // One script writes both. Without the hash, the issue does not exist.
             let issue = match (fields.is_empty(), intent) {
                 (false, Some(intent)) => Some(codec::issue(id, &fields, intent)?),
                 _ => None,
@@ -114,10 +114,10 @@ impl Shard {
         Ok(issues)
     }
 
-    /// Issues that match, newest first. A page may hold fewer than asked for and still have a next one.
+    /// Returns matching issues, newest first. A page can be incomplete and still have a next one.
     ///
     /// # Errors
-    /// [`StoreError::Cursor`] for a cursor that is not of this list; else as [`Shard::issue`].
+    /// [`StoreError::Cursor`] for a cursor of another list; otherwise as [`Shard::issue`].
     pub async fn list_issues(
         &self,
         filter: &IssueFilter,
@@ -157,8 +157,8 @@ impl Shard {
         })
     }
 
-    /// The next ids of an index after the cursor: falling scores, and of equal ones falling ids.
-    /// Never by rank: ranks move when issues come and go between two pages.
+    /// Returns the next ids of an index after the cursor: by descending score, then by descending
+    /// id. It does not use ranks, which shift when issues are added or removed between two pages.
     async fn ids_before(
         &self,
         index: &str,
@@ -183,7 +183,7 @@ impl Shard {
             if !found.is_empty() || n_rows < BATCH {
                 return Ok(found);
             }
-            // So many were submitted in the same millisecond as the cursor's.
+            // The whole batch has the same millisecond as the cursor.
             skip += BATCH;
         }
     }

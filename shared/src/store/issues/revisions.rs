@@ -1,4 +1,4 @@
-//! How far issues are: their revisions and states alone, of many at once.
+//! Reads the revisions and states of many issues at once.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +10,24 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
 
-/// How many issues are looked at in one round trip.
+/// The number of issues in one round trip.
 const BATCH: usize = 500;
 
-/// How far an issue is.
+/// The revision of an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IssueRevision {
-    /// Its revision.
+    /// The revision.
     pub revision: u64,
-    /// True if it is decided.
+    /// True if the issue is decided.
     pub is_terminal: bool,
 }
 
-/// What was seen of each issue; `None` if it is not there.
+/// The revision of each issue; `None` if the issue does not exist.
 pub type IssueRevisions = Vec<(IssueRef, Option<IssueRevision>)>;
 
 impl Store {
-    /// Looks at these issues, in one round trip for each shard and 500 of them. A shard that does not
-    /// answer holds up no other: what the others say comes with its error.
+    /// Reads the revisions of these issues, in one round trip per shard and 500 issues. An
+    /// unavailable shard does not block others: the result has their revisions and its error.
     pub async fn revisions(&self, issues: &[IssueRef]) -> (IssueRevisions, Option<StoreError>) {
         let mut by_shard: BTreeMap<usize, Vec<IssueRef>> = BTreeMap::new();
         for issue in issues {
@@ -71,7 +71,8 @@ impl Shard {
     }
 }
 
-/// A damaged issue counts as one that is not there: whoever then reads it whole gets the error.
+/// Parses a revision. A damaged issue counts as missing: a later read of the whole issue returns
+/// the error.
 fn parse_revision(revision: &str, state: &str) -> Option<IssueRevision> {
     Some(IssueRevision {
         revision: revision.parse().ok()?,

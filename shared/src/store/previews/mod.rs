@@ -1,4 +1,4 @@
-//! Previews and trials: requests to workers, and their answers.
+//! Previews and trials: requests to workers, and their responses.
 
 pub mod preview;
 

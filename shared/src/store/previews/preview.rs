@@ -1,9 +1,9 @@
-//! Previews: requests in a list of their own, each run at most once, and each answer under a key
-//! of its own that expires.
+//! Previews: requests in a separate list, each run at most once. Each response is under a separate
+//! key with an expiry.
 //!
-//! There is no lease and no retry. A request says until when somebody waits for it, and whoever
-//! gives up earlier takes it back, so that no worker runs what nobody wants any more. Who waits for
-//! an answer looks for the key, and whether there is a worker left that could write it.
+//! Previews have no lease and no retry. A request contains its deadline, and a caller that stops
+//! waiting withdraws it. So no worker runs an abandoned request. A waiting caller polls the key of
+//! the response and the number of connected workers.
 
 use std::time::Duration;
 
@@ -23,44 +23,45 @@ use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 use crate::whole_ms::whole_ms;
 
-/// How long an answer is kept; who waits for it looks several times a second.
+/// The lifetime of a response. A waiting caller polls several times a second.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// The most requests that may wait in a list. Workers run few previews at once; with more than this
-/// ahead of it, a request would mostly expire where it waits.
+/// The maximum number of waiting requests in a list. Workers run few previews at once, so a longer
+/// list would mostly expire.
 pub const MAX_WAITING_PREVIEWS: usize = 100;
 
-/// What became of a request for a preview.
+/// The outcome of a request for a preview.
 #[derive(Debug)]
 pub enum PreviewRequestOutcome {
-    /// It waits for a worker.
+    /// The request waits for a worker.
     Waits(PreviewTicket),
-    /// [`MAX_WAITING_PREVIEWS`] wait already.
+    /// [`MAX_WAITING_PREVIEWS`] requests are already waiting.
     TooMany,
     /// The target is an orbit, and the caller is not an admin.
     OrbitNeedsAdmin {
-        /// The setting that names it; `None`: a bundled orbit, which no setting need name.
+        /// The setting that names it as its orbit; `None` for a bundled orbit that no setting
+        /// names.
         setting_id: Option<SettingId>,
     },
-    /// Redis has used too much of its memory to accept more.
+    /// Redis uses too much of its memory to accept more requests.
     MemoryFull {
-        /// Bytes used.
+        /// Used memory in bytes.
         used: u64,
-        /// Bytes allowed.
+        /// Available memory in bytes.
         max: u64,
     },
 }
 
-/// A request as it lies in the list, to take it back.
+/// A request as stored in the list, used to withdraw it.
 #[derive(Debug, Clone)]
 pub struct PreviewTicket(String);
 
-/// What somebody who waits for an answer sees.
+/// The status of a preview for its waiting caller.
 #[derive(Debug)]
 pub struct PreviewStatus {
-    /// The answer, if there is one.
+    /// The response, if present.
     pub answer: Option<PreviewAnswer>,
-    /// How many workers are connected to Redis at this moment.
+    /// The number of workers connected to Redis at this moment.
     pub n_workers: u64,
 }
 
@@ -74,16 +75,16 @@ struct StoredRequest {
     expires_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trace: Option<String>,
-    /// An orbit to be tried; target and intent are then not read.
+    /// An orbit to try. The target and the intent are then unused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trial: Option<StoredTrial>,
 }
 
-/// What a request asks for.
+/// The content of a request.
 pub(crate) struct Wanted {
     pub(crate) blueprint_id: BlueprintId,
     pub(crate) intent: String,
-    /// On whose authority.
+    /// The authority of the request.
     pub(crate) authority: Authority,
     pub(crate) trace: Option<String>,
     pub(crate) trial: Option<StoredTrial>,
@@ -122,11 +123,11 @@ enum StoredOutcome {
 }
 
 impl Shard {
-    /// Asks for a preview that is to be there within `time_limit`, on this authority. Not to be repeated under the
-    /// same id: it could be run twice. The worker goes on with `trace`.
+    /// Requests a preview with a response within `time_limit`, under this authority. Do not repeat
+    /// it with the same id: it could run twice. The worker continues `trace`.
     ///
     /// # Errors
-    /// [`StoreError`]; it may be run all the same.
+    /// [`StoreError`]. The preview may run nevertheless.
     pub async fn request_preview(
         &self,
         id: &IssueId,
@@ -146,7 +147,7 @@ impl Shard {
         self.request(id, wanted, time_limit).await
     }
 
-    /// Puts a request on the list.
+    /// Appends a request to the list.
     pub(crate) async fn request(
         &self,
         id: &IssueId,
@@ -186,10 +187,10 @@ impl Shard {
         }
     }
 
-    /// Takes a request back that no worker has taken up yet.
+    /// Withdraws a request that no worker has started.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away; the request then expires.
+    /// [`StoreError`] if Redis is unavailable. The request then expires.
     pub async fn withdraw_preview(&self, ticket: &PreviewTicket) -> Result<(), StoreError> {
         let mut remove = cmd("LREM");
         remove.arg(self.keys.previews()).arg(1).arg(&ticket.0);
@@ -197,11 +198,11 @@ impl Shard {
         Ok(())
     }
 
-    /// The answer, and whether there is a worker that could give one. Every worker hears of
-    /// cancellations, and Redis knows at once when one does not any more.
+    /// Returns the response, if present, and the number of workers that could write one. Every
+    /// worker subscribes to cancellations, so Redis knows the connected workers.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or the answer cannot be read.
+    /// [`StoreError`] if Redis is unavailable or the response is not readable.
     pub async fn look_for_preview(&self, id: &IssueId) -> Result<PreviewStatus, StoreError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("GET").arg(self.keys.preview(id));
@@ -215,10 +216,10 @@ impl Shard {
         })
     }
 
-    /// Reads a request that a worker has taken from the list; `None` if nobody waits for it any more.
+    /// Reads a request that a worker took from the list; `None` if its deadline has passed.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away, or what was taken is no request.
+    /// [`StoreError`] if Redis is unavailable or the element is not a valid request.
     pub async fn open_preview(&self, text: &str) -> Result<Option<PreviewRequest>, StoreError> {
         const WHAT: &str = "preview request";
         let stored: StoredRequest = from_json(WHAT, "?", text)?;
@@ -242,10 +243,10 @@ impl Shard {
         }))
     }
 
-    /// Leaves the answer to a request where its caller looks for it.
+    /// Stores the response to a request under the key that its caller polls.
     ///
     /// # Errors
-    /// [`StoreError`]; it may be there all the same. Repeat it.
+    /// [`StoreError`]. The response may be stored nevertheless. Repeat the call.
     pub async fn answer_preview(
         &self,
         id: &IssueId,

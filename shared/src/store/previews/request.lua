@@ -1,9 +1,11 @@
 #!lua
--- Puts a preview request on the list, unless as many wait there as may.
+-- Appends a preview request to the list, unless the list is full.
 -- KEYS  1 previews; 2 orbits
--- ARGV  1 the request; 2 the most that may wait; 3 blueprint_id; 4 authority of the caller: admin | submitter;
+-- ARGV  1 the request; 2 maximum number of waiting requests; 3 blueprint_id;
+--       4 authority of the caller: admin | submitter;
 --       5 '1' if the target is a bundled orbit, else ''
--- Outcomes  ok | full | orbit_needs_admin: the setting whose orbit the target is, or '' for a bundled one
+-- Outcomes  ok | full
+--   orbit_needs_admin: the setting that names the target as its orbit, or '' for a bundled one
 --@include orbit_right
 local previews, orbits = KEYS[1], KEYS[2]
 local request, most, bp, authority = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]

@@ -37,7 +37,7 @@ impl StoredTrial {
         let orbit = Blueprint::from_stored(&version, &self.document);
         let orbit = orbit.map_err(|e| damaged(WHAT, id, e))?;
         let setting_id = SettingId::parse(&self.setting_id).map_err(|e| damaged(WHAT, id, e))?;
-        // As the script does that stores one.
+        // The same as the script that stores a setting.
         let fields = self.setting.strip_suffix('}').unwrap_or_default();
         let setting = codec::setting(&setting_id, &format!("{fields},\"revision\":0}}"))?;
         Ok(OrbitTrial {

@@ -1,4 +1,4 @@
-//! Trials of orbits: requests in the list of previews that bring the documents along which are about to be written.
+//! Trials of orbits: preview requests that contain the documents to be written.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 
 impl Shard {
-    /// Asks for a trial whose answer is to be there within `time_limit`. It counts as a preview, and is answered like one:
-    /// [`crate::domain::preview::PreviewAnswer::Decided`] if the flow decides.
+    /// Requests a trial with a response within `time_limit`. It counts as a preview and has the
+    /// same responses: [`crate::domain::preview::PreviewAnswer::Decided`] if the flow decides.
     ///
     /// # Errors
-    /// [`StoreError`]; it may be run all the same.
+    /// [`StoreError`]. The trial may run nevertheless.
     pub async fn request_trial(
         &self,
         id: &IssueId,
@@ -25,7 +25,7 @@ impl Shard {
         let wanted = Wanted {
             blueprint_id: trial.orbit.id().clone(),
             intent: String::new(),
-            // Whoever may write the orbit or its setting may have it tried.
+            // A caller that can write the orbit or its setting can also try it.
             authority: Authority::Admin,
             trace: None,
             trial: Some(StoredTrial::new(trial)),

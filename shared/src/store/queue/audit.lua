@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
--- Holds a queue's place against what is true, and mends it if it is not. Without faults of Redis
--- or of ours it never is. A lease or a delay that lasts longer than it can is untrue as well: Redis's clock
--- was set back.
--- KEYS  1-16 the issue block of the queue's head; 17 workers; 18.. the processing list of each worker
--- ARGV  1 blueprint_id; 2 the head that the caller read, or '-' for an empty queue; 3 channel; 4 issue channel;
---       5.. the worker of each list
--- Outcomes  sound | repaired: the untrue place or 'none' | placed: a resume had not come to it yet
---   moved: the head, or who is a worker, is another by now: a list that is not looked at may have the element
+-- Compares a queue's place with its actual state and repairs it. A mismatch means a fault of Redis
+-- or of a script. A lease or a delay beyond its maximum is also wrong: Redis's clock was set back.
+-- KEYS  1-16 the issue block of the queue's head; 17 workers;
+--       18.. the processing list of each worker
+-- ARGV  1 blueprint_id; 2 the head that the caller read, or '-' for an empty queue; 3 channel;
+--       4 issue channel; 5.. the worker of each list
+-- Outcomes  sound | repaired: the wrong place or 'none'
+--   placed: a pending resume had not reached it yet
+--   moved: the head or the set of workers changed; an unchecked list may have the element
 --@include keys
 --@include place_head
 local head = head_of_queue()
@@ -48,8 +49,8 @@ end
 
 redis.call('HINCRBY', K.counts, 'repaired', 1)
 if head and state == 'in_flight' then
-  -- A lease that has run out: the reaper takes it from here. One that lasts too long runs anew, unless its
-  -- holder extends it.
+  -- The lease has expired, and the reaper takes over. A lease beyond its maximum starts again,
+  -- unless its holder extends it.
   if is_overlong_lease then redis.call('ZADD', K.leases, now + lease_ms, element)
   else redis.call('ZADD', K.leases, 'NX', now, element) end
   redis.call('HSET', K.places, bp, 'leased')
@@ -60,7 +61,7 @@ elseif head and delayed then
   if is_overlong_delay then redis.call('ZADD', K.delayed, now, element) end
   redis.call('HSET', K.places, bp, 'delayed')
 elseif head and listed() then
-  -- Not pushed a second time: a claim finds out whether the queue is paused.
+  -- Not pushed a second time: the claim checks whether the queue is paused.
   redis.call('HSET', K.places, bp, 'ready')
 else
   place_head(true)

@@ -1,12 +1,12 @@
-//! The audit of the queues: is every queue's head where the record `places` says it is?
+//! Audits the queues: compares each queue's head with the record `places`.
 //!
-//! It is, unless Redis lost something or a script is wrong, and then nobody else would ever look: an
-//! untrue place means that no worker hears of that queue again. What is read here, outside any
-//! script, only finds queues to suspect, and may be old by a moment. The script `audit_queue`
-//! looks at everything again and mends only what is untrue then.
+//! They differ only if Redis lost data or a script has a defect. Nothing else detects this, and no
+//! worker would receive that queue again. The reads here run outside any script and only find
+//! suspect queues; they can be slightly stale. The script `audit_queue` checks everything again and
+//! repairs only what is wrong at that moment.
 //!
-//! Times in Redis are by its clock. One that lies further ahead than any wait lasts was written before
-//! the clock was set back, and would hold its queue for as long as that; the audit finds these, too.
+//! Times in Redis come from its clock. A time beyond the longest possible wait was written before
+//! the clock was set back. It would block its queue until that time, so the audit repairs it too.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -21,29 +21,29 @@ use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 use crate::whole_ms::whole_ms;
 
-/// How many queues, or elements of a list, are read in one round trip.
+/// The number of queues, or elements of a list, in one round trip.
 const BATCH: usize = 500;
 
-/// A queue that was mended.
+/// A repaired queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
-    /// Whose queue.
+    /// The Blueprint of the queue.
     pub blueprint_id: BlueprintId,
-    /// The place that was untrue: `none`, `ready`, `leased`, `delayed` or `parked`.
+    /// The wrong place: `none`, `ready`, `leased`, `delayed` or `parked`.
     pub place: String,
 }
 
 impl Shard {
-    /// True for one caller in each `every`: the one that is to audit.
+    /// Returns true for one caller per interval `every`: that caller runs the audit.
     ///
     /// # Errors
-    /// [`StoreError`]; the turn may have been taken all the same, and comes again.
+    /// [`StoreError`]. The turn may be taken nevertheless; the next one follows after `every`.
     pub async fn take_audit_turn(&self, every: Duration) -> Result<bool, StoreError> {
         self.take_turn("audit turn", self.keys.audited(), every)
             .await
     }
 
-    /// True for one caller in each `every`, of those that name this key.
+    /// Returns true for one caller per interval `every` and key.
     pub(crate) async fn take_turn(
         &self,
         call: &'static str,
@@ -61,7 +61,8 @@ impl Shard {
             .await
         {
             Ok((Some(_), _)) => Ok(true),
-            // A mark that lasts longer than any is made to: Redis's clock was set back. Any number may do it at once.
+            // A mark beyond the longest duration: Redis's clock was set back. Concurrent callers
+            // may all reset it.
             Ok((None, left_ms)) if u64::try_from(left_ms).is_ok_and(|left| left > every_ms) => {
                 let again = cmd("SET")
                     .arg(&key)
@@ -73,19 +74,20 @@ impl Shard {
                 Ok(true)
             }
             Ok((None, _)) => Ok(false),
-            // A full Redis takes no mark, and needs what is done in the turn more than ever; any number may do it at once.
+            // A full Redis stores no mark but still needs the work of the turn. Concurrent callers
+            // may all do it.
             Err(error) if error.is_full() => Ok(true),
             Err(error) => Err(error),
         }
     }
 
-    /// Looks at every queue that is not empty and mends those whose place is untrue. Returns those;
-    /// without faults there are none.
+    /// Checks every queue that is not empty and repairs wrong places. Returns the repaired queues;
+    /// without faults, the list is empty.
     ///
-    /// Safe to run at any time, by any number of callers, and to drop half-way.
+    /// Cancel safety: a dropped call loses nothing. Any number of callers can run it at any time.
     ///
     /// # Errors
-    /// [`StoreError`]; what was mended stays mended.
+    /// [`StoreError`]. Finished repairs remain.
     pub async fn audit_queues(&self) -> Result<Vec<Repaired>, StoreError> {
         self.pull_workers_back().await?;
         let workers = self.registered_workers().await?;
@@ -95,7 +97,7 @@ impl Shard {
             self.read_list(&list, &mut listed).await?;
         }
         let (mut repaired, mut seen) = (Vec::new(), HashSet::new());
-        // A queue that lost its place is found by its waiting issues.
+        // A queue without a place is found by its waiting issues.
         let scans = [
             (cmd("HSCAN"), self.keys.places()),
             (cmd("ZSCAN"), self.keys.waiting()),
@@ -121,8 +123,8 @@ impl Shard {
         Ok(repaired)
     }
 
-    /// Workers that were heard of later than now have not beaten since Redis's clock was set back. They
-    /// count as heard of now, so that one that is dead is noticed in its time.
+    /// Resets heartbeats in the future to the current time. They stem from before Redis's clock was
+    /// set back. Otherwise the death of such a worker would be detected late.
     async fn pull_workers_back(&self) -> Result<(), StoreError> {
         let now = self.server_ms().await?;
         let mut range = cmd("ZRANGEBYSCORE");
@@ -135,7 +137,7 @@ impl Shard {
             return Ok(());
         }
         let mut pull = cmd("ZADD");
-        // Only if it has not beaten meanwhile.
+        // Changes only workers without a heartbeat in the meantime.
         pull.arg(self.keys.workers()).arg("XX").arg("LT");
         for worker in ahead {
             pull.arg(now).arg(worker);
@@ -192,7 +194,7 @@ impl Shard {
         Ok(())
     }
 
-    /// The untrue place that was mended, if it was one.
+    /// Returns the repaired wrong place, or `None`.
     async fn audit_queue(
         &self,
         blueprint: &BlueprintId,

@@ -1,11 +1,13 @@
 #!lua flags=allow-oom
--- Calls an issue off, wherever it is. Its holder learns it from the event or the heartbeat.
--- KEYS  1-16 the issue block, processing being the holder's; 17 orbits
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 the holder that the caller read, or ''; 6 log entry; 7 cancel channel;
---       8 authority of the caller: admin | submitter; 9 '1' if the target is a bundled orbit, else ''
--- Outcomes  ok: fields | again: fields; cancelled before | decided: fields; otherwise terminal
+-- Cancels an issue in any state. Its holder learns it from the event or the heartbeat.
+-- KEYS  1-16 the issue block, with the holder's processing list; 17 orbits
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel;
+--       5 the holder that the caller read, or ''; 6 log entry; 7 cancel channel;
+--       8 authority of the caller: admin | submitter;
+--       9 '1' if the target is a bundled orbit, else ''
+-- Outcomes  ok: fields | again: fields; cancelled before | decided: fields; another terminal state
 --   moved: another worker holds it now, read it again | not_found
---   orbit_needs_admin: the setting whose orbit the target is, or '' for a bundled one
+--   orbit_needs_admin: the setting that names the target as its orbit, or '' for a bundled one
 --@include keys
 --@include place_head
 --@include announce
@@ -24,6 +26,6 @@ if issue.state == 'in_flight' and issue.worker_id ~= holder then return { 'moved
 
 decide({ state = 'rejected', cause = 'cancelled', reason = 'cancelled', new_version = '', log = log })
 announce()
--- Before `decide` it would be the same: nobody reads the issue before the script has ended.
+-- The order relative to `decide` is irrelevant: no client reads the issue before the script ends.
 redis.pcall('PUBLISH', cancel_channel, id)
 return { 'ok', redis.call('HGETALL', K.issue) }

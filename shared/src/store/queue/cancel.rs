@@ -1,4 +1,4 @@
-//! Cancelling an issue.
+//! Cancels an issue.
 
 use std::collections::HashMap;
 
@@ -14,29 +14,30 @@ use crate::store::redis::keys::CANCEL_CHANNEL;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// What became of a cancellation.
+/// The outcome of a cancellation.
 #[derive(Debug, PartialEq, Eq)]
 pub enum CancelOutcome {
-    /// Called off, now or earlier.
+    /// The issue is cancelled, now or by an earlier call.
     Cancelled(Issue),
-    /// Otherwise terminal.
+    /// The issue has another terminal state.
     Decided(Issue),
-    /// No such issue.
+    /// The issue does not exist.
     NotFound,
     /// The issue's target is an orbit, and the caller is not an admin.
     OrbitNeedsAdmin {
         /// The target.
         blueprint_id: BlueprintId,
-        /// The setting that names it; `None`: a bundled orbit, which no setting need name.
+        /// The setting that names it as its orbit; `None` for a bundled orbit that no setting
+        /// names.
         setting_id: Option<SettingId>,
     },
 }
 
 impl Shard {
-    /// Calls an issue off in whatever state it is, on this authority. Repeating it is safe.
+    /// Cancels an issue in any state, under this authority. Repeating it is safe.
     ///
     /// # Errors
-    /// [`StoreError`]; the issue may have been cancelled all the same.
+    /// [`StoreError`]. The issue may be cancelled nevertheless.
     pub async fn cancel_issue(
         &self,
         id: &IssueId,
@@ -92,7 +93,7 @@ impl Shard {
                     blueprint_id: issue.blueprint_id,
                     setting_id: read_setting_id(&mut reply)?,
                 }),
-                // A worker claimed it between the read and the script: look again.
+                // A worker claimed it between the read and the script, so read it again.
                 "moved" => continue,
                 _ => Err(reply.unknown()),
             };

@@ -1,14 +1,17 @@
 #!lua
--- Makes a popped element a lease, and hands over all that the worker needs for the issue.
+-- Converts a popped element to a lease and returns all that the worker needs for the issue.
 -- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter; 21 orbits
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 worker_id; 6 nonce; 7 lease ms;
---       8 a head version whose document the caller has, or ''; 9 log entry for archived and orbit_needs_admin, without intent;
---       10 how often it may have crashed its worker to be claimed beside others, or 'alone'
--- Outcomes  ok | again: token, attempt, retries, submitted_at, intent, now, settings counter, seq, version, document or '', trace or ''
---   gone: terminal or not its queue's head; taken out of the list | not_mine: not in this list
---   held: leased to this worker under another nonce | parked: paused; taken out | archived: decided
---   orbit_needs_admin: its target has become an orbit, and an admin did not file it; decided
---   alone: it has crashed too often to be claimed beside others; left in the list
+--       8 a head version whose document the caller has, or '';
+--       9 log entry for archived and orbit_needs_admin, without intent;
+--       10 maximum worker deaths for a shared run, or 'alone' for an exclusive run
+-- Outcomes  ok | again: token, attempt, retries, submitted_at, intent, now, settings counter, seq,
+--     version, document or '', trace or ''
+--   gone: terminal or not its queue's head; removed from the list | not_mine: not in this list
+--   held: leased to this worker under another nonce | parked: paused; removed from the list
+--   archived: decided
+--   orbit_needs_admin: its target has become an orbit, and no admin submitted it; decided
+--   alone: too many worker deaths for a shared run; left in the list
 --@include keys
 --@include place_head
 --@include announce

@@ -1,4 +1,4 @@
-//! Claiming an issue: the lease, and what the worker needs to start.
+//! Claims an issue: grants the lease and returns the input of the worker.
 
 use crate::domain::issue_ref::IssueRef;
 use crate::domain::trace_parent::TraceParent;
@@ -10,80 +10,82 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// A target's head.
+/// The head of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The number of its newest commit.
     pub seq: u64,
-    /// Its content.
+    /// The version of its content.
     pub version: Version,
-    /// The canonical YAML; `None` if the caller said that it has it.
+    /// The canonical YAML; `None` if the caller already has it.
     pub document: Option<String>,
 }
 
-/// All that a worker needs for a claimed issue.
+/// A claimed issue with all data that the worker needs.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// The lease.
     pub lease: Lease,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
-    /// How often it was put off for a passing fault.
+    /// The number of retries after transient faults.
     pub retries: u32,
-    /// What should change.
+    /// The requested change.
     pub intent: String,
-    /// When it was accepted, Redis time.
+    /// The time of acceptance, Redis time.
     pub submitted_at_ms: u64,
-    /// When it was claimed, Redis time.
+    /// The time of the claim, Redis time.
     pub claimed_at_ms: u64,
-    /// The settings counter: settings and orbits are to be read again if it moved.
+    /// The settings counter. If it changed, read settings and orbits again.
     pub settings_counter: u64,
     /// The target's head.
     pub head: Head,
-    /// The trace that it is a part of.
+    /// The trace of the issue.
     pub trace: Option<TraceParent>,
 }
 
-/// Whether a worker runs other issues beside the one that it claims.
+/// Whether a worker runs other issues beside the claimed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimMode {
-    /// It does: an issue that crashed its worker more often than this is not for it.
+    /// The worker runs other issues. It cannot claim an issue whose deaths exceed the limit.
     Shared {
-        /// How many crashes are borne.
+        /// The maximum number of worker deaths of an issue in shared runs.
         shared_run_limit: u32,
     },
-    /// It runs nothing else until this issue is through.
+    /// The worker runs nothing else until this issue ends.
     Exclusive,
 }
 
-/// What became of a claim.
+/// The outcome of a claim.
 #[derive(Debug)]
 pub enum ClaimOutcome {
-    /// The issue is this worker's.
+    /// This worker holds the issue.
     Claimed(Box<Claimed>),
-    /// Terminal, or not its queue's head: there is nothing to do.
+    /// The issue is terminal or not the head of its queue. Nothing to do.
     Gone,
-    /// Not in this worker's list.
+    /// The element is not in this worker's list.
     NotMine,
-    /// This worker has it under another nonce.
+    /// This worker holds the issue under another nonce.
     Held,
-    /// Paused.
+    /// The queue is paused.
     Parked,
-    /// Its Blueprint is archived; it was decided.
+    /// The Blueprint is archived. The issue is decided.
     Archived,
-    /// Its Blueprint has become an orbit, and an admin did not file it; it was decided.
+    /// The Blueprint has become an orbit, and no admin submitted the issue. The issue is decided.
     OrbitNeedsAdmin,
-    /// It is to be claimed alone; it is still in this worker's list.
+    /// The issue needs an exclusive run. It remains in this worker's list.
     MustBeAlone,
 }
 
 impl Shard {
-    /// Makes a popped element this worker's lease. Repeat it with the same `nonce` if the reply is lost.
+    /// Converts a popped element to a lease of this worker. If the reply is lost, repeat the call
+    /// with the same `nonce`.
     ///
-    /// `known` is a version of the target whose document the caller has: it is not sent again.
+    /// `known` is a version of the target whose document the caller has. The reply omits that
+    /// document.
     ///
     /// # Errors
-    /// [`StoreError`]; the lease may have been granted all the same.
+    /// [`StoreError`]. The lease may be granted nevertheless.
     pub async fn claim(
         &self,
         issue: &IssueRef,
@@ -130,7 +132,7 @@ impl Shard {
     }
 }
 
-/// What a script tells the worker that has leased an issue (`lib/grant.lua`, `told_to_worker`).
+/// Reads the reply of `told_to_worker` in `include/grant.lua`.
 pub(crate) fn read_claimed(
     reply: &mut Reply,
     issue: IssueRef,

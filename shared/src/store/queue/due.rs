@@ -1,4 +1,4 @@
-//! Reads elements and leases that the reaper and the promoter must look at.
+//! Reads the elements and leases that the reaper and the promoter process.
 
 use redis::cmd;
 
@@ -7,10 +7,10 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 
 impl Shard {
-    /// What lies in a worker's processing list.
+    /// Returns the elements of a worker's processing list.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn processing(&self, worker: &str) -> Result<Vec<IssueRef>, StoreError> {
         let range = cmd("LRANGE")
             .arg(self.keys.processing(worker))
@@ -21,18 +21,18 @@ impl Shard {
         Ok(elements.iter().filter_map(|e| IssueRef::parse(e)).collect())
     }
 
-    /// Up to `n` leases that have run out.
+    /// Returns up to `n` expired leases.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn expired_leases(&self, n: usize) -> Result<Vec<IssueRef>, StoreError> {
         self.due(self.keys.leases(), n).await
     }
 
-    /// Up to `n` delayed issues whose time has come.
+    /// Returns up to `n` delayed issues that are due.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn due_issues(&self, n: usize) -> Result<Vec<IssueRef>, StoreError> {
         self.due(self.keys.delayed(), n).await
     }

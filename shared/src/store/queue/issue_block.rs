@@ -1,9 +1,9 @@
-//! The queue: how an issue goes from accepted to decided, once, whatever dies on the way.
+//! The queue: each accepted issue is decided exactly once, despite crashes and lost replies.
 //!
-//! # Who holds what
+//! # Places of a queue's head
 //!
-//! Every Blueprint has a queue of its own, its *backlog*, in the order of acceptance. Only a
-//! queue's head can be worked on, and the record `places` says where it is:
+//! Every Blueprint has its own queue, its *backlog*, in the order of acceptance. Workers process
+//! only the head of a queue. The record `places` holds the place of that head:
 //!
 //! ```text
 //!            submit                BRPOPLPUSH + claim
@@ -16,37 +16,39 @@
 //!    └───────── settle, cancel, reap to dead ◀───────────────┘  (then the next head is placed)
 //! ```
 //!
-//! A settle that asks for it leases the next head to the same worker instead of placing it: the queue stays *leased*.
+//! On request, a settle leases the next head to the same worker instead of placing it. The queue
+//! then stays *leased*.
 //!
-//! *ready* means that its element `<blueprint_id>/<issue_id>` is in `pending` or in exactly
-//! one processing list. Whatever a worker pops is therefore free to run; two issues of one
-//! Blueprint are never worked on at once, and a long queue starves nobody.
+//! *ready* means that the head's element `<blueprint_id>/<issue_id>` is in `pending` or in exactly
+//! one processing list. So every popped element is free to run. Two issues of one Blueprint never
+//! run at once, and a long queue does not starve others.
 //!
-//! # What each failure leaves behind, and who repairs it
+//! # Failures and their repair
 //!
-//! * A worker dies between pop and claim: the element lies in its processing list, the place
-//!   says ready. A reaper finds the dead worker's list and gives the element back
-//!   ([`Shard::return_element`]); no attempt is counted.
-//! * The reply of a pop gets lost: the same, but the worker lives. Its heartbeat lists elements
-//!   that no lease has, and the consumer claims them as if popped.
-//! * A worker dies after the claim: the lease runs out and a reaper delays the issue. One that goes on
-//!   crashing its workers is claimed alone, so that its neighbours do not pay for it, and is decided
-//!   once it has crashed as often as is allowed, the last time alone.
-//! * A worker dies after a settle that has leased the next issue to it: the same as after a claim.
-//! * A worker stalls past its lease and comes back: its token is not the issue's any more, so
-//!   whatever it still says answers `stale`. Tokens come from a counter that only rises plus
-//!   the claimer's nonce, so no two claims ever share one.
-//! * A reply of claim, settle, release or cancel gets lost: the caller repeats the call under
-//!   the same nonce, token or id and gets the answer that it missed.
-//! * Redis itself loses something, or a script is wrong: a queue's place may be untrue, and nothing would
-//!   ever move it. An audit looks at each queue once a minute ([`Shard::audit_queues`]) and mends it.
+//! * A worker dies between pop and claim. The element stays in its processing list, and the place
+//!   stays ready. A reaper finds the dead worker's list and returns the element
+//!   ([`Shard::return_element`]). It counts no attempt.
+//! * The reply of a pop is lost, but the worker is alive. Its heartbeat lists elements without a
+//!   lease, and the consumer claims them as popped elements.
+//! * A worker dies after the claim. The lease expires, and a reaper delays the issue. An issue that
+//!   repeatedly kills its workers runs exclusively, which protects other issues. It is decided
+//!   after the maximum number of deaths, the last one in an exclusive run.
+//! * A worker dies after a settle that leased the next issue to it. The repair is the same as after
+//!   a claim.
+//! * A worker stalls beyond its lease and continues. Its token is stale, so each of its calls
+//!   returns `stale`. A token combines a monotonic counter with the claimer's nonce, so no two
+//!   claims share one.
+//! * A reply of claim, settle, release or cancel is lost. The caller repeats the call with the same
+//!   nonce, token or id and receives the same result.
+//! * Redis loses data, or a script has a defect. The place of a queue can then be wrong and block
+//!   it. An audit checks each queue once a minute ([`Shard::audit_queues`]) and repairs it.
 
 use crate::domain::issue_ref::IssueRef;
 use crate::ids::{BlueprintId, WorkerId};
 use crate::store::redis::keys::{EVENTS_CHANNEL, issue_channel};
 use crate::store::redis::shard::Shard;
 
-/// The right to decide an issue, until the lease ends.
+/// The right to decide an issue until the lease expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     /// The issue.
@@ -57,9 +59,9 @@ pub struct Lease {
     pub token: String,
 }
 
-/// No worker's processing list is meant.
+/// The placeholder for a call without a processing list.
 pub(crate) const NOBODY: &str = "-";
-/// What stands for the head of a queue that has none; no id can be spelled so.
+/// The placeholder for the head of an empty queue. It is not a valid id.
 pub(crate) const NO_HEAD: &str = "-";
 
 impl Shard {
@@ -69,12 +71,12 @@ impl Shard {
     }
 }
 
-/// The arguments that every script of an issue begins with.
+/// Adds the arguments that the scripts of an issue share.
 pub(crate) fn head_args(call: &mut redis::ScriptInvocation<'_>, issue: &IssueRef) {
     head_args_of(call, &issue.blueprint_id, issue.issue_id.as_str());
 }
 
-/// As [`head_args`], for a queue that may have no head.
+/// Adds the same arguments as [`head_args`], for a queue that can be empty.
 pub(crate) fn head_args_of(
     call: &mut redis::ScriptInvocation<'_>,
     blueprint: &BlueprintId,

@@ -1,4 +1,4 @@
-//! The queue: one function for each script that an issue passes, from submit to prune.
+//! The queue: one function for each script of an issue, from submit to prune.
 
 pub mod audit;
 pub mod cancel;

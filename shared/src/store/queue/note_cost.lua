@@ -1,8 +1,10 @@
 #!lua
--- Notes what the spawner of a leased issue has cost so far, over all attempts. Without allow-oom, as remember_step.
+-- Records the total cost of a leased issue's spawner, over all attempts. Without allow-oom, as
+-- remember_step.
 -- KEYS  1 issue; 2 steps
--- ARGV  1 token; 2 cost (JSON); 3 how many calls it is for
--- Outcomes  ok: noted, or as much was noted before | stale: not (or no longer) this caller's issue
+-- ARGV  1 token; 2 cost (JSON); 3 the number of calls that it covers
+-- Outcomes  ok: recorded, or an equal or larger number of calls was recorded before
+--   stale: the caller does not hold the issue
 local issue, steps = KEYS[1], KEYS[2]
 local token, cost, calls = ARGV[1], ARGV[2], tonumber(ARGV[3])
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Pauses one Blueprint's queue, or all (`*`). Nothing in flight is touched; what lies in `pending` already
--- is parked by its claim. Called again it changes nothing.
+-- Pauses one Blueprint's queue, or all (`*`). Issues in flight are unaffected. Elements already in
+-- `pending` are parked by their claim. Idempotent.
 -- KEYS  1 paused; 2 the blueprint, unless all are paused
 -- ARGV  1 blueprint_id or '*'
 -- Outcomes  ok | unknown_target

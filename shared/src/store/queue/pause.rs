@@ -1,10 +1,10 @@
-//! Pausing and resuming: one Blueprint's queue, or all of them.
+//! Pauses and resumes the queue of one Blueprint, or all queues.
 //!
-//! A pause is a mark, which whoever places a queue's head looks at; it costs the same for one queue
-//! and for all. Its end is more: the heads that were parked meanwhile have to be placed. For all
-//! queues that is done in batches, so that no script holds Redis for long. A caller that dies in
-//! between leaves heads parked that nothing pauses; resuming again places them, and so does the
-//! audit ([`Shard::audit_queues`]).
+//! A pause is a flag that the scripts check when they place a queue's head. Its cost does not
+//! depend on the number of queues. A resume must also place the parked heads. For all queues it
+//! does so in batches, because one long script would block Redis. A caller that dies in between
+//! leaves parked heads without a pause. Another resume places them, and so does the audit
+//! ([`Shard::audit_queues`]).
 
 use redis::cmd;
 
@@ -14,19 +14,20 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// What stands for all Blueprints; no id can be spelled so.
+/// The placeholder for all Blueprints. It is not a valid id.
 const ALL: &str = "*";
-/// How many queues are read in one round trip.
+/// The number of queues in one round trip.
 const READ: usize = 500;
-/// How many heads one script places.
+/// The number of heads that one script places.
 const PLACED: usize = 100;
 
 impl Shard {
-    /// Holds the issues of one Blueprint, or of all: they are accepted and wait. Nothing in flight
-    /// is touched. False if there is no such Blueprint. Repeating it is safe.
+    /// Pauses the queue of one Blueprint, or all queues: new issues are accepted and wait. Issues
+    /// in flight are unaffected. Returns false if the Blueprint does not exist. Repeating it is
+    /// safe.
     ///
     /// # Errors
-    /// [`StoreError`]; it may be paused all the same.
+    /// [`StoreError`]. The queue may be paused nevertheless.
     pub async fn pause_queue(&self, blueprint: Option<&BlueprintId>) -> Result<bool, StoreError> {
         let mut keys = vec![self.keys.paused()];
         keys.extend(blueprint.map(|id| self.keys.blueprint(id)));
@@ -43,12 +44,12 @@ impl Shard {
         }
     }
 
-    /// Ends the pause of one Blueprint, or the pause of all: a Blueprint that was paused by itself
-    /// stays so. False if there is no such Blueprint. Repeating it is safe, and takes up what an
-    /// earlier call did not finish.
+    /// Ends the pause of one Blueprint, or the pause of all. A Blueprint with a pause of its own
+    /// stays paused. Returns false if the Blueprint does not exist. Repeating it is safe and
+    /// completes an interrupted call.
     ///
     /// # Errors
-    /// [`StoreError`]; the pause may have ended all the same, for some queues or for all.
+    /// [`StoreError`]. The pause may have ended nevertheless, for some or all queues.
     pub async fn resume_queue(&self, blueprint: Option<&BlueprintId>) -> Result<bool, StoreError> {
         if let Some(id) = blueprint {
             if !self.exists(id).await? {
@@ -81,8 +82,8 @@ impl Shard {
         }
     }
 
-    /// Lifts the pause of that name, if it has one, and places the heads of those queues that are
-    /// parked. There is at least one queue.
+    /// Removes the pause with this name, if any, and places the heads of parked queues. `queues` is
+    /// not empty.
     async fn place_parked(&self, queues: &[BlueprintId], lifted: &str) -> Result<(), StoreError> {
         let Some((first, further)) = queues.split_first() else {
             return Ok(());

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Moves a delayed issue whose time has come to its place.
+-- Places a delayed issue that is due.
 -- KEYS  1-16 the issue block
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel
--- Outcomes  promoted | not_due | gone: not delayed any more
+-- Outcomes  promoted | not_due | gone: no longer delayed
 --@include keys
 --@include place_head
 local due = redis.call('ZSCORE', K.delayed, element)

@@ -1,4 +1,4 @@
-//! Promoting delayed issues whose time has come.
+//! Promotes delayed issues that are due.
 
 use crate::domain::issue_ref::IssueRef;
 use crate::store::queue::issue_block::{NOBODY, head_args};
@@ -6,22 +6,22 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// What became of a delayed issue.
+/// The outcome of a promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PromoteOutcome {
-    /// In its place.
+    /// The issue is placed.
     Promoted,
-    /// Its time has not come.
+    /// The issue is not due yet.
     NotDue,
-    /// Not delayed any more.
+    /// The issue is no longer delayed.
     Gone,
 }
 
 impl Shard {
-    /// Moves a delayed issue to its place if its time has come.
+    /// Places a delayed issue if it is due.
     ///
     /// # Errors
-    /// [`StoreError`]; repeat it.
+    /// [`StoreError`]. Repeat the call.
     pub async fn promote(&self, issue: &IssueRef) -> Result<PromoteOutcome, StoreError> {
         let keys = self.block(issue, NOBODY);
         let reply = self

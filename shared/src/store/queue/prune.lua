@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
--- Removes an issue that was decided long ago. Its log entry stays, and stands for it from then on.
+-- Removes an issue after the retention period. Its log entry remains as the tombstone.
 -- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 how long ago, ms
--- Outcomes  pruned | kept: not decided, not long ago, or without a log entry | gone: no such issue
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 retention period, ms
+-- Outcomes  pruned | kept: not decided, within the retention period, or without a log entry
+--   gone: no such issue
 --@include keys
 local issues, issues_here, age_ms = KEYS[17], KEYS[18], tonumber(ARGV[5])
 

@@ -1,5 +1,5 @@
-//! Pruning: issues that were decided long ago are removed, one at a time and oldest first. What
-//! they came to stays: log entries, commits and documents are never removed.
+//! Prunes issues after the retention period, one at a time, oldest first. Log entries, commits and
+//! documents are never removed.
 
 use std::time::Duration;
 
@@ -13,28 +13,29 @@ use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 use crate::whole_ms::whole_ms;
 
-/// How many issues are read in one round trip.
+/// The number of issues in one round trip.
 const BATCH: usize = 100;
 
 impl Shard {
-    /// True for one caller in each `every`: the one that is to prune.
+    /// Returns true for one caller per interval `every`: that caller prunes.
     ///
     /// # Errors
-    /// [`StoreError`]; the turn may have been taken all the same, and comes again.
+    /// [`StoreError`]. The turn may be taken nevertheless; the next one follows after `every`.
     pub async fn take_prune_turn(&self, every: Duration) -> Result<bool, StoreError> {
         self.take_turn("prune turn", self.keys.pruned(), every)
             .await
     }
 
-    /// Removes every issue that was decided longer ago than `age`, and returns how many those were.
+    /// Removes every issue whose decision is older than `age`. Returns the number of removed
+    /// issues.
     ///
-    /// Safe to run at any time, by any number of callers, and to drop half-way.
+    /// Cancel safety: a dropped call loses nothing. Any number of callers can run it at any time.
     ///
     /// # Errors
-    /// [`StoreError`]; what was removed stays removed.
+    /// [`StoreError`]. Removed issues stay removed.
     pub async fn prune_issues(&self, age: Duration) -> Result<u64, StoreError> {
         let age_ms = whole_ms(age);
-        // Nothing is decided before it is submitted, so no younger one need be looked at.
+        // A decision is never older than its submission, so younger issues need no check.
         let newest = self.server_ms().await?.saturating_sub(age_ms);
         let (mut pruned, mut kept) = (0, 0);
         loop {
@@ -46,7 +47,7 @@ impl Shard {
             for issue in self.targets_of(&ids).await? {
                 match issue {
                     Some(issue) if self.prune_issue(&issue, age_ms).await? => pruned += 1,
-                    // It stays where it is in the list: the next ones come behind it.
+                    // It stays in the list, and the next issues follow it.
                     _ => kept += 1,
                 }
             }
@@ -56,7 +57,7 @@ impl Shard {
         }
     }
 
-    /// Each issue with its Blueprint; `None` for one that is gone.
+    /// Returns each issue with its Blueprint; `None` for an issue that no longer exists.
     async fn targets_of(&self, ids: &[String]) -> Result<Vec<Option<IssueRef>>, StoreError> {
         let ids: Vec<Option<IssueId>> = ids.iter().map(|id| IssueId::parse(id).ok()).collect();
         let mut pipeline = redis::pipe();
@@ -80,7 +81,7 @@ impl Shard {
         Ok(found.collect())
     }
 
-    /// True if it is removed by this call.
+    /// Returns true if this call removes the issue.
     async fn prune_issue(&self, issue: &IssueRef, age_ms: u64) -> Result<bool, StoreError> {
         let mut keys = self.block(issue, NOBODY);
         keys.push(self.keys.issues());

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- Takes an issue from a worker that let its lease run out. Safe to run twice and by everybody.
--- What crashed its worker too often is decided, but only if it did so while it ran alone: beside
--- others it may have been their fault.
--- KEYS  1-16 the issue block, processing being the holder's
+-- Takes an issue from a worker whose lease expired. Idempotent, for any number of callers.
+-- An issue with too many worker deaths is decided, but only if the last one happened in an
+-- exclusive run. In a shared run, another issue can be the cause.
+-- KEYS  1-16 the issue block, with the holder's processing list
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 the holder that the caller read;
 --       6 max attempts; 7 jitter, 0 to 1; 8 log entry
--- Outcomes  delayed: ms | dead: decided, failed | alive: the lease runs (again) | gone: no lease
+-- Outcomes  delayed: ms | dead: decided, failed | alive: the lease has not expired | gone: no lease
 --   moved: another worker holds it now
 --@include keys
 --@include place_head

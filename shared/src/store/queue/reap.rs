@@ -1,4 +1,4 @@
-//! Reaping issues whose lease has expired.
+//! Reaps issues with an expired lease.
 
 use crate::domain::issue_ref::IssueRef;
 use crate::store::codec;
@@ -7,33 +7,34 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// What became of an expired lease.
+/// The outcome for an expired lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReapOutcome {
-    /// The issue waits that many milliseconds.
+    /// The issue is delayed for this time, in milliseconds.
     Delayed(u64),
-    /// Its attempts were used up: rejected, on the dead list.
+    /// The issue has no attempts left. It is rejected and on the dead list.
     Dead,
-    /// The lease runs.
+    /// The lease has not expired.
     Alive,
-    /// There is no lease.
+    /// The lease does not exist.
     Gone,
-    /// Another worker holds it by now.
+    /// Another worker holds the issue now.
     Moved,
 }
 
 impl Shard {
-    /// Takes an issue whose lease ran out from its worker. `jitter` is a random number from 0 to 1.
+    /// Takes an issue with an expired lease from its worker. `jitter` is a random number from 0 to
+    /// 1.
     ///
     /// # Errors
-    /// [`StoreError`]; repeat it.
+    /// [`StoreError`]. Repeat the call.
     pub async fn reap(
         &self,
         issue: &IssueRef,
         max_attempts: u32,
         jitter: f64,
     ) -> Result<ReapOutcome, StoreError> {
-        // A lease of an issue that is not there is taken off, too.
+        // The lease of a missing issue is removed, too.
         let found = self.issue(&issue.issue_id).await?;
         let (holder, intent) = match &found {
             Some(found) if !found.worker_id.is_empty() => (&*found.worker_id, &*found.intent),

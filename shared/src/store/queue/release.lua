@@ -1,9 +1,11 @@
 #!lua flags=allow-oom
--- Gives a leased issue back undecided.
+-- Returns a leased issue to its queue without a decision.
 -- KEYS  1-16 the issue block
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 shutdown | fault | busy; 7 delay ms; 8 reason
--- Outcomes  ok | stale: not this caller's any more, which counts as done
---   shutdown: at once, and the attempt with it. fault: delayed, one retry more. busy: delayed. Ten minutes at most
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 shutdown | fault | busy;
+--       7 delay ms; 8 reason
+-- Outcomes  ok | stale: the caller no longer holds the issue, which counts as success
+--   shutdown: available at once, and the attempt does not count. fault: delayed, one more retry.
+--   busy: delayed. The maximum delay is ten minutes
 --@include keys
 --@include place_head
 --@include announce

@@ -1,45 +1,45 @@
-//! Giving a leased issue back undecided.
+//! Returns a leased issue to its queue without a decision.
 
 use crate::store::queue::issue_block::{Lease, head_args};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// Why a leased issue is given back.
+/// The reason for the release of a leased issue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Release {
-    /// The worker ends: at once, and the attempt does not count.
+    /// The worker shuts down. The issue is available at once, and the attempt does not count.
     Shutdown,
-    /// A fault that may pass.
+    /// A transient fault.
     Fault {
-        /// How long the issue waits, in milliseconds.
+        /// The delay in milliseconds.
         delay_ms: u64,
         /// The error.
         reason: String,
     },
-    /// Something that the issue needs is in use: it waits, and no retry is counted.
+    /// A resource of the issue is in use. The issue is delayed, and no retry counts.
     Busy {
-        /// How long the issue waits, in milliseconds.
+        /// The delay in milliseconds.
         delay_ms: u64,
-        /// What is in use.
+        /// The resource in use.
         reason: String,
     },
 }
 
-/// What became of a release.
+/// The outcome of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReleaseOutcome {
-    /// It is given back.
+    /// The issue is released.
     Released,
-    /// It was not this caller's any more, which is as good.
+    /// The caller no longer holds the issue. This counts as success.
     Stale,
 }
 
 impl Shard {
-    /// Gives a leased issue back undecided. Repeating it is safe.
+    /// Releases a leased issue without a decision. Repeating it is safe.
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been given back all the same.
+    /// [`StoreError`]. The issue may be released nevertheless.
     pub async fn release(
         &self,
         lease: &Lease,

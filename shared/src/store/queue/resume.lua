@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Lifts a pause and places the heads of parked queues, and of no others: what another pause still holds
--- is parked again. Called again it finds nothing left to do.
--- KEYS  1-16 the issue block of the first queue; 17.. the backlog of each further one
--- ARGV  1 blueprint_id of the first queue; 2 '-'; 3 channel; 4 issue channel; 5 the pause to lift, or '';
---       6.. the blueprint_id of each further queue
+-- Removes a pause and places the heads of parked queues only. A queue under another pause is parked
+-- again. Idempotent.
+-- KEYS  1-16 the issue block of the first queue; 17.. the backlogs of the other queues
+-- ARGV  1 blueprint_id of the first queue; 2 '-'; 3 channel; 4 issue channel;
+--       5 the pause to remove, or ''; 6.. the blueprint_ids of the other queues
 -- Outcomes  ok
 --@include keys
 --@include place_head

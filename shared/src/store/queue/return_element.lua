@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Takes an element that nobody claimed out of a processing list. It goes back to `pending`
--- only if it is its queue's head and the queue says it is ready: anything else is a stale copy.
+-- Takes an unclaimed element out of a processing list. It returns to `pending` only if it is its
+-- queue's head and the place is ready. Otherwise it is a stale copy.
 -- KEYS  1-16 the issue block
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 whose list it is
--- Outcomes  returned: to its place | gone: only taken out | not_mine: not in this list
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 the list's worker
+-- Outcomes  returned: to its place | gone: only removed | not_mine: not in this list
 --   leased: claimed by the list's worker, whose lease decides; left in the list
 --@include keys
 --@include place_head

@@ -1,5 +1,4 @@
-//! What brings an issue back that nobody works on: an element that was popped and not claimed, a delay that is
-//! over, a lease that ran out.
+//! Returns an unclaimed element from a processing list to `pending`.
 
 use crate::domain::issue_ref::IssueRef;
 use crate::store::queue::issue_block::head_args;
@@ -7,24 +6,25 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// What became of an element that nobody claimed.
+/// The outcome for an unclaimed element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReturnOutcome {
-    /// Back in its place.
+    /// The element is back in `pending`.
     Returned,
-    /// That worker has claimed it: its lease decides.
+    /// The worker has claimed the issue. Its lease decides.
     Leased,
-    /// A stale copy, taken out.
+    /// The element was a stale copy and is removed.
     Gone,
-    /// Not in that list.
+    /// The element is not in that list.
     NotMine,
 }
 
 impl Shard {
-    /// Takes an element that nobody claimed out of `holder`'s list, back to `pending` if it is due there.
+    /// Takes an unclaimed element out of `holder`'s list and returns it to `pending` if it belongs
+    /// there.
     ///
     /// # Errors
-    /// [`StoreError`]; repeat it.
+    /// [`StoreError`]. Repeat the call.
     pub async fn return_element(
         &self,
         issue: &IssueRef,

@@ -1,19 +1,21 @@
 #!lua flags=allow-oom
--- Decides an issue that this caller holds: version, commit, head, label index, log entry, issue
--- state, queue, next head, lease and counters change together or not at all. If the caller asks for it, the
--- queue's next issue becomes its lease in the same step.
--- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter; 21 orbits; 22 commits;
---       23 newest; 24 labels; 25 ranks
---   The keys of the next issue are made here of keys 1 and 2 with its id in place of ARGV 2: they have the same hash tag.
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 applied | denied | failed | dead;
---       7 reason; 8 log entry; 9 expected seq (0 for failed and dead); 10 version; 11 document;
---       12 commit; 13 label; 14 log entry for archived and orbit_needs_admin; 15 rank of the label or '';
---       16 nonce of the next issue's lease, or '': the next issue is not asked for; 17 that lease in ms;
---       18 a head version whose document the caller will have, or ''; 19 '1': not while another queue waits in `pending`
--- Outcomes  ok: state, new_version, and if the next issue is handed over: its id and what a claim answers to `ok`
---   stale: not (or no longer) this caller's to decide
+-- Decides an issue that this caller holds. Version, commit, head, label index, log entry, issue
+-- state, queue, next head, lease and counters change atomically. On request, the queue's next issue
+-- becomes the caller's lease in the same step.
+-- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter; 21 orbits;
+--       22 commits; 23 newest; 24 labels; 25 ranks
+--   Keys 1 and 2 of the next issue are built here: its id replaces ARGV 2, with the same hash tag.
+-- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token;
+--       6 applied | denied | failed | dead; 7 reason; 8 log entry;
+--       9 expected seq (0 for failed and dead); 10 version; 11 document; 12 commit; 13 label;
+--       14 log entry for archived and orbit_needs_admin; 15 rank of the label or '';
+--       16 nonce of the next issue's lease, or '' for no next issue;
+--       17 that lease in ms; 18 a head version whose document the caller will have, or '';
+--       19 '1' for no next issue while another queue waits in `pending`
+-- Outcomes  ok: state, new_version; with a next issue also its id and the reply of a claim's `ok`
+--   stale: the caller does not hold the issue
 --   moved_head: seq, version, document; the lease is kept | archived: decided, failed
---   orbit_needs_admin: its target has become an orbit, and an admin did not file it; decided, failed
+--   orbit_needs_admin: its target has become an orbit, and no admin submitted it; decided, failed
 --@include keys
 --@include place_head
 --@include announce
@@ -27,10 +29,10 @@ local rank, next_nonce, next_lease_ms, known_version, yields = ARGV[15], ARGV[16
 
 local archived_reason = 'dispatch failed: ' .. ARCHIVED
 
--- A key or channel of this issue, as it is for another.
+-- Returns this issue's key or channel with the id of another issue.
 local function of_issue(name, other) return string.sub(name, 1, -#id - 1) .. other end
 
--- What follows is about the next issue of the queue.
+-- Makes the next issue of the queue the current one.
 local function turn_to(next_id, fields)
   K.issue, K.intent = of_issue(K.issue, next_id), of_issue(K.intent, next_id)
   issue_channel = of_issue(issue_channel, next_id)
@@ -40,11 +42,12 @@ end
 if issue.token ~= token then return { 'stale' } end
 local head = redis.call('HMGET', blueprint, 'seq', 'version', 'archived', 'orbit_as_of')
 local counter = redis.call('GET', settings_counter) or '0'
--- The setting whose orbit the Blueprint is, read once the issue is to be decided.
+-- The setting whose orbit the Blueprint is. It is read just before the decision.
 local named_by, note
 
--- The issue of this backlog element, if this worker may have it next; otherwise its own claim says why not.
--- It was never its queue's head, so no worker has claimed it before: it has not crashed any, and waits for no time.
+-- Returns the issue of this backlog element if this worker can have it next; otherwise its own
+-- claim gives the reason. The issue was never the head of its queue. So it was never claimed, has
+-- no worker deaths and has no delay.
 local function free_next(item)
   if yields and redis.call('EXISTS', K.pending) == 1 then return nil end
   local next_id = parse_backlog(item)
@@ -54,7 +57,7 @@ local function free_next(item)
   return { id = next_id, fields = fields }
 end
 
--- What an earlier call with this token has handed over, while that lease stands.
+-- Returns the issue that an earlier call with this token handed over, while that lease exists.
 local function handed_before()
   local next_id = next_nonce ~= '' and head_of_queue()
   local fields = next_id and read_issue(of_issue(K.issue, next_id)) or {}

@@ -1,4 +1,4 @@
-//! Settling an issue: everything that a decision writes, in one script.
+//! Settles an issue: one script performs all writes of a decision.
 
 use crate::blueprint::Blueprint;
 use crate::domain::commit::Epoch;
@@ -15,76 +15,76 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// How an issue is decided.
+/// A decision about an issue.
 #[derive(Debug)]
 pub enum Decision<'a> {
     /// A new version of the target.
     Applied {
-        /// The content.
+        /// The new content.
         blueprint: &'a Blueprint,
-        /// The head that it was made from.
+        /// The sequence number of the head that it is based on.
         expected_seq: u64,
         /// SHA-256 of the patch's canonical JSON.
         patch_hash: &'a str,
         /// The attempt.
         epoch: &'a Epoch,
     },
-    /// A verifier said no, of what this head would have become.
+    /// A verifier denied the change to this head.
     Denied {
-        /// The head that was judged.
+        /// The sequence number of the verified head.
         expected_seq: u64,
     },
-    /// It could not be decided.
+    /// No decision was possible.
     Failed {
-        /// Onto the dead list: its retries are used up.
+        /// True for the dead list: no retries are left.
         dead: bool,
     },
 }
 
-/// A decision and what is kept of it.
+/// A decision with its stored details.
 #[derive(Debug)]
 pub struct Settlement<'a> {
-    /// How it is decided.
+    /// The decision.
     pub decision: Decision<'a>,
     /// The issue's reason; empty when applied.
     pub reason: &'a str,
-    /// The log entry; `attempt` and `ts_ms` are the store's.
+    /// The log entry. The store sets `attempt` and `ts_ms`.
     pub log: &'a LogEntry,
 }
 
-/// What a settle asks for beside its decision: to have the queue's next issue at once.
+/// A settle's request for the next issue of the queue.
 #[derive(Debug, Clone, Copy)]
 pub struct NextClaim<'a> {
-    /// As the nonce of a claim: a new one for each settlement, the same when the call is repeated.
+    /// The nonce of the next lease: new for each settlement, the same when the call is repeated.
     pub nonce: &'a str,
-    /// The lease, in milliseconds.
+    /// The duration of the lease, in milliseconds.
     pub lease_ms: u64,
-    /// A version of the target whose document the caller will have: it is not sent again.
+    /// A version of the target whose document the caller will have. The reply omits that document.
     pub known: Option<&'a Version>,
-    /// The next issue is not wanted while another queue waits in `pending`.
+    /// True to skip the next issue while another queue waits in `pending`.
     pub yields: bool,
 }
 
-/// What became of a settlement.
+/// The outcome of a settlement.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SettleOutcome {
-    /// Decided, now or by an earlier call with this token.
+    /// The issue is decided, now or by an earlier call with this token.
     Settled(IssueState),
-    /// Not this caller's to decide any more.
+    /// The caller no longer holds the issue.
     Stale,
-    /// The head is another one; the lease is kept.
+    /// The head has changed. The caller keeps the lease.
     MovedHead(Head),
-    /// The Blueprint was archived meanwhile; the issue was decided.
+    /// The Blueprint was archived in the meantime. The issue is decided.
     Archived,
-    /// The Blueprint has become an orbit meanwhile, and an admin did not file the issue; it was decided.
+    /// The Blueprint has become an orbit, and no admin submitted the issue. The issue is decided.
     OrbitNeedsAdmin,
 }
 
 impl Shard {
-    /// Decides a leased issue. Repeat it with the same lease if the reply is lost.
+    /// Decides a leased issue. If the reply is lost, repeat the call with the same lease.
     ///
     /// # Errors
-    /// [`StoreError`]; the issue may have been decided all the same.
+    /// [`StoreError`]. The issue may be decided nevertheless.
     pub async fn settle(
         &self,
         lease: &Lease,
@@ -94,12 +94,14 @@ impl Shard {
         Ok(outcome)
     }
 
-    /// As [`Shard::settle`]. Once the issue is decided, the queue's next issue becomes a lease of the same worker, if
-    /// it waits and a claim would grant it now. Repeat it with the same lease and the same `next` if the reply is
-    /// lost: the answer holds the same lease while that stands.
+    /// Decides a leased issue as [`Shard::settle`] and then leases the queue's next issue to the
+    /// same worker. It leases an issue only if a claim would grant it now.
+    ///
+    /// If the reply is lost, repeat the call with the same lease and the same `next`. The reply
+    /// contains the same lease while it exists.
     ///
     /// # Errors
-    /// [`StoreError`]; the issue may have been decided all the same, and the next one leased.
+    /// [`StoreError`]. The issue may be decided nevertheless, and the next one leased.
     pub async fn settle_and_claim_next(
         &self,
         lease: &Lease,
@@ -216,7 +218,8 @@ impl Shard {
     }
 }
 
-/// The issue that a settle has handed over to the holder of `lease`; `None` if it has not.
+/// Reads the issue that a settle handed over to the holder of `lease`; `None` if it handed over
+/// none.
 fn read_next(reply: &mut Reply, lease: &Lease) -> Result<Option<Box<Claimed>>, StoreError> {
     if reply.is_empty() {
         return Ok(None);

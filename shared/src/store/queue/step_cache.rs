@@ -1,11 +1,12 @@
-//! Steps that were paid for: kept with their issue until it is decided.
+//! Caches paid steps with their issue until the issue is decided.
 //!
-//! A hash for each issue that has such steps: what was asked (made by the caller, who knows what
-//! makes two questions the same) → output and cost. It is written under the issue's lease, so a
-//! worker that lost it writes nothing, and taken off by the block that every decision goes through:
-//! nothing can be left over, and nothing need expire before. It is bounded in number and in bytes.
+//! Each issue with paid steps has a hash: request key → output and cost. The caller computes the
+//! key, because it knows which requests are equal. A write needs the issue's lease, so a worker
+//! without the lease cannot write. Every decision deletes the hash, so no entry remains and none
+//! needs to expire. The number and the size of entries are limited.
 //!
-//! Beside them stands what the issue's spawner has cost so far, over all attempts, whether its outputs were kept or not.
+//! The hash also holds the total cost of the issue's spawner over all attempts, including outputs
+//! that are not cached.
 
 use redis::cmd;
 use serde::{Deserialize, Serialize};
@@ -18,47 +19,47 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// How many outputs are kept with one issue.
+/// The maximum number of cached outputs for one issue.
 pub const MAX_STEPS: usize = 32;
-/// The longest output that is kept, in bytes. No model writes more in one answer; a program may.
+/// The maximum size of a cached output, in bytes. Models stay below it; programs can exceed it.
 pub const MAX_STEP_BYTES: usize = 256 << 10;
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachedStep {
-    /// Its output, as JSON.
+    /// The output as JSON.
     pub output: String,
-    /// What it cost.
+    /// The cost.
     pub usage: SpawnerUsage,
 }
 
-/// What became of an output that was to be kept.
+/// The outcome of caching an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheOutcome {
-    /// It is kept.
+    /// The output is cached.
     Kept,
-    /// It is longer than [`MAX_STEP_BYTES`].
+    /// The output is longer than [`MAX_STEP_BYTES`].
     TooLong,
-    /// [`MAX_STEPS`] are kept already.
+    /// The cache already has [`MAX_STEPS`] outputs.
     Full,
-    /// The issue is not this caller's any more.
+    /// The caller no longer holds the issue.
     Stale,
 }
 
-/// What became of a cost that was to be noted.
+/// The outcome of recording a cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CostOutcome {
-    /// It is noted.
+    /// The cost is recorded.
     Noted,
-    /// The issue is not this caller's any more.
+    /// The caller no longer holds the issue.
     Stale,
 }
 
 impl Shard {
-    /// Keeps a step's output with its issue. Repeating it is safe.
+    /// Caches a step's output with its issue. Repeating it is safe.
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been kept all the same.
+    /// [`StoreError`]. The output may be cached nevertheless.
     pub async fn cache_step(
         &self,
         lease: &Lease,
@@ -85,10 +86,10 @@ impl Shard {
         }
     }
 
-    /// What was kept of a step, `None` if nothing was; and what the issue's spawner has cost so far.
+    /// Returns the cached result of a step, if any, and the spawner's total cost so far.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
     pub async fn cached_step(
         &self,
         issue: &IssueRef,
@@ -110,11 +111,11 @@ impl Shard {
         Ok((step, cost.map(Into::into).unwrap_or_default()))
     }
 
-    /// Notes what the issue's spawner has cost so far, over all attempts. A smaller number of calls than is noted
-    /// changes nothing, so repeating it is safe.
+    /// Records the total cost of the issue's spawner over all attempts. A call with fewer calls
+    /// than recorded changes nothing, so repeating it is safe.
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been noted all the same.
+    /// [`StoreError`]. The cost may be recorded nevertheless.
     pub async fn note_cost(
         &self,
         lease: &Lease,
@@ -137,7 +138,7 @@ impl Shard {
     }
 }
 
-/// The field of the cost, which no step is called: see `note_cost.lua`.
+/// The field of the cost. No step has this name: see `note_cost.lua`.
 const COST_FIELD: &str = "cost";
 
 #[derive(Serialize, Deserialize)]
@@ -148,7 +149,7 @@ struct StoredStep {
     usage: StoredUsage,
 }
 
-/// The JSON of a step that was paid for.
+/// Returns the stored JSON of a paid step.
 fn paid_step_json(step: &CachedStep) -> String {
     codec::to_json(&StoredStep {
         v: codec::FORMAT,
@@ -157,7 +158,7 @@ fn paid_step_json(step: &CachedStep) -> String {
     })
 }
 
-/// A step that was paid for, from its stored JSON. `issue_id` is for the error.
+/// Reads a paid step from its stored JSON. `issue_id` is for the error.
 fn paid_step(issue_id: &str, text: &str) -> Result<CachedStep, StoreError> {
     let stored: StoredStep = codec::from_json("remembered step", issue_id, text)?;
     codec::check_format("remembered step", issue_id, stored.v)?;

@@ -1,12 +1,13 @@
 #!lua
 -- Accepts an issue: stores it, appends it to its Blueprint's queue, places the head.
--- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint; 19 blueprint; 20 orbits; 21 settings_counter
+-- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint; 19 blueprint; 20 orbits;
+--       21 settings_counter
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 intent; 6 retry_of or '';
---       7 the trace that the worker goes on with, or ''; 8 authority of the caller: admin | submitter;
+--       7 the trace for the worker, or ''; 8 authority of the caller: admin | submitter;
 --       9 '1' if the target is a bundled orbit, else ''
--- Outcomes  accepted: now | existed: fields, intent | conflict | decided | unknown_target | archived
---   orbit_needs_admin: the setting whose orbit the target is, or '' for a bundled one
---   decided: the issue was decided and pruned; its log entry is the tombstone.
+-- Outcomes  accepted: now | existed: fields, intent | conflict
+--   decided: decided and pruned; its log entry is the tombstone | unknown_target | archived
+--   orbit_needs_admin: the setting that names the target as its orbit, or '' for a bundled one
 --@include keys
 --@include place_head
 --@include announce
@@ -35,10 +36,10 @@ change('blueprint_id', bp, 'state', 'pending', 'attempt', '0', 'submitted_at', a
 if retry_of ~= '' then
   redis.call('HSET', K.issue, 'retry_of', retry_of)
   issue.retry_of = retry_of
-  -- The dead list is what nobody has taken up again.
+  -- The dead list holds only issues without a retry.
   redis.call('ZREM', K.dead, retry_of)
 end
--- Kept by the issue: its target may become an orbit before it is decided.
+-- Stored with the issue, because its target can become an orbit before the decision.
 if authority == 'admin' then redis.call('HSET', K.issue, 'authority', 'admin') end
 if trace ~= '' then redis.call('HSET', K.issue, 'trace', trace) end
 redis.call('SET', K.intent, intent)
@@ -51,7 +52,7 @@ local place = redis.call('HGET', K.places, bp)
 if not place then
   place_head(false, length == 1 and id .. '|' .. at or nil)
 elseif place == 'leased' and length == 2 then
-  -- In every other case an older issue waits already.
+  -- In every other case an older issue is already waiting.
   redis.call('ZADD', K.waiting, at, bp)
 end
 

@@ -1,4 +1,4 @@
-//! What the edge does to the queue: accepts an issue, and calls one off.
+//! Submits an issue.
 
 use crate::domain::bundled::BUNDLED_ORBITS;
 use crate::domain::issue::{Issue, IssueState, NewIssue};
@@ -12,37 +12,38 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// What became of a submission.
+/// The outcome of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubmitOutcome {
-    /// It is stored and queued.
+    /// The issue is stored and queued.
     Accepted(Issue),
-    /// The same issue is there already.
+    /// The same issue already exists.
     Existed(Issue),
     /// Another issue has this id.
     Conflict,
-    /// No such Blueprint.
+    /// The Blueprint does not exist.
     UnknownTarget,
     /// The Blueprint is archived.
     Archived,
     /// The target is an orbit, and the caller is not an admin.
     OrbitNeedsAdmin {
-        /// The setting that names it; `None`: a bundled orbit, which no setting need name.
+        /// The setting that names it as its orbit; `None` for a bundled orbit that no setting
+        /// names.
         setting_id: Option<SettingId>,
     },
-    /// The id was decided and pruned.
+    /// The issue with this id was decided and pruned.
     Pruned,
-    /// Redis has used too much of its memory to take more in.
+    /// Redis uses too much of its memory to accept more issues.
     MemoryFull {
-        /// Bytes used.
+        /// Used memory in bytes.
         used: u64,
-        /// Bytes allowed.
+        /// Available memory in bytes.
         max: u64,
     },
 }
 
-/// What tells a script whether a Blueprint is a bundled orbit. No setting need name one: who switches to it trusts
-/// that it is what was bundled.
+/// Returns the script argument that marks a bundled orbit. A bundled orbit needs protection even if
+/// no setting names it: a later switch to it relies on its original content.
 pub(crate) fn bundled_flag(id: &BlueprintId) -> &'static str {
     if BUNDLED_ORBITS.contains(&id.as_str()) {
         "1"
@@ -51,7 +52,7 @@ pub(crate) fn bundled_flag(id: &BlueprintId) -> &'static str {
     }
 }
 
-/// The setting that an answer names; `None` if it names none.
+/// Reads the setting that a reply names; `None` if it names none.
 pub(crate) fn read_setting_id(reply: &mut Reply) -> Result<Option<SettingId>, StoreError> {
     let name: String = reply.take()?;
     if name.is_empty() {
@@ -65,7 +66,7 @@ impl Shard {
     /// Stores an issue and queues it. Repeating it with the same content is safe.
     ///
     /// # Errors
-    /// [`StoreError`]; unless it says so, the issue may have been accepted all the same.
+    /// [`StoreError`]. The issue may be accepted nevertheless, unless the error excludes it.
     pub async fn submit(&self, new: &NewIssue) -> Result<SubmitOutcome, StoreError> {
         if let Some((used, max)) = self.memory_pressure().await? {
             return Ok(SubmitOutcome::MemoryFull { used, max });

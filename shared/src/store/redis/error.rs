@@ -1,4 +1,4 @@
-//! What can go wrong in the store, and whether it happened all the same.
+//! Errors of the store, and whether the call may have been executed nevertheless.
 
 use thiserror::Error;
 
@@ -9,97 +9,98 @@ use crate::store::redis::finding::{Finding, sentences};
 /// An error of the store.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The URL of Redis is none.
+    /// The URL of Redis is invalid.
     #[error(
         "redis url cannot be used; expected redis://[user:password@]host:port[/db] or rediss://…"
     )]
     Url(#[source] redis::RedisError),
-    /// Redis could not be reached, or a call did not come back.
+    /// Redis is unreachable, or a call returned no reply.
     #[error("redis call {call} failed")]
     Redis {
-        /// Which call.
+        /// The name of the call.
         call: &'static str,
-        /// What Redis or its client said.
+        /// The error of Redis or of its client.
         #[source]
         source: redis::RedisError,
     },
-    /// Redis is a replica: what is written there is lost, if it can be written at all.
+    /// Redis is a replica. It rejects writes or loses them.
     #[error(
         "redis is a replica of {master}; waiting for it to become the master, or let {} name the master",
         crate::config::REDIS_URL
     )]
     Replica {
-        /// Its master, `host:port`.
+        /// The address of its master, `host:port`.
         master: String,
     },
-    /// It was carried out, and too few replicas have it yet: with the master it could be lost.
+    /// The call was executed but too few replicas have it yet. A failure of the master could lose
+    /// it.
     #[error(
         "{call} was carried out, but only {reached} of {wanted} replicas have it; do they run, and follow the master?"
     )]
     NotReplicated {
-        /// Which call.
+        /// The name of the call.
         call: &'static str,
-        /// How many were to have it.
+        /// The required number of replicas.
         wanted: u32,
-        /// How many have it.
+        /// The number of replicas that have it.
         reached: u32,
     },
-    /// Redis, or the access that it gives, is not what the programs need.
+    /// Redis, or the user's access to it, does not meet the requirements.
     #[error("redis is not fit for use: {}", sentences(.0))]
     Unfit(Vec<Finding>),
-    /// A script answered something that its contract does not name.
+    /// A script returned a result outside its contract.
     #[error("script {script} answered {got:?}, which is not in its contract")]
     Contract {
-        /// Which script.
+        /// The name of the script.
         script: &'static str,
-        /// What it answered.
+        /// The returned value.
         got: String,
     },
-    /// A stored form cannot be read.
+    /// A stored form is damaged.
     #[error("stored {what} of {id} is damaged: {problem}")]
     Damaged {
-        /// Which form.
+        /// The kind of the stored form.
         what: &'static str,
-        /// Whose.
+        /// The id of the object.
         id: String,
-        /// What is wrong with it.
+        /// The description of the damage.
         problem: String,
     },
     /// A stored document does not match its version.
     #[error("stored document of blueprint {blueprint_id} is damaged")]
     Document {
-        /// Whose.
+        /// The id of the Blueprint.
         blueprint_id: String,
-        /// What is wrong with it.
+        /// The error in the document.
         #[source]
         source: DocumentError,
     },
-    /// A selector that chooses nothing.
+    /// A selector without a matching version.
     #[error("no matching version of blueprint {blueprint_id} for {req}")]
     NoMatchingVersion {
-        /// The Blueprint.
+        /// The id of the Blueprint.
         blueprint_id: String,
         /// The requirement.
         req: String,
     },
-    /// A stored label is no semver, and no valid one matches.
+    /// A stored label is not a valid semver, and no valid label matches.
     #[error("invalid semver: label {label:?} of blueprint {blueprint_id}: {source}")]
     InvalidSemver {
-        /// The Blueprint.
+        /// The id of the Blueprint.
         blueprint_id: String,
         /// The label.
         label: String,
-        /// Why it is none.
+        /// The error of the parser.
         #[source]
         source: semver::Error,
     },
-    /// A page cursor that was not made here.
+    /// An invalid page cursor.
     #[error("page cursor {0:?} is not one of this list")]
     Cursor(String),
 }
 
 impl StoreError {
-    /// The closed kind, for the edge.
+    /// Returns the error kind for the API layer.
     pub fn kind(&self) -> ErrorKind {
         match self {
             StoreError::Url(_) | StoreError::Cursor(_) => ErrorKind::InvalidInput,
@@ -116,7 +117,8 @@ impl StoreError {
         }
     }
 
-    /// True if the same call may succeed later: Redis is away, loading, busy, read-only or full.
+    /// Returns true if the same call may succeed later: Redis is unavailable, loading, busy,
+    /// read-only or full.
     pub fn is_retryable(&self) -> bool {
         match self {
             StoreError::Redis { source, .. } => self.certainly_not_executed() || is_broken(source),
@@ -125,12 +127,12 @@ impl StoreError {
         }
     }
 
-    /// True if Redis has no memory left for the call.
+    /// Returns true if Redis has no memory left for the call.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, StoreError::Redis { source, .. } if source.code() == Some("OOM"))
     }
 
-    /// True if Redis certainly did not carry the call out (protocol, rule 8).
+    /// Returns true if Redis certainly did not execute the call (protocol, rule 8).
     pub fn certainly_not_executed(&self) -> bool {
         let StoreError::Redis { source, .. } = self else {
             return false;
@@ -153,12 +155,12 @@ impl StoreError {
     }
 }
 
-/// True if the connection is to be given up: nothing certain is known of what it carried.
+/// Returns true if the connection is unusable: the state of its calls is unknown.
 pub(crate) fn is_broken(error: &redis::RedisError) -> bool {
     error.is_io_error()
         || error.is_timeout()
         || error.is_connection_dropped()
         || error.is_unrecoverable_error()
-        // A call that was blocked (a pop, WAIT) when its master became a replica.
+        // A blocked call (a pop or WAIT) whose master became a replica.
         || error.code() == Some("UNBLOCKED")
 }

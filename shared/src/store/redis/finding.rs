@@ -1,8 +1,8 @@
-//! What the check of the server found.
+//! Findings of the server check.
 
 use std::fmt;
 
-/// Something about Redis that a person should change.
+/// A problem of the Redis server that an operator should fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub(crate) severity: Severity,
@@ -13,9 +13,9 @@ pub struct Finding {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
-    /// Nothing can work, or what was accepted would be lost while all is well.
+    /// Nothing works, or accepted data would be lost in normal operation.
     Refuse,
-    /// It works, and keeps less than it could.
+    /// It works but keeps less data than possible.
     Warn,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// All findings as one line.
+/// Returns all findings on one line.
 pub(crate) fn sentences(findings: &[Finding]) -> String {
     let each: Vec<String> = findings.iter().map(Finding::to_string).collect();
     each.join(" | ")

@@ -1,11 +1,12 @@
-//! Connections: one shared by all calls, and one for each blocking pop.
+//! Connections to Redis: one shared by all calls, and one for each blocking pop.
 //!
-//! The shared one is multiplexed: any number of tasks have calls under way on it. When it
-//! breaks, or a call on it times out, or Redis says that it became a replica or that the keys are elsewhere,
-//! it is given up and the next call makes a new one, to the node that [`Locator`] finds. A call that was
-//! cut may still be carried out by Redis, so whoever repeats it does so under the same id, nonce or
-//! token. One that was sent to a node of a cluster that has not the keys was not carried out: it is
-//! repeated here.
+//! The shared connection is multiplexed: any number of tasks have calls in flight on it. It is
+//! dropped when it breaks, when a call times out, or when Redis redirects or reports that it is a
+//! replica. The next call connects again, to the node that [`Locator`] finds.
+//!
+//! Redis may still execute an interrupted call. So callers repeat it with the same id, nonce or
+//! token. A node of a cluster does not execute a call whose keys it does not have. This module
+//! repeats such a call.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -24,41 +25,43 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script::Script;
 use crate::whole_ms::whole_ms;
 
-/// How long a call may take at most. Redis answers in well under a millisecond; past this it is away.
+/// The maximum duration of a call. Redis answers in well under a millisecond; after this time it
+/// counts as unavailable.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a connection attempt may take.
+/// The maximum duration of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Calls that may wait for the socket at once before callers wait for each other.
+/// The maximum number of calls queued for the socket. Further callers wait.
 const PIPELINE: usize = 512;
-/// For how long a failed connection attempt speaks for those that waited for it.
+/// How long a failed connection attempt answers further callers.
 const FAILURE_HOLDS: Duration = Duration::from_millis(100);
 
-/// How long replicas may take to have what was written.
+/// How long a write waits for its replicas.
 const WAIT: Duration = Duration::from_secs(1);
-/// How often a call is sent on to where a node of a cluster says that the keys are.
+/// The maximum number of redirections of one call in a cluster.
 const MOST_REDIRECTIONS: usize = 3;
 
-/// The shared connection to the node that has one shard. Clones share it.
+/// The shared connection to the node of one shard. Clones share it.
 #[derive(Clone)]
 pub struct RedisHandle {
     locator: Arc<Locator>,
     call_timeout: Duration,
-    /// How many replicas are to have what a script has written before it counts as done.
+    /// The number of replicas that must have a script's writes before the script counts as done.
     replicas: u32,
     current: Arc<Current>,
 }
 
-/// What a link is connected by. Read for every call, so reading it waits for nobody.
+/// The connection state of a handle. Every call reads it, so a read must not wait.
 #[derive(Default)]
 struct Current {
     connected: RwLock<Option<Arc<MultiplexedConnection>>>,
     connecting: SingleFlight<u64, Result<Arc<MultiplexedConnection>, RedisError>>,
-    /// Rises when the node turned out to be the wrong one: a connection that was begun before is not kept.
+    /// Rises when the node was the wrong one. A connection attempt from before is then discarded.
     searches: AtomicU64,
-    /// Where the link was first used. What carries a connection runs there, whoever needs a new one: elsewhere
-    /// it might wait behind a flow.
+    /// The runtime that first used the handle. Connections are driven there, independent of the
+    /// caller's runtime: elsewhere they could wait behind a flow.
     home: OnceLock<Handle>,
-    /// When connecting last failed and how: callers that come right after fail with it.
+    /// The time and the error of the last failed connection attempt. Callers shortly afterwards
+    /// receive the same error.
     failed: Mutex<Option<(Instant, RedisError)>>,
 }
 
@@ -70,7 +73,7 @@ impl Current {
             .clone()
     }
 
-    /// Puts `next` in the place of the connection, if `is_due` says so of it.
+    /// Replaces the connection with `next` if `is_due` returns true for the current one.
     fn replace(
         &self,
         next: Option<Arc<MultiplexedConnection>>,
@@ -91,7 +94,7 @@ impl Current {
 }
 
 impl RedisHandle {
-    /// A link to where keys of this slot are, should it be a cluster.
+    /// Returns a handle for the node that has keys of this slot, if Redis is a cluster.
     pub(crate) fn open(url: &str, slot: u16) -> Result<RedisHandle, StoreError> {
         Ok(RedisHandle {
             locator: Arc::new(Locator::open(url, slot)?),
@@ -101,13 +104,13 @@ impl RedisHandle {
         })
     }
 
-    /// The user that the URL names; Redis's own name for who names none.
+    /// Returns the user of the URL, or Redis's default user.
     pub(crate) fn user(&self) -> &str {
         self.locator.user()
     }
 
-    /// A link to the same Redis that shares nothing but the knowledge where it is, and whose calls take no
-    /// longer than this.
+    /// Returns a handle with its own connection to the same Redis. It shares only the locator, and
+    /// its calls take at most `call_timeout`.
     pub(crate) fn fresh(&self, call_timeout: Duration) -> RedisHandle {
         RedisHandle {
             locator: Arc::clone(&self.locator),
@@ -117,7 +120,7 @@ impl RedisHandle {
         }
     }
 
-    /// The same link, which waits until so many replicas have what a script has written (`WAIT`).
+    /// Returns the same handle with a different number of replicas to wait for (`WAIT`).
     pub(crate) fn waiting_for(&self, replicas: u32) -> RedisHandle {
         RedisHandle {
             replicas,
@@ -125,7 +128,8 @@ impl RedisHandle {
         }
     }
 
-    /// The connection; one caller makes it where there is none, and all that come meanwhile wait for it.
+    /// Returns the connection. If it is missing, one caller connects and concurrent callers wait
+    /// for it.
     async fn get(&self) -> Result<Arc<MultiplexedConnection>, RedisError> {
         if let Some(connected) = self.current.connected() {
             return Ok(connected);
@@ -136,7 +140,7 @@ impl RedisHandle {
     }
 
     async fn connect_anew(self, search: u64) -> Result<Arc<MultiplexedConnection>, RedisError> {
-        // Somebody may have been faster.
+        // Another caller may have connected in the meantime.
         if let Some(connected) = self.current.connected() {
             return Ok(connected);
         }
@@ -161,7 +165,7 @@ impl RedisHandle {
         Ok(connected)
     }
 
-    /// A new connection to the node that is the right one by now.
+    /// Opens a new connection to the current node.
     async fn connect(
         &self,
         config: &AsyncConnectionConfig,
@@ -173,16 +177,17 @@ impl RedisHandle {
         })
     }
 
-    /// Gives the connection up if the error says that it is of no more use.
+    /// Drops the connection if the error makes it unusable.
     fn look_at(&self, failed: &Arc<MultiplexedConnection>, error: &RedisError) {
         self.current.replace(None, |present| {
-            // Whoever is late has an error of a connection that is given up already.
+            // A late error belongs to a connection that is already replaced.
             present.is_some_and(|present| Arc::ptr_eq(present, failed))
                 && self.locator.note_redirect(error)
         });
     }
 
-    /// Gives the connection up, because the node that it leads to is not the master: where that is, is looked for anew.
+    /// Drops the connection because its node is not the master. The locator searches for the master
+    /// again.
     pub(crate) fn look_elsewhere(&self) {
         self.current.replace(None, |_| {
             self.current.searches.fetch_add(1, Ordering::AcqRel);
@@ -191,7 +196,7 @@ impl RedisHandle {
         self.locator.look_elsewhere();
     }
 
-    /// Makes a call, again if it was sent to a node that does not have the keys.
+    /// Makes a call and repeats it if the node did not have the keys.
     async fn call<T: FromRedisValue>(
         &self,
         call: &'static str,
@@ -200,7 +205,7 @@ impl RedisHandle {
         Ok(self.call_on(call, what).await?.0)
     }
 
-    /// As [`RedisHandle::call`], with the connection that it was made on.
+    /// Makes a call as [`RedisHandle::call`] and also returns the connection.
     async fn call_on<T: FromRedisValue>(
         &self,
         call: &'static str,
@@ -236,7 +241,7 @@ impl RedisHandle {
         self.call(call, Call::Command(command)).await
     }
 
-    /// Sends commands in one go, outside a transaction.
+    /// Sends several commands in one pipeline, without a transaction.
     ///
     /// # Errors
     /// [`StoreError::Redis`] with the name `call`.
@@ -248,7 +253,7 @@ impl RedisHandle {
         self.call(call, Call::Pipeline(pipeline)).await
     }
 
-    /// Runs a script, loading it first if Redis does not have it (any more).
+    /// Runs a script and loads it first if Redis does not have it.
     pub(crate) async fn script(
         &self,
         script: &Script,
@@ -269,7 +274,7 @@ impl RedisHandle {
         Reply::read(script.name(), value)
     }
 
-    /// Waits until enough replicas have what this very connection has written.
+    /// Waits until enough replicas have the writes of this connection.
     async fn wait(
         &self,
         call: &'static str,
@@ -279,7 +284,8 @@ impl RedisHandle {
         wait.arg(self.replicas).arg(whole_ms(WAIT));
         let reached = match timed("wait", wait.query_async::<u32>(connection)).await {
             Ok(reached) => reached,
-            // It broke, or is no master any more: what it wrote may not have reached who is.
+            // The connection broke, or the node is no longer the master: the current master may
+            // lack the write.
             Err(error) => {
                 tracing::debug!(call, %error, "replicas could not be waited for");
                 self.look_elsewhere();
@@ -297,7 +303,7 @@ impl RedisHandle {
         Ok(())
     }
 
-    /// A connection for subscriptions.
+    /// Opens a connection for subscriptions.
     pub(crate) async fn pubsub(&self) -> Result<redis::aio::PubSub, StoreError> {
         let connect = async { self.locator.find().await?.get_async_pubsub().await };
         let timed_out = || RedisError::from((redis::ErrorKind::Io, "connecting timed out"));
@@ -313,10 +319,10 @@ impl RedisHandle {
             })
     }
 
-    /// A connection for one worker's blocking pops, used for nothing else.
+    /// Opens a connection for one worker's blocking pops. It has no other use.
     ///
     /// # Errors
-    /// [`StoreError::Redis`] if Redis cannot be reached.
+    /// [`StoreError::Redis`] if Redis is unreachable.
     pub async fn pop_handle(&self, block: Duration) -> Result<PopHandle, StoreError> {
         let wrap = |source| StoreError::Redis {
             call: "pop connect",
@@ -324,7 +330,8 @@ impl RedisHandle {
         };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            // The client must never give up before the server does: the server may move the element all the same.
+            // The client must not time out before the server: the server could move the element
+            // nevertheless.
             .set_response_timeout(Some(block + Duration::from_secs(5)));
         let mut connection = self.connect(&config).await.map_err(wrap)?;
         let info: String = redis::cmd("CLIENT")
@@ -349,19 +356,20 @@ impl RedisHandle {
     }
 }
 
-/// Redis's name for a connection. The number alone is not enough: a restarted Redis counts anew.
+/// Redis's id of a connection. The number alone is ambiguous: a restarted Redis counts from the
+/// start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionId {
     pub(crate) number: u64,
-    /// Where the client is, as Redis sees it.
+    /// The address of the client as Redis sees it.
     pub(crate) address: String,
 }
 
-/// What can be sent.
+/// A call to Redis.
 enum Call<'a> {
     Command(&'a Cmd),
     Pipeline(&'a redis::Pipeline),
-    /// Loaded first if Redis does not have it (any more).
+    /// Loaded first if Redis does not have it.
     Script(&'a redis::ScriptInvocation<'a>),
 }
 
@@ -378,7 +386,7 @@ impl Call<'_> {
     }
 }
 
-/// Measures a call by its name.
+/// Records the duration of a call under its name.
 async fn timed<T>(
     call: &'static str,
     calling: impl Future<Output = Result<T, RedisError>>,
@@ -401,18 +409,20 @@ pub struct PopHandle {
 }
 
 impl PopHandle {
-    /// Redis's name for this connection, for `CLIENT KILL`.
+    /// Returns Redis's id of this connection, for `CLIENT KILL`.
     pub fn id(&self) -> &ConnectionId {
         &self.id
     }
 
-    /// Moves one element from `from` to `to`, waiting about the block time. `None`: nothing came.
+    /// Moves one element from `from` to `to` and waits for about the block time. Returns `None`
+    /// without an element.
     ///
-    /// Not cancel safe: a dropped call may still move an element, which then lies in `to`
+    /// Not cancel safe: a dropped call may still move an element. The element then stays in `to`
     /// until the heartbeat's audit finds it.
     ///
     /// # Errors
-    /// [`StoreError::Redis`]; whether an element moved is then unknown, and this connection is to be given up.
+    /// [`StoreError::Redis`]. It is then unknown whether an element moved, and the connection is
+    /// unusable.
     pub async fn pop(&mut self, from: &str, to: &str) -> Result<Option<String>, StoreError> {
         redis::cmd("BRPOPLPUSH")
             .arg(from)
@@ -423,12 +433,13 @@ impl PopHandle {
             .map_err(|source| self.failed("pop", source))
     }
 
-    /// Takes one element from `from`, waiting about the block time. `None`: nothing came.
+    /// Takes one element from `from` and waits for about the block time. Returns `None` without an
+    /// element.
     ///
     /// Not cancel safe: an element that a dropped call takes is lost.
     ///
     /// # Errors
-    /// As [`PopHandle::pop`]; an element that was taken is lost.
+    /// As [`PopHandle::pop`]. An element that was taken is lost.
     pub async fn take(&mut self, from: &str) -> Result<Option<String>, StoreError> {
         let taken: Result<Option<(String, String)>, _> = redis::cmd("BRPOP")
             .arg(from)
@@ -439,8 +450,8 @@ impl PopHandle {
         Ok(taken.map(|(_, element)| element))
     }
 
-    /// Moves up to `n` elements without waiting. More than one are asked for only as far as they are there: a
-    /// pop of an empty list costs Redis as much as one that moves something.
+    /// Moves up to `n` elements without waiting. It requests only as many as the list has: a pop of
+    /// an empty list costs Redis as much as a successful one.
     ///
     /// # Errors
     /// As [`PopHandle::pop`].
@@ -473,7 +484,7 @@ impl PopHandle {
         Ok(popped.into_iter().flatten().collect())
     }
 
-    /// The error of a pop. The next connection goes to where the list is by then.
+    /// Returns the error of a pop. The next connection goes to the current node of the list.
     fn failed(&self, call: &'static str, source: RedisError) -> StoreError {
         self.locator.note_redirect(&source);
         StoreError::Redis { call, source }
@@ -486,8 +497,8 @@ mod tests {
 
     use crate::store::redis::store::Store;
 
-    /// A TLS connection needs a choice of cryptography, which is made in the manifest: without it the
-    /// first use of `rediss://` panics.
+    /// TLS needs a crypto provider, which the manifest selects. Without it, the first use of
+    /// `rediss://` panics.
     #[tokio::test]
     async fn a_server_that_speaks_no_tls_is_an_error() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

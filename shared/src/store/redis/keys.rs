@@ -1,44 +1,45 @@
-//! The name of every key and channel. A changed name is a migration of stored data, so the
-//! golden test below has to be changed with it, knowingly.
+//! The names of all keys and channels. A changed name is a migration of stored data. The golden
+//! test below fails on such a change.
 //!
-//! All keys of a script carry one hash tag, `{draftsman:<shard>}`, so that the same scripts
-//! run on Redis Cluster. A script is given every key that it touches; `list_blueprints` says why it is the one that
-//! makes names itself, of a prefix with the tag. Ids cannot hold `{`, `}`, `:` or `/` (see [`crate::ids`]), so no id
-//! can make a key of another.
+//! All keys of a script carry one hash tag, `{draftsman:<shard>}`, so the same scripts run on Redis
+//! Cluster. A script receives every key that it uses. `list_blueprints` is the exception: it builds
+//! names from a prefix with the tag, and its header gives the reason. Ids cannot contain `{`, `}`,
+//! `:` or `/` (see [`crate::ids`]), so an id cannot change the structure of a key.
 
 use crate::ids::{BlueprintId, IssueId};
 
-/// Every change of every issue, as JSON.
+/// The channel of all changes of all issues, as JSON.
 pub const EVENTS_CHANNEL: &str = "draftsman:events";
 
-/// Ids of issues that were called off, so that a worker need not listen to everything to stop in time.
+/// The channel of cancelled issue ids. A worker can stop in time without reading all events.
 pub const CANCEL_CHANNEL: &str = "draftsman:cancelled";
 
-/// What the steps of long runs are doing, as JSON: a hint for who watches, and never the truth.
+/// The channel of progress of flow steps, as JSON. A hint for watchers, never authoritative.
 pub const STEPS_CHANNEL: &str = "draftsman:steps";
 
-/// What the name of every key matches, of all shards, as access rules write it.
+/// The pattern of all keys of all shards, in the syntax of ACL rules.
 pub const KEY_PATTERN: &str = "{draftsman:*";
 
-/// What the name of every channel matches, as access rules write it.
+/// The pattern of all channels, in the syntax of ACL rules.
 pub const CHANNEL_PATTERN: &str = "draftsman:*";
 
-/// The channel of one issue's changes.
+/// Returns the channel of one issue's changes.
 pub fn issue_channel(issue: &str) -> String {
     format!("draftsman:events:issue:{issue}")
 }
 
-/// The hash slots of a Redis Cluster, and how a name's slot is found in it (Redis Cluster specification, "Key
-/// distribution model").
+/// The number of hash slots in a Redis Cluster. `CRC16` computes the slot of a name (Redis Cluster
+/// specification, "Key distribution model").
 const N_SLOTS: u16 = 16_384;
 const CRC16: crc::Crc<u16> = crc::Crc::<u16>::new(&crc::CRC_16_XMODEM);
 
-/// Which of `n` shards an id belongs to. Fixed for ever: it says where stored data is.
+/// Returns the shard of an id among `n` shards. The function must never change: it locates stored
+/// data.
 pub(crate) fn shard_of(id: &str, n: usize) -> usize {
     usize::from(CRC16.checksum(id.as_bytes())) % n
 }
 
-/// Names the keys of one shard.
+/// The key names of one shard.
 #[derive(Debug, Clone)]
 pub struct Keys {
     shard: usize,
@@ -46,7 +47,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The keys of the shard of this number, from 0.
+    /// Returns the keys of the shard with this number, from 0.
     pub fn of_shard(shard: usize) -> Keys {
         Keys {
             shard,
@@ -54,12 +55,12 @@ impl Keys {
         }
     }
 
-    /// The number of the shard.
+    /// Returns the number of the shard.
     pub fn shard(&self) -> usize {
         self.shard
     }
 
-    /// The slot of a Redis Cluster in which all keys of the shard lie: that of their hash tag.
+    /// Returns the Redis Cluster slot of all keys of the shard: the slot of their hash tag.
     pub fn slot(&self) -> u16 {
         CRC16.checksum(format!("draftsman:{}", self.shard).as_bytes()) % N_SLOTS
     }
@@ -72,76 +73,82 @@ impl Keys {
         format!("{}{name}:{id}", self.prefix)
     }
 
-    /// LIST of `<blueprint_id>/<issue_id>`: the oldest issue of each Blueprint that is free to run. Pushed by `place_head` alone.
+    /// LIST of `<blueprint_id>/<issue_id>`: the oldest issue of each Blueprint that is free to run.
+    /// Only `place_head` pushes to it.
     pub fn pending(&self) -> String {
         self.key("pending")
     }
-    /// LIST of `<blueprint_id>/<issue_id>`: what this worker has popped and not finished. Filled by BRPOPLPUSH.
+    /// LIST of `<blueprint_id>/<issue_id>`: this worker's popped and unfinished elements. Filled by
+    /// BRPOPLPUSH.
     pub fn processing(&self, worker: &str) -> String {
         self.of("processing", worker)
     }
-    /// HASH blueprint_id → ready | leased | delayed | parked: where each queue's head is. Absent: the queue is empty.
+    /// HASH blueprint_id → ready | leased | delayed | parked: the place of each queue's head.
+    /// Absent for an empty queue.
     pub fn places(&self) -> String {
         self.key("places")
     }
-    /// LIST of `<issue_id>|<submitted ms>`: a Blueprint's undecided issues in the order of acceptance.
+    /// LIST of `<issue_id>|<submitted ms>`: a Blueprint's undecided issues in the order of
+    /// acceptance.
     pub fn backlog(&self, blueprint: &BlueprintId) -> String {
         self.of("backlog", blueprint.as_str())
     }
-    /// HASH blueprint_id (or `*` for all) → since ms: what is paused.
+    /// HASH blueprint_id (or `*` for all) → pause time, ms: the pauses.
     pub fn paused(&self) -> String {
         self.key("paused")
     }
-    /// ZSET `<blueprint_id>/<issue_id>` → when its lease ends, ms.
+    /// ZSET `<blueprint_id>/<issue_id>` → expiry of its lease, ms.
     pub fn leases(&self) -> String {
         self.key("leases")
     }
-    /// ZSET `<blueprint_id>/<issue_id>` → when it is due again, ms.
+    /// ZSET `<blueprint_id>/<issue_id>` → end of its delay, ms.
     pub fn delayed(&self) -> String {
         self.key("delayed")
     }
-    /// ZSET blueprint_id → when its oldest issue that no worker has was submitted, ms.
+    /// ZSET blueprint_id → submit time of its oldest unleased issue, ms.
     pub fn waiting(&self) -> String {
         self.key("waiting")
     }
-    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled, retries, reaped, repaired.
+    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled, retries,
+    /// reaped, repaired.
     pub fn counts(&self) -> String {
         self.key("counts")
     }
-    /// STRING, expires: there while nobody need audit the queues.
+    /// STRING with expiry: present while no audit of the queues is due.
     pub fn audited(&self) -> String {
         self.key("audited")
     }
-    /// STRING, expires: there while nobody need prune issues.
+    /// STRING with expiry: present while no prune is due.
     pub fn pruned(&self) -> String {
         self.key("pruned")
     }
-    /// LIST of requests (JSON) that wait for a worker to be tried out. Pushed by intake, popped by workers.
+    /// LIST of preview requests (JSON) that wait for a worker. Pushed by intake, popped by workers.
     pub fn previews(&self) -> String {
         self.key("previews")
     }
-    /// STRING, expires: the answer (JSON) to one request of [`Keys::previews`].
+    /// STRING with expiry: the response (JSON) to one request of [`Keys::previews`].
     pub fn preview(&self, id: &IssueId) -> String {
         self.of("preview", id.as_str())
     }
-    /// STRING: the fencing counter; only rises.
+    /// STRING: the fencing counter. It only rises.
     pub fn fence(&self) -> String {
         self.key("fence")
     }
-    /// HASH of an issue's fields (see `stored.rs`).
+    /// HASH of an issue's fields (see `codec/issue.rs`).
     pub fn issue(&self, issue: &IssueId) -> String {
         self.of("issue", issue.as_str())
     }
-    /// STRING: an issue's intent, apart so that the hash keeps its compact form.
+    /// STRING: an issue's intent, separate so that the hash keeps its compact encoding.
     pub fn intent(&self, issue: &IssueId) -> String {
         self.of("intent", issue.as_str())
     }
-    /// HASH of what was asked → output and cost (JSON): steps of an undecided issue that were paid for; and `cost` and
-    /// `cost_calls`, what its spawner has cost so far. Gone when it is decided.
+    /// HASH request key → output and cost (JSON): paid steps of an undecided issue. The fields
+    /// `cost` and `cost_calls` hold the total cost of its spawner. Deleted by the decision.
     pub fn steps(&self, issue: &IssueId) -> String {
         self.of("steps", issue.as_str())
     }
-    /// ZSET holder → when its place ends, ms; expires: who runs the agent of this key (see `places.rs`).
+    /// ZSET holder → end of its slot, ms, with expiry: the runs of the agent with this key (see
+    /// `agent_slots.rs`).
     pub fn agent_slots(&self, agent: &str) -> String {
         self.of("agent_places", agent)
     }
@@ -153,7 +160,7 @@ impl Keys {
     pub fn issues_of(&self, blueprint: &BlueprintId) -> String {
         self.of("issues", blueprint.as_str())
     }
-    /// ZSET issue_id → when it was given up, ms: the dead list.
+    /// ZSET issue_id → time of its failure, ms: the dead list.
     pub fn dead(&self) -> String {
         self.key("dead")
     }
@@ -169,12 +176,13 @@ impl Keys {
     pub fn decided_of(&self, blueprint: &BlueprintId) -> String {
         self.of("decided", blueprint.as_str())
     }
-    /// HASH: a Blueprint's moving head: seq, version, label, archived, updated_at; and orbit_as_of,
-    /// `<settings counter> <setting_id>`: which setting named it as its orbit at that value of the counter, if one did.
+    /// HASH: a Blueprint's head: seq, version, label, archived, updated_at, and orbit_as_of. The
+    /// latter is `<settings counter> <setting_id>`: the setting, if any, that named it as its orbit
+    /// at that value of the counter.
     pub fn blueprint(&self, blueprint: &BlueprintId) -> String {
         self.of("blueprint", blueprint.as_str())
     }
-    /// What the key of every Blueprint's head begins with, for the script that reads a page of them.
+    /// Returns the prefix of every Blueprint's head key, for the script that reads a page of them.
     pub fn blueprint_prefix(&self) -> String {
         self.of("blueprint", "")
     }
@@ -194,16 +202,17 @@ impl Keys {
     pub fn labels(&self, blueprint: &BlueprintId) -> String {
         self.of("labels", blueprint.as_str())
     }
-    /// ZSET of the ranks of version labels, all with score 0: in the order of precedence.
+    /// ZSET of the ranks of version labels, all with score 0: sorted by precedence.
     pub fn ranks(&self, blueprint: &BlueprintId) -> String {
         self.of("ranks", blueprint.as_str())
     }
-    /// The HASHes documents, commits, newest and labels and the ZSET ranks of a history that is being imported; they expire.
+    /// The HASHes documents, commits, newest and labels and the ZSET ranks of an import in
+    /// progress, with expiry.
     pub fn staged(&self, import: &str) -> [String; 5] {
         ["documents", "commits", "newest", "labels", "ranks"]
             .map(|name| self.of(&format!("staged_{name}"), import))
     }
-    /// ZSET of blueprint_id, all with score 0: in the order of their bytes.
+    /// ZSET of blueprint_id, all with score 0: sorted by bytes.
     pub fn blueprints(&self) -> String {
         self.key("blueprints")
     }
@@ -211,16 +220,18 @@ impl Keys {
     pub fn settings(&self) -> String {
         self.key("settings")
     }
-    /// HASH setting_id → its last revision, also of settings that are deleted.
+    /// HASH setting_id → its last revision, including deleted settings.
     pub fn setting_revisions(&self) -> String {
         self.key("setting_revisions")
     }
-    /// STRING: rises with every write or deletion of a setting, and every write of an orbit that a setting names.
+    /// STRING: a counter. It rises with every write or deletion of a setting, and every write of an
+    /// orbit that a setting names.
     pub fn settings_counter(&self) -> String {
         self.key("settings_counter")
     }
-    /// HASH setting_id → `<blueprint_id> latest|labelled|pinned`: which orbits are in use. With several shards also
-    /// `<setting_id> (announced) <ms> <uuid>`, of a setting that is about to be written.
+    /// HASH setting_id → `<blueprint_id> latest|labelled|pinned`: the orbits in use. With several
+    /// shards also `<setting_id> (announced) <ms> <uuid>` for a setting that is about to be
+    /// written.
     pub fn orbits(&self) -> String {
         self.key("orbits")
     }
@@ -228,27 +239,28 @@ impl Keys {
     pub fn workers(&self) -> String {
         self.key("workers")
     }
-    /// HASH worker_id → issues in flight at its last heartbeat.
+    /// HASH worker_id → number of issues in flight at its last heartbeat.
     pub fn worker_load(&self) -> String {
         self.key("worker_load")
     }
-    /// HASH worker_id → script names, one a line, axes as `verifiers/<axis>`: what it has, so that the edge
-    /// knows what can run.
+    /// HASH worker_id → script names, one per line, axes as `verifiers/<axis>`: the scripts of each
+    /// worker. Intake uses them to check what can run.
     pub fn worker_scripts(&self) -> String {
         self.key("worker_scripts")
     }
-    /// HASH issue_id → `<blueprint_id>|<written ms>`: where the issues are whose ids belong to this shard. Only with several shards.
+    /// HASH issue_id → `<blueprint_id>|<written ms>`: the location of each issue whose id hashes to
+    /// this shard. Only with several shards.
     pub fn ids(&self) -> String {
         self.key("ids")
     }
-    /// HASH: format and shards, written at the first start; with several shards also orbits_as_of, the settings counter of
-    /// shard 0 that this shard's copy of `orbits` was made at.
+    /// HASH: format and shards, written at the first start. With several shards also orbits_as_of:
+    /// the settings counter of shard 0 for this shard's copy of `orbits`.
     pub fn meta(&self) -> String {
         self.key("meta")
     }
 
-    /// The keys of one issue and its queue, in the order that `scripts/lib/keys.lua` reads.
-    /// `holder` is the worker whose processing list is meant; `-` if none is.
+    /// Returns the keys of one issue and its queue, in the order of `include/keys.lua`. `holder` is
+    /// the worker of the processing list, or `-` without one.
     pub fn issue_block(
         &self,
         blueprint: &BlueprintId,
@@ -258,7 +270,8 @@ impl Keys {
         self.issue_block_of(blueprint, issue.as_str(), holder)
     }
 
-    /// As [`Keys::issue_block`], for a queue that may have no head: `-` stands for its id.
+    /// Returns the same keys as [`Keys::issue_block`], for a queue that can be empty: `-` replaces
+    /// the id of its head.
     pub fn issue_block_of(
         &self,
         blueprint: &BlueprintId,
@@ -355,7 +368,7 @@ mod tests {
         assert_eq!(Keys::of_shard(3).fence(), "{draftsman:3}:fence");
     }
 
-    /// As `CLUSTER KEYSLOT` of Redis 7.0 answers.
+    /// The expected values are from `CLUSTER KEYSLOT` of Redis 7.0.
     #[test]
     fn slots_are_those_of_redis() {
         assert_eq!(

@@ -1,16 +1,17 @@
-//! Finds the node to connect to: the one server that there is, the master that Sentinels name, or
-//! the master of the shard's slot in a Redis Cluster.
+//! Finds the node to connect to: the single server, the master that Sentinels name, or the master
+//! of the shard's slot in a Redis Cluster.
 //!
-//! All keys of a shard lie in one slot, so whoever works on a shard needs one node, and the same is
-//! true of blocking pops, subscriptions and `CLIENT KILL`, which a client that hides the
-//! cluster could not aim. What is left is to find that node again when it changes:
+//! All keys of a shard are in one slot, so a shard needs one node. The same holds for blocking
+//! pops, subscriptions and `CLIENT KILL`. A client that hides the cluster could not send those to a
+//! specific node. This module finds the node again when it changes:
 //!
-//! * **One server** is where the URL says it is.
-//! * **Sentinels** are asked at each new connection; they name only a master that says itself that it is one.
-//! * **A cluster** is asked at any of its nodes that answers (`CLUSTER SLOTS`), and again whenever a node says that
-//!   the slot has moved, or cannot be reached. Redirections are not followed call by call: each
-//!   leads to a new connection, of which there are few. While a slot is on its way from one node to
-//!   another, scripts with several keys are refused (`TRYAGAIN`) and the callers wait, until it has arrived.
+//! * **Single server**: the address of the URL.
+//! * **Sentinels**: each new connection asks them. A master counts only if it confirms its role
+//!   itself.
+//! * **Cluster**: `CLUSTER SLOTS` of any reachable node. It is read again when a node reports a
+//!   moved slot or is unreachable. A redirection opens a new connection; calls are not redirected
+//!   one by one. During the migration of a slot, Redis rejects scripts with several keys
+//!   (`TRYAGAIN`), and their callers wait for its end.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -24,12 +25,12 @@ use tokio::time::timeout;
 use crate::config::redis_url::Place;
 use crate::store::redis::error::StoreError;
 
-/// How long one node, or all Sentinels, may take to answer.
+/// The maximum time for a response of one node, or of all Sentinels.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Knows where to find the node of one shard.
+/// Finds the node of one shard.
 pub(crate) struct Locator {
-    /// How to connect, whatever the address.
+    /// The connection options without the address.
     node: ConnectionInfo,
     way: Way,
 }
@@ -39,24 +40,24 @@ enum Way {
     Sentinels(Box<Sentinels>),
 }
 
-/// Who is asked for the master.
+/// The Sentinels to ask for the master.
 struct Sentinels {
     master: String,
     settings: SentinelNodeConnectionInfo,
     asked: tokio::sync::Mutex<Sentinel>,
 }
 
-/// What is known of a cluster, or of the one server.
+/// The known nodes of a cluster, or the single server.
 struct Nodes {
-    /// All that may be asked; the one that failed last comes last.
+    /// All nodes to ask. The node that failed last is at the end.
     known: Vec<ConnectionAddr>,
-    /// The one that has the slot, as far as is known.
+    /// The last known node of the slot.
     current: Option<ConnectionAddr>,
 }
 
 impl Locator {
     pub(crate) fn open(url: &str, slot: u16) -> Result<Locator, StoreError> {
-        // Scripts are small and somebody waits for each: Nagle's algorithm would hold them back.
+        // Scripts are small and latency matters, so Nagle's algorithm is off.
         let prompt = |info: ConnectionInfo| {
             let tcp = info.tcp_settings().clone().set_nodelay(true);
             info.set_tcp_settings(tcp)
@@ -64,7 +65,8 @@ impl Locator {
         match Place::parse(url).map_err(StoreError::Url)? {
             Place::Nodes(nodes) => {
                 let known: Vec<ConnectionAddr> = nodes.iter().map(|n| n.addr().clone()).collect();
-                // One server need not be asked whether it is the right one; a node of a cluster says so if it is not.
+                // A single server needs no search. A node of a cluster redirects if it is the wrong
+                // one.
                 let current = (known.len() == 1).then(|| known[0].clone());
                 Ok(Locator {
                     node: prompt(nodes[0].clone()),
@@ -99,12 +101,12 @@ impl Locator {
         }
     }
 
-    /// The user that the URL names; Redis's own name for who names none.
+    /// Returns the user of the URL, or Redis's default user.
     pub(crate) fn user(&self) -> &str {
         self.node.redis_settings().username().unwrap_or("default")
     }
 
-    /// A client of the node that has the shard, as far as can be known without asking it.
+    /// Returns a client for the most likely node of the shard, without asking that node.
     pub(crate) async fn find(&self) -> Result<Client, RedisError> {
         match &self.way {
             Way::Nodes { slot, nodes } => {
@@ -128,8 +130,8 @@ impl Locator {
         }
     }
 
-    /// Takes note of an error of a call or of a connection attempt. True if the connection is to be given up
-    /// and the node to be looked for anew.
+    /// Records an error of a call or of a connection attempt. Returns true if the connection is
+    /// unusable and the node must be searched again.
     pub(crate) fn note_redirect(&self, error: &RedisError) -> bool {
         let says_so = matches!(
             error.code(),
@@ -150,7 +152,7 @@ impl Locator {
         true
     }
 
-    /// Has the node looked for anew, if there is a choice.
+    /// Forces a new search for the node, if there are several.
     pub(crate) fn look_elsewhere(&self) {
         if let Way::Nodes { nodes, .. } = &self.way {
             let mut nodes = nodes.lock().expect("no holder of this lock panics");
@@ -163,7 +165,7 @@ impl Locator {
         }
     }
 
-    /// Asks the nodes, one after the other, who has the slot.
+    /// Asks the nodes one after the other for the owner of the slot.
     async fn search(
         &self,
         slot: u16,
@@ -194,7 +196,7 @@ impl Locator {
                     nodes.current = Some(owner.clone());
                     return Ok(owner);
                 }
-                // It answers, and is no cluster, or does not tell: then it is the one.
+                // The node answers but is not a cluster, or hides it. It is then the right node.
                 Err(error)
                     if error.code().is_some() && !crate::store::redis::error::is_broken(&error) =>
                 {
@@ -223,7 +225,7 @@ impl Locator {
         Ok(slot_ranges(answer))
     }
 
-    /// The address in the way in which the URL says that nodes are reached.
+    /// Applies the TLS settings of the URL to the address.
     fn with_tls(&self, address: ConnectionAddr) -> ConnectionAddr {
         match (self.node.addr(), address) {
             (
@@ -248,14 +250,15 @@ fn no_answer(why: &'static str) -> RedisError {
     (redis::ErrorKind::Io, why).into()
 }
 
-/// Slots and who has them: the master first.
+/// A range of slots and its nodes, the master first.
 struct SlotRange {
     first: u16,
     last: u16,
     nodes: Vec<(String, u16)>,
 }
 
-/// Reads the answer of `CLUSTER SLOTS`: first, last, then for each node its host, port and more. What cannot be read is left out.
+/// Parses the reply of `CLUSTER SLOTS`: first, last, then host, port and more for each node. Skips
+/// unreadable entries.
 fn slot_ranges(answer: Value) -> Vec<SlotRange> {
     fn list(value: Value) -> Vec<Value> {
         match value {
@@ -269,7 +272,7 @@ fn slot_ranges(answer: Value) -> Vec<SlotRange> {
         let (first, last) = (slot()?, slot()?);
         let node = |node: Value| {
             let mut node = list(node).into_iter();
-            // Without a host, it is the one that was asked.
+            // Without a host, it is the host of the asked node.
             let host: Option<String> = redis::from_redis_value(node.next()?).ok()?;
             let port = redis::from_redis_value(node.next()?).ok()?;
             Some((host.unwrap_or_default(), port))
@@ -280,7 +283,7 @@ fn slot_ranges(answer: Value) -> Vec<SlotRange> {
     list(answer).into_iter().filter_map(range).collect()
 }
 
-/// Where a `MOVED` points; `asked` is the node that said so.
+/// Returns the target of a `MOVED` error; `asked` is the node that returned it.
 fn moved_to(error: &RedisError, asked: Option<&ConnectionAddr>) -> Option<ConnectionAddr> {
     let (address, _slot) = error.redirect_node()?;
     let (host, port) = address.rsplit_once(':')?;
@@ -291,7 +294,7 @@ fn moved_to(error: &RedisError, asked: Option<&ConnectionAddr>) -> Option<Connec
     }
 }
 
-/// The address of a node; one that names no host is on that of `asked`.
+/// Returns the address of a node. Without a host, it uses the host of `asked`.
 fn at_host((host, port): &(String, u16), asked: &ConnectionAddr) -> ConnectionAddr {
     let host = match asked {
         _ if !host.is_empty() => host.clone(),

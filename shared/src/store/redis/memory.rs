@@ -1,4 +1,4 @@
-//! How much memory Redis uses, and whether new issues are still accepted.
+//! Reads Redis's memory use and decides whether new issues are accepted.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,14 @@ use redis::cmd;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 
-/// From this part of `maxmemory` on nothing is taken in.
+/// The share of `maxmemory`, in percent, from which new issues are rejected.
 pub(crate) const ADMISSION_PERCENT: u64 = 90;
 
-/// How long a reading of Redis's memory holds.
+/// The lifetime of a memory reading.
 const MEMORY_POLL: Duration = Duration::from_secs(1);
 
 impl Shard {
-    /// Bytes that Redis uses and may use.
+    /// Returns the used and the allowed memory in bytes.
     pub(crate) async fn memory(&self) -> Result<(u64, u64), StoreError> {
         let info: String = self
             .handle
@@ -29,14 +29,15 @@ impl Shard {
         Ok((number("used_memory"), number("maxmemory")))
     }
 
-    /// Bytes used and allowed, if so much is used that nothing more is to be taken in.
-    /// Looks once a second at most.
+    /// Returns used and allowed bytes if memory use is too high to accept new issues. It reads at
+    /// most once a second.
     pub(crate) async fn memory_pressure(&self) -> Result<Option<(u64, u64)>, StoreError> {
         let last = {
             let mut last = self.memory.0.lock().expect("no holder of this lock panics");
             let fresh = |(at, _, _): &(Instant, _, _)| at.elapsed() < MEMORY_POLL;
             let found = last.filter(fresh);
-            // Who finds it old reads it anew; the others go by the old one until that is done.
+            // The first caller after expiry reads it again. The others use the old value until
+            // then.
             if let (None, Some((at, _, _))) = (found, last.as_mut()) {
                 *at = Instant::now();
             }

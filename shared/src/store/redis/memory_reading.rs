@@ -2,6 +2,6 @@
 
 use std::time::Instant;
 
-/// The last reading of Redis's memory, shared by clones of a store.
+/// The last reading of Redis's memory, shared by the clones of a store.
 #[derive(Default)]
 pub(crate) struct MemoryReading(pub(crate) std::sync::Mutex<Option<(Instant, u64, u64)>>);

@@ -1,4 +1,4 @@
-//! Reads a script's reply: a named outcome, then values in order.
+//! Reads a script's reply: the outcome, then the values in order.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use redis::{FromRedisValue, Value};
 
 use crate::store::redis::error::StoreError;
 
-/// A reply whose outcome is known and whose values are taken one by one.
+/// A reply with its outcome parsed. Its values are read one by one.
 pub(crate) struct Reply {
     script: &'static str,
     outcome: String,
@@ -37,12 +37,12 @@ impl Reply {
         &self.outcome
     }
 
-    /// True if all values are taken.
+    /// Returns true if no value is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.as_slice().is_empty()
     }
 
-    /// The next value.
+    /// Returns the next value.
     pub(crate) fn take<T: FromRedisValue>(&mut self) -> Result<T, StoreError> {
         let value = self.rest.next().unwrap_or(Value::Nil);
         let shown = || format!("{} with a wrong value", self.outcome);
@@ -52,12 +52,12 @@ impl Reply {
         })
     }
 
-    /// The next value, a list of names and values.
+    /// Returns the next value, a list of names and values.
     pub(crate) fn take_fields(&mut self) -> Result<HashMap<String, String>, StoreError> {
         self.take()
     }
 
-    /// The error for an outcome that the caller does not know.
+    /// Returns the error for an unexpected outcome.
     pub(crate) fn unknown(self) -> StoreError {
         StoreError::Contract {
             script: self.script,

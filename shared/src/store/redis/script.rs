@@ -1,4 +1,4 @@
-//! The scripts, embedded and put together: `--@include name` stands for the part of that name.
+//! The embedded scripts. `--@include name` inserts the part with that name.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -65,22 +65,22 @@ impl Script {
         }
     }
 
-    /// The name that logs, metrics and tests call it by.
+    /// Returns the name in logs, metrics and tests.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Its file below `shared/src/store`.
+    /// Returns the file below `shared/src/store`.
     pub fn file(&self) -> &'static str {
         self.file
     }
 
-    /// True if it writes nothing.
+    /// Returns true if the script writes nothing.
     pub(crate) fn is_read_only(&self) -> bool {
         self.source.starts_with("#!lua flags=no-writes")
     }
 
-    /// The whole source as Redis gets it.
+    /// Returns the complete source that Redis receives.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -101,7 +101,7 @@ macro_rules! scripts {
         $(pub(crate) static $constant: LazyLock<Script> =
             LazyLock::new(|| Script::new($name, $file, include_str!(concat!("../", $file))));)+
 
-        /// Every script there is.
+        /// Returns all scripts.
         pub fn all() -> Vec<&'static Script> {
             vec![$(&$constant),+]
         }
@@ -159,8 +159,8 @@ mod tests {
         }
     }
 
-    /// A script touches the keys that it is given, and makes no name of one: a cluster finds the node by the given
-    /// keys. The exception says in its header why it may.
+    /// A script uses only keys that it receives, because a cluster finds the node by them. The
+    /// header of the exception gives the reason.
     #[test]
     fn one_script_makes_names_of_keys() {
         let makes_name = |line: &str| {
@@ -180,8 +180,8 @@ mod tests {
         assert_eq!(made, ["list_blueprints"]);
     }
 
-    /// The header of a script is its contract: each outcome that it names is returned
-    /// somewhere, and each that is returned is named.
+    /// The header of a script is its contract: it lists exactly the outcomes that the script
+    /// returns.
     #[test]
     fn headers_name_exactly_the_outcomes() {
         for script in all() {

@@ -1,4 +1,4 @@
-//! Redis's clock, and its other connections.
+//! Redis's clock, and control of other connections.
 
 use redis::cmd;
 
@@ -7,10 +7,10 @@ use crate::store::redis::handle::ConnectionId;
 use crate::store::redis::shard::Shard;
 
 impl Shard {
-    /// Kills a connection whose state is unknown, so that nothing it still carries is executed later.
+    /// Kills a connection with an unknown state, so that none of its calls runs later.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn kill_connection(&self, id: &ConnectionId) -> Result<(), StoreError> {
         let mut kill = cmd("CLIENT");
         kill.arg("KILL").arg("ID").arg(id.number);
@@ -19,11 +19,11 @@ impl Shard {
         Ok(())
     }
 
-    /// Ends the blocking pop of a connection as if its time were up. Nothing is lost: what it popped
-    /// before that, it still answers.
+    /// Ends the blocking pop of a connection as if it timed out. Nothing is lost: an element that
+    /// was already popped is still returned.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or does not permit it.
+    /// [`StoreError`] if Redis is unavailable or denies the call.
     pub async fn unblock_connection(&self, id: &ConnectionId) -> Result<(), StoreError> {
         let _: u64 = self
             .handle

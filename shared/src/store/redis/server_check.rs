@@ -1,25 +1,27 @@
-//! Whether the Redis that was reached is one on which the promises can be kept.
+//! Checks whether the Redis server meets the requirements.
 //!
-//! The programs look once, at the first contact: what they rely on is configured by people, and
-//! who made a mistake should read about it at the start and not when the first issue is lost.
-//! Nothing that is looked at leaves a trace in the data, and nearly all of it comes from `INFO`,
-//! because managed services forbid `CONFIG`. What cannot be found out is not held against Redis.
+//! Runs once, on first contact with Redis. Operators configure these requirements, so a mistake
+//! must be reported at startup and not at the first lost issue. The checks leave no trace in the
+//! data. Nearly all of them use `INFO`, because managed services forbid `CONFIG`. A property that
+//! cannot be read counts as correct.
 //!
 //! # Access rights
 //!
-//! A Redis user with this rule can do all that intake and workers do, and no more:
+//! A Redis user with this rule has exactly the rights that intake and workers need:
 //!
 //! ```text
 //! ACL SETUSER draftsman on >PASSWORD ~{draftsman:* &draftsman:*
-//!   +brpop +brpoplpush +del +exists +get +hdel +hexists +hget +hgetall +hincrby +hkeys +hlen +hmget +hscan +hset +hsetnx +hvals
-//!   +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem +persist +pexpire +pttl +rename +rpoplpush +rpush +set +unlink
-//!   +zadd +zcard +zrange +zrangebylex +zrangebyscore +zrem +zremrangebyscore +zscan +zscore
-//!   +publish +pubsub|numsub +subscribe +client|info +client|kill +client|unblock +cluster|slots +wait +info +time +evalsha +script|load
+//!   +brpop +brpoplpush +del +exists +get +hdel +hexists +hget +hgetall +hincrby +hkeys +hlen
+//!   +hmget +hscan +hset +hsetnx +hvals +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem
+//!   +persist +pexpire +pttl +rename +rpoplpush +rpush +set +unlink +zadd +zcard +zrange
+//!   +zrangebylex +zrangebyscore +zrem +zremrangebyscore +zscan +zscore +publish +pubsub|numsub
+//!   +subscribe +client|info +client|kill +client|unblock +cluster|slots +wait +info +time +evalsha
+//!   +script|load
 //! ```
 //!
-//! A URL with a database other than 0 needs `+select` besides. Whether the user may do all this is
-//! asked with `redis.acl_check_cmd`, which runs nothing, inside a script of ours: so the right to run
-//! scripts is tried by doing it, and no right to `ACL` is needed.
+//! A URL with a database other than 0 also needs `+select`. A script of ours checks these rights
+//! with `redis.acl_check_cmd`, which runs nothing. So running the script also checks the right to
+//! run scripts, and no right to `ACL` is needed.
 
 use redis::{ErrorKind, cmd};
 
@@ -30,26 +32,26 @@ use crate::store::redis::keys::{CHANNEL_PATTERN, EVENTS_CHANNEL, KEY_PATTERN, Ke
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// The oldest release whose scripts begin with `#!lua`, as ours do.
+/// The oldest release that supports scripts with `#!lua`.
 const OLDEST_MAJOR: u32 = 7;
 
-/// Each command that is used, as a whole call, because Redis looks for its keys as if it were going to run
-/// it: 7.0 crashes on a call that is too short. `K` stands for a key, `C` for a channel.
+/// Each used command as a complete call. Redis extracts its keys as for an execution, and 7.0
+/// crashes on a call that is too short. `K` stands for a key, `C` for a channel.
 const CALLS: &str = "brpop K 1, brpoplpush K K 1, del K, exists K, get K, hdel K f, hexists K f, hget K f, hgetall K, \
     hincrby K f 1, hkeys K, hlen K, hmget K f, hscan K 0, hset K f v, hsetnx K f v, hvals K, incr K, lindex K 0, llen K, lpop K, \
     lpos K e, lpush K e, lrange K 0 1, lrem K 0 e, persist K, pexpire K 1, pttl K, rename K K, rpoplpush K K, rpush K e, set K v, unlink K, \
     zadd K 1 m, zcard K, zrange K 0 1, zrangebylex K - +, zrangebyscore K 0 1, zrem K m, zremrangebyscore K 0 1, \
     zscan K 0, zscore K m, publish C m, pubsub|numsub C, subscribe C, client|info, client|kill id 1 addr a, client|unblock 1, cluster|slots, wait 0 1, info, time";
-/// What is used to ask, and is not asked for: it is known to work by then.
+/// The commands of the check itself. They are not checked, because they already work at that point.
 const ASKING: &str = "evalsha, script|load";
 
 impl Shard {
-    /// Looks whether this Redis will do, logs a warning for each thing that could be better, and
-    /// loads every script, so that a Redis that is full later has those that let work finish.
+    /// Checks this Redis, logs a warning for each improvable setting, and loads every script. A
+    /// Redis that is full later then has the scripts that let work finish.
     ///
     /// # Errors
-    /// [`StoreError::Unfit`] with everything that must be changed first; [`StoreError::Replica`], and
-    /// other errors that may pass, if Redis cannot be looked at yet.
+    /// [`StoreError::Unfit`] with all problems that an operator must fix first.
+    /// [`StoreError::Replica`] and other transient errors if Redis cannot be checked yet.
     pub async fn check_server(&self) -> Result<(), StoreError> {
         let info = match self.info().await {
             Ok(info) => info,
@@ -60,7 +62,7 @@ impl Shard {
             return Err(StoreError::Replica { master });
         }
         let mut findings = info.findings();
-        // An older one would refuse our scripts for what they begin with.
+        // An older release would reject our scripts because of their first line.
         if !info.is_too_old() {
             findings.extend(self.fsync_finding(&info).await?);
             findings.extend(self.rights_finding().await?);
@@ -83,11 +85,11 @@ impl Shard {
         }
     }
 
-    /// Gives Redis every script: one that is full takes no new ones, and those that let work finish
-    /// must be there by then.
+    /// Loads every script into Redis. A full Redis loads no new scripts, and finishing work needs
+    /// them.
     ///
     /// # Errors
-    /// [`StoreError`]; repeat it.
+    /// [`StoreError`]. Repeat the call.
     pub async fn load_scripts(&self) -> Result<(), StoreError> {
         for script in script::all() {
             let load = cmd("SCRIPT").arg("LOAD").arg(script.source()).to_owned();
@@ -96,11 +98,11 @@ impl Shard {
         Ok(())
     }
 
-    /// Redis's name for this run of itself: another one means that it was restarted, or that another
-    /// server has taken over. Empty if it may not be asked.
+    /// Returns the run id of Redis. A different one means a restart or a failover. Empty if the
+    /// user lacks the right.
     ///
     /// # Errors
-    /// [`StoreError::Replica`] if it takes no writes; other errors if Redis is away.
+    /// [`StoreError::Replica`] if the server rejects writes. Other errors if Redis is unavailable.
     pub async fn run_id(&self) -> Result<String, StoreError> {
         let info = self.info().await?;
         match info.master() {
@@ -112,16 +114,16 @@ impl Shard {
         }
     }
 
-    /// What Redis says about itself; nothing if it may not.
+    /// Returns the output of `INFO`; empty if the user lacks the right.
     async fn info(&self) -> Result<Info, StoreError> {
         match self.handle.command("info", &cmd("INFO")).await {
-            // The rights are looked at later, all at once.
+            // A later check covers all rights at once.
             Err(error) if code_of(&error) == Some("NOPERM") => Ok(Info(String::new())),
             answer => answer.map(Info),
         }
     }
 
-    /// An error of the first call: wrong credentials will not become right by waiting.
+    /// Converts an error of the first call: wrong credentials are permanent.
     fn first_contact(&self, error: StoreError) -> StoreError {
         let StoreError::Redis { source, .. } = &error else {
             return error;
@@ -147,7 +149,7 @@ impl Shard {
         StoreError::Unfit(vec![Finding::refuse(found, matters, change)])
     }
 
-    /// When the append-only file reaches the disk. Only `CONFIG` tells.
+    /// Checks when the append-only file is synced to disk. Only `CONFIG` returns it.
     async fn fsync_finding(&self, info: &Info) -> Result<Option<Finding>, StoreError> {
         if info.get("aof_enabled") != Some("1") {
             return Ok(None);
@@ -172,7 +174,7 @@ impl Shard {
         }
     }
 
-    /// Loads the scripts and has one of them ask for the rights that all of this needs.
+    /// Loads the scripts and runs the one that checks the required rights.
     async fn rights_finding(&self) -> Result<Option<Finding>, StoreError> {
         let asked = async {
             self.load_scripts().await?;
@@ -221,19 +223,19 @@ fn code_of(error: &StoreError) -> Option<&str> {
     }
 }
 
-/// The names of all commands that are used, as access rules write them.
+/// Returns the names of all used commands in the syntax of ACL rules.
 fn commands() -> impl Iterator<Item = &'static str> {
     let calls = CALLS.split(", ").chain(ASKING.split(", "));
     calls.filter_map(|call| call.split(' ').next())
 }
 
-/// What a user needs beside its password, as `ACL SETUSER` takes it.
+/// Returns the required rights of a user, without the password, in the syntax of `ACL SETUSER`.
 fn rule() -> String {
     let commands: Vec<String> = commands().map(|command| format!("+{command}")).collect();
     format!("~{KEY_PATTERN} &{CHANNEL_PATTERN} {}", commands.join(" "))
 }
 
-/// The calls whose right is asked for, each a line of words.
+/// Returns the calls to check, each as a line of words.
 fn calls(keys: &Keys) -> impl Iterator<Item = String> {
     let key = keys.fence();
     CALLS.split(", ").map(move |call| {
@@ -246,7 +248,7 @@ fn calls(keys: &Keys) -> impl Iterator<Item = String> {
     })
 }
 
-/// What `INFO` answered.
+/// The output of `INFO`.
 struct Info(String);
 
 impl Info {
@@ -263,7 +265,7 @@ impl Info {
         major.is_some_and(|major| major < OLDEST_MAJOR)
     }
 
-    /// The master, if this is a replica.
+    /// Returns the address of the master if this server is a replica.
     fn master(&self) -> Option<String> {
         let part = |name| self.get(name).unwrap_or("?");
         (self.get("role") == Some("slave"))
@@ -278,7 +280,7 @@ impl Info {
         }
         let mut findings = Vec::new();
         if self.is_too_old() {
-            // Valkey gives the version of Redis that it is compatible with.
+            // Valkey reports the compatible Redis version.
             let version = self.get("redis_version").unwrap_or_default();
             findings.push(Finding::refuse(
                 format!("redis_version is {version}"),
@@ -297,8 +299,8 @@ impl Info {
         findings
     }
 
-    /// Only `allkeys-…` under a limit throws away what was acknowledged: nothing that must be kept has a lifetime,
-    /// so `volatile-…` finds nothing to evict.
+    /// Only `allkeys-…` with a memory limit evicts acknowledged data. Required keys have no expiry,
+    /// so `volatile-…` does not evict them.
     fn eviction(&self) -> Option<Finding> {
         let policy = self
             .get("maxmemory_policy")
@@ -397,13 +399,13 @@ mod tests {
         assert!(page.contains(&rule()), "{}", rule());
     }
 
-    /// A command that the code uses and the rule lacks would fail for everybody who follows the rule.
+    /// A command outside the rule would fail for every user with that rule.
     #[test]
     fn the_rule_names_exactly_the_commands_that_are_used() {
         let mut used = BTreeSet::new();
         for script in script::all() {
             for call in script.source().split("call(").skip(1) {
-                // The name may be chosen: `given_back and 'RPUSH' or 'LPUSH'`.
+                // The name can be an expression: `given_back and 'RPUSH' or 'LPUSH'`.
                 let name = call.split([',', ')']).next().unwrap_or_default();
                 used.extend(name.split('\'').skip(1).step_by(2).map(str::to_lowercase));
             }
@@ -426,9 +428,9 @@ mod tests {
                 }
             }
         }
-        // What this check itself looks at if it may.
+        // This check itself uses it if permitted.
         used.remove("config");
-        // What the client library sends for a script and a subscription.
+        // The client library sends these for a script and a subscription.
         used.extend(["evalsha", "subscribe"].map(str::to_owned));
         let named: BTreeSet<String> = commands()
             .map(|command| command.split('|').next().unwrap_or_default().to_owned())

@@ -1,7 +1,7 @@
-//! One shard: everything that its Blueprints have, under one hash tag, so on one node of a cluster.
+//! One shard: all data of its Blueprints under one hash tag, so on one node of a cluster.
 //!
-//! All scripts run within a shard. What the store as a whole is asked for, [`crate::store::redis::store::Store`] asks the shard
-//! that has it, or all of them.
+//! Each script runs within one shard. [`crate::store::redis::store::Store`] sends a call to the
+//! right shard, or to all shards.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::store::redis::handle::RedisHandle;
 use crate::store::redis::keys::Keys;
 use crate::store::redis::memory_reading::MemoryReading;
 
-/// A handle on one shard. Cheap to clone; all clones share one connection, which is made when it is
-/// first needed and made again after it broke.
+/// A handle on one shard. Cheap to clone; clones share one connection. The first call connects, and
+/// a later call reconnects after a failure.
 #[derive(Clone)]
 pub struct Shard {
     pub(crate) handle: RedisHandle,
@@ -20,7 +20,7 @@ pub struct Shard {
 }
 
 impl std::fmt::Debug for Shard {
-    // Without the URL: it may hold a password.
+    // Without the URL, which can contain a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shard")
             .field("keys", &self.keys)
@@ -29,8 +29,8 @@ impl std::fmt::Debug for Shard {
 }
 
 impl Shard {
-    /// The same shard over a connection of its own, shared with nothing, whose calls take no longer
-    /// than `call_timeout` (and never longer than those of the shared one).
+    /// Returns a handle with its own connection, whose calls take at most `call_timeout`. The
+    /// timeout of the shared connection is an upper limit.
     pub fn with_own_connection(&self, call_timeout: Duration) -> Shard {
         Shard {
             handle: self.handle.fresh(call_timeout),
@@ -39,27 +39,27 @@ impl Shard {
         }
     }
 
-    /// The connection.
+    /// Returns the connection.
     pub fn handle(&self) -> &RedisHandle {
         &self.handle
     }
 
-    /// The names of all keys.
+    /// Returns the names of all keys.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// Its number, from 0.
+    /// Returns the number of the shard, from 0.
     pub fn number(&self) -> usize {
         self.keys.shard()
     }
 
-    /// Asks Redis for a sign of life.
+    /// Checks that Redis responds.
     ///
     /// # Errors
-    /// [`StoreError`] if there is none, or if Redis is still loading its data.
+    /// [`StoreError`] if Redis does not respond or is still loading its data.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        // PING is answered while Redis loads; a read is not.
+        // Redis answers PING while it loads, but not a read.
         self.handle
             .command::<Option<String>>("ping", ::redis::cmd("GET").arg(self.keys.fence()))
             .await?;

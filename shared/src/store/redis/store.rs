@@ -1,23 +1,23 @@
-//! The Redis store: keys, scripts, and one file for each thing that is kept.
+//! The store of all shards.
 //!
-//! Nothing outside this folder issues a Redis command, and no key is spelled outside
-//! [`keys`](crate::store::redis::keys). Everything that changes more than one key is a script, so it happens whole or
-//! not at all; everything that is immutable (a document under its hash, a commit under its
-//! number, a log entry under its issue) is written once.
+//! Only `shared/src/store` issues Redis commands, and only [`keys`](crate::store::redis::keys)
+//! builds key names. Every change of several keys is one script, so it is atomic. Immutable data is
+//! written once: a document under its hash, a commit under its number, a log entry under its issue.
 //!
 //! # Shards
 //!
-//! All that belongs to a Blueprint (its documents, commits, queue, issues, log entries) lies in one
-//! *shard*, chosen by its id: all keys of a shard carry one hash tag, so a script finds all of its keys on one
-//! node, whether there is one Redis or a cluster of them. [`Shard`] is a handle on one of them, and
-//! has everything that happens within one. [`Store`] is all of them:
+//! All data of a Blueprint (documents, commits, queue, issues, log entries) is in one *shard*,
+//! chosen by its id. All keys of a shard carry one hash tag. So a script finds all of its keys on
+//! one node, on a single Redis and on a cluster. [`Shard`] is a handle on one shard. [`Store`] is
+//! the set of all shards:
 //!
-//! * `routing.rs` asks the shard that a Blueprint is in;
-//! * `pointers.rs` finds the shard of an issue by its id alone;
-//! * `lists.rs` merges what all shards have: lists, pages, numbers;
-//! * `orbits.rs` keeps what each shard must know of the settings, which lie in shard 0, the *home*.
+//! * `routing.rs` sends calls to the shard of a Blueprint.
+//! * `issues/pointers.rs` finds the shard of an issue by its id alone.
+//! * `all_shards.rs` merges the lists, pages and counts of all shards.
+//! * `settings/orbit_mirror.rs` copies the orbits of the settings to each shard. The settings are
+//!   in shard 0, the *home*.
 //!
-//! With one shard, which is the default, each of these is a call of that shard and nothing more.
+//! With one shard, the default, each of these is a plain call of that shard.
 
 use std::sync::Arc;
 
@@ -28,18 +28,18 @@ use crate::store::redis::keys::Keys;
 
 pub use crate::store::redis::shard::Shard;
 
-/// A handle on the store: all its shards. Cheap to clone; clones share their connections.
+/// A handle on the store with all its shards. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) shards: Arc<[Shard]>,
 }
 
 impl Store {
-    /// A store at this URL (see [`crate::config::parse_redis_url`]) of so many shards, at least one.
-    /// Does not connect yet.
+    /// Creates a store at this URL (see [`crate::config::parse_redis_url`]) with this number of
+    /// shards, at least one. It does not connect yet.
     ///
     /// # Errors
-    /// [`StoreError::Url`] if the URL is none.
+    /// [`StoreError::Url`] if the URL is invalid.
     pub fn open(redis_url: &str, n_shards: usize) -> Result<Store, StoreError> {
         let shard = |number| -> Result<Shard, StoreError> {
             let keys = Keys::of_shard(number);
@@ -53,9 +53,9 @@ impl Store {
         Ok(Store { shards: shards? })
     }
 
-    /// The same store, in which a write counts as done once so many replicas have it (`WAIT`): what is
-    /// acknowledged then outlives the master that it was written to. Until they have it, all calls over
-    /// the same connection wait.
+    /// Returns the same store with writes that wait for this number of replicas (`WAIT`).
+    /// Acknowledged writes then survive the loss of the master. All calls on the same connection
+    /// wait, too.
     pub fn waiting_for(&self, replicas: u32) -> Store {
         let shards = self.shards.iter().map(|shard| Shard {
             handle: shard.handle.waiting_for(replicas),
@@ -66,17 +66,17 @@ impl Store {
         }
     }
 
-    /// All shards, in the order of their numbers.
+    /// Returns all shards in the order of their numbers.
     pub fn shards(&self) -> &[Shard] {
         &self.shards
     }
 
-    /// The shard that all of this Blueprint lies in.
+    /// Returns the shard of this Blueprint.
     pub fn shard_of(&self, blueprint: &BlueprintId) -> &Shard {
         &self.shards[crate::store::redis::keys::shard_of(blueprint.as_str(), self.shards.len())]
     }
 
-    /// The shard of the settings.
+    /// Returns the shard of the settings.
     pub fn home(&self) -> &Shard {
         &self.shards[0]
     }

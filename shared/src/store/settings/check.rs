@@ -1,7 +1,8 @@
-//! Whether a setting can be worked by, asked before it is written.
+//! Checks whether a setting is usable before it is written.
 //!
-//! Nothing is promised for later: an orbit may be changed and a worker's scripts may go. Then the worker says
-//! so for each issue. Who writes a setting should read about a mistake at once.
+//! The check covers only this moment: a later write can change the orbit, and a worker's scripts
+//! can disappear. The worker then reports an error for each issue. The check reports a mistake to
+//! its author at once.
 
 use std::sync::Arc;
 
@@ -14,35 +15,35 @@ use crate::domain::version_selector::VersionSelector;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::store::Store;
 
-/// Why a setting cannot be worked by.
+/// The reason why a setting is not usable.
 #[derive(Debug)]
 pub enum SettingFault {
-    /// There is no such orbit.
+    /// The orbit does not exist.
     UnknownOrbit,
     /// The orbit is archived.
     ArchivedOrbit,
-    /// The orbit has no version that the selector chooses: why.
+    /// The selector matches no version of the orbit: the reason.
     NoVersion(String),
     /// The orbit cannot run.
     Orbit(NotRunnable),
-    /// The setting's spawner cannot run, or there is no agent whose place it could take.
+    /// The setting's spawner cannot run, or the orbit has no agent that it can replace.
     Spawner(NotRunnable),
-    /// Axes that have no script.
+    /// Axes without a script.
     UnknownAxes {
-        /// Those of the setting.
+        /// The axes of the setting without a script.
         unknown: Vec<String>,
-        /// Those that there are.
+        /// The available axes.
         known: Vec<String>,
     },
 }
 
 impl Store {
-    /// Looks whether the setting's orbit, in the version that its selector chooses now, can run with the
-    /// setting's spawner, and whether its axes have scripts. `document` is what the orbit's head is going
-    /// to be. Returns that version, or the first fault.
+    /// Checks whether the setting's orbit can run with the setting's spawner, and whether its axes
+    /// have scripts. It uses the version of the orbit that the selector now selects. `document` is
+    /// the future head of the orbit. Returns that version, or the first fault.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or the stored orbit is damaged.
+    /// [`StoreError`] if Redis is unavailable or the stored orbit is damaged.
     pub async fn check_setting(
         &self,
         setting: &EnhanceSetting,
@@ -96,7 +97,7 @@ impl Store {
         Ok(Err(SettingFault::UnknownAxes { unknown, known }))
     }
 
-    /// True if the selector chooses `document` once that is the orbit's head.
+    /// Returns true if the selector selects `document` once it is the orbit's head.
     pub(crate) async fn will_choose(
         &self,
         setting: &EnhanceSetting,
@@ -105,10 +106,11 @@ impl Store {
         Ok(self.follower(setting).await?.will_choose(document))
     }
 
-    /// The setting, with what decides whether it chooses the next version of its orbit.
+    /// Returns the setting with the data that decides whether it selects the next version of its
+    /// orbit.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn follower(&self, setting: &EnhanceSetting) -> Result<Follower, StoreError> {
         let orbit = &setting.blueprint_id;
         let highest = match &setting.selector {
@@ -125,17 +127,18 @@ impl Store {
     }
 }
 
-/// A setting, and the version of its orbit that a new one is compared with.
+/// A setting with the version of its orbit to compare a new one with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Follower {
     /// The setting.
     pub setting: EnhanceSetting,
-    /// The highest label that its requirement chooses now; `None` if it chooses none, or is no requirement.
+    /// The highest label that its requirement now selects; `None` without a match or without a
+    /// requirement.
     pub highest: Option<Version>,
 }
 
 impl Follower {
-    /// True if the setting chooses `document` once that is the head of its orbit.
+    /// Returns true if the setting selects `document` once it is the head of its orbit.
     pub fn will_choose(&self, document: &Blueprint) -> bool {
         match &self.setting.selector {
             VersionSelector::Latest => true,
@@ -143,7 +146,7 @@ impl Follower {
             VersionSelector::SemverReq(req) => {
                 let label = document.version_label();
                 let label = label.and_then(|label| Version::parse(label).ok());
-                // Of equal precedence the newest commit, which this one will be.
+                // Of equal precedence the newest commit counts, which this one will be.
                 label.is_some_and(|label| {
                     let is_lower = |highest: &Version| label.cmp_precedence(highest).is_lt();
                     req.matches(&label) && !self.highest.as_ref().is_some_and(is_lower)

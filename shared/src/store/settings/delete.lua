@@ -1,5 +1,5 @@
 #!lua
--- Deletes a setting. Its revision stays, so that a new setting of its name goes on from there.
+-- Deletes a setting. Its revision remains, and a new setting with its name continues from it.
 -- KEYS  1 settings; 2 settings_counter; 3 orbits
 -- ARGV  1 setting_id
 -- Outcomes  deleted | unknown_setting

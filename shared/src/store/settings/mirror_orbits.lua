@@ -1,9 +1,10 @@
 #!lua
--- Makes a shard's copy of `orbits` what the settings of shard 0 say, unless it has a newer one, and raises
--- the counter by which workers see that something moved.
+-- Replaces a shard's copy of `orbits` with the settings of shard 0, unless the copy is newer. It
+-- raises the counter that notifies workers of changes.
 -- KEYS  1 orbits; 2 settings_counter; 3 meta
--- ARGV  1 settings counter of shard 0 before the settings were read; then for each setting: 2 setting_id; 3 orbit entry
--- Outcomes  mirrored | same: it was so already | newer: this shard has a later copy
+-- ARGV  1 settings counter of shard 0 before the settings were read;
+--       then for each setting: 2 setting_id; 3 orbit entry
+-- Outcomes  mirrored | same: already equal | newer: this shard has a newer copy
 local ANNOUNCED_MS = 60000
 local orbits, settings_counter, meta, as_of = KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1])
 
@@ -11,8 +12,9 @@ local have = tonumber(redis.call('HGET', meta, 'orbits_as_of') or -1)
 if have > as_of then return { 'newer' } end
 local entries = {}
 for i = 2, #ARGV do entries[i - 1] = ARGV[i] end
--- A setting that is about to be written has a mark and the time of it behind its name. Its writer takes the entry
--- back, whatever is mirrored until then; that of a writer which died is dropped after a minute.
+-- A setting that is about to be written has a suffix and its time behind its name. Its writer
+-- removes the entry, which mirroring keeps until then. The entry of a dead writer is dropped after
+-- a minute.
 local t = redis.call('TIME')
 local present = redis.call('HGETALL', orbits)
 for i = 1, #present, 2 do

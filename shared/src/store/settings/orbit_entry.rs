@@ -1,8 +1,8 @@
-//! The entries by which a shard knows which Blueprints are orbits.
+//! Entries of `orbits`, which mark Blueprints as orbits in each shard.
 
 use crate::ids::BlueprintId;
 
-/// True if an entry of `orbits` is about this Blueprint and follows its head.
+/// Returns true if an entry of `orbits` names this Blueprint and follows its head.
 pub(crate) fn follows(entry: &str, id: &BlueprintId) -> bool {
     entry.split_once(' ') == Some((id.as_str(), "latest"))
 }

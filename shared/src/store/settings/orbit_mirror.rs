@@ -1,26 +1,28 @@
-//! What every shard must know of the settings.
+//! Mirrors the orbits of the settings to every shard.
 //!
-//! Settings lie in shard 0. Yet a claim, in whatever shard, is to tell in its one round trip whether a setting
-//! or an orbit in use was written since; and whoever writes or archives a Blueprint is to see whether it is an
-//! orbit in use. So each shard has a settings counter of its own and a copy of `orbits`, which says which
-//! settings name which orbits.
+//! Settings are in shard 0. A claim in any shard must detect in its one round trip whether a
+//! setting or an orbit in use has changed. A call that writes or archives a Blueprint must detect
+//! whether it is an orbit in use. So each shard has its own settings counter and a copy of
+//! `orbits`, the orbits of the settings.
 //!
-//! Whoever writes a setting brings the other shards up to date before it is acknowledged, and so does whoever
-//! writes an orbit in use. Who dies in between leaves shards that know less; each worker therefore also
-//! looks at all counters now and then, and the auditor mirrors the settings again ([`Store::mirror_orbits`]).
+//! A call that writes a setting or an orbit in use updates the other shards before it is
+//! acknowledged. A crash in between leaves stale shards. So each worker also reads all counters
+//! periodically, and the auditor mirrors the settings again ([`Store::mirror_orbits`]).
 //!
-//! Where the orbit lies in shard 0, and so always where there is one shard, neither can slip past the other: the
-//! script that writes a setting holds the orbit's head against the one that was checked, and the one that writes a
-//! Blueprint refuses what was not checked if a setting follows it by now. What several shards cannot exclude is
-//! that an orbit of another shard is archived, or made one that cannot run, in the very moment in which a setting
-//! names it; then each issue fails with a reason that says so.
+//! # Races
 //!
-//! An issue that an admin did not file does not change an orbit, and the shard of its target decides that. So a
-//! setting whose orbit lies elsewhere is announced to the orbit's shard before shard 0 stores it, and only then is
-//! the orbit's head compared with the one that was checked: what was committed before the announcement moves that
-//! head, and what comes after it is refused.
-//! The announcement stays while others mirror what is stored. Its writer takes it back at the end; that of a writer
-//! which died is dropped after a minute.
+//! If the orbit is in shard 0, which is always true for one shard, no race is possible. The script
+//! that writes a setting compares the orbit's head with the checked one. The script that writes a
+//! Blueprint rejects an unchecked document if a setting now follows it. With several shards, one
+//! race remains: an orbit in another shard is archived or made unusable while a setting starts to
+//! name it. Each issue then fails with a reason that describes it.
+//!
+//! The shard of the target checks that only an admin's issue changes an orbit. So a setting whose
+//! orbit is in another shard is announced to that shard before shard 0 stores it. The orbit's head
+//! is compared with the checked one after the announcement. A commit before the announcement moves
+//! that head, and a later one is rejected. The announcement remains while others mirror the stored
+//! settings. Its writer removes it at the end; the announcement of a dead writer is dropped after a
+//! minute.
 
 use futures::future::join_all;
 use redis::cmd;
@@ -35,10 +37,10 @@ use crate::store::redis::store::Store;
 use crate::store::settings::records::{DeleteSettingOutcome, PutSettingOutcome, orbit_entry};
 
 impl Store {
-    /// Writes a setting, whatever the orbit is by now: see [`Store::put_checked_setting`].
+    /// Writes a setting without a check of its orbit: see [`Store::put_checked_setting`].
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been written all the same.
+    /// [`StoreError`]. The setting may be written nevertheless.
     pub async fn put_setting(
         &self,
         setting: &EnhanceSetting,
@@ -48,12 +50,12 @@ impl Store {
             .await
     }
 
-    /// Writes a setting; its `revision` is ignored and a new one given. Whether it can be worked by is for
-    /// [`Store::check_setting`] to say, before; `orbit_seq` is [`Store::head_seq`] of the orbit, read before that,
-    /// or the number of the commit with which the checked document was written.
+    /// Writes a setting with a new `revision`; the given one is ignored. Run
+    /// [`Store::check_setting`] before. `orbit_seq` is [`Store::head_seq`] of the orbit, read
+    /// before that check, or the number of the checked document's commit.
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been written all the same.
+    /// [`StoreError`]. The setting may be written nevertheless.
     pub async fn put_checked_setting(
         &self,
         setting: &EnhanceSetting,
@@ -78,69 +80,71 @@ impl Store {
                 put.await?
             }
         };
-        // The entry of the setting itself first: the orbit is not without one in between.
+        // The entry of the setting itself comes first: the orbit always has an entry.
         self.mirror_orbits().await?;
         there.take_back(&announced).await?;
         Ok(outcome)
     }
 
-    /// Tells the orbit's shard of a setting that is about to be written, besides what the setting says until then.
-    /// Returns the announcement, which stays until it is taken back, or for a minute.
+    /// Announces a setting to the orbit's shard before it is written, in addition to its current
+    /// entry. Returns the announcement, which remains until it is removed, or for a minute.
     async fn announce_setting(
         &self,
         there: &Shard,
         setting: &EnhanceSetting,
     ) -> Result<String, StoreError> {
         let now = there.server_ms().await?;
-        // Two writers of one setting have two.
+        // Two writers of one setting have two announcements.
         let announced = format!("{} {ANNOUNCED} {now} {}", setting.id, Uuid::now_v7());
         loop {
             let as_of = self.home().settings_counter().await?;
             let stored = self.home().list_settings().await?;
             let mut entries = entries(&stored);
             entries.push((announced.clone(), orbit_entry(setting)));
-            // Refused if another setting was written in between.
+            // Rejected if another setting was written in between.
             if there.mirror_orbits(as_of, &entries).await? {
                 return Ok(announced);
             }
         }
     }
 
-    /// Deletes a setting. Workers see it with their next issue.
+    /// Deletes a setting. It takes effect with each worker's next issue.
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been deleted all the same.
+    /// [`StoreError`]. The setting may be deleted nevertheless.
     pub async fn delete_setting(&self, id: &SettingId) -> Result<DeleteSettingOutcome, StoreError> {
         let outcome = self.home().delete_setting(id).await?;
         self.mirror_orbits().await?;
         Ok(outcome)
     }
 
-    /// Tells every other shard which orbits are in use. Safe to run at any time, by any number of callers.
+    /// Mirrors the orbits in use to every other shard. Any number of callers can run it at any
+    /// time.
     ///
     /// # Errors
-    /// [`StoreError`]; some shards may have been told.
+    /// [`StoreError`]. Some shards may be updated.
     pub async fn mirror_orbits(&self) -> Result<(), StoreError> {
         if !self.is_sharded() {
             return Ok(());
         }
-        // The counter first: the settings are then at least as new as it says.
+        // The counter first: the settings are then at least as new as the counter.
         let as_of = self.home().settings_counter().await?;
         let entries = entries(&self.home().list_settings().await?);
         let others = self.shards()[1..].iter();
         let mirrored = join_all(others.map(|shard| shard.mirror_orbits(as_of, &entries)));
-        // One that is away keeps no other from being told.
+        // An unavailable shard does not block the others.
         mirrored
             .await
             .into_iter()
             .try_for_each(|told| told.map(|_| ()))
     }
 
-    /// Makes workers read settings and orbits again before their next issue in any other shard. For
-    /// whoever has written an orbit in use: its own shard's script has told that shard.
+    /// Makes workers of the other shards read settings and orbits again before their next issue.
+    /// Call it after a write of an orbit in use. The script of that write has already notified its
+    /// own shard.
     ///
     /// # Errors
-    /// [`StoreError`]; some shards may have been told.
+    /// [`StoreError`]. Some shards may be updated.
     pub async fn orbit_was_written(&self, orbit: &BlueprintId) -> Result<(), StoreError> {
         let own = self.shard_of(orbit).number();
         let others = self.shards().iter().filter(|shard| shard.number() != own);
@@ -149,11 +153,11 @@ impl Store {
             let raised = shard.handle.command("raise settings counter", &raise);
             raised.await.map(|_: u64| ())
         }));
-        // One that is away keeps no other from being told.
+        // An unavailable shard does not block the others.
         raised.await.into_iter().collect()
     }
 
-    /// The settings counters of all shards, in their order; `None` for one that cannot be read now.
+    /// Returns the settings counters of all shards in their order; `None` for an unreadable one.
     pub async fn settings_counters(&self) -> Vec<Option<u64>> {
         let counters = self.shards().iter().map(Shard::settings_counter);
         let counters = join_all(counters).await.into_iter();
@@ -161,17 +165,18 @@ impl Store {
     }
 }
 
-/// What marks a setting in `orbits` that is about to be written; no id holds a blank. Behind it stands the time,
-/// which the script `mirror_orbits` reads.
+/// The suffix of a setting in `orbits` that is about to be written; ids have no blanks. The time
+/// follows, which the script `mirror_orbits` reads.
 const ANNOUNCED: &str = "(announced)";
 
-/// What `orbits` holds for these settings: the name of each, and its orbit.
+/// Returns the entries of `orbits` for these settings: the name of each and its orbit.
 fn entries(settings: &[EnhanceSetting]) -> Vec<(String, String)> {
     let entry = |setting: &EnhanceSetting| (setting.id.to_string(), orbit_entry(setting));
     settings.iter().map(entry).collect()
 }
 
-/// Why a setting is not written whose orbit lies in this shard; `None` if nothing speaks against it.
+/// Returns the reason why a setting with an orbit in this shard cannot be written; `None` if it
+/// can.
 async fn check_orbit(
     there: &Shard,
     setting: &EnhanceSetting,
@@ -190,7 +195,7 @@ async fn check_orbit(
 impl Shard {
     /// Removes an announcement.
     async fn take_back(&self, announced: &str) -> Result<(), StoreError> {
-        // Blueprints note what `orbits` says as of the settings counter: both change together.
+        // Blueprints cache `orbits` as of a value of the settings counter, so both change together.
         let mut remove = redis::pipe();
         remove.atomic();
         remove.hdel(self.keys.orbits(), announced).ignore();
@@ -202,7 +207,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Makes the shard's copy of `orbits` this; false if it has a later one.
+    /// Replaces the shard's copy of `orbits`. Returns false if the shard has a newer one.
     async fn mirror_orbits(
         &self,
         as_of: u64,

@@ -1,13 +1,15 @@
 #!lua
--- Writes a setting and raises the counter by which workers see that something moved.
--- KEYS  1 settings; 2 setting_revisions; 3 settings_counter; 4 orbits; 5 blueprint of the orbit, unless that is in another shard
--- ARGV  1 setting_id; 2 setting without revision; 3 expected revision or ''; 4 orbit entry; 5 seq of the orbit that was
---       checked or ''
--- Outcomes  stored: revision | revision_moved: revision | unknown_orbit | archived_orbit | orbit_moved
+-- Writes a setting and raises the counter that notifies workers of changes.
+-- KEYS  1 settings; 2 setting_revisions; 3 settings_counter; 4 orbits;
+--       5 blueprint of the orbit, unless it is in another shard
+-- ARGV  1 setting_id; 2 setting without revision; 3 expected revision or ''; 4 orbit entry;
+--       5 seq of the checked orbit or ''
+-- Outcomes  stored: revision | revision_moved: revision | unknown_orbit | archived_orbit
+--   orbit_moved
 local settings, revisions, settings_counter, orbits, orbit = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id, setting, expected, orbit_entry, checked = unpack(ARGV)
 
--- A deleted setting keeps its place in `revisions`, so that a new one of its name goes on from there.
+-- A deleted setting keeps its entry in `revisions`. A new setting with its name continues from it.
 local revision = 0
 if redis.call('HEXISTS', settings, id) == 1 then revision = tonumber(redis.call('HGET', revisions, id) or 0) end
 if expected ~= '' and tonumber(expected) ~= revision then return { 'revision_moved', revision } end

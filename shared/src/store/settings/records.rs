@@ -1,4 +1,4 @@
-//! Settings: how issues are worked on, and the counter by which workers notice an edit.
+//! Settings records, and the counter that notifies workers of an edit.
 
 use std::collections::HashMap;
 
@@ -12,34 +12,34 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PutSettingOutcome {
-    /// Stored, with its new revision.
+    /// The setting is stored with its new revision.
     Stored(EnhanceSetting),
-    /// The stored revision is another one than expected.
+    /// The stored revision differs from the expected one.
     RevisionMoved {
-        /// The revision; 0 if there is no such setting.
+        /// The stored revision; 0 if the setting does not exist.
         actual: u64,
     },
-    /// There is no such orbit.
+    /// The orbit does not exist.
     UnknownOrbit,
     /// The orbit is archived.
     ArchivedOrbit,
-    /// The orbit has another head than the one that the setting was checked against.
+    /// The head of the orbit differs from the checked one.
     OrbitMoved,
 }
 
-/// What became of a deletion.
+/// The outcome of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteSettingOutcome {
-    /// It is gone.
+    /// The setting is deleted.
     Deleted,
-    /// There was none.
+    /// The setting does not exist.
     UnknownSetting,
 }
 
-/// How `orbits` says what a setting works by.
+/// Returns the entry of `orbits` for a setting.
 pub(crate) fn orbit_entry(setting: &EnhanceSetting) -> String {
     let follows = match setting.selector {
         VersionSelector::Latest => "latest",
@@ -50,8 +50,8 @@ pub(crate) fn orbit_entry(setting: &EnhanceSetting) -> String {
 }
 
 impl Shard {
-    /// Writes a setting, which only shard 0 has (see [`crate::store::redis::store::Store::put_setting`]). An orbit that is in another
-    /// shard has been looked at by the caller.
+    /// Writes a setting to shard 0 (see [`crate::store::redis::store::Store::put_setting`]). The
+    /// caller checks an orbit in another shard.
     pub(crate) async fn put_setting(
         &self,
         setting: &EnhanceSetting,
@@ -91,10 +91,10 @@ impl Shard {
         }
     }
 
-    /// Deletes a setting. Workers see it with their next issue.
+    /// Deletes a setting. It takes effect with each worker's next issue.
     ///
     /// # Errors
-    /// [`StoreError`]; it may have been deleted all the same.
+    /// [`StoreError`]. The setting may be deleted nevertheless.
     pub(crate) async fn delete_setting(
         &self,
         id: &SettingId,
@@ -117,20 +117,20 @@ impl Shard {
         }
     }
 
-    /// The counter that rises with every write of a setting, or of an orbit in use.
+    /// Returns the counter that rises with every write of a setting or of an orbit in use.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn settings_counter(&self) -> Result<u64, StoreError> {
         let get = cmd("GET").arg(self.keys.settings_counter()).to_owned();
         let counter: Option<u64> = self.handle.command("settings counter", &get).await?;
         Ok(counter.unwrap_or(0))
     }
 
-    /// The setting of that name.
+    /// Returns the setting with this name; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away or the stored form is damaged.
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
     pub async fn setting(&self, id: &SettingId) -> Result<Option<EnhanceSetting>, StoreError> {
         let found: Option<String> = self
             .handle
@@ -142,7 +142,7 @@ impl Shard {
         found.map(|text| codec::setting(id, &text)).transpose()
     }
 
-    /// All settings in the order of their names.
+    /// Returns all settings, sorted by name.
     ///
     /// # Errors
     /// As [`Shard::setting`].

@@ -1,8 +1,8 @@
-//! Places of agents: the limit of concurrent runs of an agent over all workers.
+//! Slots of agents: the limit of concurrent runs of an agent over all workers.
 //!
-//! Each run holds one of the agent's places while it lasts. A place is a lease: its holder keeps it by asking for it again,
-//! and that of a worker that died is free when its time is over. All places of one agent lie in one shard, chosen by the
-//! agent's key.
+//! Each run holds one of the agent's slots. A slot is a lease: its holder renews it by requesting
+//! it again. The slot of a dead worker becomes free when it expires. All slots of one agent are in
+//! one shard, chosen by the agent's key.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use crate::store::redis::store::Store;
 use crate::store::redis::{keys, script};
 use crate::whole_ms::whole_ms;
 
-/// The result of asking for a place.
+/// The outcome of a request for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlotOutcome {
-    /// It is held.
+    /// The caller holds a slot.
     Held,
-    /// Others hold all places.
+    /// Other holders have all slots.
     Full,
 }
 
 impl Store {
-    /// Takes one of the `n_places` places of this agent for `holder`, or renews it; it then lasts for `time` from now.
+    /// Takes one of this agent's `n_places` slots for `holder`, or renews it, for `time` from now.
     /// Repeating it is safe. `agent` must be in the alphabet of ids.
     ///
     /// # Errors
-    /// [`StoreError`]; the place may be held all the same.
+    /// [`StoreError`]. The slot may be held nevertheless.
     pub async fn hold_slot(
         &self,
         agent: &str,
@@ -51,10 +51,10 @@ impl Store {
         }
     }
 
-    /// Frees the place of `holder`, if it has one.
+    /// Frees the slot of `holder`, if any.
     ///
     /// # Errors
-    /// [`StoreError`]; it is free when its time is over at the latest.
+    /// [`StoreError`]. The slot becomes free when it expires.
     pub async fn free_slot(&self, agent: &str, holder: &str) -> Result<(), StoreError> {
         let shard = self.shard_of_agent(agent);
         let key = shard.keys.agent_slots(agent);

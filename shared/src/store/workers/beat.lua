@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
--- One heartbeat: the worker lives, and so do the leases that it names.
--- KEYS  1 workers; 2 worker_load; 3 leases; 4 processing; 5 worker_scripts; 6.. the issue of each lease
+-- Records a heartbeat and extends the leases in its arguments.
+-- KEYS  1 workers; 2 worker_load; 3 leases; 4 processing; 5 worker_scripts;
+--       6.. the issues of the leases
 -- ARGV  1 worker_id; 2 lease ms; then for each lease: element, token
--- Outcomes  ok: now, lost elements, cancelled elements, elements of the list that have no lease,
---   1 if the worker's scripts are known, else 0
+-- Outcomes  ok: now, lost elements, cancelled elements, elements of the list without a lease, 1 if
+--     the worker's scripts are registered, else 0
 local workers, worker_load, leases, processing, worker_scripts = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
 local t = redis.call('TIME')

@@ -7,29 +7,29 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// What a heartbeat found.
+/// The result of a heartbeat.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Beat {
-    /// Leases that are not this worker's any more: stop that work.
+    /// Leases that this worker no longer holds: stop their work.
     pub lost: Vec<IssueRef>,
-    /// Issues that were called off: stop that work.
+    /// Cancelled issues: stop their work.
     pub cancelled: Vec<IssueRef>,
-    /// Elements of the processing list that no lease has: popped, and the reply got lost.
+    /// Elements of the processing list without a lease: the reply of their pop was lost.
     pub unleased: Vec<IssueRef>,
-    /// True if the worker's scripts are known. A worker that was silent for an hour is forgotten, and Redis may lose
-    /// what it had: then they must be registered again.
+    /// True if the worker's scripts are registered. They are removed after an hour without a
+    /// heartbeat, and Redis can lose them. Register them again then.
     pub is_registered: bool,
 }
 
-/// How long a worker that is gone stays registered: a command that sat in a socket's buffer
-/// can fill its list after its death.
+/// How long a dead worker stays registered. A command in a socket's buffer can fill its list after
+/// its death.
 pub(crate) const REMEMBERED_MS: u64 = 3_600_000;
 
 impl Shard {
-    /// Says that the worker lives and extends the leases that it names.
+    /// Records a heartbeat and extends the given leases.
     ///
     /// # Errors
-    /// [`StoreError`]; the leases may have been extended all the same.
+    /// [`StoreError`]. The leases may be extended nevertheless.
     pub async fn beat(
         &self,
         worker: &WorkerId,

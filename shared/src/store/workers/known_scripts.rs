@@ -1,4 +1,4 @@
-//! The scripts that running workers have.
+//! The scripts of the running workers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -10,21 +10,21 @@ use crate::store::redis::shard::Shard;
 use crate::store::workers::registry::GONE_MS;
 use crate::whole_ms::score_ms;
 
-/// Before the name of an axis among the scripts, as in its path. No script of a step is called that: its
-/// name has no slash.
+/// The prefix of axes among the scripts, as in their path. The name of a step's script has no
+/// slash.
 const AXIS: &str = "verifiers/";
 
-/// The scripts and axes that orbits and settings may name.
+/// The scripts and axes that orbits and settings can name.
 #[derive(Debug, Clone)]
 pub struct KnownScripts(HashSet<String>);
 
 impl KnownScripts {
-    /// True if an agent of kind `lua` can name this script.
+    /// Returns true if an agent of kind `lua` can name this script.
     pub fn has_step(&self, name: &str) -> bool {
         scripts::is_bundled(name) || (!name.starts_with(AXIS) && self.is_registered(name))
     }
 
-    /// True if this axis has a script.
+    /// Returns true if this axis has a script.
     pub fn has_axis(&self, name: &str) -> bool {
         BUNDLED_AXES.iter().any(|axis| scripts::is_same(axis, name))
             || self.is_registered(&format!("{AXIS}{name}"))
@@ -34,7 +34,7 @@ impl KnownScripts {
         self.0.iter().any(|known| scripts::is_same(known, name))
     }
 
-    /// The axes that there are, in order.
+    /// Returns the available axes, sorted.
     pub fn axes(&self) -> Vec<&str> {
         let registered = self.0.iter().filter_map(|name| name.strip_prefix(AXIS));
         let all: BTreeSet<&str> = registered.chain(BUNDLED_AXES).collect();
@@ -43,11 +43,11 @@ impl KnownScripts {
 }
 
 impl Shard {
-    /// Makes the names of a worker's scripts and axes known to whoever checks whether an orbit can run, for
-    /// as long as the worker lives. Registers it, so that they are forgotten with it.
+    /// Registers the names of a worker's scripts and axes, for the checks of orbits. They are
+    /// removed together with the worker.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn register_scripts(
         &self,
         worker: &WorkerId,
@@ -72,10 +72,10 @@ impl Shard {
         Ok(())
     }
 
-    /// The scripts and axes that there are: the bundled ones and those of the workers that live.
+    /// Returns the available scripts and axes: the bundled ones and those of running workers.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn known_scripts(&self) -> Result<KnownScripts, StoreError> {
         let mut read = redis::pipe();
         read.cmd("HGETALL").arg(self.keys.worker_scripts());

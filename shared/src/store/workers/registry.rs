@@ -1,4 +1,4 @@
-//! Workers as the store knows them: their heartbeats, and what dead ones left behind.
+//! The registry of workers: their heartbeats, and the leftovers of dead ones.
 
 use redis::cmd;
 
@@ -8,14 +8,14 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 use crate::store::workers::heartbeat::REMEMBERED_MS;
 
-/// A worker that was not heard of for this long counts as gone: it beats every five seconds.
+/// The time without a heartbeat after which a worker counts as dead. The heartbeat interval is 5 s.
 pub(crate) const GONE_MS: u64 = 60_000;
 
 impl Shard {
-    /// Takes a worker that ends in order off the list. Its processing list must be empty.
+    /// Removes a worker at its regular end. Its processing list must be empty.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away; it is then forgotten in an hour.
+    /// [`StoreError`] if Redis is unavailable. The worker is then removed after an hour.
     pub async fn forget_worker(&self, worker: &WorkerId) -> Result<(), StoreError> {
         let mut pipeline = redis::pipe();
         pipeline
@@ -34,10 +34,10 @@ impl Shard {
         Ok(())
     }
 
-    /// Every worker that is registered, the dead of the last hour among them.
+    /// Returns every registered worker, including those that died in the last hour.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub(crate) async fn registered_workers(&self) -> Result<Vec<String>, StoreError> {
         let range = cmd("ZRANGE")
             .arg(self.keys.workers())
@@ -47,10 +47,10 @@ impl Shard {
         self.handle.command("workers", &range).await
     }
 
-    /// Workers that were not heard of for `silent_ms`.
+    /// Returns workers without a heartbeat for `silent_ms`.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn silent_workers(&self, silent_ms: u64) -> Result<Vec<WorkerId>, StoreError> {
         let before = self.server_ms().await?.saturating_sub(silent_ms);
         let range = cmd("ZRANGEBYSCORE")
@@ -65,10 +65,10 @@ impl Shard {
             .collect())
     }
 
-    /// Forgets workers that were silent for an hour and left nothing.
+    /// Removes workers without a heartbeat for an hour and without leftovers.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn forget_old_workers(&self) -> Result<(), StoreError> {
         for worker in self.silent_workers(REMEMBERED_MS).await? {
             if self.processing(worker.as_str()).await?.is_empty() {
@@ -78,10 +78,10 @@ impl Shard {
         Ok(())
     }
 
-    /// Whether some worker has a lease of this issue, run out or not.
+    /// Returns true if a worker has a lease of this issue, expired or not.
     ///
     /// # Errors
-    /// [`StoreError`] if Redis is away.
+    /// [`StoreError`] if Redis is unavailable.
     pub async fn has_lease(&self, issue: &IssueRef) -> Result<bool, StoreError> {
         let score = cmd("ZSCORE")
             .arg(self.keys.leases())

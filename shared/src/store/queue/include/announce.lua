@@ -1,4 +1,4 @@
--- An issue's fields as they are, all text; none if there is no such issue. Also as Redis lists them.
+-- The fields of an issue as a table of texts, empty if it does not exist. Also the list from Redis.
 local function read_issue(key)
   local fields, stored = {}, redis.call('HGETALL', key)
   for i = 1, #stored, 2 do fields[stored[i]] = stored[i + 1] end
@@ -6,7 +6,7 @@ local function read_issue(key)
 end
 local issue, stored = read_issue(K.issue)
 
--- Writes what changed on the issue and raises its revision; `announce` then says so.
+-- Writes changed fields of the issue and raises its revision. `announce` publishes the change.
 local function change(...)
   local changed = { ... }
   for i = 1, #changed, 2 do issue[changed[i]] = changed[i + 1] end
@@ -14,14 +14,14 @@ local function change(...)
   redis.call('HSET', K.issue, 'updated_at', issue.updated_at, 'revision', issue.revision, ...)
 end
 
--- Returns a text as JSON. cjson is called only for what needs escapes.
+-- Returns a text as JSON. Only texts with escapes need cjson.
 local function quoted(text)
   if string.find(text, '[%c"\\]') then return cjson.encode(text) end
   return '"' .. text .. '"'
 end
 
--- The issue as it now is, for those who watch.
--- Only the reason may need escapes: the rest are ids, versions, numbers and words of ours.
+-- Returns the issue's current state for watchers. Only the reason can need escapes: the other
+-- values are ids, versions, numbers and fixed words.
 local function event_of_issue()
   return '{"issue_id":"' .. id .. '","blueprint_id":"' .. bp .. '","state":"' .. issue.state
     .. '","cause":"' .. (issue.cause or '') .. '","new_version":"' .. (issue.new_version or '')
@@ -31,11 +31,11 @@ local function event_of_issue()
     .. ',"reason":' .. quoted(issue.reason or '') .. '}'
 end
 
--- Comes last; a publish that fails loses a hint, not a fact.
+-- Call it last. Events are hints, so a failed publish loses no data.
 local function publish(issue_channel, event)
   redis.pcall('PUBLISH', issue_channel, event)
   redis.pcall('PUBLISH', channel, event)
 end
 
--- Publishes the issue as it now is.
+-- Publishes the issue's current state.
 local function announce() publish(issue_channel, event_of_issue()) end

@@ -1,9 +1,10 @@
--- Ends an issue: state, log entry, queue, next head, lease, processing entry, remembered steps, counters.
--- Used by everything that decides, so that no way of ending can forget a part. The caller has
--- checked that the issue is not terminal; `announce` is the caller's, after its own writes.
+-- Ends an issue: state, log entry, queue, next head, lease, processing entry, step cache, counters.
+-- Every decision uses it, so no decision omits a part. Precondition: the issue is not terminal.
+-- The caller calls `announce` after its own writes.
 --   how: state, cause, reason, new_version, log (JSON without attempt and ts_ms), dead;
---     take: called with the backlog element behind a leased head; if it returns something, then the next head is not
---     placed, and `decide` returns that and the backlog element behind the next head
+--   take: called with the backlog element behind a leased head; if it returns a value, the next
+--   head is not placed, and `decide` returns that value and the backlog element behind the next
+--   head
 local function decide(how)
   local was_pending = issue.state == 'pending'
   local head, behind, third = head_and_next()
@@ -39,7 +40,7 @@ end
 
 local ARCHIVED = 'blueprint is archived; unarchive it and retry'
 
--- A log entry for a decision that no flow has made.
+-- Returns a log entry for a decision without a flow.
 local function failed_log(base, reason)
   return stamp(base, '"reasons":[' .. cjson.encode(reason) .. ']')
 end

@@ -1,13 +1,13 @@
--- What claim and settle share: how an issue becomes a lease, and what its worker is told.
--- Both have these keys behind the issue block.
+-- Shared by claim and settle: grants a lease and builds the reply for its worker.
+-- Both scripts have these keys behind the issue block.
 local blueprint, documents, fence, settings_counter, orbits = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
 
--- Makes the queue's head a lease of this worker: a new token, one attempt more. The caller has checked that it is
--- free, sets its place and `announce`s it.
+-- Leases the queue's head to this worker: a new token, one more attempt. Precondition: the head is
+-- free. The caller sets its place and calls `announce`.
 --   lease_ms: text; behind: the backlog element behind the head, or nil
 local function grant(worker, nonce, lease_ms, behind)
   local token = int(redis.call('INCR', fence)) .. '-' .. nonce
-  -- The audit learns from lease_ms how long the lease may last.
+  -- lease_ms bounds the duration of the lease for the audit.
   change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker,
     'attempt', tostring(tonumber(issue.attempt) + 1), 'reason', '', 'lease_ms', lease_ms)
   redis.call('ZADD', K.leases, int(now + tonumber(lease_ms)), element)
@@ -20,8 +20,9 @@ local function grant(worker, nonce, lease_ms, behind)
   end
 end
 
--- What the worker needs for the issue that it has: token, attempt, retries, submitted_at, intent, now, settings counter,
--- seq, version, document or '', trace or ''. The document is sent unless the head is `known_version`.
+-- Returns the worker's data for its issue: token, attempt, retries, submitted_at, intent, now,
+-- settings counter, seq, version, document or '', trace or ''. The document is '' if the head is
+-- `known_version`.
 local function told_to_worker(seq, version, known_version, counter)
   local document = ''
   if version ~= known_version then document = redis.call('HGET', documents, version) or '' end

@@ -1,4 +1,4 @@
--- Notes since when this queue's oldest issue that no worker has is waiting; `place` is where its head is.
+-- Records the submit time of this queue's oldest unleased issue; `place` is the place of its head.
 local function note_waiting(place)
   local item = redis.call('LINDEX', K.backlog, place == 'leased' and '1' or '0')
   if item then
@@ -14,11 +14,11 @@ local function is_paused()
   return paused[1] or paused[2]
 end
 
--- The only code that pushes on `pending`. Looks at the queue's head and puts it where it belongs:
--- queue empty -> none; this Blueprint or everything paused -> parked; else ready.
--- given_back: true puts it where the next pop takes it, false behind what waits already.
+-- The only code that pushes to `pending`. It sets the place of the queue's head:
+-- queue empty -> none; this Blueprint or everything paused -> parked; otherwise ready.
+-- given_back: true places it for the next pop, false behind all waiting elements.
 -- item: the backlog element of the head, false for an empty queue; nil reads it.
--- is_noted: true if `waiting` names the head already, because the one before it was leased.
+-- is_noted: true if `waiting` already names the head, because the previous head was leased.
 local function place_head(given_back, item, is_noted)
   if item == nil then item = redis.call('LINDEX', K.backlog, '0') end
   if not item then
