@@ -20,7 +20,7 @@ unknown: {empty: [], none: null, big: 1152921504606846977, one: 1.0}
 
 
 def generate(proto_dir: pathlib.Path) -> None:
-    """Puts the generated modules of all .proto files on the path."""
+    """Adds the generated modules of all .proto files to the module path."""
     out = tempfile.mkdtemp(prefix="draftsman-python-")
     files = [str(path) for path in sorted(proto_dir.glob("enhance/v1/*.proto"))]
     well_known = pathlib.Path(protoc.__file__).parent / "_proto"

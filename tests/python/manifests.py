@@ -1,9 +1,9 @@
-"""Holds every manifest against the schemas of Kubernetes, and against what manifests of this project must have.
+"""Checks every manifest against the schemas of Kubernetes and against the rules of this project.
 
 Usage: manifests.py <directory of manifests>
 
-The schemas come with the package kubernetes-validate; strict means that an unknown field is an error. Kinds that are not of
-Kubernetes itself have a schema in schemas/.
+The schemas come from the package kubernetes-validate; in strict mode an unknown field is an error.
+Kinds that are not part of Kubernetes have a schema in schemas/.
 """
 
 import json
@@ -14,7 +14,7 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
-# The oldest and the newest that the manifests are for.
+# The oldest and the newest supported version of Kubernetes.
 VERSIONS = ["1.29", "1.37"]
 SCHEMAS = pathlib.Path(__file__).parent / "schemas"
 PODS = {"Deployment", "StatefulSet"}
@@ -30,7 +30,7 @@ def validate(manifest: dict) -> None:
 
 
 def check_pods(manifest: dict) -> None:
-    """Pods of this project are restricted, probed, bounded, and have what they are secret about from a Secret."""
+    """Checks that pods are restricted, have probes and limits, and read secrets from a Secret."""
     spec = manifest["spec"]["template"]["spec"]
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["terminationGracePeriodSeconds"] > 30
@@ -49,7 +49,7 @@ def check_pods(manifest: dict) -> None:
 
 
 def check_whole(manifests: list[dict]) -> None:
-    """What belongs together is together."""
+    """Checks the references between manifests."""
     names = {(m["kind"], m["metadata"]["name"]): m for m in manifests if "metadata" in m}
     assert not any(kind == "Secret" for kind, _ in names), "a secret stands in a file"
     for name in ("intake", "worker"):
@@ -83,7 +83,7 @@ def main() -> None:
                     assert (file.parent / resource).exists(), resource
             manifests.append(manifest)
     check_whole(manifests)
-    # A validator that takes anything would be no use.
+    # Shows that the validator rejects an invalid manifest.
     try:
         validate({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"prots": []}})
     except Exception:

@@ -1,4 +1,4 @@
-"""Knows no .proto file: finds the services by reflection, as grpcurl does, and calls them.
+"""Finds the services by reflection, as grpcurl does, and calls them. It has no .proto file.
 
 Usage: reflection_client.py <address>
 """
@@ -23,7 +23,7 @@ def main() -> None:
         pool = DescriptorPool(database)
 
         def method(service, name):
-            """The descriptor of a method and its request from a dict."""
+            """Returns the descriptor of a method, and its request built from a dict."""
             found = pool.FindServiceByName(f"enhance.v1.{service}").FindMethodByName(name)
             request, response = GetMessageClass(found.input_type), GetMessageClass(found.output_type)
             path = f"/enhance.v1.{service}/{name}"

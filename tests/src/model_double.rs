@@ -109,7 +109,8 @@ pub struct ModelDouble {
 }
 
 impl ModelDouble {
-    /// Meets the first call with the first of `acts`, and so on; the last one is for all further calls.
+    /// Meets the first call with the first of `acts`, and so on; the last one is for all further
+    /// calls.
     ///
     /// # Panics
     /// If there is no act or no free port.
@@ -159,7 +160,7 @@ impl ModelDouble {
     /// Waits until there were `n` calls.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn until_called(&self, n: usize) {
         eventually_now(&format!("the model was called {n} times"), || {
             let calls = self.calls();

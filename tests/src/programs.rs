@@ -1,8 +1,9 @@
 //! The real programs as child processes: `intake`, `worker`, `draftsman`.
 //!
 //! They are built once for each run, in the profile and target directory of the running test
-//! (`DRAFTSMAN_TEST_BIN_DIR` names a directory that has them already), and get an environment of their own, so that nothing of the developer's leaks in. What they
-//! log goes to a file, which is shown if the test fails.
+//! (`DRAFTSMAN_TEST_BIN_DIR` names a directory that has them already), and get an environment of
+//! their own, so that nothing of the developer's leaks in. What they log goes to a file, which is
+//! shown if the test fails.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -58,7 +59,8 @@ impl Program {
     }
 }
 
-/// The directory of the programs. A failure is kept too: one build that fails is enough for all tests.
+/// The directory of the programs. A failure is kept too: one build that fails is enough for all
+/// tests.
 static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
 /// Builds these programs and no others, for a process that runs no others. Has no effect after

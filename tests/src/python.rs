@@ -1,7 +1,9 @@
-//! Scripts in Python: clients that were not written in Rust, and checks for which Python has the tool.
+//! Scripts in Python: clients that were not written in Rust, and checks for which Python has the
+//! tool.
 //!
-//! They need a Python with what `tests/python/requirements.txt` lists, which `make test` puts into `target/py-venv`. Another
-//! one can be named by `DRAFTSMAN_TEST_PYTHON`. Without any the tests say so and pass, except where `CI` is `true`.
+//! They need a Python with what `tests/python/requirements.txt` lists, which `make test` puts into
+//! `target/py-venv`. Another one can be named by `DRAFTSMAN_TEST_PYTHON`. Without any the tests say
+//! so and pass, except where `CI` is `true`.
 
 use std::path::PathBuf;
 
@@ -25,7 +27,8 @@ fn python() -> Option<PathBuf> {
     None
 }
 
-/// Runs `tests/python/<script>` with `args` to its end and holds that it succeeds. Without a Python it does nothing.
+/// Runs `tests/python/<script>` with `args` to its end and holds that it succeeds. Without a Python
+/// it does nothing.
 ///
 /// # Panics
 /// If it does not succeed.

@@ -1,4 +1,5 @@
-//! Runs a script of the store past its typed function, with arguments that the function never sends.
+//! Runs a script of the store past its typed function, with arguments that the function never
+//! sends.
 
 use redis::Value;
 use shared::store::redis::script;
@@ -43,8 +44,8 @@ pub async fn outcome(
     Ok(redis::from_redis_value(outcome).expect("an outcome is text"))
 }
 
-/// As [`outcome`], of a script that begins with an issue's block: `holder` is whose list is meant, `args` come
-/// after the channels.
+/// As [`outcome`], of a script that begins with an issue's block: `holder` is whose list is meant,
+/// `args` come after the channels.
 ///
 /// # Errors
 /// As [`outcome`].

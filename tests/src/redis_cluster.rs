@@ -3,7 +3,8 @@
 use crate::eventually::eventually;
 use crate::redis_server::{Aof, RedisServer};
 
-/// How long a node is away before the others replace it, in milliseconds: short, for tests wait for it.
+/// How long a node is away before the others replace it, in milliseconds: short, for tests wait for
+/// it.
 const NODE_TIMEOUT_MS: &str = "1000";
 /// The hash slots of a cluster.
 const N_SLOTS: usize = 16_384;
@@ -19,14 +20,15 @@ impl RedisCluster {
     /// A cluster of so many masters with a replica each, ready for use.
     ///
     /// # Panics
-    /// If it does not come to be.
+    /// If it is not ready within the wait limit.
     pub async fn start(n_masters: usize) -> Self {
         let args = [
             "--cluster-enabled",
             "yes",
             "--cluster-node-timeout",
             NODE_TIMEOUT_MS,
-            // A test that kills a master does not want its replica to think itself too old to follow it.
+            // A test that kills a master does not want its replica to think itself too old to
+            // follow it.
             "--cluster-replica-validity-factor",
             "0",
             "--repl-diskless-sync-delay",
@@ -117,7 +119,7 @@ impl RedisCluster {
     /// Kills the master of the given number, and returns once its replica has taken over.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn kill_master(&mut self, n: usize) {
         self.nodes[n].kill();
         let replica = &self.nodes[self.n_masters + n];
@@ -132,7 +134,7 @@ impl RedisCluster {
     /// Starts a killed node again, as a replica of who has taken over.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If the server does not start.
     pub fn start_again(&mut self, n: usize) {
         self.nodes[n].start_again();
     }
@@ -140,7 +142,7 @@ impl RedisCluster {
     /// Makes the replica of a master take over in good order: nothing is lost.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn fail_over(&self, n: usize) {
         let replica = &self.nodes[self.n_masters + n];
         self.command(replica, "FAILOVER").await;

@@ -36,7 +36,7 @@ impl Sentinels {
     /// All of them, once each Sentinel knows the other two and both replicas.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn start() -> Self {
         let prompt = ["--repl-diskless-sync-delay", "0"];
         let master = RedisServer::start_with(Aof::EverySecond, &prompt);
@@ -96,7 +96,7 @@ impl Sentinels {
     /// Kills the master, and returns once the Sentinels have made another one.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn kill_master(&mut self) {
         let old = self.master_port().await.expect("the Sentinels answer");
         let node = self.nodes.iter_mut().find(|node| node.port() == old);

@@ -112,8 +112,9 @@ impl RedisServer {
         );
     }
 
-    /// A fresh server with the content of a snapshot (RDB), and an append-only file from then on: as
-    /// `docs/operations.md` restores a backup. A server that is started with an append-only file does not read a snapshot.
+    /// A fresh server with the content of a snapshot (RDB), and an append-only file from then on:
+    /// as `docs/operations.md` restores a backup. A server that is started with an append-only file
+    /// does not read a snapshot.
     ///
     /// # Panics
     /// If the snapshot cannot be read, or the server does not come up.
@@ -207,7 +208,7 @@ impl RedisServer {
     /// Starts a stopped server again on the same port with the same data.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If the server does not start.
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "redis-server is still running");
         assert!(

@@ -72,7 +72,7 @@ impl Rig {
     /// Waits until exactly `n` issues are in flight.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn until_in_flight(&self, n: u64) {
         eventually(&format!("{n} issues are in flight"), async || {
             let stats = self.client.stats().await;
@@ -103,7 +103,7 @@ impl Rig {
     /// Waits until this many workers have registered, and their scripts with them.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn until_registered(&self, n: usize) {
         eventually(&format!("{n} workers have registered"), async || {
             let stats = self.client.stats().await;
@@ -113,8 +113,8 @@ impl Rig {
         .await;
     }
 
-    /// Changes the setting `default` past the checks of PutSetting: it becomes one that was right when it was
-    /// written and is not any more.
+    /// Changes the setting `default` past the checks of PutSetting: it becomes one that was right
+    /// when it was written and is not any more.
     ///
     /// # Panics
     /// If Redis does not answer.

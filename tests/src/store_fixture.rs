@@ -90,7 +90,7 @@ impl Fixture {
     /// Starts a Redis, without any Blueprint.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If the server does not start.
     pub async fn start() -> Self {
         let redis = RedisServer::start(Aof::None);
         let whole = Store::open(&redis.socket_url(), 1).expect("a valid URL");
@@ -112,7 +112,7 @@ impl Fixture {
     /// As [`Fixture::start`], with a small Blueprint of each of these names.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If the server does not start.
     pub async fn with(names: &[&str]) -> Self {
         let fixture = Self::start().await;
         for name in names {
@@ -308,7 +308,8 @@ impl Fixture {
         found.expect("the store answers").expect("a log entry")
     }
 
-    /// Holds that an issue is rejected, and that a bare log entry says so: one that no flow has made.
+    /// Holds that an issue is rejected, and that a bare log entry says so: one that no flow has
+    /// made.
     ///
     /// # Panics
     /// If it is not.
@@ -523,7 +524,7 @@ pub fn worker_id(name: &str) -> WorkerId {
 /// An issue and its queue.
 ///
 /// # Panics
-/// If these are no ids.
+/// If an id is invalid.
 pub fn issue_ref(blueprint: &str, issue: &str) -> IssueRef {
     IssueRef {
         blueprint_id: blueprint_id(blueprint),
@@ -534,7 +535,7 @@ pub fn issue_ref(blueprint: &str, issue: &str) -> IssueRef {
 /// What [`Fixture::submit`] submits.
 ///
 /// # Panics
-/// If these are no ids.
+/// If an id is invalid.
 pub fn new_issue(blueprint: &str, issue: &str) -> NewIssue {
     let issue = issue_ref(blueprint, issue);
     let intent = format!("tag {} — größer \"☃\" \\ \n", issue.issue_id);

@@ -12,7 +12,7 @@ use crate::store_fixture::{Fixture, blueprint_id, issue_ref, new_issue};
 /// A setting of that name whose orbit is this Blueprint, by this selector.
 ///
 /// # Panics
-/// If these are no ids.
+/// If an id is invalid.
 pub fn orbit_setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting {
     EnhanceSetting {
         id: SettingId::parse(name).expect("an id"),
@@ -51,8 +51,8 @@ impl Fixture {
         issue_ref(blueprint, issue)
     }
 
-    /// Writes the setting `names-<name>`, whose orbit is this Blueprint, by `latest` if it `follows`; or
-    /// deletes it.
+    /// Writes the setting `names-<name>`, whose orbit is this Blueprint, by `latest` if it
+    /// `follows`; or deletes it.
     ///
     /// # Panics
     /// If it is not done.

@@ -47,7 +47,8 @@ pub enum Action {
     Stop(WorkerNo),
     /// A worker that has nothing left ends.
     SignOff(WorkerNo),
-    /// A worker starts again under the same name, which real ones never do: the protocol does not need it.
+    /// A worker starts again under the same name, which real ones never do: the protocol does not
+    /// need it.
     Restart(WorkerNo),
     /// A ready element gets lost.
     LoseElement(BlueprintNo),

@@ -12,7 +12,8 @@ use crate::model::state::{
 /// Of submitters and cancellers.
 pub(super) fn client_calls(model: &Protocol, state: &State, call: &mut impl FnMut(Request)) {
     for i in 0..state.redis.issues.len() as IssueNo {
-        // Submitters of one Blueprint come one after the other; numbers are the order of acceptance.
+        // Submitters of one Blueprint come one after the other; numbers are the order of
+        // acceptance.
         let older = (0..i)
             .filter(|o| model.scenario.issues[*o as usize] == model.scenario.issues[i as usize]);
         let is_next = older.into_iter().all(|o| {
@@ -102,14 +103,15 @@ pub(super) fn worker_calls(
     }
 }
 
-/// Whether a settle that is sent now asks for the queue's next issue: a worker that ends does not, and neither
-/// does one that runs an issue alone.
+/// Whether a settle that is sent now asks for the queue's next issue: a worker that ends does not,
+/// and neither does one that runs an issue alone.
 fn asks_for_next(model: &Protocol, worker: &Worker, task: &Task) -> bool {
     let is_alone = matches!(task.phase, Phase::Working { alone: true, .. });
     model.scenario.hands_over && worker.status == Status::Up && !is_alone
 }
 
-/// What is added to a task's nonce for the issue that its settle asks for: larger than any nonce of a claim.
+/// What is added to a task's nonce for the issue that its settle asks for: larger than any nonce of
+/// a claim.
 const NEXT_NONCE: u8 = 64;
 
 /// The call that ends a lease.

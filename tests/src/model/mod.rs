@@ -6,11 +6,11 @@
 //! changed, each with the rule that notices.
 //!
 //! What it leaves out: documents, watchers, settings, pruning, archived Blueprints and flows that
-//! fail (they are decided like denied ones, without the compare-and-set), and steps that were paid for: no
-//! script looks at them to decide anything, and `decide` takes them off. Time is left to chance:
-//! a lease may run out whenever nobody who runs extends it, and what is delayed is due at once. A
-//! request that gets lost is none that was sent, since its caller repeats it. A worker that does
-//! not trust its lease any more gives up without a word; one that is stopped in its tracks may
+//! fail (they are decided like denied ones, without the compare-and-set), and steps that were paid
+//! for: no script looks at them to decide anything, and `decide` takes them off. Time is left to
+//! chance: a lease may run out whenever nobody who runs extends it, and what is delayed is due at
+//! once. A request that gets lost is none that was sent, since its caller repeats it. A worker that
+//! does not trust its lease any more gives up without a word; one that is stopped in its tracks may
 //! still send what it was about to send.
 //!
 //! A change of a script is made here too. The tests over the real scripts are in

@@ -14,7 +14,8 @@ pub enum Rule {
     OneEntry,
     /// What the log says of an issue stays so.
     TerminalStays,
-    /// An issue is decided after all that were accepted before it; one that is called off, whenever.
+    /// An issue is decided after all that were accepted before it; one that is called off,
+    /// whenever.
     Order,
     /// Commits are numbered without a gap and each has the one before it as its parent.
     Chain,
@@ -44,7 +45,8 @@ pub enum Rule {
     OrbitKept,
     /// Nothing of a paused Blueprint is leased anew.
     PauseKept,
-    /// Where nothing dies, stalls or comes late, each lease is known to its worker, or is told when a call is repeated.
+    /// Where nothing dies, stalls or comes late, each lease is known to its worker, or is told when
+    /// a call is repeated.
     NoneOrphaned,
     /// When nothing goes on any more, everything is decided and nothing is left.
     Drained,
@@ -194,8 +196,8 @@ impl Rule {
     }
 }
 
-/// Whether the worker that has a lease of this issue works on it, or will be told of it: it repeats a claim of it,
-/// or a settle that may have handed it over.
+/// Whether the worker that has a lease of this issue works on it, or will be told of it: it repeats
+/// a claim of it, or a settle that may have handed it over.
 fn is_known_to_holder(of: &[BlueprintNo], state: &State, issue: IssueNo) -> bool {
     let f = &state.redis.issues[issue as usize];
     let Some(holder) = f.worker.filter(|_| f.state == IssueState::InFlight) else {

@@ -38,8 +38,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Whether a lease may be left to run out: its holder may die, stall or give up, or a call may be carried
-    /// out when nobody waits for its answer.
+    /// Whether a lease may be left to run out: its holder may die, stall or give up, or a call may
+    /// be carried out when nobody waits for its answer.
     pub(super) fn may_orphan(&self) -> bool {
         self.late + self.freezes + self.deaths + self.give_ups + self.damages > 0
     }
@@ -80,7 +80,8 @@ pub struct Scenario {
 
 impl Scenario {
     pub(super) fn may_be_late(&self, request: &Request) -> bool {
-        // A late beat only lets a lease run on that would have run out; an audit reads and writes at once.
+        // A late beat only lets a lease run on that would have run out; an audit reads and writes
+        // at once.
         let never = matches!(request, Request::Beat(_) | Request::Audit(_));
         !never && (self.late_verbs.is_empty() || self.late_verbs.contains(&request.verb()))
     }
@@ -214,7 +215,8 @@ scenarios! {
     damage { n_accepted: 1 }
         faults { damages: 1, passing: 1, cancels: 1, give_ups: 1 }
         reaches &[("audit", "repaired")];
-    /// A setting names the Blueprint as its orbit while issues of an admin and of submitters are on their way.
+    /// A setting names the Blueprint as its orbit while issues of an admin and of submitters are on
+    /// their way.
     orbits { issues: &[0, 0, 0], n_accepted: 1, n_workers: 1, admins: &[1] }
         faults { orbits: 1, cancels: 1, lost: 1 }
         reaches &[
@@ -229,7 +231,8 @@ scenarios! {
             ("settle", "ok"), ("settle", "ok, with the next"), ("settle", "ok, as before"),
             ("settle", "ok, as before, with the next"),
         ];
-    /// The worker dies, or gives up, with an issue that was handed over, or with the reply that says so under way.
+    /// The worker dies, or gives up, with an issue that was handed over, or with the reply that
+    /// says so under way.
     handed_over_crash { issues: &[0, 0, 0], n_accepted: 3, hands_over: true, late_verbs: &["settle"] }
         faults { deaths: 1, late: 1, give_ups: 1 }
         reaches &[("settle", "ok, with the next"), ("reap", "delayed"), ("promote", "promoted"), ("settle", "stale")];
@@ -262,8 +265,8 @@ scenarios! {
     handed_over_slots { issues: &[0, 0, 1, 1], n_accepted: 4, n_workers: 1, slots: 2, hands_over: true }
         faults { late: 1, lost: 1 }
         reaches &[("settle", "ok, with the next"), ("settle", "ok, as before, with the next")];
-    /// A setting names the Blueprint as its orbit while an issue is worked on: what an admin filed is handed
-    /// over, what a submitter filed is not.
+    /// A setting names the Blueprint as its orbit while an issue is worked on: what an admin filed
+    /// is handed over, what a submitter filed is not.
     handed_over_orbits { issues: &[0, 0, 0], n_accepted: 3, n_workers: 1, admins: &[0, 1], hands_over: true }
         faults { orbits: 1, lost: 1 }
         reaches &[

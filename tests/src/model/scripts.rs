@@ -93,7 +93,8 @@ impl Scripts<'_> {
         self.queue_of(issue).backlog.first() == Some(&issue)
     }
 
-    /// Whether the target is an orbit that nobody but an admin may act on. A script that overlooks it acts all the same.
+    /// Whether the target is an orbit that nobody but an admin may act on. A script that overlooks
+    /// it acts all the same.
     fn orbit_forbids(&mut self, issue: IssueNo, overlooks: Mistake) -> bool {
         let is_admin = match overlooks {
             Mistake::CancelIgnoresOrbit => self.scenario.admin_cancels,

@@ -154,7 +154,8 @@ fn open(state: &mut State, w: WorkerNo, issue: IssueNo) {
     state.nonce += 1;
 }
 
-/// Takes up an issue that a settle has handed over, unless it is in a slot already: then the reply is old.
+/// Takes up an issue that a settle has handed over, unless it is in a slot already: then the reply
+/// is old.
 fn take(state: &mut State, w: WorkerNo, next: HandOver) {
     let worker = &mut state.workers[w as usize];
     if worker.is_open(next.issue) {

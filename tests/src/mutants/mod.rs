@@ -1,8 +1,9 @@
 //! Mutations of the Redis scripts: small deliberate mistakes, each with the tests that must fail.
 //!
 //! `make mutants` runs them all. A mutation that no test catches shows a rule that is written in a
-//! script and held by no test. A mutated script is written to a directory that the programs and the tests
-//! read instead of the embedded one (see `shared/src/fail_point.rs`), so nothing is built for it.
+//! script and held by no test. A mutated script is written to a directory that the programs and the
+//! tests read instead of the embedded one (see `shared/src/fail_point.rs`), so nothing is built for
+//! it.
 //!
 //! The list is in `tests/mutants/`, one file for each script.
 
@@ -38,7 +39,8 @@ impl Mutant {
     /// The mutated script.
     ///
     /// # Errors
-    /// Says how often the text to replace occurs, if not exactly once, or that the script cannot be read.
+    /// Says how often the text to replace occurs, if not exactly once, or that the script cannot be
+    /// read.
     pub fn apply(&self) -> Result<String, String> {
         let path = workspace().join("shared/src/store").join(&self.script);
         let source = std::fs::read_to_string(&path)

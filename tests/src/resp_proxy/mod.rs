@@ -113,7 +113,8 @@ impl RespProxy {
         self.order(Fault::Double, name, n)
     }
 
-    /// With the `n`-th call of `name` from now a stall begins. That call reaches the server when it ends.
+    /// With the `n`-th call of `name` from now a stall begins. That call reaches the server when it
+    /// ends.
     pub fn stall_before(&self, name: &str, n: u64) -> Ordered {
         self.order(Fault::StallBefore, name, n)
     }

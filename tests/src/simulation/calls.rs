@@ -266,7 +266,8 @@ impl World {
         .await
     }
 
-    /// Its ledger is the lease: whoever holds it, also past its end, may keep something; nobody else.
+    /// Its ledger is the lease: whoever holds it, also past its end, may keep something; nobody
+    /// else.
     pub(super) async fn remember(&mut self, lease: &Lease) -> Seen<Option<CacheOutcome>> {
         let step = CachedStep {
             output: "{}".to_owned(),

@@ -1,11 +1,13 @@
 #!lua flags=no-writes
 -- Holds everything that is not decided yet, and what the last call was about, against the rules of
--- the queue. Reads only; its cost does not grow with what is decided.
--- KEYS  1 pending; 2 places; 3 leases; 4 delayed; 5 waiting; 6 counts; 7 log; 8 decided; 9 issues; 10 workers; 11 dead; 12 paused
--- ARGV  1-7 what the keys of these begin with: issue, backlog, processing, blueprint, documents, commits, newest;
---       8 max attempts; 9 the Blueprint and 10 the issue of the last call, or ''; 11 '1' if its queue must be parked
---       or empty; 12 a worker whose list does not have the issue any more, or ''; 13.. every Blueprint
--- Answers  how many are decided, which came last, how many leases are over, how many delayed are due, then one text for each broken rule: `rule: what`
+-- the queue. Reads only; its cost does not grow with what is decided. KEYS  1 pending; 2 places; 3
+-- leases; 4 delayed; 5 waiting; 6 counts; 7 log; 8 decided; 9 issues; 10 workers; 11 dead; 12
+-- paused ARGV  1-7 what the keys of these begin with: issue, backlog, processing, blueprint,
+-- documents, commits, newest;       8 max attempts; 9 the Blueprint and 10 the issue of the last
+-- call, or ''; 11 '1' if its queue must be parked       or empty; 12 a worker whose list does not
+-- have the issue any more, or ''; 13.. every Blueprint Answers  how many are decided, which came
+-- last, how many leases are over, how many delayed are due, then one text for each broken rule:
+-- `rule: what`
 local issue_of, backlog_of, processing_of = ARGV[1], ARGV[2], ARGV[3]
 local blueprint_of, documents_of, commits_of, newest_of = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local max_attempts, last_bp, last_id = tonumber(ARGV[8]), ARGV[9], ARGV[10]

@@ -219,8 +219,8 @@ impl Ledger {
         });
     }
 
-    /// Holds what a settle handed over against what it was asked for, after [`Ledger::settled`]; `is_first`: the call has
-    /// decided. Returns whether it handed an issue over.
+    /// Holds what a settle handed over against what it was asked for, after [`Ledger::settled`];
+    /// `is_first`: the call has decided. Returns whether it handed an issue over.
     pub(super) fn handed_over(
         &mut self,
         lease: &Lease,
@@ -305,7 +305,8 @@ impl Ledger {
         };
         match outcome {
             SettleOutcome::Settled(state) if was_decided_so => {
-                // Which call under this token decided is not said: a late one may have judged otherwise.
+                // Which call under this token decided is not said: a late one may have judged
+                // otherwise.
                 let is_same =
                     matches!(&before, Place::Decided { state: known, .. } if known == state);
                 self.hold(is_same, || {

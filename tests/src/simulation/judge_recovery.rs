@@ -1,4 +1,5 @@
-//! As `judge`, for the calls by which an issue is given back, or taken from a worker that does not answer.
+//! As `judge`, for the calls by which an issue is given back, or taken from a worker that does not
+//! answer.
 
 use shared::domain::issue::RejectionCause;
 use shared::ids::WorkerId;

@@ -20,7 +20,8 @@ pub(super) const SHARED_RUN_LIMIT: u32 = 1;
 pub(super) enum Place {
     /// In its queue, free or parked.
     Waiting,
-    /// A worker has the right to decide it; `is_over`: the lease has run out and nobody reaped it yet.
+    /// A worker has the right to decide it; `is_over`: the lease has run out and nobody reaped it
+    /// yet.
     Leased {
         lease: Lease,
         nonce: String,
@@ -116,7 +117,8 @@ impl Ledger {
         self.paused.contains("*") || self.paused.contains(blueprint.as_str())
     }
 
-    /// Whether the last call has placed the head of this queue while it is paused: then it is parked.
+    /// Whether the last call has placed the head of this queue while it is paused: then it is
+    /// parked.
     pub(super) fn take_parked(&mut self, blueprint: &BlueprintId) -> bool {
         std::mem::take(&mut self.has_placed) && self.is_paused(blueprint)
     }

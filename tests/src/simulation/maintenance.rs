@@ -96,7 +96,8 @@ impl World {
         Ok(())
     }
 
-    /// Time passes for one lease or one delayed issue: rather for a lease whose holder says nothing.
+    /// Time passes for one lease or one delayed issue: rather for a lease whose holder says
+    /// nothing.
     pub(super) async fn tick(&mut self) -> Seen<()> {
         if self.rng.one_in(2) {
             let delayed = self.ledger.delayed(false);

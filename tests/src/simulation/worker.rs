@@ -1,5 +1,5 @@
-//! A simulated worker: what it believes to hold, and what it does next. Each of its steps makes
-//! at most one call; an answer that does not come leaves it where it is, to call again the same way.
+//! A simulated worker: what it believes to hold, and what it does next. Each of its steps makes at
+//! most one call; an answer that does not come leaves it where it is, to call again the same way.
 
 use shared::ids::WorkerId;
 use shared::store::{ClaimMode, ClaimOutcome, Claimed, IssueRef, Lease, Release, SettleOutcome};
@@ -127,8 +127,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes an element up, unless it is still busy with that issue: a release that got no answer is repeated first,
-    /// and the heartbeat tells of the element again.
+    /// Takes an element up, unless it is still busy with that issue: a release that got no answer
+    /// is repeated first, and the heartbeat tells of the element again.
     fn take(&mut self, world: &mut World, issue: IssueRef) {
         if self.jobs.iter().any(|job| *job.issue() == issue) {
             return;

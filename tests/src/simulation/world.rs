@@ -57,7 +57,7 @@ impl World {
     /// A private Redis with a version of each Blueprint.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If the server does not start.
     pub(super) async fn new(seed: u64) -> Self {
         let fixture = Fixture::with(&BLUEPRINTS).await;
         let names: Vec<_> = BLUEPRINTS.iter().map(|name| blueprint_id(name)).collect();

@@ -14,8 +14,8 @@ use tests::store_fixture::{Fixture, How, LONG, blueprint_id, marked, worker_id};
 
 /// The lengths that are compared.
 const LENGTHS: [u64; 2] = [10, 100_000];
-/// A number of a commit, such as 100000, is longer than another, such as 10, and so is its label. No operation below names
-/// as many as this has bytes to spare.
+/// A number of a commit, such as 100000, is longer than another, such as 10, and so is its label.
+/// No operation below names as many as this has bytes to spare.
 const DIGITS: usize = 96;
 
 /// How often Redis has carried out each command.

@@ -136,7 +136,8 @@ async fn what_cannot_be_compared_is_named() {
     assert_eq!(status.code(), Code::NotFound);
     assert!(status.message().contains("no Blueprint nobody"), "{status}");
 
-    // Two documents of a megabyte that have no line in common: old and new, as a patch and as lines.
+    // Two documents of a megabyte that have no line in common: old and new, as a patch and as
+    // lines.
     let large = |letter: &str| {
         with(&format!(
             "[{}\"\"]",
@@ -272,7 +273,8 @@ async fn a_person_compares_and_reverts() {
     assert!(sample.stdout.contains("x: 2"), "{sample:?}");
 }
 
-/// The number of a commit, and the beginning of a version, are asked for by themselves, however long the history is.
+/// The number of a commit, and the beginning of a version, are asked for by themselves, however
+/// long the history is.
 #[tokio::test]
 async fn naming_a_version_costs_no_history() {
     const N_COMMITS: u64 = 60;

@@ -1,6 +1,8 @@
-//! Canonical YAML means one document to every reader, and our reader reads what the others agree on.
+//! Canonical YAML means one document to every reader, and our reader reads what the others agree
+//! on.
 //!
-//! The other readers are PyYAML and libyaml, which speak YAML 1.1, and ruamel.yaml, which speaks 1.2.
+//! The other readers are PyYAML and libyaml, which speak YAML 1.1, and ruamel.yaml, which speaks
+//! 1.2.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -137,7 +139,8 @@ async fn what_the_other_readers_agree_on_is_read_as_they_read_it() {
     assert!(n_agreed > texts.len() / 4, "{n_agreed} of {}", texts.len());
 }
 
-/// The document that libyaml and at least one other reader make of a text, unless a third makes another of it.
+/// The document that libyaml and at least one other reader make of a text, unless a third makes
+/// another of it.
 fn agreed(reading: &Value) -> Option<Doc> {
     let libyaml = read_by(reading, "libyaml")?;
     let others = ["pyyaml", "ruamel"].map(|reader| read_by(reading, reader));
@@ -148,7 +151,8 @@ fn agreed(reading: &Value) -> Option<Doc> {
         .then_some(libyaml)
 }
 
-/// Whatever the closing bracket is indented by and whatever stands before it, and where tabs separate.
+/// Whatever the closing bracket is indented by and whatever stands before it, and where tabs
+/// separate.
 #[test]
 fn closing_brackets_and_tabs_are_read_wherever_they_stand() {
     for (text, expected) in [

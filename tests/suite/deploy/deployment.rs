@@ -1,4 +1,5 @@
-//! The files of `deploy/` against the programs: each names variables, metrics and times that are the programs' own.
+//! The files of `deploy/` against the programs: each names variables, metrics and times that are
+//! the programs' own.
 //!
 //! Whether they run is what `make test-compose` shows.
 
@@ -218,7 +219,8 @@ async fn dashboards_and_alerts_name_metrics_that_exist() {
         ("ANTHROPIC_API_KEY", "k"),
     ];
     rig.add_worker(&env);
-    // One issue by the script, one by a model: some metrics are there once there is something to count.
+    // One issue by the script, one by a model: some metrics are there once there is something to
+    // count.
     rig.client.put(factory::small("counted")).await;
     rig.client.run("counted", "tag x").await;
     let spawner = serde_json::json!({

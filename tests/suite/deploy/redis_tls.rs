@@ -8,7 +8,8 @@ use tests::factory;
 use tests::programs::Process;
 use tests::redis_server::{Aof, RedisServer, free_port};
 
-/// True if this machine's redis-server was built with TLS; else says why not, except where `CI` is `true`.
+/// True if this machine's redis-server was built with TLS; else says why not, except where `CI` is
+/// `true`.
 #[expect(clippy::print_stdout, reason = "a skipped test says why")]
 fn redis_speaks_tls() -> bool {
     let tried = std::process::Command::new("redis-server")

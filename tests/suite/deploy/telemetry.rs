@@ -1,4 +1,5 @@
-//! What the programs tell about themselves: numbers for Prometheus, traces over OTLP, log lines as JSON.
+//! What the programs tell about themselves: numbers for Prometheus, traces over OTLP, log lines as
+//! JSON.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
-//! Stores that were not written by the programs that read them: of an earlier release, of a newer one, out of a backup.
+//! Stores that were not written by the programs that read them: of an earlier release, of a newer
+//! one, out of a backup.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -25,8 +26,9 @@ const ACCEPTED: [&str; 10] = [
     "delta-2",
 ];
 
-/// A Redis with what the first programs of format 1 left: commands, one in a line. A worker has died with `beta-held`,
-/// `gamma` is paused, `omega` archived, `delta` waits, and the setting `own` is for it.
+/// A Redis with what the first programs of format 1 left: commands, one in a line. A worker has
+/// died with `beta-held`, `gamma` is paused, `omega` archived, `delta` waits, and the setting `own`
+/// is for it.
 async fn earlier_store() -> RedisServer {
     let redis = RedisServer::start(Aof::None);
     let mut connection = redis.connection().await;

@@ -1,8 +1,8 @@
-//! Every RPC of every service with input that cannot be used: the right code, the field named, and not one
-//! key of Redis changed.
+//! Every RPC of every service with input that cannot be used: the right code, the field named, and
+//! not one key of Redis changed.
 //!
-//! One line for each case. The list of RPCs is that of the descriptor set, so that a new RPC without a case
-//! fails here.
+//! One line for each case. The list of RPCs is that of the descriptor set, so that a new RPC
+//! without a case fails here.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,8 @@ struct Case {
     answer: BoxFuture<'static, Result<(), Status>>,
 }
 
-/// Adds a case: `refused! { cases, client, service.method(request), "Rpc", "what", Code, [fields] }`
+/// Adds a case: `refused! { cases, client, service.method(request), "Rpc", "what", Code, [fields]
+/// }`
 macro_rules! refused {
     ($cases:ident, $client:ident, $service:ident.$method:ident($request:expr), $rpc:literal, $what:expr, $code:ident, [$($field:literal),*]) => {
         let (mut service, request) = ($client.$service.clone(), $request);

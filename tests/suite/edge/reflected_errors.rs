@@ -1,5 +1,5 @@
-//! The details of an error, decoded with what reflection says and nothing else: as a client does that has no
-//! generated code.
+//! The details of an error, decoded with what reflection says and nothing else: as a client does
+//! that has no generated code.
 
 use futures::stream;
 use prost_reflect::prost::Message;
@@ -22,8 +22,8 @@ fn type_name(any: &DynamicMessage) -> String {
     name.to_owned()
 }
 
-/// Asks about each symbol, as they come up, and decodes the details of `status`. `describe` answers the files that
-/// hold a symbol.
+/// Asks about each symbol, as they come up, and decodes the details of `status`. `describe` answers
+/// the files that hold a symbol.
 async fn details(
     status: &Status,
     describe: impl AsyncFn(String) -> Vec<Vec<u8>>,

@@ -1,5 +1,5 @@
-//! What each scope of a tokens file can do to the verification: every RPC is tried against orbits, settings and all
-//! else that steers it. `docs/security.md` names the tests here.
+//! What each scope of a tokens file can do to the verification: every RPC is tried against orbits,
+//! settings and all else that steers it. `docs/security.md` names the tests here.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -127,7 +127,8 @@ impl Stage {
         }
     }
 
-    /// An orbit that the setting `gate` names, with two versions, a denied issue and one that waits.
+    /// An orbit that the setting `gate` names, with two versions, a denied issue and one that
+    /// waits.
     async fn with_orbit() -> Stage {
         let stage = Stage::new().await;
         stage

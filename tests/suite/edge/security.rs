@@ -1,4 +1,5 @@
-//! Who may reach intake and what they may do: TLS, client certificates, tokens with scopes, and what no log line says.
+//! Who may reach intake and what they may do: TLS, client certificates, tokens with scopes, and
+//! what no log line says.
 
 use proto::v1;
 use tests::certificates::Certificates;
@@ -177,7 +178,8 @@ fn reason(status: &Status) -> String {
         .reason
 }
 
-/// The codes that reading, submitting and writing past the verifiers are answered with under `token`.
+/// The codes that reading, submitting and writing past the verifiers are answered with under
+/// `token`.
 async fn codes(client: &Client, token: &str) -> [Code; 3] {
     let code = |status: Option<Status>| status.map_or(Code::Ok, |status| status.code());
     let (mut intake, mut blueprints) = (client.intake.clone(), client.blueprints.clone());

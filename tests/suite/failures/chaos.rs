@@ -1,5 +1,5 @@
-//! A short run of the chaos rig (see `tests::chaos`), and one in which nothing goes wrong. `make chaos
-//! SECONDS=600` is the long one.
+//! A short run of the chaos rig (see `tests::chaos`), and one in which nothing goes wrong. `make
+//! chaos SECONDS=600` is the long one.
 
 use std::time::Duration;
 

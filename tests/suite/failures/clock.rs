@@ -87,8 +87,8 @@ async fn a_lease_and_a_delay_that_may_be_so_long_are_left_alone() {
     assert!(due <= ((secs + 1) * 1_000 + LONG) as f64, "{due}");
 }
 
-/// The place of an agent's run that died must not be held for as long as the clock was set back. One whose holder
-/// lives is kept.
+/// The place of an agent's run that died must not be held for as long as the clock was set back.
+/// One whose holder lives is kept.
 #[tokio::test]
 async fn places_of_agents_are_pulled_back() {
     const PLACE: Duration = Duration::from_secs(15);

@@ -436,7 +436,8 @@ async fn a_setting_written_over_a_cut_has_one_revision_more() {
         ordered.fired().await;
         assert_eq!(n_unavailable > 0, fault != Fault::Double);
         match answer {
-            // The call that was cut had written it, so the revision is not the expected one any more.
+            // The call that was cut had written it, so the revision is not the expected one any
+            // more.
             Err(status) if fault == Fault::CutAfter => {
                 assert_eq!(status.code(), Code::Aborted, "{status}");
             }

@@ -1,5 +1,5 @@
-//! Each program dies by SIGKILL at each named place between two calls of Redis. Another process goes
-//! on, and everything is decided, once, in order.
+//! Each program dies by SIGKILL at each named place between two calls of Redis. Another process
+//! goes on, and everything is decided, once, in order.
 
 use std::collections::BTreeSet;
 
@@ -205,7 +205,8 @@ async fn intake_dies_after_it_has_written_a_document() {
     let died = rig.client.blueprints.put_blueprint(put.clone()).await;
     died.expect_err("intake died");
     rig.restart_intake().await;
-    // Unchanged is looked at first: the expectation that it does not exist is no obstacle to repeating.
+    // Unchanged is looked at first: the expectation that it does not exist is no obstacle to
+    // repeating.
     let again = rig.client.blueprints.put_blueprint(put).await;
     assert!(!again.expect("the same commit").into_inner().created);
     assert_eq!(rig.client.history("other").await.len(), 1);

@@ -166,13 +166,15 @@ async fn a_full_redis_has_what_is_in_flight_finished_and_all_goes_on_later() {
     let mut rig = Rig::with_redis(RedisServer::start(Aof::EverySecond)).await;
     rig.client.put(factory::small("running")).await;
     rig.client.put(factory::small("full")).await;
-    // Before there is a worker that makes the axis known, so that it comes upon it with its first issue.
+    // Before there is a worker that makes the axis known, so that it comes upon it with its first
+    // issue.
     rig.write_setting(|s| {
         s.verifier_axes = vec!["spin".to_owned()];
         s.ttl_secs = 2;
     })
     .await;
-    // One slot, so that nothing else is popped meanwhile, and a lease that outlasts the standstill below.
+    // One slot, so that nothing else is popped meanwhile, and a lease that outlasts the standstill
+    // below.
     rig.add_worker(&[
         ("DRAFTSMAN_LUA_DIR", &lua_dir),
         ("DRAFTSMAN_CONCURRENCY", "1"),
@@ -215,8 +217,8 @@ async fn a_full_redis_has_what_is_in_flight_finished_and_all_goes_on_later() {
         },
     )
     .await;
-    // Pauses grow to one or two seconds, and a fault that goes on is said every five: so much in this time, and
-    // some more for what happened once.
+    // Pauses grow to one or two seconds, and a fault that goes on is said every five: so much in
+    // this time, and some more for what happened once.
     let lines = rig.workers[0].stderr().lines().count() - before;
     let (pops, secs) = (refused_pops(&rig.redis).await, since.elapsed().as_secs());
     assert!(pops <= 8 + secs, "{pops} pops in {secs} s");

@@ -66,7 +66,8 @@ async fn one_heartbeat_without_an_answer_costs_no_lease() {
     let mut rig = Rig::without_worker().await;
     let proxy = RespProxy::start(rig.redis.port()).await;
     rig.client.put(factory::small("kept")).await;
-    // Of the default lease, 12 seconds are trusted; a beat comes after 5 and waits 3 for its answer.
+    // Of the default lease, 12 seconds are trusted; a beat comes after 5 and waits 3 for its
+    // answer.
     let env = [
         ("DRAFTSMAN_GRACE_SECS", "1"),
         ("DRAFTSMAN_LUA_DIR", endless),

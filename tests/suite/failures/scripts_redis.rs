@@ -126,7 +126,8 @@ async fn from_nine_tenths_of_the_memory_on_nothing_is_taken_in() {
     assert!(matches!(outcome, SubmitOutcome::Accepted(_)), "{outcome:?}");
 }
 
-/// Redis looks at the flags of a script before it runs it: what takes something new in has no `allow-oom`.
+/// Redis looks at the flags of a script before it runs it: what takes something new in has no
+/// `allow-oom`.
 #[tokio::test]
 async fn a_full_redis_runs_no_script_that_takes_something_in() {
     let fixture = Fixture::start().await;

@@ -120,7 +120,8 @@ async fn who_waits_for_a_place_can_be_cancelled_and_frees_what_it_held() {
         .await;
 }
 
-/// The worker that holds the only place is killed: its lease ends, and the place is free when its own time is over.
+/// The worker that holds the only place is killed: its lease ends, and the place is free when its
+/// own time is over.
 #[tokio::test]
 async fn the_place_of_a_killed_worker_goes_to_another() {
     /// The lifetime of a place that nobody renews, twice.

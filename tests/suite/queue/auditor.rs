@@ -1,4 +1,5 @@
-//! The auditor as a worker's role: a queue that no worker would hear of again is mended and goes on.
+//! The auditor as a worker's role: a queue that no worker would hear of again is mended and goes
+//! on.
 
 use proto::v1::IssueState;
 use shared::store::redis::keys::Keys;

@@ -1,4 +1,5 @@
-//! A worker that settles an issue takes over its queue's next one, whatever happens to it or to the call.
+//! A worker that settles an issue takes over its queue's next one, whatever happens to it or to the
+//! call.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};

@@ -74,8 +74,8 @@ async fn a_page_is_one_call() {
         .expect("a page");
     let after = commands(&fixture).await;
     assert_eq!(scripts_run(&fixture).await - run, 1);
-    // The commands within the script count as well: one for the names, one for each head. Both INFO are
-    // counted once.
+    // The commands within the script count as well: one for the names, one for each head. Both INFO
+    // are counted once.
     assert!(after - before <= 250 + 3, "{}", after - before);
     let listed: Vec<String> = first
         .items

@@ -8,7 +8,8 @@ use shared::ids::IssueId;
 use shared::store::{IssueFilter, PageRequest};
 use tests::store_fixture::{Fixture, How, LONG, blueprint_id, new_issue, worker_id};
 
-/// Walks the whole list; `between` is called before every page but the first, with the ids seen so far.
+/// Walks the whole list; `between` is called before every page but the first, with the ids seen so
+/// far.
 async fn walk(
     fixture: &Fixture,
     size: usize,

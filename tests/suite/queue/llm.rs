@@ -312,8 +312,9 @@ async fn a_flood_is_stopped_at_the_cap() {
     stage.assert_sound(&[&issue], Attempts::One).await;
 }
 
-/// Most that a worker may have held in memory at once, in KiB: several times what it needs in a build for
-/// tests, and less than what it would keep of the double's line, which is copied as it grows.
+/// Most that a worker may have held in memory at once, in KiB: several times what it needs in a
+/// build for tests, and less than what it would keep of the double's line, which is copied as it
+/// grows.
 const MAX_PEAK_KIB: u64 = 128 << 10;
 
 /// A line that does not end is no event for whoever counts what events bring.

@@ -250,7 +250,8 @@ async fn a_blueprint_with_a_long_queue_does_not_starve_the_others() {
 async fn a_hot_blueprint_hands_its_head_from_issue_to_issue() {
     let mut rig = Rig::without_worker().await;
     rig.client.put(factory::two_kb("hot")).await;
-    // More slots than the one issue that may run: each claim overlaps with the end of the one before.
+    // More slots than the one issue that may run: each claim overlaps with the end of the one
+    // before.
     rig.add_worker(&[("DRAFTSMAN_CONCURRENCY", "16")]);
     let mut submitters = JoinSet::new();
     for k in 0..8 {

@@ -1,4 +1,5 @@
-//! The list of mutations that `make mutants` runs is kept up to date with the scripts and the tests.
+//! The list of mutations that `make mutants` runs is kept up to date with the scripts and the
+//! tests.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -394,7 +394,8 @@ async fn what_a_caller_gave_up_is_taken_back_before_it_runs() {
     .await;
 }
 
-/// The worker stands still while its blocking pop is answered, and wakes up to a request that nobody waits for.
+/// The worker stands still while its blocking pop is answered, and wakes up to a request that
+/// nobody waits for.
 #[tokio::test]
 async fn a_request_that_has_expired_is_not_run() {
     let rig = rig(&[("DRAFTSMAN_LOG", "worker=debug")]).await;

@@ -118,7 +118,8 @@ async fn only_what_was_decided_long_ago_is_pruned() {
     assert_eq!(fixture.refused(store.prune_issues(DAY)).await, 0);
 }
 
-/// An issue without a log entry would be forgotten altogether: another with its id would be accepted.
+/// An issue without a log entry would be forgotten altogether: another with its id would be
+/// accepted.
 #[tokio::test]
 async fn without_a_log_entry_nothing_is_pruned() {
     let fixture = Fixture::with(&["a"]).await;

@@ -1,5 +1,5 @@
-//! The bundled orbit `enhance-repair`, and what was denied before as context: a model that is told why
-//! its patch was denied, in a real worker against a double of the providers.
+//! The bundled orbit `enhance-repair`, and what was denied before as context: a model that is told
+//! why its patch was denied, in a real worker against a double of the providers.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -181,7 +181,8 @@ async fn the_same_patch_again_ends_it() {
     stage.assert_sound(&[&issue, &script, &applied]).await;
 }
 
-/// Each try is a question of its own: what was paid for before the death is not asked again, the rest is.
+/// Each try is a question of its own: what was paid for before the death is not asked again, the
+/// rest is.
 #[tokio::test]
 async fn a_worker_that_dies_between_two_tries_has_paid_for_the_first() {
     let env = [

@@ -1,5 +1,5 @@
-//! Scripts that try to get out, to hang, or to leave something behind: whatever they do, their issue
-//! is decided, and the worker and its other issues do not notice.
+//! Scripts that try to get out, to hang, or to leave something behind: whatever they do, their
+//! issue is decided, and the worker and its other issues do not notice.
 
 use proto::v1::IssueState;
 use tests::checker::{Attempts, assert_sound};

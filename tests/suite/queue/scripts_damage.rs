@@ -1,5 +1,5 @@
-//! Scripts that meet records which no script leaves, and callers that read too early: what is untrue is
-//! taken out or answered, and nothing is decided by it.
+//! Scripts that meet records which no script leaves, and callers that read too early: what is
+//! untrue is taken out or answered, and nothing is decided by it.
 
 use shared::store::{ClaimOutcome, ReapOutcome, ReturnOutcome};
 use tests::eventually::eventually;

@@ -1,4 +1,5 @@
-//! The settle that hands over the queue's next issue: what it leases, when it does not, and that it says so again.
+//! The settle that hands over the queue's next issue: what it leases, when it does not, and that it
+//! says so again.
 
 use serde_json::Value;
 use shared::domain::issue::{Authority, IssueState};
@@ -189,7 +190,8 @@ async fn what_was_handed_over_is_said_again_while_its_lease_stands() {
     assert!(settle_again(&fixture, &first, &asked).await.is_none());
 }
 
-/// Holds that the second of two issues is not handed over, after `before` was done while the first ran.
+/// Holds that the second of two issues is not handed over, after `before` was done while the first
+/// ran.
 async fn is_not_handed_over(
     how: How,
     second: Authority,

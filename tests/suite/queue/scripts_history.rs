@@ -6,7 +6,8 @@ use shared::store::SettleOutcome;
 use tests::store_audit::dump;
 use tests::store_fixture::{Fixture, How, LONG, blueprint_id, marked, worker_id};
 
-/// A version that becomes the head again is that of its newest commit, also if an issue brings it back.
+/// A version that becomes the head again is that of its newest commit, also if an issue brings it
+/// back.
 #[tokio::test]
 async fn an_issue_that_brings_a_content_back_is_its_newest_commit() {
     let fixture = Fixture::with(&["a"]).await;

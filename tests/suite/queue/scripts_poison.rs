@@ -14,7 +14,8 @@ async fn an_issue_that_crashes_its_workers_is_claimed_alone_and_only_then_given_
     for _ in 0..MAX_ATTEMPTS {
         fixture.crash(&worker).await;
     }
-    // Beside others it may crash as often as it likes: it may be their fault. So it is not claimed so again.
+    // Beside others it may crash as often as it likes: it may be their fault. So it is not claimed
+    // so again.
     let popped = fixture.pop(&worker).await.unwrap();
     let beside = |shared_run_limit| ClaimMode::Shared { shared_run_limit };
     let claim = |claim_mode| store.claim(&popped, &worker, "n", OVER, None, claim_mode);

@@ -471,7 +471,8 @@ async fn every_change_is_published_whole() {
     revisions.push(check("pending").await);
     let second = fixture.take(&worker, LONG).await;
     revisions.push(check("in_flight").await);
-    // Whatever JSON escapes, and what a format of Lua or a script's own text would take for its own.
+    // Whatever JSON escapes, and what a format of Lua or a script's own text would take for its
+    // own.
     let awkward = Release::Fault {
         delay_ms: 0,
         reason: "it said \"no\\\" \u{0}\u{1f}\n\t%s %d /\u{2028}ü'".to_owned(),

@@ -6,7 +6,8 @@ use shared::store::ReapOutcome;
 use tests::store_audit::dump;
 use tests::store_fixture::{Fixture, LONG, fault, issue_ref, worker_id};
 
-/// Every way in which a queue's record can be untrue, and that the audit makes the queue move again.
+/// Every way in which a queue's record can be untrue, and that the audit makes the queue move
+/// again.
 #[tokio::test]
 async fn the_audit_mends_what_is_untrue_and_nothing_else() {
     let sound = ["empty", "ready", "popped", "leased", "delayed", "parked"];

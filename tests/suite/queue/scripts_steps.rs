@@ -1,4 +1,5 @@
-//! The script that keeps a paid step with its issue: each outcome, and that every way of deciding takes it off.
+//! The script that keeps a paid step with its issue: each outcome, and that every way of deciding
+//! takes it off.
 
 use shared::domain::enhance_log::SpawnerUsage;
 use shared::domain::issue::Authority;

@@ -1,4 +1,5 @@
-//! A store of several shards, on one Redis: everything that one shard can do, and lists that merge them.
+//! A store of several shards, on one Redis: everything that one shard can do, and lists that merge
+//! them.
 
 use std::collections::BTreeSet;
 

@@ -54,7 +54,8 @@ async fn assert_unharmed(rig: &Rig) -> v1::Issue {
     next
 }
 
-/// A number of seconds, some years of them, that no other process sleeps: shows in its command line.
+/// A number of seconds, some years of them, that no other process sleeps: shows in its command
+/// line.
 fn marker() -> String {
     let noise = uuid::Uuid::now_v7().as_u128() % 1_000_000_000_000;
     format!("98765432.{noise}")
@@ -77,7 +78,8 @@ async fn until_n_with(marker: &str, what: &str, fits: impl Fn(usize) -> bool) {
     .await;
 }
 
-/// Starts children of every kind (in the group, out of it, orphaned and with a session of their own).
+/// Starts children of every kind (in the group, out of it, orphaned and with a session of their
+/// own).
 fn brood(marker: &str) -> String {
     format!(
         "sleep {marker} & (sleep {marker} &) ; setsid sleep {marker} & (setsid setsid sleep {marker} &) ; \

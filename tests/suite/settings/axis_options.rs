@@ -1,4 +1,5 @@
-//! What a setting tells its axes, in a real worker: a JSON Schema, a model that judges, a time for each.
+//! What a setting tells its axes, in a real worker: a JSON Schema, a model that judges, a time for
+//! each.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};

@@ -133,8 +133,8 @@ async fn the_terminal_program_writes_and_reads_it() {
     assert!(row.is_some_and(|row| row.contains(" none ")), "{list:?}");
 }
 
-/// An earlier version took a setting without axes for one without verification. Nobody can tell from it whether that
-/// was meant.
+/// An earlier version took a setting without axes for one without verification. Nobody can tell
+/// from it whether that was meant.
 #[tokio::test]
 async fn a_stored_setting_without_axes_that_does_not_say_so_commits_nothing() {
     let rig = Rig::start().await;

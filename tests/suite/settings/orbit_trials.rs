@@ -1,5 +1,6 @@
-//! An orbit that can never decide is refused when it, or a setting that uses it, is written: by the validator, or by a
-//! worker that tries it on a sample issue. Where no worker is running the write is accepted and says so.
+//! An orbit that can never decide is refused when it, or a setting that uses it, is written: by the
+//! validator, or by a worker that tries it on a sample issue. Where no worker is running the write
+//! is accepted and says so.
 
 use proto::v1;
 use proto::v1::version_selector::Selector;
@@ -251,7 +252,8 @@ async fn an_orbit_is_tried_with_each_setting_that_would_run_it() {
         ));
     });
     rig.client.put_setting(request).await.expect("PutSetting");
-    // Without the agent that the setting replaces; its label says whether the setting would choose it.
+    // Without the agent that the setting replaces; its label says whether the setting would choose
+    // it.
     let without = |label: &str| {
         let text = first.to_string().replace("patch-spawner", "drafter");
         let mut document: Value = serde_json::from_str(&text).expect("JSON");

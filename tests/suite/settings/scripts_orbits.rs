@@ -215,7 +215,8 @@ async fn a_submitter_previews_nothing_of_an_orbit() {
     assert_eq!(ask("orbit", Authority::Admin).await, "accepted");
 }
 
-/// A setting of shard 0 names an orbit of another shard: whoever acts on the orbit asks its own shard.
+/// A setting of shard 0 names an orbit of another shard: whoever acts on the orbit asks its own
+/// shard.
 #[tokio::test]
 async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written() {
     const SHARDS: usize = 4;
@@ -273,7 +274,8 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
     assert_eq!(outcome.expect("the store answers"), refused_by("t"));
 }
 
-/// Between the announcement of a setting and its write the auditor, or another writer, mirrors what is stored.
+/// Between the announcement of a setting and its write the auditor, or another writer, mirrors what
+/// is stored.
 #[tokio::test]
 async fn an_announced_setting_stays_announced_while_others_are_written() {
     const SHARDS: usize = 2;

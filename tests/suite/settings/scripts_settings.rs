@@ -205,7 +205,8 @@ async fn an_orbit_that_could_not_run_is_not_written() {
     fixture.put(&broken).await;
 }
 
-/// A store behind a proxy that holds the first call of `script`, and the answer of `write` to what happened meanwhile.
+/// A store behind a proxy that holds the first call of `script`, and the answer of `write` to what
+/// happened meanwhile.
 async fn overtaken<T>(
     fixture: &Fixture,
     script: &str,

@@ -1,5 +1,5 @@
-//! A setting that cannot be worked by is refused when it is written: the field is named, what to do is
-//! said, and nothing has changed.
+//! A setting that cannot be worked by is refused when it is written: the field is named, what to do
+//! is said, and nothing has changed.
 
 use futures::future::join;
 use proto::v1::version_selector::Selector;
@@ -52,7 +52,8 @@ async fn own_orbit(rig: &Rig, label: &str) -> Value {
     orbit
 }
 
-/// Holds that the refusal is as expected: code, reason, the one field, and these words in its message.
+/// Holds that the refusal is as expected: code, reason, the one field, and these words in its
+/// message.
 fn assert_refusal(what: &str, status: &Status, expected: (Code, &str, &str), words: &[&str]) {
     let (code, reason, field) = expected;
     assert_eq!(status.code(), code, "{what}: {status}");

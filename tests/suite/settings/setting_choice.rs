@@ -1,4 +1,5 @@
-//! Several settings: which one an issue is worked on by, and what becomes of those that are deleted.
+//! Several settings: which one an issue is worked on by, and what becomes of those that are
+//! deleted.
 
 use proto::v1;
 use proto::v1::IssueState;
