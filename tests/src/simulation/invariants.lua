@@ -1,19 +1,20 @@
 #!lua flags=no-writes
--- Holds everything that is not decided yet, and what the last call was about, against the rules of
--- the queue. Reads only; its cost does not grow with what is decided. KEYS  1 pending; 2 places; 3
--- leases; 4 delayed; 5 waiting; 6 counts; 7 log; 8 decided; 9 issues; 10 workers; 11 dead; 12
--- paused ARGV  1-7 what the keys of these begin with: issue, backlog, processing, blueprint,
--- documents, commits, newest;       8 max attempts; 9 the Blueprint and 10 the issue of the last
--- call, or ''; 11 '1' if its queue must be parked       or empty; 12 a worker whose list does not
--- have the issue any more, or ''; 13.. every Blueprint Answers  how many are decided, which came
--- last, how many leases are over, how many delayed are due, then one text for each broken rule:
--- `rule: what`
+-- Checks all undecided issues, and the subject of the last call, against the rules of the queue.
+-- Reads only; its cost does not depend on the number of decided issues.
+-- KEYS  1 pending; 2 places; 3 leases; 4 delayed; 5 waiting; 6 counts; 7 log; 8 decided; 9 issues;
+--       10 workers; 11 dead; 12 paused
+-- ARGV  1-7 the key prefixes of: issue, backlog, processing, blueprint, documents, commits, newest;
+--       8 max attempts; 9 the Blueprint and 10 the issue of the last call, or ''; 11 '1' if its
+--       queue must be parked or empty; 12 a worker whose list no longer has the issue, or ''; 13..
+--       every Blueprint
+-- Returns the number of decided issues, the last decided issue, the number of expired leases, the
+-- number of due delayed issues, then one text for each violated rule: `rule: what`
 local issue_of, backlog_of, processing_of = ARGV[1], ARGV[2], ARGV[3]
 local blueprint_of, documents_of, commits_of, newest_of = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local max_attempts, last_bp, last_id = tonumber(ARGV[8]), ARGV[9], ARGV[10]
 local call, found = redis.call, {}
 
--- What comes after the rule is put together only if it is broken.
+-- The arguments after the rule are formatted only if the rule is violated.
 local function hold(is_true, rule, ...)
   if is_true then return end
   local words = { ... }
@@ -39,7 +40,7 @@ local flat = call('HGETALL', KEYS[2])
 for i = 1, #flat, 2 do places[flat[i]] = flat[i + 1] end
 local leases, delayed, waiting = scores(KEYS[3]), scores(KEYS[4]), scores(KEYS[5])
 
--- Each queue: what is in it, and that its head is where its place says.
+-- Each queue: its content, and that its head is where its place says.
 local heads, open, n_open, n_pending = {}, {}, 0, 0
 for i = 13, #ARGV do
   local bp = ARGV[i]
@@ -84,12 +85,13 @@ for i = 13, #ARGV do
   hold(waiting[bp] == since[place == 'leased' and 2 or 1], 'waiting', bp, ' waits since ', waiting[bp] or 'never')
 end
 
--- Each element: that it lies nowhere else.
+-- Each element: that it is in no other list.
 local function stray(name, elements, place, other)
   for element in pairs(elements) do
     local bp = string.match(element, '^(.-)/')
     local is_there = heads[bp] == element and (places[bp] == place or places[bp] == other)
-    -- What was decided after it was popped lies in a processing list until it is claimed.
+    -- An element whose issue was decided after the pop stays in a processing list until it is
+    -- claimed.
     local is_stale = other and not open[element]
     hold(is_there or is_stale, 'stray', name, ' has ', element, ', not the head of a ', place, ' queue')
   end
@@ -103,7 +105,7 @@ for _, worker in ipairs(holders[last_bp .. '/' .. last_id] or {}) do
   hold(worker ~= ARGV[12], 'stray', worker, ' still has ', last_id, ' in its list')
 end
 
--- The counters, and that nothing is lost.
+-- The counters, and that no issue is lost.
 local c = call('HMGET', KEYS[6], 'pending', 'submitted', 'applied', 'denied', 'failed', 'cancelled')
 for i = 1, 6 do c[i] = tonumber(c[i] or 0) end
 local n_decided, n_issues = call('LLEN', KEYS[8]), call('ZCARD', KEYS[9])
@@ -115,7 +117,7 @@ hold(call('HLEN', KEYS[7]) == n_decided, 'log', 'it has not one entry for each o
 
 hold(ARGV[11] == '' or (places[last_bp] or 'parked') == 'parked', 'paused', last_bp, ' is placed all the same')
 
--- The history of the Blueprint that the call was about.
+-- The history of the Blueprint of the last call.
 local head = { false, false }
 if last_bp ~= '' then
   head = call('HMGET', blueprint_of .. last_bp, 'seq', 'version')
@@ -129,7 +131,7 @@ if last_bp ~= '' then
   hold(call('HEXISTS', documents_of .. last_bp, head[2]) == 1, 'chain', last_bp, ' has no document of its head')
 end
 
--- The issue that the call was about: once decided, the log and the commit say the same.
+-- The issue of the last call: once decided, the log and the commit agree with it.
 if last_id ~= '' then
   local f = call('HMGET', issue_of .. last_id, 'state', 'cause', 'new_version', 'attempt', 'updated_at')
   if f[1] == 'applied' or f[1] == 'rejected' then
