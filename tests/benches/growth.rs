@@ -1,5 +1,7 @@
-//! Measures costs that must not grow: the cost of an issue with the backlog, the length of the
-//! history or the number of watchers; and the memory of each process with the number of issues.
+//! Measures costs that must not grow.
+//!
+//! The cost of an issue must not depend on the backlog, the length of the history or the number of
+//! watchers. The memory of each process must not depend on the number of issues.
 
 use std::time::Duration;
 

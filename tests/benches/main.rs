@@ -1,8 +1,10 @@
-//! The load generator. It measures how fast issues are submitted and applied, the latency of one
-//! issue, the cost for each process, and the memory of a waiting issue.
+//! The load generator.
 //!
-//! Everything runs on this machine: a private Redis (AOF everysec), the real `intake`, real workers
-//! (one by default) with their default configuration, and this program, which is part of the load.
+//! It measures how fast issues are submitted and applied, and the latency of one issue. It also
+//! measures the cost for each process and the memory of a waiting issue.
+//!
+//! Everything runs on this machine: a private Redis (AOF everysec), the real `intake`, and real
+//! workers (one by default) with their default configuration. This program is part of the load.
 //! `make bench` builds all of it in release mode; `docs/performance.md` lists the results and
 //! explains how to repeat them.
 

@@ -2,8 +2,8 @@
 
 Usage: yaml_oracle.py <texts> <readings>
 
-<texts> has a JSON string in each line. <readings> gets one object for each text, with a member for
-each reader: the JSON text of the result, or null if the reader rejects the text.
+Each line of <texts> is a JSON string. Each line of <readings> is an object with a member for each
+reader. It is the JSON text of the result, or null if the reader rejects the text.
 """
 
 import json

@@ -1,5 +1,5 @@
-//! The test rig: real `redis-server`, `intake` and `worker` processes for each test, clients for
-//! them, and a checker of the rules that hold after every run.
+//! The test rig: runs real `redis-server`, `intake` and `worker` processes for each test. It has
+//! clients for them, and a checker of the rules that hold after every run.
 //!
 //! The suites are in `suite/` (one test binary, `runner.rs`), the load generator is in `benches/`.
 

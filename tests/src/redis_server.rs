@@ -112,8 +112,10 @@ impl RedisServer {
         );
     }
 
-    /// Starts a new server with the content of a snapshot (RDB) and an append-only file from then
-    /// on, as `docs/operations.md` describes the restore of a backup. A server that starts with an
+    /// Starts a new server with the content of a snapshot (RDB), and an append-only file from then
+    /// on.
+    ///
+    /// `docs/operations.md` restores a backup in the same way. A server that starts with an
     /// append-only file does not read a snapshot.
     ///
     /// # Panics

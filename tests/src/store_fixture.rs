@@ -1,7 +1,7 @@
 //! A store on a private Redis, for tests of the scripts without any program.
 //!
-//! Every call of a test goes through [`Fixture::step`], which checks the rules of the queues
-//! afterwards, or through [`Fixture::refused`], which checks that no key has changed.
+//! Every call of a test goes through [`Fixture::step`] or [`Fixture::refused`]. The first checks
+//! the rules of the queues afterwards, the second that no key has changed.
 
 use std::future::Future;
 use std::time::Duration;

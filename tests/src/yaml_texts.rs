@@ -188,8 +188,8 @@ pub fn documents(rng: &mut Rng) -> Vec<Doc> {
     all
 }
 
-/// A YAML text in a form that people write: any indentation, flow style over several lines, closing
-/// brackets at any column, tabs, comments, quotes of every kind, blocks.
+/// A YAML text in a form that people write. It has any indentation, flow style over several lines,
+/// closing brackets at any column, tabs, comments, quotes of every kind, and blocks.
 pub fn written_by_hand(rng: &mut Rng) -> String {
     Author::write(rng)
 }

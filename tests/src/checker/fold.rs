@@ -2,8 +2,8 @@
 //! the next version.
 //!
 //! The patch is applied with another implementation (the crate json-patch) than the one of the
-//! product. After a patch the product makes only two more changes: it bumps
-//! `metadata.version_label` unless the patch sets it, and it updates `profile.version_hash` of each
+//! product. After a patch the product makes only two more changes. It bumps
+//! `metadata.version_label` unless the patch sets it, and updates `profile.version_hash` of each
 //! agent whose prompt changed. This module computes both again from their description.
 
 use json_patch::Patch;

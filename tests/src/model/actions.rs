@@ -1,8 +1,8 @@
 //! The possible next steps.
 //!
-//! A script is one step; anything else may happen between two steps. *Progress* steps eventually
-//! happen; a state without one must be a valid end. *Fault* steps happen only as often as the
-//! scenario allows.
+//! A script is one step; anything else may happen between two steps. Steps of *progress* eventually
+//! happen, and a state without one must be a valid end. Steps of *failure* happen only as often as
+//! the scenario allows.
 
 use crate::model::Protocol;
 use crate::model::calls::{
@@ -56,15 +56,15 @@ pub enum Action {
     LieAboutPlace(BlueprintNo, Place),
 }
 
-/// Whether any progress step is possible. A call that is repeated forever and changes nothing does
-/// not count.
+/// Whether any step of progress is possible. A call that is repeated forever and changes nothing
+/// does not count.
 pub(super) fn goes_on(model: &Protocol, state: &State) -> bool {
     let mut actions = Vec::new();
     going_on(model, state, &mut actions);
     (actions.into_iter()).any(|action| after(model, state, action) != *state)
 }
 
-/// Collects the progress steps: those that happen if no further fault occurs.
+/// Collects the steps of progress: those that happen if no further fault occurs.
 pub(super) fn going_on(model: &Protocol, state: &State, actions: &mut Vec<Action>) {
     let mut call = |request| actions.push(Action::Call(request, Fate::Answered));
     client_calls(model, state, &mut call);

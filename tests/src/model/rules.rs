@@ -47,7 +47,7 @@ pub enum Rule {
     /// Without deaths, stalls and late calls, each lease is known to its worker, or returned by a
     /// repeated call.
     NoneOrphaned,
-    /// When no progress step is possible, everything is decided and the queues are empty.
+    /// When no step of progress is possible, everything is decided and the queues are empty.
     Drained,
 }
 
@@ -195,8 +195,8 @@ impl Rule {
     }
 }
 
-/// Whether the worker that holds a lease of this issue works on it or will learn of it by repeating
-/// a claim, or a settle that may have handed it over.
+/// Whether the worker that holds a lease of this issue works on it or will learn of it. It learns
+/// of it by repeating a claim, or a settle that may have handed it over.
 fn is_known_to_holder(of: &[BlueprintNo], state: &State, issue: IssueNo) -> bool {
     let f = &state.redis.issues[issue as usize];
     let Some(holder) = f.worker.filter(|_| f.state == IssueState::InFlight) else {

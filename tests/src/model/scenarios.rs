@@ -39,7 +39,7 @@ pub struct Faults {
 
 impl Faults {
     /// Whether a lease may be left to expire: its holder may die, stall or give up, or a call may
-    /// be executed after its caller gave up.
+    /// be executed without a caller.
     pub(super) fn may_orphan(&self) -> bool {
         self.late + self.freezes + self.deaths + self.give_ups + self.damages > 0
     }

@@ -1,7 +1,7 @@
 //! Mutations of the Redis scripts: small deliberate mistakes, each with the tests that must fail.
 //!
 //! `make mutants` runs them all. A mutation that no test catches shows a rule of a script that no
-//! test checks. A mutated script is written to a directory that the programs and the tests read
+//! test checks. A mutated script is written to a directory. The programs and the tests read it
 //! instead of the embedded scripts (see `shared/src/fail_point.rs`), so nothing is rebuilt.
 //!
 //! The list is in `tests/mutants/`, one file for each script.

@@ -17,8 +17,9 @@ impl Names {
         Self(script::all().into_iter().map(named).collect())
     }
 
-    /// The name of the command in `frame`: `claim_issue` for a call of that script, by hash or by
-    /// source; `SCRIPT LOAD claim_issue` for its loading; `BRPOPLPUSH`, `CLIENT KILL`.
+    /// The name of the command in `frame`. It is `claim_issue` for a call of that script, by hash
+    /// or by source, and `SCRIPT LOAD claim_issue` for its loading. Other commands have their verb,
+    /// such as `BRPOPLPUSH` or `CLIENT KILL`.
     pub(super) fn name(&self, frame: &[u8]) -> String {
         let words = first_texts(frame, 3);
         let text = |n: usize| words.get(n).map(|word| String::from_utf8_lossy(word));

@@ -1,4 +1,4 @@
-//! Checks the stored data once everything is decided: each issue exists once and in order, and the
+//! Checks the stored data once everything is decided. Each issue exists once and in order, and the
 //! issues, the log, the commits and the counters agree.
 
 use std::collections::BTreeMap;

@@ -7,8 +7,8 @@
 --       8 max attempts; 9 the Blueprint and 10 the issue of the last call, or ''; 11 '1' if its
 --       queue must be parked or empty; 12 a worker whose list no longer has the issue, or ''; 13..
 --       every Blueprint
--- Returns the number of decided issues, the last decided issue, the number of expired leases, the
--- number of due delayed issues, then one text for each violated rule: `rule: what`
+-- Returns the number of decided issues, the last one, the numbers of expired leases and of due
+-- delayed issues, then one text for each violated rule: `rule: what`
 local issue_of, backlog_of, processing_of = ARGV[1], ARGV[2], ARGV[3]
 local blueprint_of, documents_of, commits_of, newest_of = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local max_attempts, last_bp, last_id = tonumber(ARGV[8]), ARGV[9], ARGV[10]

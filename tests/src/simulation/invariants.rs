@@ -145,7 +145,7 @@ mod tests {
         ("LPUSH backlog:M stranger|1", "queue"),
         ("RPUSH backlog:B H|1", "queue"),
         ("HSET issue:L state applied", "queue"),
-        ("HSET issue:L attempt 99", "attempts"),
+        ("HSET issue:L crashes 99", "attempts"),
         ("HDEL issue:L token", "token"),
         ("HSET issue:H token t", "token"),
         ("ZADD waiting 1 B", "waiting"),

@@ -1,7 +1,7 @@
-//! The expected state after all calls so far, kept without Redis: the holders and tokens of leases,
-//! expired leases and due issues, the order of acceptance, and the decisions.
+//! The expected state after all calls so far, kept without Redis.
 //!
-//! It sees the real effect of every call, also if the caller's reply was lost.
+//! It has the holders and tokens of leases, expired leases and due issues, the order of acceptance,
+//! and the decisions. It sees the real effect of every call, also if the caller's reply was lost.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

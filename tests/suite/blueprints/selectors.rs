@@ -1,4 +1,4 @@
-//! Which version a selector chooses.
+//! The version that a selector chooses.
 
 use proto::v1::version_selector::Selector;
 use tests::rig::Rig;

@@ -83,8 +83,8 @@ async fn import(
     Ok(answer.into_inner().commit.expect("a commit"))
 }
 
-/// Creates a history of all kinds: direct writes, applied issues, commits with and without labels,
-/// a content that was head twice, documents that are hard to store unchanged.
+/// Creates a history of all kinds. It has direct writes, applied issues, commits with and without
+/// labels, a content that was head twice, and documents that are hard to store unchanged.
 async fn with_history(rig: &Rig) {
     let whole = format!("{}{}", factory::small("moved"), factory::UNKNOWN_KEYS_YAML);
     rig.client.put(whole.clone()).await;

@@ -29,8 +29,10 @@ struct Case {
     answer: BoxFuture<'static, Result<(), Status>>,
 }
 
-/// Adds a case: `refused! { cases, client, service.method(request), "Rpc", "what", Code, [fields]
-/// }`
+/// Adds a case:
+/// ```text
+/// refused! { cases, client, service.method(request), "Rpc", "what", Code, [fields] }
+/// ```
 macro_rules! refused {
     ($cases:ident, $client:ident, $service:ident.$method:ident($request:expr), $rpc:literal, $what:expr, $code:ident, [$($field:literal),*]) => {
         let (mut service, request) = ($client.$service.clone(), $request);

@@ -1,6 +1,5 @@
-//! The effects that each scope of a tokens file can have on the verification: every RPC is tried
-//! against orbits, settings and everything else that controls it. `docs/security.md` names the
-//! tests here.
+//! The effects of each scope of a tokens file on the verification. Every RPC is tried against
+//! orbits, settings and everything else that controls it. `docs/security.md` names the tests here.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,7 +53,7 @@ const ISSUES: [&str; 4] = [
     "IntakeService/PreviewIssue",
     "IntakeService/CancelIssue",
 ];
-/// RPCs that reject an admin for another reason than the scope.
+/// RPCs that reject an admin for a reason other than the scope, with their codes.
 const ADMINS: [(&str, Code); 2] = [
     (
         "BlueprintService/ArchiveBlueprint",

@@ -139,7 +139,8 @@ async fn a_worker_that_ends_while_cut_off_hands_nothing_back_twice() {
     let mut rig = Rig::without_worker().await;
     let proxy = RespProxy::start(rig.redis.port()).await;
     rig.client.put(factory::small("late")).await;
-    // Another worker loaded the script before: Redis does not execute a call of an unknown script.
+    // Loads the scripts as another worker would: Redis does not execute a call of an unknown
+    // script.
     let mut direct = rig.redis.connection().await;
     for script in shared::store::redis::script::all() {
         let load = cmd("SCRIPT").arg("LOAD").arg(script.source()).to_owned();
@@ -340,7 +341,7 @@ async fn the_programs_outlive_a_redis_that_takes_no_more_clients() {
     let mut ids = submit_many(&rig).await;
     rig.workers.push(Process::worker(&proxy.url(), &[]));
     until_some_are_decided(&rig).await;
-    // This connection stays open, to end the replication with it.
+    // This connection stays open, to raise the limit again.
     let mut direct = rig.redis.connection().await;
     let most = |n: u32| cmd("CONFIG").arg("SET").arg("maxclients").arg(n).to_owned();
     let () = most(1).query_async(&mut direct).await.expect("CONFIG SET");

@@ -1,5 +1,5 @@
-//! A service of a program that panics or ends by itself ends the program gracefully, with exit
-//! status 1 and with the name of the service in the log.
+//! A service that panics or ends by itself ends its program gracefully, with exit status 1. The log
+//! has the name of the service.
 
 use std::collections::BTreeSet;
 

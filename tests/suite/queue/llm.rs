@@ -312,11 +312,11 @@ async fn a_flood_is_stopped_at_the_cap() {
     stage.assert_sound(&[&issue], Attempts::One).await;
 }
 
-/// The maximum memory in KiB that a worker may have held: several times the need of a test build,
-/// and less than it would take to store the double's line, whose buffer is copied as it grows.
+/// The maximum memory in KiB that a worker may have held. It is several times the need of a test
+/// build. It is less than the double's line takes, whose buffer is copied as it grows.
 const MAX_PEAK_KIB: u64 = 128 << 10;
 
-/// A line without an end is not an event, so a limit on events does not apply to it.
+/// A line without an end is not an event, so limits on the content of events do not apply to it.
 #[tokio::test]
 async fn a_line_that_does_not_end_fills_no_memory() {
     for (provider, status) in [("anthropic", 200), ("openai", 200)] {

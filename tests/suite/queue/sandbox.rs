@@ -1,4 +1,4 @@
-//! Scripts that try to escape, to hang, or to leave data behind: their issue is decided in each
+//! Scripts that try to escape, to hang, or to leave data behind. Their issue is decided in each
 //! case, and the worker and its other issues are not affected.
 
 use proto::v1::IssueState;

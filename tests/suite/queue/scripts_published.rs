@@ -61,7 +61,7 @@ async fn times_are_those_of_the_server() {
         let (secs, micros): (u64, u64) = fixture.raw(&["TIME"]).await;
         secs * 1000 + micros / 1000
     };
-    // At any millisecond of a second, including one below a hundred.
+    // The test needs a time with a millisecond below 100, which is formatted with leading zeros.
     eventually("a second begins", async || {
         let now = now().await % 1000;
         (now < 90).then_some(()).ok_or_else(|| now.to_string())

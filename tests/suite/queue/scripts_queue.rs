@@ -1,5 +1,6 @@
-//! The scripts that accept an issue and lease it: each outcome, its effects, and that a rejected
-//! call changes nothing; the published events, and the numbers of the queue.
+//! The scripts that accept an issue and lease it. The tests cover each outcome, its effects, and
+//! that a rejected call changes nothing. They also cover the published events, and the numbers of
+//! the queue.
 
 use shared::domain::issue::{Authority, IssueState, NewIssue, RejectionCause};
 use shared::ids::Version;
@@ -52,7 +53,7 @@ async fn submit_refuses() {
     fixture
         .step(store.cancel_issue(&decided.issue_id, Authority::Admin))
         .await;
-    // Pruning keeps only the log of an issue.
+    // Removes everything except the log entry, as pruning does.
     for (command, key, member) in [
         ("DEL", store.keys().issue(&decided.issue_id), None),
         ("DEL", store.keys().intent(&decided.issue_id), None),

@@ -106,7 +106,7 @@ async fn the_cost_that_is_noted_only_rises() {
     assert_eq!(note(&first.lease, 3).await, CostOutcome::Noted);
     assert_eq!(note(&first.lease, 2).await, CostOutcome::Noted);
     assert_eq!(noted().await, cost(3));
-    // It does not use a place of an output.
+    // A noted cost does not count as an output.
     for n in 0..MAX_STEPS {
         let (asked, step) = (n.to_string(), paid("{}"));
         let kept = fixture.store.cache_step(&first.lease, &asked, &step);
@@ -147,7 +147,7 @@ async fn what_is_kept_is_bounded() {
         .refused(keep("one more".to_owned(), "{}".into()))
         .await;
     assert_eq!(outcome, CacheOutcome::Full);
-    // An existing output can be replaced by no further one.
+    // An existing output does not count again.
     let outcome = fixture.refused(keep("0".to_owned(), "{}".into())).await;
     assert_eq!(outcome, CacheOutcome::Kept);
     assert_eq!(n_kept(&fixture, &issue.issue_id).await, MAX_STEPS as u64);

@@ -280,7 +280,7 @@ async fn an_edit_of_a_setting_or_an_orbit_is_seen_in_every_shard() {
     for n in 0..N_BLUEPRINTS {
         rig.client.run(&name(n), "tag warm").await;
     }
-    // The same tag again is not a change, which `noop` denies.
+    // The same tag again is not a change, so `noop` denies it.
     all_denied_by("noop", "warm").await;
     rig.client.edit_setting(factory::without_verification).await;
     for n in 0..N_BLUEPRINTS {

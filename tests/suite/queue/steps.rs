@@ -263,7 +263,7 @@ async fn a_watch_has_a_longest_life_and_a_person_does_not_notice() {
         &["watch", &issue_id],
         &[("DRAFTSMAN_ADDR", &addr)],
     );
-    // A watch that is opened twice, one after the other.
+    // Two watches, one after the other, each of which reaches its maximum duration.
     for _ in 0..2 {
         let mut stream = watch(&rig, &issue_id, false).await;
         let state = next(&mut stream).await.expect("the present state");

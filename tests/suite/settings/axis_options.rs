@@ -188,7 +188,7 @@ async fn an_axis_past_its_time_is_named_and_everything_is_stopped() {
     .expect("a script");
     let lua_dir = dir.path().to_str().expect("a plain path");
     let stage = Stage::start(vec![Act::Stall], &[("DRAFTSMAN_LUA_DIR", lua_dir)]).await;
-    // The model's time limit ends first; the end of the script is the other one's.
+    // In this case the model's time limit ends first, in the next one that of the script.
     let model = json!({"model": "anthropic/model-1", "ttl_secs": 1});
     stage
         .tell(&["loops", "llm-judge"], json!({"llm-judge": model}))

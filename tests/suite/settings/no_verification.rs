@@ -156,7 +156,7 @@ async fn a_stored_setting_without_axes_that_does_not_say_so_commits_nothing() {
     .await;
 }
 
-/// The orbit in a setting file has a separate format: YAML in flow style starts like JSON.
+/// The orbit of a setting has its own format option: YAML in flow style starts like JSON.
 #[tokio::test]
 async fn the_language_of_an_orbit_beside_a_setting_can_be_given() {
     let rig = Rig::without_worker().await;

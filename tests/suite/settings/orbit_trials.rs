@@ -179,7 +179,8 @@ async fn what_can_never_decide_is_refused_wherever_it_would_become_an_orbit() {
             .await
             .expect_err(what);
         assert_not_runnable(what, &status, "orbit_document", words);
-        // The document is stored while no setting uses it; afterwards no setting accepts it.
+        // The document is stored under an id that no setting uses; no setting accepts it
+        // afterwards.
         let stored = put(&rig, &unused(&document))
             .await
             .expect("a target is a document");
@@ -228,7 +229,7 @@ async fn a_spawner_without_a_model_is_no_spawner() {
             "{status}"
         );
     }
-    // With this model it is not called in the trial: no API key is set here.
+    // With a model the setting is tried without a call of the model: no API key is set here.
     let request = setting("s", |s| {
         let profile = json!({"model": "claude-sonnet-4-5"});
         s.spawner = Some(to_struct(
@@ -396,7 +397,7 @@ async fn the_terminal_says_what_was_not_tried_and_refuses_what_is_no_orbit() {
         refused.stderr.contains("nothing writes $.commit"),
         "{refused:?}"
     );
-    // A fault that several agents share is listed once.
+    // The valid values for several agents are listed once.
     let model = |name: &str, provider: &str| {
         let spec = json!({"provider": provider});
         json!({"name": name, "kind": "llm", "spec": spec, "profile": {"model": "m"}})
