@@ -18,10 +18,19 @@ class Failed(Exception):
 def run(*command, env=None, cwd=ROOT, stdin=None) -> str:
     """Returns what a command prints. Raises Failed with all its output if it does not succeed."""
     done = subprocess.run(
-        [str(word) for word in command], env=env, cwd=cwd, stdin=stdin, text=True, capture_output=True, check=False
+        [str(word) for word in command],
+        env=env,
+        cwd=cwd,
+        stdin=stdin,
+        text=True,
+        capture_output=True,
+        check=False,
     )
     if done.returncode != 0:
-        raise Failed(f"{' '.join(map(str, command))}: status {done.returncode}\n{done.stdout}\n{done.stderr}")
+        raise Failed(
+            f"{' '.join(map(str, command))}: status {done.returncode}\n"
+            f"{done.stdout}\n{done.stderr}"
+        )
     return done.stdout
 
 
@@ -82,7 +91,10 @@ class Project:
 
     def containers(self, service: str, *filters: str) -> list[str]:
         """Returns the ids of the running containers of a service."""
-        labels = [f"label=com.docker.compose.project={self.name}", f"label=com.docker.compose.service={service}"]
+        labels = [
+            f"label=com.docker.compose.project={self.name}",
+            f"label=com.docker.compose.service={service}",
+        ]
         words = [word for one in [*labels, *filters] for word in ("--filter", one)]
         return docker("ps", "--quiet", "--no-trunc", *words).split()
 
@@ -90,7 +102,10 @@ class Project:
         """Waits until exactly `count` containers of a service run and are healthy."""
 
         def look():
-            all_of_them, healthy = self.containers(service), self.containers(service, "health=healthy")
+            all_of_them, healthy = (
+                self.containers(service),
+                self.containers(service, "health=healthy"),
+            )
             if len(all_of_them) == len(healthy) == count:
                 return healthy
             raise Failed(f"{len(all_of_them)} run, {len(healthy)} healthy")
@@ -103,16 +118,26 @@ class Project:
                    f"label=com.docker.compose.service={service}"]
         words = [word for one in filters for word in ("--filter", one)]
         window = ["--since", f"{since:.3f}", "--until", f"{time.time():.3f}"]
-        lines = docker("events", *window, *words, "--format", "{{json .Actor.Attributes}}").splitlines()
+        lines = docker(
+            "events", *window, *words, "--format", "{{json .Actor.Attributes}}"
+        ).splitlines()
         return [int(json.loads(line)["exitCode"]) for line in lines]
 
     def remove(self) -> None:
         """Removes everything of the project, including items that Compose no longer lists."""
-        subprocess.run([*map(str, self.command), "--profile", "tls", "down", "--volumes", "--timeout", "5"],
-                       env=self.env, cwd=ROOT, capture_output=True, check=False)
+        subprocess.run(
+            [*map(str, self.command), "--profile", "tls", "down", "--volumes", "--timeout", "5"],
+            env=self.env,
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        )
         mine = ["--quiet", "--filter", f"label=com.docker.compose.project={self.name}"]
-        for listing, removing in ((["ps", "--all"], ["rm", "--force", "--volumes"]),
-                                  (["network", "ls"], ["network", "rm"]), (["volume", "ls"], ["volume", "rm"])):
+        for listing, removing in (
+            (["ps", "--all"], ["rm", "--force", "--volumes"]),
+            (["network", "ls"], ["network", "rm"]),
+            (["volume", "ls"], ["volume", "rm"]),
+        ):
             left = docker(*listing, *mine).split()
             if left:
                 docker(*removing, *left)

@@ -15,21 +15,34 @@ REDIS_UID = 999
 
 
 def missing() -> str | None:
-    """Returns the reason why no base image can be built here, or None if one can be, or is given."""
+    """Returns why no base image can be built here, or None if one can be, or is given."""
     if os.environ.get("DRAFTSMAN_TEST_BASE_IMAGE"):
         return None
     if shutil.which("debootstrap") is None:
-        return "there is no debootstrap to make a base image with (or name one with redis-server in DRAFTSMAN_TEST_BASE_IMAGE)"
+        return (
+            "there is no debootstrap to make a base image with "
+            "(or name one with redis-server in DRAFTSMAN_TEST_BASE_IMAGE)"
+        )
     if os.geteuid() != 0:
-        return "debootstrap needs root (or name a base image with redis-server in DRAFTSMAN_TEST_BASE_IMAGE)"
+        return (
+            "debootstrap needs root "
+            "(or name a base image with redis-server in DRAFTSMAN_TEST_BASE_IMAGE)"
+        )
     if release() is None:
-        return "this is no Debian: debootstrap would not know which release fits the programs built here"
+        return (
+            "this is no Debian: "
+            "debootstrap would not know which release fits the programs built here"
+        )
     return None
 
 
 def release() -> str | None:
     """Returns the code name of this machine's Debian, so that programs built here run on it."""
-    lines = Path("/etc/os-release").read_text().splitlines() if Path("/etc/os-release").exists() else []
+    lines = (
+        Path("/etc/os-release").read_text().splitlines()
+        if Path("/etc/os-release").exists()
+        else []
+    )
     facts = dict(line.split("=", 1) for line in lines if "=" in line)
     return facts.get("VERSION_CODENAME") if facts.get("ID") == "debian" else None
 
@@ -50,7 +63,14 @@ def mirror() -> list[str]:
 def make_base(tag: str, scratch: Path) -> None:
     """Builds a small Debian with redis-server as the image `tag`."""
     root = scratch / "root"
-    run("debootstrap", "--variant=minbase", "--include=redis-server,ca-certificates", release(), root, *mirror())
+    run(
+        "debootstrap",
+        "--variant=minbase",
+        "--include=redis-server,ca-certificates",
+        release(),
+        root,
+        *mirror(),
+    )
     # The official Redis image has this directory too.
     data = root / "data"
     data.mkdir()

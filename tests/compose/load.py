@@ -33,7 +33,10 @@ class Load:
         self.ids = [f"blueprint-{n:02}" for n in range(N_BLUEPRINTS)]
         for blueprint_id in self.ids:
             document = DOCUMENT.format(id=blueprint_id)
-            self.call(blueprints.PutBlueprint, blueprint_service_pb2.PutBlueprintRequest(document=document))
+            self.call(
+                blueprints.PutBlueprint,
+                blueprint_service_pb2.PutBlueprintRequest(document=document),
+            )
         # Accepted issues by Blueprint, each in the order of acceptance.
         self.accepted = {blueprint_id: [] for blueprint_id in self.ids}
         self.submitters = ThreadPoolExecutor(N_SUBMITTERS)
@@ -84,7 +87,10 @@ class Load:
             stats = self.stats()
             if stats.pending == stats.in_flight == 0:
                 return True
-            raise Failed(f"{stats.pending} pending, {stats.delayed} of them delayed, {stats.in_flight} in flight")
+            raise Failed(
+                f"{stats.pending} pending, {stats.delayed} of them delayed, "
+                f"{stats.in_flight} in flight"
+            )
 
         eventually("everything is decided", look)
 

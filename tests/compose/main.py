@@ -42,7 +42,9 @@ def hold(truth: bool, text: str) -> None:
 class Scenario:
     """The steps. Each runs against the deployment that the previous step left."""
 
-    def __init__(self, project: Project, intake: str, redis_url: str, programs: Path, scratch: Path):
+    def __init__(
+        self, project: Project, intake: str, redis_url: str, programs: Path, scratch: Path
+    ):
         self.project, self.intake, self.redis_url = project, intake, redis_url
         self.programs, self.scratch = programs, scratch
 
@@ -123,11 +125,15 @@ class Scenario:
             say("no openssl: the profile tls was not tried")
             return
         tls = Path(self.project.env["DRAFTSMAN_TLS_DIR"])
-        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", 1,
-            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE",
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-noenc", "-days", 1, "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost",
+            "-addext", "basicConstraints=critical,CA:FALSE",
             "-keyout", tls / "key.pem", "-out", tls / "cert.pem")
         (tls / "key.pem").chmod(0o644)  # The container's user must be able to read it.
-        self.project.compose("--profile", "tls", "up", "--detach", "--no-build", "--no-deps", "intake-tls")
+        self.project.compose(
+            "--profile", "tls", "up", "--detach", "--no-build", "--no-deps", "intake-tls"
+        )
         self.project.until_healthy("intake-tls", 1)
         port = self.project.env["DRAFTSMAN_PUBLISH_TLS"].rsplit(":", 1)[1]
         arguments = ["--addr", f"https://localhost:{port}", "--ca", tls / "cert.pem", "stats"]
@@ -152,7 +158,9 @@ def main() -> int:
         tls.mkdir()
         intake, redis_port = f"127.0.0.1:{free_port()}", free_port()
         # Keeps the developer's .env and shell variables out of the containers.
-        env = {key: os.environ[key] for key in ("PATH", "HOME", "DOCKER_HOST") if key in os.environ} | {
+        env = {
+            key: os.environ[key] for key in ("PATH", "HOME", "DOCKER_HOST") if key in os.environ
+        } | {
             "DRAFTSMAN_IMAGE": image,
             "REDIS_IMAGE": base,
             "DRAFTSMAN_PUBLISH": intake,
@@ -162,7 +170,9 @@ def main() -> int:
             "DRAFTSMAN_CONCURRENCY": "4",
             "TEST_REDIS_PORT": str(redis_port),
         }
-        project = Project(name, [ROOT / "deploy/docker-compose.yml", ROOT / "tests/compose/override.yml"], env)
+        project = Project(
+            name, [ROOT / "deploy/docker-compose.yml", ROOT / "tests/compose/override.yml"], env
+        )
         try:
             if not given:
                 images.make_base(base, scratch)

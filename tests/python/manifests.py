@@ -36,7 +36,10 @@ def check_pods(manifest: dict) -> None:
     assert spec["terminationGracePeriodSeconds"] > 30
     for container in spec["containers"]:
         security = container["securityContext"]
-        assert security["readOnlyRootFilesystem"] is True and security["allowPrivilegeEscalation"] is False
+        assert (
+            security["readOnlyRootFilesystem"] is True
+            and security["allowPrivilegeEscalation"] is False
+        )
         assert security["capabilities"]["drop"] == ["ALL"]
         assert "requests" in container["resources"] and "memory" in container["resources"]["limits"]
         assert "readinessProbe" in container
@@ -44,7 +47,10 @@ def check_pods(manifest: dict) -> None:
             assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
             assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
         for variable in container.get("env", []):
-            if any(word in variable["name"] for word in ("KEY", "PASSWORD", "AUTH", "TOKEN", "REDIS_URL")):
+            if any(
+                word in variable["name"]
+                for word in ("KEY", "PASSWORD", "AUTH", "TOKEN", "REDIS_URL")
+            ):
                 assert "secretKeyRef" in variable["valueFrom"], variable
 
 
@@ -57,13 +63,19 @@ def check_whole(manifests: list[dict]) -> None:
         budget = names["PodDisruptionBudget", name]["spec"]["selector"]["matchLabels"]
         assert budget.items() <= labels.items(), name
     service = names["Service", "intake"]["spec"]["selector"]
-    assert service.items() <= names["Deployment", "intake"]["spec"]["template"]["metadata"]["labels"].items()
+    assert (
+        service.items()
+        <= names["Deployment", "intake"]["spec"]["template"]["metadata"]["labels"].items()
+    )
     scaler = names["ScaledObject", "worker"]["spec"]
     worker = names["Deployment", scaler["scaleTargetRef"]["name"]]["spec"]
     assert "replicas" not in worker, "the scaler and the file would both say how many"
     query = scaler["triggers"][0]["metadata"]["query"]
     assert "ready" in query and "in_flight" in query, query
-    environment = {one["name"]: one.get("value") for one in worker["template"]["spec"]["containers"][0]["env"]}
+    environment = {
+        one["name"]: one.get("value")
+        for one in worker["template"]["spec"]["containers"][0]["env"]
+    }
     assert scaler["triggers"][0]["metadata"]["threshold"] == environment["DRAFTSMAN_CONCURRENCY"]
 
 
@@ -85,7 +97,14 @@ def main() -> None:
     check_whole(manifests)
     # Shows that the validator rejects an invalid manifest.
     try:
-        validate({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"prots": []}})
+        validate(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": "x"},
+                "spec": {"prots": []},
+            }
+        )
     except Exception:
         return
     raise AssertionError("a misspelt field was taken")

@@ -52,7 +52,10 @@ def reading(read: object, text: str) -> str | None:
 
 
 def main() -> None:
-    with open(sys.argv[1], encoding="utf-8") as texts, open(sys.argv[2], "w", encoding="utf-8") as readings:
+    with (
+        open(sys.argv[1], encoding="utf-8") as texts,
+        open(sys.argv[2], "w", encoding="utf-8") as readings,
+    ):
         for line in texts:
             text = json.loads(line)
             found = {name: reading(read, text) for name, read in READERS.items()}

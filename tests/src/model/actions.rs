@@ -192,7 +192,10 @@ fn runs_out(state: &State, issue: IssueNo) -> Option<Status> {
     let present = state.redis.issues[issue as usize].token;
     let holder = state.workers.iter().find(|worker| {
         worker.tasks.iter().any(|task| {
-            matches!(task.phase, Phase::Working { token, .. } if task.issue == issue && Some(token) == present)
+            matches!(
+                task.phase,
+                Phase::Working { token, .. } if task.issue == issue && Some(token) == present
+            )
         })
     });
     match holder.map(|worker| worker.status) {

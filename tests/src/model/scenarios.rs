@@ -263,12 +263,16 @@ scenarios! {
             ("release", "ok, at once"),
         ];
     /// Two slots of one worker, and a second Blueprint.
-    handed_over_slots { issues: &[0, 0, 1, 1], n_accepted: 4, n_workers: 1, slots: 2, hands_over: true }
+    handed_over_slots {
+        issues: &[0, 0, 1, 1], n_accepted: 4, n_workers: 1, slots: 2, hands_over: true
+    }
         faults { late: 1, lost: 1 }
         reaches &[("settle", "ok, with the next"), ("settle", "ok, as before, with the next")];
     /// A setting names the Blueprint as its orbit while an issue runs: issues of an admin are
     /// handed over, issues of a submitter are not.
-    handed_over_orbits { issues: &[0, 0, 0], n_accepted: 3, n_workers: 1, admins: &[0, 1], hands_over: true }
+    handed_over_orbits {
+        issues: &[0, 0, 0], n_accepted: 3, n_workers: 1, admins: &[0, 1], hands_over: true
+    }
         faults { orbits: 1, lost: 1 }
         reaches &[
             ("settle", "ok"), ("settle", "ok, with the next"), ("claim", "orbit_needs_admin"),

@@ -144,7 +144,10 @@ async fn check_history(
             continue;
         };
         let place = &ledger.issues[id].place;
-        let is_as_told = matches!(place, Place::Decided { state, cause, .. } if (*state, *cause) == (issue.state, issue.cause));
+        let is_as_told = matches!(
+            place,
+            Place::Decided { state, cause, .. } if (*state, *cause) == (issue.state, issue.cause)
+        );
         findings.same(
             format!("{id}, {place:?}, {issue:?}: as it was told"),
             is_as_told,

@@ -29,7 +29,9 @@ local function scores(key)
 end
 
 local in_pending, holders, places = {}, {}, {}
-for _, element in ipairs(call('LRANGE', KEYS[1], 0, -1)) do in_pending[element] = (in_pending[element] or 0) + 1 end
+for _, element in ipairs(call('LRANGE', KEYS[1], 0, -1)) do
+  in_pending[element] = (in_pending[element] or 0) + 1
+end
 for _, worker in ipairs(call('ZRANGE', KEYS[10], 0, -1)) do
   for _, element in ipairs(call('LRANGE', processing_of .. worker, 0, -1)) do
     holders[element] = holders[element] or {}
@@ -48,22 +50,26 @@ for i = 13, #ARGV do
   for at, item in ipairs(call('LRANGE', backlog_of .. bp, 0, -1)) do
     local id, submitted = string.match(item, '^(.-)|(%d+)$')
     local element = bp .. '/' .. id
-    local f = call('HMGET', issue_of .. id, 'state', 'blueprint_id', 'submitted_at', 'token', 'worker_id', 'crashes')
+    local f = call('HMGET', issue_of .. id,
+      'state', 'blueprint_id', 'submitted_at', 'token', 'worker_id', 'crashes')
     hold(not open[element], 'queue', element, ' is queued twice')
     hold(f[2] == bp and f[3] == submitted, 'queue', element, ' does not belong there')
     hold(tonumber(submitted) >= last_at, 'queue', element, ' is not in order')
     hold(tonumber(f[6] or 0) <= max_attempts, 'attempts', element, ' has killed too many workers')
-    open[element], n_open, last_at, since[at] = true, n_open + 1, tonumber(submitted), tonumber(submitted)
+    open[element], n_open, last_at, since[at] =
+      true, n_open + 1, tonumber(submitted), tonumber(submitted)
     if f[1] == 'pending' then
       n_pending = n_pending + 1
       hold(not f[4], 'token', element, ' is pending and has one')
     else
       hold(at == 1 and f[1] == 'in_flight', 'queue', element, ' is ', f[1], ' at ', at)
-      hold(f[4] and f[4] ~= '' and f[5] and f[5] ~= '', 'token', element, ' is in flight and has none')
+      hold(f[4] and f[4] ~= '' and f[5] and f[5] ~= '', 'token',
+        element, ' is in flight and has none')
     end
     if at == 1 then
       heads[bp] = element
-      local held, leased, later = holders[element] or {}, leases[element] ~= nil, delayed[element] ~= nil
+      local held, leased, later =
+        holders[element] or {}, leases[element] ~= nil, delayed[element] ~= nil
       local copies, is_true = (in_pending[element] or 0) + #held, false
       if place == 'ready' then
         is_true = copies == 1 and not leased and not later and f[1] == 'pending'
@@ -75,14 +81,17 @@ for i = 13, #ARGV do
         is_true = copies == 0 and not leased and later and f[1] == 'pending'
       elseif place == 'parked' then
         local marks = call('HMGET', KEYS[12], '*', bp)
-        is_true = (marks[1] or marks[2]) and copies == 0 and not leased and not later and f[1] == 'pending'
+        is_true = (marks[1] or marks[2]) and copies == 0 and not leased and not later
+          and f[1] == 'pending'
       end
-      hold(is_true, 'place', element, ' is ', f[1], ' and ', place or 'nowhere', ', ', in_pending[element] or 0,
+      hold(is_true, 'place',
+        element, ' is ', f[1], ' and ', place or 'nowhere', ', ', in_pending[element] or 0,
         ' times in pending and ', #held, ' times popped, leased: ', leased, ', delayed: ', later)
     end
   end
   hold(heads[bp] or not place, 'place', bp, ' is ', place, ' and its queue is empty')
-  hold(waiting[bp] == since[place == 'leased' and 2 or 1], 'waiting', bp, ' waits since ', waiting[bp] or 'never')
+  hold(waiting[bp] == since[place == 'leased' and 2 or 1], 'waiting',
+    bp, ' waits since ', waiting[bp] or 'never')
 end
 
 -- Each element: that it is in no other list.
@@ -93,7 +102,8 @@ local function stray(name, elements, place, other)
     -- An element whose issue was decided after the pop stays in a processing list until it is
     -- claimed.
     local is_stale = other and not open[element]
-    hold(is_there or is_stale, 'stray', name, ' has ', element, ', not the head of a ', place, ' queue')
+    hold(is_there or is_stale, 'stray',
+      name, ' has ', element, ', not the head of a ', place, ' queue')
   end
 end
 stray('pending', in_pending, 'ready')
@@ -111,11 +121,15 @@ for i = 1, 6 do c[i] = tonumber(c[i] or 0) end
 local n_decided, n_issues = call('LLEN', KEYS[8]), call('ZCARD', KEYS[9])
 hold(c[1] == n_pending, 'counts', n_pending, ' are pending, counted are ', c[1])
 hold(c[2] == n_issues, 'counts', n_issues, ' are submitted, counted are ', c[2])
-hold(c[3] + c[4] + c[5] + c[6] == n_decided, 'counts', n_decided, ' are decided, counted are others')
-hold(n_open + n_decided == n_issues, 'lost', n_open, ' are open and ', n_decided, ' decided, of ', n_issues)
-hold(call('HLEN', KEYS[7]) == n_decided, 'log', 'it has not one entry for each of the ', n_decided, ' decided')
+hold(c[3] + c[4] + c[5] + c[6] == n_decided, 'counts',
+  n_decided, ' are decided, counted are others')
+hold(n_open + n_decided == n_issues, 'lost',
+  n_open, ' are open and ', n_decided, ' decided, of ', n_issues)
+hold(call('HLEN', KEYS[7]) == n_decided, 'log',
+  'it has not one entry for each of the ', n_decided, ' decided')
 
-hold(ARGV[11] == '' or (places[last_bp] or 'parked') == 'parked', 'paused', last_bp, ' is placed all the same')
+hold(ARGV[11] == '' or (places[last_bp] or 'parked') == 'parked', 'paused',
+  last_bp, ' is placed all the same')
 
 -- The history of the Blueprint of the last call.
 local head = { false, false }
@@ -123,20 +137,28 @@ if last_bp ~= '' then
   head = call('HMGET', blueprint_of .. last_bp, 'seq', 'version')
   local seq = tonumber(head[1])
   local commit = cjson.decode(call('HGET', commits_of .. last_bp, head[1]) or '{"parents":[]}')
-  local before = cjson.decode(call('HGET', commits_of .. last_bp, string.format('%.0f', seq - 1)) or '{}')
-  hold(call('HLEN', commits_of .. last_bp) == seq, 'chain', last_bp, ' has not as many commits as ', seq)
-  hold(commit.version == head[2] and commit.seq == seq, 'chain', last_bp, ' has a head that is not its last commit')
-  hold(commit.parents[1] == before.version and #commit.parents < 2, 'chain', last_bp, ' has a commit without its parent')
-  hold(call('HGET', newest_of .. last_bp, head[2]) == head[1], 'chain', last_bp, ' has another newest commit')
-  hold(call('HEXISTS', documents_of .. last_bp, head[2]) == 1, 'chain', last_bp, ' has no document of its head')
+  local before = cjson.decode(
+    call('HGET', commits_of .. last_bp, string.format('%.0f', seq - 1)) or '{}')
+  hold(call('HLEN', commits_of .. last_bp) == seq, 'chain',
+    last_bp, ' has not as many commits as ', seq)
+  hold(commit.version == head[2] and commit.seq == seq, 'chain',
+    last_bp, ' has a head that is not its last commit')
+  hold(commit.parents[1] == before.version and #commit.parents < 2, 'chain',
+    last_bp, ' has a commit without its parent')
+  hold(call('HGET', newest_of .. last_bp, head[2]) == head[1], 'chain',
+    last_bp, ' has another newest commit')
+  hold(call('HEXISTS', documents_of .. last_bp, head[2]) == 1, 'chain',
+    last_bp, ' has no document of its head')
 end
 
 -- The issue of the last call: once decided, the log and the commit agree with it.
 if last_id ~= '' then
-  local f = call('HMGET', issue_of .. last_id, 'state', 'cause', 'new_version', 'attempt', 'updated_at')
+  local f = call('HMGET', issue_of .. last_id,
+    'state', 'cause', 'new_version', 'attempt', 'updated_at')
   if f[1] == 'applied' or f[1] == 'rejected' then
     local entry = cjson.decode(call('HGET', KEYS[7], last_id) or '{}')
-    local is_same = entry.cause == f[2] and entry.new_hash == f[3] and entry.attempt == tonumber(f[4])
+    local is_same = entry.cause == f[2] and entry.new_hash == f[3]
+      and entry.attempt == tonumber(f[4])
       and entry.ts_ms == tonumber(f[5])
     hold(is_same, 'log', last_id, ' says something else')
     if f[1] == 'applied' then
@@ -153,4 +175,7 @@ local function n_past(times)
   for _, at in pairs(times) do if at <= now then n = n + 1 end end
   return tostring(n)
 end
-return { tostring(n_decided), call('LINDEX', KEYS[8], -1) or '', n_past(leases), n_past(delayed), unpack(found) }
+return {
+  tostring(n_decided), call('LINDEX', KEYS[8], -1) or '', n_past(leases), n_past(delayed),
+  unpack(found)
+}

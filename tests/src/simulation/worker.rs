@@ -66,7 +66,12 @@ impl Worker {
         if !self.is_registered || world.rng.one_in(7) {
             return self.beat(world).await;
         }
-        let waits_alone = |job: &Job| matches!(job, Job::Popped(claim) if claim.claim_mode == ClaimMode::Exclusive);
+        let waits_alone = |job: &Job| {
+            matches!(
+                job,
+                Job::Popped(claim) if claim.claim_mode == ClaimMode::Exclusive
+            )
+        };
         let (alone, others): (Vec<Job>, Vec<Job>) = std::mem::take(&mut self.jobs)
             .into_iter()
             .partition(waits_alone);

@@ -34,7 +34,10 @@ struct Case {
 /// refused! { cases, client, service.method(request), "Rpc", "what", Code, [fields] }
 /// ```
 macro_rules! refused {
-    ($cases:ident, $client:ident, $service:ident.$method:ident($request:expr), $rpc:literal, $what:expr, $code:ident, [$($field:literal),*]) => {
+    (
+        $cases:ident, $client:ident, $service:ident.$method:ident($request:expr),
+        $rpc:literal, $what:expr, $code:ident, [$($field:literal),*]
+    ) => {
         let (mut service, request) = ($client.$service.clone(), $request);
         $cases.push(Case {
             rpc: $rpc,
