@@ -37,6 +37,8 @@ test: missing py-venv check unit ## formatting, lints, then every test against p
 check: ## formatting and lints only, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(FAIL_POINTS) -- -D warnings
+	@if ! command -v python3 >/dev/null; then echo 'check: language.py is skipped: no python3'; \
+	else echo 'python3 tests/language.py' && python3 tests/language.py; fi
 
 # The suites start `intake`, `worker` and `draftsman` as processes: built here with everything else, in
 # one go, so that no dependency is built twice for other features.

@@ -1,5 +1,5 @@
-//! All end-to-end suites, as one test binary: they share the build of the programs and are
-//! linked once. Each file below `suite/` is a module; a test holds the list complete.
+//! All end-to-end suites as one test binary, so that they share the build of the programs and are
+//! linked once. Each file below `suite/` is a module; a test checks that the list is complete.
 
 mod suite {
     mod blueprints {

@@ -1,4 +1,4 @@
-//! What a phase cost each process, in CPU time.
+//! The CPU time and memory that a phase costs each process.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::fixture::Fixture;
 pub(crate) struct Cost(Vec<(&'static str, Duration)>);
 
 impl Cost {
-    /// What it is now.
+    /// Reads the present CPU times.
     pub(crate) fn read(fixture: &Fixture) -> Self {
         Self(
             fixture
@@ -29,7 +29,7 @@ impl Cost {
         self.since(before, 1e3 / n_issues.max(1) as f64)
     }
 
-    /// How many cores each kind of process has kept busy since `before`, which was so long ago.
+    /// The number of cores that each kind of process used since `before`, over the time `elapsed`.
     pub(crate) fn cores_since(&self, before: &Cost, elapsed: Duration) -> Vec<(&'static str, f64)> {
         self.since(before, 1.0 / elapsed.as_secs_f64())
     }
@@ -46,7 +46,7 @@ impl Cost {
     }
 }
 
-/// Resident memory of each kind of process now, in bytes. Nothing where the system does not tell.
+/// Resident memory of each kind of process, in bytes. Empty if the system does not report it.
 pub(crate) fn resident(fixture: &Fixture) -> Vec<(&'static str, u64)> {
     let of = |pid: u32| {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -62,10 +62,10 @@ pub(crate) fn resident(fixture: &Fixture) -> Vec<(&'static str, u64)> {
 }
 
 /// User and system time of the process `pid`, from `/proc/<pid>/stat` (proc(5), fields 14 and 15).
-/// Nothing where there is no such file.
+/// Zero if the file does not exist.
 fn cpu_time(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The second field is the program's name in parentheses and may hold anything.
+    // The second field is the program's name in parentheses and can contain any character.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks: u64 = fields
         .split_whitespace()
@@ -73,6 +73,6 @@ fn cpu_time(pid: u32) -> Duration {
         .take(2)
         .map(|ticks| ticks.parse::<u64>().unwrap_or(0))
         .sum();
-    // The kernel tells user space of 100 ticks a second, whatever it counts by itself.
+    // Linux reports 100 ticks a second to user space, independent of its internal clock rate.
     Duration::from_millis(ticks * 10)
 }

@@ -1,4 +1,4 @@
-//! What every measurement stands on: fresh processes with sample Blueprints in them.
+//! The fixture of every measurement: new processes with sample Blueprints.
 
 use clap::ValueEnum;
 use tests::client::Client;
@@ -6,7 +6,7 @@ use tests::factory;
 use tests::programs::{Process, Program};
 use tests::redis_server::{Aof, RedisServer};
 
-/// How large the Blueprints are.
+/// The size of the Blueprints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scale {
     /// About 2 KB.
@@ -17,17 +17,17 @@ pub(crate) enum Scale {
     HundredKb,
 }
 
-/// Over how many Blueprints the issues go.
+/// The number of Blueprints that the issues are spread over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Spread {
-    /// One: each issue waits for the one before.
+    /// One: each issue waits for the previous one.
     One,
-    /// Many: they run side by side.
+    /// Many: issues run in parallel.
     Many,
 }
 
 impl Spread {
-    /// How many Blueprints that is.
+    /// The number of Blueprints.
     pub(crate) fn count(self) -> usize {
         match self {
             Spread::One => 1,
@@ -36,7 +36,7 @@ impl Spread {
     }
 }
 
-/// Redis and intake, perhaps workers, and the Blueprints.
+/// Redis, intake, workers if started, and the Blueprints.
 pub(crate) struct Fixture {
     pub(crate) client: Client,
     pub(crate) workers: Vec<Process>,
@@ -55,9 +55,9 @@ impl Fixture {
         fixture
     }
 
-    /// Starts Redis and intake, with these variables.
+    /// Starts Redis and intake with these variables.
     pub(crate) async fn bare(env: &[(&str, &str)]) -> Self {
-        // Without a limit, so that Redis does not cut this program off when it reads slowly.
+        // Without this limit, Redis closes the connection when this program reads slowly.
         let redis = RedisServer::start_with(
             Aof::EverySecond,
             &["--client-output-buffer-limit", "pubsub 0 0 0"],
@@ -73,7 +73,7 @@ impl Fixture {
         }
     }
 
-    /// Stores a Blueprint that issues of the load go to.
+    /// Stores a Blueprint that the load then targets.
     pub(crate) async fn add(&mut self, id: &str, scale: Scale) {
         let document = match scale {
             Scale::TwoKb => factory::two_kb(id),
@@ -83,7 +83,7 @@ impl Fixture {
         self.blueprint_ids.push(id.to_owned());
     }
 
-    /// Starts so many workers with their default configuration and waits until they do what they are for.
+    /// Starts `count` workers with their default configuration and waits until they are ready.
     pub(crate) async fn start_workers(&mut self, count: usize) {
         let url = self.redis.url();
         for _ in 0..count {
@@ -104,7 +104,7 @@ impl Fixture {
         }
     }
 
-    /// The processes that share the machine, by name, this program last.
+    /// The processes that share the machine, by name. This program is the last one.
     pub(crate) fn processes(&self) -> Vec<(&'static str, Vec<u32>)> {
         let workers: Vec<u32> = self.workers.iter().map(Process::pid).collect();
         let mut processes = vec![
@@ -119,7 +119,7 @@ impl Fixture {
     }
 }
 
-/// The intent of the issue number `n`: it changes the document and does not make it grow.
+/// The intent of issue number `n`. It changes the document and keeps its size.
 pub(crate) fn intent(n: usize) -> String {
     format!("describe as measured {n}")
 }

@@ -1,5 +1,7 @@
-//! What should not grow: the cost of an issue with the backlog, with the length of the history, with the number of
-//! watchers; and the memory of each process with the number of issues that it has seen.
+//! Measures costs that must not grow.
+//!
+//! The cost of an issue must not depend on the backlog, the length of the history or the number of
+//! watchers. The memory of each process must not depend on the number of issues.
 
 use std::time::Duration;
 
@@ -12,28 +14,28 @@ use crate::fixture::{Fixture, Scale, Spread};
 use crate::history;
 use crate::throughput::{Applied, Load};
 
-/// How far the figures go: as a release is judged by, or a quick look.
+/// The extent of the measurements: complete, as for a release, or short.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Extent {
-    /// How long each figure is measured.
+    /// The duration of each measurement.
     pub(crate) time: Duration,
     /// The two backlogs.
     pub(crate) waiting: [usize; 2],
     /// The two lengths of a history.
     pub(crate) commits: [u64; 2],
-    /// How many issues the processes' memory is followed over.
+    /// The number of issues over which memory is measured.
     pub(crate) seen: usize,
-    /// How many watchers there are besides none.
+    /// The number of watchers, which is compared with none.
     pub(crate) watchers: usize,
 }
 
-/// The figures at two sizes of something.
+/// Measurements at two sizes.
 pub(crate) struct Grown {
-    /// The sizes and what was measured there.
+    /// Each size with its measurement.
     pub(crate) at: Vec<(u64, Applied)>,
 }
 
-/// Applied issues a second while so many wait.
+/// Measures applied issues a second, at each size of the backlog.
 pub(crate) async fn backlog(extent: Extent) -> Grown {
     let mut at = Vec::new();
     for n_waiting in extent.waiting {
@@ -54,7 +56,7 @@ pub(crate) async fn backlog(extent: Extent) -> Grown {
     Grown { at }
 }
 
-/// Applied issues a second of one Blueprint with so many commits.
+/// Measures applied issues a second for one Blueprint, at each length of its history.
 pub(crate) async fn commits(extent: Extent) -> Grown {
     let mut at = Vec::new();
     for length in extent.commits {
@@ -72,7 +74,7 @@ pub(crate) async fn commits(extent: Extent) -> Grown {
     Grown { at }
 }
 
-/// Resident memory of each kind of process after so many applied issues.
+/// Measures resident memory of each kind of process, at each number of applied issues.
 pub(crate) async fn memory(extent: Extent) -> Vec<(u64, Vec<(&'static str, u64)>)> {
     let mut fixture = Fixture::start(Scale::TwoKb, Spread::Many).await;
     fixture.start_workers(1).await;
@@ -86,18 +88,18 @@ pub(crate) async fn memory(extent: Extent) -> Vec<(u64, Vec<(&'static str, u64)>
     at
 }
 
-/// What so many idle watchers cost: the cores that Redis and intake keep busy with nothing else to do, and what is
-/// left of the throughput.
+/// The cost of idle watchers: the cores that Redis and intake use without other work, and the
+/// remaining throughput.
 pub(crate) struct Watched {
-    /// How many there are.
+    /// The number of watchers.
     pub(crate) n_watchers: u64,
-    /// Cores while nothing happens, by process.
+    /// Cores in use without load, by process.
     pub(crate) idle_cores: Vec<(&'static str, f64)>,
-    /// Under load.
+    /// Throughput under load.
     pub(crate) applied: Applied,
 }
 
-/// Without watchers, and with many, each of an issue of its own that waits.
+/// Measures without watchers and with many, each of which watches its own waiting issue.
 pub(crate) async fn watchers(extent: Extent) -> Vec<Watched> {
     let mut at = Vec::new();
     for n_watchers in [0, extent.watchers] {
@@ -108,7 +110,7 @@ pub(crate) async fn watchers(extent: Extent) -> Vec<Watched> {
         }
         fixture.start_workers(1).await;
         let watching = watch(&mut fixture, n_watchers).await;
-        // What their coming has set off is over when nobody is woken any more.
+        // The work that new watchers cause ends within this time.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let before = Cost::read(&fixture);
         tokio::time::sleep(extent.time).await;
@@ -127,7 +129,7 @@ pub(crate) async fn watchers(extent: Extent) -> Vec<Watched> {
     at
 }
 
-/// Watches so many issues of a Blueprint that is paused. They are watched until the result is dropped.
+/// Watches `n_watchers` issues of a paused Blueprint until the caller drops the result.
 async fn watch(fixture: &mut Fixture, n_watchers: usize) -> JoinSet<()> {
     let mut watching = JoinSet::new();
     let watched = "bench-watched";
@@ -146,7 +148,7 @@ async fn watch(fixture: &mut Fixture, n_watchers: usize) -> JoinSet<()> {
         let stream = intake.watch_issue(request).await.expect("WatchIssue");
         let mut stream = stream.into_inner();
         watching.spawn(async move {
-            // It waits until it is dropped.
+            // Runs until it is dropped.
             while let Ok(Some(_)) = stream.message().await {}
         });
     }

@@ -1,4 +1,5 @@
-//! What a long history costs: the time of each operation, and the memory of each commit and decision.
+//! Measures the costs of a long history: the time of each operation, and the memory of each commit
+//! and decision.
 
 use std::time::{Duration, Instant};
 
@@ -12,15 +13,15 @@ use tests::store_fixture::{blueprint_id, marked};
 
 use crate::fixture::{Fixture, Scale, Spread, intent};
 
-/// The lengths that are compared.
+/// The lengths to compare.
 const LENGTHS: [u64; 3] = [1_000, 10_000, 100_000];
-/// How often each operation is done at each length, or for how long; the median counts.
+/// The number of repetitions of each operation at each length. The result is the median.
 const N_TIMES: usize = 201;
 const FOR: Duration = Duration::from_secs(5);
-/// Decisions before the first look at their memory, and before the second.
+/// The numbers of decisions at the first and at the second reading of memory.
 const DECISIONS: [usize; 2] = [500, 1_500];
 
-/// Prints both.
+/// Prints the times and the memory.
 pub(crate) async fn print() {
     for (name, n_labels) in [("7 labels", 7), ("a label for each commit", u64::MAX)] {
         println!("{name}: median µs at {LENGTHS:?} commits");
@@ -84,12 +85,12 @@ async fn times(length: u64, n_labels: u64) -> Vec<(&'static str, Duration)> {
     times
 }
 
-/// Gives the Blueprint `name` so many commits; it is small and not there yet.
+/// Adds `length` commits to the new small Blueprint `name`.
 pub(crate) async fn grow(store: &Store, name: &str, length: u64, n_labels: u64) {
     let id = blueprint_id(name);
     let import = store.begin_import(&id).await.expect("an answer");
     let mut import = import.expect("it is not there");
-    // Text in the place of other text: parsing each would take longer than all else.
+    // Replaces text, because parsing each document would take longer than the measurement.
     let template = marked(name, "mark 000000", "1.0.0");
     let template = template.canonical_yaml();
     let mut parents = Vec::new();
@@ -135,7 +136,7 @@ async fn median(operation: impl AsyncFn(usize)) -> Duration {
     times[times.len() / 2]
 }
 
-/// What each kind of key grew by with each applied issue, by `MEMORY USAGE`.
+/// The growth of each kind of key per applied issue, by `MEMORY USAGE`.
 async fn bytes() -> Vec<(&'static str, f64)> {
     let mut fixture = Fixture::start(Scale::TwoKb, Spread::One).await;
     fixture.start_workers(1).await;
@@ -161,7 +162,7 @@ async fn bytes() -> Vec<(&'static str, f64)> {
         for n in done..until {
             last = Some(fixture.client.submit(&id, intent(n)).await.issue_id);
         }
-        // Decided in order: the last one comes last.
+        // Issues are decided in order, so this one is the last.
         fixture.client.decided(&last.expect("some issues")).await;
         done = until;
         let mut look = Vec::new();

@@ -1,4 +1,4 @@
-//! How long one issue takes from the call of SubmitIssue to the news that it is applied, at a
+//! Measures the time from the call of SubmitIssue until the event that the issue is applied, at a
 //! rate that leaves the machine mostly idle.
 
 use std::time::{Duration, Instant};
@@ -12,20 +12,21 @@ use tokio::task::JoinSet;
 use crate::fixture::{Fixture, Scale, Spread, intent};
 use crate::throughput::text_field;
 
-/// How long issues took.
+/// Latencies of issues.
 #[derive(Debug, Clone)]
 pub(crate) struct Latency {
-    /// Half of them took no longer.
+    /// The median.
     pub(crate) p50: Duration,
-    /// Of a hundred, one took longer.
+    /// The 99th percentile.
     pub(crate) p99: Duration,
-    /// The longest.
+    /// The maximum.
     pub(crate) max: Duration,
-    /// How many there were.
+    /// The number of issues.
     pub(crate) n_issues: usize,
 }
 
-/// Submits `rate` issues a second for `time`, evenly, whether those before are done or not.
+/// Submits `rate` issues a second for `time`, at even intervals, without waiting for previous
+/// issues.
 pub(crate) async fn measure(
     scale: Scale,
     spread: Spread,

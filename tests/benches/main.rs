@@ -1,9 +1,12 @@
-//! The load generator: how fast issues get in and get applied, how long one takes, what it costs
-//! each process, and how much memory a waiting one takes.
+//! The load generator.
 //!
-//! Everything runs on this machine: a private Redis (AOF everysec), the real `intake` and real workers (one, unless
-//! told otherwise) with their default configuration, and this program, which counts among what loads the
-//! machine. `make bench` builds all of it in release; `docs/performance.md` says what was measured and how to repeat it.
+//! It measures how fast issues are submitted and applied, and the latency of one issue. It also
+//! measures the cost for each process and the memory of a waiting issue.
+//!
+//! Everything runs on this machine: a private Redis (AOF everysec), the real `intake`, and real
+//! workers (one by default) with their default configuration. This program is part of the load.
+//! `make bench` builds all of it in release mode; `docs/performance.md` lists the results and
+//! explains how to repeat them.
 
 #![expect(
     clippy::print_stdout,
@@ -32,64 +35,64 @@ use crate::report::{Case, Report};
 
 /// Measures Draftsman under load on this machine.
 ///
-/// A run is bounded: a few seconds for each figure. It says what this machine does now, with this
-/// program and Redis on the same cores; figures wobble by some percent from run to run.
+/// A run is bounded: a few seconds for each figure. It measures this machine with this program and
+/// Redis on the same cores; figures vary by some percent between runs.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 struct Args {
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
-    /// Three times as long for each figure.
+    /// Measure each figure three times as long.
     #[arg(long, conflicts_with = "short")]
     long: bool,
-    /// A quick look: a third of the time for each figure, and a tenth of each backlog and history.
+    /// Run a short measurement: a third of the time, and a tenth of each backlog and history.
     #[arg(long)]
     short: bool,
-    /// How many seconds each figure is measured, instead of 10.
+    /// Seconds for each figure, instead of 10.
     #[arg(long, conflicts_with_all = ["long", "short"])]
     secs: Option<u64>,
-    /// What is measured: several with commas between them.
+    /// What to measure: one or more values, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Figure::Cases, Figure::Workers])]
     figures: Vec<Figure>,
-    /// Instead of all this: what a history of up to 100,000 commits costs.
+    /// Measure only the costs of a history of up to 100,000 commits.
     #[arg(long, conflicts_with_all = ["json", "long", "short", "secs", "figures", "size", "spread"])]
     history: bool,
-    /// Only the Blueprints of this size.
+    /// Measure only Blueprints of this size.
     #[arg(long, value_enum)]
     size: Option<Scale>,
-    /// Only one Blueprint, or only many.
+    /// Measure only one Blueprint, or only many.
     #[arg(long, value_enum)]
     spread: Option<Spread>,
-    /// How many workers there are, where their number is not what is compared.
+    /// The number of workers, where it is not the quantity that is compared.
     #[arg(long, default_value_t = 1)]
     workers: usize,
-    /// How many issues are under way at once while applied issues a second are counted.
+    /// The number of undecided issues while applied issues a second are counted.
     #[arg(long, default_value_t = 256)]
     outstanding: usize,
-    /// How many issues a second are submitted while latency is measured.
+    /// The number of issues submitted a second while latency is measured.
     #[arg(long, default_value_t = 50)]
     rate: u32,
 }
 
-/// What can be measured.
+/// The available measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Figure {
-    /// Submitting, applying, latency, memory of a waiting issue; for each size and spread.
+    /// Submission, application, latency and memory of a waiting issue, for each size and spread.
     Cases,
-    /// Only applying; for each size and spread.
+    /// Application only, for each size and spread.
     Applied,
     /// Applied issues a second with 1, 2, 4 and 8 workers.
     Workers,
-    /// The same with one worker on 2, 4, … of this machine's cores, where there are more than two.
+    /// The same with one worker on 2, 4, … of this machine's cores, if it has more than two.
     Cores,
-    /// The cost of an issue while 1,000 and while 200,000 wait.
+    /// The cost of an issue with a backlog of 1,000 and of 200,000.
     Backlog,
     /// The cost of an issue of a Blueprint with 10 and with 50,000 commits.
     Commits,
     /// Resident memory of each process over 50,000 issues.
     Memory,
-    /// What many idle watchers cost.
+    /// The cost of many idle watchers.
     Watchers,
     /// Everything.
     All,
@@ -100,7 +103,7 @@ impl Args {
         self.figures.contains(&figure) || self.figures.contains(&Figure::All)
     }
 
-    /// How long each figure is measured.
+    /// The duration of each measurement.
     fn time(&self) -> Duration {
         Duration::from_secs(match (self.secs, self.short, self.long) {
             (Some(secs), _, _) => secs,
@@ -110,7 +113,7 @@ impl Args {
         })
     }
 
-    /// How far the figures of growth go.
+    /// The extent of the growth measurements.
     fn extent(&self) -> Extent {
         let (waiting, commits, seen, watchers) = match self.short {
             true => ([1_000, 20_000], [10, 5_000], 5_000, 500),
@@ -209,7 +212,7 @@ async fn measure(args: &Args) -> Report {
     report
 }
 
-/// One size and spread, as far as it is wanted.
+/// Measures one size and spread, if the arguments select it.
 async fn case(args: &Args, scale: Scale, spread: Spread) -> Option<Case> {
     let whole = args.wants(Figure::Cases);
     if !whole && !args.wants(Figure::Applied) {

@@ -1,4 +1,4 @@
-//! With no worker running: how fast issues get in, and what each takes while it waits.
+//! Measures the submission rate and the memory of a waiting issue, without a running worker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,23 +9,23 @@ use tokio::task::JoinSet;
 
 use crate::fixture::{Fixture, Scale, Spread, intent};
 
-/// How many submissions are under way at once.
+/// The number of concurrent submissions.
 const N_SUBMITTERS: usize = 64;
 
-/// What is known of waiting issues.
+/// Measurements of waiting issues.
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
-    /// Submissions answered in a second.
+    /// Answered submissions a second.
     pub(crate) submits_per_sec: f64,
-    /// Bytes that Redis uses for each, besides its intent.
+    /// Bytes that Redis uses for each issue, without its intent.
     pub(crate) bytes_per_issue: f64,
 }
 
-/// Submits `n_issues` and looks at Redis before and after.
+/// Submits `n_issues` and reads the memory of Redis before and after.
 pub(crate) async fn measure(scale: Scale, spread: Spread, n_issues: usize) -> Waiting {
     let fixture = Fixture::start(scale, spread).await;
     let mut connection = fixture.redis.connection().await;
-    // What the first submissions bring into being once (the scripts, tables) is not counted.
+    // Excludes what the first submissions create once: scripts and tables.
     submit_all(&fixture, 0, N_SUBMITTERS).await;
     let before = used_memory(&mut connection).await;
     let start = Instant::now();
@@ -65,8 +65,7 @@ async fn submit_all(fixture: &Fixture, first: usize, count: usize) {
     submitters.join_all().await;
 }
 
-/// `used_memory` of Redis: the least of a few looks, so that a buffer in use for a moment is not
-/// counted.
+/// `used_memory` of Redis: the minimum of several readings, which excludes temporary buffers.
 async fn used_memory(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
     let mut least = u64::MAX;
     for _ in 0..10 {

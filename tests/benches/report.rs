@@ -1,4 +1,4 @@
-//! The figures, for people and for programs.
+//! The results, as tables and as JSON.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::latency::Latency;
 use crate::memory::Waiting;
 use crate::throughput::Applied;
 
-/// The figures of one size and spread.
+/// The results of one size and spread.
 pub(crate) struct Case {
     pub(crate) scale: Scale,
     pub(crate) spread: Spread,
@@ -20,16 +20,16 @@ pub(crate) struct Case {
     pub(crate) latency: Option<Latency>,
 }
 
-/// All figures of a run; what was not asked for is empty.
+/// All results of a run. Measurements that were not requested are empty.
 pub(crate) struct Report {
     pub(crate) cases: Vec<Case>,
     /// By the number of workers.
     pub(crate) by_workers: Vec<(Scale, Vec<(usize, Applied)>)>,
-    /// By the number of cores: cases as this program prints them.
+    /// By the number of cores: cases in the JSON form of this program.
     pub(crate) by_cores: Vec<(Scale, Vec<(usize, Value)>)>,
     pub(crate) backlog: Option<Grown>,
     pub(crate) commits: Option<Grown>,
-    /// Resident bytes of each kind of process, by the number of issues applied.
+    /// Resident bytes of each kind of process, by the number of applied issues.
     pub(crate) memory: Vec<(u64, Vec<(&'static str, u64)>)>,
     pub(crate) watchers: Vec<Watched>,
     pub(crate) time: Duration,
@@ -38,7 +38,7 @@ pub(crate) struct Report {
     pub(crate) n_cores: usize,
 }
 
-/// What to call a size.
+/// The name of a size.
 pub(crate) fn size_of(scale: Scale) -> &'static str {
     match scale {
         Scale::TwoKb => "2 KB",
@@ -46,7 +46,7 @@ pub(crate) fn size_of(scale: Scale) -> &'static str {
     }
 }
 
-/// What to call a case.
+/// The name of a case.
 pub(crate) fn name_of(scale: Scale, spread: Spread) -> String {
     let size = size_of(scale);
     match spread.count() {
@@ -66,7 +66,7 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Rows of cells, the first row and the first column being names.
+/// Rows of cells. The first row and the first column are names.
 #[derive(Default)]
 struct Table(Vec<Vec<String>>);
 
@@ -103,7 +103,7 @@ impl Table {
 }
 
 impl Report {
-    /// Tables, and how far to trust them.
+    /// The tables, with a note on their accuracy.
     pub(crate) fn to_table(&self) -> String {
         let mut text = String::new();
         if !self.cases.is_empty() {
@@ -216,7 +216,7 @@ impl Report {
         table
     }
 
-    /// The same as JSON.
+    /// The results as JSON.
     pub(crate) fn to_json(&self) -> Value {
         let cases: Vec<Value> = self.cases.iter().map(|case| self.case_json(case)).collect();
         let by = |name: &str, rows: &[(Scale, Vec<(usize, Value)>)]| -> Vec<Value> {

@@ -1,4 +1,4 @@
-//! How applied issues a second grow with workers, and with cores.
+//! Measures how applied issues a second grow with workers and with cores.
 
 use std::process::Command;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::fixture::{Scale, Spread};
 use crate::throughput::{self, Applied};
 
-/// How many workers the row is measured with.
+/// The numbers of workers to compare.
 const WORKERS: [usize; 4] = [1, 2, 4, 8];
 
-/// With 1, 2, 4 and 8 workers on all cores.
+/// Measures 1, 2, 4 and 8 workers on all cores.
 pub(crate) async fn by_workers(
     scale: Scale,
     outstanding: usize,
@@ -25,8 +25,9 @@ pub(crate) async fn by_workers(
     row
 }
 
-/// What one worker does with the first so many cores of this machine, everything else on the same ones: this program,
-/// run again under `taskset`, says it as JSON. Doubles from 2 up to all; nothing on a machine of fewer than 4.
+/// Measures one worker on the first 2, 4, … cores of this machine, up to all of them. Everything
+/// else runs on the same cores: this program runs itself under `taskset` and reads the JSON output.
+/// Empty on a machine with fewer than 4 cores.
 pub(crate) fn by_cores(scale: Scale, outstanding: usize, secs: u64) -> Vec<(usize, Value)> {
     let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut row = Vec::new();

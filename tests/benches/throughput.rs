@@ -1,4 +1,4 @@
-//! How many issues are applied in a second while new ones keep coming, and what each costs.
+//! Measures how many issues are applied a second under continuous load, and the cost of each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,23 +14,23 @@ use tokio::task::JoinSet;
 use crate::cost::Cost;
 use crate::fixture::{Fixture, Scale, Spread, intent};
 
-/// Submissions under way at once.
+/// The number of concurrent submissions.
 const N_SUBMITTERS: usize = 64;
 
-/// What is known of issues under full load.
+/// Measurements of issues under full load.
 #[derive(Debug, Clone)]
 pub(crate) struct Applied {
-    /// Issues applied in a second.
+    /// Applied issues a second.
     pub(crate) per_sec: f64,
-    /// How many that were.
+    /// The number of applied issues.
     pub(crate) n_issues: usize,
-    /// CPU milliseconds for each, by process.
+    /// CPU milliseconds per issue, by process.
     pub(crate) cpu_millis: Vec<(&'static str, f64)>,
-    /// Cores that each kind of process kept busy.
+    /// Cores that each kind of process used.
     pub(crate) cores: Vec<(&'static str, f64)>,
 }
 
-/// Keeps `outstanding` issues under way for `time`, after a while that is not counted.
+/// Keeps `outstanding` issues undecided for `time`, after a warm-up that is not measured.
 pub(crate) async fn measure(
     scale: Scale,
     spread: Spread,
@@ -47,7 +47,7 @@ pub(crate) async fn measure(
     applied
 }
 
-/// A load on a stand: as many issues under way as are asked for, until it is ended.
+/// A load on a fixture: keeps the requested number of issues undecided until it is ended.
 pub(crate) struct Load {
     submitted: Arc<AtomicUsize>,
     applied: Arc<AtomicUsize>,
@@ -55,7 +55,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Begins it. An issue that is decided makes room for another.
+    /// Starts the load. Each decided issue is replaced by a new one.
     pub(crate) async fn begin(fixture: &Fixture, outstanding: usize) -> Load {
         let free = Arc::new(Semaphore::new(outstanding));
         let applied = Arc::new(AtomicUsize::new(0));
@@ -93,7 +93,7 @@ impl Load {
                     let Ok(permit) = free.acquire().await else {
                         return;
                     };
-                    permit.forget(); // The event gives it back.
+                    permit.forget(); // The event returns it.
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let request = v1::SubmitIssueRequest {
                         blueprint_id: blueprint_ids[n % blueprint_ids.len()].clone(),
@@ -115,7 +115,7 @@ impl Load {
     /// Counts for `time`.
     ///
     /// # Panics
-    /// If a part of the load has ended: then the figures mean nothing.
+    /// If a task of the load has ended, because the results are then invalid.
     pub(crate) async fn count(&mut self, fixture: &Fixture, time: Duration) -> Applied {
         let (before, n_before, start) = (Cost::read(fixture), self.n_applied(), Instant::now());
         tokio::time::sleep(time).await;
@@ -132,28 +132,28 @@ impl Load {
         }
     }
 
-    /// How many issues it has had applied.
+    /// The number of applied issues so far.
     pub(crate) fn n_applied(&self) -> usize {
         self.applied.load(Ordering::Relaxed)
     }
 
-    /// Waits until it has submitted so many.
+    /// Waits until `count` issues are submitted.
     pub(crate) async fn until_submitted(&self, count: usize) {
         until("submitted", &self.submitted, count).await;
     }
 
-    /// Waits until it has had so many applied.
+    /// Waits until `count` issues are applied.
     pub(crate) async fn until_applied(&self, count: usize) {
         until("applied", &self.applied, count).await;
     }
 
-    /// Ends it; what is under way stays so.
+    /// Ends the load. Undecided issues stay undecided.
     pub(crate) async fn end(mut self) {
         self.tasks.shutdown().await;
     }
 }
 
-/// Waits in steps, each of which has the patience of a test.
+/// Waits until `counter` reaches `count`. Each step has the wait limit of a test.
 async fn until(what: &str, counter: &AtomicUsize, count: usize) {
     loop {
         let now = counter.load(Ordering::Relaxed);
@@ -169,9 +169,8 @@ async fn until(what: &str, counter: &AtomicUsize, count: usize) {
     }
 }
 
-/// The text of the top-level field `name` of an event, found without reading all of it: this
-/// program is to cost as little as it can. No field of an event that comes before `state` and
-/// `issue_id` can hold a quote.
+/// The text of the top-level field `name` of an event, found without parsing the whole event, to
+/// keep this program cheap. No field before `state` and `issue_id` can contain a quote.
 pub(crate) fn text_field<'a>(event: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let key = format!("\"{name}\":");
     let at = event

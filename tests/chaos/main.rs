@@ -7,19 +7,19 @@ use clap::Parser;
 use tests::chaos::{Options, run};
 use tests::redis_server::Aof;
 
-/// Puts real programs under load while everything around them goes wrong, heals them, and checks what is left.
+/// Runs real programs under load while faults are injected, ends all faults, and checks the result.
 #[derive(Debug, Parser)]
 struct Args {
-    /// How long load and faults go on, in seconds.
+    /// Duration of load and faults, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Decides which faults come in which order. Default: another one each time.
+    /// Seed of the kinds and the order of the faults. Default: a different one for each run.
     #[arg(long)]
     seed: Option<u64>,
-    /// How Redis writes its append-only file: always or everysec. Default: the seed decides.
+    /// How Redis writes its append-only file: always or everysec. Default: derived from the seed.
     #[arg(long, value_parser = ["always", "everysec"])]
     aof: Option<String>,
-    /// The same load without any fault.
+    /// Run the same load without faults.
     #[arg(long)]
     calm: bool,
 }

@@ -1,4 +1,5 @@
-//! `check`: holds a deployment that runs somewhere else against the rules of the checker. `make test-compose` calls it.
+//! `check`: checks a running deployment against the rules of the checker. `make test-compose` calls
+//! it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,19 +8,21 @@ use clap::Parser;
 use tests::checker::{Attempts, Snapshot, violations};
 use tests::client::Client;
 
-/// Reads everything that the programs left, over gRPC and from Redis, and prints what breaks a rule.
+/// Reads everything that the programs stored, over gRPC and from Redis, and prints each violation
+/// of a rule.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Where intake listens: host:port.
+    /// The address of intake: host:port.
     #[arg(long)]
     intake: String,
-    /// The Redis behind it.
+    /// The URL of its Redis.
     #[arg(long)]
     redis_url: String,
-    /// A file with the ids of the submitted issues, one in a line; those of one Blueprint in the order in which they were accepted.
+    /// A file with the ids of the submitted issues, one per line. Ids of one Blueprint are in the
+    /// order of their acceptance.
     #[arg(long)]
     acknowledged: PathBuf,
-    /// How many attempts an issue may have had.
+    /// The maximum number of attempts of an issue.
     #[arg(long)]
     most_attempts: u32,
 }

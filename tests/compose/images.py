@@ -1,4 +1,7 @@
-"""The images of the test, without any registry: a base from debootstrap, and the image of Draftsman on top of it."""
+"""The images of the test, built without a registry.
+
+The base comes from debootstrap; the image of Draftsman is built on top of it.
+"""
 
 import os
 import shutil
@@ -7,32 +10,48 @@ from pathlib import Path
 
 from engine import ROOT, docker, run
 
-# Of the official image, which the compose file is written for.
+# The user id in the official image, which the compose file expects.
 REDIS_UID = 999
 
 
 def missing() -> str | None:
-    """Why no base image can be made here; None if one can, or one is given."""
+    """Returns why no base image can be built here, or None if one can be, or is given."""
     if os.environ.get("DRAFTSMAN_TEST_BASE_IMAGE"):
         return None
     if shutil.which("debootstrap") is None:
-        return "there is no debootstrap to make a base image with (or name one with redis-server in DRAFTSMAN_TEST_BASE_IMAGE)"
+        return (
+            "there is no debootstrap to make a base image with "
+            "(or name one with redis-server in DRAFTSMAN_TEST_BASE_IMAGE)"
+        )
     if os.geteuid() != 0:
-        return "debootstrap needs root (or name a base image with redis-server in DRAFTSMAN_TEST_BASE_IMAGE)"
+        return (
+            "debootstrap needs root "
+            "(or name a base image with redis-server in DRAFTSMAN_TEST_BASE_IMAGE)"
+        )
     if release() is None:
-        return "this is no Debian: debootstrap would not know which release fits the programs built here"
+        return (
+            "this is no Debian: "
+            "debootstrap would not know which release fits the programs built here"
+        )
     return None
 
 
 def release() -> str | None:
-    """The code name of this machine's Debian: programs that were built here run on it."""
-    lines = Path("/etc/os-release").read_text().splitlines() if Path("/etc/os-release").exists() else []
+    """Returns the code name of this machine's Debian, so that programs built here run on it."""
+    lines = (
+        Path("/etc/os-release").read_text().splitlines()
+        if Path("/etc/os-release").exists()
+        else []
+    )
     facts = dict(line.split("=", 1) for line in lines if "=" in line)
     return facts.get("VERSION_CODENAME") if facts.get("ID") == "debian" else None
 
 
 def mirror() -> list[str]:
-    """Where this machine takes its own packages from, as an argument of debootstrap; its default if that is not told."""
+    """Returns the package source of this machine as an argument of debootstrap.
+
+    Without a known source, debootstrap uses its default.
+    """
     listing = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)")
     for line in listing.splitlines():
         words = line.split()
@@ -42,14 +61,21 @@ def mirror() -> list[str]:
 
 
 def make_base(tag: str, scratch: Path) -> None:
-    """A small Debian with redis-server, as the image `tag`."""
+    """Builds a small Debian with redis-server as the image `tag`."""
     root = scratch / "root"
-    run("debootstrap", "--variant=minbase", "--include=redis-server,ca-certificates", release(), root, *mirror())
-    # What an image of Redis has besides.
+    run(
+        "debootstrap",
+        "--variant=minbase",
+        "--include=redis-server,ca-certificates",
+        release(),
+        root,
+        *mirror(),
+    )
+    # The official Redis image has this directory too.
     data = root / "data"
     data.mkdir()
     os.chown(data, REDIS_UID, REDIS_UID)
-    # Package lists are half of it.
+    # Package lists make up half of the size.
     for useless in (root / "var/lib/apt/lists", root / "var/cache/apt"):
         shutil.rmtree(useless, ignore_errors=True)
     packed = subprocess.Popen(["tar", "--directory", root, "--create", "."], stdout=subprocess.PIPE)
@@ -60,12 +86,12 @@ def make_base(tag: str, scratch: Path) -> None:
 
 
 def make_programs(tag: str, base: str, programs: Path) -> None:
-    """The image of deploy/Dockerfile with the programs of a directory, as `tag`."""
+    """Builds the image of deploy/Dockerfile with the programs of a directory, as `tag`."""
     into = ROOT / "target/image"
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     for name in ("intake", "worker", "draftsman"):
-        # Debugging information is most of a test build.
+        # Debugging information makes up most of a test build.
         run("strip", "--output-file", into / name, programs / name)
     docker("build", "--file", ROOT / "deploy/Dockerfile", "--target", "prebuilt", "--tag", tag,
            "--build-arg", f"RUNTIME_IMAGE={base}", ROOT)

@@ -1,4 +1,4 @@
-"""Submits issues over gRPC, from outside the containers, with a client generated from proto/."""
+"""Submits issues over gRPC from outside the containers, with a client generated from proto/."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,10 @@ N_SUBMITTERS = 8
 
 
 class Load:
-    """A client that knows which issues were accepted. Calls that end UNAVAILABLE are made again, under the same id."""
+    """A client that records the accepted issues.
+
+    It repeats calls that end with UNAVAILABLE, under the same id.
+    """
 
     def __init__(self, address: str):
         generated_client.generate(ROOT / "proto")
@@ -30,13 +33,16 @@ class Load:
         self.ids = [f"blueprint-{n:02}" for n in range(N_BLUEPRINTS)]
         for blueprint_id in self.ids:
             document = DOCUMENT.format(id=blueprint_id)
-            self.call(blueprints.PutBlueprint, blueprint_service_pb2.PutBlueprintRequest(document=document))
-        # Accepted issues, those of a Blueprint in the order of their acceptance.
+            self.call(
+                blueprints.PutBlueprint,
+                blueprint_service_pb2.PutBlueprintRequest(document=document),
+            )
+        # Accepted issues by Blueprint, each in the order of acceptance.
         self.accepted = {blueprint_id: [] for blueprint_id in self.ids}
         self.submitters = ThreadPoolExecutor(N_SUBMITTERS)
 
     def call(self, method, request):
-        """The answer; waits while intake is not there or has no Redis."""
+        """Returns the answer. Waits while intake or its Redis is unavailable."""
 
         def once():
             try:
@@ -49,7 +55,10 @@ class Load:
         return eventually("intake answers", once)
 
     def submit(self, count: int):
-        """Begins to submit so many issues, evenly over all Blueprints. Returns what waits until they are accepted."""
+        """Starts to submit `count` issues, evenly over all Blueprints.
+
+        Returns a function that waits until all of them are accepted.
+        """
         shares = [count // N_BLUEPRINTS + (n < count % N_BLUEPRINTS) for n in range(N_BLUEPRINTS)]
         running = [self.submitters.submit(self.submit_to, *one) for one in zip(self.ids, shares)]
         return lambda: [one.result() for one in running]
@@ -68,7 +77,7 @@ class Load:
         return self.call(self.intake.GetQueueStats, self.messages.GetQueueStatsRequest())
 
     def until_working(self) -> None:
-        """Waits until some issue is in flight."""
+        """Waits until an issue is in flight."""
         eventually("work is in flight", lambda: self.stats().in_flight > 0)
 
     def until_decided(self) -> None:
@@ -78,7 +87,10 @@ class Load:
             stats = self.stats()
             if stats.pending == stats.in_flight == 0:
                 return True
-            raise Failed(f"{stats.pending} pending, {stats.delayed} of them delayed, {stats.in_flight} in flight")
+            raise Failed(
+                f"{stats.pending} pending, {stats.delayed} of them delayed, "
+                f"{stats.in_flight} in flight"
+            )
 
         eventually("everything is decided", look)
 

@@ -1,8 +1,9 @@
-"""`make test-compose`: deploy/docker-compose.yml on a real engine, with images made here and no registry.
+"""`make test-compose`: deploy/docker-compose.yml on a real engine, without a registry.
 
-1,000 issues are submitted from outside. Meanwhile workers are scaled 6, 2, 8, one is killed, one paused, one cut off, and
-Redis is restarted. After each of these everything must be decided without waiting for who is gone, and at the end the
-checker must find nothing. What was made is removed again, whatever happens; nothing else is touched.
+The test submits 1,000 issues from outside. Meanwhile it scales workers to 6, 2 and 8, kills one,
+pauses one, disconnects one, and restarts Redis. After each step all issues must be decided without
+waiting for the removed workers. At the end the checker must find nothing. The test removes
+everything that it created, also after a failure, and changes nothing else.
 
 Usage: main.py <directory of the built programs>
 """
@@ -39,9 +40,11 @@ def hold(truth: bool, text: str) -> None:
 
 
 class Scenario:
-    """The steps, each against the deployment that the one before left."""
+    """The steps. Each runs against the deployment that the previous step left."""
 
-    def __init__(self, project: Project, intake: str, redis_url: str, programs: Path, scratch: Path):
+    def __init__(
+        self, project: Project, intake: str, redis_url: str, programs: Path, scratch: Path
+    ):
         self.project, self.intake, self.redis_url = project, intake, redis_url
         self.programs, self.scratch = programs, scratch
 
@@ -50,7 +53,10 @@ class Scenario:
         return self.project.until_healthy("worker", count)
 
     def under_load(self, count: int, title: str):
-        """Begins to submit and returns, with work in flight, what waits for the decisions."""
+        """Starts to submit and waits for work in flight.
+
+        Returns a function that waits for the decisions.
+        """
         say(f"{count} issues; {title}")
         accepted = self.load.submit(count)
         self.load.until_working()
@@ -97,7 +103,7 @@ class Scenario:
         self.project.compose("restart", "redis")
         until_decided()
 
-        # The paused and the cut one are well again, the killed one is started anew.
+        # The paused and the disconnected worker are healthy again; the killed one is replaced.
         self.scale(8)
         self.check()
         self.over_tls()
@@ -114,16 +120,20 @@ class Scenario:
         hold("bad " not in doctor, doctor)
 
     def over_tls(self) -> None:
-        """The second intake, of the profile tls, is reached with its certificate."""
+        """Reaches the second intake, of the profile tls, with its certificate."""
         if shutil.which("openssl") is None:
             say("no openssl: the profile tls was not tried")
             return
         tls = Path(self.project.env["DRAFTSMAN_TLS_DIR"])
-        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", 1,
-            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE",
+        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-noenc", "-days", 1, "-subj", "/CN=localhost",
+            "-addext", "subjectAltName=DNS:localhost",
+            "-addext", "basicConstraints=critical,CA:FALSE",
             "-keyout", tls / "key.pem", "-out", tls / "cert.pem")
-        (tls / "key.pem").chmod(0o644)  # For the user of the container.
-        self.project.compose("--profile", "tls", "up", "--detach", "--no-build", "--no-deps", "intake-tls")
+        (tls / "key.pem").chmod(0o644)  # The container's user must be able to read it.
+        self.project.compose(
+            "--profile", "tls", "up", "--detach", "--no-build", "--no-deps", "intake-tls"
+        )
         self.project.until_healthy("intake-tls", 1)
         port = self.project.env["DRAFTSMAN_PUBLISH_TLS"].rsplit(":", 1)[1]
         arguments = ["--addr", f"https://localhost:{port}", "--ca", tls / "cert.pem", "stats"]
@@ -147,8 +157,10 @@ def main() -> int:
         tls = scratch / "tls"
         tls.mkdir()
         intake, redis_port = f"127.0.0.1:{free_port()}", free_port()
-        # Nothing of the developer's own .env or shell leaks in, and nothing of this machine's comes out.
-        env = {key: os.environ[key] for key in ("PATH", "HOME", "DOCKER_HOST") if key in os.environ} | {
+        # Keeps the developer's .env and shell variables out of the containers.
+        env = {
+            key: os.environ[key] for key in ("PATH", "HOME", "DOCKER_HOST") if key in os.environ
+        } | {
             "DRAFTSMAN_IMAGE": image,
             "REDIS_IMAGE": base,
             "DRAFTSMAN_PUBLISH": intake,
@@ -158,7 +170,9 @@ def main() -> int:
             "DRAFTSMAN_CONCURRENCY": "4",
             "TEST_REDIS_PORT": str(redis_port),
         }
-        project = Project(name, [ROOT / "deploy/docker-compose.yml", ROOT / "tests/compose/override.yml"], env)
+        project = Project(
+            name, [ROOT / "deploy/docker-compose.yml", ROOT / "tests/compose/override.yml"], env
+        )
         try:
             if not given:
                 images.make_base(base, scratch)

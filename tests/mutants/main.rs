@@ -1,4 +1,5 @@
-//! `mutants`: shows that the suite catches deliberate mistakes in the Redis scripts. `make mutants` calls it.
+//! `mutants`: shows that the suite catches deliberate mistakes in the Redis scripts. `make mutants`
+//! calls it.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -7,17 +8,18 @@ use std::time::Instant;
 use clap::Parser;
 use tests::mutants::{Caught, Mutant, Suite, Verdict, all};
 
-/// Puts deliberate mistakes into the Redis scripts, one at a time, and runs the tests that must fail.
-/// The exit status is 1 if a mistake lived, or can no longer be made.
+/// Applies deliberate mistakes to the Redis scripts, one at a time, and runs the tests that must
+/// fail. The exit status is 1 if no test caught a mistake, or if a mistake can no longer be
+/// applied.
 #[derive(Debug, Parser)]
 struct Args {
     /// Only mutants whose script or description contains this text.
     #[arg(default_value = "")]
     filter: String,
-    /// How many mutants are tried at the same time.
+    /// The number of mutants that run at the same time.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
-    /// Prints the mutants and their tests, and runs none.
+    /// Print the mutants and their tests without running them.
     #[arg(long)]
     list: bool,
 }
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns how many mutants were not caught.
+/// Runs the mutants and returns how many were not caught.
 fn run(mutants: &[Mutant], jobs: usize) -> Result<usize, String> {
     let suite = Suite::build()?;
     let began = Instant::now();

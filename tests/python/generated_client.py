@@ -20,11 +20,17 @@ unknown: {empty: [], none: null, big: 1152921504606846977, one: 1.0}
 
 
 def generate(proto_dir: pathlib.Path) -> None:
-    """Puts the generated modules of all .proto files on the path."""
+    """Adds the generated modules of all .proto files to the module path."""
     out = tempfile.mkdtemp(prefix="draftsman-python-")
     files = [str(path) for path in sorted(proto_dir.glob("enhance/v1/*.proto"))]
     well_known = pathlib.Path(protoc.__file__).parent / "_proto"
-    arguments = ["protoc", f"-I{proto_dir}", f"-I{well_known}", f"--python_out={out}", f"--grpc_python_out={out}"]
+    arguments = [
+        "protoc",
+        f"-I{proto_dir}",
+        f"-I{well_known}",
+        f"--python_out={out}",
+        f"--grpc_python_out={out}",
+    ]
     assert protoc.main(arguments + files) == 0, "protoc failed"
     sys.path.insert(0, out)
 
@@ -46,7 +52,9 @@ def main() -> None:
         put = store.PutBlueprint(blueprints.PutBlueprintRequest(document=DOCUMENT))
         assert put.created and put.commit.seq == 1, put
 
-        request = intake.SubmitIssueRequest(blueprint_id="from-python", intent="describe as seen from Python")
+        request = intake.SubmitIssueRequest(
+            blueprint_id="from-python", intent="describe as seen from Python"
+        )
         issue = queue.SubmitIssue(request).issue
         assert issue.state == issues.ISSUE_STATE_PENDING, issue
         watch = queue.WatchIssue(intake.WatchIssueRequest(issue_id=issue.issue_id), timeout=60)
@@ -57,11 +65,15 @@ def main() -> None:
         head = store.GetBlueprint(blueprints.GetBlueprintRequest(blueprint_id="from-python"))
         assert head.commit.version == seen[-1].new_version
         assert hashlib.sha256(head.document_yaml.encode()).hexdigest() == head.commit.version
-        assert '"big":1152921504606846977' in head.document_json.replace(" ", ""), head.document_json
+        assert (
+            '"big":1152921504606846977' in head.document_json.replace(" ", "")
+        ), head.document_json
 
         entries = log_grpc.EnhanceLogServiceStub(channel)
         entry = entries.GetLogEntry(log.GetLogEntryRequest(issue_id=issue.issue_id)).entry
-        assert entry.status == "applied" and [v.status for v in entry.verdicts] == ["pass"] * 4, entry
+        assert (
+            entry.status == "applied" and [v.status for v in entry.verdicts] == ["pass"] * 4
+        ), entry
 
         try:
             queue.SubmitIssue(intake.SubmitIssueRequest(blueprint_id="nobody", intent="x"))

@@ -1,9 +1,9 @@
-"""Holds every manifest against the schemas of Kubernetes, and against what manifests of this project must have.
+"""Checks every manifest against the schemas of Kubernetes and against the rules of this project.
 
 Usage: manifests.py <directory of manifests>
 
-The schemas come with the package kubernetes-validate; strict means that an unknown field is an error. Kinds that are not of
-Kubernetes itself have a schema in schemas/.
+The schemas come from the package kubernetes-validate; in strict mode an unknown field is an error.
+Kinds that are not part of Kubernetes have a schema in schemas/.
 """
 
 import json
@@ -14,7 +14,7 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
-# The oldest and the newest that the manifests are for.
+# The oldest and the newest supported version of Kubernetes.
 VERSIONS = ["1.29", "1.37"]
 SCHEMAS = pathlib.Path(__file__).parent / "schemas"
 PODS = {"Deployment", "StatefulSet"}
@@ -30,13 +30,16 @@ def validate(manifest: dict) -> None:
 
 
 def check_pods(manifest: dict) -> None:
-    """Pods of this project are restricted, probed, bounded, and have what they are secret about from a Secret."""
+    """Checks that pods are restricted, have probes and limits, and read secrets from a Secret."""
     spec = manifest["spec"]["template"]["spec"]
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["terminationGracePeriodSeconds"] > 30
     for container in spec["containers"]:
         security = container["securityContext"]
-        assert security["readOnlyRootFilesystem"] is True and security["allowPrivilegeEscalation"] is False
+        assert (
+            security["readOnlyRootFilesystem"] is True
+            and security["allowPrivilegeEscalation"] is False
+        )
         assert security["capabilities"]["drop"] == ["ALL"]
         assert "requests" in container["resources"] and "memory" in container["resources"]["limits"]
         assert "readinessProbe" in container
@@ -44,12 +47,15 @@ def check_pods(manifest: dict) -> None:
             assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
             assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
         for variable in container.get("env", []):
-            if any(word in variable["name"] for word in ("KEY", "PASSWORD", "AUTH", "TOKEN", "REDIS_URL")):
+            if any(
+                word in variable["name"]
+                for word in ("KEY", "PASSWORD", "AUTH", "TOKEN", "REDIS_URL")
+            ):
                 assert "secretKeyRef" in variable["valueFrom"], variable
 
 
 def check_whole(manifests: list[dict]) -> None:
-    """What belongs together is together."""
+    """Checks the references between manifests."""
     names = {(m["kind"], m["metadata"]["name"]): m for m in manifests if "metadata" in m}
     assert not any(kind == "Secret" for kind, _ in names), "a secret stands in a file"
     for name in ("intake", "worker"):
@@ -57,13 +63,19 @@ def check_whole(manifests: list[dict]) -> None:
         budget = names["PodDisruptionBudget", name]["spec"]["selector"]["matchLabels"]
         assert budget.items() <= labels.items(), name
     service = names["Service", "intake"]["spec"]["selector"]
-    assert service.items() <= names["Deployment", "intake"]["spec"]["template"]["metadata"]["labels"].items()
+    assert (
+        service.items()
+        <= names["Deployment", "intake"]["spec"]["template"]["metadata"]["labels"].items()
+    )
     scaler = names["ScaledObject", "worker"]["spec"]
     worker = names["Deployment", scaler["scaleTargetRef"]["name"]]["spec"]
     assert "replicas" not in worker, "the scaler and the file would both say how many"
     query = scaler["triggers"][0]["metadata"]["query"]
     assert "ready" in query and "in_flight" in query, query
-    environment = {one["name"]: one.get("value") for one in worker["template"]["spec"]["containers"][0]["env"]}
+    environment = {
+        one["name"]: one.get("value")
+        for one in worker["template"]["spec"]["containers"][0]["env"]
+    }
     assert scaler["triggers"][0]["metadata"]["threshold"] == environment["DRAFTSMAN_CONCURRENCY"]
 
 
@@ -83,9 +95,16 @@ def main() -> None:
                     assert (file.parent / resource).exists(), resource
             manifests.append(manifest)
     check_whole(manifests)
-    # A validator that takes anything would be no use.
+    # Shows that the validator rejects an invalid manifest.
     try:
-        validate({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "spec": {"prots": []}})
+        validate(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": "x"},
+                "spec": {"prots": []},
+            }
+        )
     except Exception:
         return
     raise AssertionError("a misspelt field was taken")

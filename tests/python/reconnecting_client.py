@@ -61,7 +61,9 @@ def main() -> None:
     from enhance.v1 import blueprint_service_pb2_grpc as blueprints_grpc
 
     with grpc.insecure_channel(sys.argv[1]) as channel:
-        blueprints_grpc.BlueprintServiceStub(channel).PutBlueprint(blueprints.PutBlueprintRequest(document=DOCUMENT))
+        blueprints_grpc.BlueprintServiceStub(channel).PutBlueprint(
+            blueprints.PutBlueprintRequest(document=DOCUMENT)
+        )
         issue = submit_and_wait(channel, "reconnecting", "tag found")
         assert issue.state == issues.ISSUE_STATE_APPLIED, issue
 

@@ -1,4 +1,4 @@
-"""Knows no .proto file: finds the services by reflection, as grpcurl does, and calls them.
+"""Finds the services by reflection, as grpcurl does, and calls them. It has no .proto file.
 
 Usage: reflection_client.py <address>
 """
@@ -9,7 +9,9 @@ import grpc
 from google.protobuf import json_format
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 
 DOCUMENT = '{"id": "reflected", "flow": {}, "agents": []}'
 
@@ -23,16 +25,21 @@ def main() -> None:
         pool = DescriptorPool(database)
 
         def method(service, name):
-            """The descriptor of a method and its request from a dict."""
+            """Returns the descriptor of a method, and its request built from a dict."""
             found = pool.FindServiceByName(f"enhance.v1.{service}").FindMethodByName(name)
-            request, response = GetMessageClass(found.input_type), GetMessageClass(found.output_type)
+            request, response = (
+                GetMessageClass(found.input_type),
+                GetMessageClass(found.output_type),
+            )
             path = f"/enhance.v1.{service}/{name}"
             return path, request, response
 
         def call(service, name, **fields):
             path, request, response = method(service, name)
             stub = channel.unary_unary(path, request.SerializeToString, response.FromString)
-            return json_format.MessageToDict(stub(json_format.ParseDict(fields, request()), timeout=60))
+            return json_format.MessageToDict(
+                stub(json_format.ParseDict(fields, request()), timeout=60)
+            )
 
         def stream(service, name, **fields):
             path, request, response = method(service, name)
@@ -41,7 +48,9 @@ def main() -> None:
                 yield json_format.MessageToDict(item)
 
         assert call("BlueprintService", "PutBlueprint", document=DOCUMENT)["created"] is True
-        submitted = call("IntakeService", "SubmitIssue", blueprintId="reflected", intent="tag found")["issue"]
+        submitted = call(
+            "IntakeService", "SubmitIssue", blueprintId="reflected", intent="tag found"
+        )["issue"]
         assert submitted["state"] == "ISSUE_STATE_PENDING", submitted
         seen = list(stream("IntakeService", "WatchIssue", issueId=submitted["issueId"]))
         assert seen[-1]["issue"]["state"] == "ISSUE_STATE_APPLIED", seen[-1]

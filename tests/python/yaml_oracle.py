@@ -1,9 +1,9 @@
-"""Says what three readers of YAML make of each text: PyYAML and libyaml (YAML 1.1) and ruamel.yaml (YAML 1.2).
+"""Reads each text with three YAML readers: PyYAML and libyaml (YAML 1.1), ruamel.yaml (YAML 1.2).
 
 Usage: yaml_oracle.py <texts> <readings>
 
-<texts> has a JSON string in each line. <readings> gets an object for each, with a member for each reader: the JSON text of
-what it read, or null for a text that it refuses.
+Each line of <texts> is a JSON string. Each line of <readings> is an object with a member for each
+reader. It is the JSON text of the result, or null if the reader rejects the text.
 """
 
 import json
@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 
 def as_json(value: object) -> object:
-    """The same value if JSON has it; anything else is a ValueError."""
+    """Returns the value if JSON can represent it; raises ValueError otherwise."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -47,12 +47,15 @@ READERS = {
 def reading(read: object, text: str) -> str | None:
     try:
         return json.dumps(as_json(read(text)))
-    except Exception:  # Each reader has exceptions of its own, and some let others through.
+    except Exception:  # Each reader has its own exceptions, and some raise others.
         return None
 
 
 def main() -> None:
-    with open(sys.argv[1], encoding="utf-8") as texts, open(sys.argv[2], "w", encoding="utf-8") as readings:
+    with (
+        open(sys.argv[1], encoding="utf-8") as texts,
+        open(sys.argv[2], "w", encoding="utf-8") as readings,
+    ):
         for line in texts:
             text = json.loads(line)
             found = {name: reading(read, text) for name, read in READERS.items()}

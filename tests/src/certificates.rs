@@ -1,11 +1,11 @@
-//! A private certificate authority for one test, and what it signs, as PEM files.
+//! A private certificate authority for one test and its certificates, as PEM files.
 
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
 
-/// An authority and its files; gone when dropped.
+/// An authority and its files, which are removed when it is dropped.
 pub struct Certificates {
     dir: TempDir,
     authority: CertifiedIssuer<'static, KeyPair>,
@@ -14,17 +14,17 @@ pub struct Certificates {
 /// A certificate and its key.
 #[derive(Debug, Clone)]
 pub struct Signed {
-    /// The certificate, a PEM file.
+    /// The path of the certificate, a PEM file.
     pub certificate: String,
-    /// Its key, a PEM file.
+    /// The path of the key, a PEM file.
     pub key: String,
 }
 
 impl Certificates {
-    /// A new authority that nobody knows.
+    /// Creates a new authority that no system trusts.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,15 +35,15 @@ impl Certificates {
         Self { dir, authority }
     }
 
-    /// Its own certificate, a PEM file.
+    /// The path of the authority's own certificate, a PEM file.
     pub fn authority(&self) -> String {
         plain(&self.dir.path().join("ca.pem"))
     }
 
-    /// A certificate for this machine, under file names of its own.
+    /// Signs a certificate for this machine and writes it under unique file names.
     ///
     /// # Panics
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn sign(&self, name: &str) -> Signed {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let params = CertificateParams::new(names).expect("sound names");

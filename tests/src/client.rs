@@ -1,7 +1,7 @@
 //! The gRPC clients of all four services, and the calls that every suite makes.
 //!
-//! A helper panics where the suites expect success; a test that wants the refusal calls the
-//! generated client itself (`client.intake.submit_issue(…)`).
+//! A helper panics where the suites expect success. A test that expects an error calls the
+//! generated client directly (`client.intake.submit_issue(…)`).
 
 use proto::v1;
 use proto::v1::blueprint_service_client::BlueprintServiceClient;
@@ -16,7 +16,7 @@ use crate::eventually::{eventually, within_wait_limit};
 /// A connected client of each service, over one channel.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// The channel itself, for services that are not Draftsman's own.
+    /// The channel itself, for services that are not part of Draftsman.
     pub channel: Channel,
     /// `IntakeService`.
     pub intake: IntakeServiceClient<Channel>,
@@ -28,7 +28,7 @@ pub struct Client {
     pub log: EnhanceLogServiceClient<Channel>,
 }
 
-/// The largest answer a client takes; above the server's own page limit of 1 MiB with room for
+/// The largest answer that a client accepts: above the server's page limit of 1 MiB, with room for
 /// a document in two forms.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
@@ -36,7 +36,7 @@ impl Client {
     /// Connects to `address` (`host:port`) and waits until the server can reach Redis.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn connect(address: &str) -> Self {
         let client = Self::connect_unready(address).await;
         eventually("intake answers", async || {
@@ -51,10 +51,10 @@ impl Client {
         client
     }
 
-    /// Connects to `address`, whatever the server can do yet.
+    /// Connects to `address` without waiting until the server is ready.
     ///
     /// # Panics
-    /// If nothing listens there.
+    /// If no server listens there.
     pub async fn connect_unready(address: &str) -> Self {
         let endpoint =
             Endpoint::from_shared(format!("http://{address}")).expect("an address makes a URL");
@@ -65,7 +65,7 @@ impl Client {
         Self::over(channel)
     }
 
-    /// Clients over an existing channel.
+    /// Creates clients over an existing channel.
     pub fn over(channel: Channel) -> Self {
         Self {
             intake: IntakeServiceClient::new(channel.clone())
@@ -80,10 +80,10 @@ impl Client {
         }
     }
 
-    /// Stores `document` and returns the commit, new or not.
+    /// Stores `document` and returns its commit, which may already exist.
     ///
     /// # Panics
-    /// If it is refused.
+    /// If the server rejects it.
     pub async fn put(&self, document: impl Into<String>) -> v1::Commit {
         let request = v1::PutBlueprintRequest {
             document: document.into(),
@@ -101,10 +101,10 @@ impl Client {
             .expect("PutBlueprint answers a commit")
     }
 
-    /// The refusal of a write that must not be taken.
+    /// Sends a write that the server must reject, and returns the error.
     ///
     /// # Panics
-    /// If it is taken.
+    /// If the server accepts it.
     pub async fn put_refused(&self, document: impl Into<String>) -> tonic::Status {
         let request = v1::PutBlueprintRequest {
             document: document.into(),
@@ -116,10 +116,10 @@ impl Client {
         }
     }
 
-    /// Submits an issue under an id of the server's making.
+    /// Submits an issue under an id that the server generates.
     ///
     /// # Panics
-    /// If it is refused.
+    /// If the server rejects it.
     pub async fn submit(&self, blueprint_id: &str, intent: impl Into<String>) -> v1::Issue {
         let request = v1::SubmitIssueRequest {
             blueprint_id: blueprint_id.to_owned(),
@@ -141,16 +141,16 @@ impl Client {
     /// Submits an issue and waits until it is decided.
     ///
     /// # Panics
-    /// If it is refused, or not decided.
+    /// If the server rejects it, or it is not decided within the wait limit.
     pub async fn run(&self, blueprint_id: &str, intent: impl Into<String>) -> v1::Issue {
         let issue = self.submit(blueprint_id, intent).await;
         self.decided(&issue.issue_id).await
     }
 
-    /// The issue as it is now.
+    /// The present state of an issue.
     ///
     /// # Panics
-    /// If there is none.
+    /// If it does not exist.
     pub async fn issue(&self, issue_id: &str) -> v1::Issue {
         let request = v1::GetIssueRequest {
             issue_id: issue_id.to_owned(),
@@ -167,10 +167,10 @@ impl Client {
             .expect("GetIssue answers an issue")
     }
 
-    /// Everything `WatchIssue` sends until it ends by itself.
+    /// All messages of `WatchIssue` until the stream ends by itself.
     ///
     /// # Panics
-    /// If it fails, or does not end.
+    /// If the stream fails, or does not end within the wait limit.
     pub async fn watch(&self, issue_id: &str) -> Vec<v1::Issue> {
         let what = format!("WatchIssue of {issue_id} ends");
         let seen = within_wait_limit(&what, async {
@@ -192,7 +192,7 @@ impl Client {
     /// Waits until the issue is decided and returns it.
     ///
     /// # Panics
-    /// If it is not.
+    /// If it is not decided within the wait limit.
     pub async fn decided(&self, issue_id: &str) -> v1::Issue {
         let issue = self
             .watch(issue_id)
@@ -209,7 +209,7 @@ impl Client {
     /// The log entry of a decided issue.
     ///
     /// # Panics
-    /// If there is none.
+    /// If it does not exist.
     pub async fn entry(&self, issue_id: &str) -> v1::LogEntry {
         let request = v1::GetLogEntryRequest {
             issue_id: issue_id.to_owned(),
@@ -229,7 +229,7 @@ impl Client {
     /// The head of a Blueprint.
     ///
     /// # Panics
-    /// If there is none.
+    /// If it does not exist.
     pub async fn head(&self, blueprint_id: &str) -> v1::GetBlueprintResponse {
         self.select(blueprint_id, None).await.expect("GetBlueprint")
     }
@@ -237,7 +237,7 @@ impl Client {
     /// The version that `selector` chooses.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The error that the server returns.
     pub async fn select(
         &self,
         blueprint_id: &str,
@@ -261,16 +261,16 @@ impl Client {
     /// The head's document as JSON.
     ///
     /// # Panics
-    /// If there is none.
+    /// If it does not exist.
     pub async fn head_json(&self, blueprint_id: &str) -> serde_json::Value {
         let head = self.head(blueprint_id).await;
         serde_json::from_str(&head.document_json).expect("document_json is JSON")
     }
 
-    /// What waits and who works.
+    /// The queue statistics: waiting issues and workers.
     ///
     /// # Panics
-    /// If the server does not say.
+    /// If the server returns an error.
     pub async fn stats(&self) -> v1::GetQueueStatsResponse {
         let answer = self
             .intake
@@ -283,7 +283,7 @@ impl Client {
     /// Changes the setting `default`.
     ///
     /// # Panics
-    /// If the change is refused.
+    /// If the server rejects the change.
     pub async fn edit_setting(
         &self,
         edit: impl FnOnce(&mut v1::EnhanceSetting),
@@ -321,7 +321,7 @@ impl Client {
     /// Writes a setting.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The error that the server returns.
     pub async fn put_setting(
         &self,
         request: v1::PutSettingRequest,
@@ -333,7 +333,7 @@ impl Client {
     /// Deletes a setting.
     ///
     /// # Errors
-    /// What the server answers.
+    /// The error that the server returns.
     pub async fn delete_setting(&self, setting_id: &str) -> Result<(), tonic::Status> {
         let request = v1::DeleteSettingRequest {
             setting_id: setting_id.to_owned(),
@@ -345,7 +345,7 @@ impl Client {
     /// All commits of a Blueprint, oldest first.
     ///
     /// # Panics
-    /// If the server does not list them.
+    /// If the server returns an error.
     pub async fn history(&self, blueprint_id: &str) -> Vec<v1::Commit> {
         let mut commits = Vec::new();
         let mut page_token = String::new();
@@ -375,7 +375,7 @@ impl Client {
     /// All issues, newest first.
     ///
     /// # Panics
-    /// If the server does not list them.
+    /// If the server returns an error.
     pub async fn issues(&self) -> Vec<v1::Issue> {
         let mut issues = Vec::new();
         let mut page_token = String::new();
@@ -402,7 +402,7 @@ impl Client {
     /// All log entries, oldest first.
     ///
     /// # Panics
-    /// If the server does not list them.
+    /// If the server returns an error.
     pub async fn entries(&self) -> Vec<v1::LogEntry> {
         let mut entries = Vec::new();
         let mut page_token = String::new();
@@ -426,10 +426,10 @@ impl Client {
         }
     }
 
-    /// The ids of all Blueprints, the bundled orbit and archived ones among them.
+    /// The ids of all Blueprints, including the bundled orbit and archived ones.
     ///
     /// # Panics
-    /// If the server does not list them.
+    /// If the server returns an error.
     pub async fn blueprint_ids(&self) -> Vec<String> {
         let mut ids = Vec::new();
         let mut page_token = String::new();
@@ -455,7 +455,7 @@ impl Client {
     }
 }
 
-/// True if the issue never changes again.
+/// Whether the issue is in a terminal state.
 pub fn is_terminal(issue: &v1::Issue) -> bool {
     matches!(
         issue.state(),

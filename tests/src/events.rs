@@ -1,4 +1,4 @@
-//! What Redis pub/sub says, as a consumer without gRPC hears it.
+//! Events on Redis pub/sub, as a consumer without gRPC receives them.
 
 use futures::StreamExt;
 use redis::aio::PubSubStream;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::eventually::within_wait_limit;
 use crate::redis_server::RedisServer;
 
-/// The channel of every issue.
+/// The channel with the events of all issues.
 pub const ALL_CHANNEL: &str = "draftsman:events";
 
 /// The channel of one issue.
@@ -15,7 +15,7 @@ pub fn issue_channel(issue_id: &str) -> String {
     format!("{ALL_CHANNEL}:issue:{issue_id}")
 }
 
-/// A subscription, active from when it exists.
+/// An active subscription.
 pub struct Events {
     stream: PubSubStream,
 }
@@ -30,7 +30,7 @@ impl Events {
     /// Subscribes to `channel`.
     ///
     /// # Panics
-    /// If Redis does not take the subscription.
+    /// If Redis rejects the subscription.
     pub async fn subscribe(redis: &RedisServer, channel: &str) -> Self {
         let client = redis::Client::open(redis.url()).expect("a valid URL");
         let mut pubsub = client
@@ -46,7 +46,7 @@ impl Events {
     /// The next event.
     ///
     /// # Panics
-    /// If none comes, or it is no JSON object.
+    /// If no event arrives, or it is not a JSON object.
     pub async fn next(&mut self) -> Value {
         let message = within_wait_limit("an event", self.stream.next())
             .await
@@ -76,10 +76,11 @@ impl Events {
         }
     }
 
-    /// The events of one issue up to and with its terminal one; those of others are skipped.
+    /// The events of one issue up to and including its terminal one. Events of other issues are
+    /// skipped.
     ///
     /// # Panics
-    /// If the terminal one does not come.
+    /// If the terminal event does not arrive.
     pub async fn until_decided(&mut self, issue_id: &str) -> Vec<Value> {
         let mut events = Vec::new();
         loop {

@@ -1,17 +1,17 @@
-//! Waiting for what another process does.
+//! Waits for effects of other processes.
 //!
-//! Nothing in the suites sleeps for a fixed time and hopes. A test names the condition, and
-//! [`eventually`] looks until it holds. How long it looks is one knob for the whole run:
-//! `DRAFTSMAN_TEST_PATIENCE_SECS`, to be raised on a slow machine.
+//! No suite sleeps for a fixed time. A test names the condition, and [`eventually`] polls until it
+//! holds. `DRAFTSMAN_TEST_PATIENCE_SECS` sets the wait limit for the whole run; a slow machine
+//! needs a higher value.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 const ENV_WAIT_LIMIT: &str = "DRAFTSMAN_TEST_PATIENCE_SECS";
-/// Far above what anything here takes on two busy cores; only a failing test waits that long.
+/// Far above any real duration on two busy cores; only a failing test waits that long.
 const DEFAULT_WAIT_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long a test waits for something before it fails.
+/// The time that a test waits for a condition before it fails.
 pub fn wait_limit() -> Duration {
     match std::env::var(ENV_WAIT_LIMIT) {
         Ok(text) => Duration::from_secs(
@@ -22,9 +22,9 @@ pub fn wait_limit() -> Duration {
     }
 }
 
-/// Calls `look` until it gives a value, and returns that.
+/// Calls `look` until it returns a value, and returns that value.
 ///
-/// `look` answers `Err` with what it saw instead; the last of these is in the panic's message.
+/// `look` returns the observed state as `Err`; the panic's message contains the last one.
 ///
 /// # Panics
 /// If [`wait_limit`] runs out.
@@ -43,7 +43,7 @@ pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, 
     }
 }
 
-/// As [`eventually`], for what can be looked at without waiting.
+/// As [`eventually`], for a synchronous `look`.
 ///
 /// # Panics
 /// If [`wait_limit`] runs out.
@@ -60,7 +60,7 @@ pub async fn eventually_now<T>(what: &str, mut look: impl FnMut() -> Result<T, S
     }
 }
 
-/// As [`eventually`], for callers that run no async code.
+/// As [`eventually`], for callers without async code.
 ///
 /// # Panics
 /// If [`wait_limit`] runs out.

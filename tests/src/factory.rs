@@ -1,4 +1,4 @@
-//! Sample documents with sensible content and a known size.
+//! Sample documents with realistic content and a known size.
 
 use std::fmt::Write;
 
@@ -20,8 +20,8 @@ pub fn hundred_kb(id: &str) -> String {
     document(id, 200, 320)
 }
 
-/// A Blueprint with `n_agents` agents `agent-0` … in a sequence of as many steps; each agent has
-/// a system prompt of about `prompt_bytes` bytes.
+/// A Blueprint with `n_agents` agents `agent-0` … in a sequence of as many steps. Each agent has a
+/// system prompt of about `prompt_bytes` bytes.
 pub fn document(id: &str, n_agents: usize, prompt_bytes: usize) -> String {
     let mut text = format!(
         "schema_version: '1'\nid: {id}\nmetadata:\n  description: sample {id}\n  tags: [sample]\n"
@@ -44,7 +44,7 @@ pub fn document(id: &str, n_agents: usize, prompt_bytes: usize) -> String {
     text
 }
 
-/// A flow that denies every issue: the shortest one that decides.
+/// A flow that denies every issue: the shortest flow that decides.
 pub fn denying_flow() -> Value {
     let reason = "closed for today";
     let commit = serde_json::json!({
@@ -54,7 +54,7 @@ pub fn denying_flow() -> Value {
     serde_json::json!({"kind": "let", "at": "$.commit", "value": {"op": "lit", "value": commit}})
 }
 
-/// A directory for `DRAFTSMAN_LUA_DIR` whose spawner never ends: what a worker has claimed stays in
+/// A directory for `DRAFTSMAN_LUA_DIR` whose spawner never ends, so that claimed issues stay in
 /// flight.
 ///
 /// # Panics
@@ -66,7 +66,7 @@ pub fn endless_scripts() -> tempfile::TempDir {
     dir
 }
 
-/// A request to write a setting that works by the bundled orbit with one axis, after `edit`.
+/// A request to write a setting with the bundled orbit and one axis, after `edit`.
 pub fn setting(id: &str, edit: impl FnOnce(&mut v1::EnhanceSetting)) -> v1::PutSettingRequest {
     let mut setting = v1::EnhanceSetting {
         id: id.to_owned(),
@@ -82,23 +82,23 @@ pub fn setting(id: &str, edit: impl FnOnce(&mut v1::EnhanceSetting)) -> v1::PutS
     }
 }
 
-/// Takes a setting's verification away, and says that it is meant.
+/// Removes a setting's verification and confirms that this is intended.
 pub fn without_verification(setting: &mut v1::EnhanceSetting) {
     setting.verifier_axes.clear();
     setting.no_verification = true;
 }
 
-/// A version selector as it travels.
+/// A version selector as a message.
 pub fn selector(selector: v1::version_selector::Selector) -> Option<v1::VersionSelector> {
     Some(v1::VersionSelector {
         selector: Some(selector),
     })
 }
 
-/// An object as it travels.
+/// A JSON object as a message.
 ///
 /// # Panics
-/// If it is none.
+/// If the value is not an object.
 pub fn to_struct(value: &Value) -> prost_types::Struct {
     match to_wire(value).kind {
         Some(prost_types::value::Kind::StructValue(fields)) => fields,
@@ -123,7 +123,7 @@ fn to_wire(value: &Value) -> prost_types::Value {
     prost_types::Value { kind: Some(kind) }
 }
 
-/// Words up to about `bytes` bytes; never fewer than one.
+/// A text of words of about `bytes` bytes, with at least one word.
 fn prompt(n: usize, bytes: usize) -> String {
     let mut text = format!("You are agent number {n}.");
     while text.len() < bytes {
@@ -132,8 +132,8 @@ fn prompt(n: usize, bytes: usize) -> String {
     text
 }
 
-/// The keys that a document may have beside the known ones, with every value that something on
-/// the way (YAML, JSON, Lua, Redis) is known to lose.
+/// Keys that a document may have beside the known ones, with every value that a stage of the
+/// pipeline (YAML, JSON, Lua, Redis) could lose.
 pub const UNKNOWN_KEYS_YAML: &str = "\
 x_unknown:
   empty_list: []

@@ -1,4 +1,5 @@
-//! Load that lives through failovers: whoever submits repeats under the same id until it is acknowledged.
+//! Load that continues through failovers: each submitter repeats a call under the same id until it
+//! is acknowledged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,10 +12,10 @@ use tokio::task::JoinSet;
 use crate::client::Client;
 use crate::eventually::{eventually_now, within_wait_limit};
 
-/// How many Blueprints are changed.
+/// The number of target Blueprints.
 pub const N_BLUEPRINTS: usize = 18;
 
-/// Submitters, one for each Blueprint, until they are told to end.
+/// Submitters, one for each Blueprint, that run until they are stopped.
 #[derive(Debug)]
 pub struct Load {
     submitters: JoinSet<Vec<String>>,
@@ -49,10 +50,10 @@ impl Load {
         }
     }
 
-    /// Waits until at least so many are acknowledged.
+    /// Waits until at least `n` issues are acknowledged.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn until_acknowledged(&self, n: usize) {
         eventually_now(&format!("{n} issues are acknowledged"), || {
             match self.n_acknowledged.load(Ordering::Relaxed) {
@@ -63,16 +64,16 @@ impl Load {
         .await;
     }
 
-    /// Waits until so many more are acknowledged.
+    /// Waits until `n` more issues are acknowledged.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn until_acknowledged_more(&self, n: usize) {
         let now = self.n_acknowledged.load(Ordering::Relaxed);
         self.until_acknowledged(now + n).await;
     }
 
-    /// Ends; returns the acknowledged ids, those of one Blueprint in their order.
+    /// Stops the submitters and returns the acknowledged ids. Ids of one Blueprint are in order.
     ///
     /// # Panics
     /// If a submitter does not end.
@@ -83,7 +84,7 @@ impl Load {
     }
 }
 
-/// Submits until it is acknowledged.
+/// Submits until the issue is acknowledged.
 async fn submit(client: &Client, n: usize, id: &str) {
     let request = v1::SubmitIssueRequest {
         blueprint_id: format!("bp-{n}"),
@@ -94,6 +95,6 @@ async fn submit(client: &Client, n: usize, id: &str) {
         assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // Not as fast as it goes: failovers are to meet load, not a flood.
+    // Limits the rate: failovers must meet load, but not saturation.
     tokio::time::sleep(Duration::from_millis(20)).await;
 }

@@ -1,15 +1,15 @@
-//! What must hold of a rejected issue and its log entry, whatever the reason.
+//! Checks of a rejected issue and its log entry.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
 
 use crate::rig::Rig;
 
-/// Holds that `issue` was denied by `axis`, perhaps among others, as its author reads it and in the
-/// log; returns the log entry.
+/// Checks that `axis`, possibly among others, denied `issue`, in the issue and in the log. Returns
+/// the log entry.
 ///
 /// # Panics
-/// If it was not.
+/// If the axis did not deny it.
 pub async fn assert_denied_by(rig: &Rig, issue: &v1::Issue, axis: &str) -> v1::LogEntry {
     assert_eq!(issue.state(), IssueState::Rejected, "{axis}: {issue:?}");
     assert_eq!(issue.cause(), RejectionCause::Denied, "{axis}: {issue:?}");
@@ -47,10 +47,10 @@ pub async fn assert_denied_by(rig: &Rig, issue: &v1::Issue, axis: &str) -> v1::L
     entry
 }
 
-/// Holds that `issue` failed, and returns why.
+/// Checks that `issue` failed, and returns the reason.
 ///
 /// # Panics
-/// If it did not.
+/// If it did not fail.
 pub async fn assert_failed(rig: &Rig, issue: &v1::Issue) -> String {
     assert_eq!(issue.state(), IssueState::Rejected, "{issue:?}");
     assert_eq!(issue.cause(), RejectionCause::Failed, "{issue:?}");

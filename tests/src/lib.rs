@@ -1,7 +1,7 @@
-//! The rig: real `redis-server`, `intake` and `worker` processes for each test, clients for
-//! them, and a checker of what must hold after everything.
+//! The test rig: runs real `redis-server`, `intake` and `worker` processes for each test. It has
+//! clients for them, and a checker of the rules that hold after every run.
 //!
-//! The suites are in `suite/` (one test binary, `runner.rs`), the load generator in `benches/`.
+//! The suites are in `suite/` (one test binary, `runner.rs`), the load generator is in `benches/`.
 
 pub mod certificates;
 pub mod chaos;

@@ -1,8 +1,8 @@
-//! A provider of language models that does as it is told: it speaks the Anthropic Messages and the
-//! OpenAI chat completions shapes, streamed or whole, and misbehaves on request.
+//! A scripted test double of a model provider. It speaks the Anthropic Messages and the OpenAI chat
+//! completions protocols, streamed or not, and misbehaves on request.
 //!
-//! Plain HTTP/1.1 over a socket of its own, because half of what it is for (to stall, to break
-//! off, to see the caller hang up) is what an HTTP library would take care of.
+//! It implements plain HTTP/1.1 on a socket, because its faults (stalls, interrupted streams,
+//! detection of disconnected callers) are cases that an HTTP library hides.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,59 +16,60 @@ use crate::eventually::eventually_now;
 pub use crate::model_shapes::{End, TOKENS};
 use crate::model_shapes::{Said, Shape};
 
-/// The header of a body in JSON.
+/// The header of a JSON body.
 const JSON: &str = "content-type: application/json\r\n";
-/// Bytes of each piece of a flood.
+/// The size of each chunk of a flood.
 const FLOOD_PIECE: usize = 16 * 1024;
-/// Most pieces of a flood: far beyond any cap, and an end for one that has none.
+/// The maximum number of chunks of a flood: above any limit, but finite for callers without a
+/// limit.
 const FLOOD_PIECES: usize = 4_096;
 
-/// How a call is met.
+/// The reaction to a call.
 #[derive(Debug, Clone)]
 pub enum Act {
-    /// With this text, in pieces.
+    /// Streams this text.
     Say(String),
-    /// With this text, as one JSON document, although a stream was asked for.
+    /// Sends this text as one JSON document, although a stream was requested.
     SayWhole(String),
-    /// With this text, once the test lets one such answer go.
+    /// Sends this text once the test allows one such answer.
     SayWhenLetGo(String),
-    /// With this text, which ends as given.
+    /// Sends this text with the given end.
     EndWith(String, End),
-    /// With a call of the tool of this name.
+    /// Calls the tool of this name.
     CallTool(&'static str),
-    /// Not, if JSON mode is asked for; with this text otherwise.
+    /// Rejects JSON mode; sends this text otherwise.
     SayWithoutJsonMode(String),
-    /// With this status, type of content and body.
+    /// Sends this status, content type and body.
     Body(u16, &'static str, &'static str),
-    /// With this status and, if given, this `retry-after`. The body repeats the caller's key.
+    /// Sends this status and, if given, this `retry-after`. The body repeats the caller's key.
     Refuse(u16, Option<&'static str>),
-    /// Not at all, until the caller hangs up.
+    /// Sends nothing until the caller disconnects.
     Stall,
-    /// With text that does not end.
+    /// Sends text without an end.
     Flood,
-    /// With one piece that does not end, so that nothing of it can be read; its status is this one.
+    /// Sends one line without an end and with this status, so that no part of it can be parsed.
     EndlessLine(u16),
-    /// With the first piece of a text; then the connection is closed.
+    /// Sends the first chunk of a text, then closes the connection.
     HangUp,
 }
 
-/// A call, as it came.
+/// A received call.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// The path of the request.
     pub path: String,
-    /// The host that it was meant for, if the caller took the double for a proxy.
+    /// The requested host, if the caller used the double as a proxy.
     pub proxied_to: Option<String>,
-    /// The key that it brought.
+    /// The API key of the caller.
     pub key: String,
-    /// Its body.
+    /// The body of the request.
     pub body: Value,
-    /// The caller was gone before it had an answer.
+    /// Whether the caller disconnected before it had an answer.
     pub hung_up: bool,
 }
 
 impl Call {
-    /// The messages of the conversation as `(role, text)`, the system's first.
+    /// The messages of the conversation as `(role, text)`, the system message first.
     pub fn messages(&self) -> Vec<(String, String)> {
         let text = |content: &Value| match content {
             Value::String(text) => text.clone(),
@@ -94,13 +95,13 @@ impl Call {
 struct Inside {
     acts: Vec<Act>,
     calls: Mutex<Vec<Call>>,
-    /// One permit for each answer that is let go.
+    /// One permit for each allowed answer.
     let_go: Semaphore,
-    /// Calls that have no whole answer yet: now, and the most there were.
+    /// Calls without a complete answer: the present and the maximum number.
     open: Mutex<(usize, usize)>,
 }
 
-/// The running double; gone when dropped.
+/// The running double, which stops when it is dropped.
 #[derive(Debug)]
 pub struct ModelDouble {
     inside: Arc<Inside>,
@@ -109,10 +110,10 @@ pub struct ModelDouble {
 }
 
 impl ModelDouble {
-    /// Meets the first call with the first of `acts`, and so on; the last one is for all further calls.
+    /// Reacts to the n-th call with the n-th of `acts`. The last one applies to all further calls.
     ///
     /// # Panics
-    /// If there is no act or no free port.
+    /// If `acts` is empty or no port is free.
     pub async fn start(acts: Vec<Act>) -> Self {
         assert!(!acts.is_empty(), "a double needs something to do");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -136,7 +137,7 @@ impl ModelDouble {
         }
     }
 
-    /// Where it is, for `DRAFTSMAN_LLM_BASE_URL`.
+    /// The URL for `DRAFTSMAN_LLM_BASE_URL`.
     pub fn url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
@@ -146,20 +147,20 @@ impl ModelDouble {
         self.inside.calls().clone()
     }
 
-    /// Lets so many answers of [`Act::SayWhenLetGo`] go.
+    /// Allows `n` answers of [`Act::SayWhenLetGo`].
     pub fn let_go(&self, n: usize) {
         self.inside.let_go.add_permits(n);
     }
 
-    /// The most calls that were open at once.
+    /// The maximum number of concurrent calls.
     pub fn most_open(&self) -> usize {
         self.inside.open().1
     }
 
-    /// Waits until there were `n` calls.
+    /// Waits until the double has received `n` calls.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn until_called(&self, n: usize) {
         eventually_now(&format!("the model was called {n} times"), || {
             let calls = self.calls();
@@ -169,10 +170,10 @@ impl ModelDouble {
         .await;
     }
 
-    /// Waits until the caller of the last call has hung up before it had an answer.
+    /// Waits until the caller of the last call has disconnected before it had an answer.
     ///
     /// # Panics
-    /// If it does not.
+    /// If the caller does not disconnect within the wait limit.
     pub async fn until_hung_up(&self) {
         eventually_now("the caller hangs up", || {
             let last = self.calls().pop();
@@ -201,7 +202,7 @@ impl Inside {
     }
 }
 
-/// A call that is open until this is dropped.
+/// Counts a call as open until it is dropped.
 struct Open<'a>(&'a Inside);
 
 impl<'a> Open<'a> {
@@ -219,10 +220,10 @@ impl Drop for Open<'_> {
     }
 }
 
-/// A caller that is gone.
+/// The caller has disconnected.
 struct Gone;
 
-/// One call on each connection.
+/// Serves one call per connection.
 async fn serve(mut socket: TcpStream, inside: Arc<Inside>) {
     let Some(call) = read(&mut socket).await else {
         return;
@@ -265,7 +266,7 @@ async fn read(socket: &mut TcpStream) -> Option<Call> {
         let bearer = header("authorization").map(|h| h.replace("Bearer ", ""));
         let target = head.split(' ').nth(1)?;
         return Some(Call {
-            // A proxy is asked for a whole URL (RFC 9112, section 3.2.2).
+            // A proxy receives the absolute form of the URL (RFC 9112, section 3.2.2).
             proxied_to: target
                 .strip_prefix("http://")
                 .and_then(|rest| rest.split_once('/'))
@@ -312,7 +313,7 @@ async fn answer(
         }
         Act::Stall => {
             let mut nothing = [0; 1];
-            // The caller has said all it has to say: what comes now is its leaving.
+            // The caller sends no more data, so a read returns only when it disconnects.
             let _ = socket.read(&mut nothing).await;
             return Err(Gone);
         }

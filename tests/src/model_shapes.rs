@@ -1,22 +1,22 @@
-//! How providers answer: what [`crate::model_double`] says, in the protocol that it is asked in.
+//! The answers of [`crate::model_double`] in the protocols of the providers.
 
 use serde_json::{Value, json};
 
-/// Tokens that every answer is said to have cost: sent and received.
+/// The tokens that every answer reports: input and output.
 pub const TOKENS: (u64, u64) = (11, 7);
 
-/// How an answer ends.
+/// The end of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// By itself.
+    /// A normal end.
     Stop,
-    /// At the longest answer.
+    /// The maximum length.
     Cut,
-    /// As a refusal: what was said is one.
+    /// A refusal; the text is part of it.
     Refused,
 }
 
-/// What an answer says.
+/// The content of an answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Said {
     /// Its text.
@@ -28,7 +28,7 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// Text that ends by itself.
+    /// An answer with this text and a normal end.
     pub(crate) fn text(text: &str) -> Said {
         Said {
             text: text.to_owned(),
@@ -48,7 +48,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// The protocol of a path.
+    /// The protocol that a path belongs to.
     pub(crate) fn of(path: &str) -> Self {
         match path {
             "/v1/messages" => Shape::Anthropic,
@@ -57,7 +57,7 @@ impl Shape {
         }
     }
 
-    /// What comes first in a stream.
+    /// The start of a stream.
     pub(crate) fn start(self) -> String {
         match self {
             Shape::Anthropic => {
@@ -74,7 +74,7 @@ impl Shape {
         }
     }
 
-    /// A piece of the text.
+    /// A chunk of text.
     pub(crate) fn piece(self, text: &str) -> String {
         match self {
             Shape::Anthropic => event(
@@ -84,7 +84,7 @@ impl Shape {
         }
     }
 
-    /// All that comes after the text.
+    /// Everything after the text.
     pub(crate) fn end(self, said: &Said) -> String {
         match self {
             Shape::Anthropic => {

@@ -1,4 +1,4 @@
-//! A rig whose spawner is a model, and the double behind it.
+//! A rig whose spawner is a model, with the test double of its provider.
 
 use proto::v1;
 use serde_json::{Value, json};
@@ -8,9 +8,9 @@ use crate::factory::{self, to_struct};
 use crate::model_double::{Act, ModelDouble};
 use crate::rig::Rig;
 
-/// What no log may hold.
+/// The API key, which no log may contain.
 pub const KEY: &str = "key-of-the-tests";
-/// What no log may hold either: a word of the prompt.
+/// A word of the prompt, which no log may contain.
 pub const PROMPT_WORD: &str = "wombat";
 /// A word of every reply.
 pub const REPLY_WORD: &str = "quokka";
@@ -30,17 +30,17 @@ pub fn patch() -> String {
 pub struct ModelStage {
     /// Intake and workers.
     pub rig: Rig,
-    /// The provider.
+    /// The test double of the provider.
     pub double: ModelDouble,
 }
 
 impl ModelStage {
-    /// A stage with one worker and a model of Anthropic's.
+    /// Starts a stage with one worker and a model of Anthropic.
     pub async fn start(acts: Vec<Act>) -> Self {
         Self::with(acts, "anthropic", &[("ANTHROPIC_API_KEY", KEY)]).await
     }
 
-    /// A stage with one worker that has these variables, and a model of this provider.
+    /// Starts a stage with one worker that has these variables, and a model of this provider.
     pub async fn with(acts: Vec<Act>, provider: &str, env: &[(&str, &str)]) -> Self {
         let double = ModelDouble::start(acts).await;
         let url = double.url();
@@ -54,12 +54,12 @@ impl ModelStage {
         stage
     }
 
-    /// Has a model of this provider write the patches.
+    /// Makes a model of this provider the spawner.
     pub async fn use_model(&self, provider: &str) {
         self.use_spec(json!({"provider": provider})).await;
     }
 
-    /// Has a model write the patches whose agent has this `spec`.
+    /// Makes the spawner an agent of kind `llm` with this `spec`.
     pub async fn use_spec(&self, spec: Value) {
         let spawner = json!({
             "name": "patch-spawner",
@@ -75,15 +75,15 @@ impl ModelStage {
         self.rig.client.edit_setting(edit).await;
     }
 
-    /// Runs one issue to its end.
+    /// Runs one issue until it is decided.
     pub async fn run(&self) -> v1::Issue {
         self.rig.client.run("target", "one more tag").await
     }
 
-    /// Holds what must be after every test: the store is sound, and nothing secret was logged.
+    /// Checks the rules for the end of every test: the store is sound, and no secret was logged.
     ///
     /// # Panics
-    /// If it does not hold.
+    /// If a rule is violated.
     pub async fn assert_sound(&self, issues: &[&v1::Issue], attempts: Attempts) {
         let ids: Vec<String> = issues.iter().map(|i| i.issue_id.clone()).collect();
         assert_sound(&self.rig, &ids, attempts).await;

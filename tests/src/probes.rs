@@ -1,4 +1,4 @@
-//! What a program serves for Prometheus.
+//! The HTTP endpoints of a program: metrics and probes.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -6,10 +6,10 @@ use tokio::net::TcpStream;
 use crate::eventually::eventually;
 use crate::programs::Process;
 
-/// Where a program says that it serves metrics.
+/// The address at which a program serves metrics, from its log.
 ///
 /// # Panics
-/// If it does not.
+/// If the program does not log it.
 pub async fn metrics_address(program: &Process) -> String {
     eventually("the address of metrics is logged", async || {
         let log = program.stderr();
@@ -20,10 +20,10 @@ pub async fn metrics_address(program: &Process) -> String {
     .await
 }
 
-/// What is served there, with the head of the answer.
+/// The metrics at an address, with the head of the HTTP response.
 ///
 /// # Panics
-/// If nobody answers.
+/// If no server answers.
 pub async fn scrape(address: &str) -> String {
     let mut stream = TcpStream::connect(address)
         .await

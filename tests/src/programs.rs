@@ -1,8 +1,9 @@
 //! The real programs as child processes: `intake`, `worker`, `draftsman`.
 //!
-//! They are built once for each run, in the profile and target directory of the running test
-//! (`DRAFTSMAN_TEST_BIN_DIR` names a directory that has them already), and get an environment of their own, so that nothing of the developer's leaks in. What they
-//! log goes to a file, which is shown if the test fails.
+//! They are built once for each run, in the profile and target directory of the running test;
+//! `DRAFTSMAN_TEST_BIN_DIR` names a directory with built programs instead. Each gets its own
+//! environment, without variables of the developer. Their logs go to files, which are printed if
+//! the test fails.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,7 +23,7 @@ pub enum Program {
     Intake,
     /// One worker process.
     Worker,
-    /// The terminal program.
+    /// The command-line client.
     Draftsman,
 }
 
@@ -36,7 +37,7 @@ impl Program {
         }
     }
 
-    /// The package that has it.
+    /// The package of the program.
     fn package(self) -> &'static str {
         match self {
             Program::Intake => "intake",
@@ -45,10 +46,11 @@ impl Program {
         }
     }
 
-    /// Where its binary is; the first call builds all three, unless [`build_only`] came before.
+    /// The path of its binary. The first call builds all three, unless [`build_only`] was called
+    /// before.
     ///
     /// # Panics
-    /// If they do not build.
+    /// If the build fails.
     pub fn path(self) -> PathBuf {
         let all = [Program::Intake, Program::Worker, Program::Draftsman];
         match BUILT.get_or_init(|| build(&all)) {
@@ -58,19 +60,20 @@ impl Program {
     }
 }
 
-/// The directory of the programs. A failure is kept too: one build that fails is enough for all tests.
+/// The directory of the programs. A failed build is kept too: it fails all tests without another
+/// build.
 static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
 
-/// Builds these programs and no others, for a process that runs no others. Has no effect after
-/// the first use of any.
+/// Builds only these programs, for a process that needs no others. Has no effect after the first
+/// use of any program.
 pub fn build_only(programs: &[Program]) {
     BUILT.get_or_init(|| build(programs));
 }
 
-/// Builds the programs and returns the directory they are in.
+/// Builds the programs and returns their directory.
 fn build(programs: &[Program]) -> Result<PathBuf, String> {
-    // Whoever has just built the whole workspace need not build a part of it again: cargo would,
-    // because fewer packages ask for fewer features of what they share.
+    // After a build of the whole workspace, cargo would build a part of it again, because fewer
+    // packages enable fewer features of shared dependencies.
     if let Some(dir) = std::env::var_os("DRAFTSMAN_TEST_BIN_DIR") {
         return Ok(workspace_dir().join(dir));
     }
@@ -107,7 +110,7 @@ fn build(programs: &[Program]) -> Result<PathBuf, String> {
     }
 }
 
-/// `target/debug` of `target/debug/deps/suite-…`, or `target/release` of `target/release/bench`.
+/// `target/debug` for `target/debug/deps/suite-…`, or `target/release` for `target/release/bench`.
 fn profile_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("the running program has a path");
     let dir = exe.parent().expect("a file lies in a directory");
@@ -126,23 +129,23 @@ pub fn workspace_dir() -> &'static Path {
         .expect("tests/ lies in the workspace")
 }
 
-/// What [`send_signal`] sends.
+/// The signals of [`send_signal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// SIGTERM.
     Terminate,
     /// SIGINT, as Ctrl-C sends it.
     Interrupt,
-    /// SIGSTOP: the process stands still.
+    /// SIGSTOP: suspends the process.
     Stop,
-    /// SIGCONT: it goes on.
+    /// SIGCONT: resumes the process.
     Continue,
 }
 
 /// Sends `signal` to the process `pid`, which the caller started and has not reaped.
 ///
 /// # Panics
-/// If there is no such process.
+/// If the process does not exist.
 pub fn send_signal(pid: u32, signal: Signal) {
     let name = match signal {
         Signal::Terminate => "TERM",
@@ -150,7 +153,7 @@ pub fn send_signal(pid: u32, signal: Signal) {
         Signal::Stop => "STOP",
         Signal::Continue => "CONT",
     };
-    // The shell's own `kill`: the program of that name is not on every machine.
+    // The shell's built-in `kill`: not every machine has the program of that name.
     let status = Command::new("sh")
         .args(["-c", &format!("kill -{name} {pid}")])
         .status()
@@ -158,7 +161,7 @@ pub fn send_signal(pid: u32, signal: Signal) {
     assert!(status.success(), "no process {pid} to send SIG{name} to");
 }
 
-/// One running child process. Killed, by its handle, when dropped.
+/// A running child process. Dropping it kills the process by its handle.
 #[derive(Debug)]
 pub struct Process {
     program: Program,
@@ -168,7 +171,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program` with `args` and an environment of `env` alone (besides `PATH` and `HOME`).
+    /// Starts `program` with `args` and only the variables of `env`, `PATH` and `HOME`.
     ///
     /// # Panics
     /// If it does not start.
@@ -213,25 +216,25 @@ impl Process {
         Self::start(Program::Worker, &[], &all)
     }
 
-    /// Its process id.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it wrote to stdout so far.
+    /// Its output on stdout so far.
     pub fn stdout(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("stdout")).unwrap_or_default()
     }
 
-    /// What it wrote to stderr so far.
+    /// Its output on stderr so far.
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
     }
 
-    /// Waits until `words` stand in what it wrote to stderr.
+    /// Waits until stderr contains `words`.
     ///
     /// # Panics
-    /// If they do not come.
+    /// If they do not appear within the wait limit.
     pub async fn until_logged(&self, words: &str) {
         eventually(&format!("the log says {words:?}"), async || {
             let log = self.stderr();
@@ -240,10 +243,10 @@ impl Process {
         .await;
     }
 
-    /// The address that the first log line names as `address=…`.
+    /// The address in the first log line, after `address=`.
     ///
     /// # Panics
-    /// If the program ends, or logs another first line.
+    /// If the program ends, or logs a different first line.
     pub async fn address(&mut self) -> String {
         let log = self.dir.path().join("stderr");
         let line = eventually_now("the first log line", || {
@@ -266,12 +269,12 @@ impl Process {
         }
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
         send_signal(self.pid(), signal);
     }
 
-    /// Its exit status if it has ended.
+    /// The exit status if the process has ended.
     pub fn try_wait(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().expect("the state of a child process");
@@ -279,10 +282,10 @@ impl Process {
         self.ended
     }
 
-    /// Waits until it ends.
+    /// Waits until the process ends.
     ///
     /// # Panics
-    /// If it does not.
+    /// If it does not end within the wait limit.
     pub async fn wait(&mut self) -> ExitStatus {
         let name = self.program.name();
         eventually_now(&format!("{name} ends"), || {
@@ -291,16 +294,16 @@ impl Process {
         .await
     }
 
-    /// SIGTERM, then waits for the end.
+    /// Sends SIGTERM and waits until the process ends.
     ///
     /// # Panics
-    /// If it does not end.
+    /// If it does not end within the wait limit.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::Terminate);
         self.wait().await
     }
 
-    /// SIGKILL: it ends in the middle of whatever it does.
+    /// Sends SIGKILL, which ends the process immediately.
     pub fn kill(&mut self) {
         self.child
             .kill()
@@ -351,21 +354,21 @@ fn command(program: Program, args: &[&str], env: &[(&str, &str)]) -> Command {
     command
 }
 
-/// What a program that ran to its end left.
+/// The result of a program that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// Its exit code; `None` if a signal ended it.
+    /// The exit code; `None` if a signal ended the process.
     pub code: Option<i32>,
-    /// What it wrote to stdout.
+    /// Its output on stdout.
     pub stdout: String,
-    /// What it wrote to stderr.
+    /// Its output on stderr.
     pub stderr: String,
 }
 
-/// Runs `program` to its end, without blocking the runtime.
+/// Runs `program` until it ends, without blocking the runtime.
 ///
 /// # Panics
-/// If it does not end.
+/// If it does not end within the wait limit.
 pub async fn run(program: Program, args: &[&str], env: &[(&str, &str)]) -> Finished {
     let mut process = Process::start(program, args, env);
     let status = process.wait().await;
@@ -376,10 +379,10 @@ pub async fn run(program: Program, args: &[&str], env: &[(&str, &str)]) -> Finis
     }
 }
 
-/// As [`run`], for a test that runs no async code.
+/// As [`run`], for a test without async code.
 ///
 /// # Panics
-/// If it does not end.
+/// If it does not end within the wait limit.
 pub fn run_blocking(program: Program, args: &[&str], env: &[(&str, &str)]) -> Finished {
     let mut process = Process::start(program, args, env);
     let status = eventually_blocking("the program ends", || {

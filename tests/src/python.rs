@@ -1,14 +1,15 @@
-//! Scripts in Python: clients that were not written in Rust, and checks for which Python has the tool.
+//! Python scripts: clients in another language, and checks that use Python libraries.
 //!
-//! They need a Python with what `tests/python/requirements.txt` lists, which `make test` puts into `target/py-venv`. Another
-//! one can be named by `DRAFTSMAN_TEST_PYTHON`. Without any the tests say so and pass, except where `CI` is `true`.
+//! They need a Python with the packages of `tests/python/requirements.txt`, which `make test`
+//! installs into `target/py-venv`. `DRAFTSMAN_TEST_PYTHON` names another one. Without a Python the
+//! tests print a reason and pass, except if `CI` is `true`.
 
 use std::path::PathBuf;
 
 use crate::eventually::within_wait_limit;
 use crate::programs::workspace_dir;
 
-/// The Python to use; `None` with a printed reason if there is none.
+/// The Python to use; `None`, with a printed reason, if it is missing.
 #[expect(clippy::print_stdout, reason = "a skipped test says why")]
 fn python() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("DRAFTSMAN_TEST_PYTHON") {
@@ -25,10 +26,11 @@ fn python() -> Option<PathBuf> {
     None
 }
 
-/// Runs `tests/python/<script>` with `args` to its end and holds that it succeeds. Without a Python it does nothing.
+/// Runs `tests/python/<script>` with `args` and checks that it succeeds. Does nothing without a
+/// Python.
 ///
 /// # Panics
-/// If it does not succeed.
+/// If the script fails.
 pub async fn run_script(script: &str, args: &[&str]) {
     let Some(python) = python() else { return };
     let script = workspace_dir().join("tests/python").join(script);

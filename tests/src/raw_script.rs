@@ -1,16 +1,17 @@
-//! Runs a script of the store past its typed function, with arguments that the function never sends.
+//! Runs a script of the store without its typed function, with arguments that the function never
+//! sends.
 
 use redis::Value;
 use shared::store::redis::script;
 use shared::store::{IssueRef, Shard, StoreError};
 
-/// Returns what the script `name` answers: its outcome, then its values.
+/// Returns the reply of the script `name`: its outcome, then its values.
 ///
 /// # Errors
-/// What Redis answers instead.
+/// The error that Redis returns.
 ///
 /// # Panics
-/// If there is no such script.
+/// If the script does not exist.
 pub async fn answer(
     store: &Shard,
     name: &str,
@@ -31,7 +32,7 @@ pub async fn answer(
 /// As [`answer`].
 ///
 /// # Panics
-/// If there is no such script, or its answer begins with no outcome.
+/// If the script does not exist, or its reply does not start with an outcome.
 pub async fn outcome(
     store: &Shard,
     name: &str,
@@ -43,8 +44,8 @@ pub async fn outcome(
     Ok(redis::from_redis_value(outcome).expect("an outcome is text"))
 }
 
-/// As [`outcome`], of a script that begins with an issue's block: `holder` is whose list is meant, `args` come
-/// after the channels.
+/// As [`outcome`], for a script whose arguments start with an issue's block. `holder` is the worker
+/// whose list is meant; `args` follow the channels.
 ///
 /// # Errors
 /// As [`outcome`].

@@ -3,12 +3,13 @@
 use crate::eventually::eventually;
 use crate::redis_server::{Aof, RedisServer};
 
-/// How long a node is away before the others replace it, in milliseconds: short, for tests wait for it.
+/// The time in milliseconds after which the other nodes replace a node. Short, because tests wait
+/// for it.
 const NODE_TIMEOUT_MS: &str = "1000";
-/// The hash slots of a cluster.
+/// The number of hash slots of a cluster.
 const N_SLOTS: usize = 16_384;
 
-/// A running cluster: node `n` is a master at first, node `n_masters + n` its replica.
+/// A running cluster. At first, node `n` is a master and node `n_masters + n` its replica.
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<RedisServer>,
@@ -16,17 +17,17 @@ pub struct RedisCluster {
 }
 
 impl RedisCluster {
-    /// A cluster of so many masters with a replica each, ready for use.
+    /// Starts a cluster of `n_masters` masters with one replica each, and waits until it is ready.
     ///
     /// # Panics
-    /// If it does not come to be.
+    /// If it is not ready within the wait limit.
     pub async fn start(n_masters: usize) -> Self {
         let args = [
             "--cluster-enabled",
             "yes",
             "--cluster-node-timeout",
             NODE_TIMEOUT_MS,
-            // A test that kills a master does not want its replica to think itself too old to follow it.
+            // Allows a replica to take over although its data is old.
             "--cluster-replica-validity-factor",
             "0",
             "--repl-diskless-sync-delay",
@@ -43,7 +44,7 @@ impl RedisCluster {
                 .command(node, &format!("ADDSLOTSRANGE {first} {last}"))
                 .await;
         }
-        // The bus listens 10,000 above the port.
+        // The bus port is the port plus 10,000.
         let first = cluster.nodes[0].port();
         for node in &cluster.nodes[1..] {
             cluster
@@ -93,7 +94,7 @@ impl RedisCluster {
         let _: String = self.asked(node, words).await;
     }
 
-    /// What a node answers to a `CLUSTER` command.
+    /// The reply of a node to a `CLUSTER` command.
     async fn asked<T: redis::FromRedisValue>(&self, node: &RedisServer, words: &str) -> T {
         let mut command = redis::cmd("CLUSTER");
         for word in words.split(' ') {
@@ -103,7 +104,7 @@ impl RedisCluster {
         answer.unwrap_or_else(|error| panic!("CLUSTER {words}: {error}"))
     }
 
-    /// The URL for `DRAFTSMAN_REDIS_URL`: all nodes.
+    /// The URL for `DRAFTSMAN_REDIS_URL`, with all nodes.
     pub fn url(&self) -> String {
         let hosts = self.nodes.iter().map(|n| format!("127.0.0.1:{}", n.port()));
         format!("redis://{}", hosts.collect::<Vec<_>>().join(","))
@@ -114,10 +115,10 @@ impl RedisCluster {
         &self.nodes
     }
 
-    /// Kills the master of the given number, and returns once its replica has taken over.
+    /// Kills the master with this number, and returns once its replica has taken over.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn kill_master(&mut self, n: usize) {
         self.nodes[n].kill();
         let replica = &self.nodes[self.n_masters + n];
@@ -129,18 +130,18 @@ impl RedisCluster {
         .await;
     }
 
-    /// Starts a killed node again, as a replica of who has taken over.
+    /// Restarts a killed node as a replica of the new master.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If the node does not start.
     pub fn start_again(&mut self, n: usize) {
         self.nodes[n].start_again();
     }
 
-    /// Makes the replica of a master take over in good order: nothing is lost.
+    /// Makes the replica of a master take over gracefully, without data loss.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn fail_over(&self, n: usize) {
         let replica = &self.nodes[self.n_masters + n];
         self.command(replica, "FAILOVER").await;
@@ -152,10 +153,10 @@ impl RedisCluster {
         .await;
     }
 
-    /// A connection to each master there is.
+    /// A connection to each present master.
     ///
     /// # Panics
-    /// If a node that should run does not answer.
+    /// If a running node does not answer.
     pub async fn masters(&self) -> Vec<redis::aio::MultiplexedConnection> {
         let mut masters = Vec::new();
         for node in self.nodes.iter().filter(|node| node.is_running()) {
@@ -172,10 +173,10 @@ impl RedisCluster {
         masters
     }
 
-    /// How many keys each master has.
+    /// The number of keys of each master.
     ///
     /// # Panics
-    /// If one does not answer.
+    /// If a master does not answer.
     pub async fn n_keys(&self) -> Vec<u64> {
         let mut counts = Vec::new();
         for mut master in self.masters().await {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::eventually::eventually;
 use crate::redis_server::{Aof, RedisServer, free_port};
 
-/// What the Sentinels call the master.
+/// The Sentinels' name of the master.
 const MASTER: &str = "draftsman";
 
 /// A master, two replicas and three Sentinels.
@@ -26,17 +26,17 @@ struct Sentinel {
 
 impl Drop for Sentinel {
     fn drop(&mut self) {
-        // An error means that it has ended already.
+        // An error means that it has already ended.
         let _ended = self.child.kill();
         let _status = self.child.wait();
     }
 }
 
 impl Sentinels {
-    /// All of them, once each Sentinel knows the other two and both replicas.
+    /// Starts all of them, and waits until each Sentinel knows the other two and both replicas.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn start() -> Self {
         let prompt = ["--repl-diskless-sync-delay", "0"];
         let master = RedisServer::start_with(Aof::EverySecond, &prompt);
@@ -71,7 +71,7 @@ impl Sentinels {
         format!("redis+sentinel://{}/{MASTER}", hosts.join(","))
     }
 
-    /// The port of the master, as most Sentinels have it.
+    /// The master's port according to the majority of the Sentinels.
     async fn master_port(&self) -> Result<u16, String> {
         let mut ports = Vec::new();
         for sentinel in &self.sentinels {
@@ -93,10 +93,10 @@ impl Sentinels {
         node.expect("it is one of ours").connection().await
     }
 
-    /// Kills the master, and returns once the Sentinels have made another one.
+    /// Kills the master, and returns once the Sentinels have promoted another one.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn kill_master(&mut self) {
         let old = self.master_port().await.expect("the Sentinels answer");
         let node = self.nodes.iter_mut().find(|node| node.port() == old);
@@ -112,7 +112,7 @@ impl Sentinels {
 }
 
 impl Sentinel {
-    /// What it answers of the master, by name.
+    /// The fields that the Sentinel reports about the master.
     async fn asked(&self, what: &str) -> Result<std::collections::HashMap<String, String>, String> {
         let ask = async {
             let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port))?;
@@ -132,7 +132,7 @@ fn start_sentinel(master: u16) -> Sentinel {
         .tempdir()
         .expect("a temporary directory");
     let port = free_port();
-    // A Sentinel keeps what it learns in its file.
+    // A Sentinel stores its state in its configuration file.
     let file = dir.path().join("sentinel.conf");
     let text = format!(
         "port {port}\nbind 127.0.0.1\ndir {}\nlogfile sentinel.log\n\

@@ -1,8 +1,8 @@
 //! A private `redis-server` for each test.
 //!
-//! Nothing is shared between tests: each gets a process, a port on the loopback interface and
-//! a directory of its own, and all three are gone when the value is dropped. The process is
-//! only ever ended through its own child handle.
+//! Tests share nothing: each gets its own process, port on the loopback interface and directory,
+//! and dropping the value removes all three. The process is only ended through its own child
+//! handle.
 
 use std::fs::File;
 use std::path::Path;
@@ -14,13 +14,13 @@ use tempfile::TempDir;
 use crate::eventually::eventually_blocking;
 use crate::programs::{Signal, send_signal};
 
-/// The name of its socket in its directory.
+/// The name of the socket in the server's directory.
 const SOCKET: &str = "redis.sock";
 
-/// How the server writes its append-only file.
+/// The mode of the append-only file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aof {
-    /// Not at all: what is in memory is gone with the process.
+    /// No file: all data is lost with the process.
     None,
     /// Flushed once a second.
     EverySecond,
@@ -31,7 +31,7 @@ pub enum Aof {
 /// A running (or stopped, see [`RedisServer::stop`]) server with its data directory.
 #[derive(Debug)]
 pub struct RedisServer {
-    // Above `dir`, so that the process is gone before its directory is.
+    // Declared before `dir`, so that the process ends before its directory is removed.
     child: Option<ChildGuard>,
     dir: TempDir,
     port: u16,
@@ -44,14 +44,14 @@ struct ChildGuard(Child);
 
 impl Drop for ChildGuard {
     fn drop(&mut self) {
-        // An error means that it has ended already.
+        // An error means that it has already ended.
         let _ended = self.0.kill();
         let _status = self.0.wait();
     }
 }
 
-/// Ports that this process hands out. Below the range that systems take client ports from, so
-/// that a server which is stopped and started again finds its port still free.
+/// The next port of this process. Ports are below the range of ephemeral client ports, so that a
+/// server which is stopped and started again finds its port free.
 fn next_port() -> u16 {
     const FIRST: u16 = 11_000;
     const COUNT: u16 = 20_000;
@@ -61,7 +61,7 @@ fn next_port() -> u16 {
     FIRST + (start + offset) % COUNT
 }
 
-/// A port of the same kind that nobody listens on now, for what a test starts besides.
+/// A free port of the same range, for other servers of a test.
 pub fn free_port() -> u16 {
     loop {
         let port = next_port();
@@ -75,7 +75,7 @@ impl RedisServer {
     /// Starts a server and waits until it answers PING.
     ///
     /// # Panics
-    /// If there is no `redis-server` program, or it does not come up.
+    /// If the program `redis-server` is missing, or the server does not start.
     pub fn start(aof: Aof) -> Self {
         Self::start_with(aof, &[])
     }
@@ -83,7 +83,7 @@ impl RedisServer {
     /// As [`RedisServer::start`], with further command-line arguments of `redis-server`.
     ///
     /// # Panics
-    /// If there is no `redis-server` program, or it does not come up.
+    /// If the program `redis-server` is missing, or the server does not start.
     pub fn start_with(aof: Aof, extra_args: &[&str]) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("draftsman-redis-")
@@ -112,11 +112,14 @@ impl RedisServer {
         );
     }
 
-    /// A fresh server with the content of a snapshot (RDB), and an append-only file from then on: as
-    /// `docs/operations.md` restores a backup. A server that is started with an append-only file does not read a snapshot.
+    /// Starts a new server with the content of a snapshot (RDB), and an append-only file from then
+    /// on.
+    ///
+    /// `docs/operations.md` restores a backup in the same way. A server that starts with an
+    /// append-only file does not read a snapshot.
     ///
     /// # Panics
-    /// If the snapshot cannot be read, or the server does not come up.
+    /// If the snapshot cannot be read, or the server does not start.
     pub fn restore(snapshot: &Path) -> Self {
         let mut server = Self::start(Aof::None);
         server.stop();
@@ -147,38 +150,38 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The URL of its socket in the file system: the same server, and each call takes less time.
+    /// The URL of its Unix socket. Calls over the socket take less time.
     pub fn socket_url(&self) -> String {
         format!("unix://{}", self.dir.path().join(SOCKET).display())
     }
 
-    /// The port it listens on.
+    /// The port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its process id.
+    /// The process id.
     ///
     /// # Panics
-    /// If it is stopped.
+    /// If the server is stopped.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("redis-server is running").0.id()
     }
 
-    /// True unless it was stopped or killed.
+    /// Whether the server runs: it was not stopped or killed.
     pub fn is_running(&self) -> bool {
         self.child.is_some()
     }
 
-    /// What it logged so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default()
     }
 
-    /// A new connection for a test's own commands.
+    /// A new connection for commands of the test.
     ///
     /// # Panics
-    /// If it does not answer.
+    /// If the server does not answer.
     pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url()).expect("a valid URL");
         client
@@ -187,8 +190,8 @@ impl RedisServer {
             .expect("a connection to the private redis-server")
     }
 
-    /// Ends it in good order (SIGTERM: what is in memory reaches the disk, if it has an
-    /// append-only file) and keeps its data.
+    /// Stops the server with SIGTERM and keeps its data. With an append-only file, all data reaches
+    /// the disk.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             send_signal(child.0.id(), Signal::Terminate);
@@ -199,7 +202,7 @@ impl RedisServer {
         }
     }
 
-    /// Ends it at once (SIGKILL) and keeps what had reached the disk.
+    /// Kills the server with SIGKILL and keeps the data that had reached the disk.
     pub fn kill(&mut self) {
         self.child = None;
     }
@@ -207,7 +210,7 @@ impl RedisServer {
     /// Starts a stopped server again on the same port with the same data.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If the server does not start.
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "redis-server is still running");
         assert!(
@@ -217,7 +220,8 @@ impl RedisServer {
         );
     }
 
-    /// True once it answers; false if it ended instead, which is what a taken port looks like.
+    /// Returns true once the server answers, and false if it ended, which is the symptom of a port
+    /// in use.
     fn try_start(&mut self) -> bool {
         let mut child = ChildGuard(self.command().spawn().unwrap_or_else(|error| {
             panic!(
@@ -257,7 +261,7 @@ impl RedisServer {
                 "",
             ])
             .args(["--maxmemory-policy", "noeviction", "--daemonize", "no"])
-            // Below its directory, which it changes to first.
+            // Relative to the server's directory, into which it changes first.
             .args(["--unixsocket", SOCKET])
             .arg("--dir")
             .arg(self.dir.path());
@@ -274,7 +278,7 @@ impl RedisServer {
         command
     }
 
-    /// Its data directory.
+    /// The data directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -296,7 +300,7 @@ impl Drop for RedisServer {
     }
 }
 
-/// Ok if the server behind `url` is done loading and is the process `pid`, not somebody else's.
+/// Returns Ok if the server at `url` has loaded its data and is the process `pid`.
 fn answers(url: &str, pid: u32) -> Result<(), String> {
     let look = || -> redis::RedisResult<String> {
         let mut connection = redis::Client::open(url)?.get_connection()?;

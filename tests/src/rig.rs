@@ -11,7 +11,7 @@ use crate::eventually::eventually;
 use crate::programs::Process;
 use crate::redis_server::{Aof, RedisServer};
 
-/// What one test runs. Fields are dropped in order: the programs go before their Redis.
+/// The programs of one test. Fields are dropped in order: the programs end before their Redis.
 #[derive(Debug)]
 pub struct Rig {
     /// A client of `intake`.
@@ -22,35 +22,35 @@ pub struct Rig {
     pub intake: Process,
     /// The private Redis.
     pub redis: RedisServer,
-    /// Where intake listens, `host:port`.
+    /// The address of intake, `host:port`.
     pub address: String,
 }
 
 impl Rig {
-    /// Redis without a file, intake and one worker.
+    /// Starts Redis without a file, intake and one worker.
     pub async fn start() -> Self {
         let mut rig = Self::without_worker().await;
         rig.add_worker(&[]);
         rig
     }
 
-    /// Redis without a file and intake; what is submitted waits.
+    /// Starts Redis without a file, and intake. Submitted issues wait.
     pub async fn without_worker() -> Self {
         Self::with_redis(RedisServer::start(Aof::None)).await
     }
 
-    /// Intake on the given Redis.
+    /// Starts intake on the given Redis.
     pub async fn with_redis(redis: RedisServer) -> Self {
         let url = redis.url();
         Self::with_redis_at(redis, &url).await
     }
 
-    /// Intake on the given Redis, which it reaches at `url`: that of a proxy.
+    /// Starts intake on the given Redis, with `url`, which can be that of a proxy.
     pub async fn with_redis_at(redis: RedisServer, url: &str) -> Self {
         Self::with_redis_at_and(redis, url, &[]).await
     }
 
-    /// Intake on the given Redis, with this environment besides the usual.
+    /// Starts intake on the given Redis, with additional variables.
     pub async fn with_redis_and(redis: RedisServer, env: &[(&str, &str)]) -> Self {
         let url = redis.url();
         Self::with_redis_at_and(redis, &url, env).await
@@ -72,7 +72,7 @@ impl Rig {
     /// Waits until exactly `n` issues are in flight.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn until_in_flight(&self, n: u64) {
         eventually(&format!("{n} issues are in flight"), async || {
             let stats = self.client.stats().await;
@@ -82,28 +82,28 @@ impl Rig {
         .await;
     }
 
-    /// Starts one more worker with this environment besides the usual.
+    /// Starts another worker, with additional variables.
     pub fn add_worker(&mut self, env: &[(&str, &str)]) -> &mut Process {
         self.workers.push(Process::worker(&self.redis.url(), env));
         self.workers.last_mut().expect("one was pushed")
     }
 
-    /// Starts intake anew (on another free port) and connects the client to it.
+    /// Restarts intake on another free port and connects the client to it.
     pub async fn restart_intake(&mut self) {
         self.restart_intake_with(&[]).await;
     }
 
-    /// As [`Rig::restart_intake`], with this environment besides the usual.
+    /// As [`Rig::restart_intake`], with additional variables.
     pub async fn restart_intake_with(&mut self, env: &[(&str, &str)]) {
         self.intake = Process::intake(&self.redis.url(), env);
         self.address = self.intake.address().await;
         self.client = Client::connect(&self.address).await;
     }
 
-    /// Waits until this many workers have registered, and their scripts with them.
+    /// Waits until `n` workers have registered, with their scripts.
     ///
     /// # Panics
-    /// If that does not come to be.
+    /// If this does not happen within the wait limit.
     pub async fn until_registered(&self, n: usize) {
         eventually(&format!("{n} workers have registered"), async || {
             let stats = self.client.stats().await;
@@ -113,8 +113,8 @@ impl Rig {
         .await;
     }
 
-    /// Changes the setting `default` past the checks of PutSetting: it becomes one that was right when it was
-    /// written and is not any more.
+    /// Changes the setting `default` without the checks of PutSetting, as if it had been valid when
+    /// it was written.
     ///
     /// # Panics
     /// If Redis does not answer.
@@ -128,7 +128,7 @@ impl Rig {
         assert!(matches!(put, Ok(PutSettingOutcome::Stored(_))), "{put:?}");
     }
 
-    /// How many issues are decided.
+    /// The number of decided issues.
     ///
     /// # Panics
     /// If Redis does not answer.
@@ -141,7 +141,7 @@ impl Rig {
         length.expect("HLEN")
     }
 
-    /// One of the store's own counters, such as `reaped`; 0 if it never counted.
+    /// One of the store's counters, such as `reaped`; 0 if it does not exist.
     ///
     /// # Panics
     /// If Redis does not answer.
@@ -156,8 +156,8 @@ impl Rig {
         count.unwrap_or(0)
     }
 
-    /// Every key of Redis with its content in Redis's own serialised form; equal dumps mean that
-    /// nothing was changed in between.
+    /// Every key of Redis with its content in Redis's serialised form. Equal dumps show that
+    /// nothing has changed.
     ///
     /// # Panics
     /// If Redis does not answer.

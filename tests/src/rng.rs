@@ -1,17 +1,17 @@
-//! Choices that a seed decides: the same seed gives the same choices, on every machine.
+//! Pseudorandom choices: the same seed gives the same choices on every machine.
 
 /// Splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
 #[derive(Debug, Clone)]
 pub struct SeededRng(u64);
 
 impl SeededRng {
-    /// Dice that fall as `seed` says.
+    /// Creates a generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Dice of their own for one part of what `seed` decides, so that the parts do not disturb each
-    /// other's choices.
+    /// Creates a separate generator for one part of a run, so that the choices of the parts are
+    /// independent.
     pub fn part(seed: u64, part: u64) -> Self {
         let mut mixer = Self(seed ^ part.wrapping_mul(0xd134_2543_de82_ef95));
         Self(mixer.next())
@@ -25,22 +25,22 @@ impl SeededRng {
         z ^ (z >> 31)
     }
 
-    /// A number below `n`, which is above 0.
+    /// A number below `n`, which must be positive.
     pub fn roll(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 
-    /// True once in `n` times.
+    /// Returns true once in `n` calls on average.
     pub fn one_in(&mut self, n: usize) -> bool {
         self.roll(n) == 0
     }
 
-    /// Takes one away; `None` if there is none.
+    /// Removes and returns a random item; `None` if the list is empty.
     pub fn draw<T>(&mut self, from: &mut Vec<T>) -> Option<T> {
         (!from.is_empty()).then(|| from.swap_remove(self.roll(from.len())))
     }
 
-    /// One of them; `None` if there is none.
+    /// A random item; `None` if the list is empty.
     pub fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
         (!from.is_empty()).then(|| from[self.roll(from.len())].clone())
     }

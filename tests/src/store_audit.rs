@@ -1,18 +1,19 @@
-//! What Redis holds, key by key, and the rules that the queue keeps after every step.
+//! The content of Redis, key by key, and the rules that the queue satisfies after every step.
 //!
-//! The rules are those of the essay at the head of the store's `queue.rs`, read from raw keys and
-//! not through the store, so that a mistake of the store's readers cannot hide one of its scripts.
+//! The rules are those of the documentation in the store's `queue/issue_block.rs`. They are checked
+//! on raw keys without the store, so that a mistake in the store's readers cannot hide a mistake in
+//! a script.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use shared::store::Shard;
 
-/// What is stored under one key.
+/// The content of one key.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     /// A string.
     Text(String),
-    /// A list, from left to right, or a set in the order of its bytes.
+    /// A list from left to right, or a set in byte order.
     List(Vec<String>),
     /// A hash.
     Hash(BTreeMap<String, String>),
@@ -20,11 +21,12 @@ pub enum Content {
     Ranked(BTreeMap<String, String>),
 }
 
-/// Every key with what is stored under it; equal dumps mean that nothing was changed in between.
+/// Every key with its content. Equal dumps show that nothing has changed.
 pub type Dump = BTreeMap<String, Content>;
 
-/// ARGV 1: `all`, or `queue` for what the rules need, which does not grow with what is decided.
-/// Answers one text and not an array of arrays, which the client takes much longer to read.
+/// Dumps the keys. ARGV 1: `all`, or `queue` for the keys that the rules need, which do not grow
+/// with the decided issues. Returns one text instead of nested arrays, which the client parses much
+/// more slowly.
 const DUMP_SCRIPT: &str = "
 local read = {
   string = function(key)
@@ -79,7 +81,7 @@ fn pairs(values: Vec<String>) -> BTreeMap<String, String> {
     std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect()
 }
 
-/// Everything that Redis holds.
+/// The whole content of Redis.
 ///
 /// # Panics
 /// If Redis does not answer.
@@ -87,17 +89,17 @@ pub async fn dump(store: &Shard) -> Dump {
     read(store, "all").await
 }
 
-/// Holds the queues against the rules.
+/// Checks the rules of the queues.
 ///
 /// # Panics
-/// If a rule is broken; the message names every finding and shows what the queues look like.
+/// If a rule is violated. The message has every violation and the content of the queues.
 pub async fn audit(store: &Shard) {
     let dump = read(store, "queue").await;
     let found = violations(&dump);
     assert!(found.is_empty(), "{found:#?}\nin {dump:#?}");
 }
 
-/// Everything in the dump that breaks a rule of the queue.
+/// All violations of the rules of the queue in the dump.
 pub fn violations(dump: &Dump) -> Vec<String> {
     let queues = Queues::new(dump);
     let mut found = Vec::new();
@@ -114,10 +116,10 @@ pub fn violations(dump: &Dump) -> Vec<String> {
     found
 }
 
-/// An issue's place in its queue: its id and when it was submitted.
+/// A waiting issue: its id and its time of submission.
 type Waiting<'a> = (&'a str, &'a str);
 
-/// The queue's keys, taken apart. An absent key is an empty one.
+/// The parsed keys of the queue. A missing key is an empty one.
 struct Queues<'a> {
     pending: &'a [String],
     processing: BTreeMap<&'a str, &'a [String]>,
@@ -188,7 +190,7 @@ impl<'a> Queues<'a> {
             .unwrap_or_default()
     }
 
-    /// One Blueprint: the place is true, and the age of its oldest waiting issue.
+    /// Checks one Blueprint: its place, and the age of its oldest waiting issue.
     fn check_queue(&self, blueprint: &str, found: &mut Vec<String>) {
         let backlog = self.backlog(blueprint);
         let place = self.places.get(blueprint).map(String::as_str);
@@ -246,7 +248,7 @@ impl<'a> Queues<'a> {
         }
     }
 
-    /// Each element lies where its queue's place says, and no other does.
+    /// Checks that each element is where its queue's place says, and nowhere else.
     fn check_elements(&self, found: &mut Vec<String>) {
         let is_head_at = |element: &str, places: &[&str]| {
             let (blueprint, issue) = element.split_once('/').unwrap_or((element, ""));
@@ -271,7 +273,7 @@ impl<'a> Queues<'a> {
         for (worker, items) in &self.processing {
             for element in *items {
                 let issue = element.split_once('/').map_or("", |(_, issue)| issue);
-                // One that was decided after it was popped lies there until it is claimed.
+                // An element whose issue was decided after the pop stays there until it is claimed.
                 let is_stale = !self.issues.contains_key(issue);
                 if !is_stale && !is_head_at(element, &["ready", "leased"]) {
                     found.push(format!(
@@ -282,7 +284,8 @@ impl<'a> Queues<'a> {
         }
     }
 
-    /// Undecided issues and what waits in backlogs are the same, in the order of submission.
+    /// Checks that the undecided issues equal the content of the backlogs, in the order of
+    /// submission.
     fn check_issues(&self, found: &mut Vec<String>) {
         let mut queued = BTreeMap::new();
         for (blueprint, backlog) in &self.backlogs {

@@ -1,7 +1,7 @@
-//! A store on a private Redis, for tests of the scripts without any program around them.
+//! A store on a private Redis, for tests of the scripts without any program.
 //!
-//! Every call of a test goes through [`Fixture::step`], which holds the queues against their rules
-//! afterwards, or through [`Fixture::refused`], which holds that not one key has changed.
+//! Every call of a test goes through [`Fixture::step`] or [`Fixture::refused`]. The first checks
+//! the rules of the queues afterwards, the second that no key has changed.
 
 use std::future::Future;
 use std::time::Duration;
@@ -23,13 +23,13 @@ use crate::factory;
 use crate::redis_server::{Aof, RedisServer};
 use crate::store_audit::{audit, dump};
 
-/// A lease that no test outlives.
+/// The duration of a lease that no test outlives.
 pub const LONG: u64 = 600_000;
 
-/// A lease that has run out when the claim is answered.
+/// The duration of a lease that has expired when the claim is answered.
 pub const OVER: u64 = 0;
 
-/// A claimer that runs other issues too, and minds no crashes.
+/// The mode of a claimer that runs other issues too and accepts any number of crashes.
 pub const BESIDE: ClaimMode = ClaimMode::Shared {
     shared_run_limit: u32::MAX,
 };
@@ -38,9 +38,9 @@ pub const BESIDE: ClaimMode = ClaimMode::Shared {
 pub struct Fixture {
     /// The store.
     pub store: Shard,
-    /// The whole store, which has that one shard.
+    /// The whole store, with this one shard.
     pub whole: Store,
-    /// Its Redis.
+    /// Its Redis server.
     pub redis: RedisServer,
     popper: Mutex<PopHandle>,
 }
@@ -53,21 +53,21 @@ impl std::fmt::Debug for Fixture {
     }
 }
 
-/// How [`Fixture::settle`] decides.
+/// The decision of [`Fixture::settle`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// A new version that names the issue.
     Applied,
-    /// One verifier said no.
+    /// Denied by one verifier.
     Denied,
-    /// A fault that does not pass.
+    /// A permanent fault.
     Failed,
-    /// The same, onto the dead list.
+    /// A permanent fault that puts the issue on the dead list.
     Dead,
 }
 
 impl How {
-    /// The cause that the issue gets.
+    /// The resulting cause of the issue.
     pub fn cause(self) -> Option<RejectionCause> {
         match self {
             How::Applied => None,
@@ -76,7 +76,7 @@ impl How {
         }
     }
 
-    /// The reason that the issue gets.
+    /// The resulting reason of the issue.
     pub fn reason(self) -> &'static str {
         match self {
             How::Applied => "",
@@ -87,10 +87,10 @@ impl How {
 }
 
 impl Fixture {
-    /// Starts a Redis, without any Blueprint.
+    /// Starts a Redis without Blueprints.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If Redis does not start.
     pub async fn start() -> Self {
         let redis = RedisServer::start(Aof::None);
         let whole = Store::open(&redis.socket_url(), 1).expect("a valid URL");
@@ -109,10 +109,10 @@ impl Fixture {
         }
     }
 
-    /// As [`Fixture::start`], with a small Blueprint of each of these names.
+    /// As [`Fixture::start`], with a small Blueprint for each of these names.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If Redis does not start.
     pub async fn with(names: &[&str]) -> Self {
         let fixture = Self::start().await;
         for name in names {
@@ -121,10 +121,10 @@ impl Fixture {
         fixture
     }
 
-    /// Makes a call that may change something; the queues are sound afterwards.
+    /// Makes a call that may change data, then checks the queues.
     ///
     /// # Panics
-    /// If the call fails or breaks a rule of the queue.
+    /// If the call fails or violates a rule of the queue.
     pub async fn step<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> T {
         let outcome = call.await.expect("the store answers");
         audit(&self.store).await;
@@ -134,7 +134,7 @@ impl Fixture {
     /// Makes a call that must change nothing.
     ///
     /// # Panics
-    /// If the call fails or any key is another one afterwards.
+    /// If the call fails or any key has changed.
     pub async fn refused<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> T {
         let before = dump(&self.store).await;
         let outcome = call.await.expect("the store answers");
@@ -146,10 +146,10 @@ impl Fixture {
         outcome
     }
 
-    /// Sends one command past the store.
+    /// Sends one command to Redis without the store.
     ///
     /// # Panics
-    /// If Redis refuses it.
+    /// If Redis returns an error.
     pub async fn raw<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
@@ -157,10 +157,10 @@ impl Fixture {
         answer.unwrap_or_else(|error| panic!("{words:?}: {error:?}"))
     }
 
-    /// Archives a Blueprint, or takes that back.
+    /// Archives or unarchives a Blueprint.
     ///
     /// # Panics
-    /// If it is not done.
+    /// If the call fails.
     pub async fn set_archived(&self, name: &str, archived: bool) {
         let outcome = self.store.set_archived(&blueprint_id(name), archived).await;
         let outcome = outcome.expect("the store answers");
@@ -170,7 +170,7 @@ impl Fixture {
         );
     }
 
-    /// Pauses a Blueprint, or everything (`*`). What waits in `pending` stays there.
+    /// Pauses a Blueprint, or everything (`*`). Elements in `pending` stay there.
     ///
     /// # Panics
     /// If Redis does not answer.
@@ -179,7 +179,7 @@ impl Fixture {
         let _: i64 = self.raw(&["HSET", &key, name, "1"]).await;
     }
 
-    /// Lifts a pause for what is placed from now on; what is parked stays parked.
+    /// Removes a pause without placing parked heads.
     ///
     /// # Panics
     /// If Redis does not answer.
@@ -188,7 +188,7 @@ impl Fixture {
         let _: i64 = self.raw(&["HDEL", &key, name]).await;
     }
 
-    /// Where a queue's head is; `none` for an empty queue.
+    /// The place of a queue's head; `none` for an empty queue.
     ///
     /// # Panics
     /// If Redis does not answer.
@@ -198,7 +198,7 @@ impl Fixture {
         place.unwrap_or_else(|| "none".to_owned())
     }
 
-    /// The pending list in the order in which it is popped.
+    /// The pending list in the order of pops.
     ///
     /// # Panics
     /// If Redis does not answer.
@@ -212,7 +212,7 @@ impl Fixture {
     /// Writes a new head.
     ///
     /// # Panics
-    /// If it makes no commit.
+    /// If the write creates no commit.
     pub async fn put(&self, blueprint: &Blueprint) -> Commit {
         let put = self
             .store
@@ -223,10 +223,10 @@ impl Fixture {
         }
     }
 
-    /// Submits an issue that is accepted.
+    /// Submits an issue.
     ///
     /// # Panics
-    /// If it is not.
+    /// If it is not accepted.
     pub async fn submit(&self, blueprint: &str, issue: &str) -> IssueRef {
         let new = new_issue(blueprint, issue);
         let outcome = self.step(self.store.submit(&new)).await;
@@ -237,7 +237,7 @@ impl Fixture {
         issue_ref(blueprint, issue)
     }
 
-    /// The next element that is ready, moved to the worker's list.
+    /// Pops the next ready element into the worker's list.
     ///
     /// # Panics
     /// If Redis does not answer.
@@ -251,18 +251,18 @@ impl Fixture {
         Some(IssueRef::parse(&popped).expect("an element of pending"))
     }
 
-    /// Pops and claims with a new nonce.
+    /// Pops an issue and claims it with a new nonce.
     ///
     /// # Panics
-    /// If nothing is ready, or the claim is not granted.
+    /// If no issue is ready, or the claim is not granted.
     pub async fn take(&self, worker: &WorkerId, lease_ms: u64) -> Claimed {
         self.take_in(worker, lease_ms, BESIDE).await
     }
 
-    /// As [`Fixture::take`], beside other issues or alone.
+    /// As [`Fixture::take`], with this claim mode.
     ///
     /// # Panics
-    /// If nothing is ready, or the claim is not granted.
+    /// If no issue is ready, or the claim is not granted.
     pub async fn take_in(
         &self,
         worker: &WorkerId,
@@ -277,10 +277,10 @@ impl Fixture {
         claimed(self.step(claim).await)
     }
 
-    /// Takes the issue that is ready, lets the lease run out, has it reaped and promoted.
+    /// Takes the ready issue, lets the lease expire, reaps it and promotes the issue.
     ///
     /// # Panics
-    /// If the issue does not come back.
+    /// If the issue is not ready again.
     pub async fn crash(&self, worker: &WorkerId) -> Claimed {
         let claimed = self.take(worker, OVER).await;
         let issue = &claimed.lease.issue;
@@ -290,28 +290,28 @@ impl Fixture {
         claimed
     }
 
-    /// The issue as it is stored.
+    /// The stored issue.
     ///
     /// # Panics
-    /// If it is not there.
+    /// If it does not exist.
     pub async fn issue(&self, issue: &IssueRef) -> Issue {
         let found = self.store.issue(&issue.issue_id).await;
         found.expect("the store answers").expect("the issue")
     }
 
-    /// Its log entry.
+    /// The log entry of an issue.
     ///
     /// # Panics
-    /// If it has none.
+    /// If it does not exist.
     pub async fn log_entry(&self, issue: &IssueRef) -> LogEntry {
         let found = self.store.log_entry(&issue.issue_id).await;
         found.expect("the store answers").expect("a log entry")
     }
 
-    /// Holds that an issue is rejected, and that a bare log entry says so: one that no flow has made.
+    /// Checks that an issue is rejected with a bare log entry, one that no flow created.
     ///
     /// # Panics
-    /// If it is not.
+    /// If it is not rejected, or the entry differs.
     pub async fn assert_rejected(
         &self,
         issue: &IssueRef,
@@ -353,7 +353,7 @@ impl Fixture {
         Ok(outcome)
     }
 
-    /// As [`Fixture::settle`], and asks for the queue's next issue.
+    /// As [`Fixture::settle`], with a request for the queue's next issue.
     ///
     /// # Errors
     /// As [`Shard::settle_and_claim_next`].
@@ -400,13 +400,13 @@ impl Fixture {
     }
 }
 
-/// The hash that every applied patch of a test has.
+/// The patch hash of every applied issue in these tests.
 pub const PATCH_HASH: &str = "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945";
 
-/// The reason of an issue whose Blueprint was archived.
+/// The reason of an issue whose Blueprint is archived.
 pub const ARCHIVED: &str = "dispatch failed: blueprint is archived; unarchive it and retry";
 
-/// A fault that may pass.
+/// A release after a temporary fault.
 pub fn fault(delay_ms: u64) -> Release {
     Release::Fault {
         delay_ms,
@@ -414,7 +414,7 @@ pub fn fault(delay_ms: u64) -> Release {
     }
 }
 
-/// Something that is in use.
+/// A release because a resource is in use.
 pub fn busy(delay_ms: u64) -> Release {
     Release::Busy {
         delay_ms,
@@ -425,7 +425,7 @@ pub fn busy(delay_ms: u64) -> Release {
 /// The reason of an issue after [`fault`].
 pub const FAULT: &str = "redis is away";
 
-/// The attempt that the claim began.
+/// The attempt that the claim started.
 pub fn epoch_of(claimed: &Claimed) -> Epoch {
     Epoch {
         blueprint_id: claimed.lease.issue.blueprint_id.clone(),
@@ -434,7 +434,7 @@ pub fn epoch_of(claimed: &Claimed) -> Epoch {
     }
 }
 
-/// The log entry that [`Fixture::settle`] hands over; `attempt` and `ts_ms` are wrong on purpose.
+/// The log entry that [`Fixture::settle`] sends. `attempt` and `ts_ms` are deliberately wrong.
 pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
     let reason = Some(how.reason().to_owned()).filter(|r| !r.is_empty());
     let verdict = Verdict {
@@ -470,10 +470,11 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
     }
 }
 
-/// A small Blueprint with this description and label (none if empty): other marks, other versions.
+/// A small Blueprint with this description and label (empty: no label). Different marks give
+/// different versions.
 ///
 /// # Panics
-/// If these make no Blueprint.
+/// If the Blueprint is invalid.
 pub fn marked(name: &str, mark: &str, label: &str) -> Blueprint {
     let label = match label {
         "" => String::new(),
@@ -485,7 +486,7 @@ pub fn marked(name: &str, mark: &str, label: &str) -> Blueprint {
     Blueprint::parse(&text).expect("a sample Blueprint")
 }
 
-/// The lease and what came with it.
+/// The claimed issue of a granted claim.
 ///
 /// # Panics
 /// If the claim was not granted.
@@ -496,7 +497,7 @@ pub fn claimed(outcome: ClaimOutcome) -> Claimed {
     }
 }
 
-/// The same lease under another token.
+/// The lease with another token.
 pub fn with_token(lease: &Lease, token: &str) -> Lease {
     Lease {
         token: token.to_owned(),
@@ -504,26 +505,26 @@ pub fn with_token(lease: &Lease, token: &str) -> Lease {
     }
 }
 
-/// The id of that name.
+/// The Blueprint id of that name.
 ///
 /// # Panics
-/// If it is none.
+/// If the name is invalid.
 pub fn blueprint_id(name: &str) -> BlueprintId {
     BlueprintId::parse(name).expect("an id")
 }
 
-/// The worker of that name.
+/// The worker id of that name.
 ///
 /// # Panics
-/// If it is none.
+/// If the name is invalid.
 pub fn worker_id(name: &str) -> WorkerId {
     WorkerId::parse(name).expect("an id")
 }
 
-/// An issue and its queue.
+/// A reference to an issue and its queue.
 ///
 /// # Panics
-/// If these are no ids.
+/// If an id is invalid.
 pub fn issue_ref(blueprint: &str, issue: &str) -> IssueRef {
     IssueRef {
         blueprint_id: blueprint_id(blueprint),
@@ -531,10 +532,10 @@ pub fn issue_ref(blueprint: &str, issue: &str) -> IssueRef {
     }
 }
 
-/// What [`Fixture::submit`] submits.
+/// The issue that [`Fixture::submit`] submits.
 ///
 /// # Panics
-/// If these are no ids.
+/// If an id is invalid.
 pub fn new_issue(blueprint: &str, issue: &str) -> NewIssue {
     let issue = issue_ref(blueprint, issue);
     let intent = format!("tag {} — größer \"☃\" \\ \n", issue.issue_id);

@@ -9,10 +9,10 @@ use shared::store::{DeleteSettingOutcome, IssueRef, PutSettingOutcome, SubmitOut
 
 use crate::store_fixture::{Fixture, blueprint_id, issue_ref, new_issue};
 
-/// A setting of that name whose orbit is this Blueprint, by this selector.
+/// A setting of that name with this Blueprint as its orbit, by this selector.
 ///
 /// # Panics
-/// If these are no ids.
+/// If an id is invalid.
 pub fn orbit_setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting {
     EnhanceSetting {
         id: SettingId::parse(name).expect("an id"),
@@ -37,10 +37,10 @@ pub fn pinned() -> VersionSelector {
 }
 
 impl Fixture {
-    /// Submits an issue that an admin files, and that is accepted.
+    /// Submits an issue as an admin.
     ///
     /// # Panics
-    /// If it is not.
+    /// If it is not accepted.
     pub async fn submit_by_admin(&self, blueprint: &str, issue: &str) -> IssueRef {
         let new = new_issue(blueprint, issue).on_authority(Authority::Admin);
         let outcome = self.step(self.store.submit(&new)).await;
@@ -51,11 +51,11 @@ impl Fixture {
         issue_ref(blueprint, issue)
     }
 
-    /// Writes the setting `names-<name>`, whose orbit is this Blueprint, by `latest` if it `follows`; or
-    /// deletes it.
+    /// Writes or deletes the setting `names-<name>`, which has this Blueprint as its orbit;
+    /// `follows` selects `latest`.
     ///
     /// # Panics
-    /// If it is not done.
+    /// If the call fails.
     pub async fn set_orbit(&self, name: &str, is_orbit: bool, follows: bool) {
         let selector = if follows {
             VersionSelector::Latest

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use shared::blueprint::{Doc, Num};
 
-/// Texts that some reader takes for something else, and what writers and readers stumble over.
+/// Texts that some reader takes for another type, or that writers and readers handle badly.
 const TEXTS: &[&str] = &[
     "",
     " ",
@@ -171,7 +171,7 @@ fn document(rng: &mut Rng, levels: u8) -> Doc {
     }
 }
 
-/// Each of [`TEXTS`] in each place, and many documents of chance.
+/// Each of [`TEXTS`] in each position, and many random documents.
 pub fn documents(rng: &mut Rng) -> Vec<Doc> {
     let mut all: Vec<Doc> = Vec::new();
     for text in TEXTS.iter().copied() {
@@ -188,13 +188,13 @@ pub fn documents(rng: &mut Rng) -> Vec<Doc> {
     all
 }
 
-/// A YAML text in a form that people write: any indentation, flow style over several lines, closing
-/// brackets anywhere, tabs, comments, quotes of every kind, blocks.
+/// A YAML text in a form that people write. It has any indentation, flow style over several lines,
+/// closing brackets at any column, tabs, comments, quotes of every kind, and blocks.
 pub fn written_by_hand(rng: &mut Rng) -> String {
     Author::write(rng)
 }
 
-/// A text that is being written.
+/// A text under construction.
 struct Author<'r> {
     rng: &'r mut Rng,
     out: String,
@@ -242,7 +242,7 @@ impl Author<'_> {
         self.out.push_str(&" ".repeat(column));
     }
 
-    /// A block collection at `column`, its first line begun.
+    /// Writes a block collection at `column` whose first line has begun.
     fn block(&mut self, column: usize, levels: usize) {
         let is_mapping = self.rng.bool();
         for n in 0..self.rng.usize(1..4) {
@@ -331,7 +331,7 @@ impl Author<'_> {
         }
     }
 
-    /// A flow collection or scalar, over one line or several.
+    /// Writes a flow collection or scalar, over one line or several.
     fn flow(&mut self, column: usize, levels: usize) {
         let n = self.rng.usize(0..4);
         let is_sequence = self.rng.bool();

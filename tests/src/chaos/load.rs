@@ -1,5 +1,5 @@
-//! Who uses the programs during a run: submitters, one for each Blueprint, and among all of them
-//! some that call issues off, write documents by hand, and watch.
+//! The load of a run: one submitter for each Blueprint, and tasks over all Blueprints that cancel
+//! issues, write documents, and watch.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,23 +18,23 @@ use crate::factory;
 use crate::rng::SeededRng;
 
 const N_BLUEPRINTS: usize = 10;
-/// Pauses between two submissions to one Blueprint: the first is hot.
+/// Pauses between two submissions to one Blueprint. The first Blueprint is hot.
 const PAUSES_MS: (usize, usize) = (30, 500);
-/// How long the caller waits before it asks again after an error that passes.
+/// The delay before the caller retries after a temporary error.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// What the load leaves to the checker.
+/// The results of the load for the checker.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
-    /// Those of one Blueprint in the order in which they were acknowledged.
+    /// Acknowledged ids. Ids of one Blueprint are in the order of acknowledgement.
     pub(super) acknowledged: Vec<String>,
-    /// What each watcher saw.
+    /// The issues that each watcher received.
     pub(super) watched: Vec<Vec<v1::Issue>>,
-    /// Answers that nobody should get.
+    /// Unexpected answers.
     pub(super) problems: Vec<String>,
 }
 
-/// What the tasks of the load share.
+/// State that the tasks of the load share.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
     stage: Arc<Stage>,
@@ -49,7 +49,7 @@ pub(super) struct Loading {
 }
 
 impl Loading {
-    /// Waits until every task has what it asked for, which needs a healed stage.
+    /// Waits until every task is complete, which requires that all faults have ended.
     pub(super) async fn finish(self) -> Loaded {
         let Loading { load, tasks } = self;
         tasks.join_all().await;
@@ -62,12 +62,12 @@ fn blueprint_id(n: usize) -> String {
     format!("bp-{n}")
 }
 
-/// A document by hand: another one each time.
+/// A document that an operator writes; each call gives a different one.
 fn document(n: usize, edit: usize) -> String {
     factory::small(&blueprint_id(n)).replace("sample bp", &format!("edit {edit} of bp"))
 }
 
-/// Four kinds of issue, one of which is denied now and then (an unchanged document) and one always.
+/// One of four kinds of intent. One kind is sometimes denied (unchanged document), one always.
 fn intent(n: usize) -> String {
     match n % 9 {
         3 => "nobody understands this".to_owned(),
@@ -77,7 +77,7 @@ fn intent(n: usize) -> String {
     }
 }
 
-/// Whether an error says no more than that somebody is away: the call is made again.
+/// Whether the error only reports an unavailable program, so that the call is repeated.
 fn is_passing(status: &Status) -> bool {
     matches!(
         status.code(),
@@ -86,7 +86,7 @@ fn is_passing(status: &Status) -> bool {
 }
 
 impl Load {
-    /// Writes the Blueprints that the issues are about, and files the poison issue if there is one.
+    /// Writes the Blueprints that the issues target, and submits the poison issue if there is one.
     pub(super) async fn prepare(stage: Arc<Stage>, seed: u64) -> Self {
         let load = Self {
             stage,
@@ -104,7 +104,7 @@ impl Load {
         load
     }
 
-    /// Starts everybody; they stop beginning new things once `stopped`.
+    /// Starts all tasks. They start no new operation once `stopped` is true.
     pub(super) fn start(&self, stopped: &watch::Receiver<bool>) -> Loading {
         let mut tasks = JoinSet::new();
         for n in 0..N_BLUEPRINTS {
@@ -148,8 +148,8 @@ impl Load {
         watchers.join_all().await;
     }
 
-    /// Submits until it is acknowledged; perhaps through both intakes at once, perhaps after having
-    /// hung up on a first call.
+    /// Submits until the issue is acknowledged. It may use both intakes at once, or repeat a call
+    /// that it aborted.
     async fn submit(&self, blueprint: usize, id: &str, intent: String, rng: &mut SeededRng) {
         let request = v1::SubmitIssueRequest {
             blueprint_id: blueprint_id(blueprint),
@@ -164,7 +164,7 @@ impl Load {
         if rng.one_in(10) {
             self.stage.tally.loaded("calls hung up on");
             let wait_limit = Duration::from_millis(rng.roll(10) as u64);
-            // Whether it got through is what nobody knows.
+            // The caller cannot know whether the aborted call was executed.
             let _hung_up = timeout(wait_limit, call(rng.roll(N_INTAKES))).await;
         }
         let twice = rng.one_in(8);
@@ -189,7 +189,7 @@ impl Load {
         }
     }
 
-    /// Calls off issues, mostly such as are still open.
+    /// Cancels issues, mostly undecided ones.
     async fn canceller(self, stopped: watch::Receiver<bool>) {
         let mut rng = SeededRng::part(self.seed, 4);
         while !*stopped.borrow() {
@@ -214,7 +214,7 @@ impl Load {
         }
     }
 
-    /// Writes documents by hand, so that heads move under issues.
+    /// Writes documents directly, so that heads change while issues run.
     async fn operator(self, stopped: watch::Receiver<bool>) {
         let mut rng = SeededRng::part(self.seed, 5);
         let mut edit = 1;
@@ -242,7 +242,7 @@ impl Load {
         }
     }
 
-    /// Watches one issue until it is decided, over as many streams as that takes.
+    /// Watches one issue until it is decided, and opens new streams as needed.
     async fn watcher(self, issue_id: String, intake: usize) {
         let mut seen: Vec<v1::Issue> = Vec::new();
         loop {
@@ -279,7 +279,8 @@ impl Load {
         let mut is_first = true;
         while let Some(message) = stream.message().await? {
             let issue = message.issue.unwrap_or_default();
-            // A new stream begins with the present state, which may be the last that the old one showed.
+            // A new stream starts with the present state, which can equal the last state of the
+            // previous stream.
             let known = is_first && seen.last() == Some(&issue);
             is_first = false;
             if !known {

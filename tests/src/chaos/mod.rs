@@ -1,18 +1,19 @@
-//! The chaos rig: real programs under load while everything around them goes wrong, then peace, then
-//! the checker.
+//! The chaos rig: runs real programs under load while faults are injected, ends all faults, and
+//! runs the checker.
 //!
-//! A private Redis, two intakes, several workers, and a proxy on either side of Redis. Submitters,
-//! cancellers, operators and watchers work on all Blueprints, one of them hot. Two *lanes* of faults
-//! run beside them, one for the programs and one for Redis and the network, each choosing by its own
-//! dice: the same seed gives the same faults in the same order. Then everything is healed, the queues
-//! drain, and what is left is held against the rules of [`crate::checker`].
+//! A private Redis, two intakes, several workers, and a proxy between each kind of program and
+//! Redis. Submitters, cancellers, operators and watchers work on all Blueprints, one of them hot.
+//! Two *lanes* inject faults at the same time: one into the programs, one into Redis and the
+//! network. Each lane has its own random number generator, so that the same seed gives the same
+//! faults in the same order. Then all faults end, the queues drain, and the result is checked
+//! against the rules of [`crate::checker`].
 //!
 //! | file | role |
 //! |---|---|
-//! | `stage.rs` | the processes, and what can be done to them |
+//! | `stage.rs` | the processes, and the operations on them |
 //! | `programs.rs` | the lane of faults of workers and intakes |
 //! | `network.rs` | the lane of faults of Redis and the connections to it |
-//! | `load.rs` | who submits, calls off, writes by hand and watches |
+//! | `load.rs` | submitters, cancellers, operators and watchers |
 //! | `report.rs` | the table at the end |
 
 mod load;
@@ -35,23 +36,24 @@ use crate::redis_server::Aof;
 
 pub use self::report::{Report, Tally};
 
-/// What a run is to be like.
+/// Options of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Decides every choice.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// How long load and faults go on; healing and checking come after.
+    /// The duration of load and faults, without recovery and checks.
     pub duration: Duration,
-    /// How Redis writes its file.
+    /// How Redis writes its append-only file.
     pub aof: Aof,
-    /// False: the same load, and nothing goes wrong.
+    /// Whether faults are injected. If false, the same load runs without faults.
     pub faults: bool,
 }
 
-/// How long the queues may take to drain once everything is healed: the longest back-off is a minute.
+/// The time limit for draining the queues after all faults have ended. The longest back-off is a
+/// minute.
 const DRAIN: Duration = Duration::from_secs(240);
 
-/// Runs it and returns what was found. Prints nothing.
+/// Runs the rig and returns a report. Prints nothing.
 ///
 /// # Panics
 /// If the rig itself cannot be started or read.
@@ -79,7 +81,7 @@ pub async fn run(options: &Options) -> Report {
     }
     tokio::time::sleep(options.duration).await;
     stop.send_replace(true);
-    // Each lane ends the fault that it has begun.
+    // Each lane ends the fault that it started.
     while let Some(lane) = lanes.join_next().await {
         lane.expect("a lane of faults does not panic");
     }
@@ -119,13 +121,13 @@ pub async fn run(options: &Options) -> Report {
     let mut counted = Vec::new();
     for name in ["reaped", "repaired", "retries"] {
         let count = rig.counted(name).await;
-        // No fault here makes Redis lose what it acknowledged, so what had to be repaired was broken by us.
+        // No fault here makes Redis lose acknowledged data, so a repaired record shows a bug.
         if count > 0 && (!options.faults || name == "repaired") {
             found.push(format!("nothing went wrong, and {name} is {count}"));
         }
         counted.push((name, count));
     }
-    // The rig is blind to half of the faults with programs that were built without their feature.
+    // Programs that were built without the fail-point feature ignore half of the faults.
     let faults = tally.faults();
     let armed = faults.get(programs::ARMED).copied().unwrap_or(0);
     if armed >= 10 && !faults.contains_key(programs::DIED) {
@@ -151,12 +153,12 @@ pub async fn run(options: &Options) -> Report {
     )
 }
 
-/// Audits the queues all the time, as a worker does each minute, and says what it had to repair.
+/// Audits the queues continuously, as a worker does once a minute, and returns the repairs.
 async fn audit(url: String, stopped: watch::Receiver<bool>) -> Vec<String> {
     let store = Store::open(&url, 1).expect("a URL of Redis");
     let mut repaired = Vec::new();
     while !*stopped.borrow() {
-        // Redis may be away just now.
+        // Redis may be unavailable at this moment.
         if let Ok(found) = store.home().audit_queues().await {
             repaired.extend(
                 found
@@ -169,7 +171,7 @@ async fn audit(url: String, stopped: watch::Receiver<bool>) -> Vec<String> {
     repaired
 }
 
-/// Issues that failed for a reason that no fault here gives.
+/// Issues that failed for a reason that no injected fault causes.
 fn unexpected_failures(snapshot: &Snapshot) -> Vec<String> {
     let failed = snapshot.issues.values().filter(|issue| {
         issue.cause() == RejectionCause::Failed
@@ -181,7 +183,7 @@ fn unexpected_failures(snapshot: &Snapshot) -> Vec<String> {
         .collect()
 }
 
-/// Waits until nothing is queued, held or left in a list.
+/// Waits until no issue is queued, leased or left in a list.
 async fn drained(rig: &crate::rig::Rig) -> Result<(), String> {
     let started = Instant::now();
     loop {

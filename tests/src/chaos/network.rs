@@ -1,4 +1,4 @@
-//! The lane of faults that befall Redis and the connections to it.
+//! The lane of faults of Redis and the connections to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::programs::Signal;
 use crate::resp_proxy::{Fault, RespProxy};
 use crate::rng::SeededRng;
 
-/// What a worker calls.
+/// The calls of a worker.
 const WORKER_CALLS: [&str; 10] = [
     "claim_issue",
     "settle_issue",
@@ -24,10 +24,10 @@ const WORKER_CALLS: [&str; 10] = [
     "BRPOPLPUSH",
     "RPOPLPUSH",
 ];
-/// What an intake calls.
+/// The calls of an intake.
 const INTAKE_CALLS: [&str; 3] = ["submit_issue", "cancel_issue", "put_blueprint"];
 
-/// Begins and ends faults until told to stop. Redis runs and is a master when it returns.
+/// Starts and ends faults until it is stopped. When it returns, Redis runs and is a master.
 pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<bool>) {
     let mut rng = SeededRng::part(seed, 2);
     while !*stopped.borrow() {
@@ -38,13 +38,13 @@ pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<
         };
         let a_while = Duration::from_millis(rng.roll(1_500) as u64);
         let happened = match rng.roll(14) {
-            // Counted when it fires.
+            // Counted when the fault fires.
             0..=5 => {
                 order(&stage, &mut rng);
                 ""
             }
             6 => {
-                // Sometimes past the lease.
+                // Some holds last longer than a lease.
                 hold(proxy, a_while * 3).await;
                 "network: partition"
             }
@@ -85,7 +85,8 @@ pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<
                 "redis: CLIENT KILL"
             }
             _ => {
-                // Nobody listens on port 1: it stays a replica without a master, and read-only.
+                // No server listens on port 1: Redis stays a replica without a master, and
+                // read-only.
                 run(&stage, &["REPLICAOF", "127.0.0.1", "1"]).await;
                 tokio::time::sleep(a_while).await;
                 run(&stage, &["REPLICAOF", "NO", "ONE"]).await;
@@ -99,7 +100,7 @@ pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<
     }
 }
 
-/// Orders that one of the next calls of a name goes wrong.
+/// Schedules a fault for one of the next calls of a random name.
 fn order(stage: &Stage, rng: &mut SeededRng) {
     let (proxy, name) = if rng.one_in(3) {
         (&stage.intake_proxy, rng.pick(&INTAKE_CALLS))
@@ -125,10 +126,10 @@ async fn hold(proxy: &RespProxy, duration: Duration) {
     proxy.stall(false);
 }
 
-/// Runs a command on Redis, which is up: this lane alone takes it away. On a busy machine it may take a
-/// while to answer.
+/// Runs a command on Redis, which only this lane stops. On a busy machine the answer may be
+/// delayed.
 async fn run(stage: &Stage, words: &[&str]) {
-    // CLIENT KILL ends the connection that asks, too, before it has its answer.
+    // CLIENT KILL also closes the connection of the caller before it receives an answer.
     while stage.command(words).await.is_err() && words[0] != "CLIENT" {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -1,5 +1,5 @@
-//! The lane of faults that befall workers and intakes: killed, stopped, told to end, killed by
-//! themselves at a named place, met by passing faults.
+//! The lane of faults of workers and intakes: SIGKILL, SIGSTOP, SIGTERM, death at a named fail
+//! point, and temporary faults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::chaos::stage::{LEASE, N_INTAKES, N_WORKERS, Stage};
 use crate::programs::Signal;
 use crate::rng::SeededRng;
 
-/// A worker that is to die by itself.
+/// The fault of a worker that is armed to die at a fail point.
 pub(super) const ARMED: &str = "worker: armed to die at a place";
-/// One that did.
+/// The fault of a worker that died at its fail point.
 pub(super) const DIED: &str = "worker: died by itself";
-/// Where a worker can die.
+/// The fail points at which a worker can die.
 const WORKER_PLACES: [&str; 11] = [
     "register.after",
     "pop.after",
@@ -28,10 +28,10 @@ const WORKER_PLACES: [&str; 11] = [
     "reap.after",
     "sign_off.before",
 ];
-/// Where an intake can die.
+/// The fail points at which an intake can die.
 const INTAKE_PLACES: [&str; 3] = ["submit.after", "cancel.after", "put.after"];
 
-/// Begins and ends faults until told to stop. Whatever it stopped goes on when it returns.
+/// Starts and ends faults until it is stopped. When it returns, no program is suspended.
 pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<bool>) {
     let mut rng = SeededRng::part(seed, 1);
     while !*stopped.borrow() {
@@ -106,10 +106,10 @@ async fn freeze(stage: &Stage, worker: usize, duration: Duration) {
     stage.signal_worker(worker, Signal::Continue);
 }
 
-/// Lets the load go on for a while: up to a second, or until the end.
+/// Lets the load continue for up to a second, or until the end of the run.
 pub(super) async fn rest(rng: &mut SeededRng, stopped: &watch::Receiver<bool>) {
     let pause = Duration::from_millis(100 + rng.roll(900) as u64);
     let mut stopped = stopped.clone();
-    // Ends early if the sender says stop; it cannot be gone while this runs.
+    // Ends early if the run stops. The sender outlives this task.
     let _ended = tokio::time::timeout(pause, stopped.wait_for(|stop| *stop)).await;
 }

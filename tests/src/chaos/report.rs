@@ -1,4 +1,4 @@
-//! What happened in a run, as a table.
+//! The report of a run, as a table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use proto::v1::{IssueState, RejectionCause};
 use crate::chaos::Options;
 use crate::checker::Snapshot;
 
-/// Counts, while the run goes on.
+/// Counters that are updated during the run.
 #[derive(Debug, Default)]
 pub struct Tally {
     faults: Mutex<BTreeMap<String, u64>>,
@@ -47,14 +47,14 @@ impl Tally {
 pub struct Report {
     options: Options,
     took: Duration,
-    /// How often each fault happened.
+    /// The number of times that each fault happened.
     pub faults: BTreeMap<String, u64>,
     load: BTreeMap<&'static str, u64>,
-    /// How many issues ended in which way.
+    /// The number of issues by outcome.
     pub outcomes: BTreeMap<&'static str, u64>,
     most_attempts: u32,
     counted: Vec<(&'static str, u64)>,
-    /// What should not be; empty after a good run.
+    /// Violations; empty after a good run.
     pub violations: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ impl Report {
         }
     }
 
-    /// The report of a run whose load did not come to its end.
+    /// The report of a run whose load did not finish.
     pub(super) fn stuck(options: &Options, took: Duration, tally: &Tally) -> Self {
         let load = tally.load.lock().expect("no holder of this lock panics");
         Self {

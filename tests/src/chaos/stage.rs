@@ -1,4 +1,4 @@
-//! The processes of a run, and what can be done to them.
+//! The processes of a run, and the operations on them.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,26 +12,26 @@ use crate::redis_server::{Aof, RedisServer};
 use crate::resp_proxy::RespProxy;
 use crate::rig::Rig;
 
-/// Workers at any time.
+/// The number of workers.
 pub(super) const N_WORKERS: usize = 4;
-/// Intakes at any time.
+/// The number of intakes.
 pub(super) const N_INTAKES: usize = 2;
-/// How often a worker may die over an issue.
+/// The maximum number of attempts of an issue.
 pub(super) const MAX_ATTEMPTS: u32 = 5;
-/// How often a passing fault is retried.
+/// The maximum number of retries after temporary faults.
 pub(super) const MAX_RETRIES: u32 = 20;
-/// How long a lease lives.
+/// The lifetime of a lease.
 pub(super) const LEASE: Duration = Duration::from_secs(2);
 
-/// The issue that kills every worker that runs it, as long as there are faults.
+/// The issue that kills every worker that runs it while faults are active.
 pub(super) const POISON: &str = "poison";
 const KILLED_BY_POISON: &str = "flow.after:poison=return(kill);";
 
-/// Everything that runs. Shared by those who put it under load and those who break it.
+/// All processes. The load and the lanes of faults share it.
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) tally: Arc<Tally>,
-    /// What every worker is armed with.
+    /// The fail points of every worker.
     always: Mutex<&'static str>,
     redis: Mutex<RedisServer>,
     redis_port: u16,
@@ -39,11 +39,11 @@ pub(super) struct Stage {
     pub(super) intake_proxy: RespProxy,
     workers: Mutex<Vec<Process>>,
     intakes: Mutex<Vec<Process>>,
-    /// Where each intake listens; a new process has a new port.
+    /// The address of each intake. A new process has a new port.
     addresses: Mutex<Vec<String>>,
 }
 
-/// One of the lists of processes.
+/// Locks one of the lists of processes.
 fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
     list.lock().expect("no holder of this lock panics")
 }
@@ -97,7 +97,7 @@ impl Stage {
         (intake, address)
     }
 
-    /// True if workers are armed against the poison issue.
+    /// Whether workers are armed against the poison issue.
     pub(super) fn is_poisoned(&self) -> bool {
         !lock(&self.always).is_empty()
     }
@@ -110,19 +110,19 @@ impl Stage {
             .connect_timeout(Duration::from_secs(1))
     }
 
-    /// A connection to one intake, wherever it listens now; made when it is first used.
+    /// A lazily connected channel to the present address of one intake.
     pub(super) fn channel(&self, n: usize) -> Channel {
         self.endpoint(n)
             .timeout(Duration::from_secs(20))
             .connect_lazy()
     }
 
-    /// As [`Stage::channel`], for a call that takes as long as it takes.
+    /// As [`Stage::channel`], without a time limit for calls.
     pub(super) fn watching_channel(&self, n: usize) -> Channel {
         self.endpoint(n).connect_lazy()
     }
 
-    /// Sends a signal to a worker, if it has not died by itself.
+    /// Sends a signal to a worker, unless it has died by itself.
     pub(super) fn signal_worker(&self, n: usize, signal: Signal) {
         let mut workers = lock(&self.workers);
         if workers[n].try_wait().is_none() {
@@ -130,14 +130,14 @@ impl Stage {
         }
     }
 
-    /// Kills a worker, if it has not died by itself, and starts another in its seat.
+    /// Kills a worker, unless it has died by itself, and starts another in its place.
     pub(super) fn replace_worker(&self, n: usize, fail_points: &str) {
         let new = self.new_worker(fail_points);
         let mut old = std::mem::replace(&mut lock(&self.workers)[n], new);
         old.kill();
     }
 
-    /// Ends a worker in good order and starts another in its seat.
+    /// Terminates a worker gracefully and starts another in its place.
     pub(super) async fn restart_worker(&self, n: usize) {
         let new = self.new_worker("");
         let mut old = std::mem::replace(&mut lock(&self.workers)[n], new);
@@ -145,11 +145,12 @@ impl Stage {
             return;
         }
         old.signal(Signal::Terminate);
-        // With Redis away it cannot hand back what it has, and takes its time trying.
+        // Without Redis the worker cannot return its issues, and retries until its grace period
+        // ends.
         old.wait().await;
     }
 
-    /// Starts another worker in the seat of each that has died; returns how many had.
+    /// Starts a worker in the place of each dead one, and returns how many had died.
     pub(super) fn seat_the_missing(&self) -> u64 {
         let mut missing = 0;
         for n in 0..N_WORKERS {
@@ -163,7 +164,7 @@ impl Stage {
         missing
     }
 
-    /// Kills an intake, or ends it in good order, and starts another.
+    /// Kills an intake, or terminates it gracefully, and starts another.
     pub(super) async fn replace_intake(&self, n: usize, signal: Option<Signal>, fail_points: &str) {
         let (new, address) = self.new_intake(fail_points).await;
         let mut old = std::mem::replace(&mut lock(&self.intakes)[n], new);
@@ -177,12 +178,12 @@ impl Stage {
         }
     }
 
-    /// True if that intake has died by itself.
+    /// Whether that intake has died by itself.
     pub(super) fn intake_died(&self, n: usize) -> bool {
         lock(&self.intakes)[n].try_wait().is_some()
     }
 
-    /// SIGKILL for Redis; what it had written is there again afterwards.
+    /// Kills Redis with SIGKILL. Written data is available after the restart.
     pub(super) fn kill_redis(&self, away: Duration) {
         tokio::task::block_in_place(|| {
             let mut redis = lock(&self.redis);
@@ -192,7 +193,7 @@ impl Stage {
         });
     }
 
-    /// SIGTERM for Redis, and a new process with the same data.
+    /// Terminates Redis with SIGTERM and starts it again with the same data.
     pub(super) fn restart_redis(&self) {
         tokio::task::block_in_place(|| {
             let mut redis = lock(&self.redis);
@@ -201,20 +202,20 @@ impl Stage {
         });
     }
 
-    /// SIGSTOP or SIGCONT for Redis.
+    /// Sends SIGSTOP or SIGCONT to Redis.
     pub(super) fn signal_redis(&self, signal: Signal) {
         send_signal(lock(&self.redis).pid(), signal);
     }
 
-    /// Where Redis itself is, past the proxies.
+    /// The URL of Redis itself, without a proxy.
     pub(super) fn redis_url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.redis_port)
     }
 
-    /// Runs one command on Redis itself, past the proxies.
+    /// Runs one command on Redis itself, without a proxy.
     ///
     /// # Errors
-    /// What Redis answers.
+    /// The error that Redis returns.
     pub(super) async fn command(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
         let client = redis::Client::open(self.redis_url())?;
         let mut connection = client.get_multiplexed_async_connection().await?;
@@ -223,7 +224,8 @@ impl Stage {
         command.query_async(&mut connection).await
     }
 
-    /// Ends every fault: a clean process in each seat, and no proxy in a mood.
+    /// Ends every fault: restarts all processes without fail points, and clears all faults of the
+    /// proxies.
     pub(super) async fn heal(&self) {
         *lock(&self.always) = "";
         for proxy in [&self.worker_proxy, &self.intake_proxy] {
@@ -240,8 +242,8 @@ impl Stage {
         }
     }
 
-    /// The rig that the checker reads, once nobody else uses the stage, and the proxies that its
-    /// programs go through.
+    /// The rig for the checker, and the proxies that its programs use. No other task may still use
+    /// the stage.
     pub(super) async fn into_rig(self) -> (Rig, [RespProxy; 2]) {
         let mut intakes = self
             .intakes

@@ -1,10 +1,10 @@
-//! Rule 7: the log tells the whole story. Each applied entry's patch, applied to the version
-//! before it, gives the version after it.
+//! Rule 7: the log is complete. Each applied entry's patch, applied to the previous version, gives
+//! the next version.
 //!
-//! The patch is applied here with another implementation (the crate json-patch) than the
-//! product's own. After a patch the product changes two things more, and only these:
-//! `metadata.version_label` is bumped unless the patch sets it, and an agent whose prompt changed
-//! gets its `profile.version_hash`. Both are worked out again here, from their description.
+//! The patch is applied with another implementation (the crate json-patch) than the one of the
+//! product. After a patch the product makes only two more changes. It bumps
+//! `metadata.version_label` unless the patch sets it, and updates `profile.version_hash` of each
+//! agent whose prompt changed. This module computes both again from their description.
 
 use json_patch::Patch;
 use proto::v1;
@@ -22,7 +22,7 @@ pub(super) fn fold(s: &Snapshot) -> Vec<String> {
                 .documents
                 .get(&(blueprint_id.clone(), commit.version.clone()))
             else {
-                continue; // The rule of the chain reports it.
+                continue; // The chain rule reports it.
             };
             if let (Some(before), false) = (&before, commit.issue_id.is_empty()) {
                 let entry = s.entries.iter().find(|e| e.issue_id == commit.issue_id);
@@ -73,7 +73,7 @@ fn step(before: &Value, entry: &v1::LogEntry, commit: &v1::Commit) -> Result<Val
     Ok(after)
 }
 
-/// True if the patch sets the label itself: then it is not bumped.
+/// Whether the patch sets the label itself, so that the product does not bump it.
 fn sets_label(before: &Value, after: &Value, patch: &str) -> bool {
     let ops: Vec<Value> = serde_json::from_str(patch).unwrap_or_default();
     let is_set = label_of(after).is_some_and(|label| label_of(before) != Some(label));
@@ -87,7 +87,7 @@ fn label_of(document: &Value) -> Option<&str> {
     document["metadata"]["version_label"].as_str()
 }
 
-/// What a label may become: a major, a minor or a patch step; pre-release and build drop.
+/// The valid next labels: a major, minor or patch step. Pre-release and build metadata are dropped.
 fn bumps(label: &str) -> Vec<String> {
     let core = label.split(['-', '+']).next().unwrap_or_default();
     let parts: Vec<u64> = core.split('.').filter_map(|p| p.parse().ok()).collect();
@@ -101,7 +101,7 @@ fn bumps(label: &str) -> Vec<String> {
     }
 }
 
-/// An agent is the one it was if its name is; a renamed one is the one that stood in its place.
+/// An agent is matched by name, or by its position if it was renamed.
 fn hash_changed_prompts(before: &Value, after: &mut Value) {
     let Some(agents) = after.get_mut("agents").and_then(Value::as_array_mut) else {
         return;

@@ -1,16 +1,16 @@
-//! Reads everything that the programs left, over gRPC and from Redis, and checks what must
-//! hold after any run, whatever died on the way.
+//! Reads everything that the programs stored, over gRPC and from Redis, and checks the rules that
+//! hold after any run, whichever processes died.
 //!
-//! The rules are pure functions of a [`Snapshot`], so that the checker itself can be tested with
-//! a damaged one: [`violations`] names the rule with each finding. They are numbered as in the
-//! protocol's list of what must be tested:
+//! The rules are pure functions of a [`Snapshot`], so that the checker itself can be tested with a
+//! damaged one. [`violations`] returns the rule with each finding. The rules are numbered as in the
+//! protocol's list of required tests:
 //!
-//! 1. every acknowledged issue is terminal, with exactly one log entry that says the same
-//! 2. applied issues and the commits that issues made are one to one
+//! 1. every acknowledged issue is terminal, and exactly one log entry agrees with it
+//! 2. applied issues and the commits of issues are one to one
 //! 3. each Blueprint's chain is linear, and every hash matches
-//! 4. decided in order of acceptance per Blueprint; attempts stay within bounds
-//! 5. nothing is left in the queues
-//! 6. what a watcher saw only rises and ends with the final state
+//! 4. issues are decided in order of acceptance per Blueprint; attempts stay within bounds
+//! 5. the queues are empty
+//! 6. watchers see revisions that only rise and end with the final state
 //! 7. folding the applied patches over the first version gives the head
 
 mod fold;
@@ -20,18 +20,18 @@ mod snapshot;
 pub use self::rules::{Rule, Violation, violations};
 pub use self::snapshot::{Document, Snapshot};
 
-/// What the run may have done to the issues.
+/// The number of attempts that issues may have had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempts {
     /// No process died: every issue was decided in its first attempt.
     One,
-    /// Some did: up to this many attempts.
+    /// Processes died: up to this many attempts.
     UpTo(u32),
 }
 
 /// Takes a snapshot and panics with every violation in it.
 ///
-/// `acknowledged` are the ids of the submitted issues, those of one Blueprint in the order in
+/// `acknowledged` are the ids of the submitted issues. Ids of one Blueprint are in the order in
 /// which their submissions were answered.
 ///
 /// # Panics

@@ -1,4 +1,4 @@
-//! The rules, each a function of the snapshot.
+//! The rules, each as a function of the snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,7 +22,7 @@ pub enum Rule {
     Chain,
     /// 4: order of acceptance, bounded attempts.
     Order,
-    /// 5: nothing is left.
+    /// 5: the queues are empty.
     Empty,
     /// 6: watchers see revisions rise to the final state.
     Watched,
@@ -30,10 +30,10 @@ pub enum Rule {
     Fold,
 }
 
-/// One finding.
+/// A violation of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which rule it breaks.
+    /// The rule.
     pub rule: Rule,
     /// What was found.
     pub what: String,
@@ -51,7 +51,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Everything in `snapshot` that breaks a rule.
+/// All violations in `snapshot`.
 pub fn violations(snapshot: &Snapshot, attempts: Attempts) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut report = |rule, what: Vec<String>| {

@@ -1,4 +1,4 @@
-//! Everything that the programs left, as plain data.
+//! Everything that the programs stored, as plain data.
 
 use std::collections::BTreeMap;
 
@@ -15,33 +15,33 @@ use crate::rig::Rig;
 pub struct Document {
     /// The canonical bytes.
     pub yaml: String,
-    /// The same as JSON.
+    /// The document as JSON.
     pub json: serde_json::Value,
 }
 
-/// What the programs left.
+/// Everything that the programs stored.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// The ids of the submitted issues; those of one Blueprint in order of acknowledgement.
+    /// The ids of the submitted issues. Ids of one Blueprint are in order of acknowledgement.
     pub acknowledged: Vec<String>,
-    /// Every issue there is.
+    /// Every issue.
     pub issues: BTreeMap<String, v1::Issue>,
     /// The log, oldest entry first.
     pub entries: Vec<v1::LogEntry>,
     /// The history of every Blueprint, oldest commit first.
     pub histories: BTreeMap<String, Vec<v1::Commit>>,
-    /// The head of every Blueprint, as `ListBlueprints` and `GetBlueprint` agree on it.
+    /// The head of every Blueprint. `ListBlueprints` and `GetBlueprint` agree on it.
     pub heads: BTreeMap<String, String>,
     /// Every stored version, by Blueprint and version.
     pub documents: BTreeMap<(String, String), Document>,
-    /// Counts that must be 0 in the end, by name.
+    /// Counts that must be 0 at the end, by name.
     pub left: BTreeMap<String, u64>,
-    /// What watchers saw, one sequence each; empty unless a test adds some.
+    /// The sequence that each watcher received; empty unless a test adds some.
     pub watched: Vec<Vec<v1::Issue>>,
 }
 
 impl Snapshot {
-    /// Waits until nothing of a rig is queued any more, then reads everything.
+    /// Waits until the queues of a rig are empty, then reads everything.
     ///
     /// # Panics
     /// If the queues do not drain, or something cannot be read.
@@ -50,8 +50,8 @@ impl Snapshot {
         Self::take_through(&rig.client, redis, acknowledged).await
     }
 
-    /// Waits until nothing is queued any more, then reads everything: over gRPC, and from the Redis behind
-    /// it, or each master of a cluster.
+    /// Waits until the queues are empty, then reads everything over gRPC, and from the Redis behind
+    /// it or each master of a cluster.
     ///
     /// # Panics
     /// If the queues do not drain, or something cannot be read.
@@ -71,7 +71,7 @@ impl Snapshot {
         Self::read_through(client, redis, acknowledged).await
     }
 
-    /// Reads everything of a rig as it is.
+    /// Reads everything of a rig in its present state.
     ///
     /// # Panics
     /// If something cannot be read.
@@ -84,7 +84,8 @@ impl Snapshot {
         .await
     }
 
-    /// Reads everything as it is: over gRPC, and from the Redis behind it, or each master of a cluster.
+    /// Reads everything in its present state over gRPC, and from the Redis behind it or each master
+    /// of a cluster.
     ///
     /// # Panics
     /// If something cannot be read.
@@ -142,7 +143,7 @@ impl Snapshot {
         snapshot
     }
 
-    /// The counts of the queue of a rig, and the length of every list and lease set that must be empty.
+    /// The counts of a rig's queue, and the length of every list and lease set that must be empty.
     ///
     /// # Panics
     /// If they cannot be read.

@@ -1,8 +1,8 @@
-//! What can happen next.
+//! The possible next steps.
 //!
-//! A script is one step; between two steps anything else may happen. What *goes on* happens in
-//! the end whatever else does, and a state in which nothing goes on must be a good end. What
-//! *goes wrong* happens only as often as the scenario allows.
+//! A script is one step; anything else may happen between two steps. Steps of *progress* eventually
+//! happen, and a state without one must be a valid end. Steps of *failure* happen only as often as
+//! the scenario allows.
 
 use crate::model::Protocol;
 use crate::model::calls::{
@@ -14,55 +14,57 @@ use crate::model::state::{
 };
 use crate::model::steps::after;
 
-/// What becomes of a call.
+/// The fate of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
-    /// It is carried out and answered.
+    /// It is executed and answered.
     Answered,
-    /// It is carried out; its caller never hears of it.
+    /// It is executed; the caller gets no answer.
     ReplyLost,
-    /// Its caller hears nothing and goes on, and it is carried out at any time later. With the
-    /// repetition of the call this is also the call that is carried out twice.
+    /// The caller gets no answer and continues; the call is executed at any later time. Together
+    /// with the caller's retry this also models a call that is executed twice.
     Late,
 }
 
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Somebody calls Redis.
+    /// A call of Redis.
     Call(Request, Fate),
-    /// A late call is carried out.
+    /// A late call is executed.
     Arrives(Request),
-    /// A lease's time is over.
+    /// A lease expires.
     RunsOut(IssueNo),
-    /// A process is stopped in its tracks.
+    /// A process is suspended.
     Freeze(WorkerNo),
-    /// It goes on, knowing nothing of it.
+    /// A suspended process resumes without noticing the interruption.
     Wake(WorkerNo),
     /// A process dies.
     Crash(WorkerNo),
-    /// A dispatch ends without a word: a panic, or its lease is not trusted any more.
+    /// A dispatch ends without a call: it panicked, or no longer trusts its lease.
     GiveUp(WorkerNo, IssueNo),
-    /// A worker is asked to end.
+    /// A worker is asked to shut down.
     Stop(WorkerNo),
-    /// A worker that has nothing left ends.
+    /// A worker without issues shuts down.
     SignOff(WorkerNo),
-    /// A worker starts again under the same name, which real ones never do: the protocol does not need it.
+    /// A worker restarts under the same name. Real workers never do; the protocol does not depend
+    /// on it.
     Restart(WorkerNo),
-    /// A ready element gets lost.
+    /// A ready element is lost.
     LoseElement(BlueprintNo),
-    /// A place is overwritten.
+    /// A place is overwritten with a false value.
     LieAboutPlace(BlueprintNo, Place),
 }
 
-/// Whether anything goes on: a call that is repeated for ever and changes nothing does not.
+/// Whether any step of progress is possible. A call that is repeated forever and changes nothing
+/// does not count.
 pub(super) fn goes_on(model: &Protocol, state: &State) -> bool {
     let mut actions = Vec::new();
     going_on(model, state, &mut actions);
     (actions.into_iter()).any(|action| after(model, state, action) != *state)
 }
 
-/// What happens in the end, if nothing goes wrong any more.
+/// Collects the steps of progress: those that happen if no further fault occurs.
 pub(super) fn going_on(model: &Protocol, state: &State, actions: &mut Vec<Action>) {
     let mut call = |request| actions.push(Action::Call(request, Fate::Answered));
     client_calls(model, state, &mut call);
@@ -70,7 +72,7 @@ pub(super) fn going_on(model: &Protocol, state: &State, actions: &mut Vec<Action
         worker_calls(model, state, w, &mut call);
     }
     background_calls(model, state, &mut call);
-    // The same call twice in the air is one choice.
+    // Two copies of the same late call are one choice.
     let mut late = state.late.clone();
     late.dedup();
     actions.extend(late.into_iter().map(Action::Arrives));
@@ -95,7 +97,7 @@ pub(super) fn going_on(model: &Protocol, state: &State, actions: &mut Vec<Action
     }
 }
 
-/// What may go wrong, and what people may do.
+/// Collects the faults, and the actions of people.
 pub(super) fn going_wrong(model: &Protocol, state: &State, actions: &mut Vec<Action>) {
     let faults = &state.faults;
     let mut call = |request| actions.push(Action::Call(request, Fate::Answered));
@@ -167,7 +169,7 @@ pub(super) fn going_wrong(model: &Protocol, state: &State, actions: &mut Vec<Act
     }
 }
 
-/// Who waits for the answer of such a call, and repeats it.
+/// Whether the caller waits for the answer of this call and repeats it.
 fn is_repeated(request: &Request) -> bool {
     matches!(
         request,
@@ -180,8 +182,9 @@ fn is_repeated(request: &Request) -> bool {
     )
 }
 
-/// Whether a lease may run out: `Dead` if nobody extends it, `Paused` if its holder is stopped in
-/// its tracks. A worker that runs extends it, and stops by itself before Redis's clock is through.
+/// Whether a lease may expire. With `Dead`, no worker extends it; with `Paused`, its holder is
+/// suspended. A running worker extends its lease, and stops by its own clock before the lease
+/// expires in Redis.
 fn runs_out(state: &State, issue: IssueNo) -> Option<Status> {
     if state.redis.leases[issue as usize] != Lease::Runs {
         return None;
@@ -189,7 +192,10 @@ fn runs_out(state: &State, issue: IssueNo) -> Option<Status> {
     let present = state.redis.issues[issue as usize].token;
     let holder = state.workers.iter().find(|worker| {
         worker.tasks.iter().any(|task| {
-            matches!(task.phase, Phase::Working { token, .. } if task.issue == issue && Some(token) == present)
+            matches!(
+                task.phase,
+                Phase::Working { token, .. } if task.issue == issue && Some(token) == present
+            )
         })
     });
     match holder.map(|worker| worker.status) {

@@ -1,4 +1,4 @@
-//! Who would call Redis now, and with what: what intake, the workers' loops and people do.
+//! The calls of Redis that are possible now: those of intake, of the workers' loops and of people.
 
 use crate::model::Protocol;
 use crate::model::mistakes::Mistake;
@@ -9,10 +9,10 @@ use crate::model::state::{
     WorkerNo,
 };
 
-/// Of submitters and cancellers.
+/// Collects the calls of submitters and cancellers.
 pub(super) fn client_calls(model: &Protocol, state: &State, call: &mut impl FnMut(Request)) {
     for i in 0..state.redis.issues.len() as IssueNo {
-        // Submitters of one Blueprint come one after the other; numbers are the order of acceptance.
+        // Submitters of one Blueprint are sequential; issue numbers are the order of acceptance.
         let older = (0..i)
             .filter(|o| model.scenario.issues[*o as usize] == model.scenario.issues[i as usize]);
         let is_next = older.into_iter().all(|o| {
@@ -34,7 +34,7 @@ fn cancel(state: &State, issue: IssueNo) -> Request {
     Request::Cancel { issue, holder }
 }
 
-/// Of a worker's consumer, dispatches and heartbeat.
+/// Collects the calls of a worker's consumer, dispatches and heartbeat.
 pub(super) fn worker_calls(
     model: &Protocol,
     state: &State,
@@ -54,7 +54,8 @@ pub(super) fn worker_calls(
         let mut others = others.map(|(_, other)| other);
         match task.phase {
             Phase::Claiming { promise, .. } => {
-                // Who runs alone waits until nothing runs, and nothing begins beside it.
+                // An exclusive run waits until no other issue runs, and no other issue starts
+                // beside it.
                 let must_wait = if promise {
                     others.any(has_asked)
                 } else {
@@ -102,14 +103,15 @@ pub(super) fn worker_calls(
     }
 }
 
-/// Whether a settle that is sent now asks for the queue's next issue: a worker that ends does not, and neither
-/// does one that runs an issue alone.
+/// Whether a settle that is sent now asks for the queue's next issue. A worker that shuts down does
+/// not ask, nor does a worker with an exclusive run.
 fn asks_for_next(model: &Protocol, worker: &Worker, task: &Task) -> bool {
     let is_alone = matches!(task.phase, Phase::Working { alone: true, .. });
     model.scenario.hands_over && worker.status == Status::Up && !is_alone
 }
 
-/// What is added to a task's nonce for the issue that its settle asks for: larger than any nonce of a claim.
+/// The offset from a task's nonce to the nonce of the issue that its settle asks for. It exceeds
+/// every nonce of a claim.
 const NEXT_NONCE: u8 = 64;
 
 /// The call that ends a lease.
@@ -146,7 +148,7 @@ fn end_of(worker: WorkerNo, task: &Task, end: Call) -> Request {
     }
 }
 
-/// Of reapers, promoters and the audit, and of operators who resume.
+/// Collects the calls of reapers, promoters and the audit, and of operators who resume.
 pub(super) fn background_calls(model: &Protocol, state: &State, call: &mut impl FnMut(Request)) {
     let redis = &state.redis;
     let is_there = |w: &Worker| matches!(w.status, Status::Up | Status::Stopping);
@@ -190,7 +192,7 @@ pub(super) fn background_calls(model: &Protocol, state: &State, call: &mut impl 
     }
 }
 
-/// Calls that nothing waits for.
+/// Collects the calls that no step depends on.
 pub(super) fn optional_calls(model: &Protocol, state: &State, call: &mut impl FnMut(Request)) {
     let (redis, faults) = (&state.redis, &state.faults);
     for i in 0..redis.issues.len() as IssueNo {
@@ -203,7 +205,7 @@ pub(super) fn optional_calls(model: &Protocol, state: &State, call: &mut impl Fn
     for (w, worker) in state.workers.iter().enumerate() {
         let w = w as WorkerNo;
         if worker.status == Status::Paused {
-            // A reaper takes a silent worker for a dead one.
+            // A reaper takes a silent worker for dead.
             for issue in &redis.processing[w as usize] {
                 call(Request::Return {
                     worker: w,
@@ -242,7 +244,7 @@ pub(super) fn optional_calls(model: &Protocol, state: &State, call: &mut impl Fn
     }
 }
 
-/// Whether a dispatch may have a lease.
+/// Whether a dispatch may hold a lease.
 pub(super) fn has_asked(task: &Task) -> bool {
     !matches!(task.phase, Phase::Claiming { unsure: false, .. })
 }

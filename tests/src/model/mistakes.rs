@@ -1,12 +1,12 @@
-//! Deliberate mistakes: each changes one line of the protocol, and each must be caught by the
-//! rule that stands beside it. A rule that catches none is not known to be able to.
+//! Deliberate mistakes. Each changes one line of the protocol, and the rules listed with it must
+//! catch it. A rule that catches no mistake is not known to work.
 
 use crate::model::rules::Rule;
 use crate::model::scenarios::{self, Scenario};
 
 macro_rules! mistakes {
     ($($(#[doc = $doc:literal])+ $name:ident: $scenario:ident => [$($rule:ident),+];)+) => {
-        /// One changed line.
+        /// A changed line of the protocol.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Mistake {
             $($(#[doc = $doc])+ $name,)+
@@ -16,12 +16,12 @@ macro_rules! mistakes {
             /// Every mistake.
             pub const ALL: &[Mistake] = &[$(Mistake::$name),+];
 
-            /// Where it shows.
+            /// The scenario in which the mistake shows.
             pub fn scenario(self) -> Scenario {
                 match self { $(Mistake::$name => scenarios::$scenario(),)+ }
             }
 
-            /// Exactly the rules that the first state is against that is against any.
+            /// Exactly the rules that the first bad state violates.
             pub fn caught_by(self) -> &'static [Rule] {
                 match self { $(Mistake::$name => &[$(Rule::$rule),+],)+ }
             }
@@ -30,76 +30,77 @@ macro_rules! mistakes {
 }
 
 mistakes! {
-    /// settle does not look at the token.
+    /// settle does not check the token.
     SettleUnfenced: pauses => [Fenced];
-    /// A token is worker id and attempt: a counter that a shutdown takes back, and no nonce.
+    /// A token is worker id and attempt: a counter that a shutdown decrements, without a nonce.
     TokenOfAttempt: restarts => [Fenced];
     /// settle does not compare the head: no compare-and-set.
     SettleOverAnyHead: operator => [Chain, Base];
-    /// The worker answers `moved_head` by sending the same result against the new head.
+    /// The worker reacts to `moved_head` by sending the same result against the new head.
     NoRerun: operator => [Base];
-    /// The worker answers `moved_head` by starting over, and names the old head again.
+    /// The worker reacts to `moved_head` by starting over, and sends the old head again.
     OldHeadAgain: operator => [Drained];
-    /// settle does not see that it is decided already, and decides again.
+    /// settle does not check whether the issue is decided, and decides it again.
     SettleRepeats: lost_replies => [OneCommit, OneEntry];
-    /// settle answers `stale` to the caller whose lost reply said that it had decided.
+    /// settle answers `stale` to a caller whose earlier settle decided and whose reply was lost.
     SettleForgets: lost_replies => [Told];
-    /// reap to dead leaves the token: a late settle is told that it has decided.
+    /// reap to dead keeps the token, so a late settle is told that it has decided.
     DeadKeepsToken: poison_paused => [Told];
-    /// A decision leaves the next head where it is.
+    /// A decision does not place the next head.
     DecideForgetsNext: lost_replies => [PlaceTrue];
-    /// submit does not see that it knows the issue.
+    /// submit does not check whether the issue exists.
     SubmitRepeats: lost_replies => [QueueSound];
-    /// submit places the head though it has a place.
+    /// submit places the head although it has a place.
     SubmitPlacesAlways: lost_replies => [OneList];
-    /// What was popped is trusted to be claimed: the heartbeat does not look for what was not.
+    /// The heartbeat does not look for elements that were popped and not claimed.
     NoUnleased: lost_replies => [Drained];
-    /// claim takes what lies in the list, without asking whether it is its queue's ready head.
+    /// claim takes any element in the list, without checking that it is its queue's ready head.
     ClaimTakesAnything: cancels => [TerminalStays, QueueSound, PlaceTrue];
-    /// cancel leaves the lease.
+    /// cancel does not remove the lease.
     CancelKeepsLease: cancels => [LeaseTrue];
-    /// return_element pushes without looking at the place.
+    /// return_element pushes without checking the place.
     ReturnWithoutPlace: cancels_crash => [OneList];
-    /// reap does not look at the lease's time again.
+    /// reap does not check again that the lease has expired.
     ReapWithoutExpiry: pauses => [LeaseKept];
-    /// reap does not see that another worker holds it by now.
+    /// reap does not check whether another worker is the holder.
     ReapWithoutHolder: two_readers => [OneList];
-    /// reap calls it dead at the last attempt, though neighbours may have brought it down.
+    /// reap declares an issue dead at the last attempt, although another issue may have crashed the
+    /// worker.
     DeadWithoutAlone: poison => [DeadAlone];
-    /// A worker goes on claiming while an issue runs that was promised to run alone.
+    /// A worker continues to claim while an exclusive run is active.
     AloneNotKept: poison => [RunsAlone];
-    /// The reaper leaves what a dead worker popped and did not claim.
+    /// The reaper ignores elements that a dead worker popped and did not claim.
     UnclaimedStays: deaths => [Drained];
-    /// A worker that ends in order is forgotten though a pop of its may still be carried out.
+    /// A worker that shut down is forgotten although its pop may still be executed.
     SignOffForgets: shutdown => [Drained];
-    /// release does not look at the token.
+    /// release does not check the token.
     ReleaseUnfenced: restarts => [Fenced];
     /// release at shutdown does not place the head.
     ReleaseForgetsPlace: shutdown => [PlaceTrue];
-    /// A shutdown does not give the attempt back.
+    /// A shutdown does not decrement the attempt.
     ReleaseKeepsAttempt: restarts => [Attempts];
-    /// A fault puts an issue behind the others of its Blueprint.
+    /// A fault moves an issue behind the others of its Blueprint.
     PutOffGoesLast: delays => [Order];
-    /// promote does not look whether the issue is delayed.
+    /// promote does not check whether the issue is delayed.
     PromoteWithoutDelayed: delays => [OneList];
-    /// resume places the head though it is not parked.
+    /// resume places the head although it is not parked.
     ResumePlacesAlways: paused => [OneList];
-    /// Nobody looks for a place that is not true.
+    /// No audit looks for false places.
     NoAudit: damage => [Drained];
-    /// submit does not look whether the target is an orbit.
+    /// submit does not check whether the target is an orbit.
     SubmitIgnoresOrbit: orbits => [OrbitKept];
-    /// claim does not look whether the target has become an orbit.
+    /// claim does not check whether the target has become an orbit.
     ClaimIgnoresOrbit: orbits => [OrbitKept];
-    /// settle does not look whether the target has become an orbit.
+    /// settle does not check whether the target has become an orbit.
     SettleIgnoresOrbit: orbits => [OrbitKept];
-    /// cancel does not look whether the target is an orbit.
+    /// cancel does not check whether the target is an orbit.
     CancelIgnoresOrbit: orbits => [OrbitKept];
-    /// settle hands over an issue that its target does not allow.
+    /// settle hands over an issue whose target is an orbit that its author may not change.
     HandOverIgnoresOrbit: handed_over_orbits => [OrbitKept];
     /// settle hands over an issue of a paused Blueprint.
     HandOverIgnoresPause: handed_over_pause => [PauseKept];
-    /// settle leases the next issue to its caller and places it, too.
+    /// settle leases the next issue to its caller and also places it.
     HandOverPlacesToo: handed_over => [OneList];
-    /// A settle that is repeated does not say again what it has handed over.
+    /// A repeated settle does not return the issue that it has handed over.
     HandOverForgets: handed_over => [NoneOrphaned];
 }

@@ -1,20 +1,20 @@
-//! A model of the Redis protocol that a model checker searches to its end.
+//! A model of the Redis protocol that a model checker searches exhaustively.
 //!
-//! `scripts` are the real scripts over again, one step each; [`actions`] is everything that may
-//! happen between two of them, `steps` what it does; [`rules`] is what must hold in every state;
-//! [`scenarios`] are the small worlds that are searched; [`mistakes`] are lines that must not be
-//! changed, each with the rule that notices.
+//! `scripts` has one step for each real script; [`actions`] lists the steps that may happen between
+//! two scripts, and `steps` executes them. [`rules`] must hold in every state. [`scenarios`] are
+//! the small worlds to search. [`mistakes`] are changes of single lines, each with the rule that
+//! detects it.
 //!
-//! What it leaves out: documents, watchers, settings, pruning, archived Blueprints and flows that
-//! fail (they are decided like denied ones, without the compare-and-set), and steps that were paid for: no
-//! script looks at them to decide anything, and `decide` takes them off. Time is left to chance:
-//! a lease may run out whenever nobody who runs extends it, and what is delayed is due at once. A
-//! request that gets lost is none that was sent, since its caller repeats it. A worker that does
-//! not trust its lease any more gives up without a word; one that is stopped in its tracks may
-//! still send what it was about to send.
+//! The model omits documents, watchers, settings, pruning, archived Blueprints and paid steps: no
+//! script reads them to decide anything. Flows that fail are omitted too: they are decided like
+//! denied ones, without the compare-and-set. Time is nondeterministic: a lease may expire whenever
+//! no running worker extends it, and a delayed issue is due at once. A lost request equals an
+//! unsent one, since its caller repeats it. A worker that no longer trusts its lease gives up
+//! without a call. A suspended worker may still send its pending call.
 //!
-//! A change of a script is made here too. The tests over the real scripts are in
-//! `suite/scripts_*.rs`: they say that the scripts do what is written, this that it is enough.
+//! Change the model together with the scripts. The tests of the real scripts are in
+//! `suite/*/scripts_*.rs`: they show that the scripts implement the protocol; this model shows that
+//! the protocol suffices.
 
 pub mod actions;
 pub mod mistakes;
@@ -40,33 +40,33 @@ use crate::model::state::{
     Caller, Issue, IssueState, Lease, Place, Queue, Redis, State, Status, Truth, Worker,
 };
 
-/// The protocol in a small world, perhaps with a mistake.
+/// The protocol in a small world, with or without a mistake.
 #[derive(Debug)]
 pub struct Protocol {
     scenario: Scenario,
     mistake: Option<Mistake>,
-    /// Every verb and outcome of the search.
+    /// Every verb and outcome that the search reached.
     seen: Mutex<BTreeSet<(&'static str, &'static str)>>,
-    /// The rules that the first bad state broke.
+    /// The rules that the first bad state violates.
     first_broken: Mutex<Option<Vec<Rule>>>,
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug)]
 pub struct Found {
-    /// How many different states there were.
+    /// The number of distinct states.
     pub n_states: usize,
-    /// The longest way, in steps.
+    /// The length of the longest path, in steps.
     pub depth: usize,
-    /// Every verb and outcome.
+    /// Every verb and outcome that was reached.
     pub seen: BTreeSet<(&'static str, &'static str)>,
-    /// The rules that the first bad state broke; none if there was no bad one.
+    /// The rules that the first bad state violates; empty if no state is bad.
     pub broken: Vec<Rule>,
-    /// The way there.
+    /// The path to the first bad state.
     pub way: Vec<String>,
 }
 
-/// Searches every state of a scenario, or up to the first bad ones.
+/// Searches every state of a scenario, or up to the first bad states.
 pub fn search(scenario: Scenario, mistake: Option<Mistake>) -> Found {
     let model = Protocol {
         scenario,
@@ -74,14 +74,15 @@ pub fn search(scenario: Scenario, mistake: Option<Mistake>) -> Found {
         seen: Mutex::default(),
         first_broken: Mutex::default(),
     };
-    // One thread: states come in the order of their distance, so the first bad one is a nearest.
+    // With one thread, states come in the order of their distance, so the first bad one is a
+    // nearest.
     let checker = model
         .checker()
         .finish_when(HasDiscoveries::AnyFailures)
         .spawn_bfs()
         .join();
     let model = checker.model();
-    // Taken out, because the way is found by walking it once more.
+    // Taken out, because the path is found by executing it once more.
     let broken = model.first_broken().take().unwrap_or_default();
     let way = broken
         .first()
@@ -115,7 +116,7 @@ impl Protocol {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a state keeps a rule; of the first that does not, all that it breaks is noted.
+    /// Whether a state satisfies a rule. Records all rules that the first bad state violates.
     fn keeps(&self, rule: Rule, state: &State) -> bool {
         let holds = rule.holds(self, state);
         if !holds {
@@ -147,7 +148,7 @@ impl Model for Protocol {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        // Nothing that comes after a bad state is of interest.
+        // States after a bad state are not of interest.
         if self.first_broken().is_none() {
             actions::going_on(self, state, actions);
             actions::going_wrong(self, state, actions);

@@ -1,57 +1,57 @@
-//! What is sent to Redis and what it answers: one request for each script.
+//! Requests to Redis and their replies: one request for each script.
 
 use crate::model::state::{BlueprintNo, IssueNo, Place, Token, WorkerNo};
 
-/// How a settle decides.
+/// The decision of a settle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
-    /// A new version.
+    /// Applied: a new version.
     Applied,
-    /// A verifier said no.
+    /// Denied by a verifier.
     Denied,
 }
 
-/// Why an issue is given back.
+/// The reason of a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Release {
-    /// The worker ends.
+    /// The worker shuts down.
     Shutdown,
-    /// A fault that may pass.
+    /// A temporary fault.
     Fault,
 }
 
-/// A lease as its holder names it.
+/// A lease as its holder identifies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Held {
     /// The issue.
     pub issue: IssueNo,
-    /// Whose processing list it is in.
+    /// The worker whose processing list has the element.
     pub worker: WorkerNo,
-    /// What the script sees.
+    /// The token, which the script sees.
     pub token: Token,
-    /// What it does not see: which lease this is in truth.
+    /// The identity of the lease, which the script does not see.
     pub grant: u8,
 }
 
-/// A call with all its arguments: carried out now or later, it is the same call.
+/// A call with all its arguments. A late call is the same call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Request {
-    /// `submit_issue.lua`
+    /// `queue/submit.lua`
     Submit(IssueNo),
     /// `BRPOPLPUSH`
     Pop(WorkerNo),
-    /// `claim_issue.lua`
+    /// `queue/claim.lua`
     Claim {
         /// The caller.
         worker: WorkerNo,
-        /// The element.
+        /// The issue of the element.
         issue: IssueNo,
-        /// The caller's.
+        /// The caller's nonce.
         nonce: u8,
-        /// The caller promises to run nothing else.
+        /// Whether the caller promises to run no other issue.
         promise: bool,
     },
-    /// `settle_issue.lua`
+    /// `queue/settle.lua`
     Settle {
         /// The lease.
         held: Held,
@@ -59,52 +59,52 @@ pub enum Request {
         verdict: Verdict,
         /// The expected head.
         seq: u8,
-        /// The head that the result is in truth made from.
+        /// The head from which the result was computed.
         base: u8,
-        /// The nonce under which the caller asks for the queue's next issue; none: it does not ask.
+        /// The nonce of the request for the queue's next issue; `None` without a request.
         next: Option<u8>,
     },
-    /// `release_issue.lua`
+    /// `queue/release.lua`
     Release {
         /// The lease.
         held: Held,
-        /// Why.
+        /// The reason.
         why: Release,
     },
-    /// `beat_worker.lua`
+    /// `workers/beat.lua`
     Beat(WorkerNo),
-    /// `reap_issue.lua`
+    /// `queue/reap.lua`
     Reap {
-        /// An expired lease, as the reaper has read it.
+        /// The issue of an expired lease, as read by the reaper.
         issue: IssueNo,
-        /// Its holder, as the reaper has read it.
+        /// Its holder, as read by the reaper.
         holder: Option<WorkerNo>,
     },
-    /// `return_element.lua`
+    /// `queue/return_element.lua`
     Return {
-        /// Whose list.
+        /// The worker whose list has the element.
         worker: WorkerNo,
-        /// The element.
+        /// The issue of the element.
         issue: IssueNo,
     },
-    /// `promote_issue.lua`
+    /// `queue/promote.lua`
     Promote(IssueNo),
-    /// `cancel_issue.lua`
+    /// `queue/cancel.lua`
     Cancel {
         /// The issue.
         issue: IssueNo,
-        /// Its holder, as intake has read it.
+        /// Its holder, as read by intake.
         holder: Option<WorkerNo>,
     },
-    /// `put_blueprint.lua`: an operator writes a new head.
+    /// `blueprints/put.lua`: an operator writes a new head.
     Put(BlueprintNo),
-    /// A Blueprint is paused.
+    /// `queue/pause.lua`: pauses a Blueprint.
     Pause(BlueprintNo),
-    /// A Blueprint is resumed.
+    /// `queue/resume.lua`: resumes a Blueprint.
     Resume(BlueprintNo),
-    /// A queue's place is compared with the facts.
+    /// `queue/audit.lua`: compares a queue's place with the facts.
     Audit(BlueprintNo),
-    /// `put_setting.lua`: a setting names a Blueprint as its orbit.
+    /// `settings/put.lua`: a setting names a Blueprint as its orbit.
     NameOrbit(BlueprintNo),
 }
 
@@ -131,22 +131,22 @@ impl Request {
     }
 }
 
-/// The queue's next issue, as a settle hands it to the caller.
+/// The queue's next issue, which a settle hands over to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandOver {
     /// The issue.
     pub issue: IssueNo,
-    /// The nonce that the settle named.
+    /// The nonce of the settle's request.
     pub nonce: u8,
     /// The token.
     pub token: Token,
-    /// Which lease this is in truth.
+    /// The identity of the lease.
     pub grant: u8,
     /// The head.
     pub seq: u8,
 }
 
-/// What a script answers, by the names that it gives its outcomes.
+/// A script's reply, with the script's names of its outcomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     /// submit
@@ -157,51 +157,51 @@ pub enum Reply {
     Popped(IssueNo),
     /// claim: the lease, and the head
     Claimed {
-        /// By an earlier call with this nonce.
+        /// Whether an earlier call with this nonce was granted.
         again: bool,
         /// The token.
         token: Token,
-        /// Which lease this is in truth.
+        /// The identity of the lease.
         grant: u8,
         /// The head.
         seq: u8,
     },
-    /// claim, return, promote, reap: nothing to do any more
+    /// claim, return, promote, reap: no effect, because the issue is no longer there
     Gone,
     /// claim, return
     NotMine,
-    /// return: that worker has claimed it
+    /// return: that worker has claimed the element
     LeftThere,
     /// claim
     Held,
     /// claim
     Parked,
-    /// claim: only with the promise to run nothing else
+    /// claim: only granted with the promise to run no other issue
     Alone,
     /// settle: decided, now or by an earlier call with this token
     Settled {
-        /// By an earlier call.
+        /// Whether an earlier call decided.
         again: bool,
-        /// The queue's next issue, leased to the caller.
+        /// The queue's next issue, if leased to the caller.
         next: Option<HandOver>,
     },
-    /// settle, release
+    /// settle, release: the token is not current
     Stale,
-    /// settle: the head
+    /// settle: the head has changed; the new head
     MovedHead(u8),
-    /// release, of a worker that ends
+    /// release, of a worker that shuts down
     HandedBack,
     /// release, for a fault
     PutOff,
     /// beat
     Beaten {
-        /// An expired lease was extended.
+        /// Whether an expired lease was extended.
         extended: bool,
-        /// Not the caller's any more.
+        /// Issues that the caller no longer holds.
         lost: Vec<IssueNo>,
-        /// Called off.
+        /// Cancelled issues.
         cancelled: Vec<IssueNo>,
-        /// Elements that no lease has.
+        /// Elements without a lease.
         unleased: Vec<IssueNo>,
     },
     /// reap
@@ -216,22 +216,22 @@ pub enum Reply {
     Returned,
     /// promote
     Promoted,
-    /// cancel, with where the issue was; a head only: others were nowhere
+    /// cancel: the previous place of a queue's head; `None` for other issues, which have no place
     Cancelled(Option<Place>),
-    /// cancel: before
+    /// cancel: already cancelled
     CancelledBefore,
-    /// cancel: otherwise terminal
+    /// cancel: terminal for another reason
     Decided,
     /// audit
     Repaired,
     /// put, pause, resume, name orbit
     Done,
-    /// submit, cancel: refused; claim, settle: decided, failed
+    /// submit, cancel: refused; claim, settle: decided as failed
     OrbitNeedsAdmin,
 }
 
 impl Reply {
-    /// The outcome's name. Where one outcome has several ways, each has its own.
+    /// The outcome's name. Each variant of an outcome has its own name.
     pub fn outcome(&self) -> &'static str {
         match self {
             Reply::Accepted => "accepted",

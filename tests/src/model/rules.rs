@@ -1,4 +1,4 @@
-//! What must hold in every state, and what the end must look like.
+//! The rules that must hold in every state, and at the end.
 
 use crate::model::state::{
     BlueprintNo, Call, Caller, IssueNo, IssueState, Lease, Phase, Place, Redis, State, Status,
@@ -8,45 +8,46 @@ use crate::model::{Protocol, actions};
 /// A rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// An issue has one commit at most, and an applied one has one.
+    /// An issue has at most one commit; an applied issue has exactly one.
     OneCommit,
-    /// A decided issue has one log entry, and it never gets a second.
+    /// A decided issue has exactly one log entry.
     OneEntry,
-    /// What the log says of an issue stays so.
+    /// The decision in the log never changes.
     TerminalStays,
-    /// An issue is decided after all that were accepted before it; one that is called off, whenever.
+    /// An issue is decided after all that were accepted before it; a cancelled one at any time.
     Order,
-    /// Commits are numbered without a gap and each has the one before it as its parent.
+    /// Commits are numbered without a gap, and the parent of each is the previous one.
     Chain,
-    /// A result replaces the head that it was made from.
+    /// A result replaces the head from which it was computed.
     Base,
-    /// Only the present lease decides or gives back.
+    /// Only the present lease decides or releases.
     Fenced,
-    /// Who is told that it has decided has, and who has is not told that it has not.
+    /// A caller is told that it has decided exactly if it has.
     Told,
-    /// A lease that runs is not taken away.
+    /// A running lease is not revoked.
     LeaseKept,
-    /// A backlog holds each accepted and undecided issue once, and nothing else.
+    /// A backlog holds exactly the accepted and undecided issues, each once.
     QueueSound,
     /// A ready head is in exactly one list, and `pending` holds nothing else.
     OneList,
-    /// The place says where the head is.
+    /// The place matches the position of the head.
     PlaceTrue,
     /// Exactly the issues in flight have a lease.
     LeaseTrue,
-    /// Crashes, retries and attempts stay within their bounds.
+    /// Deaths, retries and attempts stay within their bounds.
     Attempts,
-    /// An issue is called dead only after it had a lease to run alone.
+    /// An issue is declared dead only after an exclusive run.
     DeadAlone,
-    /// Nothing runs beside an issue that runs alone.
+    /// No other issue runs beside an exclusive run.
     RunsAlone,
-    /// Only what an admin files or calls off acts on an orbit.
+    /// Only issues and cancellations of an admin act on an orbit.
     OrbitKept,
-    /// Nothing of a paused Blueprint is leased anew.
+    /// No issue of a paused Blueprint gets a new lease.
     PauseKept,
-    /// Where nothing dies, stalls or comes late, each lease is known to its worker, or is told when a call is repeated.
+    /// Without deaths, stalls and late calls, each lease is known to its worker, or returned by a
+    /// repeated call.
     NoneOrphaned,
-    /// When nothing goes on any more, everything is decided and nothing is left.
+    /// When no step of progress is possible, everything is decided and the queues are empty.
     Drained,
 }
 
@@ -101,7 +102,7 @@ impl Rule {
         }
     }
 
-    /// Whether a state keeps it.
+    /// Whether a state satisfies the rule.
     pub fn holds(self, model: &Protocol, state: &State) -> bool {
         if state.truth.broken.has(self) {
             return false;
@@ -139,7 +140,7 @@ impl Rule {
             Rule::Base => {
                 (redis.queues.iter()).all(|queue| queue.commits.iter().all(|c| c.base == c.parent))
             }
-            // Broken in a step, or not at all.
+            // Violated by a step, not by a state.
             Rule::Fenced | Rule::Told | Rule::LeaseKept | Rule::OrbitKept | Rule::PauseKept => true,
             Rule::NoneOrphaned => {
                 let is_known = |i: IssueNo| is_known_to_holder(of, state, i);
@@ -194,8 +195,8 @@ impl Rule {
     }
 }
 
-/// Whether the worker that has a lease of this issue works on it, or will be told of it: it repeats a claim of it,
-/// or a settle that may have handed it over.
+/// Whether the worker that holds a lease of this issue works on it or will learn of it. It learns
+/// of it by repeating a claim, or a settle that may have handed it over.
 fn is_known_to_holder(of: &[BlueprintNo], state: &State, issue: IssueNo) -> bool {
     let f = &state.redis.issues[issue as usize];
     let Some(holder) = f.worker.filter(|_| f.state == IssueState::InFlight) else {
@@ -220,12 +221,12 @@ fn is_known_to_holder(of: &[BlueprintNo], state: &State, issue: IssueNo) -> bool
 pub struct Broken(u32);
 
 impl Broken {
-    /// Adds one.
+    /// Adds a rule.
     pub fn add(&mut self, rule: Rule) {
         self.0 |= 1 << rule as u32;
     }
 
-    /// Whether it is in.
+    /// Whether the set contains a rule.
     pub fn has(self, rule: Rule) -> bool {
         self.0 & 1 << rule as u32 != 0
     }
@@ -260,8 +261,8 @@ fn place_says_the_facts(redis: &Redis, blueprint: BlueprintNo) -> bool {
     }
 }
 
-/// Whether a queue's place says where its head is, and the head is there. A second copy of it is
-/// no fault that needs a repair: who claims it later is told that it is gone.
+/// Whether a queue's place matches the position of its head. A second copy of the head needs no
+/// repair: a later claim of it returns gone.
 pub fn place_is_true(redis: &Redis, blueprint: BlueprintNo) -> bool {
     let queue = &redis.queues[blueprint as usize];
     let is_there = |head| queue.place != Place::Ready || is_in_a_list(redis, head);
@@ -274,7 +275,7 @@ pub fn is_in_a_list(redis: &Redis, element: IssueNo) -> bool {
     lists.any(|list| list.contains(&element))
 }
 
-/// Every issue that was acknowledged is decided, and nothing is left anywhere.
+/// Whether every acknowledged issue is decided and all queues are empty.
 fn is_drained(state: &State) -> bool {
     let redis = &state.redis;
     let acknowledged = state.submitters.iter().zip(&redis.issues);

@@ -1,7 +1,7 @@
 //! The scripts, one function each, in the order of the real ones: read, check, write.
 //!
-//! A line that a [`Mistake`] changes asks for it. What only the rules need to know goes to
-//! `truth`, which no script reads.
+//! A line that a [`Mistake`] changes checks for it. Data that only the rules need goes to `truth`,
+//! which no script reads.
 
 mod places;
 
@@ -14,18 +14,18 @@ use crate::model::state::{
     Truth, Worker, WorkerNo,
 };
 
-/// Redis, while it carries out one script.
+/// Redis during the execution of one script.
 pub(super) struct Scripts<'a> {
     pub(super) redis: &'a mut Redis,
     pub(super) truth: &'a mut Truth,
-    /// For what the arguments of a beat name.
+    /// Needed for the arguments of a beat.
     pub(super) workers: &'a [Worker],
     pub(super) scenario: &'a Scenario,
     pub(super) mistake: Option<Mistake>,
 }
 
 impl Scripts<'_> {
-    /// Carries out a request.
+    /// Executes a request.
     pub(super) fn run(&mut self, request: Request) -> Reply {
         match request {
             Request::Submit(issue) => self.submit(issue),
@@ -93,7 +93,8 @@ impl Scripts<'_> {
         self.queue_of(issue).backlog.first() == Some(&issue)
     }
 
-    /// Whether the target is an orbit that nobody but an admin may act on. A script that overlooks it acts all the same.
+    /// Whether the target is an orbit that only an admin may change. With the mistake `overlooks`
+    /// the script continues anyway.
     fn orbit_forbids(&mut self, issue: IssueNo, overlooks: Mistake) -> bool {
         let is_admin = match overlooks {
             Mistake::CancelIgnoresOrbit => self.scenario.admin_cancels,
@@ -111,7 +112,7 @@ impl Scripts<'_> {
         self.redis.processing[worker as usize].retain(|e| *e != issue);
     }
 
-    /// The only code that pushes on `pending`.
+    /// Places the queue's head. No other function pushes to `pending`.
     fn place_head(&mut self, blueprint: BlueprintNo, given_back: bool) {
         let queue = self.queue(blueprint);
         let Some(&head) = queue.backlog.first() else {
@@ -130,7 +131,8 @@ impl Scripts<'_> {
         }
     }
 
-    /// The block that settle, cancel and reap share. Places the next head, unless `leaves_next`.
+    /// Decides an issue: the block that settle, cancel and reap share. Places the next head, unless
+    /// `leaves_next`.
     fn decide(
         &mut self,
         issue: IssueNo,
@@ -239,7 +241,7 @@ impl Scripts<'_> {
         }
     }
 
-    /// Makes the queue's head a lease: what claim and settle share (`lib/grant.lua`).
+    /// Leases the queue's head: the code that claim and settle share (`queue/include/grant.lua`).
     fn grant(&mut self, worker: WorkerNo, issue: IssueNo, nonce: u8, promise: bool) -> (Token, u8) {
         if self.queue_of(issue).paused {
             self.truth.broken.add(Rule::PauseKept);
@@ -266,7 +268,7 @@ impl Scripts<'_> {
         (token, grant)
     }
 
-    /// Leases the head that a settle has left to its caller, or places it.
+    /// Leases the next head to the caller of a settle, or places it.
     fn take_next(
         &mut self,
         worker: WorkerNo,
@@ -298,7 +300,7 @@ impl Scripts<'_> {
         })
     }
 
-    /// What an earlier call of a settle has handed over, if its lease is the present one.
+    /// The issue that an earlier call of this settle handed over, if its lease is the present one.
     fn taken_before(&mut self, blueprint: BlueprintNo, nonce: u8) -> Option<HandOver> {
         if self.makes(Mistake::HandOverForgets) {
             return None;
@@ -370,7 +372,7 @@ impl Scripts<'_> {
                 IssueState::Applied
             }
         };
-        // A head that is not leased keeps its place.
+        // A head without a lease keeps its place.
         let next = next.filter(|_| self.is_head(issue));
         self.decide(issue, how, Some(held.worker), next.is_some());
         self.truth.decided_by[issue as usize] = Some(held.grant);
@@ -378,8 +380,8 @@ impl Scripts<'_> {
         Reply::Settled { again: false, next }
     }
 
-    /// Who decides or gives back must have the present lease, which is the last that was granted
-    /// of this issue.
+    /// Checks that a caller which decides or releases holds the present lease, the last one granted
+    /// for this issue.
     fn hold_against_truth(&mut self, held: Held) {
         let last = self.truth.grants[held.issue as usize];
         if last != held.grant {

@@ -1,15 +1,15 @@
-//! What the model knows: what Redis holds, what each process remembers, what is still under way,
-//! and, kept apart from all of it, what really happened.
+//! The state of the model: the content of Redis, the memory of each process, the calls in progress,
+//! and, separate from these, the truth.
 
 use crate::model::requests::Request;
 use crate::model::rules::Broken;
 use crate::model::scenarios::Faults;
 
-/// An issue, by number: those of one Blueprint are accepted in this order.
+/// The number of an issue. Issues of one Blueprint are accepted in this order.
 pub type IssueNo = u8;
-/// A Blueprint, by number.
+/// The number of a Blueprint.
 pub type BlueprintNo = u8;
-/// A worker, by number. It is also its id.
+/// The number of a worker, which is also its id.
 pub type WorkerNo = u8;
 
 /// The state of an issue.
@@ -17,30 +17,30 @@ pub type WorkerNo = u8;
 pub enum IssueState {
     /// Not accepted yet.
     Unknown,
-    /// Waits.
+    /// Waits in its queue.
     Pending,
     /// Leased.
     InFlight,
-    /// Decided: a new version.
+    /// Decided: applied, with a new version.
     Applied,
-    /// Decided: a verifier said no.
+    /// Decided: denied by a verifier.
     Denied,
-    /// Decided: called off.
+    /// Decided: cancelled.
     Cancelled,
-    /// Decided: it crashed its workers too often.
+    /// Decided: its workers died too often.
     Dead,
-    /// Decided: its target became an orbit, and an admin did not file it.
+    /// Decided: its target became an orbit, and its author is not an admin.
     Refused,
 }
 
 impl IssueState {
-    /// Whether it is decided.
+    /// Whether the issue is decided.
     pub fn is_terminal(self) -> bool {
         !matches!(self, Self::Unknown | Self::Pending | Self::InFlight)
     }
 }
 
-/// What a lease is held by.
+/// The fencing token of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token(pub u8, pub u8);
 
@@ -49,47 +49,47 @@ pub struct Token(pub u8, pub u8);
 pub struct Issue {
     /// Its state.
     pub state: IssueState,
-    /// Counted by claim alone.
+    /// The number of attempts; only claim increments it.
     pub attempt: u8,
-    /// How often it was put off for a passing fault.
+    /// The number of retries after temporary faults.
     pub retries: u8,
-    /// How often a lease of it ran out: counted by reap alone.
+    /// The number of expired leases; only reap increments it.
     pub deaths: u8,
-    /// Whether its last lease was given on the promise to run nothing else.
+    /// Whether its last lease was granted for an exclusive run.
     pub alone: bool,
     /// The fencing token.
     pub token: Option<Token>,
-    /// The claimer's nonce.
+    /// The nonce of the claimer.
     pub nonce: Option<u8>,
     /// The last holder.
     pub worker: Option<WorkerNo>,
 }
 
-/// Where the head of a queue is.
+/// The position of a queue's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place {
     /// The queue is empty.
     None,
-    /// In `pending` or in one processing list.
+    /// The head is in `pending` or in one processing list.
     Ready,
-    /// A worker has it.
+    /// A worker holds it.
     Leased,
-    /// It waits for its time.
+    /// It is delayed.
     Delayed,
     /// Its Blueprint is paused.
     Parked,
 }
 
-/// A commit: the first version of a Blueprint is number 0 and has none.
+/// A commit. The first version of a Blueprint has number 0 and no commit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Commit {
     /// Its number.
     pub seq: u8,
     /// The head that it replaced.
     pub parent: u8,
-    /// The head that its content was in truth computed from.
+    /// The head from which its content was computed.
     pub base: u8,
-    /// The issue that made it; none for an operator's.
+    /// The issue that created it; `None` for a commit of an operator.
     pub by: Option<IssueNo>,
 }
 
@@ -98,7 +98,7 @@ pub struct Commit {
 pub struct Queue {
     /// The undecided issues in order of acceptance.
     pub backlog: Vec<IssueNo>,
-    /// Where the head is.
+    /// The position of the head.
     pub place: Place,
     /// Whether it is paused.
     pub paused: bool,
@@ -106,22 +106,22 @@ pub struct Queue {
     pub is_orbit: bool,
     /// The number of the newest commit.
     pub head: u8,
-    /// All commits, in the order in which they were written.
+    /// All commits, in the order of their writing.
     pub commits: Vec<Commit>,
 }
 
-/// A lease, without a clock: when it may run out is the scheduler's to say.
+/// A lease, without a clock: the scheduler chooses when it may expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lease {
-    /// There is none.
+    /// No lease.
     None,
-    /// It runs.
+    /// The lease is valid.
     Runs,
-    /// Its time is over and nobody reaped it yet.
+    /// The lease has expired and is not reaped yet.
     RanOut,
 }
 
-/// What Redis holds.
+/// The content of Redis.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Redis {
     /// By issue.
@@ -132,96 +132,96 @@ pub struct Redis {
     pub pending: Vec<IssueNo>,
     /// By worker.
     pub processing: Vec<Vec<IssueNo>>,
-    /// By worker: whether a reaper looks at its processing list once it is silent.
+    /// By worker: whether a reaper checks its processing list once it is silent.
     pub registered: Vec<bool>,
     /// By issue.
     pub leases: Vec<Lease>,
-    /// By issue: whether it waits in `delayed`.
+    /// By issue: whether it is in `delayed`.
     pub delayed: Vec<bool>,
-    /// The counter that tokens are made of.
+    /// The counter from which tokens are made.
     pub fence: u8,
-    /// The log: who was decided, how, in the order in which it was done.
+    /// The log: the decided issues with their states, in the order of decision.
     pub log: Vec<(IssueNo, IssueState)>,
 }
 
-/// How a worker's process is.
+/// The status of a worker's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     /// It runs.
     Up,
-    /// It is stopped in its tracks, and does not know.
+    /// It is suspended, without noticing it.
     Paused,
-    /// It was asked to end: it pops no more and hands back.
+    /// It shuts down: it pops nothing and returns its issues.
     Stopping,
     /// It died.
     Dead,
-    /// It ended in order.
+    /// It has shut down.
     Ended,
 }
 
-/// How a worker's call ended that it has to repeat until it is answered.
+/// A worker's call that it repeats until it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Call {
     /// Settle: applied.
     Apply {
-        /// The queue's next issue was asked for.
+        /// Whether it asks for the queue's next issue.
         with_next: bool,
     },
     /// Settle: denied.
     Deny {
-        /// The queue's next issue was asked for.
+        /// Whether it asks for the queue's next issue.
         with_next: bool,
     },
-    /// Release, for a passing fault.
+    /// Release, after a temporary fault.
     PutOff,
-    /// Release, because the worker ends.
+    /// Release, because the worker shuts down.
     HandBack,
 }
 
-/// Where a dispatch is.
+/// The phase of a dispatch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Before its claim was answered.
     Claiming {
-        /// It was told to run alone, and promises it.
+        /// Whether it promises an exclusive run, as the previous answer required.
         promise: bool,
-        /// A claim is out that was not answered.
+        /// Whether a claim was sent and not answered.
         unsure: bool,
     },
-    /// It has a lease, as far as it knows.
+    /// It holds a lease, as far as it knows.
     Working {
         /// The lease's token.
         token: Token,
-        /// Which lease this is in truth: no two have one number.
+        /// The identity of the lease, which is unique.
         grant: u8,
-        /// The head that it names to settle.
+        /// The head that it sends to settle.
         seq: u8,
-        /// The head that its result is made from.
+        /// The head from which its result was computed.
         base: u8,
-        /// It runs alone.
+        /// Whether it runs exclusively.
         alone: bool,
-        /// A call that was sent and not answered: it is repeated as it is.
+        /// The call that was sent and not answered. It is repeated unchanged.
         unsure: Option<Call>,
     },
 }
 
-/// One dispatch of a worker.
+/// A dispatch of a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Task {
-    /// The element's issue.
+    /// The issue of the element.
     pub issue: IssueNo,
-    /// Its claim's nonce.
+    /// The nonce of its claim.
     pub nonce: u8,
-    /// Where it is.
+    /// Its phase.
     pub phase: Phase,
 }
 
 /// A worker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Worker {
-    /// Its process.
+    /// The status of its process.
     pub status: Status,
-    /// What it has in its slots.
+    /// The dispatches in its slots.
     pub tasks: Vec<Task>,
 }
 
@@ -232,51 +232,51 @@ impl Worker {
     }
 }
 
-/// Somebody who calls intake until answered.
+/// A client that repeats its call of intake until it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Caller {
-    /// Has not called.
+    /// It has not called.
     Idle,
-    /// Has called and got no answer: will repeat.
+    /// It has called without an answer, and will repeat.
     Unsure,
-    /// Was answered.
+    /// It has an answer.
     Answered,
-    /// Was refused.
+    /// It was refused.
     Refused,
 }
 
-/// What really happened, which no process can see: rules are held against it.
+/// The truth, which no process can see. The rules compare the state with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Truth {
-    /// By issue: which lease is its present one, or was its last.
+    /// By issue: the identity of its present or last lease.
     pub grants: Vec<u8>,
-    /// By issue: which lease decided it, if one did.
+    /// By issue: the identity of the lease that decided it.
     pub decided_by: Vec<Option<u8>>,
-    /// By issue: whether it ever had a lease that was given on the promise to run nothing else.
+    /// By issue: whether it ever had a lease for an exclusive run.
     pub ran_alone: Vec<bool>,
-    /// Rules that were broken in a step and leave no trace in the data.
+    /// Rules that a step violated without a trace in the data.
     pub broken: Broken,
-    /// Somebody wrote a false place: the rules about places wait for the audit.
+    /// Whether a false place was written. The rules about places then wait for the audit.
     pub is_damaged: bool,
 }
 
 /// A state of the model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
-    /// What Redis holds.
+    /// The content of Redis.
     pub redis: Redis,
     /// The workers.
     pub workers: Vec<Worker>,
     /// By issue: its submitter.
     pub submitters: Vec<Caller>,
-    /// By issue: who calls it off.
+    /// By issue: its canceller.
     pub cancellers: Vec<Caller>,
-    /// Calls that were sent and may still be carried out, without anybody waiting for the answer.
+    /// Calls that may still be executed although their callers no longer wait.
     pub late: Vec<Request>,
-    /// What may still go wrong.
+    /// The faults that may still happen.
     pub faults: Faults,
     /// The next nonce.
     pub nonce: u8,
-    /// What really happened.
+    /// The truth.
     pub truth: Truth,
 }

@@ -1,4 +1,4 @@
-//! What a step does: to Redis, and to who called it.
+//! The effects of a step on Redis and on the caller.
 
 use crate::model::Protocol;
 use crate::model::actions::{Action, Fate};
@@ -86,7 +86,7 @@ pub(super) fn after(model: &Protocol, before: &State, action: Action) -> State {
     state
 }
 
-/// A call that only people or bad luck make is one less that they will make.
+/// Decrements the remaining number of a call that only people or faults cause.
 fn spend(state: &mut State, request: &Request) {
     let is_first = |state: &State, held: &Held| {
         let tasks = &state.workers[held.worker as usize].tasks;
@@ -154,7 +154,8 @@ fn open(state: &mut State, w: WorkerNo, issue: IssueNo) {
     state.nonce += 1;
 }
 
-/// Takes up an issue that a settle has handed over, unless it is in a slot already: then the reply is old.
+/// Starts an issue that a settle handed over, unless it already has a slot, in which case the reply
+/// is old.
 fn take(state: &mut State, w: WorkerNo, next: HandOver) {
     let worker = &mut state.workers[w as usize];
     if worker.is_open(next.issue) {
@@ -179,7 +180,7 @@ fn close(state: &mut State, w: WorkerNo, issue: IssueNo) {
     state.workers[w as usize].tasks.retain(|t| t.issue != issue);
 }
 
-/// What the caller makes of an answer.
+/// Updates the caller after an answer.
 fn deliver(model: &Protocol, state: &mut State, request: Request, reply: Reply) {
     match (request, reply) {
         (Request::Submit(issue), Reply::OrbitNeedsAdmin) => {
@@ -268,7 +269,7 @@ fn deliver(model: &Protocol, state: &mut State, request: Request, reply: Reply) 
             },
         ) => {
             for issue in lost.into_iter().chain(cancelled) {
-                // A call that was not answered is repeated: it may have handed over another issue.
+                // An unanswered call is repeated, because it may have handed over another issue.
                 let is_unsure = task(state, w, issue).is_some_and(|task| {
                     matches!(
                         task.phase,
@@ -294,7 +295,7 @@ fn deliver(model: &Protocol, state: &mut State, request: Request, reply: Reply) 
     }
 }
 
-/// What the caller makes of silence.
+/// Updates the caller of an unanswered call.
 fn leave_unsure(state: &mut State, request: Request) {
     let mut unsure_of = |held: Held, call| {
         if let Some(Task {

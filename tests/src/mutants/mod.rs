@@ -1,8 +1,8 @@
 //! Mutations of the Redis scripts: small deliberate mistakes, each with the tests that must fail.
 //!
-//! `make mutants` runs them all. A mutation that no test catches shows a rule that is written in a
-//! script and held by no test. A mutated script is written to a directory that the programs and the tests
-//! read instead of the embedded one (see `shared/src/fail_point.rs`), so nothing is built for it.
+//! `make mutants` runs them all. A mutation that no test catches shows a rule of a script that no
+//! test checks. A mutated script is written to a directory. The programs and the tests read it
+//! instead of the embedded scripts (see `shared/src/fail_point.rs`), so nothing is rebuilt.
 //!
 //! The list is in `tests/mutants/`, one file for each script.
 
@@ -21,14 +21,14 @@ pub const SCRIPTS_DIR: &str = "DRAFTSMAN_TEST_SCRIPTS_DIR";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mutant {
-    /// The file below `shared/src/store`.
+    /// The path of the script below `shared/src/store`.
     #[serde(skip)]
     pub script: String,
     /// What the mutated script does wrong.
     pub breaks: String,
-    /// The text that is replaced; it occurs exactly once in the script.
+    /// The text to replace. It occurs exactly once in the script.
     pub find: String,
-    /// The text that takes its place.
+    /// The replacement.
     pub replace: String,
     /// Tests of the suite, as `<folder>::<module>::<test>`, of which at least one must fail.
     pub caught_by: Vec<String>,
@@ -38,7 +38,8 @@ impl Mutant {
     /// The mutated script.
     ///
     /// # Errors
-    /// Says how often the text to replace occurs, if not exactly once, or that the script cannot be read.
+    /// The number of occurrences of the text to replace, if not exactly one; or that the script
+    /// cannot be read.
     pub fn apply(&self) -> Result<String, String> {
         let path = workspace().join("shared/src/store").join(&self.script);
         let source = std::fs::read_to_string(&path)
@@ -53,10 +54,10 @@ impl Mutant {
     }
 }
 
-/// Every mutation, in the order of the scripts' names.
+/// Every mutation, sorted by the names of the scripts.
 ///
 /// # Errors
-/// Names the file that cannot be read, and why.
+/// The name of a file that cannot be read, and the reason.
 pub fn all() -> Result<Vec<Mutant>, String> {
     let dir = workspace().join("tests/mutants");
     let mut mutants = Vec::new();

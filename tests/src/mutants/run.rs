@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 
 use crate::mutants::{Mutant, SCRIPTS_DIR};
 
-/// A run of tests that takes longer hangs, which also counts as caught.
+/// The time limit of a run. A run that exceeds it hangs, which also counts as caught.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How often a running test process is looked at.
+/// The polling interval of a running test process.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What became of a mutant.
+/// The result of a mutant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// A test failed, as it should.
+    /// Caught, as expected.
     Caught(Caught),
     /// Every test passed.
     Lived,
-    /// The mutation could not be tried; the reason.
+    /// The mutation could not be run; the reason.
     Invalid(String),
 }
 
@@ -41,10 +41,10 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Finds the suite that `make mutants` has built, and builds what is missing of it.
+    /// Finds the suite that `make mutants` has built, and builds missing parts.
     ///
     /// # Errors
-    /// The output of cargo if it does not build.
+    /// The output of cargo if the build fails.
     pub fn build() -> Result<Suite, String> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
@@ -74,7 +74,7 @@ impl Suite {
         })
     }
 
-    /// Runs these tests with the scripts as they are.
+    /// Runs these tests with the unmodified scripts.
     ///
     /// # Errors
     /// The output of the tests, unless all of them exist and pass.
@@ -118,12 +118,12 @@ impl Suite {
             .args(tests.iter().map(|test| format!("suite::{test}")))
             .env(SCRIPTS_DIR, scripts)
             .env("DRAFTSMAN_TEST_BIN_DIR", &self.programs)
-            // What waits in vain for a mutated script need not wait long.
+            // A test that waits for an effect of the mutated script need not wait long.
             .env("DRAFTSMAN_TEST_PATIENCE_SECS", "10")
             .stdin(Stdio::null())
             .stderr(output.try_clone().map_err(|error| error.to_string())?)
             .stdout(output)
-            // A group of its own, so that whatever it started ends with it.
+            // A separate process group, so that all processes of the test end together.
             .process_group(0)
             .spawn();
         let mut child = spawned.map_err(|error| format!("cannot run the suite: {error}"))?;
@@ -143,13 +143,13 @@ impl Suite {
     }
 }
 
-/// Ends a test process and the servers that its tests started.
+/// Kills a test process and the servers that its tests started.
 fn end_group(child: &mut Child) {
     // An error means that the group has ended.
     let _ended = Command::new("sh")
         .args(["-c", &format!("kill -KILL -{}", child.id())])
         .status();
-    // The same again for the test process alone, should there be no shell.
+    // Kills the test process itself in case no shell is available.
     let _killed = child.kill();
     let _status = child.wait();
 }

@@ -1,4 +1,4 @@
-//! One connection: commands up, replies down, and what is to go wrong in between.
+//! One connection: forwards commands and replies, and applies faults.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -11,18 +11,18 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::resp_proxy::faults::{Fault, Plan};
 use crate::resp_proxy::{Shared, frame, names};
 
-/// What is taken from a socket at once; a larger frame is put together.
+/// The size of one read from a socket. Larger frames are assembled.
 const CHUNK: usize = 64 * 1024;
 
-/// What becomes of the reply that is next.
+/// The handling of the next reply.
 enum Awaited {
-    /// It goes to the client.
+    /// The reply goes to the client.
     Answer { name: String },
-    /// It goes nowhere; what then depends on the plan.
+    /// The reply is dropped. The plan decides what follows.
     Held { name: String, plan: Plan },
 }
 
-/// The replies that are still to come, in their order. `None`: they cannot be paired any more.
+/// The expected replies, in order. `None`: replies can no longer be paired with commands.
 struct Replies(Mutex<Option<VecDeque<Awaited>>>);
 
 impl Replies {
@@ -37,10 +37,10 @@ impl Replies {
     }
 }
 
-/// Carries a connection until either side closes it, or a fault does.
+/// Forwards a connection until either side closes it, or a fault does.
 pub(super) async fn carry(client: TcpStream, server: TcpStream, shared: &Shared) {
     for socket in [&client, &server] {
-        // Without it a small command would wait; it cannot fail on a connected socket that matters.
+        // Avoids delays of small commands. An error does not affect correctness.
         let _best_effort = socket.set_nodelay(true);
     }
     let (client_reads, client_writes) = client.into_split();
@@ -57,7 +57,7 @@ pub(super) async fn carry(client: TcpStream, server: TcpStream, shared: &Shared)
     }
 }
 
-/// Commands, until a fault ends the connection.
+/// Forwards commands until a fault ends the connection.
 async fn carry_up(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -100,12 +100,12 @@ async fn carry_up(
             }
         }
     }
-    // The client will send no more; the server hears that after all that was sent, and closes.
+    // The client sends no more data; the server receives the end after all data, and closes.
     let _gone = to.shutdown().await;
     pending().await
 }
 
-/// Replies, until the server closes or a fault ends the connection.
+/// Forwards replies until the server closes or a fault ends the connection.
 async fn carry_down(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -124,7 +124,7 @@ async fn carry_down(
                 Some(Awaited::Answer { name }) => note(shared, &name, &reply),
                 Some(Awaited::Held { name, plan }) => {
                     let (fault, in_vain) = (plan.fault, frame::is_noscript(&reply));
-                    // Both copies of a doubled call were in vain together, and count as one.
+                    // The two copies of a doubled call fail together and count as one.
                     if !(in_vain && fault == Fault::Double) {
                         note(shared, &name, &reply);
                     }
@@ -148,7 +148,7 @@ async fn carry_down(
     }
 }
 
-/// Keeps what a script answered.
+/// Records the outcome of a script.
 fn note(shared: &Shared, name: &str, reply: &[u8]) {
     if !shared.names.is_script(name) {
         return;
@@ -164,7 +164,7 @@ fn note(shared: &Shared, name: &str, reply: &[u8]) {
         .answered(name, String::from_utf8_lossy(outcome).into_owned());
 }
 
-/// Bytes that came and are not passed on yet.
+/// Received bytes that are not forwarded yet.
 #[derive(Default)]
 struct Inbox {
     bytes: Vec<u8>,
@@ -172,20 +172,20 @@ struct Inbox {
 }
 
 impl Inbox {
-    /// Adds what the socket has, as soon as nothing is held; false when it has no more.
+    /// Adds data from the socket once no hold is active. Returns false at the end of the stream.
     async fn fill(&mut self, from: &mut OwnedReadHalf, shared: &Shared) -> bool {
         self.bytes.drain(..std::mem::take(&mut self.taken));
         self.bytes.reserve(CHUNK);
         let read = from.read_buf(&mut self.bytes).await;
         until_not_stalled(shared).await;
-        // A connection that was reset has no more, either.
+        // A reset connection has no more data either.
         read.is_ok_and(|n| n > 0)
     }
 
-    /// The next whole frame.
+    /// The next complete frame.
     ///
     /// # Panics
-    /// If what came is no RESP: the test then sees the connection closed, and this message.
+    /// If the bytes are not RESP. The test then sees a closed connection and this message.
     fn next_frame(&mut self) -> Option<Vec<u8>> {
         let rest = &self.bytes[self.taken..];
         let length = frame::length(rest).unwrap_or_else(|error| panic!("{error}"))?;

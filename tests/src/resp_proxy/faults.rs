@@ -1,7 +1,7 @@
-//! What is to go wrong with which call, what has gone wrong, and what was called.
+//! The scheduled faults, the faults that happened, and the counts of calls.
 //!
 //! Calls are counted by name over all connections of one proxy. A fault is bound to a number of
-//! that count, so a test says "the third settlement from now" and need not know the connection.
+//! that count, so a test specifies "the third settlement from now" without knowing the connection.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -10,18 +10,18 @@ use tokio::sync::watch;
 
 use crate::eventually::within_wait_limit;
 
-/// What goes wrong with one call.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// The server does not get it; the client's connection is closed.
+    /// The server does not receive the call; the client's connection is closed.
     CutBefore,
-    /// The server carries it out; the client's connection is closed instead of the answer.
+    /// The server executes the call; the client's connection is closed instead of the answer.
     CutAfter,
-    /// The server carries it out, and then nothing comes back on that connection, which stays open.
+    /// The server executes the call. The connection stays open, without any further answer.
     SilenceAfter,
-    /// The server gets it twice; the client sees the first answer.
+    /// The server receives the call twice; the client gets the first answer.
     Double,
-    /// Everything stalls, this call being the first that is held.
+    /// All traffic stalls. This call is the first that is held.
     StallBefore,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Plan {
     fired: watch::Sender<bool>,
 }
 
-/// A fault that a test has ordered.
+/// A fault that a test has scheduled.
 #[derive(Debug)]
 pub struct Ordered {
     what: String,
@@ -42,16 +42,16 @@ pub struct Ordered {
 }
 
 impl Ordered {
-    /// Waits until it has happened.
+    /// Waits until the fault has happened.
     ///
     /// # Panics
-    /// If it does not.
+    /// If it does not happen within the wait limit.
     pub async fn fired(&mut self) {
         let fired = within_wait_limit(&self.what, self.fired.wait_for(|fired| *fired));
         assert!(fired.await.is_ok(), "{}: the proxy is gone", self.what);
     }
 
-    /// True once it has happened.
+    /// Whether the fault has happened.
     pub fn has_fired(&self) -> bool {
         *self.fired.borrow()
     }
@@ -65,7 +65,7 @@ struct Books {
     outcomes: BTreeMap<String, Vec<String>>,
 }
 
-/// The books of one proxy.
+/// The faults and counters of one proxy.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Mutex<Books>);
 
@@ -74,7 +74,7 @@ impl Faults {
         self.0.lock().expect("no holder of this lock panics")
     }
 
-    /// Orders `fault` for the `n`-th call of `name` from now, counted from 1.
+    /// Schedules `fault` for the `n`-th call of `name` from now, counted from 1.
     pub(super) fn order(&self, fault: Fault, name: &str, n: u64) -> Ordered {
         assert!(n > 0, "calls are counted from 1");
         let (sender, fired) = watch::channel(false);
@@ -92,12 +92,12 @@ impl Faults {
         }
     }
 
-    /// Drops every order that has not come to its call.
+    /// Removes every fault that has not reached its call.
     pub(super) fn forget(&self) {
         self.books().plans.clear();
     }
 
-    /// Counts a call and returns what is to go wrong with it.
+    /// Counts a call and returns its fault.
     pub(super) fn called(&self, name: &str) -> Option<Plan> {
         let mut books = self.books();
         let calls = books.calls.entry(name.to_owned()).or_default();
@@ -110,14 +110,15 @@ impl Faults {
         found.map(|at| books.plans.swap_remove(at))
     }
 
-    /// The server did not have the script: that was no call, and the next one counts instead.
+    /// Reverts the count of a call, because the server did not have the script. The next call
+    /// counts instead.
     pub(super) fn uncalled(&self, name: &str) {
         if let Some(calls) = self.books().calls.get_mut(name) {
             *calls = calls.saturating_sub(1);
         }
     }
 
-    /// The call came to nothing by itself: the fault waits for the next one.
+    /// Schedules the fault again for the next call, because this call had no effect.
     pub(super) fn put_back(&self, mut plan: Plan) {
         let mut books = self.books();
         let next = books.calls.get(&plan.name).copied().unwrap_or(0) + 1;
@@ -125,15 +126,15 @@ impl Faults {
         books.plans.push(plan);
     }
 
-    /// It has happened.
+    /// Records that the fault has happened.
     pub(super) fn fire(&self, plan: Plan) {
         let mut books = self.books();
         *books.fired.entry((plan.fault, plan.name)).or_default() += 1;
-        // A test that does not wait for it has dropped the other end.
+        // A test that does not wait for it has dropped the receiver.
         plan.fired.send_replace(true);
     }
 
-    /// Notes the outcome that a script answered.
+    /// Records the outcome that a script returned.
     pub(super) fn answered(&self, name: &str, outcome: String) {
         let mut books = self.books();
         books
@@ -143,17 +144,17 @@ impl Faults {
             .push(outcome);
     }
 
-    /// How often each fault has happened.
+    /// The number of times that each fault has happened.
     pub(super) fn fired(&self) -> BTreeMap<(Fault, String), u64> {
         self.books().fired.clone()
     }
 
-    /// How often `name` was called.
+    /// The number of calls of `name`.
     pub(super) fn calls(&self, name: &str) -> u64 {
         self.books().calls.get(name).copied().unwrap_or(0)
     }
 
-    /// The outcomes that the script `name` answered.
+    /// The outcomes that the script `name` returned.
     pub(super) fn outcomes(&self, name: &str) -> Vec<String> {
         self.books().outcomes.get(name).cloned().unwrap_or_default()
     }

@@ -1,8 +1,7 @@
-//! Where one RESP message ends and the next begins, in both protocol versions, and what a command
-//! or a reply says. Nothing is decoded that the proxy does not need: a frame is passed on as the
-//! bytes that it came in.
+//! The framing of RESP messages in both protocol versions, and the texts of commands and replies.
+//! It decodes only what the proxy needs; a frame is forwarded unchanged.
 
-/// Bytes that are no RESP.
+/// Bytes that are not valid RESP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotResp(String);
 
@@ -12,11 +11,11 @@ impl std::fmt::Display for NotResp {
     }
 }
 
-/// The length in bytes of the first whole frame of `bytes`; `None` while it is not all there.
+/// The length in bytes of the first complete frame of `bytes`; `None` while it is incomplete.
 ///
 /// # Errors
 /// [`NotResp`] for inline commands, for streamed strings and aggregates (which Redis does not
-/// send), and for whatever else does not begin as a frame does.
+/// send), and for any other invalid start of a frame.
 pub fn length(bytes: &[u8]) -> Result<Option<usize>, NotResp> {
     let (mut at, mut missing) = (0, 1_usize);
     while missing > 0 {
@@ -34,7 +33,7 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, NotResp> {
             }
             Some(b'*' | b'~' | b'>') => missing += count(head)?.unwrap_or(0),
             Some(b'%') => missing += 2 * count(head)?.unwrap_or(0),
-            // Attributes stand before the value that they belong to.
+            // Attributes precede the value that they belong to.
             Some(b'|') => missing += 2 * count(head)?.unwrap_or(0) + 1,
             _ => return Err(NotResp(String::from_utf8_lossy(head).into_owned())),
         }
@@ -42,9 +41,9 @@ pub fn length(bytes: &[u8]) -> Result<Option<usize>, NotResp> {
     Ok((at <= bytes.len()).then_some(at))
 }
 
-/// The first `n` bulk strings of the array that `frame` is: a command's verb and arguments, or
-/// the named outcome that a script's reply begins with. Fewer if there are fewer, or if something
-/// else comes before.
+/// The first `n` bulk strings of the array in `frame`: a command's verb and arguments, or the
+/// outcome at the start of a script's reply. Fewer if the array is shorter, or at the first value
+/// of another type.
 pub fn first_texts(frame: &[u8], n: usize) -> Vec<&[u8]> {
     let mut texts = Vec::with_capacity(n);
     let Some((head, mut at)) = line(frame, 0).filter(|(head, _)| head.first() == Some(&b'*'))
@@ -67,17 +66,17 @@ pub fn first_texts(frame: &[u8], n: usize) -> Vec<&[u8]> {
     texts
 }
 
-/// True for what the server sends without having been asked.
+/// Whether the frame is a push message, which does not answer a command.
 pub fn is_push(frame: &[u8]) -> bool {
     frame.first() == Some(&b'>')
 }
 
-/// True for the reply to an EVALSHA of a script that the server does not have.
+/// Whether the frame is the reply to an EVALSHA of a script that the server does not have.
 pub fn is_noscript(frame: &[u8]) -> bool {
     frame.starts_with(b"-NOSCRIPT")
 }
 
-/// The line that begins at `at` without its end, and where the next byte is.
+/// The line that starts at `at`, without its terminator, and the position of the next byte.
 fn line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = bytes.get(at..)?;
     let end = rest.windows(2).position(|two| two == b"\r\n")?;

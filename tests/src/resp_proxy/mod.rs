@@ -1,13 +1,13 @@
-//! A TCP proxy between a program and its Redis that can make a named call go wrong.
+//! A TCP proxy between a program and its Redis that applies faults to named calls.
 //!
-//! A connection that breaks tells the caller nothing of whether its call was carried out. This
-//! proxy makes it break on purpose at exactly one side of exactly one call: before the server has
-//! seen it, or after it has answered. It reads RESP in both directions, so it pairs the n-th reply
-//! with the n-th command of a connection, and knows the scripts by their names. Connections that
-//! subscribe are passed through unpaired, since their replies come unasked.
+//! A broken connection does not tell the caller whether its call was executed. This proxy breaks a
+//! connection on one side of one call: before the server receives it, or after it has answered. It
+//! parses RESP in both directions, pairs the n-th reply with the n-th command of a connection, and
+//! knows the scripts by their names. Connections that subscribe are forwarded without pairing,
+//! since they also receive push messages.
 //!
-//! Further: all traffic can be held (a partition, without any connection being closed), new
-//! connections refused, present ones closed.
+//! The proxy can also hold all traffic (a partition, without closing connections), refuse new
+//! connections, and close present ones.
 
 pub mod frame;
 
@@ -28,7 +28,7 @@ use crate::resp_proxy::names::Names;
 
 pub use self::faults::{Fault, Ordered};
 
-/// The running proxy. Everything that it does ends when it is dropped.
+/// The running proxy. Dropping it ends all its tasks.
 #[derive(Debug)]
 pub struct RespProxy {
     port: u16,
@@ -36,7 +36,7 @@ pub struct RespProxy {
     accepting: AbortHandle,
 }
 
-/// What the proxy and its connections share.
+/// State that the proxy and its connections share.
 #[derive(Debug)]
 struct Shared {
     names: Names,
@@ -48,10 +48,11 @@ struct Shared {
 }
 
 impl RespProxy {
-    /// A proxy on a free port of the loopback interface, before the server on `upstream_port`.
+    /// Starts a proxy on a free port of the loopback interface, in front of the server on
+    /// `upstream_port`.
     ///
     /// # Panics
-    /// If there is no free port.
+    /// If no port is free.
     pub async fn start(upstream_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
@@ -76,11 +77,11 @@ impl RespProxy {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Orders `fault` for the `n`-th call of `name` from now, counted from 1. The name is that of a
-    /// script (`settle_issue`), or a verb (`BRPOPLPUSH`, `CLIENT KILL`).
+    /// Schedules `fault` for the `n`-th call of `name` from now, counted from 1. The name is that
+    /// of a script (`settle_issue`), or a verb (`BRPOPLPUSH`, `CLIENT KILL`).
     ///
     /// # Panics
-    /// If `n` is 0, or the fault is one of the answer and the name is that of a subscription.
+    /// If `n` is 0, or the fault affects an answer and the name is that of a subscription.
     pub fn order(&self, fault: Fault, name: &str, n: u64) -> Ordered {
         let of_the_answer = !matches!(fault, Fault::CutBefore | Fault::StallBefore);
         assert!(
@@ -90,46 +91,48 @@ impl RespProxy {
         self.shared.faults.order(fault, name, n)
     }
 
-    /// The `n`-th call of `name` from now does not reach the server; its connection is closed.
+    /// Closes the connection of the `n`-th call of `name` from now before the server receives the
+    /// call.
     pub fn cut_before(&self, name: &str, n: u64) -> Ordered {
         self.order(Fault::CutBefore, name, n)
     }
 
-    /// The server carries the `n`-th call of `name` from now out; its connection is closed instead
-    /// of the answer.
+    /// Closes the connection of the `n`-th call of `name` from now after the server has executed
+    /// it, instead of the answer.
     pub fn cut_after(&self, name: &str, n: u64) -> Ordered {
         self.order(Fault::CutAfter, name, n)
     }
 
-    /// The server carries the `n`-th call of `name` from now out; neither its answer nor any later
-    /// one comes back on that connection, which stays open.
+    /// Drops the answer of the `n`-th call of `name` from now, and every later one on that
+    /// connection, which stays open. The server executes the call.
     pub fn silence_after(&self, name: &str, n: u64) -> Ordered {
         self.order(Fault::SilenceAfter, name, n)
     }
 
-    /// The server gets the `n`-th call of `name` from now twice, as it would a delayed duplicate;
-    /// the client sees the first answer.
+    /// Sends the `n`-th call of `name` from now twice, like a delayed duplicate. The client gets
+    /// the first answer.
     pub fn double(&self, name: &str, n: u64) -> Ordered {
         self.order(Fault::Double, name, n)
     }
 
-    /// With the `n`-th call of `name` from now a stall begins. That call reaches the server when it ends.
+    /// Starts a stall with the `n`-th call of `name` from now. That call reaches the server when
+    /// the stall ends.
     pub fn stall_before(&self, name: &str, n: u64) -> Ordered {
         self.order(Fault::StallBefore, name, n)
     }
 
-    /// Drops every order that has not come to its call.
+    /// Removes every fault that has not reached its call.
     pub fn forget_orders(&self) {
         self.shared.faults.forget();
     }
 
-    /// While true, what either side sends is held, and that a side closes too: a partition. New
-    /// connections are taken and get no answer.
+    /// While true, holds all data, and the end of each connection: a partition. New connections are
+    /// accepted and get no answer.
     pub fn stall(&self, stalled: bool) {
         self.shared.stalled.send_replace(stalled);
     }
 
-    /// While true, new connections are closed at once.
+    /// While true, closes new connections at once.
     pub fn refuse(&self, refusing: bool) {
         self.shared.refusing.store(refusing, Ordering::Relaxed);
     }
@@ -139,24 +142,24 @@ impl RespProxy {
         self.shared.dropped.send_replace(());
     }
 
-    /// New connections go to the server on this port.
+    /// Connects new connections to the server on this port.
     pub fn set_upstream(&self, port: u16) {
         self.shared.upstream.store(port, Ordering::Relaxed);
     }
 
-    /// How often each fault has happened, by kind and name.
+    /// The number of times that each fault has happened, by kind and name.
     pub fn fired(&self) -> BTreeMap<(Fault, String), u64> {
         self.shared.faults.fired()
     }
 
-    /// How often `name` was called, calls that were cut among them; the vain EVALSHA of a script
-    /// that the server does not have yet is none.
+    /// The number of calls of `name`, including cut ones. An EVALSHA of a script that the server
+    /// does not have does not count.
     pub fn calls(&self, name: &str) -> u64 {
         self.shared.faults.calls(name)
     }
 
-    /// What the server answered to each call of the script `name`, in order, whether or not the
-    /// client got it: the named outcome, or the error line.
+    /// The result of each call of the script `name`, in order, whether or not the client received
+    /// it: the outcome, or the error line.
     pub fn outcomes(&self, name: &str) -> Vec<String> {
         self.shared.faults.outcomes(name)
     }
@@ -169,7 +172,7 @@ impl Drop for RespProxy {
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // Dropped with this task, and every connection with it.
+    // Dropping it with this task closes every connection.
     let mut connections = JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.expect("a bound socket accepts");
@@ -180,7 +183,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let mut dropped = shared.dropped.subscribe();
         connections.spawn(async move {
             let port = shared.upstream.load(Ordering::Relaxed);
-            // No server there: the client sees its connection closed, and tries again.
+            // Without a server, the client's connection is closed, and the client retries.
             let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
                 return;
             };

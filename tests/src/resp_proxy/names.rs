@@ -1,4 +1,4 @@
-//! What a command is called in a test: a script by its file's name, anything else by its verb.
+//! The names of commands in tests: a script's file name, or the verb of any other command.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use shared::store::redis::script;
 
 use crate::resp_proxy::frame::first_texts;
 
-/// The scripts by the SHA-1 under which Redis keeps them.
+/// The scripts by the SHA-1 under which Redis stores them.
 #[derive(Debug)]
 pub(super) struct Names(HashMap<String, &'static str>);
 
@@ -17,8 +17,9 @@ impl Names {
         Self(script::all().into_iter().map(named).collect())
     }
 
-    /// The name of the command that `frame` is: `claim_issue` for a call of that script, by hash
-    /// or by source, `SCRIPT LOAD claim_issue` for its loading, `BRPOPLPUSH`, `CLIENT KILL`.
+    /// The name of the command in `frame`. It is `claim_issue` for a call of that script, by hash
+    /// or by source, and `SCRIPT LOAD claim_issue` for its loading. Other commands have their verb,
+    /// such as `BRPOPLPUSH` or `CLIENT KILL`.
     pub(super) fn name(&self, frame: &[u8]) -> String {
         let words = first_texts(frame, 3);
         let text = |n: usize| words.get(n).map(|word| String::from_utf8_lossy(word));
@@ -39,18 +40,18 @@ impl Names {
         }
     }
 
-    /// True if this is the name of a script.
+    /// Whether this is the name of a script.
     pub(super) fn is_script(&self, name: &str) -> bool {
         self.0.values().any(|script| *script == name)
     }
 }
 
-/// True for the commands after which replies come unasked.
+/// Whether push messages may follow the command.
 pub(super) fn is_subscription(name: &str) -> bool {
     matches!(name, "SUBSCRIBE" | "PSUBSCRIBE" | "SSUBSCRIBE" | "MONITOR")
 }
 
-/// As Redis computes it; the client library has it already.
+/// The hash of a script as Redis computes it, from the client library.
 fn sha1(source: &str) -> String {
     redis::Script::new(source).get_hash().to_owned()
 }

@@ -1,4 +1,4 @@
-//! Those who are no workers: submitters, cancellers, and an operator who writes versions by hand,
+//! The actors that are not workers: submitters, cancellers, and an operator who writes versions,
 //! pauses and archives.
 
 use std::collections::BTreeMap;
@@ -12,15 +12,15 @@ use crate::simulation::calls::Seen;
 use crate::simulation::world::{BLUEPRINTS, World};
 use crate::store_fixture::{blueprint_id, marked};
 
-/// No more issues than these are open at once, so that the rules are checked quickly.
+/// The maximum number of undecided issues, which keeps the checks of the rules fast.
 const MAX_OPEN: usize = 16;
 
-/// What these actors remember.
+/// The memory of these actors.
 #[derive(Debug, Default)]
 pub(super) struct Callers {
-    /// Calls whose answer did not come: to be repeated.
+    /// Unanswered calls, which are repeated.
     unanswered: Vec<Request>,
-    /// What the operator took for each head when last looking.
+    /// The head of each Blueprint, as last read by the operator.
     heads: BTreeMap<BlueprintId, Blueprint>,
 }
 
@@ -101,7 +101,7 @@ impl Callers {
         }
     }
 
-    /// Puts a version by hand, mostly under a Blueprint that somebody works on.
+    /// Writes a version, mostly of a Blueprint whose issue runs.
     async fn write(&mut self, world: &mut World) -> Seen<()> {
         let leased: Vec<BlueprintId> = world
             .ledger
@@ -113,7 +113,7 @@ impl Callers {
             Some(name) => name,
             None => blueprint_id(BLUEPRINTS[world.rng.roll(BLUEPRINTS.len())]),
         };
-        // Few texts, so that an older content becomes the head again.
+        // Few texts, so that an older content can become the head again.
         let mark = format!("by hand {}", world.rng.roll(4));
         let blueprint = runnable(&marked(name.as_str(), &mark, ""));
         let expected = match self.heads.get(&name) {
@@ -134,7 +134,7 @@ impl Callers {
         self.send(world, Request::Pause(name.to_owned())).await
     }
 
-    /// Ends every pause, in any order; once in a while one that is none.
+    /// Ends every pause in random order, and sometimes one that does not exist.
     pub(super) async fn resume(&mut self, world: &mut World) -> Seen<()> {
         let mut names: Vec<String> = world.ledger.paused.iter().cloned().collect();
         if names.is_empty() {
@@ -147,7 +147,7 @@ impl Callers {
     }
 }
 
-/// The same document with a flow that decides: what a setting follows must be an orbit.
+/// The document with a flow that decides: a setting accepts only a valid orbit.
 fn runnable(document: &Blueprint) -> Blueprint {
     let mut value = serde_json::Value::from(document.doc());
     value["flow"] = factory::denying_flow();
@@ -155,9 +155,9 @@ fn runnable(document: &Blueprint) -> Blueprint {
     Blueprint::parse(&value.to_string()).expect("a Blueprint with another flow")
 }
 
-/// Lets a setting name a Blueprint as its orbit, by any selector, or deletes all such settings.
+/// Makes a setting name a Blueprint as its orbit, by any selector, or deletes all such settings.
 pub(super) async fn name_orbit(world: &mut World, is_orbit: bool) -> Seen<()> {
-    // Mostly one whose issue a worker has by then.
+    // Mostly a Blueprint whose issue a worker holds.
     let leased: Vec<BlueprintId> = world
         .ledger
         .running_leases()
@@ -186,7 +186,7 @@ pub(super) async fn name_orbit(world: &mut World, is_orbit: bool) -> Seen<()> {
     Ok(())
 }
 
-/// Archives a Blueprint, or takes that back for all. One that a setting names is not archived.
+/// Archives a Blueprint, or unarchives all. A Blueprint that a setting names is not archived.
 pub(super) async fn archive(world: &mut World, is_archived: bool) -> Seen<()> {
     let chosen = world.rng.roll(BLUEPRINTS.len());
     for (n, name) in BLUEPRINTS.iter().enumerate() {

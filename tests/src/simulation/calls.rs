@@ -1,8 +1,8 @@
-//! Every call of the store that the simulation makes, each in one place: with the fault that it
-//! meets on its way, what the ledger says of the outcome, and the rules checked after it.
+//! Every call of the store in the simulation, each in one function: applies a fault, compares the
+//! outcome with the ledger, and checks the rules.
 //!
-//! A call answers `None` to an actor that sees no answer; whether it was carried out, only the
-//! ledger knows. The actor then does what the protocol says: it repeats the call.
+//! A call returns `None` to an actor that gets no answer; only the ledger knows whether it was
+//! executed. The actor then follows the protocol and repeats the call.
 
 use shared::blueprint::Blueprint;
 use shared::domain::enhance_log::SpawnerUsage;
@@ -18,10 +18,10 @@ use crate::simulation::ledger::{Ledger, MAX_ATTEMPTS};
 use crate::simulation::world::World;
 use crate::store_fixture::{Fixture, How, LONG, OVER, new_issue};
 
-/// On whose authority issues are called off.
+/// The authority that cancels issues.
 pub(super) const CANCELLER: Authority = Authority::Submitter;
 
-/// On whose authority an issue is submitted: every second one is an admin's.
+/// The authority that submits an issue: an admin for every second one.
 pub(super) fn authority_of(id: &IssueId) -> Authority {
     let last = id.as_str().bytes().last().unwrap_or_default();
     if last.is_multiple_of(2) {
@@ -31,18 +31,18 @@ pub(super) fn authority_of(id: &IssueId) -> Authority {
     }
 }
 
-/// What an actor sees of its call, or the rules that it broke.
+/// The result of a call as its actor sees it, or the violated rules.
 pub(super) type Seen<T> = Result<T, Vec<String>>;
 
-/// What happens to a call on its way.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     None,
-    /// Redis never sees it.
+    /// Redis does not receive the call.
     RequestLost,
-    /// It is carried out, and the caller does not learn it.
+    /// The call is executed, and the caller gets no answer.
     ReplyLost,
-    /// It is carried out twice.
+    /// The call is executed twice.
     Doubled,
 }
 
@@ -56,7 +56,7 @@ impl Fault {
     }
 }
 
-/// What a call is about.
+/// The subject of a call.
 #[derive(Clone, Copy, Default)]
 struct About<'a> {
     blueprint: Option<&'a BlueprintId>,
@@ -101,7 +101,7 @@ impl World {
             let outcome_name = judge(&mut self.ledger, &outcome);
             self.trace.note(name, words, outcome_name);
             self.check(about).await?;
-            // What comes second is the answer to a copy, which nobody waits for.
+            // The second answer is that of a copy, for which no caller waits.
             answer.get_or_insert(outcome);
         }
         if fault != Fault::None {
@@ -165,7 +165,8 @@ impl World {
         .await
     }
 
-    /// Not a script, so the ledger has no say: where the element lies is what the rules are about.
+    /// Pops an element. Not a script, so the ledger does not check it; the rules check the position
+    /// of the element.
     pub(super) async fn pop(&mut self, worker: &WorkerId) -> Seen<Option<IssueRef>> {
         let answer = self
             .call(
@@ -266,7 +267,8 @@ impl World {
         .await
     }
 
-    /// Its ledger is the lease: whoever holds it, also past its end, may keep something; nobody else.
+    /// Stores a paid output. The ledger accepts it from the holder of the lease, also after its
+    /// expiry, and from no other worker.
     pub(super) async fn remember(&mut self, lease: &Lease) -> Seen<Option<CacheOutcome>> {
         let step = CachedStep {
             output: "{}".to_owned(),
@@ -313,7 +315,7 @@ impl World {
             "reap",
             &issue.element(),
             about(issue),
-            // Without jitter's luck: it is due at once, and no wall time enters the run.
+            // Without jitter: the issue is due at once, and the run does not depend on wall time.
             async |fixture| fixture.store.reap(issue, MAX_ATTEMPTS, 0.0).await,
             |ledger, outcome| ledger.reaped(issue, outcome),
         )
@@ -331,7 +333,7 @@ impl World {
         .await
     }
 
-    /// `name`: a Blueprint, or `*`.
+    /// Pauses `name`: a Blueprint, or `*`.
     pub(super) async fn pause(&mut self, name: &str) -> Seen<Option<bool>> {
         let target = target(name);
         self.call(
@@ -392,7 +394,7 @@ impl World {
         .await
     }
 
-    /// Lets time pass for one lease or one delayed issue: its score is long ago.
+    /// Lets one lease expire, or makes one delayed issue due, by moving its score into the past.
     pub(super) async fn strike(&mut self, index: &str, issue: &IssueRef) -> Seen<()> {
         let element = issue.element();
         self.trace.note("clock", &element, "struck");
@@ -404,7 +406,7 @@ impl World {
         self.check(about(issue)).await
     }
 
-    /// What a list of the store shows, in an order that does not depend on the time of day.
+    /// Reads a list of the store, in an order that does not depend on the time of day.
     pub(super) async fn look(
         &mut self,
         name: &str,
@@ -424,23 +426,23 @@ fn target(name: &str) -> Option<BlueprintId> {
     BlueprintId::parse(name).ok()
 }
 
-/// The arguments of a claim, kept for repeating it.
+/// The arguments of a claim, kept for a repetition.
 #[derive(Debug, Clone)]
 pub(super) struct Claim {
     pub(super) issue: IssueRef,
     pub(super) worker: WorkerId,
     pub(super) nonce: String,
-    /// The lease has run out when the claim is answered.
+    /// Whether the lease has expired when the claim is answered.
     pub(super) is_short: bool,
     pub(super) claim_mode: ClaimMode,
 }
 
-/// What a settle asks of the queue's next issue, kept for repeating it.
+/// A settle's request for the queue's next issue, kept for a repetition.
 #[derive(Debug, Clone)]
 pub(super) struct AskedNext {
     pub(super) nonce: String,
-    /// The lease has run out when the settle is answered.
+    /// Whether the lease has expired when the settle is answered.
     pub(super) is_short: bool,
-    /// It is not wanted while another queue waits in `pending`.
+    /// Whether the settle requests nothing while another queue waits in `pending`.
     pub(super) yields: bool,
 }

@@ -1,5 +1,5 @@
-//! What is stored once everything is decided: every issue once, in order, and the issues, the log,
-//! the commits and the counters say the same.
+//! Checks the stored data once everything is decided. Each issue exists once and in order, and the
+//! issues, the log, the commits and the counters agree.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const EVERYTHING: PageRequest = PageRequest {
     after: None,
 };
 
-/// What is wrong, gathered.
+/// The violations found.
 struct Findings(Vec<String>);
 
 impl Findings {
@@ -35,7 +35,7 @@ impl Findings {
 }
 
 impl World {
-    /// Holds what Redis has against the ledger. Every issue is decided.
+    /// Compares the content of Redis with the ledger. Every issue must be decided.
     pub(super) async fn check_end(&self) -> Seen<()> {
         let mut findings = Findings(Vec::new());
         self.check_leftovers(&mut findings).await;
@@ -50,7 +50,7 @@ impl World {
         }
     }
 
-    /// Whether everything is decided and no worker's list holds anything.
+    /// Whether everything is decided and all workers' lists are empty.
     pub(super) async fn is_done(&self) -> bool {
         if self.ledger.open_issues().next().is_some() {
             return false;
@@ -68,7 +68,7 @@ impl World {
         true
     }
 
-    /// Nothing waits anywhere; what workers' lists hold was looked at before.
+    /// Checks that no element is left. The workers' lists were checked before.
     async fn check_leftovers(&self, findings: &mut Findings) {
         let keys = self.fixture.store.keys();
         for key in [
@@ -106,7 +106,7 @@ impl World {
     }
 }
 
-/// One Blueprint: its log, its issues, its commits.
+/// Checks the log, the issues and the commits of one Blueprint.
 async fn check_history(
     store: &Shard,
     ledger: &Ledger,
@@ -144,7 +144,10 @@ async fn check_history(
             continue;
         };
         let place = &ledger.issues[id].place;
-        let is_as_told = matches!(place, Place::Decided { state, cause, .. } if (*state, *cause) == (issue.state, issue.cause));
+        let is_as_told = matches!(
+            place,
+            Place::Decided { state, cause, .. } if (*state, *cause) == (issue.state, issue.cause)
+        );
         findings.same(
             format!("{id}, {place:?}, {issue:?}: as it was told"),
             is_as_told,

@@ -1,5 +1,5 @@
-//! The rules that hold after every call, checked inside Redis by one read-only script
-//! (`invariants.lua`): a dump after each of some thousand calls a second would be most of the work.
+//! The rules that hold after every call. One read-only script (`invariants.lua`) checks them inside
+//! Redis: a dump after each of some thousand calls a second would take most of the time.
 
 use redis::{Cmd, cmd};
 use shared::ids::{BlueprintId, IssueId, WorkerId};
@@ -9,7 +9,7 @@ use crate::simulation::ledger::MAX_ATTEMPTS;
 
 const SCRIPT: &str = include_str!("invariants.lua");
 
-/// The check, loaded and with all arguments that stay the same.
+/// The loaded check, with all constant arguments.
 #[derive(Debug)]
 pub(super) struct Invariants {
     keys: Vec<String>,
@@ -18,26 +18,26 @@ pub(super) struct Invariants {
     sha: String,
 }
 
-/// What the check found.
+/// The result of the check.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// How many issues are decided.
+    /// The number of decided issues.
     pub(super) n_decided: usize,
-    /// The last of them; empty if there is none.
+    /// The last decided issue; empty without one.
     pub(super) last_decided: String,
-    /// How many leases are over.
+    /// The number of expired leases.
     pub(super) n_over: usize,
-    /// How many delayed issues are due.
+    /// The number of due delayed issues.
     pub(super) n_due: usize,
-    /// Each broken rule: its name, a colon, and what breaks it.
+    /// Each violated rule: its name, a colon, and the violation.
     pub(super) broken: Vec<String>,
 }
 
 impl Invariants {
-    /// Loads the script for a store that has these Blueprints and no others.
+    /// Loads the script for a store that has exactly these Blueprints.
     ///
     /// # Panics
-    /// If Redis does not take it.
+    /// If Redis rejects the script.
     pub(super) async fn load(store: &Shard, blueprints: Vec<BlueprintId>) -> Self {
         let mut load = cmd("SCRIPT");
         load.arg("LOAD").arg(SCRIPT);
@@ -79,9 +79,10 @@ impl Invariants {
         }
     }
 
-    /// Holds Redis against the rules after a call about this Blueprint and this issue.
-    /// `must_be_parked`: the call has placed the queue's head while it is paused; `dropped_by`: the
-    /// worker that it has taken the issue from.
+    /// Checks the rules after a call about this Blueprint and this issue.
+    ///
+    /// `must_be_parked`: the call has placed the queue's head while it is paused. `dropped_by`: the
+    /// worker from which the call has taken the issue.
     ///
     /// # Panics
     /// If Redis does not answer.
@@ -130,8 +131,8 @@ mod tests {
     use crate::simulation::scheduler::Scheduler;
     use crate::simulation::world::World;
 
-    /// What one raw command does to sound queues, and the rule that it breaks. `H` is a head that
-    /// is ready, `L` one that is leased, `B` and `M` their Blueprints.
+    /// The effect of one raw command on sound queues, and the rule that it violates. `H` is a ready
+    /// head, `L` a leased one, `B` and `M` their Blueprints.
     const DAMAGES: [(&str, &str); 20] = [
         ("DEL pending", "place"),
         ("LPUSH pending B/H", "place"),
@@ -167,7 +168,7 @@ mod tests {
     #[tokio::test]
     async fn each_damage_breaks_the_rule_that_names_it() {
         let mut scheduler = Scheduler::new(5).await;
-        // Until there is a ready head and a leased one.
+        // Runs until there is a ready head and a leased one.
         let (ready, leased) = loop {
             scheduler.run(20).await.expect("no rule is broken");
             let world = &scheduler.world;

@@ -1,5 +1,5 @@
-//! Holds each outcome of a call against the ledger, and writes it down there: a script that answers
-//! what the protocol does not allow at that moment breaks the rule that the finding begins with.
+//! Compares each outcome of a call with the ledger and records it there. An outcome that the
+//! protocol does not allow violates the rule that the finding starts with.
 
 use shared::domain::issue::{IssueState, RejectionCause};
 use shared::ids::BlueprintId;
@@ -12,7 +12,7 @@ use crate::simulation::calls::{AskedNext, CANCELLER, Claim, authority_of};
 use crate::simulation::ledger::{Ledger, Place, Record};
 use crate::store_fixture::How;
 
-/// Each answers the outcome's name in the trace.
+/// Each function returns the outcome's name for the trace.
 impl Ledger {
     pub(super) fn submitted(&mut self, issue: &IssueRef, outcome: &SubmitOutcome) -> &'static str {
         let is_known = self.issues.contains_key(&issue.issue_id);
@@ -196,7 +196,7 @@ impl Ledger {
         }
     }
 
-    /// A worker has a new lease.
+    /// Records a new lease of a worker.
     fn grant(&mut self, claimed: &Claimed, nonce: &str, is_over: bool, is_alone: bool) {
         let lease = claimed.lease.clone();
         let issue = lease.issue.clone();
@@ -219,8 +219,8 @@ impl Ledger {
         });
     }
 
-    /// Holds what a settle handed over against what it was asked for, after [`Ledger::settled`]; `is_first`: the call has
-    /// decided. Returns whether it handed an issue over.
+    /// Compares the hand-over of a settle with its request, after [`Ledger::settled`]. `is_first`:
+    /// the call has decided. Returns whether it handed an issue over.
     pub(super) fn handed_over(
         &mut self,
         lease: &Lease,
@@ -255,7 +255,7 @@ impl Ledger {
             _ => false,
         };
         let found = handed.map(|claimed| &claimed.lease.issue);
-        // What waits in `pending` is not in the ledger.
+        // The ledger does not know which queues wait in `pending`.
         let may_yield = is_first && found.is_none() && asked.is_some_and(|asked| asked.yields);
         let is_right = may_yield || found == next.as_ref().filter(|_| expected);
         self.hold(is_right, || {
@@ -305,7 +305,8 @@ impl Ledger {
         };
         match outcome {
             SettleOutcome::Settled(state) if was_decided_so => {
-                // Which call under this token decided is not said: a late one may have judged otherwise.
+                // The ledger does not know which call under this token decided: a late one may have
+                // had another result.
                 let is_same =
                     matches!(&before, Place::Decided { state: known, .. } if known == state);
                 self.hold(is_same, || {

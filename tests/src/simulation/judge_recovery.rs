@@ -1,4 +1,4 @@
-//! As `judge`, for the calls by which an issue is given back, or taken from a worker that does not answer.
+//! As `judge`, for the calls that release an issue, or take it from a silent worker.
 
 use shared::domain::issue::RejectionCause;
 use shared::ids::WorkerId;
@@ -10,7 +10,7 @@ use shared::store::{
 use crate::simulation::judge::rejected;
 use crate::simulation::ledger::{Ledger, MAX_ATTEMPTS, Place};
 
-/// Each answers the outcome's name in the trace.
+/// Each function returns the outcome's name for the trace.
 impl Ledger {
     pub(super) fn released(
         &mut self,

@@ -1,7 +1,7 @@
-//! What must be true by all that was called so far, kept without Redis: who holds what under which
-//! token, what is over or due, in which order issues were accepted, how each was decided.
+//! The expected state after all calls so far, kept without Redis.
 //!
-//! It sees what every call really did, also where the caller's reply was lost.
+//! It has the holders and tokens of leases, expired leases and due issues, the order of acceptance,
+//! and the decisions. It sees the real effect of every call, also if the caller's reply was lost.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,27 +9,27 @@ use shared::domain::issue::{Authority, IssueState, RejectionCause};
 use shared::ids::{BlueprintId, IssueId, Version, WorkerId};
 use shared::store::{IssueRef, Lease};
 
-/// After as many crashes of its worker, the last one alone, an issue is given up.
+/// The number of crashes after which an issue is dead, if the last run was exclusive.
 pub(super) const MAX_ATTEMPTS: u32 = 3;
 
-/// How often an issue may have crashed its worker and still be claimed beside others.
+/// The number of crashes up to which an issue is still claimed beside others.
 pub(super) const SHARED_RUN_LIMIT: u32 = 1;
 
-/// Where an issue is.
+/// The position of an issue.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Place {
-    /// In its queue, free or parked.
+    /// In its queue, ready or parked.
     Waiting,
-    /// A worker has the right to decide it; `is_over`: the lease has run out and nobody reaped it yet.
+    /// Leased to a worker. `is_over`: the lease has expired and is not reaped yet.
     Leased {
         lease: Lease,
         nonce: String,
         is_over: bool,
         is_alone: bool,
     },
-    /// It may not be tried before it is due.
+    /// Delayed until it is due.
     Delayed { is_due: bool },
-    /// For good. `token`: the one under which it was settled.
+    /// Decided. `token`: the one under which it was settled.
     Decided {
         state: IssueState,
         cause: Option<RejectionCause>,
@@ -53,37 +53,37 @@ pub(super) struct Record {
 pub(super) struct Queue {
     /// Every issue ever accepted, in order.
     pub(super) accepted: Vec<IssueId>,
-    /// Those that are not decided, in order.
+    /// The undecided ones, in order.
     pub(super) open: VecDeque<IssueId>,
     pub(super) head_seq: u64,
-    /// The head, if a call by hand made it.
+    /// The head, if an operator wrote it.
     pub(super) head_by_hand: Option<Version>,
     pub(super) is_archived: bool,
-    /// A setting names the Blueprint as its orbit.
+    /// Whether a setting names the Blueprint as its orbit.
     pub(super) is_orbit: bool,
 }
 
-/// The reference that the scripts are held against.
+/// The reference with which the scripts are compared.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     pub(super) queues: BTreeMap<BlueprintId, Queue>,
     pub(super) issues: BTreeMap<IssueId, Record>,
-    /// How often each counter of the store should have been raised.
+    /// The expected value of each counter of the store.
     pub(super) counts: BTreeMap<&'static str, u64>,
     pub(super) n_decided: usize,
     pub(super) last_decided: Option<IssueId>,
-    /// Blueprints that are paused; `*`: all.
+    /// Paused Blueprints; `*`: all.
     pub(super) paused: BTreeSet<String>,
-    /// The worker that the last call has taken the issue from: its list does not have it.
+    /// The worker from which the last call has taken the issue: its list no longer has it.
     pub(super) dropped_by: Option<WorkerId>,
-    /// The last call has put a queue's head in its place.
+    /// Whether the last call has placed a queue's head.
     pub(super) has_placed: bool,
     pub(super) tokens: BTreeSet<String>,
     broken: Vec<String>,
 }
 
 impl Ledger {
-    /// Each of these has one version and no issue.
+    /// Creates the ledger for Blueprints with one version and no issue each.
     pub(super) fn new(blueprints: &[BlueprintId]) -> Self {
         let mut ledger = Self::default();
         for name in blueprints {
@@ -92,12 +92,12 @@ impl Ledger {
         ledger
     }
 
-    /// Whether the target is an orbit that this authority does not act on.
+    /// Whether the target is an orbit that this authority may not change.
     pub(super) fn orbit_forbids(&self, issue: &IssueRef, authority: Authority) -> bool {
         self.queues[&issue.blueprint_id].is_orbit && authority != Authority::Admin
     }
 
-    /// What was found since the last call, and no more of it.
+    /// Returns the violations since the last call, and clears them.
     pub(super) fn take_broken(&mut self) -> Vec<String> {
         std::mem::take(&mut self.broken)
     }
@@ -116,17 +116,18 @@ impl Ledger {
         self.paused.contains("*") || self.paused.contains(blueprint.as_str())
     }
 
-    /// Whether the last call has placed the head of this queue while it is paused: then it is parked.
+    /// Whether the last call has placed the head of this queue while it is paused. Such a head is
+    /// parked.
     pub(super) fn take_parked(&mut self, blueprint: &BlueprintId) -> bool {
         std::mem::take(&mut self.has_placed) && self.is_paused(blueprint)
     }
 
-    /// The worker whose list does not have the last call's issue any more.
+    /// The worker whose list no longer has the last call's issue.
     pub(super) fn take_dropped_by(&mut self) -> Option<WorkerId> {
         self.dropped_by.take()
     }
 
-    /// How many leases are over, and how many delayed issues are due.
+    /// The number of expired leases, and the number of due delayed issues.
     pub(super) fn n_over_and_due(&self) -> (usize, usize) {
         let is_over =
             |record: &&Record| matches!(record.place, Place::Leased { is_over, .. } if is_over);
@@ -151,7 +152,7 @@ impl Ledger {
         self.queues[&issue.blueprint_id].open.front() == Some(&issue.issue_id)
     }
 
-    /// The token that an issue's present holder has.
+    /// The token of an issue's present holder.
     pub(super) fn token(&self, issue: &IssueRef) -> Option<&str> {
         match self.place(issue)? {
             Place::Leased { lease, .. } => Some(&lease.token),
@@ -159,7 +160,7 @@ impl Ledger {
         }
     }
 
-    /// Every lease that is not over.
+    /// Every lease that has not expired.
     pub(super) fn running_leases(&self) -> Vec<Lease> {
         let places = self.open_issues().map(|record| &record.place);
         let running = places.filter_map(|place| match place {
@@ -173,14 +174,14 @@ impl Ledger {
         running.collect()
     }
 
-    /// Every delayed issue; `is_due`: those whose time has come, or else the others.
+    /// Every delayed issue that is due, or, without `is_due`, that is not.
     pub(super) fn delayed(&self, is_due: bool) -> Vec<IssueRef> {
         let wanted = Place::Delayed { is_due };
         let found = self.open_issues().filter(|record| record.place == wanted);
         found.map(|record| record.issue.clone()).collect()
     }
 
-    /// Every issue that is not decided.
+    /// Every undecided issue.
     pub(super) fn open_issues(&self) -> impl Iterator<Item = &Record> {
         let open = self.queues.values().flat_map(|queue| &queue.open);
         open.map(|id| &self.issues[id])
@@ -210,7 +211,7 @@ impl Ledger {
         self.count(count);
     }
 
-    /// Time has passed: a lease is over, or a delayed issue is due.
+    /// Records that a lease has expired, or that a delayed issue is due.
     pub(super) fn struck(&mut self, issue: &IssueRef) {
         match &mut self.record(issue).place {
             Place::Leased { is_over, .. } => *is_over = true,

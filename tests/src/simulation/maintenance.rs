@@ -1,14 +1,15 @@
-//! What workers do beside their own issues: reap, promote, give back what silent workers popped,
-//! forget those that left nothing. And the clock, by which leases run out and delays end.
+//! The maintenance tasks of workers: reap, promote, return elements of silent workers, and forget
+//! workers that left nothing. Also the clock, which expires leases and ends delays.
 //!
-//! A keeper reads a list in one step and acts on it in later ones, so it often acts on old news.
+//! A maintenance task reads a list in one step and acts on it in later ones, so its data is often
+//! outdated.
 
 use shared::store::IssueRef;
 
 use crate::simulation::calls::Seen;
 use crate::simulation::world::{Chore, Late, World};
 
-/// As many items a keeper reads at once; more than there ever are.
+/// The number of items that a task reads at once; more than ever exist.
 const BATCH: usize = 100;
 
 impl World {
@@ -34,7 +35,7 @@ impl World {
                 self.chores.extend(found.into_iter().map(Chore::Promote));
             }
             6..9 => self.look_at_the_silent().await?,
-            // Somebody whose list is older than a beat, a claim or a promotion.
+            // Acts on a list that is older than a beat, a claim or a promotion.
             _ => {
                 let running: Vec<IssueRef> = self
                     .ledger
@@ -52,7 +53,7 @@ impl World {
     }
 
     async fn work_off(&mut self, chore: Chore) -> Seen<()> {
-        // A keeper does not repeat what was not answered: it finds the item again.
+        // An unanswered task is not repeated: a later task finds the item again.
         match chore {
             Chore::Reap(issue) => {
                 self.reap(&issue).await?;
@@ -67,7 +68,7 @@ impl World {
         Ok(())
     }
 
-    /// Reads the list of a worker that is dead or only silent.
+    /// Reads the list of a worker that is dead or silent.
     async fn look_at_the_silent(&mut self) -> Seen<()> {
         let mut silent = self.dead.clone();
         silent.extend(self.silent.iter().cloned());
@@ -96,7 +97,7 @@ impl World {
         Ok(())
     }
 
-    /// Time passes for one lease or one delayed issue: rather for a lease whose holder says nothing.
+    /// Lets one lease expire, or makes one delayed issue due; prefers leases of silent holders.
     pub(super) async fn tick(&mut self) -> Seen<()> {
         if self.rng.one_in(2) {
             let delayed = self.ledger.delayed(false);

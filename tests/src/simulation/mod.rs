@@ -1,18 +1,19 @@
 //! The simulation of the scripts: one real Redis, and simulated workers, submitters, cancellers,
-//! keepers and an operator, stepped by a seeded scheduler over the real functions of the store.
+//! maintenance tasks and an operator. A seeded scheduler steps them over the real functions of the
+//! store.
 //!
 //! | file | |
 //! |---|---|
-//! | `scheduler` | which actor makes the next step; deaths, stalls, the end |
-//! | `worker`, `keeper`, `callers` | the actors: each step of one makes at most one call |
+//! | `scheduler` | chooses the actor of the next step; deaths, stalls, the end |
+//! | `worker`, `maintenance`, `callers` | the actors: each step of one makes at most one call |
 //! | `calls` | every call of the store, with lost requests, lost replies and doubled calls |
-//! | `ledger`, `judge` | what must be true by what was called; each outcome is held against it |
+//! | `ledger`, `judge` | the expected state after the calls; each outcome is compared with it |
 //! | `invariants` | the rules of the queue, checked inside Redis after every call |
-//! | `end` | what must be stored once everything is decided |
-//! | `dice`, `trace`, `world` | the choices, the record, and what all actors share |
+//! | `end` | the expected data once everything is decided |
+//! | `trace`, `world` | the record, and the state that all actors share |
 //!
-//! No step waits for time to pass: leases run out and delays end because a step of the clock says
-//! so. So a seed gives the same run again, and a failure is repeated by its seed alone.
+//! No step waits for time to pass: a step of the clock expires leases and ends delays. So a seed
+//! gives the same run again, and a failure is repeated by its seed alone.
 
 mod callers;
 mod calls;
@@ -32,27 +33,27 @@ use std::time::{Duration, Instant};
 
 use crate::simulation::scheduler::Scheduler;
 
-/// A run that broke no rule.
+/// A run without a violation.
 #[derive(Debug)]
 pub struct Report {
-    /// Steps made, with those after the last fault.
+    /// The number of steps, including those after the last fault.
     pub steps: usize,
-    /// A hash of every call and its outcome: the same for the same seed and number of steps.
+    /// A hash of every call and its outcome: equal for equal seeds and numbers of steps.
     pub trace_hash: u64,
-    /// How often each call had each outcome, by `<call> <outcome>`.
+    /// The number of times that each call had each outcome, by `<call> <outcome>`.
     pub seen: BTreeMap<String, usize>,
-    /// How long the steps took.
+    /// The duration of the steps.
     pub took: Duration,
 }
 
-/// A run that broke a rule.
+/// A run that violated a rule.
 #[derive(Debug)]
 pub struct Failure {
-    /// The seed that repeats it.
+    /// The seed that repeats the run.
     pub seed: u64,
-    /// The step that broke it, from 1.
+    /// The step with the violation, counted from 1.
     pub step: usize,
-    /// Each broken rule: its name, a colon, and what breaks it.
+    /// Each violated rule: its name, a colon, and the violation.
     pub broken: Vec<String>,
     /// The last calls, oldest first.
     pub last: Vec<String>,
@@ -76,13 +77,13 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// Makes this many steps on a private Redis, then lets everything be decided.
+/// Makes `steps` steps on a private Redis, then lets everything be decided.
 ///
 /// # Errors
-/// [`Failure`] if a rule is broken.
+/// [`Failure`] if a rule is violated.
 ///
 /// # Panics
-/// If Redis does not come up.
+/// If Redis does not start.
 pub async fn run(seed: u64, steps: usize) -> Result<Report, Box<Failure>> {
     let mut scheduler = Scheduler::new(seed).await;
     let began = Instant::now();

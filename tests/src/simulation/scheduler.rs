@@ -1,5 +1,5 @@
-//! Which actor makes the next step. One at a time, chosen by the seed: every order of calls that
-//! real processes could have is possible, and the same seed gives the same one again.
+//! Chooses the actor of the next step by the seed, one at a time. Every order of calls of real
+//! processes is possible, and the same seed gives the same order again.
 
 use crate::simulation::callers::{Callers, archive};
 use crate::simulation::calls::Seen;
@@ -9,11 +9,11 @@ use crate::simulation::world::World;
 use crate::store_audit::{dump, violations};
 use crate::store_fixture::worker_id;
 
-/// Worker processes at the start; one that dies gets a successor under a new id.
+/// The number of worker processes. A dead one is replaced by one with a new id.
 const WORKERS: usize = 4;
-/// So many steps apart everything is dumped and held against the rules a second time, in Rust.
+/// The number of steps between two full checks, in which Rust code checks a dump against the rules.
 const AUDIT_EVERY: usize = 1000;
-/// After the last fault everything is decided within as many steps, or something hangs.
+/// The maximum number of steps to decide everything after the last fault. More steps show a hang.
 const STEPS_TO_FINISH: usize = 5000;
 
 /// All actors.
@@ -45,7 +45,7 @@ impl Scheduler {
         self.awake.push(Worker::new(id));
     }
 
-    /// Lets the actors make this many steps, and faults happen.
+    /// Runs this many steps of the actors, with faults.
     pub(super) async fn run(&mut self, steps: usize) -> Seen<()> {
         for _ in 0..steps {
             self.world.trace.next_step();
@@ -77,7 +77,7 @@ impl Scheduler {
         self.awake[at].step(&mut self.world).await
     }
 
-    /// A process is gone with all it knew. What it sent may still arrive.
+    /// Kills a worker, with its memory. Its sent calls may still be executed.
     fn die(&mut self) -> Seen<()> {
         let at = self.world.rng.roll(self.awake.len());
         let dead = self.awake.swap_remove(at).id;
@@ -87,7 +87,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// A process stalls; it wakes up with what it had in mind, whatever became of its leases.
+    /// Suspends a worker. It resumes with its old plan, whatever happened to its leases.
     fn fall_asleep(&mut self) -> Seen<()> {
         if self.awake.len() > 2 {
             let at = self.world.rng.roll(self.awake.len());
@@ -99,7 +99,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Mostly its heartbeat, which is a thread of its own, is what goes on first.
+    /// The heartbeat, which is a separate thread, usually resumes first.
     async fn wake(&mut self) -> Seen<()> {
         if let Some(worker) = self.world.rng.draw(&mut self.asleep) {
             self.world.trace.note("wake", worker.id.as_str(), "ok");

@@ -1,11 +1,11 @@
-//! What a run has done: a hash of all of it, and the last steps in words.
+//! The record of a run: a hash of all calls, and the last steps as text.
 //!
-//! Nothing that depends on the time of day goes in, so the same seed gives the same hash.
+//! It contains nothing that depends on the time of day, so the same seed gives the same hash.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// As many steps are shown when a run fails.
+/// The number of steps that a failure shows.
 const SHOWN: usize = 30;
 
 /// The record of a run.
@@ -18,12 +18,12 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// A new step begins.
+    /// Starts a new step.
     pub(super) fn next_step(&mut self) {
         self.step += 1;
     }
 
-    /// Writes down one call (`about` what) and what came of it.
+    /// Records a call, its subject (`about`) and its outcome.
     pub(super) fn note(&mut self, call: &str, about: &str, outcome: &str) {
         let line = format!("{:>6} {call} {about} -> {outcome}", self.step);
         line.hash(&mut self.hash);
@@ -34,7 +34,7 @@ impl Trace {
         *self.seen.entry(format!("{call} {outcome}")).or_default() += 1;
     }
 
-    /// The number of the present step, from 1.
+    /// The number of the present step, counted from 1.
     pub(super) fn step(&self) -> usize {
         self.step
     }
@@ -44,7 +44,7 @@ impl Trace {
         self.last.iter().cloned().collect()
     }
 
-    /// The hash of every line, and how often each call had each outcome.
+    /// The hash of every line, and the number of times that each call had each outcome.
     pub(super) fn close(self) -> (u64, BTreeMap<String, usize>) {
         (self.hash.finish(), self.seen)
     }

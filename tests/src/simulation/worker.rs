@@ -1,5 +1,5 @@
-//! A simulated worker: what it believes to hold, and what it does next. Each of its steps makes
-//! at most one call; an answer that does not come leaves it where it is, to call again the same way.
+//! A simulated worker: the leases that it believes to hold, and its next step. Each step makes at
+//! most one call. Without an answer, the worker keeps its state and repeats the same call.
 
 use shared::ids::WorkerId;
 use shared::store::{ClaimMode, ClaimOutcome, Claimed, IssueRef, Lease, Release, SettleOutcome};
@@ -9,28 +9,28 @@ use crate::simulation::ledger::SHARED_RUN_LIMIT;
 use crate::simulation::world::{Late, World};
 use crate::store_fixture::{How, LONG, busy, fault};
 
-/// As many issues a worker has at once.
+/// The number of issues that a worker runs at once.
 const SLOTS: usize = 2;
 
-/// One process.
+/// A worker process.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) id: WorkerId,
-    /// It beats before its first pop.
+    /// Whether it has sent a heartbeat, which comes before its first pop.
     is_registered: bool,
     jobs: Vec<Job>,
 }
 
-/// One slot: an issue on its way from the pop to its end.
+/// A slot: an issue between its pop and its end.
 #[derive(Debug)]
 enum Job {
-    /// Popped; the claim is (to be) sent.
+    /// Popped; the claim is the next or an unanswered call.
     Popped(Claim),
-    /// Claimed and worked on.
+    /// Claimed; the issue runs.
     Working(Claimed),
-    /// Judged; the settlement is sent and no answer came.
+    /// The settlement was sent and is not answered.
     Settling(Claimed, How, Option<AskedNext>),
-    /// Given up; the release is sent and no answer came.
+    /// The release was sent and is not answered.
     Releasing(Lease, Release),
 }
 
@@ -61,17 +61,22 @@ impl Worker {
         }
     }
 
-    /// One step: a heartbeat, a pop, or one call for one of its issues.
+    /// Makes one step: a heartbeat, a pop, or one call for one of its issues.
     pub(super) async fn step(&mut self, world: &mut World) -> Seen<()> {
         if !self.is_registered || world.rng.one_in(7) {
             return self.beat(world).await;
         }
-        let waits_alone = |job: &Job| matches!(job, Job::Popped(claim) if claim.claim_mode == ClaimMode::Exclusive);
+        let waits_alone = |job: &Job| {
+            matches!(
+                job,
+                Job::Popped(claim) if claim.claim_mode == ClaimMode::Exclusive
+            )
+        };
         let (alone, others): (Vec<Job>, Vec<Job>) = std::mem::take(&mut self.jobs)
             .into_iter()
             .partition(waits_alone);
         let is_free = alone.is_empty() && others.len() < SLOTS;
-        // Who has to be alone waits until the others are through.
+        // An exclusive run waits until the other issues are done.
         let (mut jobs, waiting) = if others.is_empty() {
             (alone, others)
         } else {
@@ -98,7 +103,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Extends its leases, drops what is lost, and takes on what lies in its list unclaimed.
+    /// Extends its leases, drops lost issues, and takes unclaimed elements of its list.
     pub(super) async fn beat(&mut self, world: &mut World) -> Seen<()> {
         let held: Vec<Lease> = self.jobs.iter().filter_map(Job::lease).cloned().collect();
         let Some(beat) = world.beat(&self.id, &held).await? else {
@@ -110,7 +115,7 @@ impl Worker {
         self.jobs
             .retain(|job| job.lease().is_none() || !is_ended(job.issue()));
         for issue in beat.unleased {
-            // Popped, and the reply got lost.
+            // The reply of their pop was lost.
             self.take(world, issue);
         }
         Ok(())
@@ -127,8 +132,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes an element up, unless it is still busy with that issue: a release that got no answer is repeated first,
-    /// and the heartbeat tells of the element again.
+    /// Takes an element, unless a slot still has that issue: the worker first repeats an unanswered
+    /// release, and a later heartbeat returns the element again.
     fn take(&mut self, world: &mut World, issue: IssueRef) {
         if self.jobs.iter().any(|job| *job.issue() == issue) {
             return;
@@ -169,7 +174,7 @@ async fn give_back(world: &mut World, claim: Claim) -> Seen<Option<Job>> {
 
 async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
     if is_poison(&claimed) && !world.is_healed {
-        // It takes the work down with it; what was under way may still arrive.
+        // The issue crashes its worker; pending calls may still be executed.
         let late = if world.rng.one_in(2) {
             Late::Release(claimed.lease, Release::Shutdown)
         } else {
@@ -180,7 +185,7 @@ async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
         return Ok(None);
     }
     if world.rng.one_in(4) {
-        // Whatever it answers, the work goes on.
+        // The work continues, whatever the outcome.
         world.remember(&claimed.lease).await?;
     }
     let how = match world.rng.roll(14) {
@@ -198,7 +203,7 @@ async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
     settle(world, claimed, how, next).await
 }
 
-/// Mostly a worker asks for the queue's next issue.
+/// A request for the queue's next issue, which a worker usually makes.
 fn asked_next(world: &mut World) -> Option<AskedNext> {
     (!world.rng.one_in(4)).then(|| AskedNext {
         nonce: world.new_name("n"),
@@ -207,7 +212,7 @@ fn asked_next(world: &mut World) -> Option<AskedNext> {
     })
 }
 
-/// Some issues are never answered by those who work on them.
+/// Whether the issue crashes every worker that runs it.
 fn is_poison(claimed: &Claimed) -> bool {
     claimed.lease.issue.issue_id.as_str().ends_with('7')
 }

@@ -1,4 +1,5 @@
-//! What all actors share: the store, the dice, the ledger, the trace, and the network's backlog.
+//! The state that all actors share: the store, the random number generator, the ledger, the trace,
+//! and late calls.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,7 @@ pub(super) const BLUEPRINTS: [&str; 8] = [
     "bp-0", "bp-1", "bp-2", "bp-3", "bp-4", "bp-5", "bp-6", "bp-7",
 ];
 
-/// A call that its caller gave up and that Redis still carries out: it sat in a socket's buffer.
+/// A call that Redis executes after its caller gave up, because it was in a socket's buffer.
 #[derive(Debug)]
 pub(super) enum Late {
     Pop(WorkerId),
@@ -26,7 +27,7 @@ pub(super) enum Late {
     Release(Lease, Release),
 }
 
-/// A piece of work that a keeper has read from a list, and that may be out of date by now.
+/// A maintenance task read from a list, which may be outdated.
 #[derive(Debug)]
 pub(super) enum Chore {
     Reap(IssueRef),
@@ -34,7 +35,7 @@ pub(super) enum Chore {
     Return(IssueRef, WorkerId),
 }
 
-/// What all actors share.
+/// The state that all actors share.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) fixture: Fixture,
@@ -46,18 +47,18 @@ pub(super) struct World {
     pub(super) chores: Vec<Chore>,
     /// Workers that died and are not forgotten yet.
     pub(super) dead: Vec<WorkerId>,
-    /// Workers that say nothing at the moment.
+    /// Workers that send nothing at the moment.
     pub(super) silent: BTreeSet<WorkerId>,
-    /// No fault happens any more.
+    /// Whether all faults have ended.
     pub(super) is_healed: bool,
     n_names: usize,
 }
 
 impl World {
-    /// A private Redis with a version of each Blueprint.
+    /// Creates a private Redis with a version of each Blueprint.
     ///
     /// # Panics
-    /// If it does not come up.
+    /// If Redis does not start.
     pub(super) async fn new(seed: u64) -> Self {
         let fixture = Fixture::with(&BLUEPRINTS).await;
         let names: Vec<_> = BLUEPRINTS.iter().map(|name| blueprint_id(name)).collect();
@@ -76,18 +77,18 @@ impl World {
         }
     }
 
-    /// A name that nothing had before.
+    /// A new unique name.
     pub(super) fn new_name(&mut self, kind: &str) -> String {
         self.n_names += 1;
         format!("{kind}{}", self.n_names)
     }
 
-    /// Whether the next call arrives only after its caller has given it up.
+    /// Whether the next call is executed only after its caller has given up.
     pub(super) fn is_late(&mut self) -> bool {
         !self.is_healed && self.rng.one_in(16)
     }
 
-    /// One late call arrives.
+    /// Executes one late call.
     pub(super) async fn arrive(&mut self) -> Seen<()> {
         let Some(late) = self.rng.draw(&mut self.late) else {
             return Ok(());

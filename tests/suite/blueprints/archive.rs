@@ -1,4 +1,4 @@
-//! Blueprints that are put away: what they are refused, and that no setting ever names one.
+//! Archived Blueprints: the calls that reject them, and that no setting can name one.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ async fn an_archived_blueprint_is_kept_and_not_written() {
         assert_eq!(reason(&status), "BLUEPRINT_ARCHIVED");
     }
 
-    // What is queued fails when its turn comes.
+    // A queued issue fails when it is claimed.
     rig.add_worker(&[]);
     let issue = rig.client.decided(&waiting).await;
     assert_eq!(
@@ -134,7 +134,7 @@ async fn an_archived_blueprint_is_kept_and_not_written() {
     assert_eq!(next.state(), IssueState::Applied, "{next:?}");
     assert_eq!(rig.client.entry(&waiting).await.reasons, [ARCHIVED]);
 
-    // One that a setting names stays in use, until it names another.
+    // A Blueprint that a setting names cannot be archived until the setting names another.
     let orbit = serde_json::json!({"id": "kept", "flow": factory::denying_flow(), "agents": []});
     rig.client.put(orbit.to_string()).await;
     setting.id = "other".to_owned();

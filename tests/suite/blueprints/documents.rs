@@ -1,4 +1,4 @@
-//! Documents come back whole, or are refused at the door.
+//! Documents are returned unchanged, or rejected when they are written.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -9,7 +9,7 @@ use tests::rig::Rig;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-/// What [`factory::UNKNOWN_KEYS_YAML`] means.
+/// The value of [`factory::UNKNOWN_KEYS_YAML`].
 fn unknown_keys() -> Value {
     json!({
         "empty_list": [],
@@ -65,7 +65,7 @@ async fn a_document_comes_back_whole_after_ten_patches() {
     expected["x_copy"] = expected["x_unknown"]["nested"].clone();
     assert_eq!(after, expected);
 
-    // To the letter: a reader that makes floats of everything would not see these.
+    // Compared as text: a reader that converts every number to a float would not see these.
     let compact: String = head.document_json.split_whitespace().collect();
     for text in [
         r#""big":1152921504606846977"#,
@@ -94,7 +94,7 @@ async fn a_document_comes_back_whole_after_ten_patches() {
 #[tokio::test]
 async fn the_version_is_the_sha256_of_the_canonical_yaml() {
     let rig = Rig::without_worker().await;
-    // Both values were worked out with other programs (an editor and sha256sum).
+    // Both values were computed with other programs (an editor and sha256sum).
     let canonical = "agents: []\nflow: {}\nid: golden\n";
     let version = "9d0976fa663f66ba09639017978045d36f6bb03d28be759442ea11c93d3cac2e";
     let commit = rig
@@ -105,7 +105,7 @@ async fn the_version_is_the_sha256_of_the_canonical_yaml() {
     assert_eq!(head.document_yaml, canonical);
     assert_eq!(commit.version, version);
 
-    // The same content in another form is the same version, and no new commit.
+    // The same content in another form is the same version and creates no commit.
     let request = v1::PutBlueprintRequest {
         document: "# a comment\nflow: {}\n'id': \"golden\"\nagents:\n  []\n".to_owned(),
         ..Default::default()
@@ -149,7 +149,7 @@ async fn what_cannot_be_kept_whole_is_refused() {
     let base = "id: refused\nflow: {}\nagents: []\n";
     let deep = |levels: usize| format!("{base}x: {}1{}\n", "[".repeat(levels), "]".repeat(levels));
     let long = format!("{base}x: {}\n", "y".repeat(1024 * 1024));
-    // 2 KB as given, many gigabytes when its aliases are followed.
+    // 2 KB of text that expands to many gigabytes if its aliases are followed.
     let mut laughs = format!("{base}a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for n in 1..12 {
         let of = format!("*a{}", n - 1);
@@ -424,7 +424,7 @@ async fn what_get_prints_can_be_put_again_and_is_unchanged() {
         .await;
     let head = rig.client.head("again").await;
     put_again(&rig, head, &commit).await;
-    // Texts and numbers that a reader, or this one's YAML, may take for something else.
+    // Texts and numbers that a reader, or this YAML implementation, may take for another type.
     let texts = [
         "no",
         "on",

@@ -1,7 +1,7 @@
-//! What reading, writing and changing a Blueprint costs Redis does not grow with its history.
+//! The costs for Redis of reading, writing and changing a Blueprint do not grow with its history.
 //!
-//! Counted, not timed: the calls that Redis carries out, those of scripts among them, and the bytes
-//! that go over its socket.
+//! The tests count instead of measuring time: the calls that Redis executes, including those of
+//! scripts, and the bytes on its socket.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use shared::ids::Version;
 use shared::store::{ImportOutcome, PageRequest, StageOutcome};
 use tests::store_fixture::{Fixture, How, LONG, blueprint_id, marked, worker_id};
 
-/// The lengths that are compared.
+/// The lengths to compare.
 const LENGTHS: [u64; 2] = [10, 100_000];
-/// A number of a commit, such as 100000, is longer than another, such as 10, and so is its label. No operation below names
-/// as many as this has bytes to spare.
+/// The bytes by which a large commit number, such as 100000, and its label may exceed a small one,
+/// such as 10. Every operation below includes fewer numbers than that.
 const DIGITS: usize = 96;
 
-/// How often Redis has carried out each command.
+/// The number of executions of each command.
 async fn calls(fixture: &Fixture) -> BTreeMap<String, u64> {
     let stats: String = fixture.raw(&["INFO", "commandstats"]).await;
     let calls = stats.lines().filter_map(|line| {
@@ -29,7 +29,7 @@ async fn calls(fixture: &Fixture) -> BTreeMap<String, u64> {
     calls.collect()
 }
 
-/// The bytes that went over the socket until now, and those of this answer, which go after that.
+/// The bytes on the socket so far, and those of this answer, which are sent after that.
 async fn bytes(fixture: &Fixture) -> (usize, usize) {
     let stats: String = fixture.raw(&["INFO", "stats"]).await;
     let number = |name: &str| -> usize {
@@ -41,7 +41,8 @@ async fn bytes(fixture: &Fixture) -> (usize, usize) {
     (sum, stats.len())
 }
 
-/// What `operation` costs: calls, and bytes with a few for the counting, which are always the same.
+/// The costs of `operation`: calls, and bytes. They include a constant number of bytes for the
+/// count itself.
 async fn cost(fixture: &Fixture, operation: impl AsyncFnOnce()) -> (BTreeMap<String, u64>, usize) {
     let calls_before = calls(fixture).await;
     let (before, counting) = bytes(fixture).await;
@@ -59,10 +60,10 @@ async fn cost(fixture: &Fixture, operation: impl AsyncFnOnce()) -> (BTreeMap<Str
 
 type Costs = Vec<(&'static str, BTreeMap<String, u64>, usize)>;
 
-/// What each operation costs at the present length of the history.
+/// The costs of each operation at the present length of the history.
 async fn costs(fixture: &Fixture, mark: &str) -> Costs {
     let (store, id) = (&fixture.store, blueprint_id("long"));
-    // Commits of issues are longer than those of writes; so is a page of both.
+    // Commits of issues are longer than those of writes, so a page has both.
     let mut version = None;
     for n in 0..5 {
         let blueprint = marked("long", &format!("{mark} {n}"), "1.0.0");
@@ -139,12 +140,12 @@ async fn costs(fixture: &Fixture, mark: &str) -> Costs {
     costs
 }
 
-/// A history of this length, a label for each commit, as applied issues make them.
+/// Creates a history of this length with a label for each commit, as applied issues do.
 async fn grow(fixture: &Fixture, length: u64) {
     let id = blueprint_id("long");
     let import = fixture.store.begin_import(&id).await.expect("an answer");
     let mut import = import.expect("it is not there");
-    // Text in the place of other text: parsing each would take longer than all else.
+    // Replaces text, because parsing each document would take longer than the test.
     let template = marked("long", "mark 000000", "1.0.0");
     let template = template.canonical_yaml();
     let (mut parents, mut batch) = (Vec::new(), Vec::new());
@@ -177,11 +178,11 @@ async fn grow(fixture: &Fixture, length: u64) {
     assert_eq!(finished, ImportOutcome::Imported);
 }
 
-/// What each operation costs after a history of this length.
+/// The costs of each operation after a history of this length.
 async fn costs_after(length: u64) -> Costs {
     let fixture = Fixture::start().await;
     grow(&fixture, length).await;
-    // Once unmeasured: scripts are loaded, keys come into being.
+    // A first run without a measurement loads the scripts and creates the keys.
     costs(&fixture, "mark 900000").await;
     let head = fixture.store.head_seq(&blueprint_id("long")).await;
     assert!(head.expect("an answer").expect("a head") > length);
@@ -197,7 +198,8 @@ async fn a_hundred_thousand_commits_cost_what_ten_do() {
             "{name} was measured"
         );
         assert_eq!(few_calls, many_calls, "{name}");
-        // A submission looks at the memory of Redis, once a second: some bytes more, or not.
+        // A submission reads the memory of Redis once a second, which may or may not add some
+        // bytes.
         assert!(
             *name == "submit" || (*few_bytes..=few_bytes + DIGITS).contains(many_bytes),
             "{name}: {few_bytes} bytes, then {many_bytes}"

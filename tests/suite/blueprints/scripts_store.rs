@@ -1,5 +1,4 @@
-//! Blueprints and the log as the store keeps them: heads, indexes, selectors, pages, and stored
-//! forms that are damaged.
+//! Blueprints and the log in the store: heads, indexes, selectors, pages, and damaged records.
 
 use std::time::Duration;
 
@@ -132,7 +131,7 @@ async fn a_put_that_is_refused_changes_nothing() {
             .await;
         assert_eq!(put, outcome, "{expected:?}");
     }
-    // An unchanged document is looked at first: whatever head was expected.
+    // An unchanged document is accepted with any expected head.
     for expected in [
         ExpectedHead::Any,
         ExpectedHead::Absent,
@@ -280,7 +279,7 @@ async fn a_requirement_chooses_the_highest_label() {
         ("^1", 5),
         ("~1.1", 7),
         ("^2.0.0-rc.0", 4),
-        // Equal in precedence: the newest commit.
+        // With equal precedence, the newest commit is chosen.
         ("^3", 10),
     ];
     for (req, seq) in cases {
@@ -317,14 +316,14 @@ async fn no_label_at_all_matches_nothing() {
     );
 }
 
-/// Labels by the hundred, found at any place of the order without the others being read.
+/// Hundreds of labels: the selected one is found at any position without reading the others.
 #[tokio::test]
 async fn of_many_labels_the_right_one_is_chosen() {
     let fixture = Fixture::start().await;
     let store = &fixture.store;
     let mut seqs = std::collections::BTreeMap::new();
     for n in 0..300_u64 {
-        // Neither in the order of their numbers nor in that of their texts.
+        // Sorted neither by number nor by text.
         let (minor, patch) = (n * 7 % 30, n * 11 % 10);
         let label = match n % 10 {
             9 => format!("1.{minor}.{patch}-rc.{n}"),
@@ -362,7 +361,7 @@ async fn an_invalid_label_counts_only_where_nothing_valid_matches() {
     let store = &fixture.store;
     fixture.put(&marked("a", "labelled", "1.0.0")).await;
     fixture.put(&marked("a", "head", "")).await;
-    // Written before labels were checked.
+    // Stored before labels were validated.
     let ranks = store.keys().ranks(&blueprint_id("a"));
     let _: i64 = fixture.raw(&["ZADD", &ranks, "0", "xv1-final"]).await;
     assert_eq!(chosen(store, semver("^1")).await.unwrap(), Some(1));
@@ -452,7 +451,7 @@ async fn what_is_damaged_is_an_error_and_never_served() {
     for (field, value) in [
         ("state", "lost"),
         ("attempt", "many"),
-        // 2^32 + 1 is not cut to 1.
+        // 2^32 + 1 must not be truncated to 1.
         ("attempt", "4294967297"),
         ("revision", ""),
         ("blueprint_id", "/"),

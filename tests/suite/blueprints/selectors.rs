@@ -1,4 +1,4 @@
-//! Which version a selector chooses.
+//! The version that a selector chooses.
 
 use proto::v1::version_selector::Selector;
 use tests::rig::Rig;
@@ -51,8 +51,8 @@ async fn a_selector_chooses_by_head_content_or_label() {
             "{selector:?}"
         );
     }
-    // Of equal labels the newest commit. (Build metadata makes no label higher; which of the two
-    // that differ only in it is chosen, the precedence of semver leaves open.)
+    // With equal labels, the newest commit. (Semver does not define an order of labels that differ
+    // only in build metadata.)
     let highest = rig
         .client
         .select("chosen", Some(Selector::SemverReq("1".to_owned())))

@@ -1,4 +1,4 @@
-//! A whole history out of one store and into another.
+//! Export of a complete history from one store and import into another.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }
 
-/// Everything that is stored of a Blueprint itself.
+/// All stored data of a Blueprint itself.
 async fn stored(rig: &Rig, id: &str) -> Dump {
     let store = Store::open(&rig.redis.url(), 1).expect("a URL");
     let store = store.home();
@@ -39,7 +39,7 @@ async fn stored(rig: &Rig, id: &str) -> Dump {
     let mut dump = dump(store).await;
     dump.retain(|key, _| names.contains(key));
     if let Some(Content::Hash(fields)) = dump.get_mut(&keys.blueprint(&id)) {
-        // What the store notes of its own settings.
+        // The store's note of its own settings.
         fields.remove("orbit_as_of");
     }
     dump
@@ -47,7 +47,7 @@ async fn stored(rig: &Rig, id: &str) -> Dump {
 
 async fn everything(rig: &Rig) -> Dump {
     let mut dump = dump(Store::open(&rig.redis.url(), 1).expect("a URL").home()).await;
-    // What intake does by itself meanwhile.
+    // Data that intake writes in the meantime.
     dump.retain(|key, _| !key.contains("worker"));
     dump
 }
@@ -83,8 +83,8 @@ async fn import(
     Ok(answer.into_inner().commit.expect("a commit"))
 }
 
-/// A history with all that one can have: direct writes, applied issues, labels and none, a content
-/// that was head twice, documents that are hard to keep whole.
+/// Creates a history of all kinds. It has direct writes, applied issues, commits with and without
+/// labels, a content that was head twice, and documents that are hard to store unchanged.
 async fn with_history(rig: &Rig) {
     let whole = format!("{}{}", factory::small("moved"), factory::UNKNOWN_KEYS_YAML);
     rig.client.put(whole.clone()).await;
@@ -130,7 +130,7 @@ async fn a_history_arrives_byte_for_byte_and_goes_on() {
     );
     assert_eq!(listed, ids);
 
-    // Nothing of it expires, and it goes on from there.
+    // None of it expires, and new issues continue the history.
     let redis = to.redis.connection().await;
     for key in stored(&to, "moved").await.keys() {
         let mut redis = redis.clone();
@@ -195,7 +195,7 @@ async fn a_damaged_file_is_refused_by_its_line_and_nothing_is_written() {
         assert!(refused.stderr.contains(word), "{word}: {refused:?}");
         assert_eq!(everything(&to).await, before, "{refused:?}");
     }
-    // Whole lines in another order: intake says which message.
+    // The lines are valid but out of order: intake names the invalid message.
     let file = dir.path().join("order.jsonl");
     let mut order = lines.clone();
     order.swap(19, 20);
@@ -298,7 +298,7 @@ async fn an_import_that_lost_its_race_or_stood_still_leaves_nothing() {
             .expect("absent")
     };
 
-    // What was staged has expired: neither more of it nor the end is taken.
+    // The staged data has expired: further data and the end are rejected.
     let mut import = begin().await;
     assert_eq!(
         import.finish().await.expect("an answer"),
@@ -324,7 +324,7 @@ async fn an_import_that_lost_its_race_or_stood_still_leaves_nothing() {
     );
     import.give_up().await.expect("an answer");
 
-    // Somebody wrote the Blueprint meanwhile.
+    // The Blueprint was written in the meantime.
     let mut import = begin().await;
     import.stage(&history).await.expect("an answer");
     fixture.put(&marked("moved", "mine", "")).await;
@@ -363,7 +363,8 @@ async fn an_imported_history_never_expires_and_is_found_like_any_other() {
             "{key} expires"
         );
     }
-    // But for when it was written, all is as where it came from; the list of Blueprints, too.
+    // Apart from the time of writing, everything equals the source, including the list of
+    // Blueprints.
     let fences = [store.keys().fence(), store.keys().counts()];
     let mut expected = dump(&source.store).await;
     expected.retain(|key, _| !fences.contains(key));

@@ -1,4 +1,4 @@
-//! Two versions compared, and an earlier one made the head again.
+//! Comparison of two versions, and restoring an earlier one as the head.
 
 use proto::v1;
 use serde_json::Value;
@@ -136,7 +136,7 @@ async fn what_cannot_be_compared_is_named() {
     assert_eq!(status.code(), Code::NotFound);
     assert!(status.message().contains("no Blueprint nobody"), "{status}");
 
-    // Two documents of a megabyte that have no line in common: old and new, as a patch and as lines.
+    // Two documents of a megabyte without a common line: old and new, as a patch and as lines.
     let large = |letter: &str| {
         with(&format!(
             "[{}\"\"]",
@@ -166,7 +166,7 @@ async fn a_revert_is_a_new_commit_with_the_old_content() {
         third.rationale,
         format!("revert to version {} of commit 1", &first.version[..12])
     );
-    // The present content: no commit. One that was head twice: another one.
+    // The present content creates no commit. A content that was head twice creates one.
     let again = revert(&rig, "compared", &first.version, Some("why")).await;
     assert_eq!(again.expect("the present commit"), third);
     let fourth = revert(&rig, "compared", &second.version, Some("why")).await;
@@ -182,7 +182,7 @@ async fn a_revert_is_a_new_commit_with_the_old_content() {
 #[tokio::test]
 async fn what_may_not_be_written_today_is_not_reverted_to() {
     let rig = Rig::without_worker().await;
-    // Older than the rule for labels, and from elsewhere.
+    // Older than the rule for labels, and imported from another system.
     let document = "agents: []\nflow: {}\nid: old\nmetadata:\n  version_label: one\n";
     let message = v1::ImportBlueprintRequest {
         commit: Some(v1::Commit {
@@ -272,7 +272,8 @@ async fn a_person_compares_and_reverts() {
     assert!(sample.stdout.contains("x: 2"), "{sample:?}");
 }
 
-/// The number of a commit, and the beginning of a version, are asked for by themselves, however long the history is.
+/// The number of a commit and a version prefix are looked up directly, independent of the length of
+/// the history.
 #[tokio::test]
 async fn naming_a_version_costs_no_history() {
     const N_COMMITS: u64 = 60;
@@ -311,7 +312,7 @@ async fn naming_a_version_costs_no_history() {
             "{given}: {sent} bytes of a history of 240,000"
         );
     }
-    // Of 60 versions several begin with the same letter.
+    // Several of 60 versions start with the same letter.
     let begins_twice = |letter: &char| {
         let named = versions
             .iter()

@@ -1,6 +1,8 @@
-//! Canonical YAML means one document to every reader, and our reader reads what the others agree on.
+//! Every YAML reader reads canonical YAML as the same document, and this project's reader agrees
+//! with the others.
 //!
-//! The other readers are PyYAML and libyaml, which speak YAML 1.1, and ruamel.yaml, which speaks 1.2.
+//! The other readers are PyYAML and libyaml, which implement YAML 1.1, and ruamel.yaml, which
+//! implements 1.2.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,10 +15,10 @@ use shared::blueprint::{Doc, DocumentError, json};
 use tests::programs::workspace_dir;
 use tests::{python, yaml_texts};
 
-/// A further folder of YAML and JSON files for which the same must hold.
+/// The variable for a further folder of YAML and JSON files that the tests also check.
 const SAMPLES: &str = "DRAFTSMAN_TEST_DOCUMENTS";
 
-/// What the readers of `yaml_oracle.py` make of each text; `None` where there is no Python.
+/// The results of the readers of `yaml_oracle.py` for each text; `None` without a Python.
 async fn readings(texts: &[String]) -> Option<Vec<Value>> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (asked, told) = (dir.path().join("texts"), dir.path().join("readings"));
@@ -36,12 +38,12 @@ async fn readings(texts: &[String]) -> Option<Vec<Value>> {
     Some(all)
 }
 
-/// What `reader` read, if it is a document.
+/// The document that `reader` read, if it is valid.
 fn read_by(reading: &Value, reader: &str) -> Option<Doc> {
     json::parse(reading[reader].as_str()?).ok()
 }
 
-/// Holds that every reader reads the canonical text of each document as that document.
+/// Checks that every reader reads the canonical text of each document as that document.
 async fn hold_for_every_reader(documents: &[Doc]) {
     let texts: Vec<String> = documents
         .iter()
@@ -118,7 +120,7 @@ async fn what_the_other_readers_agree_on_is_read_as_they_read_it() {
         let found = match yaml::parse_as(text, Format::Yaml) {
             Ok(ours) if ours.identical(&theirs) => continue,
             Ok(ours) => json::emit(&ours),
-            // Invalid in YAML 1.2, and ruamel.yaml says so; the others keep the last value.
+            // Invalid in YAML 1.2, and ruamel.yaml rejects it; the others keep the last value.
             Err(DocumentError::DuplicateKey { .. }) => continue,
             Err(error) => error.to_string(),
         };
@@ -137,7 +139,7 @@ async fn what_the_other_readers_agree_on_is_read_as_they_read_it() {
     assert!(n_agreed > texts.len() / 4, "{n_agreed} of {}", texts.len());
 }
 
-/// The document that libyaml and at least one other reader make of a text, unless a third makes another of it.
+/// The document that libyaml and at least one other reader read, unless a third reads another one.
 fn agreed(reading: &Value) -> Option<Doc> {
     let libyaml = read_by(reading, "libyaml")?;
     let others = ["pyyaml", "ruamel"].map(|reader| read_by(reading, reader));
@@ -148,7 +150,7 @@ fn agreed(reading: &Value) -> Option<Doc> {
         .then_some(libyaml)
 }
 
-/// Whatever the closing bracket is indented by and whatever stands before it, and where tabs separate.
+/// Closing brackets may have any indentation and may follow anything, and tabs may separate tokens.
 #[test]
 fn closing_brackets_and_tabs_are_read_wherever_they_stand() {
     for (text, expected) in [

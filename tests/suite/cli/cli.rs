@@ -1,4 +1,4 @@
-//! `draftsman`, as a person at a terminal (or a script of theirs) uses it.
+//! `draftsman` as a person at a terminal, or a script, uses it.
 
 use serde_json::Value;
 use tests::client::Client;
@@ -13,7 +13,7 @@ async fn draftsman(rig: &Rig, args: &[&str]) -> Finished {
     run(Program::Draftsman, args, &[("DRAFTSMAN_ADDR", &addr)]).await
 }
 
-/// The one JSON value that a verb printed.
+/// The single JSON value that a verb printed.
 fn json(finished: &Finished) -> Value {
     serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}"))
 }
@@ -31,7 +31,7 @@ async fn the_exit_status_tells_how_an_issue_ended() {
         "the author reads why: {denied:?}"
     );
 
-    // A committer that breaks its contract: failed.
+    // A committer that violates its contract, so that the issue fails.
     let scripts = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(scripts.path().join("committer.lua"), "return {}").expect("a script file");
     rig.workers.clear();

@@ -128,7 +128,7 @@ async fn a_probe_says_whether_a_program_is_well() {
     assert_eq!(nobody.code, Some(1), "{nobody:?}");
     assert!(nobody.stdout.contains("refused"), "{nobody:?}");
 
-    // Alive, and not ready: its Redis is not there.
+    // The program is alive and not ready, because its Redis is unavailable.
     let redis = format!("redis://127.0.0.1:{}", free_port());
     let worker = Process::worker(&redis, &env);
     let asked = async |question: &str| run(Program::Draftsman, &["probe", question], &env).await;

@@ -1,9 +1,9 @@
-//! `draftsman verify`, on the example of `docs/verifiers.md`.
+//! `draftsman verify` with the example of `docs/verifiers.md`.
 
 use tests::factory;
 use tests::programs::{Finished, Program, run, workspace_dir};
 
-/// The script of the documentation in a file of the name that it says.
+/// The script of the documentation in a file of the documented name.
 fn example() -> tempfile::TempDir {
     let page = workspace_dir().join("docs/verifiers.md");
     let page = std::fs::read_to_string(page).expect("docs/verifiers.md");
@@ -70,7 +70,7 @@ async fn a_script_is_tried_on_two_files() {
     }
 }
 
-/// What begins with a brace and is no JSON is YAML only where that is said.
+/// Text that starts with a brace and is not JSON is YAML only if the caller says so.
 #[tokio::test]
 async fn the_language_of_the_documents_can_be_given() {
     let dir = example();

@@ -1,6 +1,7 @@
-//! The files of `deploy/` against the programs: each names variables, metrics and times that are the programs' own.
+//! Checks the files of `deploy/` against the programs: variables, metrics and times must exist in
+//! the programs.
 //!
-//! Whether they run is what `make test-compose` shows.
+//! `make test-compose` shows that the files work.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ fn compose() -> Value {
     compose
 }
 
-/// The variables that a program takes, as its `--help` names them.
+/// The variables of a program, from its `--help`.
 async fn variables(program: Program, verb: &[&str]) -> Names {
     let args: Vec<&str> = verb.iter().copied().chain(["--help"]).collect();
     let help = run(program, &args, &[]).await.stdout;
@@ -46,7 +47,7 @@ async fn variables(program: Program, verb: &[&str]) -> Names {
     names
 }
 
-/// The variables that any of the programs takes.
+/// The variables of all programs.
 async fn all_variables() -> Names {
     let mut all = Names::new();
     for (program, verb) in [
@@ -61,7 +62,7 @@ async fn all_variables() -> Names {
     all
 }
 
-/// What is a variable's name in `text`, between what surrounds it there.
+/// The names of variables in `text`, found by the text around them.
 fn names_after<'a>(text: &'a str, before: &str, ends: &[char]) -> BTreeSet<&'a str> {
     text.split(before)
         .skip(1)
@@ -69,7 +70,7 @@ fn names_after<'a>(text: &'a str, before: &str, ends: &[char]) -> BTreeSet<&'a s
         .collect()
 }
 
-/// The variables that compose hands on to a service.
+/// The variables that compose passes to a service.
 fn environment(service: &str) -> Names {
     let compose = compose();
     let environment = compose["services"][service]["environment"].as_mapping();
@@ -80,7 +81,7 @@ fn environment(service: &str) -> Names {
         .collect()
 }
 
-/// Keys of providers: taken by the worker, and no flag of it.
+/// Whether this is an API key of a provider, which the worker reads without a flag.
 fn is_key(name: &str) -> bool {
     name.ends_with("_API_KEY")
 }
@@ -124,7 +125,7 @@ async fn the_example_of_an_environment_names_every_variable() {
     assert_eq!(unique, expected);
 }
 
-/// `docs/configuration.md` names the variables of a row in its first cell, in backticks.
+/// `docs/configuration.md` lists the variables of a row in its first cell, in backticks.
 #[tokio::test]
 async fn the_page_on_configuration_names_every_variable_once() {
     let page = include_str!("../../../docs/configuration.md");
@@ -163,7 +164,7 @@ fn containers_are_given_longer_than_the_programs_take_to_end() {
     }
 }
 
-/// Replicas share neither a name nor a port of the host.
+/// Replicas share no name and no port of the host.
 #[test]
 fn workers_can_be_scaled() {
     let compose = compose();
@@ -172,7 +173,7 @@ fn workers_can_be_scaled() {
     assert!(worker["deploy"]["replicas"].as_u64() > Some(1));
 }
 
-/// The names of metrics in dashboards, rules and scalers, without the endings that histograms add.
+/// The names of metrics in dashboards, rules and scalers, without the suffixes of histograms.
 fn metrics_in(text: &str) -> Names {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words
@@ -181,10 +182,10 @@ fn metrics_in(text: &str) -> Names {
         .collect()
 }
 
-/// There only once a call of Redis has failed.
+/// A metric that exists only after a failed call of Redis.
 const REDIS_ERRORS: &str = "draftsman_redis_errors_total";
 
-/// Waits until each of these metrics is exposed by some of the programs.
+/// Waits until the programs expose each of these metrics.
 async fn until_exposed(addresses: &[String], named: &Names) {
     eventually("every metric that is named is there", async || {
         let mut there = Names::new();
@@ -218,7 +219,7 @@ async fn dashboards_and_alerts_name_metrics_that_exist() {
         ("ANTHROPIC_API_KEY", "k"),
     ];
     rig.add_worker(&env);
-    // One issue by the script, one by a model: some metrics are there once there is something to count.
+    // One issue by the script and one by a model: some metrics exist only after the first sample.
     rig.client.put(factory::small("counted")).await;
     rig.client.run("counted", "tag x").await;
     let spawner = serde_json::json!({

@@ -1,4 +1,4 @@
-//! Redis over TLS, as a user that has the minimal rule and nothing else.
+//! Redis over TLS, with a user that has only the minimal rule.
 
 use proto::v1::IssueState;
 use shared::store::{Store, StoreError};
@@ -8,7 +8,8 @@ use tests::factory;
 use tests::programs::Process;
 use tests::redis_server::{Aof, RedisServer, free_port};
 
-/// True if this machine's redis-server was built with TLS; else says why not, except where `CI` is `true`.
+/// Whether this machine's redis-server was built with TLS. If not, prints a reason; fails if `CI`
+/// is `true`.
 #[expect(clippy::print_stdout, reason = "a skipped test says why")]
 fn redis_speaks_tls() -> bool {
     let tried = std::process::Command::new("redis-server")
@@ -17,7 +18,7 @@ fn redis_speaks_tls() -> bool {
         .expect("redis-server runs");
     let said = String::from_utf8_lossy(&tried.stdout).into_owned()
         + &String::from_utf8_lossy(&tried.stderr);
-    // One with TLS says what is wrong with the port; one without does not know the directive.
+    // A server with TLS reports a problem of the port; one without does not know the directive.
     let speaks = !said.contains("Bad directive");
     let reason = "this redis-server was built without TLS";
     if !speaks {
@@ -62,7 +63,7 @@ async fn the_main_job_is_done_over_tls_as_a_user_with_the_minimal_rule() {
             .await
             .expect("ACL SETUSER");
     };
-    // The rule is what the refusal of a user without any right names.
+    // The rule comes from the error that a user without rights gets.
     user("on >secret").await;
     let url = format!("redis://draftsman:secret@127.0.0.1:{}", redis.port());
     let refusal = Store::open(&url, 1).expect("a URL").check_server().await;
@@ -73,7 +74,7 @@ async fn the_main_job_is_done_over_tls_as_a_user_with_the_minimal_rule() {
     user(&rule.unwrap_or_else(|| panic!("no rule in {said:?}"))).await;
 
     let url = format!("rediss://draftsman:secret@localhost:{port}");
-    // The private authority, named the way that OpenSSL and rustls-native-certs have in common.
+    // The private authority, in the variable that both OpenSSL and rustls-native-certs read.
     let trusting = [("SSL_CERT_FILE", authority.as_str())];
     let mut intake = Process::intake(&url, &trusting);
     let _worker = Process::worker(&url, &trusting);
@@ -82,7 +83,7 @@ async fn the_main_job_is_done_over_tls_as_a_user_with_the_minimal_rule() {
     let issue = client.run("sealed", "tag x").await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
 
-    // Nobody is trusted unseen: without the authority there is no connection.
+    // Unknown authorities are not trusted: without the authority there is no connection.
     let untrusted = Store::open(&url, 1).expect("a URL").ping().await;
     assert!(
         matches!(untrusted, Err(StoreError::Redis { .. })),

@@ -1,4 +1,5 @@
-//! What the programs say at the start about a Redis that will not do, or that could do better.
+//! The startup checks of the programs: a Redis that is not usable, and one whose configuration can
+//! be improved.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -11,10 +12,10 @@ use tests::programs::Process;
 use tests::redis_server::{Aof, RedisServer};
 use tests::rig::Rig;
 
-/// What every warning begins with.
+/// The start of every warning.
 const WARNING: &str = "redis can be used, but";
 
-/// Sends commands, each a line of words, as who runs the server.
+/// Sends commands as the administrator of the server. Each is a line of words.
 async fn administer(redis: &RedisServer, commands: &[&str]) {
     let mut connection = redis.connection().await;
     for command in commands {
@@ -33,7 +34,7 @@ fn url_for(redis: &RedisServer, user: &str) -> String {
     format!("redis://{user}@127.0.0.1:{}", redis.port())
 }
 
-/// What both programs say while they refuse to start.
+/// The errors with which both programs refuse to start.
 async fn refusals(url: &str) -> [String; 2] {
     let mut said = Vec::new();
     for mut program in [Process::intake(url, &[]), Process::worker(url, &[])] {
@@ -50,7 +51,7 @@ async fn refusals(url: &str) -> [String; 2] {
     said.try_into().expect("two programs")
 }
 
-/// The rule that the refusal of a user without any right tells an administrator to set.
+/// The rule that the error of a user without rights tells an administrator to set.
 async fn rule(redis: &RedisServer) -> String {
     administer(redis, &["ACL SETUSER draftsman on >secret"]).await;
     let [intake, worker] = refusals(&url_for(redis, "draftsman:secret")).await;
@@ -111,7 +112,7 @@ async fn what_cannot_work_or_would_lose_issues_is_refused() {
                 "a server without any takes none",
             ],
         },
-        // All of them at once.
+        // All problems at once.
         Case {
             args: evicting,
             setup: &["ACL SETUSER draftsman on >sesame ~* &* +@all -brpoplpush"],
@@ -140,7 +141,7 @@ async fn what_cannot_work_or_would_lose_issues_is_refused() {
 
 #[tokio::test]
 async fn what_could_be_better_is_said_once_and_all_works() {
-    // The file, further arguments, what is sent before the programs start, a word of each warning.
+    // The file, further arguments, commands before the programs start, a word of each warning.
     type Case = (
         Aof,
         &'static [&'static str],
@@ -228,7 +229,7 @@ async fn the_rule_that_a_refusal_names_suffices_for_the_main_job() {
         Some(IssueState::Applied),
         "{seen:?}"
     );
-    // What reads all there is reads it through intake.
+    // Reads all data through intake, so that all reading commands are used.
     assert_eq!(rig.client.stats().await.workers.len(), 1);
     rig.client
         .edit_setting(|setting| setting.ttl_secs = 61)
@@ -236,7 +237,7 @@ async fn the_rule_that_a_refusal_names_suffices_for_the_main_job() {
     assert_sound(&rig, &[cancelled.issue_id, applied.issue_id], Attempts::One).await;
     assert_eq!(rig.workers[0].terminate().await.code(), Some(0));
 
-    // Redis notes every call that it refused. What is only asked for if it may be is no fault.
+    // Redis logs every rejected call. A call that is only made if it is allowed is not an error.
     let mut connection = rig.redis.connection().await;
     let log: Vec<std::collections::HashMap<String, redis::Value>> = redis::cmd("ACL")
         .arg("LOG")
@@ -276,7 +277,7 @@ async fn a_rule_that_lacks_anything_is_refused_and_what_it_lacks_is_named() {
         let named = match lacking.chars().next() {
             Some('~') => "keys used as arguments".to_owned(),
             Some('&') => "publish draftsman:events".to_owned(),
-            // Redis names these two itself, because nothing can be asked without them.
+            // Redis itself names these two, because every other check depends on them.
             _ if matches!(lacking, "+evalsha" | "+script|load") => lacking[1..].to_owned(),
             _ => lacking[1..].replace('|', " "),
         };

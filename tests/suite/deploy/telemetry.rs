@@ -1,4 +1,4 @@
-//! What the programs tell about themselves: numbers for Prometheus, traces over OTLP, log lines as JSON.
+//! The telemetry of the programs: metrics for Prometheus, traces over OTLP, log lines as JSON.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status};
 
 const METRICS: (&str, &str) = ("DRAFTSMAN_METRICS_LISTEN", "127.0.0.1:0");
 
-/// Waits until each of these lines is among the metrics.
+/// Waits until the metrics contain each of these lines.
 async fn until_scraped(address: &str, lines: &[&str]) -> String {
     eventually("the metrics are as they should be", async || {
         let text = scrape(address).await;
@@ -124,7 +124,7 @@ async fn both_programs_count_what_they_do() {
     }
 }
 
-/// A span as the collector got it.
+/// A span as the collector received it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Seen {
     trace: String,
@@ -134,7 +134,7 @@ struct Seen {
     name: String,
 }
 
-/// A collector that keeps what it gets.
+/// A collector that records the spans it receives.
 #[derive(Debug, Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Seen>>>);
 
@@ -174,7 +174,7 @@ impl TraceService for Collector {
 }
 
 impl Collector {
-    /// Starts it; returns its address, too.
+    /// Starts the collector; returns its address, too.
     async fn start() -> (Self, String) {
         let collector = Collector::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -284,7 +284,7 @@ async fn one_trace_shows_an_issue_from_its_call_to_its_settlement() {
     for inner in steps.into_iter().chain(["settle"]) {
         assert_eq!(named(inner).parent, work.id, "{inner}");
     }
-    // What ends lets its last spans go first.
+    // A program exports its last spans before it ends.
     assert_eq!(rig.workers[0].terminate().await.code(), Some(0));
     assert_eq!(rig.intake.terminate().await.code(), Some(0));
 }
@@ -414,7 +414,7 @@ async fn every_log_line_is_json_and_names_its_issue() {
             for field in ["level", "target", "message", "timestamp"] {
                 assert!(line[field].is_string(), "{field} is not in {line}");
             }
-            // Its own, or that of the span in which it was said.
+            // The issue id of the line, or of the span of the line.
             let issue_id = [&line["issue_id"], &line["span"]["issue_id"]]
                 .into_iter()
                 .find_map(Value::as_str);

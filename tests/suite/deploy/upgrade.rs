@@ -1,4 +1,5 @@
-//! Stores that were not written by the programs that read them: of an earlier release, of a newer one, out of a backup.
+//! Stores that other programs wrote: of an earlier release, of a newer one, or restored from a
+//! backup.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -11,7 +12,7 @@ use tests::programs::{Process, workspace_dir};
 use tests::redis_server::{Aof, RedisServer};
 use tests::rig::Rig;
 
-/// What was accepted in the fixture, in order for each Blueprint.
+/// The accepted issues of the fixture, in order for each Blueprint.
 const ACCEPTED: [&str; 10] = [
     "alpha-one",
     "alpha-two",
@@ -25,8 +26,9 @@ const ACCEPTED: [&str; 10] = [
     "delta-2",
 ];
 
-/// A Redis with what the first programs of format 1 left: commands, one in a line. A worker has died with `beta-held`,
-/// `gamma` is paused, `omega` archived, `delta` waits, and the setting `own` is for it.
+/// A Redis with the data of the first programs of format 1: one command per line. A worker died
+/// with `beta-held`, `gamma` is paused, `omega` archived, `delta` waits, and the setting `own`
+/// applies to it.
 async fn earlier_store() -> RedisServer {
     let redis = RedisServer::start(Aof::None);
     let mut connection = redis.connection().await;
@@ -62,7 +64,7 @@ async fn the_store_of_an_earlier_release_is_read_served_and_gone_on_with() {
     );
     assert!(rig.client.stats().await.paused_blueprint_ids == ["gamma"]);
 
-    // The fixture's times are long ago, and so would its decided issues be.
+    // The times of the fixture are old, so that its decided issues would be pruned.
     rig.add_worker(&[("DRAFTSMAN_RETENTION_DAYS", "0")]);
     for issue in ["beta-held", "beta-behind", "delta-1", "delta-2"] {
         let decided = rig.client.decided(issue).await;
@@ -81,7 +83,8 @@ async fn the_store_of_an_earlier_release_is_read_served_and_gone_on_with() {
     assert_eq!(rig.counted("repaired").await, 0);
 }
 
-/// Programs of this release end rather than touch what they cannot read; the newer ones go on.
+/// Programs of this release exit instead of changing data that they cannot read; newer ones
+/// continue.
 #[tokio::test]
 async fn the_store_of_a_newer_release_is_refused() {
     let redis = earlier_store().await;
@@ -106,7 +109,8 @@ async fn the_store_of_a_newer_release_is_refused() {
     }
 }
 
-/// As `docs/operations.md` describes it: a snapshot of a Redis at work, put into a fresh one.
+/// As `docs/operations.md` describes it: the snapshot of a working Redis is restored into a new
+/// one.
 #[tokio::test]
 async fn a_backup_is_restored_into_a_fresh_redis() {
     let mut rig = Rig::with_redis(RedisServer::start(Aof::EverySecond)).await;
@@ -126,7 +130,7 @@ async fn a_backup_is_restored_into_a_fresh_redis() {
         .expect("redis-cli runs");
     assert!(taken.status.success(), "{taken:?}");
     let before = rig.client.history("kept").await;
-    // What happens after the backup is not in it.
+    // Changes after the backup are not part of it.
     rig.client.put(factory::small("too-late")).await;
     drop(rig);
 
@@ -138,7 +142,7 @@ async fn a_backup_is_restored_into_a_fresh_redis() {
     rig.add_worker(&[]);
     let decided = rig.client.decided(&waiting.issue_id).await;
     assert_eq!(decided.state(), IssueState::Applied, "{decided:?}");
-    // It has an append-only file again, with all of it.
+    // The restored server has an append-only file again, with all data.
     rig.redis.stop();
     rig.redis.start_again();
     let client = Client::connect(&rig.address).await;

@@ -1,8 +1,8 @@
-//! Every RPC of every service with input that cannot be used: the right code, the field named, and not one
-//! key of Redis changed.
+//! Every RPC of every service with invalid input: the right code, the name of the field, and no
+//! changed key in Redis.
 //!
-//! One line for each case. The list of RPCs is that of the descriptor set, so that a new RPC without a case
-//! fails here.
+//! One line for each case. The list of RPCs comes from the descriptor set, so that a new RPC
+//! without a case fails here.
 
 use std::collections::BTreeSet;
 
@@ -16,22 +16,28 @@ use tests::rig::Rig;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// RPCs whose requests hold nothing that could be wrong.
+/// RPCs whose requests have no field that could be invalid.
 const WITHOUT_INPUT: [&str; 1] = ["GetQueueStats"];
 
-/// One call that must be refused.
+/// A call that must be rejected.
 struct Case {
     rpc: &'static str,
     what: &'static str,
     code: Code,
-    /// The fields that the refusal names, in order.
+    /// The fields that the error names, in order.
     fields: &'static [&'static str],
     answer: BoxFuture<'static, Result<(), Status>>,
 }
 
-/// Adds a case: `refused! { cases, client, service.method(request), "Rpc", "what", Code, [fields] }`
+/// Adds a case:
+/// ```text
+/// refused! { cases, client, service.method(request), "Rpc", "what", Code, [fields] }
+/// ```
 macro_rules! refused {
-    ($cases:ident, $client:ident, $service:ident.$method:ident($request:expr), $rpc:literal, $what:expr, $code:ident, [$($field:literal),*]) => {
+    (
+        $cases:ident, $client:ident, $service:ident.$method:ident($request:expr),
+        $rpc:literal, $what:expr, $code:ident, [$($field:literal),*]
+    ) => {
         let (mut service, request) = ($client.$service.clone(), $request);
         $cases.push(Case {
             rpc: $rpc,
@@ -43,7 +49,7 @@ macro_rules! refused {
     };
 }
 
-/// What is no id.
+/// Invalid ids.
 const BAD_IDS: [(&str, &str); 5] = [
     ("no id", ""),
     ("a slash", "a/b"),
@@ -52,7 +58,7 @@ const BAD_IDS: [(&str, &str); 5] = [
     ("not ASCII", "ä"),
 ];
 
-/// What is no version.
+/// An invalid version.
 const BAD_VERSION: &str = "ABC";
 
 fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
@@ -94,7 +100,7 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
         refused! { cases, client, intake.preview_issue(preview), "PreviewIssue", what, InvalidArgument, ["blueprint_id"] }
         refused! { cases, client, log.get_log_entry(v1::GetLogEntryRequest { issue_id: issue_id() }), "GetLogEntry", what, InvalidArgument, ["issue_id"] }
         if id().is_empty() {
-            continue; // In a filter that means all.
+            continue; // In a filter, an empty id selects everything.
         }
         refused! { cases, client, intake.pause_queue(v1::PauseQueueRequest { blueprint_id: Some(id()) }), "PauseQueue", what, InvalidArgument, ["blueprint_id"] }
         refused! { cases, client, intake.resume_queue(v1::ResumeQueueRequest { blueprint_id: Some(id()) }), "ResumeQueue", what, InvalidArgument, ["blueprint_id"] }
@@ -317,7 +323,7 @@ fn blueprint_cases(client: &Client, cases: &mut Vec<Case>) {
     refused! { cases, client, blueprints.unarchive_blueprint(v1::UnarchiveBlueprintRequest { blueprint_id: "nobody".to_owned() }), "UnarchiveBlueprint", "unknown", NotFound, [] }
 }
 
-/// `setting_checks.rs` has what takes a look at the stored orbit.
+/// The cases of settings. `setting_checks.rs` has those that depend on the stored orbit.
 fn setting_cases(client: &Client, cases: &mut Vec<Case>) {
     for (what, id) in BAD_IDS {
         let setting_id = || id.to_owned();
@@ -369,7 +375,7 @@ async fn bad_input_is_refused_by_every_rpc_and_changes_nothing() {
         .await
         .expect("SubmitIssue");
     rig.client.decided("done").await;
-    // Its heartbeats would change keys.
+    // Heartbeats would change keys.
     rig.workers[0].terminate().await;
     intake
         .submit_issue(submit("waits"))

@@ -1,4 +1,4 @@
-//! The clients that `docs/clients.md` shows: each runs here, and the page shows exactly what runs.
+//! The clients of `docs/clients.md`: each runs here, and the page shows exactly the code that runs.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `docs/errors.md` says what each error is. Here each is provoked, so that the page is true.
+//! Provokes each error of `docs/errors.md`, and compares it with the page.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use tonic_types::StatusExt;
 
 const PAGE: &str = include_str!("../../../docs/errors.md");
 
-/// On the page and not provoked here: where they are.
+/// Errors of the page that are not provoked here, with the place of their tests.
 const NOT_PROVOKED: [(&str, &str); 20] = [
     ("ANSWER_TOO_LARGE", "suite/versions.rs provokes it"),
     ("BLUEPRINT_EXISTS", "the code is held by suite/transfer.rs"),
@@ -43,7 +43,7 @@ const NOT_PROVOKED: [(&str, &str); 20] = [
     ("WATCH_OVER", "suite/steps.rs provokes it"),
 ];
 
-/// reason → code, as the page says.
+/// reason → code, from the page.
 fn page() -> BTreeMap<String, String> {
     let rows = PAGE.lines().filter_map(|line| line.strip_prefix("| `"));
     rows.map(|row| {
@@ -55,12 +55,12 @@ fn page() -> BTreeMap<String, String> {
     .collect()
 }
 
-/// What was provoked: reason → code as the page writes it.
+/// The provoked errors: reason → code in the notation of the page.
 #[derive(Default)]
 struct Provoked(BTreeMap<String, String>);
 
 impl Provoked {
-    /// Notes a refusal, and holds that it has what every refusal has.
+    /// Records an error, and checks the properties that every error has.
     fn note<T>(&mut self, what: &str, answer: Result<T, Status>) -> Status {
         let status = answer.err().unwrap_or_else(|| panic!("{what}: was taken"));
         let details = status.get_error_details();
@@ -96,7 +96,7 @@ fn wire_name(code: &str) -> String {
     name
 }
 
-/// Sends one command past the programs.
+/// Sends one command to Redis without the programs.
 async fn raw<T: FromRedisValue>(rig: &Rig, words: &[&str]) -> T {
     let mut command = redis::cmd(words[0]);
     command.arg(&words[1..]);
@@ -123,7 +123,7 @@ fn document(text: impl Into<String>, expected_head: Option<&str>) -> v1::PutBlue
     }
 }
 
-/// What a caller's request alone provokes.
+/// Provokes the errors that depend only on the caller's request.
 async fn provoke_by_requests(rig: &Rig, provoked: &mut Provoked) {
     let (mut intake, mut blueprints) = (rig.client.intake.clone(), rig.client.blueprints.clone());
     let id = || "nobody".to_owned();
@@ -179,7 +179,7 @@ async fn provoke_by_requests(rig: &Rig, provoked: &mut Provoked) {
     provoked.note("a revision", rig.client.put_setting(request).await);
 }
 
-/// What takes a hand on the data.
+/// Provokes the errors that require changes of the data.
 async fn provoke_by_damage(rig: &Rig, provoked: &mut Provoked) {
     let keys = Keys::of_shard(0);
     let blueprint = BlueprintId::parse("b").expect("an id");
@@ -224,7 +224,7 @@ async fn provoke_by_damage(rig: &Rig, provoked: &mut Provoked) {
     );
 }
 
-/// What a full, an absent and a stopping program provoke, in this order.
+/// Provokes the errors of a full, an unavailable and a stopping program, in this order.
 async fn provoke_by_absence(rig: &mut Rig, provoked: &mut Provoked) {
     rig.client.put(factory::small("full")).await;
     let used: String = raw(rig, &["INFO", "memory"]).await;
@@ -284,7 +284,7 @@ async fn every_reason_on_the_page_can_be_provoked() {
     let submitted = intake.submit_issue(issue("b", "tag x", "done")).await;
     submitted.expect("SubmitIssue");
     rig.client.decided("done").await;
-    // The document again, so that the one above is the head's content.
+    // Writes the document again, so that the content above is the head's.
     rig.client.put(factory::small("b")).await;
     rig.workers.pop().expect("a worker").terminate().await;
 
@@ -293,7 +293,7 @@ async fn every_reason_on_the_page_can_be_provoked() {
     provoke_by_absence(&mut rig, &mut provoked).await;
     rig.redis.start_again();
     rig.restart_intake().await;
-    // The data went with the server, which keeps no file.
+    // The server has no file, so the data was lost with it.
     rig.client.put(factory::small("b")).await;
     rig.add_worker(&[]);
     let submitted = rig
@@ -317,7 +317,8 @@ async fn every_reason_on_the_page_can_be_provoked() {
     assert_eq!(provoked.0, page);
 }
 
-/// Every write says whether it may have happened when Redis went away under it.
+/// Every write reports whether it may have been executed when Redis became unavailable during the
+/// call.
 #[tokio::test]
 async fn a_write_that_broke_off_says_whether_it_happened() {
     let executed = |status: &Status| {
@@ -383,7 +384,7 @@ async fn a_write_that_broke_off_says_whether_it_happened() {
             "{script}: {status:?}"
         );
     }
-    // Refused before Redis was asked at all.
+    // Rejected before any call of Redis.
     let mut rig = Rig::without_worker().await;
     rig.redis.stop();
     eventually("intake knows that Redis is away", async || {

@@ -1,4 +1,4 @@
-//! What intake does not take more of: bytes, headers, connections, watchers.
+//! The limits of intake: bytes, headers, connections, watchers.
 
 use proto::v1;
 use tests::client::Client;
@@ -28,7 +28,7 @@ async fn a_request_above_the_limit_is_told_the_limit() {
     assert!(refused.message().contains("4194304 bytes"), "{refused:?}");
     let info = refused.get_details_error_info().expect("ErrorInfo");
     assert_eq!(info.reason, "REQUEST_TOO_LARGE");
-    // The connection lives on.
+    // The connection stays open.
     rig.client.stats().await;
 }
 
@@ -52,7 +52,7 @@ async fn one_connection_too_many_is_closed_and_a_free_place_is_taken() {
     let mut rig = Rig::without_worker().await;
     rig.restart_intake_with(&[("DRAFTSMAN_MAX_CONNECTIONS", "2")])
         .await;
-    // The rig's client has one.
+    // The rig's client has one connection.
     let second = TcpStream::connect(&rig.address)
         .await
         .expect("a connection");

@@ -1,5 +1,4 @@
-//! Clients that were not written in Rust: one generated from `proto/`, one that finds the services
-//! by reflection alone.
+//! Clients in Python: one generated from `proto/`, one that finds the services by reflection.
 
 use tests::programs::workspace_dir;
 use tests::python;

@@ -1,5 +1,5 @@
-//! The details of an error, decoded with what reflection says and nothing else: as a client does that has no
-//! generated code.
+//! Decodes the details of an error with data from reflection only, as a client without generated
+//! code does.
 
 use futures::stream;
 use prost_reflect::prost::Message;
@@ -9,10 +9,10 @@ use tests::rig::Rig;
 use tonic::Status;
 use tonic_reflection::pb;
 
-/// `google.rpc.Status`, with which the details of a gRPC error begin.
+/// `google.rpc.Status`, the message that contains the details of a gRPC error.
 const STATUS: &str = "google.rpc.Status";
 
-/// The type that a `google.protobuf.Any` names.
+/// The type name in a `google.protobuf.Any`.
 fn type_name(any: &DynamicMessage) -> String {
     let url = any
         .get_field_by_name("type_url")
@@ -22,8 +22,8 @@ fn type_name(any: &DynamicMessage) -> String {
     name.to_owned()
 }
 
-/// Asks about each symbol, as they come up, and decodes the details of `status`. `describe` answers the files that
-/// hold a symbol.
+/// Requests the files of each symbol as needed, and decodes the details of `status`. `describe`
+/// returns the files that contain a symbol.
 async fn details(
     status: &Status,
     describe: impl AsyncFn(String) -> Vec<Vec<u8>>,
@@ -34,7 +34,7 @@ async fn details(
         for file in describe(name.to_owned()).await {
             files.push(Message::decode(&*file).expect("a file of descriptors"));
         }
-        // Those that a file imports are asked for by their names.
+        // Imported files are requested by their names.
         let known =
             |pool: &DescriptorPool, files: &[prost_types::FileDescriptorProto], name: &str| {
                 pool.get_file_by_name(name).is_some() || files.iter().any(|f| f.name() == name)
@@ -72,7 +72,7 @@ async fn details(
     details
 }
 
-/// Holds that the details of a refused field are what is documented.
+/// Checks that the details name the rejected field as documented.
 fn assert_refused_field(details: &[DynamicMessage]) {
     let of = |name: &str| {
         let found = details.iter().find(|d| d.descriptor().full_name() == name);
@@ -113,7 +113,7 @@ async fn an_error_is_decoded_with_nothing_but_reflection() {
     let rig = Rig::without_worker().await;
     let client = ServerReflectionClient::new(rig.client.channel.clone());
     let describe = async |name: String| {
-        // A file has a path, a symbol has none.
+        // A file name contains a path; a symbol does not.
         let ask = if name.contains('/') {
             MessageRequest::FileByFilename(name)
         } else {

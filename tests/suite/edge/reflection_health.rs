@@ -1,4 +1,4 @@
-//! Server reflection, both versions, and health, for each service.
+//! Server reflection in both versions, and health, for each service.
 
 use futures::stream;
 use proto::v1;

@@ -1,5 +1,5 @@
-//! What each scope of a tokens file can do to the verification: every RPC is tried against orbits, settings and all
-//! else that steers it. `docs/security.md` names the tests here.
+//! The effects of each scope of a tokens file on the verification. Every RPC is tried against
+//! orbits, settings and everything else that controls it. `docs/security.md` names the tests here.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,10 +24,10 @@ const ADMIN: &str = "admin-token-77aa10ce";
 
 /// The orbit of the setting `gate`, by a selector that is not `latest`.
 const ORBIT: &str = "my-orbit";
-/// An issue of an admin against the orbit that was denied, and one that waits.
+/// A denied issue of an admin against the orbit. A second issue waits.
 const DENIED: &str = "denied-1";
 const WAITING: &str = "waiting-1";
-/// Switches every axis off, if an orbit takes it.
+/// An intent that disables every axis, if an orbit accepts it.
 const ATTACK: &str = r#"set /flow/children/2/items to {"op":"lit","value":[]}"#;
 
 /// RPCs that only read.
@@ -46,14 +46,14 @@ const READS: [&str; 13] = [
     "EnhanceLogService/GetLogEntry",
     "EnhanceLogService/ListLogEntries",
 ];
-/// RPCs about issues: a submitter may call them, and not against an orbit.
+/// RPCs about issues: a submitter may call them, but not for an orbit.
 const ISSUES: [&str; 4] = [
     "IntakeService/SubmitIssue",
     "IntakeService/RetryIssue",
     "IntakeService/PreviewIssue",
     "IntakeService/CancelIssue",
 ];
-/// What an admin is refused for another reason than the scope.
+/// RPCs that reject an admin for a reason other than the scope, with their codes.
 const ADMINS: [(&str, Code); 2] = [
     (
         "BlueprintService/ArchiveBlueprint",
@@ -62,7 +62,7 @@ const ADMINS: [(&str, Code); 2] = [
     ("BlueprintService/ImportBlueprint", Code::AlreadyExists),
 ];
 
-/// `message` with a token, if it is one.
+/// `message` with a token, if the token is not empty.
 fn with<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     if !token.is_empty() {
@@ -78,7 +78,7 @@ fn reason(status: &Status) -> (String, BTreeMap<String, String>) {
     (info.reason, info.metadata.into_iter().collect())
 }
 
-/// Every RPC of ours, as `Service/Method`.
+/// Every RPC of Draftsman, as `Service/Method`.
 fn rpcs() -> Vec<String> {
     let set = prost_types::FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET);
     let files = set.expect("the descriptors").file;
@@ -91,7 +91,7 @@ fn rpcs() -> Vec<String> {
     methods.collect()
 }
 
-/// The programs, with a tokens file, and what is attacked.
+/// The programs, with a tokens file, and the targets of the attacks.
 struct Stage {
     client: Client,
     rig: Rig,
@@ -127,7 +127,8 @@ impl Stage {
         }
     }
 
-    /// An orbit that the setting `gate` names, with two versions, a denied issue and one that waits.
+    /// A stage with an orbit that the setting `gate` names, with two versions, a denied issue and a
+    /// waiting one.
     async fn with_orbit() -> Stage {
         let stage = Stage::new().await;
         stage
@@ -260,7 +261,7 @@ impl Stage {
         .await
     }
 
-    /// All that is stored, but for what workers write about themselves.
+    /// All stored data, without the data that workers write about themselves.
     async fn stored(&self) -> BTreeMap<String, Vec<u8>> {
         let mut dump = self.rig.key_dump().await;
         let own = ["worker", "scripts", "audited", "pruned"];
@@ -268,7 +269,7 @@ impl Stage {
         dump
     }
 
-    /// Tries to change what is verified, by this RPC; a reading one reads what there is of it.
+    /// Tries to change the verification by this RPC. A reading RPC reads its data.
     async fn attack(&self, token: &str, rpc: &str) -> Result<(), Status> {
         let (mut intake, mut blueprints) =
             (self.client.intake.clone(), self.client.blueprints.clone());
@@ -505,7 +506,7 @@ async fn every_rpc_is_tried_against_what_is_verified_with_every_scope() {
         assert!(changed.is_empty(), "{scope} has changed {changed:?}");
         assert_eq!(after.len(), before.len(), "{scope} has removed something");
     }
-    // That none of these attacks is an empty one: an admin may do it all.
+    // Shows that each attack has an effect: an admin may make all of them.
     for rpc in &rpcs {
         let answer = stage.attack(ADMIN, rpc).await;
         let refused = ADMINS.iter().find(|(name, _)| name == rpc);
@@ -534,13 +535,13 @@ async fn a_submitter_changes_blueprints_and_no_orbit_by_whatever_selector() {
             assert_eq!(named, setting, "{target}");
         }
     }
-    // The same of what is no orbit is the submitter's business.
+    // A submitter may do the same to a Blueprint that is not an orbit.
     stage.preview(SUBMITTER, "plain").await.expect("a preview");
     let issue = stage.submit(SUBMITTER, "plain", "tag mine", "mine").await;
     issue.expect("SubmitIssue");
     let decided = stage.decided("mine").await;
     assert_eq!(decided.state(), v1::IssueState::Applied, "{decided:?}");
-    // Sending an admin's issue again gains no right, and takes none.
+    // Submitting an admin's issue again neither grants nor removes a right.
     let again = stage.submit(SUBMITTER, ORBIT, "tag waits", WAITING).await;
     assert!(again.expect("SubmitIssue").already_existed);
     let resume = v1::ResumeQueueRequest {
@@ -597,7 +598,7 @@ async fn an_issue_that_was_accepted_before_its_target_became_an_orbit_fails() {
         assert!(issue.reason.contains(words), "{issue:?}");
     }
     assert_eq!(stage.orbit("later").await, orbit);
-    // The remedy: an admin tries it again; then the setting's axes still hold.
+    // The remedy: an admin retries the issue; the setting's axes still apply.
     let retry = |token| {
         let request = v1::RetryIssueRequest {
             issue_id: "early".to_owned(),
@@ -613,7 +614,7 @@ async fn an_issue_that_was_accepted_before_its_target_became_an_orbit_fails() {
     assert_eq!(applied.state(), v1::IssueState::Applied, "{applied:?}");
 }
 
-/// Every test that the page names is there.
+/// Every test that the page names exists.
 #[test]
 fn the_page_on_security_names_tests_that_exist() {
     let page = include_str!("../../../docs/security.md");

@@ -1,4 +1,5 @@
-//! Who may reach intake and what they may do: TLS, client certificates, tokens with scopes, and what no log line says.
+//! Access to intake: TLS, client certificates, tokens with scopes, and secrets that no log line
+//! contains.
 
 use proto::v1;
 use tests::certificates::Certificates;
@@ -78,7 +79,7 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
         .await;
     };
     until_trusted("the first certificate is shown", &old_ca).await;
-    // A certificate without its key is no pair: the previous one stays.
+    // A certificate without its key is rejected: the previous pair stays in effect.
     std::fs::copy(&renewed.certificate, &server.certificate).expect("a copied file");
     intake
         .until_logged("the previous ones stay in effect")
@@ -177,7 +178,7 @@ fn reason(status: &Status) -> String {
         .reason
 }
 
-/// The codes that reading, submitting and writing past the verifiers are answered with under `token`.
+/// The codes for a read, a submission and a direct write under `token`.
 async fn codes(client: &Client, token: &str) -> [Code; 3] {
     let code = |status: Option<Status>| status.map_or(Code::Ok, |status| status.code());
     let (mut intake, mut blueprints) = (client.intake.clone(), client.blueprints.clone());
@@ -203,7 +204,7 @@ async fn codes(client: &Client, token: &str) -> [Code; 3] {
     ]
 }
 
-/// What each scope is answered: an empty request that may pass is refused for its content.
+/// The code of an allowed call: its empty request is rejected for its content.
 const REFUSED: Code = Code::InvalidArgument;
 const BY_SCOPE: [(&str, [Code; 3]); 3] = [
     (
@@ -262,19 +263,19 @@ async fn a_token_allows_what_its_scope_says_and_the_file_may_change() {
         (info.reason.as_str(), info.metadata["needed"].as_str()),
         ("SCOPE_TOO_NARROW", "submit")
     );
-    // Who looks after the process has no token.
+    // Health checks work without a token.
     let health = HealthClient::new(client.channel.clone())
         .check(HealthCheckRequest::default())
         .await;
     health.expect("health is open");
 
-    // A file that cannot be used changes nothing.
+    // An invalid file changes nothing.
     write("admin short\n".to_owned());
     intake.until_logged("tokens cannot be read again").await;
     for (token, expected) in BY_SCOPE {
         assert_eq!(codes(&client, token).await, expected, "{token}");
     }
-    // One that can counts soon: one token is gone, another may more.
+    // A valid file takes effect soon: one token is removed, another gets more rights.
     write(format!("admin {READER}\nread {ADMIN}\n"));
     eventually("the new tokens count", async || {
         let now = [

@@ -1,4 +1,4 @@
-//! What is refused at the door: the code, the field that is named, and nothing changed.
+//! Submissions that intake rejects: the code, the name of the field, and unchanged data.
 
 use proto::v1;
 use tests::factory;
@@ -6,7 +6,7 @@ use tests::rig::Rig;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-/// The fields that a refusal names in its `google.rpc.BadRequest`.
+/// The fields that an error names in its `google.rpc.BadRequest`.
 fn bad_fields(status: &tonic::Status) -> Vec<String> {
     let details = status.get_details_bad_request();
     details
@@ -34,7 +34,7 @@ async fn a_refused_submission_names_the_field_and_changes_nothing() {
         .expect("SubmitIssue");
     let long_id = "a".repeat(129);
     let long_intent = "x".repeat(64 * 1024 + 1);
-    // Over 64 KiB in bytes, though not in characters.
+    // Over 64 KiB in bytes, but not in characters.
     let long_in_bytes = "ü".repeat(32 * 1024 + 1);
     let cases: &[(&str, v1::SubmitIssueRequest, Code, &str)] = &[
         (

@@ -1,4 +1,4 @@
-//! A short run of the chaos rig (see `tests::chaos`), and one in which nothing goes wrong. `make chaos
+//! A short run of the chaos rig (see `tests::chaos`), and one without faults. `make chaos
 //! SECONDS=600` is the long one.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tests::chaos::{Options, Report, run};
 use tests::redis_server::Aof;
 
-/// The seed of the run with faults: the one of `DRAFTSMAN_TEST_SEED`, or this.
+/// The default seed of the run with faults; `DRAFTSMAN_TEST_SEED` overrides it.
 const SEED: u64 = 20_261;
 
 async fn run_for(seconds: u64, seed: u64, aof: Aof, faults: bool) -> Report {
@@ -35,7 +35,7 @@ async fn whatever_goes_wrong_the_promise_holds() {
     assert!(report.faults.values().sum::<u64>() > 10, "{report}");
 }
 
-/// Every attempt is the first, nothing is reaped, nothing repaired, nothing retried.
+/// Every attempt is the first; nothing is reaped, repaired or retried.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_nothing_goes_wrong_nothing_is_mended() {
     run_for(8, SEED, Aof::EverySecond, false).await;

@@ -1,4 +1,4 @@
-//! The clock of Redis is set back by an hour. What was written before then lies an hour ahead.
+//! The clock of Redis is set back by an hour, so that stored times are an hour ahead.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn delays_leases_and_workers_are_pulled_back() {
     assert_eq!(places, ["delayed", "leased"]);
     let due = store.due_issues(10).await.unwrap();
     assert_eq!(due, [issue_ref("delayed", "delayed.1")]);
-    // It runs from now on for as long as any lease of its worker.
+    // From now on the lease runs as long as any lease of its worker.
     let (secs, _): (u64, u64) = fixture.raw(&["TIME"]).await;
     let until: f64 = fixture
         .raw(&["ZSCORE", &keys.leases(), "leased/leased.1"])
@@ -74,7 +74,7 @@ async fn a_lease_and_a_delay_that_may_be_so_long_are_left_alone() {
     fixture.take(&worker, HOUR_MS).await;
     fixture.submit("delayed", "delayed.1").await;
     let taken = fixture.take(&worker, LONG).await;
-    // Nobody may ask for more than ten minutes.
+    // No caller may request more than ten minutes.
     fixture
         .step(store.release(&taken.lease, &fault(HOUR_MS)))
         .await;
@@ -87,8 +87,8 @@ async fn a_lease_and_a_delay_that_may_be_so_long_are_left_alone() {
     assert!(due <= ((secs + 1) * 1_000 + LONG) as f64, "{due}");
 }
 
-/// The place of an agent's run that died must not be held for as long as the clock was set back. One whose holder
-/// lives is kept.
+/// The slot of a dead agent run must not stay taken for as long as the clock was set back. A slot
+/// whose holder lives is kept.
 #[tokio::test]
 async fn places_of_agents_are_pulled_back() {
     const PLACE: Duration = Duration::from_secs(15);
@@ -106,7 +106,7 @@ async fn places_of_agents_are_pulled_back() {
         let _: i64 = fixture.raw(&["PEXPIRE", places, &ahead]).await;
     };
     set_back(&places).await;
-    // It runs from now on for as long as the place that is asked for.
+    // From now on the slot is held as long as the requested one.
     assert_eq!(hold("next", SOON).await, SlotOutcome::Full);
     tests::eventually::eventually("the place of the dead run is free", async || {
         match hold("next", PLACE).await {
@@ -119,7 +119,7 @@ async fn places_of_agents_are_pulled_back() {
     assert_eq!(hold("other", PLACE).await, SlotOutcome::Full);
     assert_eq!(hold("next", PLACE).await, SlotOutcome::Held, "it renews");
     assert_eq!(hold("other", PLACE).await, SlotOutcome::Full);
-    // Nobody may ask for more than ten minutes, and that much is left alone.
+    // No caller may request more than ten minutes, so a slot of that length is not changed.
     let hour = Duration::from_millis(HOUR_MS);
     assert_eq!(hold("next", hour).await, SlotOutcome::Held);
     assert_eq!(hold("other", SOON).await, SlotOutcome::Full);
@@ -129,7 +129,7 @@ async fn places_of_agents_are_pulled_back() {
     assert!((590_000.0..=601_000.0).contains(&left_ms), "{left_ms}");
 }
 
-/// The mark of a turn is a key that expires, by the same clock.
+/// The mark of a turn is a key that expires by the same clock.
 #[tokio::test]
 async fn a_turn_to_audit_comes_again() {
     let fixture = Fixture::start().await;
@@ -142,7 +142,8 @@ async fn a_turn_to_audit_comes_again() {
     assert!(!fixture.store.take_audit_turn(minute).await.unwrap());
 }
 
-/// What a worker had popped and not claimed when it died goes back, and its lease is reaped.
+/// An element that a worker had popped and not claimed when it died is returned, and its lease is
+/// reaped.
 #[tokio::test]
 async fn what_a_dead_worker_had_goes_to_others() {
     let fixture = Fixture::with(&["popped", "leased"]).await;
@@ -173,7 +174,7 @@ async fn what_a_dead_worker_had_goes_to_others() {
     assert_eq!(returned.unwrap(), ReturnOutcome::Returned);
 }
 
-/// A submission that broke off must not keep its id for longer than one can be under way.
+/// An interrupted submission must not hold its id for longer than a submission can take.
 #[tokio::test]
 async fn the_age_of_a_pointer_counts_from_now_on() {
     let fixture = Fixture::start().await;

@@ -1,4 +1,4 @@
-//! A real Redis Cluster: three masters with a replica each, six shards, and masters that go.
+//! A real Redis Cluster: three masters with a replica each, six shards, and masters that fail.
 
 use tests::checker::{Attempts, Snapshot, violations};
 use tests::client::Client;
@@ -21,7 +21,7 @@ async fn masters_fail_over_under_load_and_everything_is_decided_once() {
     let mut intake = Process::intake(&url, &env);
     let client = Client::connect(&intake.address().await).await;
     let env = &env[..2];
-    // One that was told of a single node finds the others by itself.
+    // A program that knows a single node finds the others by itself.
     let one_node = format!("redis://127.0.0.1:{}", cluster.nodes()[0].port());
     let workers: Vec<_> = (0..N_WORKERS)
         .map(|n| Process::worker(if n == 0 { &one_node } else { &url }, env))
@@ -29,7 +29,7 @@ async fn masters_fail_over_under_load_and_everything_is_decided_once() {
     for n in 0..N_BLUEPRINTS {
         client.put(factory::small(&format!("bp-{n}"))).await;
     }
-    // A page of them is made by a script that makes names of keys itself.
+    // A script that builds the names of keys itself reads a page of them.
     assert_eq!(client.blueprint_ids().await.len(), N_BLUEPRINTS + 2);
     let load = Load::start(&client);
     load.until_acknowledged(100).await;
@@ -39,7 +39,7 @@ async fn masters_fail_over_under_load_and_everything_is_decided_once() {
     );
 
     cluster.kill_master(1).await;
-    // It comes back as the replica of who took over: until then nothing is acknowledged there.
+    // The node returns as the replica of the new master: until then nothing is acknowledged there.
     cluster.start_again(1);
     load.until_acknowledged_more(100).await;
     cluster.fail_over(2).await;

@@ -1,6 +1,6 @@
-//! A connection to Redis breaks at one named call: before Redis saw it, or after it answered. The
-//! caller knows neither, repeats the call under the same id, nonce or token, and nobody notices.
-//! The same with a call that Redis gets twice.
+//! A connection to Redis breaks at one named call: before Redis receives it, or after Redis has
+//! answered. The caller cannot tell which, and repeats the call under the same id, nonce or token,
+//! without any visible effect. The tests do the same with a call that Redis receives twice.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -14,10 +14,10 @@ use tests::rig::Rig;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-/// The two sides of a call, and a delayed duplicate of it.
+/// Both sides of a call, and a delayed duplicate of it.
 const FAULTS: [Fault; 3] = [Fault::CutBefore, Fault::CutAfter, Fault::Double];
 
-/// A Redis with intake, and what was submitted to it over all cases of a test.
+/// A Redis with intake, and the issues submitted over all cases of a test.
 struct Scene {
     rig: Rig,
     ids: Vec<String>,
@@ -37,7 +37,7 @@ impl Scene {
         }
     }
 
-    /// Three issues for each Blueprint; their ids.
+    /// Submits three issues for each Blueprint; returns their ids.
     async fn submit(&mut self) -> Vec<String> {
         let from = self.ids.len();
         for n in 0..9 {
@@ -48,14 +48,13 @@ impl Scene {
         self.ids[from..].to_vec()
     }
 
-    /// A worker whose Redis is behind `proxy`.
+    /// Starts a worker with `proxy` between it and its Redis.
     fn worker_behind(&mut self, proxy: &RespProxy, env: &[(&str, &str)]) -> &mut Process {
         self.rig.workers.push(Process::worker(&proxy.url(), env));
         self.rig.workers.last_mut().expect("one was pushed")
     }
 
-    /// Waits for these issues to be applied, holds everything against the checker, and ends the
-    /// workers.
+    /// Waits until these issues are applied, runs the checker, and ends the workers.
     async fn all_applied(&mut self, ids: &[String], attempts: Attempts) {
         for id in ids {
             let issue = self.rig.client.decided(id).await;
@@ -66,7 +65,7 @@ impl Scene {
     }
 }
 
-/// Shown with the test if it fails.
+/// Printed with the test if it fails.
 #[expect(
     clippy::print_stdout,
     reason = "the test harness shows it with the failed test"
@@ -75,7 +74,7 @@ fn announce(fault: Fault, name: &str, n: u64) {
     println!("case: {fault:?}, call {n} of {name}");
 }
 
-/// Has a new worker draft nine issues while each of these calls goes wrong once, in each way.
+/// Lets a new worker draft nine issues while each of these calls fails once in each way.
 async fn while_drafting(calls: &[(&str, u64)], faults: &[Fault]) {
     let mut scene = Scene::start().await;
     for &(name, n) in calls {
@@ -93,10 +92,10 @@ async fn while_drafting(calls: &[(&str, u64)], faults: &[Fault]) {
 
 #[tokio::test]
 async fn a_worker_starts_over_a_cut() {
-    // The first beat registers it.
+    // The first heartbeat registers the worker.
     let calls = [("put_blueprint", 1), ("put_setting", 1), ("beat_worker", 1)];
     while_drafting(&calls, &FAULTS).await;
-    // The settings, read once the first issue is claimed.
+    // The settings, which are read once the first issue is claimed.
     while_drafting(&[("HGETALL", 1)], &[Fault::CutBefore, Fault::CutAfter]).await;
 }
 
@@ -160,7 +159,7 @@ async fn what_a_dead_worker_held_is_reaped_and_promoted_over_a_cut() {
             let mut ordered = proxy.order(fault, name, n);
             scene.worker_behind(&proxy, &[short]);
             ordered.fired().await;
-            // Five is where an issue goes onto the dead list.
+            // With five attempts an issue goes onto the dead list.
             scene.all_applied(&ids, Attempts::UpTo(5)).await;
             for id in &ids[..3] {
                 let attempt = scene.rig.client.issue(id).await.attempt;
@@ -181,7 +180,7 @@ async fn what_a_dead_worker_popped_and_never_claimed_is_returned_over_a_cut() {
         announce(fault, "return_element", n);
         let ids = scene.submit().await;
         let no_claims = RespProxy::start(scene.rig.redis.port()).await;
-        // More than it can try before it is killed.
+        // More than the worker can try before it is killed.
         let mut claims: Vec<_> = (1..=500)
             .map(|n| no_claims.cut_before("claim_issue", n))
             .collect();
@@ -215,7 +214,7 @@ async fn a_worker_that_ends_hands_back_over_a_cut() {
         let proxy = RespProxy::start(scene.rig.redis.port()).await;
         let mut ordered = proxy.order(fault, "release_issue", n);
         let env = [
-            // Nobody's patience outlasts it: what goes on did not wait for it to run out.
+            // Longer than the wait limit, so that no test depends on an expired lease.
             ("DRAFTSMAN_LEASE_SECS", "3600"),
             ("DRAFTSMAN_GRACE_SECS", "1"),
             ("DRAFTSMAN_LUA_DIR", endless_dir),
@@ -241,7 +240,7 @@ async fn a_worker_that_ends_hands_back_over_a_cut() {
     }
 }
 
-/// A rig whose intake, and not its worker, has its Redis behind a proxy; `n_workers` 0 or 1.
+/// A rig with a proxy between intake and its Redis, but not for the worker; `n_workers` is 0 or 1.
 async fn intake_behind(n_workers: usize) -> (Rig, RespProxy) {
     let redis = RedisServer::start(Aof::None);
     let proxy = RespProxy::start(redis.port()).await;
@@ -252,8 +251,8 @@ async fn intake_behind(n_workers: usize) -> (Rig, RespProxy) {
     (rig, proxy)
 }
 
-/// What `call` answers when it answers something else than UNAVAILABLE, which must say that the
-/// same may be tried again; and how often it was UNAVAILABLE.
+/// The first answer of `call` other than UNAVAILABLE, and the number of UNAVAILABLE answers, each
+/// of which must say that the call may be repeated.
 async fn until_answered<T>(
     mut call: impl AsyncFnMut() -> Result<T, tonic::Status>,
 ) -> (Result<T, tonic::Status>, u32) {
@@ -280,7 +279,7 @@ async fn a_submission_over_a_cut_is_accepted_once() {
         let mut ordered = proxy.order(fault, "submit_issue", 3);
         let mut ids = Vec::new();
         for n in 0..6 {
-            // Intake itself repeats it: the client sees nothing.
+            // Intake itself repeats the call: the client notices nothing.
             let issue = rig.client.submit("target", format!("tag t{n}")).await;
             ids.push(issue.issue_id);
         }
@@ -356,7 +355,7 @@ async fn a_cancellation_reaches_its_holder_without_a_subscription() {
     let endless_dir = endless.path().to_str().expect("a plain path");
     let mut scene = Scene::start().await;
     let proxy = RespProxy::start(scene.rig.redis.port()).await;
-    // More than it tries while the test lasts.
+    // More than it tries during the test.
     let mut subscriptions: Vec<_> = (1..=500)
         .map(|n| proxy.cut_before("SUBSCRIBE", n))
         .collect();
@@ -369,7 +368,7 @@ async fn a_cancellation_reaches_its_holder_without_a_subscription() {
     };
     let mut intake = scene.rig.client.intake.clone();
     intake.cancel_issue(request).await.expect("CancelIssue");
-    // From the heartbeat.
+    // A call of the heartbeat.
     scene.rig.workers[0]
         .until_logged("cancelled; work stopped")
         .await;
@@ -383,7 +382,8 @@ async fn a_document_written_over_a_cut_is_one_commit() {
         let mut ordered = proxy.order(fault, "put_blueprint", 1);
         let request = v1::PutBlueprintRequest {
             document: factory::small("target"),
-            // Must not exist yet; what is unchanged is looked at first, so again is no mistake.
+            // The Blueprint must not exist yet. An unchanged document is checked first, so a
+            // repetition is valid.
             expected_head: Some(String::new()),
             ..Default::default()
         };
@@ -436,7 +436,7 @@ async fn a_setting_written_over_a_cut_has_one_revision_more() {
         ordered.fired().await;
         assert_eq!(n_unavailable > 0, fault != Fault::Double);
         match answer {
-            // The call that was cut had written it, so the revision is not the expected one any more.
+            // The cut call had written the setting, so the revision is no longer the expected one.
             Err(status) if fault == Fault::CutAfter => {
                 assert_eq!(status.code(), Code::Aborted, "{status}");
             }

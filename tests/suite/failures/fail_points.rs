@@ -1,5 +1,5 @@
-//! Each program dies by SIGKILL at each named place between two calls of Redis. Another process goes
-//! on, and everything is decided, once, in order.
+//! Each program dies by SIGKILL at each named place between two calls of Redis. Another process
+//! continues, and everything is decided once and in order.
 
 use std::collections::BTreeSet;
 
@@ -10,24 +10,24 @@ use tests::programs::{Process, workspace_dir};
 use tests::redis_server::{Aof, RedisServer};
 use tests::rig::Rig;
 
-/// A worker that is made to die, and how often an issue may have been begun in the end.
+/// A worker that dies, and the allowed number of attempts of an issue.
 struct Case {
-    /// Where it dies.
+    /// The fail point at which it dies.
     place: &'static str,
-    /// What has to happen first for it to come there, in the language of `FAILPOINTS`.
+    /// Actions before the fail point is reached, in the language of `FAILPOINTS`.
     first: &'static str,
     attempts: Attempts,
 }
 
 const WORKER_CASES: [Case; 12] = [
     case("register.after", "", Attempts::One),
-    // Nobody has claimed it, so nobody has attempted it.
+    // The issue is not claimed, so no attempt is counted.
     case("pop.after", "", Attempts::One),
     case("claim.after", "", Attempts::UpTo(2)),
     case("flow.after", "", Attempts::UpTo(2)),
-    // It is decided; what the worker did not hear is of no matter.
+    // The issue is decided; the lost reply has no effect.
     case("settle.after", "", Attempts::One),
-    // The same settle has leased the next issue to it.
+    // The same settle has leased the next issue to the worker.
     case("hand_over.after", "", Attempts::UpTo(2)),
     case(
         "release.after",
@@ -46,10 +46,10 @@ const WORKER_CASES: [Case; 12] = [
 ];
 
 const INTAKE_PLACES: [&str; 3] = ["submit.after", "cancel.after", "put.after"];
-/// Those that the suite `previews` has a worker die at.
+/// Places at which the suite `previews` kills a worker.
 const PREVIEW_PLACES: [&str; 1] = ["preview.taken"];
 
-/// Those that the suite `step_memory` has a worker die at.
+/// Places at which the suite `step_cache` kills a worker.
 const STEP_PLACES: [&str; 2] = ["remember.before", "remember.after"];
 
 const fn case(place: &'static str, first: &'static str, attempts: Attempts) -> Case {
@@ -61,12 +61,12 @@ const fn case(place: &'static str, first: &'static str, attempts: Attempts) -> C
 }
 
 const SHORT_LEASE: (&str, &str) = ("DRAFTSMAN_LEASE_SECS", "1");
-/// One issue at a time, so that a death touches one issue.
+/// One issue at a time, so that a death affects one issue.
 const ONE_SLOT: (&str, &str) = ("DRAFTSMAN_CONCURRENCY", "1");
 
 async fn dies_at(worker: &mut Process, place: &str) {
     if place == "sign_off.before" {
-        // Before that nobody listens to the signal.
+        // Before that the worker does not handle the signal.
         worker.until_logged("worker is ready").await;
         worker.signal(tests::programs::Signal::Terminate);
     }
@@ -90,7 +90,7 @@ async fn worker_dies(case: &Case) {
         }
     }
     if case.place == "reap.after" {
-        // Something has to be there to be reaped.
+        // An expired lease must exist.
         let worker = rig.add_worker(&[
             SHORT_LEASE,
             ONE_SLOT,
@@ -108,7 +108,7 @@ async fn worker_dies(case: &Case) {
     assert_sound(&rig, &ids, case.attempts).await;
 }
 
-/// Runs the cases whose place begins with one of these; in parts, so that they run side by side.
+/// Runs the cases whose place starts with one of these prefixes. The tests run in parallel.
 async fn workers_die(places: &[&str]) {
     for case in &WORKER_CASES {
         if places.iter().any(|p| case.place.starts_with(p)) {
@@ -137,11 +137,11 @@ async fn a_worker_dies_in_the_background() {
     workers_die(&["beat", "reap"]).await;
 }
 
-/// An intake that dies at this place, in a rig of its own.
+/// A separate rig with an intake that dies at this place.
 async fn rig_dying_at(place: &str) -> Rig {
     let redis = RedisServer::start(Aof::None);
     let fail_points = format!("{place}=return(kill)");
-    // A first one that lives writes what the other finds.
+    // A first intake without the fail point writes the data that the other needs.
     let mut rig = Rig::with_redis(redis).await;
     rig.client.put(factory::small("target")).await;
     rig.restart_intake_with(&[("FAILPOINTS", &fail_points)])
@@ -205,13 +205,14 @@ async fn intake_dies_after_it_has_written_a_document() {
     let died = rig.client.blueprints.put_blueprint(put.clone()).await;
     died.expect_err("intake died");
     rig.restart_intake().await;
-    // Unchanged is looked at first: the expectation that it does not exist is no obstacle to repeating.
+    // An unchanged document is checked first, so the expectation that it does not exist allows a
+    // repetition.
     let again = rig.client.blueprints.put_blueprint(put).await;
     assert!(!again.expect("the same commit").into_inner().created);
     assert_eq!(rig.client.history("other").await.len(), 1);
 }
 
-/// A place that no test dies at proves nothing.
+/// A place at which no test dies shows nothing.
 #[test]
 fn every_place_is_in_a_case() {
     let mut in_source = BTreeSet::new();

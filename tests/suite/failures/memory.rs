@@ -1,4 +1,4 @@
-//! A Redis that fills up: nothing new is taken in, what was accepted is finished.
+//! A Redis that becomes full: new data is rejected, accepted issues are completed.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use tests::rig::Rig;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-/// Sends one command, with the patience of a store: to fill Redis takes it a while.
+/// Sends one command with the timeout of a store, because filling Redis takes it a while.
 async fn send<T: redis::FromRedisValue>(redis: &RedisServer, words: &[&str]) -> T {
     let mut command = redis::Cmd::new();
     for word in words {
@@ -26,7 +26,7 @@ async fn send<T: redis::FromRedisValue>(redis: &RedisServer, words: &[&str]) -> 
     answer.unwrap_or_else(|error| panic!("{words:?}: {}", chain(&error)))
 }
 
-/// Puts a large value there and sets `maxmemory` so that this part of it is used, in percent.
+/// Stores a large value and sets `maxmemory` so that this percentage of it is used.
 async fn fill(redis: &RedisServer, percent: u64) {
     let _: i64 = send(redis, &["SETRANGE", "filling", "30000000", "x"]).await;
     let used = info_number(redis, "memory", "used_memory:", ":").await;
@@ -34,13 +34,13 @@ async fn fill(redis: &RedisServer, percent: u64) {
     let _: String = send(redis, &["CONFIG", "SET", "maxmemory", &limit]).await;
 }
 
-/// Takes the large value away again.
+/// Removes the large value.
 async fn free(redis: &RedisServer) {
     let freed: i64 = send(redis, &["DEL", "filling"]).await;
     assert_eq!(freed, 1);
 }
 
-/// The number after `field` in the line of `INFO` that begins with `line`; 0 if it is not there.
+/// The number after `field` in the line of `INFO` that starts with `line`; 0 if it is missing.
 async fn info_number(redis: &RedisServer, section: &str, line: &str, field: &str) -> u64 {
     let info: String = send(redis, &["INFO", section]).await;
     let line = info.lines().find(|found| found.starts_with(line));
@@ -50,7 +50,7 @@ async fn info_number(redis: &RedisServer, section: &str, line: &str, field: &str
     number.unwrap_or_else(|_| panic!("no number after {field} in {line:?}"))
 }
 
-/// How often Redis refused to pop because it is full.
+/// The number of pops that Redis rejected because it is full.
 async fn refused_pops(redis: &RedisServer) -> u64 {
     info_number(
         redis,
@@ -61,8 +61,8 @@ async fn refused_pops(redis: &RedisServer) -> u64 {
     .await
 }
 
-/// Submits until the answer is as wanted. Intake looks at the memory once a second, so it may take
-/// some more in, whose ids go into `accepted`.
+/// Submits until the answer is the wanted one. Intake reads the memory once a second, so it may
+/// accept some more issues, whose ids are added to `accepted`.
 async fn submit_until(
     rig: &Rig,
     accepted: &mut Vec<String>,
@@ -121,7 +121,7 @@ async fn from_nine_tenths_on_nothing_is_taken_in_and_workers_drain() {
         .reason;
     assert_eq!(reason, "MEMORY_FULL");
 
-    // A worker may start now, and finishes all there is.
+    // A worker may start now, and completes all issues.
     rig.add_worker(&[]);
     for id in &accepted {
         assert_eq!(rig.client.decided(id).await.state(), IssueState::Applied);
@@ -150,7 +150,7 @@ async fn from_seven_tenths_on_a_person_is_told() {
     let env = [("DRAFTSMAN_ADDR", address.as_str())];
     let shown = run(Program::Draftsman, &["stats"], &env).await;
     assert!(shown.stdout.contains("warning: Redis uses 7"), "{shown:?}");
-    // Intake looks when Redis becomes ready, and each minute.
+    // Intake checks when Redis becomes ready, and once a minute.
     rig.intake = Process::intake(&rig.redis.url(), &[]);
     rig.intake.until_logged("WARN").await;
     rig.intake.until_logged("maxmemory").await;
@@ -166,13 +166,14 @@ async fn a_full_redis_has_what_is_in_flight_finished_and_all_goes_on_later() {
     let mut rig = Rig::with_redis(RedisServer::start(Aof::EverySecond)).await;
     rig.client.put(factory::small("running")).await;
     rig.client.put(factory::small("full")).await;
-    // Before there is a worker that makes the axis known, so that it comes upon it with its first issue.
+    // Written before a worker registers the axis, so that the worker finds it with its first issue.
     rig.write_setting(|s| {
         s.verifier_axes = vec!["spin".to_owned()];
         s.ttl_secs = 2;
     })
     .await;
-    // One slot, so that nothing else is popped meanwhile, and a lease that outlasts the standstill below.
+    // One slot, so that nothing else is popped in the meantime, and a lease longer than the
+    // suspension below.
     rig.add_worker(&[
         ("DRAFTSMAN_LUA_DIR", &lua_dir),
         ("DRAFTSMAN_CONCURRENCY", "1"),
@@ -186,7 +187,7 @@ async fn a_full_redis_has_what_is_in_flight_finished_and_all_goes_on_later() {
             .ok_or(format!("{issue:?}"))
     })
     .await;
-    // Standing still, the worker cannot finish it before Redis is full.
+    // While suspended, the worker cannot complete the issue before Redis is full.
     rig.workers[0].signal(Signal::Stop);
     let waiting = rig.client.submit("full", "tag waiting").await.issue_id;
     let edit = |s: &mut v1::EnhanceSetting| {
@@ -215,8 +216,8 @@ async fn a_full_redis_has_what_is_in_flight_finished_and_all_goes_on_later() {
         },
     )
     .await;
-    // Pauses grow to one or two seconds, and a fault that goes on is said every five: so much in this time, and
-    // some more for what happened once.
+    // Pauses grow to one or two seconds, and a continuing fault is logged every five seconds. That
+    // gives this many lines, and some for single events.
     let lines = rig.workers[0].stderr().lines().count() - before;
     let (pops, secs) = (refused_pops(&rig.redis).await, since.elapsed().as_secs());
     assert!(pops <= 8 + secs, "{pops} pops in {secs} s");

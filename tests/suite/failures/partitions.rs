@@ -1,5 +1,5 @@
-//! Redis is there and cannot be used: nothing comes through to one worker, writes are refused, or
-//! it stands still. Whatever it was, the programs find their way back by themselves.
+//! Redis runs and is not usable: one worker is disconnected, writes are rejected, or Redis is
+//! suspended. In each case the programs recover by themselves.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -35,7 +35,7 @@ async fn a_worker_that_cannot_reach_redis_stops_its_work_by_itself() {
     }
     rig.until_in_flight(2).await;
     proxy.stall(true);
-    // Nobody has taken the issues yet, and it hears nothing: only its own clock tells it.
+    // No worker has taken the issues yet, and the worker gets no data: only its own clock stops it.
     rig.workers[0]
         .until_logged("lease lost; work stopped")
         .await;
@@ -66,7 +66,8 @@ async fn one_heartbeat_without_an_answer_costs_no_lease() {
     let mut rig = Rig::without_worker().await;
     let proxy = RespProxy::start(rig.redis.port()).await;
     rig.client.put(factory::small("kept")).await;
-    // Of the default lease, 12 seconds are trusted; a beat comes after 5 and waits 3 for its answer.
+    // Of the default lease, 12 seconds are trusted; a heartbeat comes after 5 and waits 3 for its
+    // answer.
     let env = [
         ("DRAFTSMAN_GRACE_SECS", "1"),
         ("DRAFTSMAN_LUA_DIR", endless),
@@ -123,7 +124,7 @@ async fn a_call_that_arrives_too_late_changes_nothing() {
         .await;
         assert_eq!(answered, outcome);
         assert_eq!(rig.client.issue(&first).await, decided);
-        // And it goes on working.
+        // The worker continues.
         rig.workers.pop();
         let second = rig.client.run("late", "tag y").await;
         assert!(second.worker_id.starts_with("late-"), "{second:?}");
@@ -138,7 +139,8 @@ async fn a_worker_that_ends_while_cut_off_hands_nothing_back_twice() {
     let mut rig = Rig::without_worker().await;
     let proxy = RespProxy::start(rig.redis.port()).await;
     rig.client.put(factory::small("late")).await;
-    // As some worker before it has: a call that Redis does not know is not carried out at all.
+    // Loads the scripts as another worker would: Redis does not execute a call of an unknown
+    // script.
     let mut direct = rig.redis.connection().await;
     for script in shared::store::redis::script::all() {
         let load = cmd("SCRIPT").arg("LOAD").arg(script.source()).to_owned();
@@ -146,7 +148,7 @@ async fn a_worker_that_ends_while_cut_off_hands_nothing_back_twice() {
     }
     let mut stalled = proxy.stall_before("release_issue", 1);
     let env = [
-        // The grace period ends before the lease is not certain any more.
+        // The grace period ends while the lease is still certain.
         ("DRAFTSMAN_LEASE_SECS", "4"),
         ("DRAFTSMAN_GRACE_SECS", "1"),
         ("DRAFTSMAN_LUA_DIR", endless),
@@ -184,7 +186,7 @@ async fn connections_that_break_again_and_again_cost_no_attempt() {
     for _ in 0..2 {
         rig.workers.push(Process::worker(&proxy.url(), &[]));
     }
-    // Each time something more was decided; the last issue has somebody who waits for it all along.
+    // Another issue is decided each time. A watcher waits for the last issue during the whole test.
     let last = rig.client.clone();
     let last_id = ids[49].clone();
     let watching = tokio::spawn(async move { last.watch(&last_id).await });
@@ -212,7 +214,7 @@ async fn connections_that_break_again_and_again_cost_no_attempt() {
     assert_sound(&rig, &ids, Attempts::One).await;
 }
 
-/// Fifty issues over five Blueprints.
+/// Submits fifty issues over five Blueprints.
 async fn submit_many(rig: &Rig) -> Vec<String> {
     let mut ids = Vec::new();
     for n in 0..50 {
@@ -244,7 +246,7 @@ fn request(issue_id: &str) -> v1::SubmitIssueRequest {
     }
 }
 
-/// Submits until intake gives up, and returns whether it says that nothing was stored.
+/// Submits until intake gives up, and returns whether the error says that nothing was stored.
 async fn submit_in_vain(rig: &Rig, issue_id: &str) -> String {
     let answer = rig
         .client
@@ -258,7 +260,7 @@ async fn submit_in_vain(rig: &Rig, issue_id: &str) -> String {
     info.metadata["executed"].clone()
 }
 
-/// Submits under an id that could not be answered before.
+/// Submits under an id that got no answer before.
 async fn submit_again(rig: &Rig, issue_id: &str) {
     eventually("the same id is taken", async || {
         let mut intake = rig.client.intake.clone();
@@ -290,7 +292,7 @@ async fn the_programs_outlive_a_redis_that_refuses_to_write() {
         println!("case: {begin:?}");
         let mut rig = Rig::without_worker().await;
         let mut ids = submit_many(&rig).await;
-        // Longer than it lasts, so that no attempt is lost.
+        // Longer than the test, so that no attempt is lost.
         rig.add_worker(&[("DRAFTSMAN_LEASE_SECS", "60")]);
         until_some_are_decided(&rig).await;
         let mut direct = rig.redis.connection().await;
@@ -320,7 +322,7 @@ async fn the_programs_outlive_a_redis_that_stands_still() {
     rig.add_worker(&[("DRAFTSMAN_LEASE_SECS", "60")]);
     until_some_are_decided(&rig).await;
     send_signal(rig.redis.pid(), Signal::Stop);
-    // Longer than any call waits, of intake and of the worker.
+    // Longer than the timeout of any call of intake and of the worker.
     let executed = submit_in_vain(&rig, "unknown").await;
     assert_eq!(executed, "unknown");
     rig.workers[0].until_logged("will be tried again").await;
@@ -339,7 +341,7 @@ async fn the_programs_outlive_a_redis_that_takes_no_more_clients() {
     let mut ids = submit_many(&rig).await;
     rig.workers.push(Process::worker(&proxy.url(), &[]));
     until_some_are_decided(&rig).await;
-    // This one stays, to end it with.
+    // This connection stays open, to raise the limit again.
     let mut direct = rig.redis.connection().await;
     let most = |n: u32| cmd("CONFIG").arg("SET").arg("maxclients").arg(n).to_owned();
     let () = most(1).query_async(&mut direct).await.expect("CONFIG SET");

@@ -1,4 +1,4 @@
-//! An issue that kills every worker that runs it, among issues that do no harm.
+//! An issue that kills every worker that runs it, among harmless issues.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -10,8 +10,8 @@ use tests::rig::Rig;
 const POISON: &str = "FAILPOINTS";
 const N_NEIGHBOURS: usize = 12;
 
-/// Starts a new worker whenever the one that runs has died, until the issue is decided; returns how
-/// many died.
+/// Starts a new worker whenever the running one has died, until the issue is decided. Returns the
+/// number of deaths.
 async fn keep_a_worker(rig: &mut Rig, env: &[(&str, &str)], issue_id: &str) -> usize {
     let mut deaths = 0;
     rig.add_worker(env);
@@ -75,7 +75,7 @@ async fn run(max_attempts: u32, deaths: u32) {
         worker.stderr().contains("running it alone issue_id=poison")
     };
     let n_alone = rig.workers.iter().filter(alone).count() as u32;
-    // Beside others it runs twice at most, and the last time never.
+    // Beside others it runs at most twice, and never in its last attempt.
     let beside = 2.min(max_attempts.saturating_sub(1)).max(1);
     assert_eq!(n_alone, deaths - beside, "of {deaths}");
     for id in &ids[1..] {
@@ -99,7 +99,8 @@ async fn the_last_of_two_attempts_is_alone() {
     run(2, 2).await;
 }
 
-/// Having run beside others only, it is not given up: it may have been their fault.
+/// An issue that only ran beside others is not declared dead, because another issue may have
+/// crashed the worker.
 #[tokio::test]
 async fn a_single_attempt_is_followed_by_one_alone() {
     run(1, 2).await;

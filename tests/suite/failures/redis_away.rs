@@ -1,4 +1,4 @@
-//! Redis is away: at the start, for a moment, for long.
+//! Redis is unavailable: at startup, for a moment, for a long time.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -64,7 +64,7 @@ async fn a_short_absence_is_not_noticed_by_who_submits() {
         .expect("SubmitIssue")
         .into_inner();
     assert_eq!(answer.issue.expect("an issue").issue_id, "patient");
-    // The worker found its way back too.
+    // The worker has reconnected too.
     assert_eq!(
         rig.client.decided("patient").await.state(),
         IssueState::Applied

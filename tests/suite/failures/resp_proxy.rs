@@ -1,5 +1,5 @@
-//! The proxy itself, before a real redis-server: what it carries, what it cuts, and that nothing
-//! else changes.
+//! The proxy itself, in front of a real redis-server: the data that it forwards, the connections
+//! that it cuts, and that nothing else changes.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn fixture() -> (RedisServer, RespProxy) {
     (redis, proxy)
 }
 
-/// A connection through the proxy that waits as long as a test does.
+/// A connection through the proxy with the wait limit of a test.
 async fn through(proxy: &RespProxy) -> MultiplexedConnection {
     try_through(proxy, wait_limit())
         .await
@@ -38,7 +38,7 @@ async fn try_through(proxy: &RespProxy, wait: Duration) -> RedisResult<Multiplex
         .await
 }
 
-/// A bare socket to the proxy.
+/// A raw socket to the proxy.
 async fn socket(proxy: &RespProxy) -> TcpStream {
     let url = proxy.url();
     let address = url.strip_prefix("redis://").expect("a URL of Redis");
@@ -51,7 +51,7 @@ async fn incr(connection: &mut MultiplexedConnection, key: &str) -> RedisResult<
     cmd("INCR").arg(key).query_async(connection).await
 }
 
-/// What `key` holds, asked past the proxy.
+/// The value of `key`, read without the proxy.
 async fn held(redis: &RedisServer, key: &str) -> Option<i64> {
     let mut direct = redis.connection().await;
     cmd("GET")
@@ -207,7 +207,7 @@ async fn cut_before_is_not_carried_out_and_cut_after_is() {
         cut.fired().await;
         assert_eq!(held(&redis, &key).await, Some(done), "{fault:?}");
         assert_eq!(proxy.fired()[&(fault, "INCR".to_owned())], 1);
-        // Others are not touched.
+        // Other connections are not affected.
         let mut connection = through(&proxy).await;
         let next = incr(&mut connection, &key).await.expect("the third call");
         assert_eq!(next, done + 1);
@@ -240,7 +240,7 @@ async fn a_doubled_call_is_carried_out_twice_and_answered_once() {
     assert_eq!(incr(&mut connection, "n").await.expect("INCR"), 1);
     doubled.fired().await;
     assert_eq!(held(&redis, "n").await, Some(2));
-    // What follows is still answered with what belongs to it.
+    // Later commands still get their own replies.
     let echoed: String = cmd("ECHO")
         .arg("x")
         .query_async(&mut connection)
@@ -318,7 +318,7 @@ async fn scripts_have_names_and_their_outcomes_are_kept() {
     let store = Store::open(&proxy.url(), 1).expect("a valid URL");
     let document = Blueprint::parse(&factory::small("named")).expect("a Blueprint");
     let put = || store.put_blueprint(&document, ExpectedHead::Any, "r");
-    // The server does not have the script yet: what is cut is the call that runs it.
+    // The server does not have the script yet: the call that runs it is cut.
     let mut cut = proxy.cut_after("put_blueprint", 1);
     let error = put().await.expect_err("the call is cut");
     assert!(

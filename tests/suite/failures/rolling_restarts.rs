@@ -1,5 +1,5 @@
-//! Workers are replaced again and again under load, in good order. A release is no failure: no
-//! issue's attempt is raised by it, and nothing has to be reaped.
+//! Workers are replaced repeatedly under load, gracefully. A release is not a failure: it
+//! increments no attempt, and nothing has to be reaped.
 
 use shared::store::Store;
 use tests::checker::{Attempts, assert_sound};
@@ -10,10 +10,10 @@ use tests::rig::Rig;
 use tokio::sync::watch;
 
 const N_BLUEPRINTS: usize = 12;
-/// Workers at any time.
+/// The number of workers at any time.
 const N_WORKERS: usize = 3;
 
-/// How many restarts: 30, or what `DRAFTSMAN_TEST_RESTARTS` says.
+/// The number of restarts: 30, or the value of `DRAFTSMAN_TEST_RESTARTS`.
 fn n_restarts() -> usize {
     match std::env::var("DRAFTSMAN_TEST_RESTARTS") {
         Ok(text) => text.parse().expect("DRAFTSMAN_TEST_RESTARTS is a number"),
@@ -21,7 +21,7 @@ fn n_restarts() -> usize {
     }
 }
 
-/// Keeps a few issues of one Blueprint undecided until told to end; returns all that it submitted.
+/// Keeps a few issues of one Blueprint undecided until it is stopped; returns all submitted ids.
 async fn load(client: Client, blueprint_id: String, end: watch::Receiver<bool>) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     while !*end.borrow() {
@@ -49,7 +49,7 @@ async fn no_attempt_is_raised() {
         rig.client.put(factory::small(&id)).await;
         loads.spawn(load(rig.client.clone(), id, end.clone()));
     }
-    // A lease that nobody's patience outlasts: whatever is done was not reaped.
+    // A lease longer than the wait limit: a decided issue was not reaped.
     let env = [
         ("DRAFTSMAN_LEASE_SECS", "3600"),
         ("DRAFTSMAN_GRACE_SECS", "0"),
@@ -62,14 +62,14 @@ async fn no_attempt_is_raised() {
     for n in 0..n_restarts() {
         let url = rig.redis.url();
         let place = n % N_WORKERS;
-        // Let it come to its work: a worker that never had any has nothing to hand back.
+        // Waits until the worker has work, because an idle worker has nothing to return.
         let decided = rig.n_decided().await + 2;
         tests::eventually::eventually("work goes on", async || match rig.n_decided().await {
             now if now >= decided => Ok(()),
             now => Err(format!("{now} of {decided}")),
         })
         .await;
-        // Before that nobody listens to the signal.
+        // Before that the worker does not handle the signal.
         rig.workers[place].until_logged("worker is ready").await;
         rig.workers[place].signal(Signal::Terminate);
         let new = Process::worker(&url, &env);

@@ -1,4 +1,4 @@
-//! The scripts on a Redis that forgets them, cuts connections, or is full.
+//! The scripts on a Redis that loses them, closes connections, or is full.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -86,7 +86,7 @@ async fn a_cut_connection_is_an_error_once() {
     audit(&fixture.store).await;
 }
 
-/// Fills Redis and sets its limit so that this part of it is used, in percent.
+/// Fills Redis and sets its limit so that this percentage of it is used.
 async fn fill(fixture: &Fixture, percent: u64) -> u64 {
     let _: i64 = fixture.raw(&["SETRANGE", "filling", "60000000", "x"]).await;
     let info: String = fixture.raw(&["INFO", "memory"]).await;
@@ -106,7 +106,7 @@ async fn from_nine_tenths_of_the_memory_on_nothing_is_taken_in() {
     let fixture = Fixture::with(&["a"]).await;
     fixture.submit("a", "before").await;
     let limit = fill(&fixture, 95).await;
-    // A store looks at the memory once a second; a new one looks at once.
+    // A store reads the memory once a second; a new store reads it at once.
     let store = fixture.store.with_own_connection(Duration::MAX);
     match fixture
         .refused(store.submit(&new_issue("a", "too-much")))
@@ -115,7 +115,7 @@ async fn from_nine_tenths_of_the_memory_on_nothing_is_taken_in() {
         SubmitOutcome::MemoryFull { used, max } => assert!(max == limit && used > limit / 10 * 9),
         other => panic!("{other:?}"),
     }
-    // What is queued still moves.
+    // Queued issues still progress.
     let claimed = fixture.take(&worker_id("w"), LONG).await;
     fixture.step(fixture.settle(&claimed, How::Applied)).await;
     let _: i64 = fixture.raw(&["DEL", "filling"]).await;
@@ -126,14 +126,14 @@ async fn from_nine_tenths_of_the_memory_on_nothing_is_taken_in() {
     assert!(matches!(outcome, SubmitOutcome::Accepted(_)), "{outcome:?}");
 }
 
-/// Redis looks at the flags of a script before it runs it: what takes something new in has no `allow-oom`.
+/// Redis checks the flags of a script before it runs it: scripts that add data have no `allow-oom`.
 #[tokio::test]
 async fn a_full_redis_runs_no_script_that_takes_something_in() {
     let fixture = Fixture::start().await;
     fill(&fixture, 110).await;
     let mut refused = Vec::new();
     for script in script::all() {
-        // Without any key, so that those which run change nothing.
+        // Without keys, so that scripts which run change nothing.
         match outcome(&fixture.store, script.name(), &[], &[]).await {
             Err(StoreError::Redis { source, .. }) if source.code() == Some("OOM") => {
                 refused.push(script.name());
@@ -187,7 +187,7 @@ async fn a_full_redis_lets_what_is_in_flight_finish() {
     fixture
         .step(store.release(&leases["delayed"].lease, &fault(0)))
         .await;
-    // A Redis that loses all scripts now would refuse to load one: each has run before.
+    // A full Redis that loses all scripts would reject their loading, so each has run before.
     fixture
         .step(store.reap(&issue_ref("settled", "settled"), 5, 0.0))
         .await;

@@ -1,4 +1,4 @@
-//! A master behind Sentinels that dies, and the one that takes its place.
+//! A master behind Sentinels that dies, and the replica that replaces it.
 
 use tests::checker::{Attempts, Snapshot, violations};
 use tests::client::Client;
@@ -11,7 +11,7 @@ use tests::redis_sentinels::Sentinels;
 async fn the_master_is_found_again_after_a_failover_under_load() {
     let mut sentinels = Sentinels::start().await;
     let url = sentinels.url();
-    // The replica that has most takes over, so what one of the two has is there.
+    // The replica with the most data takes over, so data that one of the two replicas has is kept.
     let env = [("DRAFTSMAN_WAIT_REPLICAS", "1")];
     let mut intake = Process::intake(&url, &env);
     let client = Client::connect(&intake.address().await).await;

@@ -1,4 +1,4 @@
-//! A machine that is short of threads or processes: the issue waits, and is never failed for it.
+//! A machine without free threads or processes: the issue waits and does not fail.
 
 use proto::v1::IssueState;
 use serde_json::json;
@@ -9,7 +9,7 @@ use tests::rig::Rig;
 
 const AGAIN: &str = "11";
 
-/// Waits until the issue has come back to the queue for a fault with these words.
+/// Waits until the issue is queued again after a fault with this text.
 async fn until_put_off(rig: &Rig, issue_id: &str, words: &str) {
     eventually("the issue waits for another attempt", async || {
         let issue = rig.client.issue(issue_id).await;

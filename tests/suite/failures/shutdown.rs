@@ -1,4 +1,4 @@
-//! How the programs end, and with which exit code; and how they refuse to start.
+//! The shutdown of the programs and their exit codes; and the cases in which they refuse to start.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -33,7 +33,7 @@ async fn idle_programs_end_cleanly_on_either_signal() {
             worker.stderr()
         );
     }
-    // The client stays connected: an idle one must not keep the server from ending.
+    // The client stays connected: an idle client must not block the shutdown of the server.
     assert_eq!(
         rig.intake.terminate().await.code(),
         Some(0),
@@ -61,7 +61,7 @@ async fn a_worker_that_is_told_to_end_hands_its_work_back_at_once() {
     let lua_dir = scripts.path().to_str().expect("a plain path");
     let mut rig = Rig::without_worker().await;
     rig.client.put(factory::small("handed")).await;
-    // A lease that nobody's patience outlasts: whoever goes on did not wait for it to run out.
+    // A lease longer than the wait limit: the other worker did not wait for its expiry.
     rig.add_worker(&[
         ("DRAFTSMAN_LEASE_SECS", "3600"),
         ("DRAFTSMAN_GRACE_SECS", "1"),

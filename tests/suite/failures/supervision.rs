@@ -1,5 +1,5 @@
-//! A service of a program that panics or ends by itself ends the program: in order, with exit
-//! status 1, and with the name of the service in the log.
+//! A service that panics or ends by itself ends its program gracefully, with exit status 1. The log
+//! has the name of the service.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ const INTAKE_SERVICES: [&str; 7] = [
     "tokens",
 ];
 const METRICS: (&str, &str) = ("DRAFTSMAN_METRICS_LISTEN", "127.0.0.1:0");
-/// With several shards, each service of a worker runs.
+/// With several shards, every service of a worker runs.
 const SHARDS: (&str, &str) = ("DRAFTSMAN_SHARDS", "2");
 
 /// Waits for the end of a program whose `service` fails in this way.
@@ -55,7 +55,7 @@ async fn assert_ends(mut process: Process, service: &str, how: &str) {
     );
 }
 
-/// The two ways in which a service may fail, and the words for each.
+/// The two ways in which a service may fail, with the text of each.
 const WAYS: [(&str, &str); 2] = [("panic", "panicked"), ("return(end)", "ended by itself")];
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn intake_ends_with_any_of_its_services() {
     }
 }
 
-/// A worker whose service fails over an issue gives the issue back, and the attempt with it.
+/// A worker whose service fails during an issue releases the issue, and its attempt.
 async fn gives_back(env: &[(&str, &str)], second_issue: bool, service: &str) {
     let scripts = tempfile::tempdir().expect("a temporary directory");
     let endless = scripts.path().join("patch_spawner.lua");
@@ -135,7 +135,7 @@ async fn gives_back(env: &[(&str, &str)], second_issue: bool, service: &str) {
 
 #[tokio::test]
 async fn what_is_worked_on_is_given_back_when_the_consumer_panics() {
-    // A lease that outlasts the test: what comes back was released.
+    // A lease longer than the test: a queued issue was released.
     let env = [
         ("DRAFTSMAN_LEASE_SECS", "3600"),
         ("DRAFTSMAN_GRACE_SECS", "1"),
@@ -146,7 +146,7 @@ async fn what_is_worked_on_is_given_back_when_the_consumer_panics() {
 
 #[tokio::test]
 async fn what_is_worked_on_is_given_back_at_once_when_the_heartbeat_panics() {
-    // A grace period that outlasts the test: without beats nothing waits for it.
+    // A grace period longer than the test: without heartbeats nothing waits for it.
     let env = [
         ("DRAFTSMAN_LEASE_SECS", "15"),
         ("DRAFTSMAN_GRACE_SECS", "3600"),
@@ -155,7 +155,7 @@ async fn what_is_worked_on_is_given_back_at_once_when_the_heartbeat_panics() {
     gives_back(&env, false, "heartbeat").await;
 }
 
-/// A service that no test breaks may be one whose failure nobody notices.
+/// A service that no test breaks may fail unnoticed.
 #[test]
 fn every_service_is_in_a_case() {
     let services_of = |file: &str| -> BTreeSet<String> {

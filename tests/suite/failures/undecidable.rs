@@ -1,4 +1,4 @@
-//! What cannot be decided, and what a spawner or committer may get wrong.
+//! Issues that cannot be decided, and mistakes of spawners and committers.
 
 use proto::v1::{self, IssueState, RejectionCause};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ async fn rig_with_scripts(scripts: &[(&str, &str)]) -> (Rig, tempfile::TempDir) 
     let mut rig = Rig::without_worker().await;
     let lua_dir = dir.path().to_str().expect("a plain path").to_owned();
     rig.add_worker(&[("DRAFTSMAN_LUA_DIR", &lua_dir)]);
-    // A setting that names its scripts is refused before that.
+    // Before that, a setting that names the scripts is rejected.
     rig.until_registered(1).await;
     rig.client.put(factory::small("failing")).await;
     (rig, dir)
@@ -245,7 +245,7 @@ async fn a_label_that_is_no_semver_is_never_committed() {
         .client
         .run("failing", "set /metadata/version_label to banana")
         .await;
-    // The author's mistake, so a denial.
+    // The author's mistake, so the issue is denied.
     tests::judgement::assert_denied_by(&rig, &issue, "des").await;
     assert!(issue.reason.contains("banana"), "{}", issue.reason);
     assert_eq!(rig.client.history("failing").await.len(), 1);
@@ -287,7 +287,7 @@ async fn an_orbit_in_use_may_name_a_script_that_a_worker_has() {
                   bump = 'minor', rationale = 'annotated' }",
     )])
     .await;
-    // Decided by a worker: so it has registered, and its scripts with it.
+    // A worker decided it, so the worker and its scripts are registered.
     let issue = rig.client.run("failing", "tag first").await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
 

@@ -1,4 +1,4 @@
-//! `spec.max_concurrency`: how many runs of an agent there may be at once, over all workers.
+//! `spec.max_concurrency`: the maximum number of concurrent runs of an agent over all workers.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tests::model_stage::{KEY, ModelStage as Stage, patch};
 use tests::redis_server::{Aof, RedisServer};
 use tests::store_fixture::{Fixture, LONG, busy, worker_id};
 
-/// A stage with two workers and so many targets, whose model may be asked once at a time.
+/// A stage with two workers and `n_targets` targets, whose model allows one call at a time.
 async fn stage(n_targets: usize, env: &[(&str, &str)]) -> Stage {
     let acts = vec![Act::SayWhenLetGo(patch())];
     let env: Vec<_> = [&[("ANTHROPIC_API_KEY", KEY)], env].concat();
@@ -45,7 +45,7 @@ async fn no_more_runs_than_allowed_over_all_workers() {
     for n in 0..4 {
         issues.push(submit(&stage, n).await);
     }
-    // All are with a worker, so without a limit all of them would ask.
+    // Workers hold all issues, so without a limit all of them would call the model.
     stage.rig.until_in_flight(4).await;
     for n in 1..=4 {
         stage.double.until_called(n).await;
@@ -64,11 +64,11 @@ async fn no_more_runs_than_allowed_over_all_workers() {
 
 #[tokio::test]
 async fn who_finds_no_place_gives_the_issue_back_and_loses_nothing() {
-    // A fault that counts would be one too many.
+    // A counted fault would exceed the limit.
     let stage = stage(2, &[("DRAFTSMAN_MAX_RETRIES", "0")]).await;
     let first = submit(&stage, 0).await;
     stage.double.until_called(1).await;
-    // It waits for half of its time.
+    // The run waits for half of its time.
     stage.edit(|s| s.ttl_secs = 2).await;
     let second = submit(&stage, 1).await;
     eventually("the second issue waits in the queue", async || {
@@ -105,7 +105,7 @@ async fn who_waits_for_a_place_can_be_cancelled_and_frees_what_it_held() {
         let mut intake = stage.rig.client.intake.clone();
         intake.cancel_issue(request).await.expect("CancelIssue");
     }
-    // The place is free again at once, long before its time is over.
+    // The slot is free at once, long before it expires.
     let began = std::time::Instant::now();
     let third = submit(&stage, 2).await;
     stage.double.until_called(2).await;
@@ -120,12 +120,13 @@ async fn who_waits_for_a_place_can_be_cancelled_and_frees_what_it_held() {
         .await;
 }
 
-/// The worker that holds the only place is killed: its lease ends, and the place is free when its own time is over.
+/// The worker that holds the only slot is killed: its lease ends, and the slot is free when it
+/// expires.
 #[tokio::test]
 async fn the_place_of_a_killed_worker_goes_to_another() {
-    /// The lifetime of a place that nobody renews, twice.
+    /// Twice the lifetime of a slot that is not renewed.
     const FREE_WITHIN: Duration = Duration::from_secs(30);
-    // With one slot each of the workers has one of the issues.
+    // With one slot each, every worker has one of the issues.
     let env = [
         ("DRAFTSMAN_LEASE_SECS", "3"),
         ("DRAFTSMAN_CONCURRENCY", "1"),
@@ -137,12 +138,12 @@ async fn the_place_of_a_killed_worker_goes_to_another() {
     stage.rig.until_in_flight(2).await;
     assert_eq!(stage.double.calls().len(), 1, "the second one waits");
     let holder = stage.rig.client.issue(&held.issue_id).await.worker_id;
-    // Each tells its id when it starts.
+    // Each worker logs its id when it starts.
     let mut workers = stage.rig.workers.iter();
     let holder = workers.position(|worker| worker.stderr().contains(&holder));
     let killed = std::time::Instant::now();
     stage.rig.workers[holder.expect("one of the two")].kill();
-    // One is for the call of the killed worker, which hears nothing any more.
+    // One permit is for the call of the killed worker, which gets no answer.
     stage.double.let_go(3);
     let waiting = stage.rig.client.decided(&waiting.issue_id).await;
     let took = killed.elapsed();
@@ -167,7 +168,7 @@ async fn a_place_ends_with_its_time() {
     let hold =
         async |holder: &str, time| store.hold_slot("a", holder, 2, time).await.expect("Redis");
     assert_eq!(hold("one", long).await, SlotOutcome::Held);
-    // The same holder has one place, however often it asks.
+    // The same holder has one slot, however often it asks.
     assert_eq!(hold("one", long).await, SlotOutcome::Held);
     assert_eq!(
         hold("two", Duration::from_millis(50)).await,
@@ -186,12 +187,12 @@ async fn a_place_ends_with_its_time() {
     .await;
     assert_eq!(hold("four", long).await, SlotOutcome::Full);
     assert_eq!(hold("one", long).await, SlotOutcome::Held, "it has one");
-    // One that lost its place is told.
+    // A holder that lost its slot is told.
     assert_eq!(hold("two", long).await, SlotOutcome::Full);
     store.free_slot("a", "one").await.expect("Redis");
     store.free_slot("a", "one").await.expect("Redis");
     assert_eq!(hold("four", long).await, SlotOutcome::Held);
-    // Nothing is left for ever.
+    // Every key expires.
     let key = Keys::of_shard(0).agent_slots("a");
     let mut connection = redis.connection().await;
     let ttl: i64 = redis::cmd("PTTL")
@@ -218,7 +219,7 @@ async fn an_issue_that_has_to_wait_has_no_retry_more() {
         (shared::domain::issue::IssueState::Pending, "in use")
     );
     assert_eq!(fixture.store.queue_stats().await.unwrap().delayed, 1);
-    // Called again, as after a reply that got lost.
+    // Called again, as after a lost reply.
     let again = fixture.store.release(&claimed.lease, &busy);
     assert_eq!(fixture.refused(again).await, ReleaseOutcome::Stale);
     fixture.step(fixture.store.promote(&issue)).await;

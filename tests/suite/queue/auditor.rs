@@ -1,4 +1,4 @@
-//! The auditor as a worker's role: a queue that no worker would hear of again is mended and goes on.
+//! The auditor role of a worker: it repairs a queue that no worker would find again.
 
 use proto::v1::IssueState;
 use shared::store::redis::keys::Keys;

@@ -1,4 +1,4 @@
-//! CancelIssue stops the work itself.
+//! CancelIssue stops the running work.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -6,7 +6,7 @@ use tests::eventually::eventually;
 use tests::factory;
 use tests::rig::Rig;
 
-/// A spawner that never ends if the intent says so, and changes the description else.
+/// A spawner that never ends if the intent says so, and changes the description otherwise.
 const SPAWNER: &str = r"
 local intent = _CTX.issue.intent
 if intent == 'loop' then while true do end end
@@ -14,7 +14,8 @@ local op = { op = 'replace', path = '/metadata/description', value = intent }
 return { ops = host.array({ op }), bump = 'patch', rationale = 'described' }
 ";
 
-/// The only slot of the only worker is in an endless Lua loop. Nothing but its end frees the slot.
+/// The only slot of the only worker is in an endless Lua loop. Only the end of the loop frees the
+/// slot.
 #[tokio::test]
 async fn a_cancelled_lua_loop_ends_and_its_slot_is_free_again() {
     let dir = tempfile::tempdir().expect("a temporary directory");

@@ -1,5 +1,5 @@
-//! The checker is itself tested: for each rule, damage that exactly this rule catches, done to what
-//! the checker has read and to what Redis holds.
+//! Tests the checker: for each rule, damage that exactly this rule catches, applied to the snapshot
+//! and to Redis.
 
 use proto::v1;
 use shared::ids::{BlueprintId, IssueId};
@@ -8,7 +8,7 @@ use tests::checker::{Attempts, Rule, Snapshot, assert_sound, violations};
 use tests::factory;
 use tests::rig::Rig;
 
-/// A rig on which two Blueprints had three issues each, the third of them denied.
+/// A rig in which two Blueprints had three issues each, of which the third is denied.
 async fn worked_on() -> (Rig, Snapshot) {
     let rig = Rig::start().await;
     let mut ids = Vec::new();
@@ -30,7 +30,7 @@ async fn worked_on() -> (Rig, Snapshot) {
     (rig, snapshot)
 }
 
-/// The rules that a snapshot breaks.
+/// The rules that a snapshot violates.
 fn broken_rules(snapshot: &Snapshot) -> Vec<Rule> {
     let found = violations(snapshot, Attempts::One);
     let mut rules: Vec<Rule> = found.into_iter().map(|v| v.rule).collect();
@@ -159,7 +159,7 @@ async fn each_damage_is_caught_by_the_rule_that_names_it() {
     }
 }
 
-/// The same from the other end: what Redis holds is damaged, and read again through the programs.
+/// The same with damaged data in Redis, which the checker reads through the programs.
 #[tokio::test]
 async fn each_damage_of_redis_is_caught_by_the_rule_that_names_it() {
     let (rig, healthy) = worked_on().await;
@@ -193,7 +193,7 @@ async fn each_damage_of_redis_is_caught_by_the_rule_that_names_it() {
     let of_nobody = edit(&commit, "issue_id", "".into());
     let other_parent = edit(&commit, "parents", serde_json::json!(["0".repeat(64)]));
     let all = keys.decided();
-    /// Commands, word by word.
+    /// Commands, as lists of words.
     type Commands<'a> = Vec<Vec<&'a str>>;
     let cases: Vec<(Rule, Commands<'_>, Commands<'_>)> = vec![
         (

@@ -1,4 +1,5 @@
-//! A worker that settles an issue takes over its queue's next one, whatever happens to it or to the call.
+//! A worker that settles an issue takes over its queue's next one, also with faults of the worker
+//! or of the call.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -10,13 +11,13 @@ use tests::rig::Rig;
 
 const ONE_SLOT: (&str, &str) = ("DRAFTSMAN_CONCURRENCY", "1");
 
-/// A worker with one slot, whose Redis is behind `proxy`.
+/// Adds a worker with one slot, with `proxy` between it and its Redis.
 fn add_worker(rig: &mut Rig, proxy: &RespProxy, env: &[(&str, &str)]) {
     let env = [&[ONE_SLOT], env].concat();
     rig.workers.push(Process::worker(&proxy.url(), &env));
 }
 
-/// Submits so many issues of one Blueprint; their ids.
+/// Submits `n` issues of one Blueprint; returns their ids.
 async fn submit(rig: &Rig, blueprint: &str, n: usize) -> Vec<String> {
     let mut ids = Vec::new();
     for k in 0..n {
@@ -48,12 +49,12 @@ async fn a_settle_that_is_cut_or_doubled_hands_over_once() {
         }
         assert_sound(&rig, &ids, Attempts::One).await;
         assert_eq!(rig.counted("reaped").await, 0);
-        // The answer that got lost was given again: not every issue was popped.
+        // The lost answer was repeated: not every issue was popped.
         assert!(proxy.calls("claim_issue") < ids.len() as u64, "{fault:?}");
     }
 }
 
-/// A spawner that never ends if the intent says so, and changes the description else.
+/// A spawner that never ends if the intent says so, and changes the description otherwise.
 const SPAWNER: &str = r"
 local intent = _CTX.issue.intent
 if intent == 'loop' then while true do end end

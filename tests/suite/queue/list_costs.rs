@@ -1,9 +1,9 @@
-//! What a page of Blueprints costs Redis: one call, whatever is archived.
+//! The cost for Redis of a page of Blueprints: one call, however many are archived.
 
 use shared::store::PageRequest;
 use tests::store_fixture::Fixture;
 
-/// How many scripts Redis has run.
+/// The number of scripts that Redis has run.
 async fn scripts_run(fixture: &Fixture) -> u64 {
     let stats: String = fixture.raw(&["INFO", "commandstats"]).await;
     let calls = |name: &str| {
@@ -14,7 +14,7 @@ async fn scripts_run(fixture: &Fixture) -> u64 {
     calls("evalsha") + calls("eval")
 }
 
-/// How many commands came over the network, this one not counted.
+/// The number of commands from the network, without this one.
 async fn commands(fixture: &Fixture) -> u64 {
     let stats: String = fixture.raw(&["INFO", "stats"]).await;
     let line = stats
@@ -23,7 +23,7 @@ async fn commands(fixture: &Fixture) -> u64 {
     line.and_then(|n| n.trim().parse().ok()).expect("a number")
 }
 
-/// As [`Fixture::put`] leaves them, without the time that thousands of documents take.
+/// Adds heads as [`Fixture::put`] stores them, without the time for thousands of documents.
 async fn add_heads(fixture: &Fixture, names: &[String], archived: bool) {
     let keys = fixture.store.keys();
     let mut pipeline = redis::pipe();
@@ -74,8 +74,8 @@ async fn a_page_is_one_call() {
         .expect("a page");
     let after = commands(&fixture).await;
     assert_eq!(scripts_run(&fixture).await - run, 1);
-    // The commands within the script count as well: one for the names, one for each head. Both INFO are
-    // counted once.
+    // The commands within the script count as well: one for the names, one for each head. Both INFO
+    // calls are counted once.
     assert!(after - before <= 250 + 3, "{}", after - before);
     let listed: Vec<String> = first
         .items

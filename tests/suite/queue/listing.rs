@@ -1,4 +1,4 @@
-//! Lists of issues while issues come and go, and every combination of filters.
+//! Lists of issues while issues are added and removed, and every combination of filters.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use shared::ids::IssueId;
 use shared::store::{IssueFilter, PageRequest};
 use tests::store_fixture::{Fixture, How, LONG, blueprint_id, new_issue, worker_id};
 
-/// Walks the whole list; `between` is called before every page but the first, with the ids seen so far.
+/// Lists all pages. `between` is called before every page but the first, with the ids so far.
 async fn walk(
     fixture: &Fixture,
     size: usize,
@@ -36,7 +36,7 @@ async fn walk(
     }
 }
 
-/// `n` decided issues; `at` says when each was submitted, in milliseconds.
+/// Stores `n` decided issues; `at` returns the time of submission of each, in milliseconds.
 async fn decided(fixture: &Fixture, n: usize, at: impl Fn(usize) -> usize) -> Vec<String> {
     let (store, keys) = (&fixture.store, fixture.store.keys());
     let mut ids = Vec::new();
@@ -67,7 +67,7 @@ async fn pages_neither_repeat_nor_skip_while_issues_come_and_go() {
             (|i| 1_000 + i) as fn(usize) -> usize,
         ),
         ("some share one", |i| 1_000 + i / 10),
-        // More than are read in one round trip.
+        // More than one round trip reads.
         ("all share one", |_| 1_000),
     ] {
         let fixture = Fixture::with(&["a"]).await;
@@ -75,13 +75,13 @@ async fn pages_neither_repeat_nor_skip_while_issues_come_and_go() {
         let ids = decided(&fixture, 450, at).await;
         let (mut n_new, mut gone) = (0, BTreeSet::new());
         let seen = walk(&fixture, 7, async |seen| {
-            // Newer ones arrive, more than a page.
+            // Newer issues arrive, more than a page.
             for _ in 0..9 {
                 n_new += 1;
                 let new = new_issue("a", &format!("new{n_new}"));
                 store.submit(&new).await.unwrap();
             }
-            // The last one seen is pruned, which is where the next page begins, and one far behind.
+            // Prunes the last listed issue, at which the next page starts, and a much later one.
             let behind = ids.len() - 1 - gone.len();
             for id in seen.last().into_iter().chain([&ids[behind]]) {
                 let key = keys.issue(&IssueId::parse(id).unwrap());
@@ -128,7 +128,7 @@ async fn a_page_of_the_dead_goes_on_when_one_of_them_is_retried() {
             .collect()
     };
     assert_eq!(ids(&first.items), ["d5", "d4"]);
-    // Both are taken up again, and leave the list that is being read.
+    // Both are claimed again, and leave the list that is being read.
     for id in ["d5", "d4"] {
         let old = new_issue("a", id);
         let retry = shared::domain::issue::NewIssue::new(
@@ -146,7 +146,7 @@ async fn a_page_of_the_dead_goes_on_when_one_of_them_is_retried() {
     assert_eq!(ids(&third.unwrap().items), ["d1", "d0"]);
 }
 
-/// What an issue of the test below is.
+/// The properties of an issue in the test below.
 #[derive(Debug, Clone)]
 struct Known {
     id: String,

@@ -1,4 +1,4 @@
-//! Lists: their order, their pages, their filters, and what is no page.
+//! Lists: their order, pages and filters, and invalid page tokens.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -45,7 +45,7 @@ async fn issues_are_listed_newest_first_in_pages() {
         if page_token.is_empty() {
             break;
         }
-        // What comes in meanwhile is newer than any page to come.
+        // Issues that arrive in the meantime are newer than all following pages.
         rig.client.submit("left", "tag later").await;
     }
     assert_eq!(listed, ids);

@@ -1,4 +1,4 @@
-//! Agents of kind `llm`, in a real worker against a double of the providers.
+//! Agents of kind `llm`, in a real worker with a test double of the providers.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -16,7 +16,7 @@ async fn a_model_of_every_shape_writes_the_patch() {
     let env = [
         ("ANTHROPIC_API_KEY", KEY),
         ("OPENAI_API_KEY", KEY),
-        // Whatever anybody switches on.
+        // The most detailed log level.
         ("DRAFTSMAN_LOG", "trace"),
     ];
     let stage = Stage::with(vec![Act::Say(patch())], "anthropic", &env).await;
@@ -112,7 +112,7 @@ async fn use_model_switches_the_bundled_spawner_on() {
     assert_eq!(call.body["model"], "claude-test");
     assert!(call.messages()[0].1.contains("RFC 6902"), "{call:?}");
 
-    // A prompt of one's own stays.
+    // A custom prompt is kept.
     stage.use_model("ollama").await;
     let done = run(Program::Draftsman, &args, &env).await;
     assert_eq!(done.code, Some(0), "{done:?}");
@@ -223,7 +223,7 @@ async fn a_provider_that_is_busy_is_asked_again_when_it_says() {
         let at = issue.updated_at.expect("a time");
         at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000
     };
-    // No measure of speed: the provider asked for two seconds, so it is not asked before.
+    // Not a measure of speed: the provider requested two seconds, so no call may come earlier.
     assert!(
         pause(&applied) - pause(&waiting) >= 2_000,
         "{waiting:?} {applied:?}"
@@ -249,7 +249,7 @@ async fn a_provider_that_stays_down_puts_the_issue_on_the_dead_list() {
         );
         assert_eq!(stage.double.calls().len(), 2, "{act:?}");
         assert_eq!(stage.rig.client.stats().await.dead, 1);
-        // What was refused is not paid for; what broke off is.
+        // A rejected call costs nothing; an interrupted one does.
         let usage = stage.rig.client.entry(&issue.issue_id).await.usage;
         let paid = if matches!(act, Act::HangUp) { 2 } else { 0 };
         assert_eq!(usage.map(|usage| usage.calls), Some(paid), "{act:?}");
@@ -312,11 +312,11 @@ async fn a_flood_is_stopped_at_the_cap() {
     stage.assert_sound(&[&issue], Attempts::One).await;
 }
 
-/// Most that a worker may have held in memory at once, in KiB: several times what it needs in a build for
-/// tests, and less than what it would keep of the double's line, which is copied as it grows.
+/// The maximum memory in KiB that a worker may have held. It is several times the need of a test
+/// build. It is less than the double's line takes, whose buffer is copied as it grows.
 const MAX_PEAK_KIB: u64 = 128 << 10;
 
-/// A line that does not end is no event for whoever counts what events bring.
+/// A line without an end is not an event, so limits on the content of events do not apply to it.
 #[tokio::test]
 async fn a_line_that_does_not_end_fills_no_memory() {
     for (provider, status) in [("anthropic", 200), ("openai", 200)] {
@@ -353,7 +353,7 @@ async fn an_error_that_does_not_end_fills_no_memory() {
     stage.assert_sound(&[&issue], Attempts::UpTo(2)).await;
 }
 
-/// The most memory that a process has held.
+/// The peak memory of a process.
 fn peak_kib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -367,7 +367,7 @@ async fn a_stream_that_breaks_off_is_asked_for_again() {
     let issue = stage.run().await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
     assert_eq!(stage.double.calls().len(), 2);
-    // The first was paid for, too: Anthropic tells what was sent at the beginning.
+    // The first call has a cost too: Anthropic reports the input tokens at the start.
     let usage = stage.rig.client.entry(&issue.issue_id).await.usage;
     let usage = usage.expect("what it cost");
     assert_eq!(usage.calls, 2, "{usage:?}");

@@ -1,4 +1,4 @@
-//! What a model may reply, and what is said of a reply that cannot be used.
+//! The replies of a model, and the reports of unusable ones.
 
 use proto::v1::{IssueState, RejectionCause};
 use serde_json::json;
@@ -20,7 +20,7 @@ async fn the_one_object_of_a_reply_is_taken() {
         )),
         Act::Say(format!("Sure! {patch} Anything else?")),
         Act::SayWhole(patch.clone()),
-        // Of two neither is taken.
+        // Of two patches neither is used.
         Act::Say(format!("{patch}\nor\n{patch}")),
         Act::Say(patch.clone()),
     ])
@@ -131,7 +131,7 @@ async fn a_model_without_json_mode_is_asked_without_it() {
         assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
         let usage = stage.rig.client.entry(&issue.issue_id).await.usage;
         let usage = usage.expect("what it cost");
-        // What was refused is not paid for.
+        // A rejected call costs nothing.
         assert_eq!((usage.calls, usage.input_tokens), (1, TOKENS.0));
     }
     let asked_for = |stage: &Stage| -> Vec<bool> {
@@ -141,7 +141,7 @@ async fn a_model_without_json_mode_is_asked_without_it() {
             .map(|call| !call.body["response_format"].is_null());
         modes.collect()
     };
-    // It is remembered.
+    // The worker remembers it.
     assert_eq!(asked_for(&stage), [true, false, false]);
 
     stage
@@ -210,7 +210,7 @@ async fn a_providers_words_are_shown_whatever_their_shape() {
         .await;
 }
 
-/// Each try of an issue is another attempt, and the last one tells what all have cost.
+/// Each retry of an issue is another attempt, and the last one reports the cost of all.
 #[tokio::test]
 async fn the_cost_of_every_attempt_is_counted() {
     let env = [("ANTHROPIC_API_KEY", KEY), ("DRAFTSMAN_MAX_RETRIES", "3")];
@@ -229,7 +229,7 @@ async fn the_cost_of_every_attempt_is_counted() {
     );
     let entry = stage.rig.client.entry(&issue.issue_id).await;
     let usage = entry.usage.expect("what it cost");
-    // Hung up, refused, then two in one attempt, and hung up again.
+    // Disconnected, rejected, two in one attempt, and disconnected again.
     assert_eq!((usage.calls, usage.model.as_str()), (4, "model-1"));
     assert_eq!(usage.input_tokens, 4 * TOKENS.0);
     assert_eq!(usage.output_tokens, 3 + TOKENS.1);

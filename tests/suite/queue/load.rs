@@ -1,5 +1,5 @@
-//! Many issues over many Blueprints, some of them hot; processes die in the middle; then the
-//! checker reads everything.
+//! Many issues over many Blueprints, some of them hot. Processes die during the load, and the
+//! checker then reads everything.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 const N_BLUEPRINTS: usize = 40;
 
-/// One issue in seven is denied; the others are applied and each leaves a mark of its own.
+/// One issue in seven is denied. The others are applied, each with a different change.
 fn intent(n: usize) -> String {
     match n % 7 {
         3 => "nobody understands this".to_owned(),
@@ -31,8 +31,8 @@ async fn put_all(client: &Client) {
     }
 }
 
-/// Submits `n_issues` to every Blueprint (five times as many to the first), those of one Blueprint
-/// one after another, all Blueprints at once. A submitter stops at its first error.
+/// Submits `n_issues` to every Blueprint (five times as many to the first). Submissions to one
+/// Blueprint are sequential; Blueprints run in parallel. A submitter stops at its first error.
 fn submit_all(client: &Client, n_issues: usize) -> JoinSet<Vec<String>> {
     let mut submitters = JoinSet::new();
     for blueprint in 0..N_BLUEPRINTS {
@@ -211,7 +211,7 @@ async fn a_worker_that_stood_still_does_no_harm() {
     })
     .await;
     rig.workers[0].signal(Signal::Continue);
-    // It notices that its leases are gone, and works on.
+    // The worker notices that its leases are lost, and continues.
     let more = rig.client.run("bp-0", "tag more").await;
     assert_eq!(more.state(), IssueState::Applied);
     let ids: Vec<String> = ids.into_iter().chain([more.issue_id]).collect();
@@ -250,7 +250,8 @@ async fn a_blueprint_with_a_long_queue_does_not_starve_the_others() {
 async fn a_hot_blueprint_hands_its_head_from_issue_to_issue() {
     let mut rig = Rig::without_worker().await;
     rig.client.put(factory::two_kb("hot")).await;
-    // More slots than the one issue that may run: each claim overlaps with the end of the one before.
+    // More slots than the one issue that may run: each claim overlaps with the end of the previous
+    // issue.
     rig.add_worker(&[("DRAFTSMAN_CONCURRENCY", "16")]);
     let mut submitters = JoinSet::new();
     for k in 0..8 {
@@ -264,7 +265,7 @@ async fn a_hot_blueprint_hands_its_head_from_issue_to_issue() {
         });
     }
     submitters.join_all().await;
-    // Eight submitters at once: which of them came first only the server knows.
+    // Eight submitters at once: only the server knows the order.
     assert_sound(&rig, &[], Attempts::One).await;
     for issue in rig.client.issues().await {
         assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");

@@ -1,5 +1,5 @@
-//! The main job: an issue goes in over gRPC, a separate worker process runs the flow, and the
-//! watcher sees `applied`.
+//! The main case: an issue is submitted over gRPC, a separate worker process runs the flow, and the
+//! watcher receives `applied`.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -124,7 +124,7 @@ async fn watching_begins_with_the_present_state_and_ends_after_the_last() {
     );
     assert_eq!(last, rig.client.issue(&issue.issue_id).await);
 
-    // Of a decided issue: its state, once, and the end.
+    // A watch of a decided issue sends its state once, and ends.
     assert_eq!(rig.client.watch(&issue.issue_id).await, [last]);
 }
 
@@ -322,7 +322,7 @@ async fn an_issue_may_be_filed_against_the_orbit_itself() {
     let rig = Rig::start().await;
     let issue = rig.client.run("enhance-default", "tag edited").await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
-    // And the edited orbit runs the next one.
+    // The edited orbit runs the next issue.
     rig.client.put(factory::small("after")).await;
     let next = rig.client.run("after", "tag later").await;
     assert_eq!(next.state(), IssueState::Applied, "{next:?}");

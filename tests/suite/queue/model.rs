@@ -1,4 +1,4 @@
-//! The Redis protocol, searched in every order in which things can happen in small worlds.
+//! Searches the Redis protocol in every order of events in small worlds.
 
 use std::time::Instant;
 

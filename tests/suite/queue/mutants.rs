@@ -1,4 +1,4 @@
-//! The list of mutations that `make mutants` runs is kept up to date with the scripts and the tests.
+//! Checks that the mutations of `make mutants` match the scripts and the tests.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Every row of the outcome table, seen from outside: issue, log entry, history.
+//! Every row of the outcome table, as clients see it: issue, log entry, history.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -89,7 +89,7 @@ async fn an_intent_that_nobody_understands_is_told_what_is_understood() {
 async fn a_patch_that_does_not_apply_is_denied_by_apply_alone() {
     let rig = Rig::start().await;
     let first = rig.client.put(factory::small("unappliable")).await;
-    // Each value is shallow enough; what comes of putting one into the other is not.
+    // Each value is shallow enough; the result of inserting one into the other is not.
     let nested = format!("{}1{}", r#"{"a":"#.repeat(40), "}".repeat(40));
     let into = format!("/deep{}", "/a".repeat(40));
     let cases = [
@@ -117,7 +117,7 @@ async fn a_patch_that_does_not_apply_is_denied_by_apply_alone() {
         std::slice::from_ref(&first)
     );
 
-    // Also with no axes at all.
+    // Also without axes.
     rig.client.edit_setting(factory::without_verification).await;
     let issue = rig.client.run("unappliable", "remove /nope").await;
     assert_denied_by(&rig, &issue, "apply").await;
@@ -180,7 +180,7 @@ async fn with_no_axes_an_unchanged_document_makes_a_commit() {
     assert_eq!(history[1].parents, std::slice::from_ref(&first.version));
     assert_eq!(history[1].version, first.version);
     assert_eq!(rig.client.entry(&issue.issue_id).await.verdicts, []);
-    // Of a content that was head twice, the newest commit.
+    // For a content that was head twice, the newest commit.
     let fixed = Some(v1::version_selector::Selector::Fixed(first.version));
     let commit = rig
         .client
@@ -264,7 +264,7 @@ async fn a_waiting_issue_can_be_cancelled() {
         );
     }
     let mut intake = rig.client.intake.clone();
-    // The head of the queue, and one behind it.
+    // The head of the queue, and a later issue.
     for id in [&ids[0], &ids[2]] {
         let request = v1::CancelIssueRequest {
             issue_id: id.clone(),

@@ -1,4 +1,4 @@
-//! PauseQueue and ResumeQueue, through the programs.
+//! PauseQueue and ResumeQueue through the programs.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -44,7 +44,7 @@ async fn a_paused_blueprint_waits_while_another_goes_on() {
         let intent = format!("tag n{n}");
         held.push(rig.client.submit("held", intent).await.issue_id);
     }
-    // The worker pops in order: had it been given one of them, it would have decided it before.
+    // The worker pops in order: it would have decided a paused issue before this one.
     let free = rig.client.run("free", "tag x").await;
     assert_eq!(free.state(), IssueState::Applied);
     for id in &held {
@@ -75,7 +75,7 @@ async fn what_is_in_flight_when_everything_is_paused_is_decided() {
     rig.until_in_flight(1).await;
     let stats = pause(&rig, None).await.expect("PauseQueue");
     assert!(stats.paused, "{stats:?}");
-    // Its flow ends at the ceiling, as if nothing had been paused.
+    // Its flow ends at its time limit, as without a pause.
     let decided = rig.client.decided(&running).await;
     assert!(decided.reason.contains("ceiling"), "{decided:?}");
     let stats = rig.client.stats().await;

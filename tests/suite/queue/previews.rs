@@ -1,4 +1,4 @@
-//! PreviewIssue: the whole flow, and nothing of it remains.
+//! PreviewIssue runs the whole flow and stores nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 /// A spawner that never ends if the intent says `loop`, raises an error if it says `break`, and
-/// adds a tag else.
+/// adds a tag otherwise.
 const SPAWNER: &str = r"
 local intent = _CTX.issue.intent
 if string.find(intent, 'loop', 1, true) then while true do end end
@@ -53,7 +53,7 @@ async fn preview(
     answer.map(tonic::Response::into_inner)
 }
 
-/// As [`preview`], by a caller who waits no longer than this.
+/// As [`preview`], with this timeout of the caller.
 async fn impatiently(rig: &Rig, intent: &str, wait_limit: Duration) -> Status {
     let mut request = Request::new(request("tried", intent));
     request.set_timeout(wait_limit);
@@ -61,7 +61,7 @@ async fn impatiently(rig: &Rig, intent: &str, wait_limit: Duration) -> Status {
     answer.expect_err("nobody answers in time")
 }
 
-/// Waits until the workers hear what intake has to say to them, so that none is missed.
+/// Waits until the workers have subscribed to the requests of intake, so that none is missed.
 async fn until_there(rig: &Rig) {
     eventually("a worker is there", async || {
         let stats = rig.client.stats().await;
@@ -80,7 +80,7 @@ async fn rig(env: &[(&str, &str)]) -> Rig {
     rig
 }
 
-/// All that is stored but the answers themselves and what heartbeats change.
+/// All stored data, without the answers themselves and the data that heartbeats change.
 async fn stored(rig: &Rig) -> BTreeMap<String, Vec<u8>> {
     let (keys, mut dump) = (Keys::of_shard(0), rig.key_dump().await);
     let beats = [
@@ -124,7 +124,7 @@ async fn a_preview_tells_what_would_be_committed_and_changes_nothing() {
     assert_eq!(axes, ["des", "canonical", "noop", "agent-ref"]);
     assert!(told.verdicts.iter().all(|v| v.status == "pass"));
 
-    // What the issue then does is what was told.
+    // The issue then has the effect that the preview reported.
     let old = rig.client.head_json("tried").await;
     let applied = rig.client.run("tried", "tag blue").await;
     assert_eq!(applied.state(), IssueState::Applied);
@@ -184,7 +184,7 @@ async fn a_flow_that_fails_says_what_an_issue_would_say() {
         .expect_err("the ceiling");
     assert_eq!(failed.code(), Code::FailedPrecondition, "{failed}");
     assert!(failed.message().contains("ceiling exceeded"), "{failed}");
-    // Its slot and its Lua machine are free again.
+    // Its slot and its Lua state are free again.
     let told = preview(&rig, "tried", "tag").await.expect("PreviewIssue");
     assert!(told.would_apply);
 }
@@ -233,7 +233,8 @@ async fn what_cannot_be_tried_is_refused() {
 async fn without_a_worker_nobody_waits() {
     let mut rig = Rig::without_worker().await;
     rig.client.put(factory::small("tried")).await;
-    // None was ever there; then one was and is killed; then one dies over the request.
+    // Without any worker; with a worker that was killed; with a worker that dies during the
+    // request.
     for fail_points in [
         None,
         Some("preview.taken=off"),
@@ -288,7 +289,7 @@ async fn previews_wait_neither_for_issues_nor_for_a_pause() {
     assert_eq!(waits.state(), IssueState::Pending);
 }
 
-/// Intake looks at the memory once a second, so a preview may be admitted before the first refusal.
+/// Intake reads the memory once a second, so it may accept a preview before it rejects the first.
 #[tokio::test]
 async fn a_redis_that_is_nearly_full_admits_no_preview() {
     let rig = rig(&[]).await;
@@ -325,9 +326,9 @@ async fn a_redis_that_is_nearly_full_admits_no_preview() {
 async fn no_more_than_a_hundred_previews_wait() {
     let dir = scripts();
     let rig = rig(&[with_scripts(dir.path())]).await;
-    // It stands still, so that nothing is taken from the list.
+    // The worker is suspended, so that nothing is taken from the list.
     rig.workers[0].signal(Signal::Stop);
-    // The first goes to the pop that was under way.
+    // The first request goes to the pop in progress.
     let mut asked = Vec::new();
     let mut refusals = tokio::sync::mpsc::unbounded_channel();
     for _ in 0..120 {
@@ -336,7 +337,7 @@ async fn no_more_than_a_hundred_previews_wait() {
         let (mut intake, refused) = (rig.client.intake.clone(), refusals.0.clone());
         asked.push(tokio::spawn(async move {
             if let Err(status) = intake.preview_issue(request).await {
-                // The test may be over.
+                // The test may have ended.
                 let _ = refused.send(status);
             }
         }));
@@ -394,7 +395,8 @@ async fn what_a_caller_gave_up_is_taken_back_before_it_runs() {
     .await;
 }
 
-/// The worker stands still while its blocking pop is answered, and wakes up to a request that nobody waits for.
+/// The worker is suspended while its blocking pop is answered, and resumes with a request for which
+/// no caller waits.
 #[tokio::test]
 async fn a_request_that_has_expired_is_not_run() {
     let rig = rig(&[("DRAFTSMAN_LOG", "worker=debug")]).await;
@@ -410,7 +412,7 @@ async fn a_request_that_has_expired_is_not_run() {
         (n == 0).then_some(()).ok_or_else(|| n.to_string())
     })
     .await;
-    // It expires a second after it was asked for at the latest, by the clock of Redis.
+    // The request expires at most one second after it was made, by the clock of Redis.
     let mut connection = rig.redis.connection().await;
     let mut seconds = async || -> u64 {
         let time: (u64, u64) = redis::cmd("TIME")

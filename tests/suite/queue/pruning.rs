@@ -1,4 +1,4 @@
-//! What was decided long ago is removed, and only that; what it came to stays.
+//! Only issues that were decided long ago are removed; their results are kept.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-/// Makes an issue two days older: when it was submitted and, if `is_decided`, when it was decided.
+/// Moves an issue two days into the past: its submission and, if `is_decided`, its decision.
 async fn age(fixture: &Fixture, issue: &IssueRef, is_decided: bool) {
     let keys = fixture.store.keys();
     let found = fixture.issue(issue).await;
@@ -104,7 +104,7 @@ async fn only_what_was_decided_long_ago_is_pruned() {
         .raw(&["ZRANGE", &keys.issues_of(&young.blueprint_id), "0", "-1"])
         .await;
     assert_eq!(listed.len(), 2, "{listed:?}");
-    // All else is as it was: log, commits, documents, queues, counters.
+    // Everything else is unchanged: log, commits, documents, queues, counters.
     let touched = [
         keys.dead(),
         keys.issues(),
@@ -118,7 +118,8 @@ async fn only_what_was_decided_long_ago_is_pruned() {
     assert_eq!(fixture.refused(store.prune_issues(DAY)).await, 0);
 }
 
-/// An issue without a log entry would be forgotten altogether: another with its id would be accepted.
+/// An issue without a log entry would be forgotten completely: another one with its id would be
+/// accepted.
 #[tokio::test]
 async fn without_a_log_entry_nothing_is_pruned() {
     let fixture = Fixture::with(&["a"]).await;

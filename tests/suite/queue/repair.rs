@@ -1,5 +1,5 @@
-//! The bundled orbit `enhance-repair`, and what was denied before as context: a model that is told why
-//! its patch was denied, in a real worker against a double of the providers.
+//! The bundled orbit `enhance-repair` and its context of earlier denials: a model gets the reason
+//! of a denied patch. The tests use a real worker with a test double of the providers.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -16,7 +16,7 @@ fn patch(ops: Value) -> Act {
     Act::Say(json!({"ops": ops, "bump": "patch", "rationale": "r"}).to_string())
 }
 
-/// Takes an agent away that the flow needs: denied by `agent-ref`.
+/// Removes an agent that the flow needs, which `agent-ref` denies.
 fn bad() -> Act {
     patch(json!([{"op": "remove", "path": "/agents/0"}]))
 }
@@ -25,7 +25,7 @@ fn good() -> Act {
     patch(json!([{"op": "add", "path": "/metadata/tags/-", "value": "x"}]))
 }
 
-/// A rig whose spawner is a model and whose orbit is the one that repairs; and the double.
+/// A rig whose spawner is a model and whose orbit is the repairing one; and the test double.
 struct Stage {
     rig: Rig,
     double: ModelDouble,
@@ -86,7 +86,7 @@ fn spawner(spec: Value) -> Value {
     })
 }
 
-/// What a call told the model.
+/// The input that a call sent to the model.
 fn input(call: &Call) -> Value {
     let messages = call.messages();
     serde_json::from_str(&messages[1].1).expect("the input is JSON")
@@ -105,14 +105,14 @@ async fn a_denied_patch_is_repaired_by_its_reasons() {
     assert_eq!(repair["patch"]["ops"][0]["path"], "/agents/0");
     let reason = repair["reasons"][0].as_str().expect("a reason");
     assert!(reason.starts_with("agent-ref: "), "{reason}");
-    // It is told what it was told before, and nothing of what came of it.
+    // The model gets the same input as before, and no result of it.
     let keys = |input: &Value| -> Vec<String> {
         let members = input.as_object().expect("an object");
         members.keys().filter(|k| *k != "repair").cloned().collect()
     };
     assert_eq!(keys(&first), keys(&second));
     assert!(first.get("prev_bp_yaml").is_some() && first.get("applied").is_none());
-    // The entry is that of the last try, the cost that of both.
+    // The entry is that of the last try, with the cost of both.
     let entry = stage.rig.client.entry(&issue.issue_id).await;
     assert!(entry.patch_json.contains("/metadata/tags/-"), "{entry:?}");
     assert!(
@@ -146,7 +146,7 @@ async fn after_three_tries_the_last_verdicts_decide() {
 
 #[tokio::test]
 async fn a_reply_that_is_no_patch_is_repaired_too() {
-    // The model is asked three times for a patch before its reply goes on as it is.
+    // The model is asked three times for a patch before its reply is used as it is.
     let no_patch = Act::Say(json!({"ops": "none", "bump": "patch", "rationale": "r"}).to_string());
     let acts = vec![no_patch.clone(), no_patch.clone(), no_patch, good()];
     let stage = Stage::start(acts).await;
@@ -170,7 +170,7 @@ async fn the_same_patch_again_ends_it() {
     let issue = stage.run().await;
     assert_denied_by(&stage.rig, &issue, "agent-ref").await;
     assert_eq!(stage.double.calls().len(), 2);
-    // The bundled script, too, is asked twice and not more.
+    // The bundled script, too, is asked twice and not more often.
     stage.rig.client.edit_setting(|s| s.spawner = None).await;
     let script = stage.rig.client.run("target", "remove /agents/0").await;
     assert_denied_by(&stage.rig, &script, "agent-ref").await;
@@ -181,7 +181,7 @@ async fn the_same_patch_again_ends_it() {
     stage.assert_sound(&[&issue, &script, &applied]).await;
 }
 
-/// Each try is a question of its own: what was paid for before the death is not asked again, the rest is.
+/// Each try is a separate call: calls paid before the death are not repeated, the others are.
 #[tokio::test]
 async fn a_worker_that_dies_between_two_tries_has_paid_for_the_first() {
     let env = [
@@ -267,7 +267,7 @@ async fn a_model_that_asks_for_them_is_told_of_past_denials() {
     let reason = told[0]["reasons"][0].as_str().expect("a reason");
     assert!(reason.starts_with("agent-ref: "), "{reason}");
 
-    // A number that makes no sense is named.
+    // An invalid number is named.
     let eleven = Doc::try_from(&with(11)).expect("a document");
     stage.rig.write_setting(|s| s.spawner = Some(eleven)).await;
     let failed = client.run("target", "intent 5").await;

@@ -1,4 +1,4 @@
-//! RetryIssue: a rejected issue again, as a new one.
+//! RetryIssue submits a rejected issue again as a new one.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -22,7 +22,8 @@ async fn retry(rig: &Rig, issue_id: &str, new_id: Option<&str>) -> Result<v1::Is
         .expect("RetryIssue answers an issue"))
 }
 
-/// A worker that gives every issue up at its first passing fault, and the issues on the dead list.
+/// A worker that gives up every issue at its first temporary fault. The issues go onto the dead
+/// list.
 const GIVES_UP: [(&str, &str); 2] = [
     ("FAILPOINTS", "flow.fault=1*return(the model is away)->off"),
     ("DRAFTSMAN_MAX_RETRIES", "0"),
@@ -112,7 +113,7 @@ async fn the_same_new_id_gives_the_same_issue() {
             .expect("RetryIssue"),
         new
     );
-    // Other content: another issue, or one that was submitted and is no retry.
+    // Different content: another issue, or a submitted one that is not a retry.
     for (issue_id, new_id) in [(&other.issue_id, "new"), (&old.issue_id, &*other.issue_id)] {
         let refused = retry(&rig, issue_id, Some(new_id))
             .await

@@ -1,5 +1,5 @@
-//! Scripts that try to get out, to hang, or to leave something behind: whatever they do, their issue
-//! is decided, and the worker and its other issues do not notice.
+//! Scripts that try to escape, to hang, or to leave data behind. Their issue is decided in each
+//! case, and the worker and its other issues are not affected.
 
 use proto::v1::IssueState;
 use tests::checker::{Attempts, assert_sound};
@@ -8,11 +8,11 @@ use tests::factory;
 use tests::judgement::assert_failed;
 use tests::rig::Rig;
 
-/// A single call that ends long after the last star has gone out.
+/// A single call that practically never ends.
 const HANG_IN_C: &str = "return string.find(string.rep('a', 5000), string.rep('a-', 40) .. 'b')";
 
-/// A worker with these axes, whose leases are short: one that missed a few heartbeats would lose
-/// them, and its issues would be attempted again.
+/// A worker with these axes and short leases. A worker that missed a few heartbeats would lose its
+/// leases, and its issues would be attempted again.
 async fn rig(axes: &[(&str, &str)]) -> (Rig, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let verifiers = dir.path().join("verifiers");
@@ -37,7 +37,7 @@ fn add_worker(rig: &mut Rig, dir: &tempfile::TempDir) {
 }
 
 async fn use_axis(rig: &Rig, axis: &str, ttl_secs: u64) {
-    // Past the check: the worker that has the script may not have said so yet.
+    // Without the check: the worker that has the script may not have registered yet.
     rig.write_setting(|s| {
         s.verifier_axes = vec![axis.to_owned()];
         s.ttl_secs = ttl_secs;
@@ -140,7 +140,7 @@ async fn every_escape_and_every_hang_is_contained() {
         .map(|(axis, _)| (*axis, "ceiling"))
         .chain(errors.iter().map(|(axis, _, words)| (*axis, *words)))
     {
-        // Longer than a lease, so that the heartbeat is needed.
+        // Longer than a lease, so that heartbeats are necessary.
         let ttl_secs = if words != "ceiling" {
             60
         } else if axis == "pattern" {
@@ -158,7 +158,7 @@ async fn every_escape_and_every_hang_is_contained() {
         ids.extend([issue.issue_id, next.issue_id]);
     }
     assert_eq!(rig.client.history("target").await.len(), 1);
-    // Whatever is not one call of a library function has stopped by itself, sooner or later.
+    // Everything except a single call of a library function has stopped by itself.
     eventually("only the two patterns are stuck", async || {
         let log = rig.workers[0].stderr();
         let count = |words| log.matches(words).count();
@@ -186,7 +186,7 @@ async fn others_go_on_while_a_script_hangs_in_c() {
     }
     let issue = rig.client.decided(&stuck).await;
     assert!(assert_failed(&rig, &issue).await.contains("ceiling"));
-    // Its author waits no longer than that; the log of the worker says what became of the thread.
+    // The author does not wait longer than that; the worker's log reports the end of the thread.
     rig.workers[0].until_logged("a script does not stop").await;
     ids.push(stuck);
     assert_sound(&rig, &ids, Attempts::One).await;
@@ -209,7 +209,7 @@ async fn a_worker_with_too_many_stuck_scripts_ends_and_another_goes_on() {
         log.contains("its supervisor has to start it again"),
         "{log}"
     );
-    // It has signed off: nobody waits for a lease of its to run out.
+    // The worker has signed off: no lease of it has to expire.
     eventually("no worker is left", async || {
         let stats = rig.client.stats().await;
         (stats.in_flight == 0)

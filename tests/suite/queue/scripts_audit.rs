@@ -1,4 +1,4 @@
-//! The audit of the queue is itself tested: each kind of damage is found.
+//! Tests the audit of the queue: it finds each kind of damage.
 
 use tests::store_audit::{dump, violations};
 use tests::store_fixture::{Fixture, LONG, blueprint_id, fault, issue_ref, worker_id};
@@ -54,7 +54,7 @@ async fn the_audit_finds_damage() {
         let client = store.handle();
         let sound = dump(store).await;
         assert_eq!(violations(&sound), Vec::<String>::new());
-        // DUMP and RESTORE of what is damaged: each case starts from the same sound queues.
+        // DUMP and RESTORE of the damaged keys: each case starts from the same sound queues.
         let saved: Option<Vec<u8>> = client
             .command("save", redis::cmd("DUMP").arg(damage[1]))
             .await

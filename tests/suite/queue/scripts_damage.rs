@@ -1,5 +1,5 @@
-//! Scripts that meet records which no script leaves, and callers that read too early: what is untrue is
-//! taken out or answered, and nothing is decided by it.
+//! Scripts with records that no script leaves, and with callers that read too early: false records
+//! are removed or reported, and cause no decision.
 
 use shared::store::{ClaimOutcome, ReapOutcome, ReturnOutcome};
 use tests::eventually::eventually;
@@ -132,7 +132,7 @@ async fn an_audit_of_what_moved_meanwhile_changes_nothing() {
     let head = fixture.submit("a", "head").await;
     fixture.pop(&worker_id("w1")).await.expect("an element");
     let behind = fixture.submit("a", "behind").await;
-    // Untrue, so that an audit which is not stopped mends it.
+    // A false record, which an audit that is not stopped repairs.
     let _: i64 = fixture.raw(&["HDEL", &keys.places(), "a"]).await;
     for (what, issue, workers) in [
         ("another head", &behind, &["w1", "w2"][..]),
@@ -150,7 +150,7 @@ async fn an_audit_of_what_moved_meanwhile_changes_nothing() {
     }
 }
 
-/// The head is an older issue, which waits since its own submission.
+/// The head is an older issue, which has waited since its own submission.
 #[tokio::test]
 async fn a_submission_to_a_queue_without_a_place_places_its_head() {
     let fixture = Fixture::with(&["a"]).await;
@@ -171,14 +171,14 @@ async fn what_waits_behind_a_leased_head_is_the_oldest() {
     fixture.take(&worker_id("w"), LONG).await;
     let second = fixture.submit("a", "second").await;
     until_the_clock_moves(&fixture).await;
-    // Each step holds the record of what waits against the queue.
+    // Each step checks the record of waiting issues against the queue.
     fixture.submit("a", "third").await;
     let oldest = fixture.store.queue_stats().await.expect("an answer");
     let submitted_at = fixture.issue(&second).await.submitted_at_ms;
     assert_eq!(oldest.oldest_pending_at_ms, Some(submitted_at));
 }
 
-/// So that two issues have different times.
+/// Waits so that two issues have different times.
 async fn until_the_clock_moves(fixture: &Fixture) {
     let now = async || -> u64 {
         let (secs, micros): (u64, u64) = fixture.raw(&["TIME"]).await;
@@ -192,7 +192,7 @@ async fn until_the_clock_moves(fixture: &Fixture) {
     .await;
 }
 
-/// A number that does not fit is told, and not cut to one that does.
+/// A number that is too large is an error, and is not truncated.
 #[tokio::test]
 async fn an_attempt_beyond_its_range_is_damage() {
     let fixture = Fixture::with(&["a"]).await;

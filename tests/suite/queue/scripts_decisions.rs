@@ -1,5 +1,5 @@
-//! The scripts that end a lease or an issue: settle, cancel, release, and what moves an element
-//! that nobody holds; each outcome, and that a refused call leaves everything as it was.
+//! The scripts that end a lease or an issue: settle, cancel, release, and those that move an
+//! element without a holder. Tests each outcome, and that a rejected call changes nothing.
 
 use shared::domain::issue::{Authority, IssueState, RejectionCause};
 use shared::domain::version_selector::VersionSelector;
@@ -80,7 +80,7 @@ async fn settle_decides_once_and_answers_again() {
             assert_eq!(head.commit.seq, 1, "{how:?}");
         }
 
-        // The reply got lost; whatever is now said under this token changes nothing.
+        // The reply was lost; later calls under this token change nothing.
         for how in [how, How::Applied, How::Failed] {
             let again = fixture.refused(fixture.settle(&claimed, how)).await;
             assert_eq!(again, outcome);
@@ -182,7 +182,7 @@ async fn settle_for_an_archived_blueprint_fails_the_issue() {
 
 // ---- cancel -------------------------------------------------------------------------------
 
-/// Brings the issue `i` of the Blueprint `a` into a state; the claim, if there is one.
+/// Brings the issue `i` of the Blueprint `a` into a state. Returns the claim, if there is one.
 async fn bring_to(fixture: &Fixture, state: &str) -> Option<Claimed> {
     let worker = worker_id("w");
     if state == "parked" {
@@ -215,7 +215,8 @@ async fn bring_to(fixture: &Fixture, state: &str) -> Option<Claimed> {
 #[tokio::test]
 async fn cancel_decides_in_every_state() {
     let states = [
-        // The state; the place and what can be popped, once `i` is called off and `next` follows.
+        // The state; the place and the elements that can be popped, once `i` is cancelled and
+        // `next` follows.
         ("ready", "ready", vec!["a/next"]),
         ("popped", "ready", vec!["a/next"]),
         ("in flight", "ready", vec!["a/next"]),
@@ -374,7 +375,7 @@ async fn a_fault_delays_the_issue_and_its_queue_with_it() {
     );
     let claimed = fixture.take(&worker, LONG).await;
     assert_eq!((claimed.attempt, claimed.retries), (2, 1));
-    // The last error is no longer shown once somebody works on it.
+    // The last error is hidden once the issue is claimed.
     assert_eq!(fixture.issue(&issue).await.reason, "");
 }
 
@@ -457,7 +458,7 @@ async fn an_unclaimed_element_is_given_back() {
     assert_eq!(fixture.pending().await, ["a/i", "b/waits-already"]);
     assert_eq!(fixture.issue(&issue).await, before);
 
-    // A second reaper is too late, and a lease is not touched.
+    // A second reaper is too late and changes no lease.
     assert_eq!(
         fixture.refused(give_back("dead")).await,
         ReturnOutcome::NotMine

@@ -1,5 +1,5 @@
-//! The scripts when something goes wrong: workers that die, stall and come back, replies that get
-//! lost, callers that race, a Redis that forgets scripts or is full.
+//! The scripts under faults: workers that die, stall and resume, lost replies, concurrent callers,
+//! a Redis that loses scripts or is full.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const MAX_ATTEMPTS: u32 = 5;
 
 // ---- fencing ------------------------------------------------------------------------------
 
-/// Whatever this worker says of the issue, nothing changes.
+/// Checks that no call of this worker for the issue changes anything.
 async fn assert_fenced(fixture: &Fixture, late: &Claimed, what: &str) {
     for how in [How::Applied, How::Denied, How::Failed, How::Dead] {
         let outcome = fixture.refused(fixture.settle(late, how)).await;
@@ -103,7 +103,7 @@ async fn a_token_that_was_given_up_owns_no_later_decision() {
             fixture.step(store.reap(&issue, MAX_ATTEMPTS, 0.0)).await;
             fixture.step(store.promote(&issue)).await;
         }
-        // Decided without any lease, so that no new token takes the place of the old one.
+        // Decided without a lease, so that no new token replaces the old one.
         fixture.pop(&quick).await.expect("an element");
         fixture.set_archived("a", true).await;
         let claim = store.claim(&issue, &quick, "n", LONG, None, BESIDE);
@@ -247,8 +247,8 @@ async fn passing_faults_send_no_issue_to_the_dead_list() {
     assert_fenced(&fixture, &last, "dead").await;
 }
 
-/// Runs a script of an issue with a holder that the caller has read too early, which the typed
-/// functions cannot be made to do: they read just before.
+/// Runs a script of an issue with an outdated holder. The typed functions cannot do this, because
+/// they read the holder just before the call.
 async fn run_with_old_holder(
     fixture: &Fixture,
     name: &str,
@@ -297,7 +297,7 @@ async fn a_heartbeat_extends_and_tells_what_was_missed() {
         .step(store.cancel_issue(&leases[2].lease.issue.issue_id, Authority::Admin))
         .await;
     fixture.step(fixture.settle(&leases[3], How::Applied)).await;
-    // A pop whose reply got lost, and what another worker has.
+    // An element whose pop got no reply, and one that another worker holds.
     let popped = fixture.submit("popped", "popped").await;
     fixture.pop(&worker).await.expect("an element");
 
@@ -379,7 +379,7 @@ async fn workers_are_known_until_they_are_forgotten() {
     fixture.pop(&worker_id("left")).await.expect("an element");
     let silent = store.silent_workers(LONG).await.unwrap();
     assert_eq!(silent.len(), 2, "{silent:?}");
-    // One that left something is remembered until that is given back.
+    // A worker that left an element is remembered until the element is returned.
     store.forget_old_workers().await.unwrap();
     assert_eq!(
         store.silent_workers(LONG).await.unwrap(),
@@ -408,7 +408,7 @@ async fn racing_claims_give_one_lease() {
     for round in 0..20 {
         let issue = fixture.submit("a", &format!("i{round}")).await;
         fixture.pop(&worker).await.expect("an element");
-        // The same call twice, or heartbeat and consumer each with a nonce of its own.
+        // The same call twice, or heartbeat and consumer with separate nonces.
         let nonces = if round % 2 == 0 {
             ["same", "same"]
         } else {

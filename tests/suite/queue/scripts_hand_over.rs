@@ -1,4 +1,5 @@
-//! The settle that hands over the queue's next issue: what it leases, when it does not, and that it says so again.
+//! The settle that hands over the queue's next issue: what it leases, when it does not, and that it
+//! repeats its answer.
 
 use serde_json::Value;
 use shared::domain::issue::{Authority, IssueState};
@@ -8,7 +9,7 @@ use tests::store_fixture::{
     BESIDE, Fixture, How, LONG, OVER, issue_ref, marked, new_issue, worker_id,
 };
 
-/// What asks for the next issue under this nonce.
+/// A request for the next issue under this nonce.
 fn next(nonce: &str) -> NextClaim<'_> {
     NextClaim {
         nonce,
@@ -18,7 +19,7 @@ fn next(nonce: &str) -> NextClaim<'_> {
     }
 }
 
-/// Settles and asks for the next issue; the issue is decided.
+/// Settles with a request for the next issue, which decides the issue.
 async fn settle(
     fixture: &Fixture,
     claimed: &Claimed,
@@ -36,7 +37,7 @@ async fn settle(
     handed_over.map(|claimed| *claimed)
 }
 
-/// Settles again; nothing changes.
+/// Settles again, which changes nothing.
 async fn settle_again(
     fixture: &Fixture,
     claimed: &Claimed,
@@ -79,7 +80,7 @@ async fn the_next_issue_is_leased_to_the_settler() {
         );
         assert_eq!(handed.submitted_at_ms, found.submitted_at_ms);
         assert_eq!(handed.claimed_at_ms, found.updated_at_ms);
-        // The head as it is after the decision.
+        // The head after the decision.
         let (seq, mark) = match how {
             How::Applied => (2, "i-1"),
             _ => (1, "first"),
@@ -109,7 +110,7 @@ async fn the_next_issue_is_leased_to_the_settler() {
         let third_at = fixture.issue(&third).await.submitted_at_ms;
         assert_eq!(waits_since(&fixture).await, Some(third_at as f64));
 
-        // It is settled as any other, and the last of the queue leaves nobody waiting.
+        // It is settled like any other issue; the last issue of the queue has no successor.
         let last = settle(&fixture, &handed, How::Applied, &next("n-3")).await;
         let last = last.expect("the last issue");
         assert_eq!(last.lease.issue, third);
@@ -138,7 +139,7 @@ async fn a_document_that_the_settler_has_is_not_sent() {
     let handed = handed.expect("the next issue");
     assert_eq!(&handed.head.version, written.version());
     assert_eq!(handed.head.document, None);
-    // Nor is it sent again, unless the head is another one by now.
+    // The document is not sent again either, unless the head has changed.
     let again = settle_again(&fixture, &claimed, &known).await;
     assert_eq!(again.expect("the same").head.document, None);
     let by_hand = marked("a", "by hand", "2.0.0");
@@ -173,7 +174,7 @@ async fn what_was_handed_over_is_said_again_while_its_lease_stands() {
     let unasked = fixture.refused(fixture.settle(&first, How::Applied)).await;
     assert_eq!(unasked, SettleOutcome::Settled(IssueState::Applied));
 
-    // Once the lease is reaped it is nobody's, and then somebody else's.
+    // Once the lease is reaped, no worker holds it, and then another one does.
     let outcome = fixture.step(store.reap(&handed.lease.issue, 5, 0.0)).await;
     assert_eq!(outcome, ReapOutcome::Delayed(0));
     assert!(settle_again(&fixture, &first, &asked).await.is_none());
@@ -184,12 +185,12 @@ async fn what_was_handed_over_is_said_again_while_its_lease_stands() {
     assert!(settle_again(&fixture, &first, &asked).await.is_none());
     let stale = fixture.refused(fixture.settle(&handed, How::Applied)).await;
     assert_eq!(stale, SettleOutcome::Stale);
-    // And decided: the queue's head is another issue.
+    // Once it is decided, the queue's head is another issue.
     fixture.step(fixture.settle(&claimed, How::Denied)).await;
     assert!(settle_again(&fixture, &first, &asked).await.is_none());
 }
 
-/// Holds that the second of two issues is not handed over, after `before` was done while the first ran.
+/// Checks that the second of two issues is not handed over, after `before` ran during the first.
 async fn is_not_handed_over(
     how: How,
     second: Authority,
@@ -216,17 +217,17 @@ async fn what_a_claim_would_not_grant_is_placed() {
         })
         .await;
     }
-    // Archived, by a settle that does not look at the head.
+    // Archived, by a settle that does not check the head.
     is_not_handed_over(How::Failed, Authority::Submitter, async |fixture, _| {
         fixture.set_archived("a", true).await;
     })
     .await;
-    // An orbit by now, and not an admin's.
+    // The target is an orbit by now, and the issue is not an admin's.
     is_not_handed_over(How::Applied, Authority::Submitter, async |fixture, _| {
         fixture.set_orbit("a", true, false).await;
     })
     .await;
-    // Cancelled before its turn: it is not in the queue any more.
+    // Cancelled before: it is no longer in the queue.
     is_not_handed_over(
         How::Applied,
         Authority::Submitter,
@@ -275,7 +276,7 @@ async fn an_issue_of_an_admin_is_handed_over_though_its_target_is_an_orbit() {
     let counter = fixture.store.settings_counter().await.unwrap();
     let handed = settle(&fixture, &claimed, How::Applied, &next("n-2")).await;
     let handed = handed.expect("the next issue");
-    // The first has changed the orbit: the worker is told to read it again.
+    // The first issue has changed the orbit: the worker must read it again.
     assert_eq!(handed.settings_counter, counter + 1);
 }
 

@@ -1,4 +1,4 @@
-//! The history that decided issues write, and how it is found.
+//! The history that decided issues write, and its lookups.
 
 use shared::domain::issue::IssueState;
 use shared::domain::version_selector::VersionSelector;
@@ -6,7 +6,8 @@ use shared::store::SettleOutcome;
 use tests::store_audit::dump;
 use tests::store_fixture::{Fixture, How, LONG, blueprint_id, marked, worker_id};
 
-/// A version that becomes the head again is that of its newest commit, also if an issue brings it back.
+/// A version that becomes the head again belongs to its newest commit, also if an issue restores
+/// it.
 #[tokio::test]
 async fn an_issue_that_brings_a_content_back_is_its_newest_commit() {
     let fixture = Fixture::with(&["a"]).await;
@@ -40,7 +41,7 @@ async fn labels_of_an_earlier_form_are_ranked_and_the_newest_commit_counts() {
         keys.ranks(&blueprint_id("a")),
     );
     let present = dump(store).await;
-    // 1.2.0 as it was; 1.1.0 as it was and, since then, in the present form.
+    // 1.2.0 in the old form; 1.1.0 in the old form and, since then, in the present form.
     for (label, seq) in [("1.2.0", "3"), ("1.1.0", "2")] {
         let _: i64 = fixture.raw(&["HSET", &labels, label, seq]).await;
     }

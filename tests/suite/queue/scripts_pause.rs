@@ -1,4 +1,4 @@
-//! Pausing and resuming: what is parked, what is placed again, and what nobody finished.
+//! Pausing and resuming: parked heads, heads that are placed again, and interrupted calls.
 
 use shared::ids::BlueprintId;
 use shared::store::ClaimOutcome;
@@ -70,7 +70,7 @@ async fn what_was_popped_when_the_pause_began_is_parked_by_its_claim() {
     fixture.submit("a", "a.1").await;
     let popped = fixture.pop(&worker).await.expect("a head is ready");
     pause(&fixture, Some("a")).await;
-    // It lies in the worker's list: resuming places nothing, or it would lie in two.
+    // The element is in the worker's list: resuming places nothing, or it would be in two lists.
     resume(&fixture, Some("a")).await;
     assert_eq!(fixture.pending().await, [] as [&str; 0]);
     pause(&fixture, Some("a")).await;
@@ -181,7 +181,7 @@ async fn a_resume_that_died_half_way_is_finished_by_the_next_or_by_the_audit() {
         for name in ["a", "b"] {
             fixture.submit(name, &format!("{name}.{finished_by}")).await;
         }
-        // The caller died after it had lifted the mark.
+        // The caller died after it had removed the mark.
         fixture.lift_pause("*").await;
         match finished_by {
             "resume" => resume(&fixture, None).await,

@@ -1,4 +1,4 @@
-//! Issues that crash their workers: claimed alone in the end, and given up only then.
+//! Issues that crash their workers: they are finally claimed alone, and only then given up.
 
 use shared::store::{ClaimMode, ClaimOutcome, ReapOutcome, Release, ReturnOutcome};
 use tests::store_fixture::{BESIDE, Fixture, LONG, OVER, claimed, worker_id};
@@ -14,7 +14,8 @@ async fn an_issue_that_crashes_its_workers_is_claimed_alone_and_only_then_given_
     for _ in 0..MAX_ATTEMPTS {
         fixture.crash(&worker).await;
     }
-    // Beside others it may crash as often as it likes: it may be their fault. So it is not claimed so again.
+    // Beside others it may crash any number of times, because another issue may be the cause. So it
+    // is not claimed beside others again.
     let popped = fixture.pop(&worker).await.unwrap();
     let beside = |shared_run_limit| ClaimMode::Shared { shared_run_limit };
     let claim = |claim_mode| store.claim(&popped, &worker, "n", OVER, None, claim_mode);
@@ -80,7 +81,7 @@ async fn what_a_silent_worker_has_claimed_stays_in_its_list() {
         fixture.refused(store.return_element(&popped, "w")).await,
         ReturnOutcome::Leased
     );
-    // So the claim can be repeated if its reply was lost.
+    // So the claim can be repeated after a lost reply.
     let again = claimed(fixture.refused(claim()).await);
     assert_eq!(again.lease, first.lease);
 }

@@ -1,4 +1,4 @@
-//! What the scripts publish and count, beside what they decide.
+//! The events and counters of the scripts, besides their decisions.
 
 use std::collections::HashMap;
 
@@ -61,7 +61,7 @@ async fn times_are_those_of_the_server() {
         let (secs, micros): (u64, u64) = fixture.raw(&["TIME"]).await;
         secs * 1000 + micros / 1000
     };
-    // Of any millisecond, one below a hundred among them.
+    // The test needs a time with a millisecond below 100, which is formatted with leading zeros.
     eventually("a second begins", async || {
         let now = now().await % 1000;
         (now < 90).then_some(()).ok_or_else(|| now.to_string())
@@ -95,7 +95,7 @@ async fn previews_are_tried_in_the_order_of_their_requests() {
     assert_eq!(taken, "first");
 }
 
-/// Most reasons are published as they are; these need escapes.
+/// Most reasons are published unchanged; these need escapes.
 #[tokio::test]
 async fn every_reason_is_published_as_json() {
     let fixture = Fixture::with(&["a"]).await;
@@ -133,7 +133,7 @@ async fn a_claim_hands_the_trace_of_the_submission_over() {
     assert_eq!(fixture.take(&worker_id("w"), LONG).await.trace, None);
 }
 
-/// A decision does not depend on who may hear of it.
+/// A decision does not depend on subscribers.
 #[tokio::test]
 async fn a_user_who_may_not_publish_decides_all_the_same() {
     let mut fixture = Fixture::with(&["a"]).await;
@@ -195,7 +195,7 @@ async fn each_thing_is_counted_once() {
     ] {
         fixture.submit("a", id).await;
         let claimed = fixture.take(&worker, LONG).await;
-        // Not a second one by a repeated call.
+        // A repeated call publishes no second event.
         fixture.step(fixture.settle(&claimed, how)).await;
         fixture.step(fixture.settle(&claimed, how)).await;
         count(&mut expected, "submitted");

@@ -1,5 +1,6 @@
-//! The scripts that take an issue in and hand it out: each outcome, what it leaves behind, and that
-//! a refused call leaves everything as it was; what is published, and the queue in numbers.
+//! The scripts that accept an issue and lease it. The tests cover each outcome, its effects, and
+//! that a rejected call changes nothing. They also cover the published events, and the numbers of
+//! the queue.
 
 use shared::domain::issue::{Authority, IssueState, NewIssue, RejectionCause};
 use shared::ids::Version;
@@ -30,7 +31,7 @@ async fn submit_stores_queues_and_answers_again() {
     assert_eq!(issue.submitted_at_ms, issue.updated_at_ms);
     assert_eq!(fixture.pending().await, ["a/i"]);
 
-    // The same again, in every state that it goes through.
+    // The same submission again, in every state of the issue.
     let again = async || match fixture.refused(store.submit(&new)).await {
         SubmitOutcome::Existed(issue) => issue,
         other => panic!("{other:?}"),
@@ -52,7 +53,7 @@ async fn submit_refuses() {
     fixture
         .step(store.cancel_issue(&decided.issue_id, Authority::Admin))
         .await;
-    // What pruning leaves of an issue: the log.
+    // Removes everything except the log entry, as pruning does.
     for (command, key, member) in [
         ("DEL", store.keys().issue(&decided.issue_id), None),
         ("DEL", store.keys().intent(&decided.issue_id), None),
@@ -231,7 +232,7 @@ async fn a_claim_hands_over_all_that_the_worker_needs() {
     assert_eq!(first.claimed_at_ms, stored.updated_at_ms);
     assert_eq!(fixture.place("a").await, "leased");
 
-    // The reply got lost: the same lease once more, without the document that the caller has.
+    // The reply was lost: the same lease again, without the document that the caller has.
     let known = Some(head.version());
     let again = fixture
         .refused(store.claim(&issue, &worker, "n-1", LONG, known, BESIDE))
@@ -244,7 +245,7 @@ async fn a_claim_hands_over_all_that_the_worker_needs() {
         .refused(store.claim(&issue, &worker, "n-2", LONG, None, BESIDE))
         .await;
     assert!(matches!(held, ClaimOutcome::Held), "{held:?}");
-    // Another version is known: it does not help.
+    // The caller has another version, which does not replace the document.
     let other = Version::of("other");
     let again = fixture
         .refused(store.claim(&issue, &worker, "n-1", LONG, Some(&other), BESIDE))
@@ -290,7 +291,7 @@ async fn a_stale_element_is_gone() {
         fixture.step(async { Ok(()) }).await;
         assert_eq!(store.processing("w").await.unwrap(), [], "{what}");
     };
-    // Popped, then called off.
+    // Popped, then cancelled.
     let first = fixture.submit("a", "first").await;
     fixture.pop(&worker).await.expect("an element");
     let second = fixture.submit("a", "second").await;
@@ -299,7 +300,7 @@ async fn a_stale_element_is_gone() {
         .await;
     assert_eq!(fixture.pending().await, ["a/second"]);
     gone(&first, "cancelled").await;
-    // Elements that no script would leave: they are taken out and nothing else happens.
+    // Elements that no script leaves: they are removed without another effect.
     let third = fixture.submit("a", "third").await;
     for (issue, what) in [
         (&third, "not the head"),
@@ -360,7 +361,7 @@ async fn a_pause_lets_new_issues_wait_and_what_is_in_flight_go_on() {
     fixture.submit("b", "b2").await;
     assert_eq!(fixture.place("b").await, "parked");
     assert!(fixture.pending().await.is_empty());
-    // A parked head that is called off leaves the next one parked.
+    // A parked head that is cancelled leaves the next one parked.
     fixture
         .step(
             fixture
@@ -471,7 +472,8 @@ async fn every_change_is_published_whole() {
     revisions.push(check("pending").await);
     let second = fixture.take(&worker, LONG).await;
     revisions.push(check("in_flight").await);
-    // Whatever JSON escapes, and what a format of Lua or a script's own text would take for its own.
+    // Characters that JSON escapes, and those with a meaning in Lua formats or in a script's own
+    // text.
     let awkward = Release::Fault {
         delay_ms: 0,
         reason: "it said \"no\\\" \u{0}\u{1f}\n\t%s %d /\u{2028}ü'".to_owned(),
@@ -486,7 +488,7 @@ async fn every_change_is_published_whole() {
     fixture.step(store.promote(&issue)).await;
     let fourth = fixture.take(&worker, LONG).await;
     revisions.push(check("in_flight").await);
-    // Refused calls say nothing: the next event is the decision.
+    // Rejected calls publish nothing: the next event is the decision.
     fixture.refused(fixture.settle(&third, How::Applied)).await;
     fixture.refused(store.submit(&new_issue("a", "i"))).await;
     fixture.step(fixture.settle(&fourth, How::Applied)).await;
@@ -501,7 +503,7 @@ async fn the_queue_in_numbers() {
     let worker = worker_id("w");
     let first = fixture.submit("a", "a1").await;
     let oldest = fixture.issue(&first).await.submitted_at_ms;
-    // Another millisecond, so that the oldest is one and not two.
+    // Another millisecond, so that there is one oldest issue and not two.
     eventually("Redis's clock moves", async || {
         let (secs, micros): (u64, u64) = fixture.raw(&["TIME"]).await;
         let now = secs * 1000 + micros / 1000;
@@ -535,7 +537,7 @@ async fn the_queue_in_numbers() {
         .map(|w| (w.worker_id.as_str(), w.in_flight))
         .collect();
     assert_eq!(shown, [("w", 1)]);
-    // Behind a leased head: what is called off no longer waits.
+    // Behind a leased head: a cancelled issue no longer waits.
     fixture
         .step(store.cancel_issue(&second.issue_id, Authority::Admin))
         .await;

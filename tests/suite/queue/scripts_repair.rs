@@ -1,4 +1,4 @@
-//! The audit of the queues: it mends every kind of untrue record, and touches nothing else.
+//! The audit of the queues: it repairs every kind of false record, and changes nothing else.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use shared::store::ReapOutcome;
 use tests::store_audit::dump;
 use tests::store_fixture::{Fixture, LONG, fault, issue_ref, worker_id};
 
-/// Every way in which a queue's record can be untrue, and that the audit makes the queue move again.
+/// Every way in which a queue's record can be false. After the audit the queue progresses again.
 #[tokio::test]
 async fn the_audit_mends_what_is_untrue_and_nothing_else() {
     let sound = ["empty", "ready", "popped", "leased", "delayed", "parked"];
-    // Only placed, and not counted: a resume of everything may be on its way to "not-paused".
+    // Only placed, and not counted: a resume of everything may be in progress for "not-paused".
     let damaged = [
         "no-place",
         "not-listed",
@@ -64,7 +64,7 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
     for name in ["ready", "no-place", "not-listed", "listed-no-place"] {
         submit(name).await;
     }
-    // The audit finds a queue without a place by what waits in it.
+    // The audit finds a queue without a place by its waiting issues.
     fixture.submit("leased-no-place", "leased-no-place.2").await;
     let damage_begins = dump(store).await;
     assert_eq!(store.audit_queues().await.unwrap(), []);
@@ -109,7 +109,7 @@ async fn the_audit_mends_what_is_untrue_and_nothing_else() {
         ("not-paused", "ready"),
         ("no-queue", "none"),
         ("decided", "none"),
-        // Neither is pushed: the one is in a list, the other is not due.
+        // Neither is pushed: one is in a list, the other is not due.
         ("popped-no-place", "ready"),
         ("delayed-ready", "delayed"),
         ("listed-no-place", "ready"),

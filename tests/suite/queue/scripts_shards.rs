@@ -1,4 +1,4 @@
-//! The scripts that several shards need: copies of what is in use, and pointers of issues.
+//! The scripts for several shards: copies of settings in use, and pointers of issues.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ async fn an_older_copy_of_the_orbits_in_use_never_wins() {
     assert_eq!(proxy.outcomes("mirror_orbits"), ["newer"]);
     assert_eq!(orbits(&fixture, &direct).await, ["one", "two"]);
 
-    // The same again is no news for the workers; less than before is.
+    // The same settings again are not a change for the workers; fewer settings are.
     let counter = async || direct.settings_counters().await[1];
     let before = counter().await;
     direct.mirror_orbits().await.expect("mirrored");
@@ -93,7 +93,7 @@ async fn an_orbit_in_use_is_not_archived() {
     fixture.set_archived("orbit", true).await;
 }
 
-/// The outcome of pointing `i` at a Blueprint; the age of the pointer that is in the way.
+/// The outcome of pointing `i` at a Blueprint, and the age of the existing pointer.
 async fn point(fixture: &Fixture, blueprint: &str, stale: &str) -> (String, Option<Duration>) {
     let keys = [fixture.store.keys().ids()];
     let args = ["i", blueprint, stale];
@@ -119,7 +119,7 @@ async fn an_id_points_at_one_blueprint_until_the_pointer_is_taken_over() {
     assert!(age < Some(Duration::from_secs(60)), "{age:?}");
     assert!(pointer().await.starts_with("first|"));
 
-    // Of an hour ago.
+    // A pointer of an hour ago.
     let old = {
         let now: u64 = pointer().await["first|".len()..].parse().expect("a time");
         let (secs, _): (u64, u64) = fixture.raw(&["TIME"]).await;
@@ -133,7 +133,7 @@ async fn an_id_points_at_one_blueprint_until_the_pointer_is_taken_over() {
         "the caller decides whether it is taken over"
     );
     assert!(age >= Some(Duration::from_secs(3_600)), "{age:?}");
-    // Another caller has pointed it anew meanwhile.
+    // Another caller has replaced the pointer in the meantime.
     assert_eq!(point(&fixture, "second", "first|1").await.0, "elsewhere");
     assert_eq!(pointer().await, old);
     assert_eq!(point(&fixture, "second", &old).await.0, "ok");

@@ -1,4 +1,5 @@
-//! The script that keeps a paid step with its issue: each outcome, and that every way of deciding takes it off.
+//! The script that stores a paid step with its issue: each outcome, and that every decision removes
+//! it.
 
 use shared::domain::enhance_log::SpawnerUsage;
 use shared::domain::issue::Authority;
@@ -23,7 +24,7 @@ fn paid(output: &str) -> CachedStep {
     }
 }
 
-/// Keeps `{}` under `a` for what was claimed.
+/// Stores `{}` under `a` for the claimed issue.
 async fn remember(fixture: &Fixture, claimed: &Claimed) {
     let kept = fixture
         .step(fixture.store.cache_step(&claimed.lease, "a", &paid("{}")))
@@ -51,7 +52,7 @@ async fn a_step_is_kept_as_it_was_and_only_once() {
     assert_eq!(read("a").await, Some(odd));
     assert_eq!(read("b").await, None);
 
-    // Called again, as after a reply that got lost.
+    // Called again, as after a lost reply.
     let other = paid("1");
     let again = fixture.store.cache_step(&claimed.lease, "a", &other);
     assert_eq!(fixture.refused(again).await, CacheOutcome::Kept);
@@ -73,7 +74,7 @@ async fn who_lost_the_issue_writes_nothing() {
     stale(first.lease.clone()).await;
     stale(with_token(&first.lease, "")).await;
 
-    // The next one has what the first has paid for.
+    // The next attempt has the outputs that the first has paid for.
     fixture.step(fixture.store.promote(&issue)).await;
     let second = fixture.take_in(&worker_id("new"), LONG, BESIDE).await;
     stale(first.lease.clone()).await;
@@ -105,7 +106,7 @@ async fn the_cost_that_is_noted_only_rises() {
     assert_eq!(note(&first.lease, 3).await, CostOutcome::Noted);
     assert_eq!(note(&first.lease, 2).await, CostOutcome::Noted);
     assert_eq!(noted().await, cost(3));
-    // It takes no place of an output.
+    // A noted cost does not count as an output.
     for n in 0..MAX_STEPS {
         let (asked, step) = (n.to_string(), paid("{}"));
         let kept = fixture.store.cache_step(&first.lease, &asked, &step);
@@ -146,7 +147,7 @@ async fn what_is_kept_is_bounded() {
         .refused(keep("one more".to_owned(), "{}".into()))
         .await;
     assert_eq!(outcome, CacheOutcome::Full);
-    // One of those that are there is no further one.
+    // An existing output does not count again.
     let outcome = fixture.refused(keep("0".to_owned(), "{}".into())).await;
     assert_eq!(outcome, CacheOutcome::Kept);
     assert_eq!(n_kept(&fixture, &issue.issue_id).await, MAX_STEPS as u64);
@@ -236,7 +237,7 @@ async fn every_way_of_deciding_takes_it_off() {
         let found = fixture.issue(&issue).await;
         assert!(found.state.is_terminal(), "{way}: {found:?}");
         assert_eq!(n_kept(&fixture, &issue.issue_id).await, 0, "{way}");
-        // Who comes late leaves nothing behind.
+        // A late call stores nothing.
         let step = paid("{}");
         let late = fixture.store.cache_step(&claimed.lease, "late", &step);
         assert_eq!(fixture.refused(late).await, CacheOutcome::Stale, "{way}");

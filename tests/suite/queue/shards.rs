@@ -1,4 +1,5 @@
-//! A store of several shards, on one Redis: everything that one shard can do, and lists that merge them.
+//! A store of several shards on one Redis: every function of a single shard, and lists that merge
+//! the shards.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +33,7 @@ fn name(n: usize) -> String {
     format!("bp-{n:02}")
 }
 
-/// Two Blueprints in different shards.
+/// The names of two Blueprints in different shards.
 fn apart() -> (String, String) {
     let store = Store::open("redis://127.0.0.1:1", 4).expect("a URL");
     let shard = |n: usize| {
@@ -193,7 +194,7 @@ async fn an_id_is_one_issue_in_all_shards() {
         .await
         .expect_err("there is none");
     assert_eq!(missing.code(), Code::NotFound);
-    // A pointer without an issue, as a submission that died leaves it, is none either.
+    // A pointer without an issue, which a dead submission leaves, does not name an issue either.
     let refused = submit(&rig.client, "no-such", "lost")
         .await
         .expect_err("no target");
@@ -263,7 +264,7 @@ async fn pausing_cancelling_and_retrying_reach_the_right_shard() {
     );
 }
 
-/// Both kinds of edit act on the next issue, whichever shard it is in.
+/// Both kinds of edit act on the next issue in every shard.
 #[tokio::test]
 async fn an_edit_of_a_setting_or_an_orbit_is_seen_in_every_shard() {
     let rig = rig(1).await;
@@ -279,7 +280,7 @@ async fn an_edit_of_a_setting_or_an_orbit_is_seen_in_every_shard() {
     for n in 0..N_BLUEPRINTS {
         rig.client.run(&name(n), "tag warm").await;
     }
-    // The same tag again is no change, and `noop` says so.
+    // The same tag again is not a change, so `noop` denies it.
     all_denied_by("noop", "warm").await;
     rig.client.edit_setting(factory::without_verification).await;
     for n in 0..N_BLUEPRINTS {
@@ -320,7 +321,7 @@ async fn another_number_of_shards_is_refused_with_an_explanation() {
     }
 }
 
-/// One worker with fewer slots than there are shards serves all of them.
+/// One worker with fewer slots than shards serves all of them.
 #[tokio::test]
 async fn a_busy_shard_starves_no_other() {
     let mut rig = rig(0).await;

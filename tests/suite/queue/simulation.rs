@@ -1,14 +1,14 @@
-//! The scripts under anything that workers, callers and a bad network can do, in any order.
+//! The scripts under any order of actions of workers, callers and an unreliable network.
 
 use std::collections::BTreeMap;
 
 use tests::simulation::{Report, run};
 
-/// Seeds that are run each time.
+/// The seeds of every run.
 const SEEDS: [u64; 3] = [1, 2, 3];
 const STEPS: usize = 12_000;
 
-/// What the fixed seeds meet.
+/// The outcomes that the fixed seeds reach.
 const OUTCOMES: &str = "\
 submit accepted
 submit archived
@@ -109,7 +109,7 @@ async fn any_order_of_steps_keeps_the_rules() {
         }
     }
     if number("DRAFTSMAN_TEST_SEED").is_none() && steps() >= STEPS {
-        // A run that never met an outcome proves nothing of it.
+        // A run that does not reach an outcome shows nothing about it.
         let missed: Vec<&str> = OUTCOMES
             .lines()
             .filter(|met| !seen.contains_key(*met))

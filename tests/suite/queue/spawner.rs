@@ -1,4 +1,4 @@
-//! What the bundled spawner understands, seen in what becomes of the document.
+//! The intents of the bundled spawner, tested by their effects on the document.
 
 use proto::v1::IssueState;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use tests::checker::{Attempts, assert_sound};
 use tests::factory;
 use tests::rig::Rig;
 
-/// What a pointer must lead to in the end; `None`: to nothing.
+/// The value that a pointer must have in the end; `None`: no value.
 type Expected<'a> = (&'a str, Option<Value>);
 
 #[tokio::test]
@@ -218,7 +218,7 @@ async fn quoted_text_is_data_and_what_is_ambiguous_is_denied_with_its_place() {
         assert_eq!(head["n"], json!(1));
         assert_eq!(head.get("pwned"), None);
         ids.push(issue.issue_id);
-        // So that the second one changes something, too.
+        // So that the second issue also changes something.
         let back = rig.client.run("quoting", "set /n to 0").await;
         ids.push(back.issue_id);
     }

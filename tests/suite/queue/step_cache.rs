@@ -1,4 +1,4 @@
-//! Steps that were paid for by a worker that died: nobody pays for them again.
+//! Steps that a dead worker paid for are not paid for again.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -23,7 +23,7 @@ fn model(name: &str) -> Value {
     })
 }
 
-/// A rig without a worker, and the double behind its spawner.
+/// A rig without a worker, and the test double behind its spawner.
 struct Stage {
     rig: Rig,
     double: ModelDouble,
@@ -70,14 +70,14 @@ impl Stage {
         issue
     }
 
-    /// How many outputs are kept with an issue.
+    /// The number of outputs that are stored with an issue.
     async fn n_kept(&self, issue: &v1::Issue) -> usize {
         let fields = self.fields(issue).await;
         let of_cost = |field: &&String| field.starts_with("cost");
         fields.len() - fields.iter().filter(of_cost).count()
     }
 
-    /// All that is kept with an issue.
+    /// All fields that are stored with an issue.
     async fn fields(&self, issue: &v1::Issue) -> Vec<String> {
         let id = IssueId::parse(&issue.issue_id).expect("an id");
         let mut connection = self.rig.redis.connection().await;
@@ -106,7 +106,7 @@ async fn a_worker_that_died_after_the_reply_has_paid_for_the_next() {
         assert_eq!(issue.state(), IssueState::Applied, "{place}: {issue:?}");
         assert_eq!(issue.attempt, 2, "{place}");
         assert_eq!(stage.double.calls().len(), 1, "{place}: paid for twice");
-        // What the first has paid is what it cost.
+        // The issue's cost is the cost that the first worker has paid.
         let entry = stage.rig.client.entry(&issue.issue_id).await;
         let usage = entry.usage.expect("what it cost");
         assert_eq!((usage.model.as_str(), usage.calls), ("model-1", 1));
@@ -116,7 +116,7 @@ async fn a_worker_that_died_after_the_reply_has_paid_for_the_next() {
     }
 }
 
-/// The one window there is: the answer is there and not kept yet.
+/// The only gap: the answer has arrived and is not stored yet.
 #[tokio::test]
 async fn a_worker_that_dies_before_the_reply_is_kept_lets_it_be_paid_twice() {
     let mut stage = Stage::start(vec![Act::Say(PATCH.to_owned())]).await;
@@ -126,7 +126,7 @@ async fn a_worker_that_dies_before_the_reply_is_kept_lets_it_be_paid_twice() {
     let issue = stage.rig.client.decided(&issue.issue_id).await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
     assert_eq!(stage.double.calls().len(), 2);
-    // What was lost was paid for all the same.
+    // The lost answer is part of the cost.
     let usage = stage.rig.client.entry(&issue.issue_id).await.usage;
     let usage = usage.expect("what it cost");
     assert_eq!((usage.calls, usage.input_tokens), (2, 2 * TOKENS.0));
@@ -135,7 +135,7 @@ async fn a_worker_that_dies_before_the_reply_is_kept_lets_it_be_paid_twice() {
 
 #[tokio::test]
 async fn a_fault_later_in_the_flow_does_not_ask_again() {
-    // Both are asked at one address, so the double answers in order: spawner, judge (busy), judge.
+    // Both use one address, so the double answers in order: spawner, judge (busy), judge.
     let pass = r#"{"opinion":"fine"}"#;
     let mut stage = Stage::start(vec![
         Act::Say(PATCH.to_owned()),
@@ -207,7 +207,7 @@ async fn a_judge_that_has_judged_is_not_paid_again() {
         stage.assert_sound(&issue).await;
         stage.rig.workers.pop().expect("a worker").terminate().await;
     }
-    // Told of something else it is another judge.
+    // With another input it is another judge.
     let n_before = stage.double.calls().len();
     let issue = stage.dies_at_on("remember.after", "tag other").await;
     let options = json!({"llm-judge": {"model": "anthropic/judge-1", "prompt": "Be strict."}});

@@ -1,4 +1,4 @@
-//! Who asks for it is told of each step of a flow that takes its time; and of nothing else.
+//! Watchers that request steps receive each long step of a flow; others receive none.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 const ALLOW: (&str, &str) = ("DRAFTSMAN_SUBPROCESS_ALLOW", "/bin/sh");
 const INTENT: &str = "a secret wish";
 
-/// A rig whose spawner goes on until there is a file `go` in `dir`, then tags the document.
+/// A rig whose spawner runs until the file `go` exists in `dir`, then tags the document.
 async fn rig(dir: &Path) -> Rig {
     let mut rig = Rig::without_worker().await;
     rig.add_worker(&[ALLOW]);
@@ -74,7 +74,7 @@ async fn a_watcher_that_asks_is_told_of_each_step_and_another_one_is_not() {
     let mut plain = watch(&rig, &issue_id, false).await;
     let mut told = watch(&rig, &issue_id, true).await;
 
-    // The spawner runs for as long as nobody lets it go on, and that can be seen.
+    // The spawner runs until the test lets it continue, and the watcher sees it running.
     let first = loop {
         let message = next(&mut told).await.expect("a message");
         if let Some(step) = message.step {
@@ -109,7 +109,7 @@ async fn a_watcher_that_asks_is_told_of_each_step_and_another_one_is_not() {
     assert!(last.is_some(), "the decision comes last");
     assert!(ended[0].duration_ms >= 20, "{ended:?}");
     let mut ended: Vec<_> = ended.iter().map(known).collect();
-    // The axes are judged at the same time.
+    // The axes run concurrently.
     ended[2..6].sort_by(|a, b| a.1.cmp(&b.1));
     let finished =
         |step: &str, axis: &str| (step.to_owned(), axis.to_owned(), StepStatus::Finished);
@@ -153,7 +153,7 @@ async fn a_step_that_is_stopped_is_told_as_failed() {
     };
     let cancelled = rig.client.intake.clone().cancel_issue(request).await;
     cancelled.expect("CancelIssue");
-    // The decision may be told before the step that it has ended.
+    // The decision may arrive before the step that it has ended.
     while let Some(message) = next(&mut told).await {
         assert!(
             message
@@ -172,7 +172,7 @@ async fn a_step_that_is_stopped_is_told_as_failed() {
     assert_eq!(ended["step"], "patch-spawner", "{ended}");
 }
 
-/// Counted in time of Redis, so that a machine which stands still for a while does no harm.
+/// Measured by the clock of Redis, so that a suspended machine has no effect.
 #[tokio::test]
 async fn nothing_is_published_of_a_flow_that_is_soon_over() {
     let rig = Rig::start().await;
@@ -241,7 +241,7 @@ async fn a_person_sees_the_steps_of_a_flow_that_takes_its_time() {
         "{stdout}"
     );
 
-    // A program that reads JSON gets what it always got.
+    // A program that reads JSON gets the same output as before.
     let args = ["watch", "seen", "--output", "json"];
     let watched = tests::programs::run(Program::Draftsman, &args, &env).await;
     for line in watched.stdout.lines() {
@@ -263,7 +263,7 @@ async fn a_watch_has_a_longest_life_and_a_person_does_not_notice() {
         &["watch", &issue_id],
         &[("DRAFTSMAN_ADDR", &addr)],
     );
-    // Two lives of a watch, one after the other.
+    // Two watches, one after the other, each of which reaches its maximum duration.
     for _ in 0..2 {
         let mut stream = watch(&rig, &issue_id, false).await;
         let state = next(&mut stream).await.expect("the present state");

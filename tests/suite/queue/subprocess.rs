@@ -1,4 +1,4 @@
-//! Programs as steps: what they get and give, what is refused, and that nothing of them is left.
+//! Programs as steps: their input and output, rejected programs, and that no process is left.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -16,7 +16,7 @@ const ALLOW: &str = "DRAFTSMAN_SUBPROCESS_ALLOW";
 const PATCH: &str =
     r#"{"ops":[{"op":"add","path":"/x","value":1}],"bump":"patch","rationale":"by a program"}"#;
 
-/// A rig whose worker may run `/bin/sh` and a program that is not there.
+/// A rig whose worker may run `/bin/sh` and a program that does not exist.
 async fn rig(env: &[(&str, &str)]) -> Rig {
     let mut rig = Rig::without_worker().await;
     let mut all = vec![(ALLOW, "/bin/sh, /nowhere/at-all")];
@@ -26,7 +26,7 @@ async fn rig(env: &[(&str, &str)]) -> Rig {
     rig
 }
 
-/// The shell is a program like any other; `script` is its argument.
+/// The shell as a program; `script` is its argument.
 fn shell(script: &str) -> Value {
     json!({"kind": "subprocess", "spec": {"program": "/bin/sh", "args": ["-c", script]}})
 }
@@ -54,13 +54,14 @@ async fn assert_unharmed(rig: &Rig) -> v1::Issue {
     next
 }
 
-/// A number of seconds, some years of them, that no other process sleeps: shows in its command line.
+/// A unique number of seconds (some years) for `sleep`, which identifies processes by their command
+/// line.
 fn marker() -> String {
     let noise = uuid::Uuid::now_v7().as_u128() % 1_000_000_000_000;
     format!("98765432.{noise}")
 }
 
-/// How many processes have `marker` in their command line.
+/// The number of processes with `marker` in their command line.
 fn n_with(marker: &str) -> usize {
     let entries = std::fs::read_dir("/proc").expect("/proc");
     let lines = entries.filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok());
@@ -77,7 +78,8 @@ async fn until_n_with(marker: &str, what: &str, fits: impl Fn(usize) -> bool) {
     .await;
 }
 
-/// Starts children of every kind (in the group, out of it, orphaned and with a session of their own).
+/// A script that starts children of every kind: in the group, out of it, orphaned, and with their
+/// own session.
 fn brood(marker: &str) -> String {
     format!(
         "sleep {marker} & (sleep {marker} &) ; setsid sleep {marker} & (setsid setsid sleep {marker} &) ; \
@@ -85,7 +87,7 @@ fn brood(marker: &str) -> String {
     )
 }
 
-/// The shell, its keeper, and those four.
+/// The shell, its process guard, and those four.
 const BROOD: usize = 6;
 
 #[tokio::test]
@@ -102,7 +104,7 @@ async fn a_program_drafts_and_another_one_judges() {
     let cost = entry.usage.expect("what the spawner cost");
     assert_eq!((cost.agent_kind.as_str(), cost.calls), ("subprocess", 1));
 
-    // An orbit of one's own, whose axes are judged by a program.
+    // A custom orbit, whose axes a program judges.
     let bundled = workspace_dir().join("lua/enhance-default.yaml");
     let bundled = std::fs::read_to_string(bundled).expect("the bundled orbit");
     let verdict = r#"{"axis": "tool", "status": "deny", "reason": "the tool said no"}"#;
@@ -189,11 +191,11 @@ async fn much_both_ways_does_not_block() {
     rig.client.put(factory::hundred_kb("large")).await;
     let blanks = "head -c 900000 /dev/zero | tr '\\0' ' '";
     for script in [
-        // Writes all before it reads anything, reads before it writes, never reads.
+        // Writes everything before it reads, reads before it writes, never reads.
         format!("{blanks}; echo '{PATCH}'; cat > /dev/null"),
         format!("cat > /dev/null; {blanks}; echo '{PATCH}'"),
         format!("exec 0<&-; {blanks}; echo '{PATCH}'"),
-        // As much to stderr meanwhile.
+        // Writes as much to stderr in the meantime.
         format!("{blanks} >&2; echo '{PATCH}'; cat >&2"),
     ] {
         use_spawner(&rig, &shell(&script), 60).await;
@@ -224,7 +226,7 @@ async fn the_environment_is_empty_but_for_what_is_passed_on() {
         rig.client.edit_setting(factory::without_verification).await;
         let issue = run(&rig, &tells(""), 60).await;
         let entry = rig.client.entry(&issue.issue_id).await;
-        // Below stands the warning of a setting without verification.
+        // The warning of a setting without verification follows.
         assert_eq!(entry.rationale.lines().next(), Some(seen), "{issue:?}");
     }
 }
@@ -233,11 +235,11 @@ async fn the_environment_is_empty_but_for_what_is_passed_on() {
 async fn nothing_outlives_its_step() {
     let rig = rig(&[]).await;
     let marker = marker();
-    // Ends well and leaves its children behind.
+    // Ends successfully and leaves its children behind.
     let issue = run(&rig, &format!("{} echo '{PATCH}'", brood(&marker)), 60).await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
     assert_eq!(n_with(&marker), 0, "gone before the step is over");
-    // Hangs until the ceiling.
+    // Hangs until the time limit.
     let hangs = format!("{} while :; do sleep {marker}; done", brood(&marker));
     let hung = run(&rig, &hangs, 1).await;
     let reason = assert_failed(&rig, &hung).await;

@@ -1,4 +1,4 @@
-//! What watches cost Redis while nothing happens, and what they find although nobody told them.
+//! The costs for Redis of idle watches, and the changes that watches find without an event.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use tests::eventually::within_wait_limit;
 use tests::factory;
 use tests::rig::Rig;
 
-/// What surrounds a text of some thousand bytes in an answer: `$5123`, and two line ends.
+/// The framing of a text of some thousand bytes in a reply: `$5123`, and two line ends.
 const FRAME_BYTES: u64 = 9;
 
-/// Reads the statistics of Redis over one connection, and knows how many bytes that costs itself.
+/// Reads the statistics of Redis over one connection, and counts the bytes of its own reads.
 struct Statistics {
     connection: redis::aio::MultiplexedConnection,
-    /// The bytes of the answers so far.
+    /// The bytes of the replies so far.
     own_bytes: u64,
 }
 
@@ -40,25 +40,25 @@ impl Statistics {
         digits.map_or(0, |digits| digits.parse().expect("a number"))
     }
 
-    /// How often watched issues were looked at.
+    /// The number of reads of watched issues.
     async fn looks(&mut self) -> u64 {
         self.info("commandstats", "cmdstat_hmget:calls=").await
     }
 
-    /// How often an issue was read whole, its intent in the same round trip.
+    /// The number of complete reads of an issue, with its intent in the same round trip.
     async fn reads(&mut self) -> u64 {
         self.info("commandstats", "cmdstat_hgetall:calls=").await
     }
 
-    /// The bytes that Redis has sent to others.
+    /// The bytes that Redis has sent to other clients.
     async fn sent(&mut self) -> u64 {
-        // Redis counts an answer after it has written it.
+        // Redis counts a reply after it has written it.
         let before = self.own_bytes;
         let sent = self.info("stats", "total_net_output_bytes:").await;
         sent.saturating_sub(before)
     }
 
-    /// Waits for `n` more looks.
+    /// Waits for `n` more reads.
     async fn until_looked(&mut self, n: u64) {
         let begun = self.looks().await;
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -93,19 +93,19 @@ async fn idle_watches_read_no_intent() {
         watches.push(watch(&rig, &issue).await);
     }
     let mut redis = Statistics::of(&rig).await;
-    // The first look comes when the subscription is up; from then on all is quiet.
+    // The first read comes with the subscription; afterwards there is no traffic.
     redis.until_looked(1).await;
     let (begun, read, sent) = (redis.looks().await, redis.reads().await, redis.sent().await);
     assert!(read >= N_WATCHERS, "each watcher has read it once: {read}");
     redis.until_looked(2).await;
     let sent = redis.sent().await.saturating_sub(sent);
     assert_eq!(redis.reads().await, read, "nothing has happened");
-    // Whatever command reads the intent: one reading would be seen.
+    // Independent of the command that reads the intent: a single read would be visible.
     assert!(
         sent < INTENT_BYTES as u64 / 2,
         "{sent} bytes while nothing has happened"
     );
-    // Of the same issue one look serves all who watch it.
+    // One read serves all watchers of the same issue.
     assert!(redis.looks().await < begun + N_WATCHERS);
     drop(watches);
 }
@@ -129,7 +129,7 @@ async fn a_change_that_nobody_was_told_of_is_found() {
         let issue = told.issue.expect("an issue");
         assert_eq!((issue.revision, issue.reason.as_str()), (9, "unannounced"));
     }
-    // An issue that is gone ends its watches.
+    // The removal of an issue ends its watches.
     let _: i64 = redis::cmd("DEL")
         .arg(&key)
         .query_async(&mut connection)

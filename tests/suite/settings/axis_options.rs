@@ -1,4 +1,5 @@
-//! What a setting tells its axes, in a real worker: a JSON Schema, a model that judges, a time for each.
+//! The options that a setting gives its axes, in a real worker: a JSON Schema, a model that judges,
+//! a time limit for each.
 
 use proto::v1;
 use proto::v1::{IssueState, RejectionCause};
@@ -19,7 +20,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// A rig whose worker asks a double that does `acts`, and the Blueprint `target`.
+    /// Starts a rig whose worker uses a test double with `acts`, and the Blueprint `target`.
     async fn start(acts: Vec<Act>, env: &[(&str, &str)]) -> Self {
         let double = ModelDouble::start(acts).await;
         let mut rig = Rig::without_worker().await;
@@ -70,7 +71,7 @@ async fn a_schema_of_the_setting_says_what_may_be() {
         bad.reason
     );
 
-    // An edit acts on the next issue.
+    // An edit applies to the next issue.
     stage
         .tell(&["json-schema"], json!({"json-schema": {"schema": {}}}))
         .await;
@@ -140,7 +141,7 @@ async fn a_model_judges_and_is_counted() {
         "{reason}"
     );
 
-    // Where nothing was applied nobody is asked.
+    // Without an applied patch no model is asked.
     let calls = stage.double.calls().len();
     let nothing = stage.run("remove /nowhere").await;
     assert_eq!(nothing.cause(), RejectionCause::Denied, "{nothing:?}");
@@ -187,7 +188,7 @@ async fn an_axis_past_its_time_is_named_and_everything_is_stopped() {
     .expect("a script");
     let lua_dir = dir.path().to_str().expect("a plain path");
     let stage = Stage::start(vec![Act::Stall], &[("DRAFTSMAN_LUA_DIR", lua_dir)]).await;
-    // The model's time is over first: the script's end is the other's.
+    // In this case the model's time limit ends first, in the next one that of the script.
     let model = json!({"model": "anthropic/model-1", "ttl_secs": 1});
     stage
         .tell(&["loops", "llm-judge"], json!({"llm-judge": model}))

@@ -1,4 +1,4 @@
-//! Verification is switched off only by who says so, and nobody overlooks that it is.
+//! Verification is disabled only explicitly, and every report shows it.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ fn text(path: &Path) -> &str {
 async fn a_setting_without_axes_has_to_say_so() {
     let rig = Rig::start().await;
     rig.client.put(factory::small("b")).await;
-    // As a client that does not know the field, or has forgotten the axes, writes it.
+    // A write by a client that does not know the field, or has forgotten the axes.
     let forgotten = setting("default", |s| s.verifier_axes.clear());
     let refused = rig
         .client
@@ -41,7 +41,7 @@ async fn a_setting_without_axes_has_to_say_so() {
     assert_eq!(refused.code(), Code::InvalidArgument);
     let bad = refused.get_details_bad_request().expect("BadRequest");
     assert_eq!(bad.field_violations[0].field, "setting.no_verification");
-    // What was refused acts on nothing.
+    // A rejected write has no effect.
     let issue = rig.client.run("b", "nobody understands this").await;
     assert_eq!(issue.cause(), RejectionCause::Denied, "{issue:?}");
     let entry = rig.client.entry(&issue.issue_id).await;
@@ -53,7 +53,7 @@ async fn a_setting_without_axes_has_to_say_so() {
     assert!(put.setting.expect("the setting").no_verification);
     let issue = rig.client.run("b", "nobody understands this").await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
-    // Who reads the log, or the history, later sees it as well: whatever became of the issue.
+    // Later readers of the log or the history see it as well, for every outcome of the issue.
     let warning = "warning: the setting default has no verification, so no axis has judged this";
     let entry = rig.client.entry(&issue.issue_id).await;
     assert!(entry.rationale.ends_with(warning), "{entry:?}");
@@ -90,7 +90,7 @@ async fn a_setting_without_axes_has_to_say_so() {
         "{stats:?}"
     );
 
-    // With axes again nobody warns.
+    // With axes again there is no warning.
     rig.client
         .put_setting(setting("default", |_| {}))
         .await
@@ -124,7 +124,7 @@ async fn the_terminal_program_writes_and_reads_it() {
     assert_eq!(put.code, Some(0), "{put:?}");
     let got = draftsman(&rig, &["setting", "get", "s"]).await;
     assert!(got.stdout.contains("no_verification: true"), "{got:?}");
-    // What is printed is taken again.
+    // The printed setting is accepted as input.
     write(&got.stdout);
     let again = draftsman(&rig, &["setting", "put", text(&file)]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
@@ -133,8 +133,7 @@ async fn the_terminal_program_writes_and_reads_it() {
     assert!(row.is_some_and(|row| row.contains(" none ")), "{list:?}");
 }
 
-/// An earlier version took a setting without axes for one without verification. Nobody can tell from it whether that
-/// was meant.
+/// An earlier version stored settings without axes. It is unknown whether that was intended.
 #[tokio::test]
 async fn a_stored_setting_without_axes_that_does_not_say_so_commits_nothing() {
     let rig = Rig::start().await;
@@ -157,7 +156,7 @@ async fn a_stored_setting_without_axes_that_does_not_say_so_commits_nothing() {
     .await;
 }
 
-/// The orbit beside a setting has a language of its own: YAML in flow style begins like JSON.
+/// The orbit of a setting has its own format option: YAML in flow style starts like JSON.
 #[tokio::test]
 async fn the_language_of_an_orbit_beside_a_setting_can_be_given() {
     let rig = Rig::without_worker().await;

@@ -1,5 +1,6 @@
-//! An orbit that can never decide is refused when it, or a setting that uses it, is written: by the validator, or by a
-//! worker that tries it on a sample issue. Where no worker is running the write is accepted and says so.
+//! An orbit that can never decide is rejected when it, or a setting that uses it, is written. The
+//! validator rejects it, or a worker that tries it on a sample issue. Without a running worker the
+//! write is accepted with a warning.
 
 use proto::v1;
 use proto::v1::version_selector::Selector;
@@ -32,7 +33,7 @@ async fn bundled(rig: &Rig, edit: impl FnOnce(&mut Value)) -> Value {
     orbit
 }
 
-/// Orbits that can never decide, with the words of the validator.
+/// Orbits that can never decide, with the text of the validator's error.
 fn never_valid() -> Vec<(&'static str, Value, &'static str)> {
     let decide = step("decide", "$.commit");
     let agents = [lua("decide", "committer")];
@@ -75,7 +76,7 @@ fn never_valid() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-/// Orbits that are valid and come to no decision, with the words of the flow.
+/// Valid orbits that reach no decision, with the text of the flow's error.
 fn never_decided() -> Vec<(&'static str, Value, &'static str)> {
     let lit = |value: Value| json!({"op": "lit", "value": value});
     let set = |value: Value| json!({"kind": "let", "at": "$.commit", "value": value});
@@ -107,7 +108,7 @@ fn never_decided() -> Vec<(&'static str, Value, &'static str)> {
     ]
 }
 
-/// An orbit that denies whatever it is asked.
+/// An orbit that denies every issue.
 fn denies() -> Value {
     let commit = json!({"committed": false, "reasons": ["closed: for today"], "rationale": "",
         "verdicts_summary": [{"axis": "des", "status": "deny", "reason": "for today"}]});
@@ -144,7 +145,7 @@ fn assert_not_runnable(what: &str, status: &Status, field: &str, words: &str) {
     );
 }
 
-/// A rig whose worker takes previews.
+/// A rig with a worker that runs previews.
 async fn with_worker() -> Rig {
     let mut rig = Rig::without_worker().await;
     rig.add_worker(&[]);
@@ -178,7 +179,8 @@ async fn what_can_never_decide_is_refused_wherever_it_would_become_an_orbit() {
             .await
             .expect_err(what);
         assert_not_runnable(what, &status, "orbit_document", words);
-        // As a document of nobody's it is stored, and then no setting takes it.
+        // The document is stored under an id that no setting uses; no setting accepts it
+        // afterwards.
         let stored = put(&rig, &unused(&document))
             .await
             .expect("a target is a document");
@@ -227,7 +229,7 @@ async fn a_spawner_without_a_model_is_no_spawner() {
             "{status}"
         );
     }
-    // With one it is tried without being asked: no key is set here.
+    // With a model the setting is tried without a call of the model: no API key is set here.
     let request = setting("s", |s| {
         let profile = json!({"model": "claude-sonnet-4-5"});
         s.spawner = Some(to_struct(
@@ -251,7 +253,8 @@ async fn an_orbit_is_tried_with_each_setting_that_would_run_it() {
         ));
     });
     rig.client.put_setting(request).await.expect("PutSetting");
-    // Without the agent that the setting replaces; its label says whether the setting would choose it.
+    // Without the agent that the setting replaces; its label decides whether the setting would
+    // choose it.
     let without = |label: &str| {
         let text = first.to_string().replace("patch-spawner", "drafter");
         let mut document: Value = serde_json::from_str(&text).expect("JSON");
@@ -282,7 +285,7 @@ async fn an_issue_cannot_break_an_orbit_for_a_setting_that_follows_it_by_label()
         s.selector = selector(Selector::SemverReq("^1".to_owned()));
     });
     rig.client.put_setting(request).await.expect("PutSetting");
-    // The applier goes: valid, but the committer finds nothing applied.
+    // Removes the applier: valid, but the committer finds nothing applied.
     let issue = rig.client.run("own-orbit", "remove /flow/children/1").await;
     assert_eq!(issue.state(), IssueState::Rejected, "{issue:?}");
     assert!(
@@ -294,7 +297,7 @@ async fn an_issue_cannot_break_an_orbit_for_a_setting_that_follows_it_by_label()
     assert_eq!(rig.client.head_json("own-orbit").await, first);
     let issue = rig.client.run("own-orbit", "tag still-decides").await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
-    // A label that the setting does not choose: nobody runs it.
+    // A label that the setting does not choose, so the version does not run.
     let away = json!([
         {"op": "remove", "path": "/flow/children/1"},
         {"op": "replace", "path": "/metadata/version_label", "value": "2.0.0"},
@@ -343,7 +346,7 @@ async fn what_a_model_or_program_decides_cannot_be_tried() {
 async fn an_issue_cannot_make_an_orbit_in_use_one_that_never_decides() {
     let rig = with_worker().await;
     let before = rig.client.head_json("enhance-default").await;
-    // The applier goes: valid, but the committer finds nothing applied.
+    // Removes the applier: valid, but the committer finds nothing applied.
     let issue = rig
         .client
         .run("enhance-default", "remove /flow/children/1")
@@ -374,7 +377,7 @@ async fn without_a_worker_it_is_accepted_and_said() {
     assert_eq!(stored.trial_detail, "no worker is running");
     let stored = put(&rig, &denies()).await.expect("an orbit in use");
     assert_eq!((stored.created, stored.trial()), (true, Trial::NotTried));
-    // What the validator sees needs no worker.
+    // The validator's errors need no worker.
     for (what, document, words) in never_valid() {
         let status = put(&rig, &document).await.expect_err(what);
         assert_not_runnable(what, &status, "document", words);
@@ -394,7 +397,7 @@ async fn the_terminal_says_what_was_not_tried_and_refuses_what_is_no_orbit() {
         refused.stderr.contains("nothing writes $.commit"),
         "{refused:?}"
     );
-    // What each of several agents could name is listed once.
+    // The valid values for several agents are listed once.
     let model = |name: &str, provider: &str| {
         let spec = json!({"provider": provider});
         json!({"name": name, "kind": "llm", "spec": spec, "profile": {"model": "m"}})

@@ -1,4 +1,4 @@
-//! Who may act on an orbit, held by the scripts: whatever else is written at the same moment.
+//! The scripts enforce the rights to change an orbit, also with concurrent writes.
 
 use std::time::Duration;
 
@@ -45,16 +45,16 @@ async fn a_submitter_files_nothing_against_an_orbit_by_whatever_selector() {
         let outcome = fixture.refused(store.submit(&new)).await;
         assert_eq!(outcome, refused_by("a"), "{selector:?}");
     }
-    // What is no orbit takes issues of everybody, and an orbit those of an admin.
+    // A Blueprint that is not an orbit accepts issues of everyone, an orbit those of an admin.
     fixture.submit("target", "i-2").await;
     let by_admin = new_issue("orbit", "i-3").on_authority(Authority::Admin);
     let outcome = fixture.step(store.submit(&by_admin)).await;
     assert!(matches!(outcome, SubmitOutcome::Accepted(_)), "{outcome:?}");
-    // The same again is answered as it was, and gains nothing by it.
+    // The same submission gets the same answer and no further right.
     let again = new_issue("orbit", "i-3");
     let outcome = fixture.refused(store.submit(&again)).await;
     assert!(matches!(outcome, SubmitOutcome::Existed(_)), "{outcome:?}");
-    // Not even as a retry of what an admin has filed.
+    // Also not as a retry of an admin's issue.
     let worker = worker_id("w");
     fixture.take(&worker, LONG).await;
     let claimed = fixture.take(&worker, LONG).await;
@@ -102,11 +102,11 @@ async fn an_issue_whose_target_becomes_an_orbit_is_not_claimed() {
     fixture
         .assert_rejected(&issue, "", RejectionCause::Failed, &said)
         .await;
-    // A claim whose answer got lost finds it decided.
+    // A claim whose answer was lost finds the issue decided.
     let claim = store.claim(&issue, &worker, "n", LONG, None, BESIDE);
     let outcome = fixture.refused(claim).await;
     assert!(matches!(outcome, ClaimOutcome::NotMine), "{outcome:?}");
-    // The next one is an admin's.
+    // The next issue is an admin's.
     let claimed = fixture.take(&worker, LONG).await;
     let settled = fixture.step(fixture.settle(&claimed, How::Applied)).await;
     assert_eq!(settled, SettleOutcome::Settled(IssueState::Applied));
@@ -139,7 +139,7 @@ async fn an_issue_whose_target_becomes_an_orbit_while_it_runs_is_not_applied() {
     );
     let now = store.summary(&blueprint_id("orbit")).await.unwrap();
     assert_eq!(now, head, "the orbit is as it was");
-    // A caller that missed the answer is told the same.
+    // A caller that missed the answer gets it again.
     let again = fixture
         .refused(fixture.settle(&claimed, How::Applied))
         .await;
@@ -179,7 +179,7 @@ async fn a_submitter_calls_no_issue_of_an_orbit_off() {
         matches!(outcome, CancelOutcome::Cancelled(_)),
         "{outcome:?}"
     );
-    // What is decided is told to everybody.
+    // The state of a decided issue is returned to everyone.
     let outcome = fixture.refused(cancel(Authority::Submitter)).await;
     assert!(
         matches!(outcome, CancelOutcome::Cancelled(_)),
@@ -215,7 +215,7 @@ async fn a_submitter_previews_nothing_of_an_orbit() {
     assert_eq!(ask("orbit", Authority::Admin).await, "accepted");
 }
 
-/// A setting of shard 0 names an orbit of another shard: whoever acts on the orbit asks its own shard.
+/// A setting of shard 0 names an orbit of another shard: a call on the orbit checks its own shard.
 #[tokio::test]
 async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written() {
     const SHARDS: usize = 4;
@@ -238,11 +238,11 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
         flat.sort();
         flat
     };
-    // Refused: nothing of it stays.
+    // Rejected: no part of it is stored.
     let stale = store.put_checked_setting(&setting, Some(7), Some(1)).await;
     stale.expect("the store answers");
     assert_eq!(entries().await, [""; 0]);
-    // An orbit that was written after the check is noticed, though it lies elsewhere.
+    // An orbit that was written after the check is noticed, although it is in another shard.
     let moved = store.put_checked_setting(&setting, None, Some(9)).await;
     let moved = moved.expect("the store answers");
     assert_eq!(moved, PutSettingOutcome::OrbitMoved);
@@ -256,7 +256,7 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
     let outcome = store.submit(&new_issue(&name, "i-1")).await;
     assert_eq!(outcome.expect("the store answers"), refused_by("s"));
 
-    // As if shard 0 had not stored it yet: the announcement alone refuses.
+    // As if shard 0 had not stored it yet: the announcement alone causes the rejection.
     let mut announce = redis::cmd("HSET");
     let other = (0..)
         .map(|n| format!("other-{n}"))
@@ -273,7 +273,8 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
     assert_eq!(outcome.expect("the store answers"), refused_by("t"));
 }
 
-/// Between the announcement of a setting and its write the auditor, or another writer, mirrors what is stored.
+/// Between the announcement of a setting and its write, the auditor or another writer mirrors the
+/// stored settings.
 #[tokio::test]
 async fn an_announced_setting_stays_announced_while_others_are_written() {
     const SHARDS: usize = 2;
@@ -325,7 +326,7 @@ async fn an_announced_setting_stays_announced_while_others_are_written() {
         "nothing is announced any more"
     );
 
-    // One whose writer died is forgotten after a minute.
+    // An announcement whose writer died is removed after a minute.
     let (secs, _): (u64, u64) = redis::cmd("TIME")
         .query_async(&mut redis.connection().await)
         .await
@@ -369,13 +370,13 @@ async fn an_issue_of_a_store_without_authorities_counts_as_a_submitters() {
     );
 }
 
-/// What a Blueprint has noted of the settings that name it.
+/// The note that a Blueprint has of the settings that name it.
 async fn noted(fixture: &Fixture, name: &str) -> Option<String> {
     let key = fixture.store.keys().blueprint(&blueprint_id(name));
     fixture.raw(&["HGET", &key, "orbit_as_of"]).await
 }
 
-/// Takes the note away, as it is of a Blueprint that no issue was filed against yet.
+/// Removes the note, as for a Blueprint without any submitted issue.
 async fn forget_note(fixture: &Fixture, name: &str) {
     let key = fixture.store.keys().blueprint(&blueprint_id(name));
     let _: i64 = fixture.raw(&["HDEL", &key, "orbit_as_of"]).await;
@@ -405,7 +406,7 @@ async fn who_names_an_orbit_is_noted_by_submit_claim_and_settle() {
         fixture.step(fixture.settle(&claimed, How::Applied)).await;
         assert_eq!(noted(&fixture, name).await, expected, "settle");
     }
-    // The commit of an orbit in use makes workers read the settings again, and so the note is old.
+    // The commit of an orbit in use makes workers read the settings again, so the note is outdated.
     assert_eq!(fixture.store.settings_counter().await.unwrap(), before + 1);
 }
 
@@ -424,7 +425,7 @@ async fn the_settings_are_not_read_again_until_one_is_written() {
     let key = store.keys().blueprint(&blueprint_id("orbit"));
     let note = format!("{counter} names-orbit");
     let _: i64 = fixture.raw(&["HSET", &key, "orbit_as_of", &note]).await;
-    // From here on the note alone says whose orbit it is.
+    // From here on only the note says which settings name the orbit.
     let _: i64 = fixture.raw(&["DEL", &store.keys().orbits()]).await;
     let outcome = fixture
         .refused(store.submit(&new_issue("orbit", "i-4")))
@@ -439,7 +440,7 @@ async fn the_settings_are_not_read_again_until_one_is_written() {
         matches!(outcome, ClaimOutcome::OrbitNeedsAdmin),
         "{outcome:?}"
     );
-    // Until a setting is written: then they are read.
+    // After a setting is written, the settings are read.
     fixture.set_orbit("orbit", false, false).await;
     fixture.submit("orbit", "i-5").await;
 }

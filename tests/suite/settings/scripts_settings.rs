@@ -1,5 +1,4 @@
-//! Settings as the store keeps them, the counter by which workers notice an edit, and what is
-//! bundled.
+//! Settings in the store, the counter by which workers notice an edit, and the bundled data.
 
 use futures::future::{join, join_all};
 use shared::blueprint::Blueprint;
@@ -67,14 +66,14 @@ async fn a_setting_is_written_under_its_revision() {
         .refused(fixture.whole.put_setting(&lost, None))
         .await;
     assert_eq!(put, PutSettingOutcome::UnknownOrbit);
-    // Named by no setting, so it can be archived; a setting may not name it from then on.
+    // No setting names it, so it can be archived; afterwards no setting may name it.
     fixture.set_archived("other", true).await;
     let archived = setting("s", "other", VersionSelector::Latest);
     let put = fixture
         .refused(fixture.whole.put_setting(&archived, None))
         .await;
     assert_eq!(put, PutSettingOutcome::ArchivedOrbit);
-    // A store that knows the setting is told of the revision first.
+    // The revision is checked first in a store that has the setting.
     let put = fixture
         .refused(fixture.whole.put_setting(&lost, Some(0)))
         .await;
@@ -114,7 +113,7 @@ async fn a_deleted_setting_is_gone_and_its_revisions_go_on() {
         assert_eq!(again, DeleteSettingOutcome::UnknownSetting);
     }
 
-    // Who saw it before cannot write over a new one of its name.
+    // A writer with the old revision cannot overwrite a new setting of that name.
     let stale = fixture
         .refused(fixture.whole.put_setting(&one, Some(2)))
         .await;
@@ -171,7 +170,7 @@ async fn the_counter_rises_with_settings_and_their_orbits_alone() {
     fixture.put(&marked("pinned", "new", "")).await;
     assert_eq!(counter().await, 4);
 
-    // An issue against an orbit, too: once, however many settings name it.
+    // An issue against an orbit counts too: once, however many settings name the orbit.
     for (name, how, expected) in [
         ("orbit", How::Denied, 4),
         ("other", How::Applied, 4),
@@ -199,13 +198,14 @@ async fn an_orbit_that_could_not_run_is_not_written() {
         .refused(store.put_blueprint(&broken, ExpectedHead::Any, ""))
         .await;
     assert!(matches!(put, PutOutcome::NotRunnable(_)), "{put:?}");
-    // Pinned, its head is nobody's business.
+    // The setting is pinned, so the head does not matter.
     let pinned = setting("s", "orbit", VersionSelector::Fixed(Version::of("x")));
     fixture.whole.put_setting(&pinned, None).await.unwrap();
     fixture.put(&broken).await;
 }
 
-/// A store behind a proxy that holds the first call of `script`, and the answer of `write` to what happened meanwhile.
+/// Writes through a store behind a proxy that holds the first call of `script`. Returns the answer
+/// to `write` after a concurrent change.
 async fn overtaken<T>(
     fixture: &Fixture,
     script: &str,
@@ -241,9 +241,9 @@ async fn an_orbit_that_comes_into_use_while_it_is_written_is_looked_at() {
             &["orbit_in_use"][..],
         ),
         (VersionSelector::Latest, runs, &["orbit_in_use", "created"]),
-        // Whether a label is chosen is looked at again; this one has none.
+        // Whether a label is chosen is checked again; this one has none.
         (semver(">=1"), broken, &["orbit_in_use", "created"]),
-        // Pinned, its head is nobody's business.
+        // The setting is pinned, so the head does not matter.
         (
             VersionSelector::Fixed(Version::of("x")),
             other,

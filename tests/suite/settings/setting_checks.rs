@@ -1,5 +1,5 @@
-//! A setting that cannot be worked by is refused when it is written: the field is named, what to do is
-//! said, and nothing has changed.
+//! A setting that is not usable is rejected when it is written: the error names the field and the
+//! remedy, and nothing is changed.
 
 use futures::future::join;
 use proto::v1::version_selector::Selector;
@@ -17,7 +17,7 @@ use tests::store_fixture::{Fixture, worker_id};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// An orbit that runs and declares no agent `patch-spawner`.
+/// A valid orbit without an agent `patch-spawner`.
 const NO_SPAWNER: &str = r#"
 id: no-spawner
 flow: {kind: step, ref: agent-0, in: {op: path, at: $}, out: {op: path, at: $.commit}}
@@ -52,7 +52,7 @@ async fn own_orbit(rig: &Rig, label: &str) -> Value {
     orbit
 }
 
-/// Holds that the refusal is as expected: code, reason, the one field, and these words in its message.
+/// Checks the code, the reason, the single field, and these words of an error.
 fn assert_refusal(what: &str, status: &Status, expected: (Code, &str, &str), words: &[&str]) {
     let (code, reason, field) = expected;
     assert_eq!(status.code(), code, "{what}: {status}");
@@ -292,7 +292,7 @@ async fn what_cannot_be_worked_by_is_refused_by_field() {
         assert!(before == rig.key_dump().await, "{what}: something changed");
     }
 
-    // A revision that moved is said first, and the orbit that came along is not written.
+    // A changed revision is reported first, and the orbit in the request is not written.
     let mut late = with_orbit(own.to_string());
     late.expected_revision = Some(3);
     let status = rig.client.put_setting(late).await.expect_err("no revision");
@@ -319,7 +319,7 @@ async fn an_orbit_may_come_with_its_setting() {
     let issue = rig.client.run("target", "tag one").await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
 
-    // A version that exists by this very request.
+    // A version that this request itself creates.
     let second = own_orbit(&rig, "2.0.0").await;
     let version = shared::blueprint::Blueprint::parse(&second.to_string())
         .expect("a Blueprint")
@@ -363,11 +363,11 @@ async fn an_axis_is_known_once_a_worker_has_it() {
     let details: Vec<&str> = entry.verdicts.iter().map(|v| v.detail.as_str()).collect();
     assert_eq!((details.len(), details[0]), (2, "ours"), "{entry:?}");
 
-    // It is the name of an axis, and of no script that an agent may run.
+    // The name belongs to an axis, and not to a script that an agent may run.
     let agent = with_spawner(json!({"kind": "lua", "spec": {"fn_id": "verifiers/house-rules"}}));
     rig.client.put_setting(agent).await.expect_err("no script");
 
-    // With the last worker that has it, the axis is gone.
+    // When the last worker that has the axis ends, the axis is no longer registered.
     assert_eq!(rig.workers[0].terminate().await.code(), Some(0));
     let status = rig.client.put_setting(request()).await;
     assert_eq!(
@@ -376,7 +376,7 @@ async fn an_axis_is_known_once_a_worker_has_it() {
     );
 }
 
-/// As after an hour without a beat, or when Redis has lost what it had.
+/// As after an hour without a heartbeat, or when Redis has lost its data.
 #[tokio::test]
 async fn a_worker_that_was_forgotten_makes_its_scripts_known_again() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -420,7 +420,7 @@ async fn scripts_are_known_for_as_long_as_a_worker_that_has_them_is_heard_of() {
         registered.expect("the store answers");
     }
     assert_eq!(is_known().await, (true, true));
-    // One ends, and the other has them, too.
+    // One worker ends, and the other has them too.
     let forgotten = store.forget_worker(&worker_id("one")).await;
     forgotten.expect("the store answers");
     assert_eq!(is_known().await, (true, true));
@@ -429,7 +429,7 @@ async fn scripts_are_known_for_as_long_as_a_worker_that_has_them_is_heard_of() {
         let beat = beat.expect("the store answers");
         assert_eq!(beat.is_registered, is_registered, "{worker}");
     }
-    // That one dies, and is not heard of for a minute.
+    // That worker dies, and sends nothing for a minute.
     let (secs, _): (u64, u64) = fixture.raw(&["TIME"]).await;
     let silent = (secs * 1_000 - 61_000).to_string();
     let _: i64 = fixture
@@ -440,7 +440,8 @@ async fn scripts_are_known_for_as_long_as_a_worker_that_has_them_is_heard_of() {
     assert!(known.has_step("committer"), "a bundled one stays");
 }
 
-/// The setting is checked, then its orbit is written, then the setting: it is checked again.
+/// The setting is checked, then its orbit is written, then the setting is checked again and
+/// written.
 #[tokio::test]
 async fn an_orbit_that_is_written_meanwhile_is_looked_at_again() {
     let redis = RedisServer::start(Aof::None);

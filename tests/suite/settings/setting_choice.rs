@@ -1,4 +1,4 @@
-//! Several settings: which one an issue is worked on by, and what becomes of those that are deleted.
+//! Several settings: the choice of the setting for an issue, and deleted settings.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -9,7 +9,7 @@ use tests::resp_proxy::RespProxy;
 use tests::rig::Rig;
 use tonic::Code;
 
-/// Writes a setting that is told by its axes.
+/// Writes a setting that can be recognised by its axes.
 async fn put(rig: &Rig, id: &str, axes: &[&str], applies_to: &[&str]) {
     let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
     let request = setting(id, |s| {
@@ -19,7 +19,7 @@ async fn put(rig: &Rig, id: &str, axes: &[&str], applies_to: &[&str]) {
     rig.client.put_setting(request).await.expect("PutSetting");
 }
 
-/// The axes by which an issue of this Blueprint is judged.
+/// The axes that judge an issue of this Blueprint.
 async fn axes(rig: &Rig, blueprint_id: &str, intent: &str) -> String {
     let issue = rig.client.run(blueprint_id, intent).await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
@@ -73,7 +73,7 @@ async fn an_issue_is_worked_on_by_the_most_specific_setting() {
     assert_eq!(list(&rig, 0).await, ["alphas", "default", "teams"]);
     assert_eq!(list(&rig, 1).await, ["alphas", "default", "teams"]);
 
-    // While nobody writes a setting or an orbit, no issue costs a look at one.
+    // Without writes of settings or orbits, no issue causes a read of them.
     let looks = || (proxy.calls("HGETALL"), proxy.calls("HGET"));
     let before = looks();
     for n in 0..3 {
@@ -83,7 +83,7 @@ async fn an_issue_is_worked_on_by_the_most_specific_setting() {
     }
     assert_eq!(looks(), before);
 
-    // An edit and a deletion act on the next issue.
+    // An edit and a deletion apply to the next issue.
     put(&rig, "alphas", &["noop"], &["nothing-of-ours"]).await;
     assert_eq!(axes(&rig, "team.alpha", "tag edited").await, "canonical");
     rig.client
@@ -117,7 +117,7 @@ async fn a_deleted_setting_fails_the_issues_of_its_workers_by_name() {
     // Another setting may still apply.
     assert_eq!(axes(&rig, "kept.by", "tag one").await, "noop");
 
-    // Written again, it goes on where it was.
+    // When it is written again, its revisions continue.
     put(&rig, "mine", &["noop"], &[]).await;
     assert_eq!(axes(&rig, "told", "tag three").await, "noop");
     let request = v1::GetSettingRequest {

@@ -1,4 +1,4 @@
-//! The setting: what is taken, what is refused, and when an edit takes effect.
+//! Settings: accepted and rejected writes, and when an edit takes effect.
 
 use proto::v1;
 use proto::v1::IssueState;
@@ -206,7 +206,7 @@ async fn an_orbit_may_be_pinned_while_its_head_is_edited() {
     rig.client
         .edit_setting(|s| s.selector = selector(Selector::Fixed(orbit.clone())))
         .await;
-    // The head loses its committer; nobody uses it by `latest` now, so that is an ordinary write.
+    // The head loses its committer; no setting uses it by `latest` now, so the write is valid.
     let mut edited = rig.client.head_json("enhance-default").await;
     edited["agents"] = serde_json::json!([]);
     rig.client.put(edited.to_string()).await;

@@ -1,4 +1,4 @@
-//! The scripts that put a queue's head in its place and do nothing else.
+//! The scripts that only place a queue's head.
 
 use crate::model::mistakes::Mistake;
 use crate::model::requests::Reply;
@@ -17,7 +17,7 @@ impl Scripts<'_> {
         Reply::Done
     }
 
-    /// Makes the place say what the facts say, and the element be where the place says.
+    /// Corrects a queue's place, and moves the element to that place.
     pub(super) fn audit(&mut self, blueprint: BlueprintNo) -> Reply {
         if place_is_true(self.redis, blueprint) {
             return Reply::Gone;
