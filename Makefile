@@ -5,11 +5,13 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PY_VENV    := target/py-venv
 PY_STAMP   := $(PY_VENV)/.ready
 PY_LIBS    := tests/python/requirements.txt
-# The programs under test can be made to die at named places (shared/src/fail_point.rs); no other build can.
+# The programs under test can be made to die at named places (shared/src/fail_point.rs); no other
+# build can.
 FAIL_POINTS := --features worker/fail-points,intake/fail-points
 # What `make bench` hands to the load generator, as in: make bench BENCH_ARGS=--json
 BENCH_ARGS ?=
-# How long `make chaos` puts everything under load and faults, and the seed of the faults; empty: another each time.
+# How long `make chaos` puts everything under load and faults, and the seed of the faults; empty:
+# another each time.
 SECONDS ?= 60
 SEED ?=
 # Only mutants whose script or description contains this text; empty: all.
@@ -21,7 +23,7 @@ MUTANTS ?=
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: missing ## build, start everything, have issues applied and one denied; exits 0 if all went as shown
+demo: missing ## build, start everything, have issues applied and one denied
 	cargo build --package cli
 	DRAFTSMAN='$(TARGET_DIR)/debug/draftsman' deploy/demo.sh
 
@@ -32,7 +34,7 @@ up: missing ## build and run everything on this machine; the data is kept in .dr
 install: missing ## build a release and install `draftsman` in ~/.cargo/bin
 	cargo install --locked --path cli
 
-test: missing py-venv check unit ## formatting, lints, then every test against private redis-server processes
+test: missing py-venv check unit ## formatting, lints, every test with private redis-servers
 
 check: ## formatting and lints only, warnings are errors
 	cargo fmt --all --check
@@ -40,7 +42,8 @@ check: ## formatting and lints only, warnings are errors
 	@if ! command -v python3 >/dev/null; then echo 'check: language.py is skipped: no python3'; \
 	else echo 'python3 tests/language.py' && python3 tests/language.py; fi
 
-# The suites start `intake`, `worker` and `draftsman` as processes: built here with everything else, in
+# The suites start `intake`, `worker` and `draftsman` as processes: built here with everything else,
+# in
 # one go, so that no dependency is built twice for other features.
 unit: ## every test, without formatting and lints
 	cargo build --workspace --all-targets $(FAIL_POINTS)
@@ -48,16 +51,16 @@ unit: ## every test, without formatting and lints
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' cargo test --workspace $(FAIL_POINTS)
 
 # Both kinds of programs are those of `unit`, so that nothing is built again after `make test`.
-test-compose: missing py-venv ## the compose file on a real engine, with faults; where there is none it says so
+test-compose: missing py-venv ## the compose file on a container engine, with faults
 	@if [ ! -e '$(PY_STAMP)' ]; then echo 'test-compose: skipped: no Python with $(PY_LIBS)'; exit 0; fi; \
 	cargo build --workspace --bins $(FAIL_POINTS) && \
 	'$(PY_VENV)/bin/python' tests/compose/main.py '$(TARGET_DIR)/debug'
 
-chaos: missing ## load and faults of every kind, then the checker; as in: make chaos SECONDS=600 SEED=7
+chaos: missing ## load and faults, then the checker: make chaos SECONDS=600 SEED=7
 	cargo build --workspace --bins $(FAIL_POINTS)
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' '$(TARGET_DIR)/debug/chaos' --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-mutants: missing ## deliberate mistakes in the Redis scripts, each of which a test must catch; MUTANTS=settle for some of them
+mutants: missing ## mistakes put into the Redis scripts; each must fail a test
 	cargo build --workspace --bins --test suite $(FAIL_POINTS)
 	'$(TARGET_DIR)/debug/mutants' $(MUTANTS)
 
@@ -74,7 +77,8 @@ fmt: ## format the Rust sources
 missing:
 	@deploy/install-missing.sh
 
-# Without a Python that can make one, the tests that need it say so and are skipped; nothing else depends on it.
+# Without a Python that can make one, the tests that need it say so and are skipped; nothing else
+# depends on it.
 py-venv:
 	@if [ '$(PY_STAMP)' -nt '$(PY_LIBS)' ]; then exit 0; fi; \
 	rm -rf '$(PY_VENV)'; mkdir -p target; \

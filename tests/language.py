@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the style of the repository's text: line lengths, and words that are not standard.
 
-Lines have at most 100 columns in code and comments, and 120 in the prose of Markdown. Words are
+Comments have at most 100 columns, and the prose of Markdown 120; formatters see to code. Words are
 checked in prose only: in comments, doc strings and Markdown, without code in backticks.
 
 Usage: language.py [<path>...]
@@ -135,19 +135,17 @@ class Source:
             limit = MAX_MARKDOWN_COLUMNS
         for number, line in enumerate(text.split("\n"), 1):
             length = len(line.rstrip())
-            if length <= limit or self.has_literal(number) or UNBREAKABLE.fullmatch(line):
+            if length <= limit or self.is_code(number) or UNBREAKABLE.fullmatch(line):
                 continue
             if (self.path, LONG_LINE) not in ALLOWED:
                 yield Finding(self.path, number, f"{length} columns; the limit is {limit}")
 
-    def has_literal(self, number: int) -> bool:
-        """Whether a line is Rust code with a string literal, which rustfmt does not break."""
-        if not self.path.endswith(".rs"):
-            return False
+    def is_code(self, number: int) -> bool:
+        """Whether a line ends with code: formatters see to its length, as far as they can."""
         start = self.lines[number - 1]
         stop = self.text.find("\n", start)
         is_comment = any(begin < stop <= end for begin, end in self.comments)
-        return not is_comment and any(b < stop and start < e for b, e in self.strings)
+        return not is_comment and not self.is_markdown
 
     def banned_phrases(self) -> Iterator[Finding]:
         """Yields the phrases of BANNED, without those of ALLOWED."""
