@@ -155,10 +155,11 @@ impl Doc {
             (Doc::Object(a), Doc::Object(b)) => {
                 Arc::ptr_eq(a, b)
                     || (a.len() == b.len()
-                        && a.iter()
-                            .zip(b.iter())
-                            .all(|((k, x), (l, y))| k == l && x.identical(y)))
+                        && a.iter().zip(b.iter()).all(|((k, x), (l, y))| {
+                            (Arc::ptr_eq(k, l) || k == l) && x.identical(y)
+                        }))
             }
+            (Doc::Str(a), Doc::Str(b)) => Arc::ptr_eq(a, b) || a == b,
             (a, b) => a == b,
         }
     }

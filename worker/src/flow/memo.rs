@@ -93,7 +93,10 @@ impl Memo {
     /// # Errors
     /// [`DocumentError`] if `text` is not a valid document.
     pub(super) fn parse(&mut self, text: &str) -> Result<Doc, DocumentError> {
-        if let Some((_, doc)) = self.parsed.iter().find(|(known, _)| **known == *text) {
+        // The newest first, here and in `known`: a miss against the target costs a comparison of two
+        // long texts that are equal almost to their end.
+        let mut parsed = self.parsed.iter().rev();
+        if let Some((_, doc)) = parsed.find(|(known, _)| **known == *text) {
             return Ok(doc.clone());
         }
         let doc = yaml::parse_canonical(text)?;
@@ -108,7 +111,7 @@ impl Memo {
         let at = match self
             .emitted
             .iter()
-            .position(|known| known.doc().identical(doc))
+            .rposition(|known| known.doc().identical(doc))
         {
             Some(at) => at,
             None => {
