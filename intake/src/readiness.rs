@@ -40,13 +40,6 @@ const SERVICES: [&str; 5] = [
     proto::v1::enhance_log_service_server::SERVICE_NAME,
 ];
 
-/// Marks the steps that run once, on first contact with Redis.
-#[derive(Default)]
-struct Once {
-    checked: bool,
-    ranked: bool,
-}
-
 /// Watches Redis. One per server.
 pub(crate) struct ReadinessProbe {
     store: Store,
@@ -98,9 +91,9 @@ impl ReadinessProbe {
 
     async fn watch(&self) -> Result<(), StoreError> {
         let mut served = false;
-        let mut done = Once::default();
+        let mut checked = false;
         loop {
-            self.wait(served, &mut done).await?;
+            self.wait(served, &mut checked).await?;
             served = true;
             self.ready.send_replace(true);
             Self::report(&self.health, true).await;
@@ -132,10 +125,10 @@ impl ReadinessProbe {
     /// # Errors
     /// At the start, an error that waiting does not fix. A server that has served before retries
     /// instead, and logs the error.
-    async fn wait(&self, served: bool, done: &mut Once) -> Result<(), StoreError> {
+    async fn wait(&self, served: bool, checked: &mut bool) -> Result<(), StoreError> {
         let mut said: Option<Instant> = None;
         loop {
-            let error = match timeout(PREPARE_WITHIN, self.prepare(done)).await {
+            let error = match timeout(PREPARE_WITHIN, self.prepare(checked)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) if !error.is_retryable() && !served => {
                     return Err(error);
@@ -153,17 +146,12 @@ impl ReadinessProbe {
 
     /// Prepares Redis. The server is checked only on first contact: a replica that takes over later
     /// is configured alike.
-    async fn prepare(&self, done: &mut Once) -> Result<(), StoreError> {
-        if !done.checked {
+    async fn prepare(&self, checked: &mut bool) -> Result<(), StoreError> {
+        if !*checked {
             self.store.check_server().await?;
-            done.checked = true;
+            *checked = true;
         }
         self.store.ping().await?;
-        self.store.prepare(&self.seed).await?;
-        if !done.ranked {
-            self.store.rank_labels().await?;
-            done.ranked = true;
-        }
-        Ok(())
+        self.store.prepare(&self.seed).await
     }
 }

@@ -150,7 +150,6 @@ async fn bytes() -> Vec<(&'static str, f64)> {
         ("commit", keys.commits(&bp)),
         ("newest", keys.newest(&bp)),
         ("label", keys.labels(&bp)),
-        ("rank", keys.ranks(&bp)),
         ("log entry", keys.log()),
         ("decided", keys.decided()),
         ("decided here", keys.decided_of(&bp)),

@@ -324,7 +324,6 @@ async fn wait_until_ready(
             }
             store.ping().await?;
             store.prepare(&seed).await?;
-            store.rank_labels().await?;
             let (steps, axes) = (host.script_names(), host.axes());
             store.register_scripts(worker, &steps, &axes).await?;
             for shard in store.shards() {

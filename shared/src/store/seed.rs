@@ -56,18 +56,6 @@ impl Seed {
 }
 
 impl Store {
-    /// Converts labels of earlier releases to the format of this release. Runs once per start,
-    /// after [`Store::prepare`].
-    ///
-    /// # Errors
-    /// [`StoreError`]. Repeat the call.
-    pub async fn rank_labels(&self) -> Result<(), StoreError> {
-        for shard in self.shards() {
-            shard.rank_labels().await?;
-        }
-        Ok(())
-    }
-
     /// Prepares the store: checks that this release can read its format, and writes missing bundled
     /// orbits and settings. It never overwrites. Any number of programs can run it concurrently.
     ///

@@ -34,7 +34,6 @@ async fn stored(rig: &Rig, id: &str) -> Dump {
         keys.commits(&id),
         keys.newest(&id),
         keys.labels(&id),
-        keys.ranks(&id),
     ];
     let mut dump = dump(store).await;
     dump.retain(|key, _| names.contains(key));

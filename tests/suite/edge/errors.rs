@@ -209,7 +209,7 @@ async fn provoke_by_damage(rig: &Rig, provoked: &mut Provoked) {
             .await,
     );
 
-    let _: i64 = raw(rig, &["ZADD", &keys.ranks(&blueprint), "0", "xbanana"]).await;
+    let _: i64 = raw(rig, &["HSET", &keys.labels(&blueprint), "banana", "1"]).await;
     let newer = Selector::SemverReq(">=99".to_owned());
     provoked.note("no semver", rig.client.select("b", Some(newer)).await);
     let head = rig.client.head("b").await.commit.expect("a commit").version;

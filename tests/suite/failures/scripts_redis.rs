@@ -152,7 +152,6 @@ async fn a_full_redis_runs_no_script_that_takes_something_in() {
         "point_issue",
         "put_blueprint",
         "put_setting",
-        "rank_labels",
         "remember_step",
         "request_preview",
         "stage_history",

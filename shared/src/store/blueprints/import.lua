@@ -1,20 +1,20 @@
 #!lua
 -- Makes a staged history the history of a new Blueprint.
--- KEYS  1 blueprint; 2 blueprints; 3 documents; 4 commits; 5 newest; 6 labels; 7 ranks;
---       8-12 the last five, staged
+-- KEYS  1 blueprint; 2 blueprints; 3 documents; 4 commits; 5 newest; 6 labels;
+--       7-10 the last four, staged
 -- ARGV  1 blueprint_id; 2 seq; 3 version; 4 label; 5 updated_at, all of the newest commit
 -- Outcomes  imported | exists | lost: the staged data has expired
-local blueprint, blueprints, staged_commits = KEYS[1], KEYS[2], KEYS[9]
+local blueprint, blueprints, staged_commits = KEYS[1], KEYS[2], KEYS[8]
 local bp, seq, version, label, updated_at = unpack(ARGV)
 
 if redis.call('HEXISTS', blueprint, 'seq') == 1 then return { 'exists' } end
 if redis.call('HEXISTS', staged_commits, seq) == 0 then return { 'lost' } end
 
-for i = 8, 12 do
+for i = 7, 10 do
   -- A history without labels has no such key.
   if redis.call('EXISTS', KEYS[i]) == 1 then
-    redis.call('RENAME', KEYS[i], KEYS[i - 5])
-    redis.call('PERSIST', KEYS[i - 5])
+    redis.call('RENAME', KEYS[i], KEYS[i - 4])
+    redis.call('PERSIST', KEYS[i - 4])
   end
 end
 redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', updated_at)

@@ -1,15 +1,15 @@
 #!lua
 -- Writes a document as the new head of its Blueprint.
 -- KEYS  1 blueprint; 2 documents; 3 commits; 4 newest; 5 labels; 6 blueprints; 7 settings_counter;
---       8 orbits; 9 ranks
+--       8 orbits
 -- ARGV  1 blueprint_id; 2 version; 3 document; 4 label; 5 commit; 6 any | absent | at;
---       7 expected version; 8 rank of the label or '';
---       9 settings counter before the check of its use as an orbit
+--       7 expected version;
+--       8 settings counter before the check of its use as an orbit
 -- Outcomes  created: seq, now, parent | unchanged: seq | head_moved: version or '' | archived
 --   orbit_in_use
 local blueprint, documents, commits, newest = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local labels, blueprints, settings_counter, orbits, ranks = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local bp, version, document, label, commit, mode, expected, rank, checked = unpack(ARGV)
+local labels, blueprints, settings_counter, orbits = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local bp, version, document, label, commit, mode, expected, checked = unpack(ARGV)
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
@@ -36,10 +36,7 @@ redis.call('HSETNX', documents, version, document)
 redis.call('HSET', commits, seq,
   string.sub(commit, 1, -2) .. ',"seq":' .. seq .. ',"parents":' .. parents .. ',"at":' .. at .. '}')
 redis.call('HSET', newest, version, seq)
-if rank ~= '' then
-  redis.call('HSET', labels, rank, seq)
-  redis.call('ZADD', ranks, 0, rank)
-end
+if label ~= '' then redis.call('HSET', labels, label, seq) end
 redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', at)
 redis.call('ZADD', blueprints, 0, bp)
 if is_orbit then redis.call('INCR', settings_counter) end

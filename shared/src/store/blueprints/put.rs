@@ -3,7 +3,6 @@
 use crate::blueprint::{Blueprint, orbit};
 use crate::domain::commit::Commit;
 use crate::ids::Version;
-use crate::store::blueprints::label_rank;
 use crate::store::codec;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
@@ -87,7 +86,6 @@ impl Shard {
             self.keys.blueprints(),
             self.keys.settings_counter(),
             self.keys.orbits(),
-            self.keys.ranks(id),
         ];
         let label = blueprint.version_label().unwrap_or_default();
         let commit = codec::commit_draft(blueprint.version(), label, rationale, "", None, None);
@@ -103,7 +101,6 @@ impl Shard {
                     .arg(blueprint.version().as_str())
                     .arg(&**blueprint.canonical_yaml());
                 call.arg(label).arg(&commit).arg(mode).arg(version);
-                call.arg(label_rank::rank(label));
                 call.arg(counter);
             })
             .await?;

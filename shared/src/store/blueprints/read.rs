@@ -6,8 +6,8 @@
 //! receives a conflict.
 //!
 //! The script that writes a commit also writes two small indexes: `newest` (content → newest
-//! commit) and `labels` (label → newest commit). So the cost of a selector does not depend on the
-//! number of commits.
+//! commit) and `labels` (label → newest commit). So no selector reads the commits. A requirement
+//! reads all labels of the Blueprint.
 //!
 //! Every read document is hashed again. A damaged document is an error.
 
@@ -63,10 +63,7 @@ impl Shard {
             VersionSelector::SemverReq(req) => {
                 let labels = self.labels_for(id, req).await?;
                 match labels.highest {
-                    Some((_, rank)) => {
-                        let newest = cmd("HGET").arg(self.keys.labels(id)).arg(&rank).to_owned();
-                        self.handle.command("labels", &newest).await?
-                    }
+                    Some((_, seq)) => Some(seq),
                     None if labels.exists => return Err(labels.nothing(id, req)),
                     None => None,
                 }

@@ -11,7 +11,6 @@ use crate::blueprint::DocumentError;
 use crate::domain::commit::Commit;
 use crate::domain::history::HistoryEntry;
 use crate::ids::{BlueprintId, IssueId, Version};
-use crate::store::blueprints::label_rank::rank;
 use crate::store::blueprints::read::read_commit;
 use crate::store::codec;
 use crate::store::redis::error::StoreError;
@@ -26,7 +25,7 @@ const LIFETIME_MS: u64 = 600_000;
 pub struct Import {
     store: Shard,
     id: BlueprintId,
-    staged: [String; 5],
+    staged: [String; 4],
     last: Option<Commit>,
 }
 
@@ -158,7 +157,7 @@ impl Import {
                 call.arg(LIFETIME_MS).arg(first.commit.seq);
                 for HistoryEntry { commit, document } in entries {
                     call.arg(commit.version.as_str()).arg(document);
-                    call.arg(rank(&commit.version_label))
+                    call.arg(&commit.version_label)
                         .arg(codec::commit_whole(commit));
                 }
             })
@@ -189,7 +188,6 @@ impl Import {
             k.commits(&self.id),
             k.newest(&self.id),
             k.labels(&self.id),
-            k.ranks(&self.id),
         ]);
         keys.extend(self.staged.iter().cloned());
         let reply = self

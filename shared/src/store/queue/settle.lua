@@ -3,15 +3,15 @@
 -- state, queue, next head, lease and counters change atomically. On request, the queue's next issue
 -- becomes the caller's lease in the same step.
 -- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter; 21 orbits;
---       22 commits; 23 newest; 24 labels; 25 ranks
+--       22 commits; 23 newest; 24 labels
 --   Keys 1 and 2 of the next issue are built here: its id replaces ARGV 2, with the same hash tag.
 -- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token;
 --       6 applied | denied | failed | dead; 7 reason; 8 log entry;
 --       9 expected seq (0 for failed and dead); 10 version; 11 document; 12 commit; 13 label;
---       14 log entry for archived and orbit_needs_admin; 15 rank of the label or '';
---       16 nonce of the next issue's lease, or '' for no next issue;
---       17 that lease in ms; 18 a head version whose document the caller will have, or '';
---       19 '1' for no next issue while another queue waits in `pending`
+--       14 log entry for archived and orbit_needs_admin;
+--       15 nonce of the next issue's lease, or '' for no next issue;
+--       16 that lease in ms; 17 a head version whose document the caller will have, or '';
+--       18 '1' for no next issue while another queue waits in `pending`
 -- Outcomes  ok: state, new_version; with a next issue also its id and the reply of a claim's `ok`
 --   stale: the caller does not hold the issue
 --   moved_head: seq, version, document; the lease is kept | archived: decided, failed
@@ -22,10 +22,10 @@
 --@include decide
 --@include orbit_right
 --@include grant
-local commits, newest, labels, ranks = KEYS[22], KEYS[23], KEYS[24], KEYS[25]
+local commits, newest, labels = KEYS[22], KEYS[23], KEYS[24]
 local token, kind, reason, log = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local expected_seq, version, document, commit, label = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local rank, next_nonce, next_lease_ms, known_version, yields = ARGV[15], ARGV[16], ARGV[17], ARGV[18], ARGV[19] == '1'
+local next_nonce, next_lease_ms, known_version, yields = ARGV[15], ARGV[16], ARGV[17], ARGV[18] == '1'
 
 local archived_reason = 'dispatch failed: ' .. ARCHIVED
 
@@ -103,10 +103,7 @@ if kind == 'applied' then
   redis.call('HSET', commits, seq,
     stamp(commit, '"seq":' .. seq .. ',"parents":["' .. head[2] .. '"],"at":' .. at))
   redis.call('HSET', newest, version, seq)
-  if rank ~= '' then
-    redis.call('HSET', labels, rank, seq)
-    redis.call('ZADD', ranks, '0', rank)
-  end
+  if label ~= '' then redis.call('HSET', labels, label, seq) end
   redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', at)
   if named_by then counter = redis.call('INCR', settings_counter) end
   head = { seq, version }

@@ -6,7 +6,6 @@ use crate::domain::enhance_log::LogEntry;
 use crate::domain::issue::IssueState;
 use crate::domain::issue_ref::IssueRef;
 use crate::ids::{IssueId, Version};
-use crate::store::blueprints::label_rank;
 use crate::store::codec;
 use crate::store::queue::claim::{Claimed, Head, read_claimed, read_head};
 use crate::store::queue::issue_block::{Lease, head_args};
@@ -127,10 +126,9 @@ impl Shard {
         keys.push(self.keys.commits(&issue.blueprint_id));
         keys.push(self.keys.newest(&issue.blueprint_id));
         keys.push(self.keys.labels(&issue.blueprint_id));
-        keys.push(self.keys.ranks(&issue.blueprint_id));
         let log = settlement.log;
         let log_json = codec::log_draft(log);
-        let (mut archived_log, mut rank) = (String::new(), String::new());
+        let mut archived_log = String::new();
         if !matches!(settlement.decision, Decision::Failed { .. }) {
             archived_log = codec::failed_log_draft(
                 &issue.issue_id,
@@ -168,7 +166,6 @@ impl Shard {
                             .arg(&**blueprint.canonical_yaml())
                             .arg(commit)
                             .arg(label);
-                        rank = label_rank::rank(label);
                     }
                     Decision::Denied { expected_seq } => {
                         call.arg("denied")
@@ -185,7 +182,7 @@ impl Shard {
                         call.arg("").arg("").arg("").arg("");
                     }
                 }
-                call.arg(&archived_log).arg(rank);
+                call.arg(&archived_log);
                 match next {
                     Some(next) => call
                         .arg(next.nonce)

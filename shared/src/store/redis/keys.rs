@@ -198,18 +198,13 @@ impl Keys {
     pub fn newest(&self, blueprint: &BlueprintId) -> String {
         self.of("newest", blueprint.as_str())
     }
-    /// HASH rank of a version label (see `label_rank.rs`) → seq of its newest commit.
+    /// HASH version label → seq of its newest commit.
     pub fn labels(&self, blueprint: &BlueprintId) -> String {
         self.of("labels", blueprint.as_str())
     }
-    /// ZSET of the ranks of version labels, all with score 0: sorted by precedence.
-    pub fn ranks(&self, blueprint: &BlueprintId) -> String {
-        self.of("ranks", blueprint.as_str())
-    }
-    /// The HASHes documents, commits, newest and labels and the ZSET ranks of an import in
-    /// progress, with expiry.
-    pub fn staged(&self, import: &str) -> [String; 5] {
-        ["documents", "commits", "newest", "labels", "ranks"]
+    /// The HASHes documents, commits, newest and labels of an import in progress, with expiry.
+    pub fn staged(&self, import: &str) -> [String; 4] {
+        ["documents", "commits", "newest", "labels"]
             .map(|name| self.of(&format!("staged_{name}"), import))
     }
     /// ZSET of blueprint_id, all with score 0: sorted by bytes.
@@ -327,7 +322,6 @@ mod tests {
             keys.commits(&bp),
             keys.newest(&bp),
             keys.labels(&bp),
-            keys.ranks(&bp),
             keys.blueprints(),
             keys.settings(),
             keys.setting_revisions(),
@@ -348,9 +342,9 @@ mod tests {
         all.extend(keys.staged("n"));
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
             decided decided:team.alpha dead processing:w-1 steps:i-1 issues issues:team.alpha blueprint:team.alpha blueprint: \
-            documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha ranks:team.alpha blueprints settings \
+            documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha blueprints settings \
             setting_revisions settings_counter orbits workers worker_load fence meta worker_scripts audited pruned previews \
-            preview:i-1 ids agent_places:a staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_ranks:n";
+            preview:i-1 ids agent_places:a staged_documents:n staged_commits:n staged_newest:n staged_labels:n";
         let expected: Vec<String> = expected
             .split_whitespace()
             .map(|k| format!("{{draftsman:0}}:{k}"))

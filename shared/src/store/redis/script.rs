@@ -129,7 +129,6 @@ scripts! {
     ARCHIVE_BLUEPRINT = "archive_blueprint" in "blueprints/archive.lua",
     STAGE_HISTORY = "stage_history" in "blueprints/stage.lua",
     IMPORT_BLUEPRINT = "import_blueprint" in "blueprints/import.lua",
-    RANK_LABELS = "rank_labels" in "blueprints/rank_labels.lua",
     PUT_SETTING = "put_setting" in "settings/put.lua",
     DELETE_SETTING = "delete_setting" in "settings/delete.lua",
     MIRROR_ORBITS = "mirror_orbits" in "settings/mirror_orbits.lua",
