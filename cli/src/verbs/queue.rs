@@ -1,6 +1,6 @@
 //! `pause` and `resume`.
 
-use proto::v1::{GetQueueStatsResponse, PauseQueueRequest, QueueStats, ResumeQueueRequest};
+use proto::v1::{GetQueueStatsResponse, PauseQueueRequest, ResumeQueueRequest};
 use serde_json::json;
 
 use super::stats;
@@ -40,22 +40,8 @@ pub(crate) async fn resume(
     print(answer.stats, format)
 }
 
-fn print(stats: Option<QueueStats>, format: Output) -> Result<(), CliError> {
+fn print(stats: Option<GetQueueStatsResponse>, format: Output) -> Result<(), CliError> {
     let stats = stats.ok_or(CliError::Answer { field: "stats" })?;
-    let stats = GetQueueStatsResponse {
-        pending: stats.pending,
-        ready: stats.ready,
-        delayed: stats.delayed,
-        in_flight: stats.in_flight,
-        dead: stats.dead,
-        oldest_pending_at: stats.oldest_pending_at,
-        paused: stats.paused,
-        paused_blueprint_ids: stats.paused_blueprint_ids,
-        workers: stats.workers,
-        used_memory: stats.used_memory,
-        max_memory: stats.max_memory,
-        warnings: stats.warnings,
-    };
     match format {
         Output::Json => Ok(output::json_document(
             &json!({ "stats": output::stats_json(&stats) }),

@@ -177,25 +177,6 @@ pub(crate) fn stats_to_wire(stats: QueueStats) -> v1::GetQueueStatsResponse {
     }
 }
 
-/// Converts the queue statistics for the response to a pause or its end.
-pub(crate) fn paused_stats_to_wire(stats: QueueStats) -> v1::QueueStats {
-    let stats = stats_to_wire(stats);
-    v1::QueueStats {
-        pending: stats.pending,
-        ready: stats.ready,
-        delayed: stats.delayed,
-        in_flight: stats.in_flight,
-        dead: stats.dead,
-        oldest_pending_at: stats.oldest_pending_at,
-        paused: stats.paused,
-        paused_blueprint_ids: stats.paused_blueprint_ids,
-        workers: stats.workers,
-        used_memory: stats.used_memory,
-        max_memory: stats.max_memory,
-        warnings: stats.warnings,
-    }
-}
-
 /// Converts the outcome of a preview.
 pub(crate) fn preview_to_wire(preview: Preview) -> v1::PreviewIssueResponse {
     v1::PreviewIssueResponse {

@@ -22,8 +22,7 @@ use crate::edge::auth_layer;
 use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::issues::convert::{
-    cause_filter, issue_to_wire, new_issue, paused_blueprint, paused_stats_to_wire, retry,
-    state_filter, stats_to_wire,
+    cause_filter, issue_to_wire, new_issue, paused_blueprint, retry, state_filter, stats_to_wire,
 };
 use crate::issues::watch::{self, Hub, WatchOptions};
 use crate::issues::{preview, submission};
@@ -206,11 +205,9 @@ impl Intake {
 
 /// Returns the queue statistics after a pause or its end, which has happened even if this read
 /// fails.
-async fn paused_stats(store: &Store) -> Result<v1::QueueStats, RequestError> {
+async fn paused_stats(store: &Store) -> Result<v1::GetQueueStatsResponse, RequestError> {
     let stats = store.queue_stats().await;
-    stats
-        .map(paused_stats_to_wire)
-        .map_err(RequestError::StoreHalfway)
+    stats.map(stats_to_wire).map_err(RequestError::StoreHalfway)
 }
 
 /// Returns the stored issue, and whether it existed before.

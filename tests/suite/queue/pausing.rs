@@ -9,7 +9,7 @@ use tests::programs::{Finished, Program, run};
 use tests::rig::Rig;
 use tonic::{Code, Status};
 
-async fn pause(rig: &Rig, blueprint_id: Option<&str>) -> Result<v1::QueueStats, Status> {
+async fn pause(rig: &Rig, blueprint_id: Option<&str>) -> Result<v1::GetQueueStatsResponse, Status> {
     let request = v1::PauseQueueRequest {
         blueprint_id: blueprint_id.map(str::to_owned),
     };
@@ -17,7 +17,10 @@ async fn pause(rig: &Rig, blueprint_id: Option<&str>) -> Result<v1::QueueStats, 
     Ok(answer.into_inner().stats.expect("PauseQueue answers stats"))
 }
 
-async fn resume(rig: &Rig, blueprint_id: Option<&str>) -> Result<v1::QueueStats, Status> {
+async fn resume(
+    rig: &Rig,
+    blueprint_id: Option<&str>,
+) -> Result<v1::GetQueueStatsResponse, Status> {
     let request = v1::ResumeQueueRequest {
         blueprint_id: blueprint_id.map(str::to_owned),
     };
