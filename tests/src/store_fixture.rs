@@ -11,7 +11,7 @@ use shared::blueprint::Blueprint;
 use shared::domain::commit::{Commit, Epoch};
 use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 use shared::domain::issue::{Issue, IssueState, NewIssue, RejectionCause};
-use shared::ids::{BlueprintId, IssueId, WorkerId};
+use shared::ids::{BlueprintId, IssueId, Version, WorkerId};
 use shared::store::{
     ArchiveOutcome, ClaimMode, ClaimOutcome, Claimed, Decision, ExpectedHead, IssueRef, Lease,
     NextClaim, PopHandle, PutOutcome, ReapOutcome, Release, SettleOutcome, Settlement, Shard,
@@ -315,7 +315,7 @@ impl Fixture {
     pub async fn assert_rejected(
         &self,
         issue: &IssueRef,
-        prev_hash: &str,
+        prev_hash: Option<&Version>,
         cause: RejectionCause,
         reason: &str,
     ) {
@@ -328,8 +328,8 @@ impl Fixture {
         let entry = LogEntry {
             issue_id: found.issue_id,
             blueprint_id: found.blueprint_id,
-            prev_hash: prev_hash.to_owned(),
-            new_hash: String::new(),
+            prev_hash: prev_hash.cloned(),
+            new_hash: None,
             intent: found.intent,
             rationale: String::new(),
             verdicts: Vec::new(),
@@ -445,11 +445,8 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
     LogEntry {
         issue_id: claimed.lease.issue.issue_id.clone(),
         blueprint_id: claimed.lease.issue.blueprint_id.clone(),
-        prev_hash: claimed.head.version.to_string(),
-        new_hash: match how {
-            How::Applied => new.version().to_string(),
-            _ => String::new(),
-        },
+        prev_hash: Some(claimed.head.version.clone()),
+        new_hash: (how == How::Applied).then(|| new.version().clone()),
         intent: claimed.intent.clone(),
         rationale: "größer \"☃\"\n".to_owned(),
         verdicts: vec![verdict],

@@ -285,8 +285,8 @@ fn log_entries_say_their_status_in_words() {
     let entry = LogEntry {
         issue_id: IssueId::parse("i").unwrap(),
         blueprint_id: BlueprintId::parse("b").unwrap(),
-        prev_hash: String::new(),
-        new_hash: String::new(),
+        prev_hash: None,
+        new_hash: None,
         intent: "x".into(),
         rationale: String::new(),
         verdicts: vec![Verdict {

@@ -2,6 +2,7 @@
 
 use proto::v1;
 use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use shared::ids::Version;
 
 /// Converts a log entry.
 pub(crate) fn entry_to_wire(entry: LogEntry) -> v1::LogEntry {
@@ -12,8 +13,8 @@ pub(crate) fn entry_to_wire(entry: LogEntry) -> v1::LogEntry {
             .map_or_else(String::new, |cause| cause.as_str().to_owned()),
         issue_id: entry.issue_id.to_string(),
         blueprint_id: entry.blueprint_id.to_string(),
-        prev_hash: entry.prev_hash,
-        new_hash: entry.new_hash,
+        prev_hash: version_to_wire(entry.prev_hash),
+        new_hash: version_to_wire(entry.new_hash),
         intent: entry.intent,
         rationale: entry.rationale,
         verdicts: entry.verdicts.into_iter().map(verdict_to_wire).collect(),
@@ -24,6 +25,13 @@ pub(crate) fn entry_to_wire(entry: LogEntry) -> v1::LogEntry {
         usage: Some(usage_to_wire(entry.usage)),
         unusable_reply: entry.unusable_reply,
     }
+}
+
+/// Converts a version; empty without one.
+fn version_to_wire(version: Option<Version>) -> String {
+    version
+        .map(|version| version.to_string())
+        .unwrap_or_default()
 }
 
 /// Converts a verdict.

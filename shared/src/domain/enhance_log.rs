@@ -1,7 +1,7 @@
 //! The enhance log: exactly one entry for each decided issue.
 
 use crate::domain::issue::RejectionCause;
-use crate::ids::{BlueprintId, IssueId};
+use crate::ids::{BlueprintId, IssueId, Version};
 
 /// The maximum stored length of an unusable model reply, in bytes.
 pub const MAX_UNUSABLE_REPLY_BYTES: usize = 8 << 10;
@@ -48,10 +48,10 @@ pub struct LogEntry {
     pub issue_id: IssueId,
     /// Its target.
     pub blueprint_id: BlueprintId,
-    /// The head at the time of the decision; empty if the target was never read.
-    pub prev_hash: String,
-    /// The new version; empty when rejected.
-    pub new_hash: String,
+    /// The head at the time of the decision; `None` if the target was never read.
+    pub prev_hash: Option<Version>,
+    /// The new version; `None` when rejected.
+    pub new_hash: Option<Version>,
     /// The intent of the issue.
     pub intent: String,
     /// The spawner's rationale for its patch.

@@ -162,7 +162,7 @@ async fn check_history(
                 (attempts, attempts)
             },
         );
-        let version = issue.new_version.map(|v| v.to_string()).unwrap_or_default();
+        let version = issue.new_version;
         findings.same(format!("the version of {id}"), &entry.new_hash, &version);
         findings.same(
             format!("the time of {id}"),
@@ -205,7 +205,7 @@ async fn check_history(
     }
     let made: Vec<_> = commits
         .into_iter()
-        .filter_map(|commit| Some((commit.issue_id?, commit.version.to_string())))
+        .filter_map(|commit| Some((commit.issue_id?, Some(commit.version))))
         .collect();
     findings.same(format!("the issues with a commit of {name}"), made, applied);
 }

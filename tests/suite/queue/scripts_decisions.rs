@@ -171,7 +171,7 @@ async fn settle_for_an_archived_blueprint_fails_the_issue() {
         fixture.set_archived("a", true).await;
         let outcome = fixture.step(fixture.settle(&claimed, how)).await;
         assert_eq!(outcome, SettleOutcome::Archived);
-        let prev_hash = claimed.head.version.as_str();
+        let prev_hash = Some(&claimed.head.version);
         fixture
             .assert_rejected(&issue, prev_hash, RejectionCause::Failed, ARCHIVED)
             .await;
@@ -238,7 +238,7 @@ async fn cancel_decides_in_every_state() {
         let found = fixture.issue(&issue).await;
         assert_eq!(outcome, CancelOutcome::Cancelled(found), "{state}");
         fixture
-            .assert_rejected(&issue, "", RejectionCause::Cancelled, "cancelled")
+            .assert_rejected(&issue, None, RejectionCause::Cancelled, "cancelled")
             .await;
         let heard = within_wait_limit("the call-off", called_off.next()).await;
         assert_eq!(heard.unwrap(), issue.issue_id, "{state}");

@@ -386,7 +386,7 @@ async fn a_claim_for_an_archived_blueprint_decides() {
     let outcome = fixture.step(claim).await;
     assert!(matches!(outcome, ClaimOutcome::Archived), "{outcome:?}");
     fixture
-        .assert_rejected(&issue, "", RejectionCause::Failed, ARCHIVED)
+        .assert_rejected(&issue, None, RejectionCause::Failed, ARCHIVED)
         .await;
     assert_eq!(fixture.pending().await, ["a/next"]);
     fixture.set_archived("a", false).await;

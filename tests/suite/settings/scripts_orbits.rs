@@ -100,7 +100,7 @@ async fn an_issue_whose_target_becomes_an_orbit_is_not_claimed() {
     );
     let said = reason("names-orbit");
     fixture
-        .assert_rejected(&issue, "", RejectionCause::Failed, &said)
+        .assert_rejected(&issue, None, RejectionCause::Failed, &said)
         .await;
     // A claim whose answer was lost finds the issue decided.
     let claim = store.claim(&issue, &worker, "n", LONG, None, BESIDE);

@@ -99,8 +99,8 @@ mod tests {
         let mut entry = LogEntry {
             issue_id: IssueId::parse("i").unwrap(),
             blueprint_id: BlueprintId::parse("b").unwrap(),
-            prev_hash: String::new(),
-            new_hash: String::new(),
+            prev_hash: None,
+            new_hash: None,
             intent: "ask".to_owned(),
             rationale: String::new(),
             verdicts: Vec::new(),

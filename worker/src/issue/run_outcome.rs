@@ -37,12 +37,12 @@ pub(crate) fn failed_reason(problem: &str) -> String {
 }
 
 /// Returns the log entry with the fields that all outcomes of an attempt share.
-fn entry(claimed: &Claimed, prev_hash: String) -> LogEntry {
+fn entry(claimed: &Claimed, head: Option<&Head>) -> LogEntry {
     LogEntry {
         issue_id: claimed.lease.issue.issue_id.clone(),
         blueprint_id: claimed.lease.issue.blueprint_id.clone(),
-        prev_hash,
-        new_hash: String::new(),
+        prev_hash: head.map(|head| head.version.clone()),
+        new_hash: None,
         intent: claimed.intent.clone(),
         rationale: String::new(),
         verdicts: Vec::new(),
@@ -64,7 +64,7 @@ impl Outcome {
         epoch: Epoch,
         report: FlowReport,
     ) -> Outcome {
-        let mut log = entry(claimed, head.version.to_string());
+        let mut log = entry(claimed, Some(head));
         log.patch_json = report.patch_json;
         log.usage = report.usage;
         match report.decision {
@@ -75,7 +75,7 @@ impl Outcome {
                 verdicts,
                 patch_hash,
             } => {
-                log.new_hash = blueprint.version().to_string();
+                log.new_hash = Some(blueprint.version().clone());
                 log.rationale = rationale;
                 log.verdicts = verdicts;
                 let blueprint = Box::new(blueprint);
@@ -128,7 +128,7 @@ impl Outcome {
 
     /// Returns the outcome of a flow that failed permanently.
     pub(crate) fn of_failure(claimed: &Claimed, head: &Head, failure: FlowFailure) -> Outcome {
-        let mut log = entry(claimed, head.version.to_string());
+        let mut log = entry(claimed, Some(head));
         log.patch_json = failure.patch_json;
         log.usage = failure.usage;
         log.unusable_reply = failure.unusable_reply;
@@ -138,13 +138,12 @@ impl Outcome {
 
     /// Returns the outcome of an issue whose flow could not start, or did not complete.
     pub(crate) fn of_error(claimed: &Claimed, head: Option<&Head>, problem: &str) -> Outcome {
-        let prev_hash = head.map(|h| h.version.to_string()).unwrap_or_default();
-        Outcome::failed(entry(claimed, prev_hash), failed_reason(problem), false)
+        Outcome::failed(entry(claimed, head), failed_reason(problem), false)
     }
 
     /// Returns the outcome of a temporary fault after the last retry.
     pub(crate) fn of_exhausted(claimed: &Claimed, head: &Head, fault: Fault) -> Outcome {
-        let mut log = entry(claimed, head.version.to_string());
+        let mut log = entry(claimed, Some(head));
         log.usage = fault.usage;
         log.unusable_reply = fault.unusable_reply;
         let reason = format!(
@@ -220,8 +219,11 @@ impl Outcome {
     pub(crate) fn log_settled(&self) {
         let (issue_id, blueprint_id) = (&self.log.issue_id, &self.log.blueprint_id);
         match &self.decision {
-            Kept::Commit { bump, .. } => {
-                tracing::info!(%issue_id, %blueprint_id, version = self.log.new_hash, bump, "applied");
+            Kept::Commit {
+                blueprint, bump, ..
+            } => {
+                let version = blueprint.version();
+                tracing::info!(%issue_id, %blueprint_id, %version, bump, "applied");
             }
             Kept::Denied => {
                 let denying = self.log.verdicts.iter().filter(|verdict| !verdict.pass);

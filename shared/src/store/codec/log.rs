@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 use crate::domain::issue::RejectionCause;
-use crate::ids::{BlueprintId, IssueId};
+use crate::ids::{BlueprintId, IssueId, Version};
 use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, to_json};
 use crate::store::redis::error::StoreError;
 
@@ -124,13 +124,13 @@ pub(crate) fn failed_log_draft(
     issue_id: &IssueId,
     blueprint_id: &BlueprintId,
     intent: Option<&str>,
-    prev_hash: &str,
+    prev_hash: Option<&Version>,
 ) -> String {
     let entry = LogEntry {
         issue_id: issue_id.clone(),
         blueprint_id: blueprint_id.clone(),
-        prev_hash: prev_hash.to_owned(),
-        new_hash: String::new(),
+        prev_hash: prev_hash.cloned(),
+        new_hash: None,
         intent: String::new(),
         rationale: String::new(),
         verdicts: Vec::new(),
@@ -146,11 +146,15 @@ pub(crate) fn failed_log_draft(
 }
 
 fn draft(entry: &LogEntry, reasons: Option<&[String]>, intent: Option<&str>) -> String {
+    // Empty without a version.
+    fn text(version: &Option<Version>) -> &str {
+        version.as_ref().map(Version::as_str).unwrap_or_default()
+    }
     to_json(&LogDraft {
         v: FORMAT,
         blueprint_id: entry.blueprint_id.as_str(),
-        prev_hash: &entry.prev_hash,
-        new_hash: &entry.new_hash,
+        prev_hash: text(&entry.prev_hash),
+        new_hash: text(&entry.new_hash),
         intent,
         rationale: &entry.rationale,
         verdicts: entry.verdicts.iter().cloned().map(Into::into).collect(),
@@ -173,12 +177,18 @@ pub(crate) fn log_entry(issue_id: &IssueId, text: &str) -> Result<LogEntry, Stor
             RejectionCause::parse(name).ok_or_else(|| damaged("log entry", id, "unknown cause"))?,
         ),
     };
+    let version = |text: &str| match text {
+        "" => Ok(None),
+        text => Version::parse(text)
+            .map(Some)
+            .map_err(|e| damaged("log entry", id, e)),
+    };
     Ok(LogEntry {
         issue_id: issue_id.clone(),
         blueprint_id: BlueprintId::parse(&stored.blueprint_id)
             .map_err(|e| damaged("log entry", id, e))?,
-        prev_hash: stored.prev_hash,
-        new_hash: stored.new_hash,
+        prev_hash: version(&stored.prev_hash)?,
+        new_hash: version(&stored.new_hash)?,
         intent: stored.intent,
         rationale: stored.rationale,
         verdicts: stored.verdicts.into_iter().map(Into::into).collect(),

@@ -59,8 +59,8 @@ impl Shard {
             let log = codec::log_draft(&LogEntry {
                 issue_id: id.clone(),
                 blueprint_id: found.blueprint_id.clone(),
-                prev_hash: String::new(),
-                new_hash: String::new(),
+                prev_hash: None,
+                new_hash: None,
                 intent: found.intent.clone(),
                 rationale: String::new(),
                 verdicts: Vec::new(),

@@ -101,7 +101,7 @@ impl Shard {
         keys.push(self.keys.fence());
         keys.push(self.keys.settings_counter());
         keys.push(self.keys.orbits());
-        let log = codec::failed_log_draft(&issue.issue_id, &issue.blueprint_id, None, "");
+        let log = codec::failed_log_draft(&issue.issue_id, &issue.blueprint_id, None, None);
         let mut reply = self
             .handle
             .script(&script::CLAIM_ISSUE, &keys, |call| {

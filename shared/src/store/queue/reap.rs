@@ -40,7 +40,7 @@ impl Shard {
             Some(found) if !found.worker_id.is_empty() => (&*found.worker_id, &*found.intent),
             _ => (NOBODY, ""),
         };
-        let log = codec::failed_log_draft(&issue.issue_id, &issue.blueprint_id, Some(intent), "");
+        let log = codec::failed_log_draft(&issue.issue_id, &issue.blueprint_id, Some(intent), None);
         let mut reply = self
             .handle
             .script(&script::REAP_ISSUE, &self.block(issue, holder), |call| {

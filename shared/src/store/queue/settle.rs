@@ -134,7 +134,7 @@ impl Shard {
                 &issue.issue_id,
                 &issue.blueprint_id,
                 Some(&log.intent),
-                &log.prev_hash,
+                log.prev_hash.as_ref(),
             );
         }
         let mut reply = self
