@@ -53,7 +53,7 @@ async fn times(length: u64, n_labels: u64) -> Vec<(&'static str, Duration)> {
     let id = blueprint_id("long");
     grow(&store, "long", length, n_labels).await;
     let semver = |req: &str| VersionSelector::SemverReq(req.parse().expect("a requirement"));
-    let middle = store.history(&id, length / 2, length / 2).await;
+    let middle = store.of(&id).history(&id, length / 2, length / 2).await;
     let middle = middle.expect("the middle")[0].commit.version.clone();
     let mut times = Vec::new();
     for (name, selector) in [
@@ -62,7 +62,7 @@ async fn times(length: u64, n_labels: u64) -> Vec<(&'static str, Duration)> {
         ("semver_req", semver("^1")),
     ] {
         let get = async |_| {
-            let found = store.blueprint(&id, &selector).await;
+            let found = store.of(&id).blueprint(&id, &selector).await;
             found.expect("an answer").expect("a version");
         };
         times.push((name, median(get).await));
@@ -72,7 +72,11 @@ async fn times(length: u64, n_labels: u64) -> Vec<(&'static str, Duration)> {
             size: 100,
             after: None,
         };
-        store.list_commits(&id, &page).await.expect("an answer");
+        store
+            .of(&id)
+            .list_commits(&id, &page)
+            .await
+            .expect("an answer");
     };
     times.push(("list commits", median(list).await));
     let put = async |n| {
@@ -88,7 +92,7 @@ async fn times(length: u64, n_labels: u64) -> Vec<(&'static str, Duration)> {
 /// Adds `length` commits to the new small Blueprint `name`.
 pub(crate) async fn grow(store: &Store, name: &str, length: u64, n_labels: u64) {
     let id = blueprint_id(name);
-    let import = store.begin_import(&id).await.expect("an answer");
+    let import = store.of(&id).begin_import(&id).await.expect("an answer");
     let mut import = import.expect("it is not there");
     // Replaces text, because parsing each document would take longer than the measurement.
     let template = marked(name, "mark 000000", "1.0.0");

@@ -121,7 +121,11 @@ impl Rig {
     pub async fn write_setting(&self, edit: impl FnOnce(&mut EnhanceSetting)) {
         let store = Store::open(&self.redis.url(), 1).expect("a URL");
         let default = SettingId::parse(DEFAULT_SETTING).expect("an id");
-        let found = store.setting(&default).await.expect("the store answers");
+        let found = store
+            .home()
+            .setting(&default)
+            .await
+            .expect("the store answers");
         let mut setting = found.expect("it is seeded");
         edit(&mut setting);
         let put = store.put_setting(&setting, None).await;

@@ -87,6 +87,7 @@ impl Blueprints {
         let found = self
             .backend
             .store()?
+            .of(&blueprint_id)
             .blueprint(&blueprint_id, &selector)
             .await?;
         let found = found.ok_or(match selector {
@@ -141,11 +142,11 @@ impl Blueprints {
         // A cursor is the number before which the next page begins.
         let first = (request.before_seq > 0).then(|| request.before_seq.to_string());
         let first = &first;
-        let store = self.backend.store()?;
+        let shard = self.backend.store()?.of(blueprint_id);
         let (commits, next_page_token) = query
             .collect(commit_to_wire, |mut page| async move {
                 page.after = page.after.or_else(|| first.clone());
-                let commits = store.list_commits(blueprint_id, &page).await?;
+                let commits = shard.list_commits(blueprint_id, &page).await?;
                 commits.ok_or_else(|| RequestError::BlueprintNotFound(blueprint_id.clone()))
             })
             .await?;
@@ -164,8 +165,8 @@ impl Blueprints {
         const MAX_NAMED: usize = 2;
         let prefix = VersionPrefix::parse(prefix)
             .map_err(|error| RequestError::field("version_prefix", error))?;
-        let store = self.backend.store()?;
-        let found = store.commits_by_prefix(blueprint_id, &prefix, MAX_NAMED);
+        let shard = self.backend.store()?.of(blueprint_id);
+        let found = shard.commits_by_prefix(blueprint_id, &prefix, MAX_NAMED);
         let commits = found.await?;
         let commits =
             commits.ok_or_else(|| RequestError::BlueprintNotFound(blueprint_id.clone()))?;
@@ -181,8 +182,8 @@ impl Blueprints {
         archived: bool,
     ) -> Result<v1::BlueprintSummary, RequestError> {
         let blueprint_id = convert::blueprint_id(blueprint_id)?;
-        let store = self.backend.store()?;
-        match store.set_archived(&blueprint_id, archived).await? {
+        let shard = self.backend.store()?.of(&blueprint_id);
+        match shard.set_archived(&blueprint_id, archived).await? {
             ArchiveOutcome::Done(summary) => Ok(summary_to_wire(summary)),
             ArchiveOutcome::Unknown => Err(RequestError::BlueprintNotFound(blueprint_id)),
             ArchiveOutcome::InUse(settings) => Err(RequestError::OrbitInUse {
@@ -282,7 +283,7 @@ impl BlueprintService for Blueprints {
         request: Request<v1::ExportBlueprintRequest>,
     ) -> Result<Response<Self::ExportBlueprintStream>, Status> {
         let export = async {
-            let store = self.backend.store()?.clone();
+            let store = self.backend.store()?;
             transfer::export(store, &request.get_ref().blueprint_id).await
         };
         self.backend.answer(Rpc::ExportBlueprint, export).await

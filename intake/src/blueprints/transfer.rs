@@ -35,19 +35,23 @@ pub(crate) type ExportStream =
 ///
 /// # Errors
 /// The Blueprint is not found. A later error ends the stream.
-pub(crate) async fn export(store: Store, blueprint_id: &str) -> Result<ExportStream, RequestError> {
+pub(crate) async fn export(
+    store: &Store,
+    blueprint_id: &str,
+) -> Result<ExportStream, RequestError> {
     let blueprint_id = convert::blueprint_id(blueprint_id)?;
-    let Some(head) = store.head_seq(&blueprint_id).await? else {
+    let shard = store.of(&blueprint_id).clone();
+    let Some(head) = shard.head_seq(&blueprint_id).await? else {
         return Err(RequestError::BlueprintNotFound(blueprint_id));
     };
     let batches = stream::try_unfold(1, move |from| {
-        let (store, blueprint_id) = (store.clone(), blueprint_id.clone());
+        let (shard, blueprint_id) = (shard.clone(), blueprint_id.clone());
         async move {
             if from > head {
                 return Ok::<_, Status>(None);
             }
             let to = head.min(from + BATCH as u64 - 1);
-            let entries = store.history(&blueprint_id, from, to).await;
+            let entries = shard.history(&blueprint_id, from, to).await;
             let entries = entries.map_err(|error| refuse(Rpc::ExportBlueprint, error.into()))?;
             Ok(Some((stream::iter(entries).map(Ok), to + 1)))
         }
@@ -79,7 +83,7 @@ pub(crate) async fn import(
     let blueprint_id = first_commit.map_or("", |commit| commit.blueprint_id.as_str());
     let blueprint_id = BlueprintId::parse(blueprint_id)
         .map_err(|error| RequestError::field("commit.blueprint_id", error))?;
-    let Some(mut import) = store.begin_import(&blueprint_id).await? else {
+    let Some(mut import) = store.of(&blueprint_id).begin_import(&blueprint_id).await? else {
         return Err(RequestError::BlueprintExists(blueprint_id));
     };
     let taken = take(&mut import, first, messages).await;

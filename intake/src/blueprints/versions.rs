@@ -104,12 +104,13 @@ async fn find(
     version: Version,
     field: &'static str,
 ) -> Result<StoredBlueprint, RequestError> {
+    let shard = store.of(blueprint_id);
     let selector = VersionSelector::Fixed(version.clone());
-    if let Some(found) = store.blueprint(blueprint_id, &selector).await? {
+    if let Some(found) = shard.blueprint(blueprint_id, &selector).await? {
         return Ok(found);
     }
     let blueprint_id = blueprint_id.clone();
-    Err(match store.head_seq(&blueprint_id).await? {
+    Err(match shard.head_seq(&blueprint_id).await? {
         None => RequestError::BlueprintNotFound(blueprint_id),
         Some(_) => RequestError::NoSuchVersion {
             blueprint_id,

@@ -74,7 +74,7 @@ pub(crate) async fn write(
             trial,
         });
     }
-    let head = store.summary(blueprint.id()).await?;
+    let head = store.of(blueprint.id()).summary(blueprint.id()).await?;
     Err(RequestError::HeadMoved {
         blueprint_id: blueprint_id(),
         actual: head.map(|head| head.head),

@@ -46,7 +46,7 @@ pub(crate) async fn preview(
 ) -> Result<v1::PreviewIssueResponse, RequestError> {
     let (blueprint_id, intent) = crate::issues::convert::preview(request)?;
     let store = backend.store()?;
-    match store.summary(&blueprint_id).await? {
+    match store.of(&blueprint_id).summary(&blueprint_id).await? {
         None => return Err(RequestError::BlueprintNotFound(blueprint_id)),
         Some(head) if head.archived => return Err(RequestError::BlueprintArchived(blueprint_id)),
         Some(_) => {}
@@ -58,7 +58,7 @@ pub(crate) async fn preview(
         return Err(RequestError::NoWorker);
     }
     // Workers may use different settings, and any of them may take the request.
-    let settings = store.list_settings().await?;
+    let settings = store.home().list_settings().await?;
     let ttl_secs = settings.iter().map(|s| s.ttl_secs).max().unwrap_or(0);
     let ceiling = Duration::from_secs(ttl_secs) + BESIDES_THE_FLOW;
     let time_limit = client_deadline.map_or(ceiling, |asked| asked.min(ceiling));

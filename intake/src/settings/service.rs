@@ -78,6 +78,7 @@ impl Settings {
         let head = match &orbit {
             None => ExpectedHead::Any,
             Some(orbit) => match store
+                .of(orbit.id())
                 .blueprint(orbit.id(), &VersionSelector::Latest)
                 .await?
             {
@@ -86,7 +87,10 @@ impl Settings {
             },
         };
         // Read before the check, so that every later write to the orbit is detected.
-        let mut orbit_seq = store.head_seq(&setting.blueprint_id).await?;
+        let mut orbit_seq = store
+            .of(&setting.blueprint_id)
+            .head_seq(&setting.blueprint_id)
+            .await?;
         let mut trial = check(store, &setting, orbit.as_ref(), request.expected_revision).await?;
         let mut orbit_commit = None;
         if let Some(orbit) = orbit {
@@ -127,7 +131,10 @@ impl Settings {
                 Err(RequestError::OrbitArchived(setting.blueprint_id))
             }
             PutSettingOutcome::OrbitMoved => {
-                let orbit = store.summary(&setting.blueprint_id).await?;
+                let orbit = store
+                    .of(&setting.blueprint_id)
+                    .summary(&setting.blueprint_id)
+                    .await?;
                 Err(RequestError::HeadMoved {
                     blueprint_id: setting.blueprint_id,
                     actual: orbit.map(|orbit| orbit.head),
@@ -155,7 +162,7 @@ impl Settings {
         request: v1::GetSettingRequest,
     ) -> Result<v1::GetSettingResponse, RequestError> {
         let setting_id = convert::setting_id(&request.setting_id)?;
-        let setting = self.backend.store()?.setting(&setting_id).await?;
+        let setting = self.backend.store()?.home().setting(&setting_id).await?;
         let setting = setting.ok_or(RequestError::SettingNotFound(setting_id))?;
         Ok(v1::GetSettingResponse {
             setting: Some(setting_to_wire(setting)),
@@ -167,7 +174,7 @@ impl Settings {
         request: v1::ListSettingsRequest,
     ) -> Result<v1::ListSettingsResponse, RequestError> {
         let query = PageQuery::parse(request.page_size, &request.page_token, "settings")?;
-        let mut all = self.backend.store()?.list_settings().await?;
+        let mut all = self.backend.store()?.home().list_settings().await?;
         all.sort_by(|a, b| a.id.cmp(&b.id));
         let (settings, next_page_token) = query
             .collect(setting_to_wire, |page| {
@@ -196,7 +203,10 @@ async fn write(
             PutSettingOutcome::OrbitMoved => {}
             other => return Ok(other),
         }
-        orbit_seq = store.head_seq(&setting.blueprint_id).await?;
+        orbit_seq = store
+            .of(&setting.blueprint_id)
+            .head_seq(&setting.blueprint_id)
+            .await?;
         *trial = check(store, setting, None, expected_revision).await?;
     }
     let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
@@ -212,7 +222,7 @@ async fn check(
     expected_revision: Option<u64>,
 ) -> Result<Trial, RequestError> {
     if let Some(expected) = expected_revision {
-        let stored = store.setting(&setting.id).await?;
+        let stored = store.home().setting(&setting.id).await?;
         let actual = stored.map_or(0, |stored| stored.revision);
         if actual != expected {
             return Err(RequestError::RevisionMoved {

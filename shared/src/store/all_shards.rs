@@ -164,7 +164,7 @@ impl Store {
     /// Returns the shard of one Blueprint, or all shards.
     fn of_blueprint(&self, blueprint: Option<&BlueprintId>) -> &[Shard] {
         match blueprint {
-            Some(blueprint) => std::slice::from_ref(self.shard_of(blueprint)),
+            Some(blueprint) => std::slice::from_ref(self.of(blueprint)),
             None => self.shards(),
         }
     }

@@ -14,7 +14,6 @@ pub mod workers;
 
 mod all_shards;
 mod codec;
-mod routing;
 
 pub use self::blueprints::archive::ArchiveOutcome;
 pub use self::blueprints::put::{ExpectedHead, PutOutcome};

@@ -43,7 +43,7 @@ async fn an_older_copy_of_the_orbits_in_use_never_wins() {
     let direct = Store::open(&fixture.redis.socket_url(), 2).expect("a valid URL");
     let orbit: Blueprint = marked("orbit", "first", "1.0.0");
     let put = direct
-        .shard_of(orbit.id())
+        .of(orbit.id())
         .put_blueprint(&orbit, ExpectedHead::Any, "");
     put.await.expect("it is written");
 

@@ -38,7 +38,7 @@ fn apart() -> (String, String) {
     let store = Store::open("redis://127.0.0.1:1", 4).expect("a URL");
     let shard = |n: usize| {
         let id = shared::ids::BlueprintId::parse(&name(n)).expect("an id");
-        store.shard_of(&id).number()
+        store.of(&id).number()
     };
     let all: BTreeSet<usize> = (0..N_BLUEPRINTS).map(shard).collect();
     assert_eq!(all.len(), 4, "some shard is not tried");

@@ -223,9 +223,9 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
     let store = Store::open(&redis.socket_url(), SHARDS).expect("a valid URL");
     let name = (0..)
         .map(|n| format!("orbit-{n}"))
-        .find(|name| store.shard_of(&blueprint_id(name)).number() != 0)
+        .find(|name| store.of(&blueprint_id(name)).number() != 0)
         .expect("names are spread over the shards");
-    let there = store.shard_of(&blueprint_id(&name)).clone();
+    let there = store.of(&blueprint_id(&name)).clone();
     let first = marked(&name, "first", "1.0.0");
     let put = store.put_blueprint(&first, ExpectedHead::Any, "");
     put.await.expect("the store answers");
@@ -260,7 +260,7 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
     let mut announce = redis::cmd("HSET");
     let other = (0..)
         .map(|n| format!("other-{n}"))
-        .find(|other| store.shard_of(&blueprint_id(other)).number() == there.number())
+        .find(|other| store.of(&blueprint_id(other)).number() == there.number())
         .expect("names are spread over the shards");
     announce.arg(there.keys().orbits());
     announce.arg("t (announced)").arg(format!("{other} pinned"));
@@ -282,7 +282,7 @@ async fn an_announced_setting_stays_announced_while_others_are_written() {
     let direct = Store::open(&redis.socket_url(), SHARDS).expect("a valid URL");
     let mut names = (0..).map(|n| format!("orbit-{n}"));
     let mut elsewhere = || {
-        let is_elsewhere = |name: &String| direct.shard_of(&blueprint_id(name)).number() == 1;
+        let is_elsewhere = |name: &String| direct.of(&blueprint_id(name)).number() == 1;
         names.find(is_elsewhere).expect("names are spread")
     };
     let (name, other) = (elsewhere(), elsewhere());

@@ -286,7 +286,7 @@ async fn a_setting_whose_orbit_moved_since_it_was_checked_is_not_written() {
     let fixture = Fixture::with(&["orbit"]).await;
     let named = setting("s", "orbit", VersionSelector::Latest);
     let seq = fixture
-        .whole
+        .store
         .head_seq(&named.blueprint_id)
         .await
         .expect("read");

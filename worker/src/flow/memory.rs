@@ -36,7 +36,7 @@ use shared::domain::enhance_log::SpawnerUsage;
 use shared::error::chain;
 use shared::fail_point;
 use shared::ids::{BlueprintId, sha256_hex};
-use shared::store::{CacheOutcome, CachedStep, Lease, Store, StoreError};
+use shared::store::{CacheOutcome, CachedStep, Lease, Shard, Store, StoreError};
 
 use crate::flow::error::StepError;
 use crate::pause::Pause;
@@ -100,6 +100,11 @@ impl RunMemory {
         &self.memory.store
     }
 
+    /// Returns the shard of the target.
+    fn shard(&self) -> &Shard {
+        self.memory.store.of(&self.memory.blueprint)
+    }
+
     /// Returns the target.
     pub(super) fn blueprint(&self) -> &BlueprintId {
         &self.memory.blueprint
@@ -138,7 +143,7 @@ impl RunMemory {
                 "a remembered step is damaged; it is run again"
             );
         };
-        let found = persistently(|| self.memory.store.cached_step(issue, name));
+        let found = persistently(|| self.shard().cached_step(issue, name));
         match found.await {
             Ok((step, cost)) => {
                 let found = step.and_then(|step| match json::parse(&step.output) {
@@ -167,7 +172,7 @@ impl RunMemory {
     /// Stores the current cost of the issue's spawner, so that the log entry contains it even if
     /// another attempt decides.
     pub(super) async fn note_cost(&self, lease: &Lease, cost: &SpawnerUsage) {
-        let noted = persistently(|| self.memory.store.note_cost(lease, cost));
+        let noted = persistently(|| self.shard().note_cost(lease, cost));
         if let Err(error) = noted.await {
             tracing::warn!(
                 error = chain(&error),
@@ -179,7 +184,7 @@ impl RunMemory {
     /// Stores the output of a step. A failure is only logged.
     pub(super) async fn keep(&self, lease: &Lease, name: &str, step: &CachedStep) {
         fail_point::pass("remember.before");
-        let kept = persistently(|| self.memory.store.cache_step(lease, name, step));
+        let kept = persistently(|| self.shard().cache_step(lease, name, step));
         match kept.await {
             Ok(CacheOutcome::Kept | CacheOutcome::Stale) => {}
             Ok(outcome) => tracing::warn!(

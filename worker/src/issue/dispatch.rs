@@ -212,6 +212,7 @@ impl Dispatcher {
         loop {
             let claimed = self
                 .store
+                .of(&issue.blueprint_id)
                 .claim(
                     issue,
                     &self.worker_id,
@@ -254,7 +255,8 @@ impl Dispatcher {
     /// Returns a popped element that this worker does not claim. If the call fails, the worker
     /// returns the element at sign-off, or a reaper does.
     pub(crate) async fn give_back(&self, issue: &IssueRef) {
-        let returned = self.store.return_element(issue, self.worker_id.as_str());
+        let shard = self.store.of(&issue.blueprint_id);
+        let returned = shard.return_element(issue, self.worker_id.as_str());
         match returned.await {
             Ok(ReturnOutcome::Returned | ReturnOutcome::Gone | ReturnOutcome::NotMine) => {}
             Ok(ReturnOutcome::Leased) => {
@@ -534,13 +536,14 @@ impl Dispatcher {
         settlement: &Settlement<'_>,
         next: Option<&NextClaim<'_>>,
     ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
+        let shard = self.store.of(&lease.issue.blueprint_id);
         let settled = match next {
             Some(next) => {
-                let settled = self.store.settle_and_claim_next(lease, settlement, next);
+                let settled = shard.settle_and_claim_next(lease, settlement, next);
                 settled.await
             }
             None => {
-                let settled = self.store.settle(lease, settlement).await;
+                let settled = shard.settle(lease, settlement).await;
                 settled.map(|outcome| (outcome, None))
             }
         };

@@ -86,9 +86,10 @@ impl Dispatcher {
         claimed: &Claimed,
         release: &Release,
     ) {
+        let shard = self.store.of(&claimed.lease.issue.blueprint_id);
         let mut pause = Pause::default();
         while goes_on() {
-            let released = self.store.release(&claimed.lease, release).await;
+            let released = shard.release(&claimed.lease, release).await;
             fail_point::pass("release.after");
             match released {
                 Ok(_) => return,

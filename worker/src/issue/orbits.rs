@@ -126,7 +126,7 @@ impl Orbits {
     /// # Errors
     /// The same as [`Orbits::at`].
     pub(crate) async fn now(&self, blueprint: &BlueprintId) -> Result<Arc<Launch>, LaunchError> {
-        let counter = self.0.store.shard_of(blueprint).settings_counter().await?;
+        let counter = self.0.store.of(blueprint).settings_counter().await?;
         self.at(counter, blueprint).await
     }
 
@@ -140,7 +140,7 @@ impl Orbits {
         counter: u64,
         blueprint: &BlueprintId,
     ) -> Result<Arc<Launch>, LaunchError> {
-        let shard = self.0.store.shard_of(blueprint).number();
+        let shard = self.0.store.of(blueprint).number();
         let known = match self.0.known_at(shard, counter) {
             Some(known) => known,
             None => {
@@ -217,7 +217,7 @@ impl Inside {
             _ => self.store.settings_counters().await,
         };
         counters[shard] = Some(counter);
-        let settings = self.store.list_settings().await?;
+        let settings = self.store.home().list_settings().await?;
         let followers = settings.iter();
         let followers = followers.filter(|s| !matches!(s.selector, VersionSelector::Fixed(_)));
         let followers = followers.cloned().collect();
@@ -245,6 +245,7 @@ impl Inside {
         }
         let found = self
             .store
+            .of(&setting.blueprint_id)
             .blueprint(&setting.blueprint_id, &setting.selector)
             .await?;
         let found = found.ok_or_else(|| {

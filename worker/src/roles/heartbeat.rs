@@ -135,7 +135,7 @@ impl Beating {
         let mut named = self.leases.to_name();
         named.retain(|lease| {
             let blueprint = &lease.issue.blueprint_id;
-            self.store.shard_of(blueprint).number() == shard.number()
+            self.store.of(blueprint).number() == shard.number()
         });
         let start = Instant::now();
         fail_point::pass("beat.before");

@@ -208,7 +208,8 @@ async fn try_run(
     request: &PreviewRequest,
     hurry: &CancellationToken,
 ) -> Result<PreviewAnswer, LaunchError> {
-    let Some(head) = dispatcher.store.summary(&request.blueprint_id).await? else {
+    let shard = dispatcher.store.of(&request.blueprint_id);
+    let Some(head) = shard.summary(&request.blueprint_id).await? else {
         return Ok(PreviewAnswer::UnknownTarget);
     };
     if head.archived {
@@ -219,7 +220,7 @@ async fn try_run(
         Some(known) => known,
         None => {
             let latest = VersionSelector::Latest;
-            let found = dispatcher.store.blueprint(&request.blueprint_id, &latest);
+            let found = shard.blueprint(&request.blueprint_id, &latest);
             match found.await? {
                 Some(found) => found.blueprint,
                 None => return Ok(PreviewAnswer::UnknownTarget),

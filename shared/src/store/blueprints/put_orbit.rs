@@ -1,4 +1,6 @@
-//! Writes a Blueprint that settings use as their orbit.
+//! Writes a Blueprint that settings may use as their orbit.
+//!
+//! The other shards are notified of a written orbit. So a write is a call of the whole store.
 //!
 //! A writer first reads the users of the orbit ([`Store::orbit_use`]) and checks the document. It
 //! then writes with that reading ([`Store::put_checked_blueprint`]). The script rejects a document
@@ -25,16 +27,48 @@ pub struct OrbitUse {
 }
 
 impl Store {
+    /// Writes a document as [`Shard::put_blueprint`].
+    ///
+    /// # Errors
+    /// [`StoreError`]. The document may be written nevertheless. A repeated call then returns
+    /// `Unchanged`.
+    pub async fn put_blueprint(
+        &self,
+        blueprint: &Blueprint,
+        expected: ExpectedHead,
+        rationale: &str,
+    ) -> Result<PutOutcome, StoreError> {
+        let shard = self.of(blueprint.id());
+        let outcome = shard.put_blueprint(blueprint, expected, rationale).await?;
+        self.tell_of_write(shard, blueprint.id(), &outcome).await?;
+        Ok(outcome)
+    }
+
+    /// Notifies the other shards of a written orbit.
+    async fn tell_of_write(
+        &self,
+        shard: &Shard,
+        id: &BlueprintId,
+        outcome: &PutOutcome,
+    ) -> Result<(), StoreError> {
+        // Unchanged can be the repetition of a call that died before it notified the other shards.
+        let is_written = matches!(outcome, PutOutcome::Created(_) | PutOutcome::Unchanged(_));
+        if is_written && self.is_sharded() && shard.is_orbit(id).await? {
+            self.orbit_was_written(id).await?;
+        }
+        Ok(())
+    }
+
     /// Returns the settings that would run `document` as the new head of its Blueprint.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is unavailable or a stored form is damaged.
     pub async fn orbit_use(&self, document: &Blueprint) -> Result<OrbitUse, StoreError> {
         let id = document.id();
-        let (counter, orbits) = self.shard_of(id).orbits_in_use().await?;
+        let (counter, orbits) = self.of(id).orbits_in_use().await?;
         let mut settings = Vec::new();
         if orbits.iter().any(|entry| names(entry, id)) {
-            for setting in self.list_settings().await? {
+            for setting in self.home().list_settings().await? {
                 if setting.blueprint_id == *id && self.will_choose(&setting, document).await? {
                     settings.push(setting);
                 }
@@ -57,7 +91,7 @@ impl Store {
         rationale: &str,
         at: &OrbitUse,
     ) -> Result<Option<PutOutcome>, StoreError> {
-        let shard = self.shard_of(blueprint.id());
+        let shard = self.of(blueprint.id());
         let put = shard.put_as(blueprint, expected, rationale, at.counter);
         let Some(outcome) = put.await? else {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Finds the shard of an issue by its id alone.
+//! Finds the shard of an issue by its id alone, for the calls that do not name its Blueprint.
 //!
 //! With several shards, an issue is in the shard of its Blueprint, which its id does not contain.
 //! So the shard of the issue's own id holds a pointer `issue_id → blueprint_id`. It is written
@@ -11,7 +11,11 @@
 
 use redis::cmd;
 
+use crate::domain::enhance_log::LogEntry;
+use crate::domain::issue::{Authority, Issue, NewIssue};
 use crate::ids::{BlueprintId, IssueId};
+use crate::store::queue::cancel::CancelOutcome;
+use crate::store::queue::submit::SubmitOutcome;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::keys::shard_of;
 use crate::store::redis::script;
@@ -32,13 +36,73 @@ pub(crate) enum Pointed {
 }
 
 impl Store {
+    /// Accepts an issue as [`Shard::submit`]. With several shards, it first points the id to the
+    /// Blueprint's shard.
+    ///
+    /// # Errors
+    /// [`StoreError`]. The issue may be accepted nevertheless, unless the error excludes it.
+    pub async fn submit(&self, new: &NewIssue) -> Result<SubmitOutcome, StoreError> {
+        match self.point(new.issue_id(), new.blueprint_id()).await? {
+            Pointed::Here => self.of(new.blueprint_id()).submit(new).await,
+            Pointed::Elsewhere => Ok(SubmitOutcome::Conflict),
+        }
+    }
+
+    /// Cancels an issue as [`Shard::cancel_issue`].
+    ///
+    /// # Errors
+    /// [`StoreError`]. The issue may be cancelled nevertheless.
+    pub async fn cancel_issue(
+        &self,
+        id: &IssueId,
+        authority: Authority,
+    ) -> Result<CancelOutcome, StoreError> {
+        match self.of_issue(id).await? {
+            Some(shard) => shard.cancel_issue(id, authority).await,
+            None => Ok(CancelOutcome::NotFound),
+        }
+    }
+
+    /// Returns an issue as [`Shard::issue`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
+    pub async fn issue(&self, id: &IssueId) -> Result<Option<Issue>, StoreError> {
+        match self.of_issue(id).await? {
+            Some(shard) => shard.issue(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Returns true for a pruned issue, as [`Shard::is_pruned`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is unavailable.
+    pub async fn is_pruned(&self, id: &IssueId) -> Result<bool, StoreError> {
+        match self.of_issue(id).await? {
+            Some(shard) => shard.is_pruned(id).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Returns the log entry of an issue as [`Shard::log_entry`].
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
+    pub async fn log_entry(&self, id: &IssueId) -> Result<Option<LogEntry>, StoreError> {
+        match self.of_issue(id).await? {
+            Some(shard) => shard.log_entry(id).await,
+            None => Ok(None),
+        }
+    }
+
     /// Returns the shard of the issue with this id; `None` if no shard can have it.
-    pub(crate) async fn shard_of_issue(&self, id: &IssueId) -> Result<Option<&Shard>, StoreError> {
+    async fn of_issue(&self, id: &IssueId) -> Result<Option<&Shard>, StoreError> {
         if !self.is_sharded() {
             return Ok(Some(self.home()));
         }
         if let Some(to) = self.pointer(id).await? {
-            return Ok(Some(self.shard_of(&to)));
+            return Ok(Some(self.of(&to)));
         }
         // A failover may have lost the pointer but not the issue.
         for shard in self.shards() {
@@ -77,7 +141,7 @@ impl Store {
             let Some(other) = target(&value) else {
                 return Err(damaged(id, &value));
             };
-            let there = self.shard_of(&other);
+            let there = self.of(&other);
             let is_taken = age_ms < TAKEN_OVER_AFTER_MS
                 || there.issue(id).await?.is_some()
                 || there.log_entry(id).await?.is_some();

@@ -31,7 +31,7 @@ impl Store {
     pub async fn revisions(&self, issues: &[IssueRef]) -> (IssueRevisions, Option<StoreError>) {
         let mut by_shard: BTreeMap<usize, Vec<IssueRef>> = BTreeMap::new();
         for issue in issues {
-            let shard = self.shard_of(&issue.blueprint_id).number();
+            let shard = self.of(&issue.blueprint_id).number();
             by_shard.entry(shard).or_default().push(issue.clone());
         }
         let looking = by_shard

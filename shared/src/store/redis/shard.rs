@@ -1,7 +1,7 @@
 //! One shard: all data of its Blueprints under one hash tag, so on one node of a cluster.
 //!
-//! Each script runs within one shard. [`crate::store::redis::store::Store`] sends a call to the
-//! right shard, or to all shards.
+//! Each script runs within one shard. [`Store::of`](crate::store::redis::store::Store::of) returns
+//! the shard of a Blueprint.
 
 use std::time::Duration;
 

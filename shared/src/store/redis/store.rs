@@ -11,7 +11,7 @@
 //! one node, on a single Redis and on a cluster. [`Shard`] is a handle on one shard. [`Store`] is
 //! the set of all shards:
 //!
-//! * `routing.rs` sends calls to the shard of a Blueprint.
+//! * [`Store::of`] returns the shard of a Blueprint, and [`Store::home`] that of the settings.
 //! * `issues/pointers.rs` finds the shard of an issue by its id alone.
 //! * `all_shards.rs` merges the lists, pages and counts of all shards.
 //! * `settings/orbit_mirror.rs` copies the orbits of the settings to each shard. The settings are
@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// Returns the shard of this Blueprint.
-    pub fn shard_of(&self, blueprint: &BlueprintId) -> &Shard {
+    pub fn of(&self, blueprint: &BlueprintId) -> &Shard {
         &self.shards[crate::store::redis::keys::shard_of(blueprint.as_str(), self.shards.len())]
     }
 

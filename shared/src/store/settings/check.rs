@@ -49,7 +49,8 @@ impl Store {
         setting: &EnhanceSetting,
         document: Option<&Blueprint>,
     ) -> Result<Result<Arc<Blueprint>, SettingFault>, StoreError> {
-        let summary = self.summary(&setting.blueprint_id).await?;
+        let shard = self.of(&setting.blueprint_id);
+        let summary = shard.summary(&setting.blueprint_id).await?;
         if summary.as_ref().is_some_and(|s| s.archived) {
             return Ok(Err(SettingFault::ArchivedOrbit));
         }
@@ -61,7 +62,7 @@ impl Store {
             Some(document) if self.will_choose(setting, document).await? => {
                 Arc::new(document.clone())
             }
-            _ => match self
+            _ => match shard
                 .blueprint(&setting.blueprint_id, &setting.selector)
                 .await
             {
@@ -115,7 +116,7 @@ impl Store {
         let orbit = &setting.blueprint_id;
         let highest = match &setting.selector {
             VersionSelector::SemverReq(req) => {
-                let labels = self.shard_of(orbit).labels_for(orbit, req).await?;
+                let labels = self.of(orbit).labels_for(orbit, req).await?;
                 labels.highest.map(|(label, _)| label)
             }
             VersionSelector::Latest | VersionSelector::Fixed(_) => None,

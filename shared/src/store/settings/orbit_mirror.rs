@@ -62,7 +62,7 @@ impl Store {
         expected_revision: Option<u64>,
         orbit_seq: Option<u64>,
     ) -> Result<PutSettingOutcome, StoreError> {
-        let there = self.shard_of(&setting.blueprint_id);
+        let there = self.of(&setting.blueprint_id);
         let home = self.home();
         if there.number() == home.number() {
             let put = home.put_setting(setting, expected_revision, orbit_seq, true);
@@ -146,7 +146,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]. Some shards may be updated.
     pub async fn orbit_was_written(&self, orbit: &BlueprintId) -> Result<(), StoreError> {
-        let own = self.shard_of(orbit).number();
+        let own = self.of(orbit).number();
         let others = self.shards().iter().filter(|shard| shard.number() != own);
         let raised = join_all(others.map(async |shard| {
             let raise = cmd("INCR").arg(shard.keys.settings_counter()).to_owned();
