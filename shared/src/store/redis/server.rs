@@ -3,7 +3,7 @@
 use redis::cmd;
 
 use crate::store::redis::error::StoreError;
-use crate::store::redis::handle::ConnectionId;
+use crate::store::redis::pop_handle::ConnectionId;
 use crate::store::redis::shard::Shard;
 
 impl Shard {
