@@ -1,7 +1,8 @@
 //! Runs a script of the store without its typed function, with arguments that the function never
 //! sends.
 
-use redis::Value;
+use redis::ToRedisArgs;
+use serde_json::Value;
 use shared::store::redis::script;
 use shared::store::{IssueRef, Shard, StoreError};
 
@@ -16,13 +17,16 @@ pub async fn answer(
     store: &Shard,
     name: &str,
     keys: &[String],
-    args: &[&str],
-) -> Result<Vec<Value>, StoreError> {
+    args: &[impl ToRedisArgs],
+) -> Result<Vec<redis::Value>, StoreError> {
     let all = script::all();
     let script = all.into_iter().find(|script| script.name() == name);
     let mut eval = redis::cmd("EVAL");
     eval.arg(script.expect("a script").source());
-    eval.arg(keys.len()).arg(keys).arg(args);
+    eval.arg(keys.len()).arg(keys);
+    for arg in args {
+        eval.arg(arg);
+    }
     store.handle().command("raw script", &eval).await
 }
 
@@ -37,15 +41,15 @@ pub async fn outcome(
     store: &Shard,
     name: &str,
     keys: &[String],
-    args: &[&str],
+    args: &[impl ToRedisArgs],
 ) -> Result<String, StoreError> {
     let answer = answer(store, name, keys, args).await?;
     let outcome = answer.into_iter().next().expect("an outcome");
     Ok(redis::from_redis_value(outcome).expect("an outcome is text"))
 }
 
-/// As [`outcome`], for a script whose arguments start with an issue's block. `holder` is the worker
-/// whose list is meant; `args` follow the channels.
+/// As [`outcome`], for a script of an issue (see `include/keys.lua`). `holder` is the worker whose
+/// list is meant; `own` has the script's other fields.
 ///
 /// # Errors
 /// As [`outcome`].
@@ -54,10 +58,18 @@ pub async fn outcome_for(
     name: &str,
     issue: &IssueRef,
     holder: &str,
-    args: &[&str],
+    own: Value,
 ) -> Result<String, StoreError> {
-    let (blueprint, id) = (&issue.blueprint_id, &issue.issue_id);
-    let keys = store.keys().issue_block(blueprint, id, holder);
-    let head = [blueprint.as_str(), id.as_str(), "channel", "issue-channel"];
-    outcome(store, name, &keys, &[&head, args].concat()).await
+    let mut arg = own;
+    arg["blueprint_id"] = issue.blueprint_id.as_str().into();
+    arg["issue_id"] = issue.issue_id.as_str().into();
+    arg["holder"] = holder.into();
+    let arg = rmp_serde::to_vec(&arg).expect("JSON has the types of MessagePack");
+    outcome(
+        store,
+        name,
+        &[store.keys().backlog(&issue.blueprint_id)],
+        &[&arg],
+    )
+    .await
 }

@@ -134,7 +134,7 @@ async fn a_full_redis_runs_no_script_that_takes_something_in() {
     let mut refused = Vec::new();
     for script in script::all() {
         // Without keys, so that scripts which run change nothing.
-        match outcome(&fixture.store, script.name(), &[], &[]).await {
+        match outcome(&fixture.store, script.name(), &[], &[""; 0]).await {
             Err(StoreError::Redis { source, .. }) if source.code() == Some("OOM") => {
                 refused.push(script.name());
             }

@@ -1,9 +1,10 @@
 //! Scripts with records that no script leaves, and with callers that read too early: false records
 //! are removed or reported, and cause no decision.
 
+use serde_json::json;
 use shared::store::{ClaimOutcome, ReapOutcome, ReturnOutcome};
 use tests::eventually::eventually;
-use tests::raw_script::{outcome, outcome_for};
+use tests::raw_script::outcome_for;
 use tests::store_audit::dump;
 use tests::store_fixture::{BESIDE, Fixture, How, LONG, fault, issue_ref, worker_id};
 
@@ -83,7 +84,7 @@ async fn a_delayed_issue_that_is_not_its_queues_head_is_only_taken_out() {
     let _: i64 = fixture
         .raw(&["ZADD", &delayed, "1", &behind.element()])
         .await;
-    let outcome = outcome_for(store, "promote_issue", &behind, "-", &[]).await;
+    let outcome = outcome_for(store, "promote_issue", &behind, "-", json!({})).await;
     assert_eq!(outcome.expect("an outcome"), "gone");
     assert_eq!(dump(store).await, before);
 }
@@ -113,10 +114,16 @@ async fn an_issue_that_is_gone_when_it_is_cancelled_is_not_found() {
         "cancel_issue",
         &unknown,
         "-",
-        &["", "{}", "c"],
+        json!({"log": "{}", "authority": "submitter", "is_bundled": false}),
     );
     assert_eq!(fixture.refused(cancel).await, "not_found");
-    let prune = outcome_for(&fixture.store, "prune_issue", &unknown, "-", &["0"]);
+    let prune = outcome_for(
+        &fixture.store,
+        "prune_issue",
+        &unknown,
+        "-",
+        json!({"age_ms": 0}),
+    );
     assert_eq!(fixture.refused(prune).await, "gone");
 }
 
@@ -139,12 +146,9 @@ async fn an_audit_of_what_moved_meanwhile_changes_nothing() {
         ("a worker that came", &head, &["w2"][..]),
         ("another worker", &head, &["w2", "w3"][..]),
     ] {
-        let mut all = keys.issue_block(&issue.blueprint_id, &issue.issue_id, "-");
-        all.push(keys.workers());
-        all.extend(workers.iter().map(|worker| keys.processing(worker)));
-        let args = ["a", issue.issue_id.as_str(), "channel", "issue-channel"];
         let before = dump(store).await;
-        let answer = outcome(store, "audit_queue", &all, &[&args, workers].concat()).await;
+        let own = json!({ "workers": workers });
+        let answer = outcome_for(store, "audit_queue", issue, "-", own).await;
         assert_eq!(answer.expect("an outcome"), "moved", "{what}");
         assert_eq!(dump(store).await, before, "{what}");
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
+use serde_json::json;
 use shared::domain::issue::{Authority, IssueState, RejectionCause};
 use shared::store::{
     Beat, CancelOutcome, ClaimMode, ClaimOutcome, Claimed, IssueRef, Lease, PromoteOutcome,
@@ -253,10 +254,9 @@ async fn run_with_old_holder(
     fixture: &Fixture,
     name: &str,
     issue: &IssueRef,
-    args: &[&str],
+    own: serde_json::Value,
 ) -> String {
-    let args = [&["old"], args].concat();
-    let call = outcome_for(&fixture.store, name, issue, "old", &args);
+    let call = outcome_for(&fixture.store, name, issue, "old", own);
     fixture.refused(call).await
 }
 
@@ -265,15 +265,11 @@ async fn a_holder_that_changed_is_not_touched() {
     let fixture = Fixture::with(&["a"]).await;
     let issue = fixture.submit("a", "i").await;
     fixture.take(&worker_id("new"), OVER).await;
-    let reap = run_with_old_holder(&fixture, "reap_issue", &issue, &["5", "0.5", "{}"]).await;
+    let own = json!({"max_attempts": 5, "jitter": 0.5, "log": "{}"});
+    let reap = run_with_old_holder(&fixture, "reap_issue", &issue, own).await;
     assert_eq!(reap, "moved");
-    let cancel = run_with_old_holder(
-        &fixture,
-        "cancel_issue",
-        &issue,
-        &["{}", "called-off", "admin"],
-    )
-    .await;
+    let own = json!({"log": "{}", "authority": "admin", "is_bundled": false});
+    let cancel = run_with_old_holder(&fixture, "cancel_issue", &issue, own).await;
     assert_eq!(cancel, "moved");
 }
 

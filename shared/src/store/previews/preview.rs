@@ -16,7 +16,7 @@ use crate::domain::trace_parent::TraceParent;
 use crate::ids::{BlueprintId, IssueId, SettingId};
 use crate::store::codec::{FORMAT, StoredVerdict, check_format, damaged, from_json, to_json};
 use crate::store::previews::stored_trial::StoredTrial;
-use crate::store::queue::submit::{bundled_flag, read_setting_id};
+use crate::store::queue::submit::{is_bundled, read_setting_id};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::keys::CANCEL_CHANNEL;
 use crate::store::redis::script;
@@ -174,7 +174,7 @@ impl Shard {
             .script(&script::REQUEST_PREVIEW, &keys, |call| {
                 call.arg(&text).arg(MAX_WAITING_PREVIEWS);
                 call.arg(target.as_str()).arg(wanted.authority.as_str());
-                call.arg(bundled_flag(&target));
+                call.arg(u8::from(is_bundled(&target)));
             })
             .await?;
         match reply.outcome() {

@@ -3,7 +3,7 @@
 -- KEYS  1 previews; 2 orbits
 -- ARGV  1 the request; 2 maximum number of waiting requests; 3 blueprint_id;
 --       4 authority of the caller: admin | submitter;
---       5 '1' if the target is a bundled orbit, else ''
+--       5 '1' if the target is a bundled orbit, else '0'
 -- Outcomes  ok | full
 --   orbit_needs_admin: the setting that names the target as its orbit, or '' for a bundled one
 --@include orbit_right

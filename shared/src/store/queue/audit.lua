@@ -1,19 +1,17 @@
 #!lua flags=allow-oom
 -- Compares a queue's place with its actual state and repairs it. A mismatch means a fault of Redis
 -- or of a script. A lease or a delay beyond its maximum is also wrong: Redis's clock was set back.
--- KEYS  1-16 the issue block of the queue's head; 17 workers;
---       18.. the processing list of each worker
--- ARGV  1 blueprint_id; 2 the head that the caller read, or '-' for an empty queue; 3 channel;
---       4 issue channel; 5.. the worker of each list
+-- KEYS, ARGV  of include/keys.lua, with the head that the caller read, '-' for an empty queue, and
+--       without a holder. ARGV also has: workers, all that the caller read
 -- Outcomes  sound | repaired: the wrong place or 'none'
 --   placed: a pending resume had not reached it yet
 --   moved: the head or the set of workers changed; an unchecked list may have the element
 --@include keys
 --@include place_head
 local head = head_of_queue()
-if (head or '-') ~= id or redis.call('ZCARD', KEYS[17]) ~= #KEYS - 17 then return { 'moved' } end
-for i = 5, #ARGV do
-  if not redis.call('ZSCORE', KEYS[17], ARGV[i]) then return { 'moved' } end
+if (head or '-') ~= id or redis.call('ZCARD', K.workers) ~= #arg.workers then return { 'moved' } end
+for _, worker in ipairs(arg.workers) do
+  if not redis.call('ZSCORE', K.workers, worker) then return { 'moved' } end
 end
 local place = redis.call('HGET', K.places, bp)
 local state, lease_ms = unpack(redis.call('HMGET', K.issue, 'state', 'lease_ms'))
@@ -24,8 +22,8 @@ local is_overlong_delay = is_too_far(delayed, MAX_DELAY_MS)
 
 local function listed()
   if redis.call('LPOS', K.pending, element) then return true end
-  for i = 18, #KEYS do
-    if redis.call('LPOS', KEYS[i], element) then return true end
+  for _, worker in ipairs(arg.workers) do
+    if redis.call('LPOS', key_of(worker, K.processing), element) then return true end
   end
   return false
 end

@@ -12,10 +12,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use redis::cmd;
+use serde::Serialize;
 
 use crate::domain::issue_ref::IssueRef;
 use crate::ids::{BlueprintId, IssueId};
-use crate::store::queue::issue_block::{NO_HEAD, head_args_of};
+use crate::store::queue::issue_block::{NO_HEAD, NOBODY};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
@@ -31,6 +32,11 @@ pub struct Repaired {
     pub blueprint_id: BlueprintId,
     /// The wrong place: `none`, `ready`, `leased`, `delayed` or `parked`.
     pub place: String,
+}
+
+#[derive(Serialize)]
+struct AuditArg<'a> {
+    workers: &'a [String],
 }
 
 impl Shard {
@@ -202,17 +208,9 @@ impl Shard {
         workers: &[String],
     ) -> Result<Option<String>, StoreError> {
         let head = head.map_or(NO_HEAD, IssueId::as_str);
-        let mut keys =
-            self.keys
-                .issue_block_of(blueprint, head, crate::store::queue::issue_block::NOBODY);
-        keys.push(self.keys.workers());
-        keys.extend(workers.iter().map(|w| self.keys.processing(w)));
+        let arg = AuditArg { workers };
         let mut reply = self
-            .handle
-            .script(&script::AUDIT_QUEUE, &keys, |call| {
-                head_args_of(call, blueprint, head);
-                call.arg(workers);
-            })
+            .queue_script(&script::AUDIT_QUEUE, blueprint, head, NOBODY, &arg, None)
             .await?;
         match reply.outcome() {
             "sound" | "placed" | "moved" => Ok(None),

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use crate::domain::enhance_log::LogEntry;
 use crate::domain::issue::{Authority, Issue, RejectionCause};
 use crate::domain::issue_ref::IssueRef;
 use crate::ids::{BlueprintId, IssueId, SettingId};
 use crate::store::codec;
-use crate::store::queue::issue_block::{NOBODY, head_args};
-use crate::store::queue::submit::{bundled_flag, read_setting_id};
+use crate::store::queue::issue_block::NOBODY;
+use crate::store::queue::submit::{is_bundled, read_setting_id};
 use crate::store::redis::error::StoreError;
-use crate::store::redis::keys::CANCEL_CHANNEL;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
@@ -31,6 +32,13 @@ pub enum CancelOutcome {
         /// names.
         setting_id: Option<SettingId>,
     },
+}
+
+#[derive(Serialize)]
+struct CancelArg<'a> {
+    log: &'a str,
+    authority: &'static str,
+    is_bundled: bool,
 }
 
 impl Shard {
@@ -72,16 +80,13 @@ impl Shard {
                 usage: Default::default(),
                 unusable_reply: String::new(),
             });
-            let mut keys = self.block(&issue, holder);
-            keys.push(self.keys.orbits());
+            let arg = CancelArg {
+                log: &log,
+                authority: authority.as_str(),
+                is_bundled: is_bundled(&issue.blueprint_id),
+            };
             let mut reply = self
-                .handle
-                .script(&script::CANCEL_ISSUE, &keys, |call| {
-                    head_args(call, &issue);
-                    call.arg(&found.worker_id).arg(&log).arg(CANCEL_CHANNEL);
-                    call.arg(authority.as_str());
-                    call.arg(bundled_flag(&issue.blueprint_id));
-                })
+                .issue_script(&script::CANCEL_ISSUE, &issue, holder, &arg)
                 .await?;
             let issue_from =
                 |fields: HashMap<String, String>| codec::issue(id, &fields, found.intent.clone());

@@ -1,10 +1,9 @@
 #!lua
 -- Converts a popped element to a lease and returns all that the worker needs for the issue.
--- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter; 21 orbits
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 worker_id; 6 nonce; 7 lease ms;
---       8 a head version whose document the caller has, or '';
---       9 log entry for archived and orbit_needs_admin, without intent;
---       10 maximum worker deaths for a shared run, or 'alone' for an exclusive run
+-- KEYS, ARGV  of include/keys.lua, with the claiming worker as holder. ARGV also has:
+--       nonce; lease_ms; known_version: a head version whose document the caller has, or nil;
+--       log: log entry for archived and orbit_needs_admin, without intent;
+--       shared_run_limit: maximum worker deaths for a shared run, nil for an exclusive run
 -- Outcomes  ok | again: token, attempt, retries, submitted_at, intent, now, settings counter, seq,
 --     version, document or '', trace or ''
 --   gone: terminal or not its queue's head; removed from the list | not_mine: not in this list
@@ -18,8 +17,9 @@
 --@include decide
 --@include orbit_right
 --@include grant
-local worker, nonce, lease_ms, known_version, log = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local alone, bearable = ARGV[10] == 'alone', tonumber(ARGV[10])
+local worker, nonce, known_version, log = arg.holder, arg.nonce, arg.known_version, arg.log
+local bearable = arg.shared_run_limit
+local alone = not bearable
 
 local head_id, behind = head_and_next()
 local is_head = head_id == id
@@ -61,7 +61,7 @@ end
 local crashes = tonumber(issue.crashes or 0)
 if not alone and crashes > bearable then return { 'alone' } end
 
-grant(worker, nonce, lease_ms, behind)
+grant(worker, nonce, arg.lease_ms, behind)
 if note then redis.call('HSET', blueprint, 'orbit_as_of', note) end
 if alone then redis.call('HSET', K.issue, 'alone', '1') end
 redis.call('HSET', K.places, bp, 'leased')

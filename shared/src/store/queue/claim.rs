@@ -1,10 +1,12 @@
 //! Claims an issue: grants the lease and returns the input of the worker.
 
+use serde::Serialize;
+
 use crate::domain::issue_ref::IssueRef;
 use crate::domain::trace_parent::TraceParent;
 use crate::ids::{BlueprintId, Version, WorkerId};
 use crate::store::codec;
-use crate::store::queue::issue_block::{Lease, head_args};
+use crate::store::queue::issue_block::Lease;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script;
@@ -77,6 +79,15 @@ pub enum ClaimOutcome {
     MustBeAlone,
 }
 
+#[derive(Serialize)]
+struct ClaimArg<'a> {
+    nonce: &'a str,
+    lease_ms: u64,
+    known_version: Option<&'a str>,
+    log: String,
+    shared_run_limit: Option<u32>,
+}
+
 impl Shard {
     /// Converts a popped element to a lease of this worker. If the reply is lost, repeat the call
     /// with the same `nonce`.
@@ -95,25 +106,18 @@ impl Shard {
         known: Option<&Version>,
         claim_mode: ClaimMode,
     ) -> Result<ClaimOutcome, StoreError> {
-        let mut keys = self.block(issue, worker.as_str());
-        keys.push(self.keys.blueprint(&issue.blueprint_id));
-        keys.push(self.keys.documents(&issue.blueprint_id));
-        keys.push(self.keys.fence());
-        keys.push(self.keys.settings_counter());
-        keys.push(self.keys.orbits());
-        let log = codec::failed_log_draft(&issue.issue_id, &issue.blueprint_id, None, None);
+        let arg = ClaimArg {
+            nonce,
+            lease_ms,
+            known_version: known.map(Version::as_str),
+            log: codec::failed_log_draft(&issue.issue_id, &issue.blueprint_id, None, None),
+            shared_run_limit: match claim_mode {
+                ClaimMode::Shared { shared_run_limit } => Some(shared_run_limit),
+                ClaimMode::Exclusive => None,
+            },
+        };
         let mut reply = self
-            .handle
-            .script(&script::CLAIM_ISSUE, &keys, |call| {
-                head_args(call, issue);
-                call.arg(worker.as_str()).arg(nonce).arg(lease_ms);
-                call.arg(known.map(Version::as_str).unwrap_or_default())
-                    .arg(&log);
-                match claim_mode {
-                    ClaimMode::Shared { shared_run_limit } => call.arg(shared_run_limit),
-                    ClaimMode::Exclusive => call.arg("alone"),
-                };
-            })
+            .issue_script(&script::CLAIM_ISSUE, issue, worker.as_str(), &arg)
             .await?;
         match reply.outcome() {
             "ok" | "again" => {

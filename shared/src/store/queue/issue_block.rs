@@ -43,9 +43,13 @@
 //! * Redis loses data, or a script has a defect. The place of a queue can then be wrong and block
 //!   it. An audit checks each queue once a minute ([`Shard::audit_queues`]) and repairs it.
 
+use serde::Serialize;
+
 use crate::domain::issue_ref::IssueRef;
 use crate::ids::{BlueprintId, WorkerId};
-use crate::store::redis::keys::{EVENTS_CHANNEL, issue_channel};
+use crate::store::redis::error::StoreError;
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::Script;
 use crate::store::redis::shard::Shard;
 
 /// The right to decide an issue until the lease expires.
@@ -64,24 +68,55 @@ pub(crate) const NOBODY: &str = "-";
 /// The placeholder for the head of an empty queue. It is not a valid id.
 pub(crate) const NO_HEAD: &str = "-";
 
+/// The argument of a script with `include/keys.lua`: a map with these fields and those of `own`.
+#[derive(Serialize)]
+struct ScriptArg<'a, T> {
+    blueprint_id: &'a str,
+    issue_id: &'a str,
+    holder: &'a str,
+    #[serde(flatten)]
+    own: &'a T,
+}
+
 impl Shard {
-    pub(crate) fn block(&self, issue: &IssueRef, holder: &str) -> Vec<String> {
-        self.keys
-            .issue_block(&issue.blueprint_id, &issue.issue_id, holder)
+    /// Runs a script of an issue. `holder` is the worker of the processing list, or [`NOBODY`].
+    /// `own` has the fields that the header of the script names; `None` is nil.
+    pub(crate) async fn issue_script(
+        &self,
+        script: &Script,
+        issue: &IssueRef,
+        holder: &str,
+        own: &impl Serialize,
+    ) -> Result<Reply, StoreError> {
+        let (blueprint, issue_id) = (&issue.blueprint_id, issue.issue_id.as_str());
+        self.queue_script(script, blueprint, issue_id, holder, own, None)
+            .await
     }
-}
 
-/// Adds the arguments that the scripts of an issue share.
-pub(crate) fn head_args(call: &mut redis::ScriptInvocation<'_>, issue: &IssueRef) {
-    head_args_of(call, &issue.blueprint_id, issue.issue_id.as_str());
-}
-
-/// Adds the same arguments as [`head_args`], for a queue that can be empty.
-pub(crate) fn head_args_of(
-    call: &mut redis::ScriptInvocation<'_>,
-    blueprint: &BlueprintId,
-    issue: &str,
-) {
-    call.arg(blueprint.as_str()).arg(issue);
-    call.arg(EVENTS_CHANNEL).arg(issue_channel(issue));
+    /// Runs a script as [`Shard::issue_script`], for a queue that can be empty: [`NO_HEAD`]
+    /// replaces the id of its head. `document` is a second argument: packed into the first one, a
+    /// large document would be copied once more.
+    pub(crate) async fn queue_script(
+        &self,
+        script: &Script,
+        blueprint: &BlueprintId,
+        head: &str,
+        holder: &str,
+        own: &impl Serialize,
+        document: Option<&str>,
+    ) -> Result<Reply, StoreError> {
+        let arg = rmp_serde::to_vec_named(&ScriptArg {
+            blueprint_id: blueprint.as_str(),
+            issue_id: head,
+            holder,
+            own,
+        })
+        .expect("arguments are maps of texts and numbers");
+        let keys = [self.keys.backlog(blueprint)];
+        self.handle
+            .script(script, &keys, |call| {
+                call.arg(arg).arg(document);
+            })
+            .await
+    }
 }

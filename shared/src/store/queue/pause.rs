@@ -7,9 +7,10 @@
 //! ([`Shard::audit_queues`]).
 
 use redis::cmd;
+use serde::Serialize;
 
 use crate::ids::BlueprintId;
-use crate::store::queue::issue_block::{NO_HEAD, NOBODY, head_args_of};
+use crate::store::queue::issue_block::{NO_HEAD, NOBODY};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
@@ -20,6 +21,12 @@ const ALL: &str = "*";
 const READ: usize = 500;
 /// The number of heads that one script places.
 const PLACED: usize = 100;
+
+#[derive(Serialize)]
+struct ResumeArg<'a> {
+    lifted: Option<&'a str>,
+    queues: Vec<&'a str>,
+}
 
 impl Shard {
     /// Pauses the queue of one Blueprint, or all queues: new issues are accepted and wait. Issues
@@ -55,7 +62,7 @@ impl Shard {
             if !self.exists(id).await? {
                 return Ok(false);
             }
-            self.place_parked(std::slice::from_ref(id), id.as_str())
+            self.place_parked(std::slice::from_ref(id), Some(id.as_str()))
                 .await?;
             return Ok(true);
         }
@@ -73,7 +80,7 @@ impl Shard {
                 .filter_map(|(name, _)| BlueprintId::parse(name).ok())
                 .collect();
             for batch in parked.chunks(PLACED) {
-                self.place_parked(batch, "").await?;
+                self.place_parked(batch, None).await?;
             }
             cursor = next;
             if cursor == 0 {
@@ -82,23 +89,19 @@ impl Shard {
         }
     }
 
-    /// Removes the pause with this name, if any, and places the heads of parked queues. `queues` is
-    /// not empty.
-    async fn place_parked(&self, queues: &[BlueprintId], lifted: &str) -> Result<(), StoreError> {
-        let Some((first, further)) = queues.split_first() else {
+    /// Removes the pause with this name, if any, and places the heads of parked queues.
+    async fn place_parked(
+        &self,
+        queues: &[BlueprintId],
+        lifted: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let Some(first) = queues.first() else {
             return Ok(());
         };
-        let mut keys = self.keys.issue_block_of(first, NO_HEAD, NOBODY);
-        keys.extend(further.iter().map(|id| self.keys.backlog(id)));
+        let queues = queues.iter().map(BlueprintId::as_str).collect();
+        let arg = ResumeArg { lifted, queues };
         let reply = self
-            .handle
-            .script(&script::RESUME_QUEUE, &keys, |call| {
-                head_args_of(call, first, NO_HEAD);
-                call.arg(lifted);
-                for id in further {
-                    call.arg(id.as_str());
-                }
-            })
+            .queue_script(&script::RESUME_QUEUE, first, NO_HEAD, NOBODY, &arg, None)
             .await?;
         match reply.outcome() {
             "ok" => Ok(()),

@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
 -- Places a delayed issue that is due.
--- KEYS  1-16 the issue block
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel
+-- KEYS, ARGV  of include/keys.lua, without a holder
 -- Outcomes  promoted | not_due | gone: no longer delayed
 --@include keys
 --@include place_head

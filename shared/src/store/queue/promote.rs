@@ -1,7 +1,7 @@
 //! Promotes delayed issues that are due.
 
 use crate::domain::issue_ref::IssueRef;
-use crate::store::queue::issue_block::{NOBODY, head_args};
+use crate::store::queue::issue_block::NOBODY;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
@@ -23,10 +23,8 @@ impl Shard {
     /// # Errors
     /// [`StoreError`]. Repeat the call.
     pub async fn promote(&self, issue: &IssueRef) -> Result<PromoteOutcome, StoreError> {
-        let keys = self.block(issue, NOBODY);
         let reply = self
-            .handle
-            .script(&script::PROMOTE_ISSUE, &keys, |call| head_args(call, issue))
+            .issue_script(&script::PROMOTE_ISSUE, issue, NOBODY, &())
             .await?;
         match reply.outcome() {
             "promoted" => Ok(PromoteOutcome::Promoted),

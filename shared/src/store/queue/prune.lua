@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- Removes an issue after the retention period. Its log entry remains as the tombstone.
--- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 retention period, ms
+-- KEYS, ARGV  of include/keys.lua, without a holder. ARGV also has:
+--       age_ms: retention period
 -- Outcomes  pruned | kept: not decided, within the retention period, or without a log entry
 --   gone: no such issue
 --@include keys
-local issues, issues_here, age_ms = KEYS[17], KEYS[18], tonumber(ARGV[5])
+local issues, issues_here, age_ms = K.issues, K.issues_here, arg.age_ms
 
 local f = redis.call('HMGET', K.issue, 'state', 'updated_at')
 if not f[1] then return { 'gone' } end

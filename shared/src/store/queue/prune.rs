@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use redis::cmd;
+use serde::Serialize;
 
 use crate::domain::issue_ref::IssueRef;
 use crate::ids::{BlueprintId, IssueId};
-use crate::store::queue::issue_block::{NOBODY, head_args};
+use crate::store::queue::issue_block::NOBODY;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
@@ -15,6 +16,11 @@ use crate::whole_ms::whole_ms;
 
 /// The number of issues in one round trip.
 const BATCH: usize = 100;
+
+#[derive(Serialize)]
+struct PruneArg {
+    age_ms: u64,
+}
 
 impl Shard {
     /// Returns true for one caller per interval `every`: that caller prunes.
@@ -83,15 +89,8 @@ impl Shard {
 
     /// Returns true if this call removes the issue.
     async fn prune_issue(&self, issue: &IssueRef, age_ms: u64) -> Result<bool, StoreError> {
-        let mut keys = self.block(issue, NOBODY);
-        keys.push(self.keys.issues());
-        keys.push(self.keys.issues_of(&issue.blueprint_id));
         let reply = self
-            .handle
-            .script(&script::PRUNE_ISSUE, &keys, |call| {
-                head_args(call, issue);
-                call.arg(age_ms);
-            })
+            .issue_script(&script::PRUNE_ISSUE, issue, NOBODY, &PruneArg { age_ms })
             .await?;
         match reply.outcome() {
             "pruned" => Ok(true),

@@ -2,16 +2,15 @@
 -- Takes an issue from a worker whose lease expired. Idempotent, for any number of callers.
 -- An issue with too many worker deaths is decided, but only if the last one happened in an
 -- exclusive run. In a shared run, another issue can be the cause.
--- KEYS  1-16 the issue block, with the holder's processing list
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 the holder that the caller read;
---       6 max attempts; 7 jitter, 0 to 1; 8 log entry
+-- KEYS, ARGV  of include/keys.lua, with the holder that the caller read. ARGV also has:
+--       max_attempts; jitter, 0 to 1; log: log entry
 -- Outcomes  delayed: ms | dead: decided, failed | alive: the lease has not expired | gone: no lease
 --   moved: another worker holds it now
 --@include keys
 --@include place_head
 --@include announce
 --@include decide
-local holder, max_attempts, jitter, log = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local holder, max_attempts, jitter, log = arg.holder, arg.max_attempts, arg.jitter, arg.log
 
 local expires = redis.call('ZSCORE', K.leases, element)
 if not expires then return { 'gone' } end

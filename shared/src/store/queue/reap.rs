@@ -1,8 +1,10 @@
 //! Reaps issues with an expired lease.
 
+use serde::Serialize;
+
 use crate::domain::issue_ref::IssueRef;
 use crate::store::codec;
-use crate::store::queue::issue_block::{NOBODY, head_args};
+use crate::store::queue::issue_block::NOBODY;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
@@ -20,6 +22,13 @@ pub enum ReapOutcome {
     Gone,
     /// Another worker holds the issue now.
     Moved,
+}
+
+#[derive(Serialize)]
+struct ReapArg {
+    max_attempts: u32,
+    jitter: f64,
+    log: String,
 }
 
 impl Shard {
@@ -40,13 +49,13 @@ impl Shard {
             Some(found) if !found.worker_id.is_empty() => (&*found.worker_id, &*found.intent),
             _ => (NOBODY, ""),
         };
-        let log = codec::failed_log_draft(&issue.issue_id, &issue.blueprint_id, Some(intent), None);
+        let arg = ReapArg {
+            max_attempts,
+            jitter,
+            log: codec::failed_log_draft(&issue.issue_id, &issue.blueprint_id, Some(intent), None),
+        };
         let mut reply = self
-            .handle
-            .script(&script::REAP_ISSUE, &self.block(issue, holder), |call| {
-                head_args(call, issue);
-                call.arg(holder).arg(max_attempts).arg(jitter).arg(&log);
-            })
+            .issue_script(&script::REAP_ISSUE, issue, holder, &arg)
             .await?;
         match reply.outcome() {
             "delayed" => Ok(ReapOutcome::Delayed(reply.take()?)),

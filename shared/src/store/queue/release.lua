@@ -1,15 +1,14 @@
 #!lua flags=allow-oom
 -- Returns a leased issue to its queue without a decision.
--- KEYS  1-16 the issue block
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token; 6 shutdown | fault | busy;
---       7 delay ms; 8 reason
+-- KEYS, ARGV  of include/keys.lua, with the caller as holder. ARGV also has:
+--       token; mode: shutdown | fault | busy; fault and busy: delay_ms, reason
 -- Outcomes  ok | stale: the caller no longer holds the issue, which counts as success
 --   shutdown: available at once, and the attempt does not count. fault: delayed, one more retry.
 --   busy: delayed. The maximum delay is ten minutes
 --@include keys
 --@include place_head
 --@include announce
-local token, mode, delay_ms, reason = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local token, mode, delay_ms, reason = arg.token, arg.mode, arg.delay_ms, arg.reason
 
 if issue.state ~= 'in_flight' or issue.token ~= token then return { 'stale' } end
 

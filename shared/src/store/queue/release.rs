@@ -1,6 +1,8 @@
 //! Returns a leased issue to its queue without a decision.
 
-use crate::store::queue::issue_block::{Lease, head_args};
+use serde::Serialize;
+
+use crate::store::queue::issue_block::Lease;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
@@ -35,6 +37,14 @@ pub enum ReleaseOutcome {
     Stale,
 }
 
+#[derive(Serialize)]
+struct ReleaseArg<'a> {
+    token: &'a str,
+    mode: &'static str,
+    delay_ms: Option<u64>,
+    reason: Option<&'a str>,
+}
+
 impl Shard {
     /// Releases a leased issue without a decision. Repeating it is safe.
     ///
@@ -45,22 +55,20 @@ impl Shard {
         lease: &Lease,
         release: &Release,
     ) -> Result<ReleaseOutcome, StoreError> {
-        let keys = self.block(&lease.issue, lease.worker_id.as_str());
+        let (mode, delay_ms, reason) = match release {
+            Release::Shutdown => ("shutdown", None, None),
+            Release::Fault { delay_ms, reason } => ("fault", Some(*delay_ms), Some(&**reason)),
+            Release::Busy { delay_ms, reason } => ("busy", Some(*delay_ms), Some(&**reason)),
+        };
+        let arg = ReleaseArg {
+            token: &lease.token,
+            mode,
+            delay_ms,
+            reason,
+        };
+        let holder = lease.worker_id.as_str();
         let reply = self
-            .handle
-            .script(&script::RELEASE_ISSUE, &keys, |call| {
-                head_args(call, &lease.issue);
-                call.arg(&lease.token);
-                match release {
-                    Release::Shutdown => call.arg("shutdown").arg(0).arg(""),
-                    Release::Fault { delay_ms, reason } => {
-                        call.arg("fault").arg(*delay_ms).arg(reason)
-                    }
-                    Release::Busy { delay_ms, reason } => {
-                        call.arg("busy").arg(*delay_ms).arg(reason)
-                    }
-                };
-            })
+            .issue_script(&script::RELEASE_ISSUE, &lease.issue, holder, &arg)
             .await?;
         match reply.outcome() {
             "ok" => Ok(ReleaseOutcome::Released),

@@ -1,13 +1,12 @@
 #!lua flags=allow-oom
 -- Takes an unclaimed element out of a processing list. It returns to `pending` only if it is its
 -- queue's head and the place is ready. Otherwise it is a stale copy.
--- KEYS  1-16 the issue block
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 the list's worker
+-- KEYS, ARGV  of include/keys.lua, with the list's worker as holder
 -- Outcomes  returned: to its place | gone: only removed | not_mine: not in this list
 --   leased: claimed by the list's worker, whose lease decides; left in the list
 --@include keys
 --@include place_head
-local holder = ARGV[5]
+local holder = arg.holder
 
 if not redis.call('LPOS', K.processing, element) then return { 'not_mine' } end
 local place = redis.call('HGET', K.places, bp)

@@ -1,7 +1,6 @@
 //! Returns an unclaimed element from a processing list to `pending`.
 
 use crate::domain::issue_ref::IssueRef;
-use crate::store::queue::issue_block::head_args;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
@@ -30,13 +29,8 @@ impl Shard {
         issue: &IssueRef,
         holder: &str,
     ) -> Result<ReturnOutcome, StoreError> {
-        let keys = self.block(issue, holder);
         let reply = self
-            .handle
-            .script(&script::RETURN_ELEMENT, &keys, |call| {
-                head_args(call, issue);
-                call.arg(holder);
-            })
+            .issue_script(&script::RETURN_ELEMENT, issue, holder, &())
             .await?;
         match reply.outcome() {
             "returned" => Ok(ReturnOutcome::Returned),

@@ -2,16 +2,13 @@
 -- Decides an issue that this caller holds. Version, commit, head, label index, log entry, issue
 -- state, queue, next head, lease and counters change atomically. On request, the queue's next issue
 -- becomes the caller's lease in the same step.
--- KEYS  1-16 the issue block; 17 blueprint; 18 documents; 19 fence; 20 settings_counter; 21 orbits;
---       22 commits; 23 newest; 24 labels
---   Keys 1 and 2 of the next issue are built here: its id replaces ARGV 2, with the same hash tag.
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 token;
---       6 applied | denied | failed | dead; 7 reason; 8 log entry;
---       9 expected seq (0 for failed and dead); 10 version; 11 document; 12 commit; 13 label;
---       14 log entry for archived and orbit_needs_admin;
---       15 nonce of the next issue's lease, or '' for no next issue;
---       16 that lease in ms; 17 a head version whose document the caller will have, or '';
---       18 '1' for no next issue while another queue waits in `pending`
+-- KEYS, ARGV  of include/keys.lua, with the caller as holder. ARGV also has:
+--       token; kind: applied | denied | failed | dead; reason; log: log entry;
+--       applied and denied: expected_seq, refused_log: log entry for archived and
+--       orbit_needs_admin; applied: version, commit, label or '', and as ARGV 2 the document;
+--       next: nil for no next issue, or a map: nonce and lease_ms of the next issue's lease;
+--       known_version: a head version whose document the caller will have, or nil;
+--       yields: true for no next issue while another queue waits in `pending`
 -- Outcomes  ok: state, new_version; with a next issue also its id and the reply of a claim's `ok`
 --   stale: the caller does not hold the issue
 --   moved_head: seq, version, document; the lease is kept | archived: decided, failed
@@ -22,20 +19,16 @@
 --@include decide
 --@include orbit_right
 --@include grant
-local commits, newest, labels = KEYS[22], KEYS[23], KEYS[24]
-local token, kind, reason, log = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local expected_seq, version, document, commit, label = tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local next_nonce, next_lease_ms, known_version, yields = ARGV[15], ARGV[16], ARGV[17], ARGV[18] == '1'
+local commits, newest, labels = K.commits, K.newest, K.labels
+local token, kind, reason, log, expected_seq = arg.token, arg.kind, arg.reason, arg.log, arg.expected_seq
+local version, document, commit, label = arg.version or '', ARGV[2], arg.commit, arg.label
+local wanted = arg.next
 
 local archived_reason = 'dispatch failed: ' .. ARCHIVED
 
--- Returns this issue's key or channel with the id of another issue.
-local function of_issue(name, other) return string.sub(name, 1, -#id - 1) .. other end
-
 -- Makes the next issue of the queue the current one.
 local function turn_to(next_id, fields)
-  K.issue, K.intent = of_issue(K.issue, next_id), of_issue(K.intent, next_id)
-  issue_channel = of_issue(issue_channel, next_id)
+  K.issue, K.intent = key_of(next_id, K.issue), key_of(next_id, K.intent)
   id, element, issue = next_id, bp .. '/' .. next_id, fields
 end
 
@@ -49,9 +42,9 @@ local named_by, note
 -- claim gives the reason. The issue was never the head of its queue. So it was never claimed, has
 -- no worker deaths and has no delay.
 local function free_next(item)
-  if yields and redis.call('EXISTS', K.pending) == 1 then return nil end
+  if wanted.yields and redis.call('EXISTS', K.pending) == 1 then return nil end
   local next_id = parse_backlog(item)
-  local fields = read_issue(of_issue(K.issue, next_id))
+  local fields = read_issue(key_of(next_id, K.issue))
   if fields.state ~= 'pending' or is_paused() then return nil end
   if forbidden_by(named_by, fields.authority) then return nil end
   return { id = next_id, fields = fields }
@@ -59,11 +52,11 @@ end
 
 -- Returns the issue that an earlier call with this token handed over, while that lease exists.
 local function handed_before()
-  local next_id = next_nonce ~= '' and head_of_queue()
-  local fields = next_id and read_issue(of_issue(K.issue, next_id)) or {}
-  if not next_id or fields.nonce ~= next_nonce then return {} end
+  local next_id = wanted and head_of_queue()
+  local fields = next_id and read_issue(key_of(next_id, K.issue)) or {}
+  if not next_id or fields.nonce ~= wanted.nonce then return {} end
   turn_to(next_id, fields)
-  return { id, told_to_worker(head[1], head[2], known_version, counter) }
+  return { id, told_to_worker(head[1], head[2], wanted.known_version, counter) }
 end
 
 if issue.state == 'applied' or issue.state == 'rejected' then
@@ -75,7 +68,7 @@ if issue.state == 'applied' or issue.state == 'rejected' then
 end
 if issue.state ~= 'in_flight' then return { 'stale' } end
 local function fail(why)
-  decide({ state = 'rejected', cause = 'failed', reason = why, new_version = '', log = failed_log(ARGV[14], why) })
+  decide({ state = 'rejected', cause = 'failed', reason = why, new_version = '', log = failed_log(arg.refused_log, why) })
   announce()
 end
 named_by, note = setting_of(orbits, bp, head[4], counter)
@@ -94,7 +87,7 @@ if kind == 'applied' or kind == 'denied' then
   end
 end
 
-local take = next_nonce ~= '' and head[3] ~= '1' and free_next
+local take = wanted and head[3] ~= '1' and free_next
 local next_issue, behind_next
 if note then redis.call('HSET', blueprint, 'orbit_as_of', note) end
 if kind == 'applied' then
@@ -119,10 +112,10 @@ if not next_issue then
 end
 
 -- The place stays `leased`.
-local state, worker, decided_channel, decided = issue.state, issue.worker_id, issue_channel, event_of_issue()
+local state, worker, decided_id, decided = issue.state, issue.worker_id, id, event_of_issue()
 turn_to(next_issue.id, next_issue.fields)
 redis.call('LPUSH', K.processing, element)
-grant(worker, next_nonce, next_lease_ms, behind_next)
-publish(decided_channel, decided)
+grant(worker, wanted.nonce, wanted.lease_ms, behind_next)
+publish(decided_id, decided)
 announce()
-return { 'ok', state, version, id, told_to_worker(head[1], head[2], known_version, counter) }
+return { 'ok', state, version, id, told_to_worker(head[1], head[2], wanted.known_version, counter) }

@@ -1,5 +1,7 @@
 //! Settles an issue: one script performs all writes of a decision.
 
+use serde::Serialize;
+
 use crate::blueprint::Blueprint;
 use crate::domain::commit::Epoch;
 use crate::domain::enhance_log::LogEntry;
@@ -8,7 +10,7 @@ use crate::domain::issue_ref::IssueRef;
 use crate::ids::{IssueId, Version};
 use crate::store::codec;
 use crate::store::queue::claim::{Claimed, Head, read_claimed, read_head};
-use crate::store::queue::issue_block::{Lease, head_args};
+use crate::store::queue::issue_block::Lease;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script;
@@ -79,6 +81,29 @@ pub enum SettleOutcome {
     OrbitNeedsAdmin,
 }
 
+/// The fields of `settle.lua`.
+#[derive(Default, Serialize)]
+struct SettleArg<'a> {
+    token: &'a str,
+    kind: &'static str,
+    reason: &'a str,
+    log: String,
+    expected_seq: Option<u64>,
+    refused_log: Option<String>,
+    version: Option<&'a str>,
+    commit: Option<String>,
+    label: Option<&'a str>,
+    next: Option<NextArg<'a>>,
+}
+
+#[derive(Serialize)]
+struct NextArg<'a> {
+    nonce: &'a str,
+    lease_ms: u64,
+    known_version: Option<&'a str>,
+    yields: bool,
+}
+
 impl Shard {
     /// Decides a leased issue. If the reply is lost, repeat the call with the same lease.
     ///
@@ -116,82 +141,60 @@ impl Shard {
         settlement: &Settlement<'_>,
         next: Option<&NextClaim<'_>>,
     ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
-        let issue = &lease.issue;
-        let mut keys = self.block(issue, lease.worker_id.as_str());
-        keys.push(self.keys.blueprint(&issue.blueprint_id));
-        keys.push(self.keys.documents(&issue.blueprint_id));
-        keys.push(self.keys.fence());
-        keys.push(self.keys.settings_counter());
-        keys.push(self.keys.orbits());
-        keys.push(self.keys.commits(&issue.blueprint_id));
-        keys.push(self.keys.newest(&issue.blueprint_id));
-        keys.push(self.keys.labels(&issue.blueprint_id));
-        let log = settlement.log;
-        let log_json = codec::log_draft(log);
-        let mut archived_log = String::new();
-        if !matches!(settlement.decision, Decision::Failed { .. }) {
-            archived_log = codec::failed_log_draft(
+        let (issue, log) = (&lease.issue, settlement.log);
+        let mut arg = SettleArg {
+            token: &lease.token,
+            reason: settlement.reason,
+            log: codec::log_draft(log),
+            next: next.map(|next| NextArg {
+                nonce: next.nonce,
+                lease_ms: next.lease_ms,
+                known_version: next.known.map(Version::as_str),
+                yields: next.yields,
+            }),
+            ..SettleArg::default()
+        };
+        let mut document = None;
+        match &settlement.decision {
+            Decision::Applied {
+                blueprint,
+                expected_seq,
+                patch_hash,
+                epoch,
+            } => {
+                let label = blueprint.version_label().unwrap_or_default();
+                arg.kind = "applied";
+                arg.expected_seq = Some(*expected_seq);
+                arg.version = Some(blueprint.version().as_str());
+                document = Some(&**blueprint.canonical_yaml());
+                arg.label = Some(label);
+                arg.commit = Some(codec::commit_draft(
+                    blueprint.version(),
+                    label,
+                    &log.rationale,
+                    patch_hash,
+                    Some(&issue.issue_id),
+                    Some(epoch),
+                ));
+            }
+            Decision::Denied { expected_seq } => {
+                arg.kind = "denied";
+                arg.expected_seq = Some(*expected_seq);
+            }
+            Decision::Failed { dead } => arg.kind = if *dead { "dead" } else { "failed" },
+        }
+        if arg.expected_seq.is_some() {
+            arg.refused_log = Some(codec::failed_log_draft(
                 &issue.issue_id,
                 &issue.blueprint_id,
                 Some(&log.intent),
                 log.prev_hash.as_ref(),
-            );
+            ));
         }
+        let (blueprint, id) = (&issue.blueprint_id, issue.issue_id.as_str());
+        let holder = lease.worker_id.as_str();
         let mut reply = self
-            .handle
-            .script(&script::SETTLE_ISSUE, &keys, |call| {
-                head_args(call, issue);
-                call.arg(&lease.token);
-                match &settlement.decision {
-                    Decision::Applied {
-                        blueprint,
-                        expected_seq,
-                        patch_hash,
-                        epoch,
-                    } => {
-                        let label = blueprint.version_label().unwrap_or_default();
-                        let commit = codec::commit_draft(
-                            blueprint.version(),
-                            label,
-                            &log.rationale,
-                            patch_hash,
-                            Some(&issue.issue_id),
-                            Some(epoch),
-                        );
-                        call.arg("applied")
-                            .arg(settlement.reason)
-                            .arg(&log_json)
-                            .arg(*expected_seq);
-                        call.arg(blueprint.version().as_str())
-                            .arg(&**blueprint.canonical_yaml())
-                            .arg(commit)
-                            .arg(label);
-                    }
-                    Decision::Denied { expected_seq } => {
-                        call.arg("denied")
-                            .arg(settlement.reason)
-                            .arg(&log_json)
-                            .arg(*expected_seq);
-                        call.arg("").arg("").arg("").arg("");
-                    }
-                    Decision::Failed { dead } => {
-                        call.arg(if *dead { "dead" } else { "failed" })
-                            .arg(settlement.reason)
-                            .arg(&log_json)
-                            .arg(0);
-                        call.arg("").arg("").arg("").arg("");
-                    }
-                }
-                call.arg(&archived_log);
-                match next {
-                    Some(next) => call
-                        .arg(next.nonce)
-                        .arg(next.lease_ms)
-                        .arg(next.known.map(Version::as_str).unwrap_or_default())
-                        .arg(if next.yields { "1" } else { "" }),
-                    None => call.arg("").arg("").arg("").arg(""),
-                };
-            })
+            .queue_script(&script::SETTLE_ISSUE, blueprint, id, holder, &arg, document)
             .await?;
         match reply.outcome() {
             "ok" => {

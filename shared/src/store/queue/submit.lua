@@ -1,10 +1,8 @@
 #!lua
 -- Accepts an issue: stores it, appends it to its Blueprint's queue, places the head.
--- KEYS  1-16 the issue block; 17 issues; 18 issues of this Blueprint; 19 blueprint; 20 orbits;
---       21 settings_counter
--- ARGV  1 blueprint_id; 2 issue_id; 3 channel; 4 issue channel; 5 intent; 6 retry_of or '';
---       7 the trace for the worker, or ''; 8 authority of the caller: admin | submitter;
---       9 '1' if the target is a bundled orbit, else ''
+-- KEYS, ARGV  of include/keys.lua, without a holder. ARGV also has:
+--       intent; retry_of, trace for the worker, or nil;
+--       authority of the caller: admin | submitter; is_bundled: the target is a bundled orbit
 -- Outcomes  accepted: now | existed: fields, intent | conflict
 --   decided: decided and pruned; its log entry is the tombstone | unknown_target | archived
 --   orbit_needs_admin: the setting that names the target as its orbit, or '' for a bundled one
@@ -12,8 +10,9 @@
 --@include place_head
 --@include announce
 --@include orbit_right
-local issues, issues_here, blueprint, orbits, settings_counter = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
-local intent, retry_of, trace, authority = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local issues, issues_here, blueprint, orbits, settings_counter =
+  K.issues, K.issues_here, K.blueprint, K.orbits, K.settings_counter
+local intent, retry_of, trace, authority = arg.intent, arg.retry_of or '', arg.trace, arg.authority
 
 if issue.blueprint_id then
   local same = issue.blueprint_id == bp and (issue.retry_of or '') == retry_of and redis.call('GET', K.intent) == intent
@@ -28,7 +27,7 @@ local named_by, note
 if authority ~= 'admin' then
   named_by, note = setting_of(orbits, bp, target[3], redis.call('GET', settings_counter) or '0')
 end
-local setting = forbidden_by(named_by, authority, ARGV[9] == '1')
+local setting = forbidden_by(named_by, authority, arg.is_bundled)
 if setting then return { 'orbit_needs_admin', setting } end
 
 if note then redis.call('HSET', blueprint, 'orbit_as_of', note) end
@@ -41,7 +40,7 @@ if retry_of ~= '' then
 end
 -- Stored with the issue, because its target can become an orbit before the decision.
 if authority == 'admin' then redis.call('HSET', K.issue, 'authority', 'admin') end
-if trace ~= '' then redis.call('HSET', K.issue, 'trace', trace) end
+if trace then redis.call('HSET', K.issue, 'trace', trace) end
 redis.call('SET', K.intent, intent)
 redis.call('ZADD', issues, at, id)
 redis.call('ZADD', issues_here, at, id)

@@ -1,12 +1,14 @@
 //! Submits an issue.
 
+use serde::Serialize;
+
 use crate::domain::bundled::BUNDLED_ORBITS;
 use crate::domain::issue::{Issue, IssueState, NewIssue};
 use crate::domain::issue_ref::IssueRef;
 use crate::domain::trace_parent::TraceParent;
 use crate::ids::{BlueprintId, IssueId, SettingId};
 use crate::store::codec::{self, damaged};
-use crate::store::queue::issue_block::{NOBODY, head_args};
+use crate::store::queue::issue_block::NOBODY;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script;
@@ -42,14 +44,10 @@ pub enum SubmitOutcome {
     },
 }
 
-/// Returns the script argument that marks a bundled orbit. A bundled orbit needs protection even if
-/// no setting names it: a later switch to it relies on its original content.
-pub(crate) fn bundled_flag(id: &BlueprintId) -> &'static str {
-    if BUNDLED_ORBITS.contains(&id.as_str()) {
-        "1"
-    } else {
-        ""
-    }
+/// Returns true for a bundled orbit. It needs protection even if no setting names it: a later
+/// switch to it relies on its original content.
+pub(crate) fn is_bundled(id: &BlueprintId) -> bool {
+    BUNDLED_ORBITS.contains(&id.as_str())
 }
 
 /// Reads the setting that a reply names; `None` if it names none.
@@ -60,6 +58,15 @@ pub(crate) fn read_setting_id(reply: &mut Reply) -> Result<Option<SettingId>, St
     }
     let id = SettingId::parse(&name).map_err(|e| damaged("orbits", &name, e))?;
     Ok(Some(id))
+}
+
+#[derive(Serialize)]
+struct SubmitArg<'a> {
+    intent: &'a str,
+    retry_of: Option<&'a str>,
+    trace: Option<&'a str>,
+    authority: &'static str,
+    is_bundled: bool,
 }
 
 impl Shard {
@@ -75,22 +82,15 @@ impl Shard {
             blueprint_id: new.blueprint_id().clone(),
             issue_id: new.issue_id().clone(),
         };
-        let mut keys = self.block(&issue, NOBODY);
-        keys.push(self.keys.issues());
-        keys.push(self.keys.issues_of(&issue.blueprint_id));
-        keys.push(self.keys.blueprint(&issue.blueprint_id));
-        keys.push(self.keys.orbits());
-        keys.push(self.keys.settings_counter());
-        let retry_of = new.retry_of().map(IssueId::as_str).unwrap_or_default();
-        let trace = new.trace().map(TraceParent::as_str).unwrap_or_default();
+        let arg = SubmitArg {
+            intent: new.intent(),
+            retry_of: new.retry_of().map(IssueId::as_str),
+            trace: new.trace().map(TraceParent::as_str),
+            authority: new.authority().as_str(),
+            is_bundled: is_bundled(&issue.blueprint_id),
+        };
         let mut reply = self
-            .handle
-            .script(&script::SUBMIT_ISSUE, &keys, |call| {
-                head_args(call, &issue);
-                call.arg(new.intent()).arg(retry_of).arg(trace);
-                call.arg(new.authority().as_str());
-                call.arg(bundled_flag(&issue.blueprint_id));
-            })
+            .issue_script(&script::SUBMIT_ISSUE, &issue, NOBODY, &arg)
             .await?;
         match reply.outcome() {
             "accepted" => {

@@ -2,13 +2,15 @@
 //! test below fails on such a change.
 //!
 //! All keys of a script carry one hash tag, `{draftsman:<shard>}`, so the same scripts run on Redis
-//! Cluster. A script receives every key that it uses. `list_blueprints` is the exception: it builds
-//! names from a prefix with the tag, and its header gives the reason. Ids cannot contain `{`, `}`,
-//! `:` or `/` (see [`crate::ids`]), so an id cannot change the structure of a key.
+//! Cluster. A script receives its keys, with two exceptions that build them from a prefix with the
+//! tag. The scripts of an issue use almost thirty keys, which `include/keys.lua` builds.
+//! `list_blueprints` gives its reason in its header. Ids cannot contain `{`, `}`, `:` or `/` (see
+//! [`crate::ids`]), so an id cannot change the structure of a key.
 
 use crate::ids::{BlueprintId, IssueId};
 
-/// The channel of all changes of all issues, as JSON.
+/// The channel of all changes of all issues, as JSON. The changes of one issue are also published
+/// to `<this channel>:issue:<issue_id>`, which `include/keys.lua` builds.
 pub const EVENTS_CHANNEL: &str = "draftsman:events";
 
 /// The channel of cancelled issue ids. A worker can stop in time without reading all events.
@@ -22,11 +24,6 @@ pub const KEY_PATTERN: &str = "{draftsman:*";
 
 /// The pattern of all channels, in the syntax of ACL rules.
 pub const CHANNEL_PATTERN: &str = "draftsman:*";
-
-/// Returns the channel of one issue's changes.
-pub fn issue_channel(issue: &str) -> String {
-    format!("draftsman:events:issue:{issue}")
-}
 
 /// The number of hash slots in a Redis Cluster. `CRC16` computes the slot of a name (Redis Cluster
 /// specification, "Key distribution model").
@@ -253,45 +250,6 @@ impl Keys {
     pub fn meta(&self) -> String {
         self.key("meta")
     }
-
-    /// Returns the keys of one issue and its queue, in the order of `include/keys.lua`. `holder` is
-    /// the worker of the processing list, or `-` without one.
-    pub fn issue_block(
-        &self,
-        blueprint: &BlueprintId,
-        issue: &IssueId,
-        holder: &str,
-    ) -> Vec<String> {
-        self.issue_block_of(blueprint, issue.as_str(), holder)
-    }
-
-    /// Returns the same keys as [`Keys::issue_block`], for a queue that can be empty: `-` replaces
-    /// the id of its head.
-    pub fn issue_block_of(
-        &self,
-        blueprint: &BlueprintId,
-        issue: &str,
-        holder: &str,
-    ) -> Vec<String> {
-        vec![
-            self.of("issue", issue),
-            self.of("intent", issue),
-            self.backlog(blueprint),
-            self.places(),
-            self.pending(),
-            self.paused(),
-            self.leases(),
-            self.delayed(),
-            self.waiting(),
-            self.counts(),
-            self.log(),
-            self.decided(),
-            self.decided_of(blueprint),
-            self.dead(),
-            self.processing(holder),
-            self.of("steps", issue),
-        ]
-    }
 }
 
 #[cfg(test)]
@@ -307,29 +265,77 @@ mod tests {
         assert!(made.starts_with("{draftsman:7}:"), "{made}");
     }
 
+    /// The keys of the scripts of an issue, with their names in `include/keys.lua`.
+    fn of_an_issue(keys: &Keys, bp: &BlueprintId, issue: &IssueId) -> [(&'static str, String); 27] {
+        [
+            ("issue", keys.issue(issue)),
+            ("intent", keys.intent(issue)),
+            ("steps", keys.steps(issue)),
+            ("backlog", keys.backlog(bp)),
+            ("decided_here", keys.decided_of(bp)),
+            ("issues_here", keys.issues_of(bp)),
+            ("blueprint", keys.blueprint(bp)),
+            ("documents", keys.documents(bp)),
+            ("commits", keys.commits(bp)),
+            ("newest", keys.newest(bp)),
+            ("labels", keys.labels(bp)),
+            ("processing", keys.processing("w-1")),
+            ("places", keys.places()),
+            ("pending", keys.pending()),
+            ("paused", keys.paused()),
+            ("leases", keys.leases()),
+            ("delayed", keys.delayed()),
+            ("waiting", keys.waiting()),
+            ("counts", keys.counts()),
+            ("log", keys.log()),
+            ("decided", keys.decided()),
+            ("dead", keys.dead()),
+            ("issues", keys.issues()),
+            ("fence", keys.fence()),
+            ("orbits", keys.orbits()),
+            ("settings_counter", keys.settings_counter()),
+            ("workers", keys.workers()),
+        ]
+    }
+
+    #[test]
+    fn what_the_scripts_of_an_issue_build_are_the_keys() {
+        let keys = Keys::of_shard(7);
+        let bp = BlueprintId::parse("team.alpha").unwrap();
+        let issue = IssueId::parse("i-1").unwrap();
+        let script = include_str!("include/keys.lua");
+        let lines = script.lines().filter_map(|line| {
+            let (name, parts) = line.strip_prefix("  ")?.split_once(" = prefix .. ")?;
+            let parts = parts
+                .strip_suffix(',')?
+                .split(" .. ")
+                .map(|part| match part {
+                    "id" => issue.as_str(),
+                    "bp" => bp.as_str(),
+                    "arg.holder" => "w-1",
+                    literal => literal.trim_matches('\''),
+                });
+            let key = parts.fold(keys.prefix.to_string(), |key, part| key + part);
+            Some((name, key))
+        });
+        let built: Vec<(&str, String)> = lines.collect();
+        assert_eq!(built, of_an_issue(&keys, &bp, &issue));
+        let channels = format!("EVENTS, CANCELLED = '{EVENTS_CHANNEL}', '{CANCEL_CHANNEL}'");
+        assert!(script.contains(&channels), "{channels}");
+    }
+
     #[test]
     fn names_are_what_stored_data_has() {
         let keys = Keys::of_shard(0);
         let bp = BlueprintId::parse("team.alpha").unwrap();
         let issue = IssueId::parse("i-1").unwrap();
-        let mut all = keys.issue_block(&bp, &issue, "w-1");
+        let mut all = of_an_issue(&keys, &bp, &issue).map(|(_, key)| key).to_vec();
         all.extend([
-            keys.issues(),
-            keys.issues_of(&bp),
-            keys.blueprint(&bp),
             keys.blueprint_prefix(),
-            keys.documents(&bp),
-            keys.commits(&bp),
-            keys.newest(&bp),
-            keys.labels(&bp),
             keys.blueprints(),
             keys.settings(),
             keys.setting_revisions(),
-            keys.settings_counter(),
-            keys.orbits(),
-            keys.workers(),
             keys.worker_load(),
-            keys.fence(),
             keys.meta(),
             keys.worker_scripts(),
             keys.audited(),
@@ -340,17 +346,17 @@ mod tests {
             keys.agent_slots("a"),
         ]);
         all.extend(keys.staged("n"));
-        let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
-            decided decided:team.alpha dead processing:w-1 steps:i-1 issues issues:team.alpha blueprint:team.alpha blueprint: \
-            documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha blueprints settings \
-            setting_revisions settings_counter orbits workers worker_load fence meta worker_scripts audited pruned previews \
-            preview:i-1 ids agent_places:a staged_documents:n staged_commits:n staged_newest:n staged_labels:n";
+        let expected = "issue:i-1 intent:i-1 steps:i-1 backlog:team.alpha decided:team.alpha issues:team.alpha \
+            blueprint:team.alpha documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha \
+            processing:w-1 places pending paused leases delayed waiting counts log decided dead issues fence orbits \
+            settings_counter workers blueprint: blueprints settings setting_revisions worker_load meta worker_scripts \
+            audited pruned previews preview:i-1 ids agent_places:a staged_documents:n staged_commits:n \
+            staged_newest:n staged_labels:n";
         let expected: Vec<String> = expected
             .split_whitespace()
             .map(|k| format!("{{draftsman:0}}:{k}"))
             .collect();
         assert_eq!(all, expected);
-        assert_eq!(issue_channel(issue.as_str()), "draftsman:events:issue:i-1");
     }
 
     #[test]

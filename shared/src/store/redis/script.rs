@@ -158,8 +158,8 @@ mod tests {
         }
     }
 
-    /// A script uses only keys that it receives, because a cluster finds the node by them. The
-    /// header of the exception gives the reason.
+    /// A script uses keys that it receives, or those of `include/keys.lua`. The header of the
+    /// exception gives the reason.
     #[test]
     fn one_script_makes_names_of_keys() {
         let makes_name = |line: &str| {

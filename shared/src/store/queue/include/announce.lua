@@ -32,10 +32,10 @@ local function event_of_issue()
 end
 
 -- Call it last. Events are hints, so a failed publish loses no data.
-local function publish(issue_channel, event)
-  redis.pcall('PUBLISH', issue_channel, event)
-  redis.pcall('PUBLISH', channel, event)
+local function publish(issue_id, event)
+  redis.pcall('PUBLISH', channel_of(issue_id), event)
+  redis.pcall('PUBLISH', EVENTS, event)
 end
 
 -- Publishes the issue's current state.
-local function announce() publish(issue_channel, event_of_issue()) end
+local function announce() publish(id, event_of_issue()) end

@@ -1,16 +1,16 @@
 -- Shared by claim and settle: grants a lease and builds the reply for its worker.
--- Both scripts have these keys behind the issue block.
-local blueprint, documents, fence, settings_counter, orbits = KEYS[17], KEYS[18], KEYS[19], KEYS[20], KEYS[21]
+local blueprint, documents, fence, settings_counter, orbits =
+  K.blueprint, K.documents, K.fence, K.settings_counter, K.orbits
 
 -- Leases the queue's head to this worker: a new token, one more attempt. Precondition: the head is
 -- free. The caller sets its place and calls `announce`.
---   lease_ms: text; behind: the backlog element behind the head, or nil
+--   behind: the backlog element behind the head, or nil
 local function grant(worker, nonce, lease_ms, behind)
   local token = int(redis.call('INCR', fence)) .. '-' .. nonce
   -- lease_ms bounds the duration of the lease for the audit.
   change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker,
-    'attempt', tostring(tonumber(issue.attempt) + 1), 'reason', '', 'lease_ms', lease_ms)
-  redis.call('ZADD', K.leases, int(now + tonumber(lease_ms)), element)
+    'attempt', tostring(tonumber(issue.attempt) + 1), 'reason', '', 'lease_ms', int(lease_ms))
+  redis.call('ZADD', K.leases, int(now + lease_ms), element)
   redis.call('HINCRBY', K.counts, 'pending', '-1')
   if behind then
     local _, since = parse_backlog(behind)

@@ -1,12 +1,47 @@
--- The keys of one issue and its queue, in the order of `Keys::issue_block` in keys.rs.
+-- The argument of the call, and the keys of one issue and its queue. One key gives the prefix with
+-- the hash tag, which all keys of a shard share.
+-- KEYS  1 the backlog
+-- ARGV  1 a map (MessagePack). Every script with this part has these fields:
+--       blueprint_id; issue_id, '-' if none is meant;
+--       holder: the worker whose processing list is meant, '-' without one
+local arg = cmsgpack.unpack(ARGV[1])
+local bp, id = arg.blueprint_id, arg.issue_id
+local prefix = string.match(KEYS[1], '^{.-}:')
+-- A test in keys.rs compares the names.
 local K = {
-  issue = KEYS[1], intent = KEYS[2], backlog = KEYS[3], places = KEYS[4], pending = KEYS[5],
-  paused = KEYS[6], leases = KEYS[7], delayed = KEYS[8], waiting = KEYS[9], counts = KEYS[10],
-  log = KEYS[11], decided = KEYS[12], decided_here = KEYS[13], dead = KEYS[14], processing = KEYS[15],
-  steps = KEYS[16],
+  issue = prefix .. 'issue:' .. id,
+  intent = prefix .. 'intent:' .. id,
+  steps = prefix .. 'steps:' .. id,
+  backlog = prefix .. 'backlog:' .. bp,
+  decided_here = prefix .. 'decided:' .. bp,
+  issues_here = prefix .. 'issues:' .. bp,
+  blueprint = prefix .. 'blueprint:' .. bp,
+  documents = prefix .. 'documents:' .. bp,
+  commits = prefix .. 'commits:' .. bp,
+  newest = prefix .. 'newest:' .. bp,
+  labels = prefix .. 'labels:' .. bp,
+  processing = prefix .. 'processing:' .. arg.holder,
+  places = prefix .. 'places',
+  pending = prefix .. 'pending',
+  paused = prefix .. 'paused',
+  leases = prefix .. 'leases',
+  delayed = prefix .. 'delayed',
+  waiting = prefix .. 'waiting',
+  counts = prefix .. 'counts',
+  log = prefix .. 'log',
+  decided = prefix .. 'decided',
+  dead = prefix .. 'dead',
+  issues = prefix .. 'issues',
+  fence = prefix .. 'fence',
+  orbits = prefix .. 'orbits',
+  settings_counter = prefix .. 'settings_counter',
+  workers = prefix .. 'workers',
 }
-local bp, id, channel, issue_channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- Returns the key with the same name of another issue, Blueprint or worker.
+local function key_of(other, key) return string.match(key, '^{.-}:[^:]+:') .. other end
 local element = bp .. '/' .. id
+local EVENTS, CANCELLED = 'draftsman:events', 'draftsman:cancelled'
+local function channel_of(issue_id) return EVENTS .. ':issue:' .. issue_id end
 
 -- Redis's clock in milliseconds, as text and as a number. Redis formats number arguments of its
 -- commands with printf. So `at` and constants are passed as text.
