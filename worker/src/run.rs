@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::flow::flow_threads::FlowThreads;
 use crate::flow::{FlowConfig, FlowHost};
-use crate::issue::dispatch::Dispatcher;
+use crate::issue::dispatcher::Dispatcher;
 use crate::issue::documents::DocumentCache;
 use crate::issue::leases::Leases;
 use crate::issue::orbits::Orbits;

@@ -117,7 +117,7 @@ impl Store {
     pub async fn settle(
         &self,
         lease: &Lease,
-        settlement: &Settlement<'_>,
+        settlement: &Settlement,
     ) -> Result<SettleOutcome, StoreError> {
         let shard = self.shard_of(&lease.issue.blueprint_id);
         shard.settle(lease, settlement).await
@@ -131,7 +131,7 @@ impl Store {
     pub async fn settle_and_claim_next(
         &self,
         lease: &Lease,
-        settlement: &Settlement<'_>,
+        settlement: &Settlement,
         next: &NextClaim<'_>,
     ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
         let shard = self.shard_of(&lease.issue.blueprint_id);

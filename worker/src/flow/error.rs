@@ -5,6 +5,7 @@ use std::time::Duration;
 use flow_ir_core::EvalError;
 use shared::blueprint::DocumentError;
 use shared::blueprint::orbit::{NotRunnable, Obstacle};
+use shared::store::StoreError;
 use thiserror::Error;
 
 use crate::flow::program_error::ProgramError;
@@ -192,6 +193,15 @@ pub enum FlowError {
         /// The time limit in seconds.
         secs: u64,
     },
+    /// A temporary fault before the first step: the issue goes back to the queue.
+    #[error("{message}")]
+    Transient {
+        /// The message.
+        message: String,
+    },
+    /// The document of the head is damaged.
+    #[error(transparent)]
+    Head(#[from] StoreError),
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -202,10 +212,11 @@ impl FlowError {
     pub fn is_passing(&self) -> bool {
         matches!(
             self,
-            FlowError::Step {
-                source: StepError::Passing { .. } | StepError::Busy { .. },
-                ..
-            }
+            FlowError::Transient { .. }
+                | FlowError::Step {
+                    source: StepError::Passing { .. } | StepError::Busy { .. },
+                    ..
+                }
         )
     }
 

@@ -70,11 +70,6 @@ impl Memory {
             lease: None,
         }
     }
-
-    /// Returns the store.
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
 }
 
 /// The memory of one run.

@@ -60,10 +60,9 @@ impl FlowHost {
         };
         let input = input(setting);
         // Boxed, because the run of an issue about an orbit may start a trial of that orbit.
-        let ran = Box::pin(self.run(&compiled, input, cancel)).await;
-        let error = match ran {
-            Ok(_) => return TrialOutcome::Decided,
-            Err(failure) => failure.error,
+        let outcome = Box::pin(self.run(&compiled, input, cancel)).await;
+        let Err(error) = outcome.decision else {
+            return TrialOutcome::Decided;
         };
         match (&error, guessed.get()) {
             (FlowError::Ceiling { .. }, None) => TrialOutcome::Failed(format!(

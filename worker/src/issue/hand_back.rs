@@ -8,10 +8,10 @@ use shared::fail_point;
 use shared::store::{Claimed, Head, Release};
 use shared::whole_ms::whole_ms;
 
-use crate::issue::attempt::Fault;
-use crate::issue::dispatch::Dispatcher;
+use crate::flow::{FlowError, RunOutcome};
+use crate::issue::dispatcher::Dispatcher;
 use crate::issue::leases::{Signal, Stop};
-use crate::issue::run_outcome::Outcome;
+use crate::issue::settlement;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
 
@@ -23,30 +23,36 @@ const BUSY_DELAY: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Dispatcher {
-    /// Handles a temporary fault: delays the issue, or moves it to the dead list.
-    pub(crate) async fn put_off(&self, claimed: &Claimed, head: &Head, fault: Fault) {
-        if !fault.is_busy && claimed.retries >= self.max_retries {
-            let outcome = Outcome::of_exhausted(claimed, head, fault);
-            self.settle(claimed, claimed.head.seq, outcome, None).await;
+    /// Handles the temporary fault that a run ended with: delays the issue, or moves it to the dead
+    /// list.
+    pub(crate) async fn put_off(
+        &self,
+        claimed: &Claimed,
+        head: &Head,
+        fault: &FlowError,
+        outcome: &RunOutcome,
+    ) {
+        let is_busy = fault.is_busy();
+        if !is_busy && claimed.retries >= self.max_retries {
+            let settlement = settlement::of_exhausted(claimed, head, fault, outcome);
+            // A failure does not depend on the head.
+            let _ = self.settle(claimed, settlement, None).await;
             return;
         }
         Metrics::count(&self.metrics.put_off);
-        let reason = fault.problem;
-        let release = if fault.is_busy {
+        let reason = chain(fault);
+        let release = if is_busy {
             let delay = BUSY_DELAY.mul_f64(0.5 + fastrand::f64());
             let delay_ms = whole_ms(delay);
             Release::Busy { delay_ms, reason }
         } else {
-            let delay = delay(claimed.retries, fault.wait, fastrand::f64());
+            let delay = delay(claimed.retries, fault.retry_after(), fastrand::f64());
             let delay_ms = whole_ms(delay);
             Release::Fault { delay_ms, reason }
         };
         // Does not log the problem: it may quote a provider's answer about the intent. The issue's
         // reason contains it.
-        tracing::warn!(
-            is_busy = fault.is_busy,
-            "put off; the issue's reason says why"
-        );
+        tracing::warn!(is_busy, "put off; the issue's reason says why");
         self.release(claimed, &release).await;
     }
 

@@ -13,56 +13,10 @@ use shared::domain::version_selector::VersionSelector;
 use shared::ids::{BlueprintId, SettingId};
 use shared::single_flight::SingleFlight;
 use shared::store::{Store, StoreError};
-use thiserror::Error;
 
+use crate::flow::FlowHost;
 use crate::flow::flow_threads::FlowThreads;
-use crate::flow::{FlowError, FlowHost, Orbit};
-
-/// The reason why an issue cannot be launched. All tasks that wait for the same launch receive the
-/// same error.
-#[derive(Debug, Clone, Error)]
-pub(crate) enum LaunchError {
-    /// The setting does not exist.
-    #[error("setting {0} does not exist; write it or set DRAFTSMAN_SETTING to one that does")]
-    NoSetting(SettingId),
-    /// The orbit, or the selected version of it, does not exist.
-    #[error(
-        "orbit {0} of setting {1} has no such version; look at the setting's blueprint_id and selector"
-    )]
-    NoOrbit(BlueprintId, SettingId),
-    /// The setting has neither verifier axes nor `no_verification: true`.
-    #[error(
-        "setting {0} has no verifier_axes, and does not say no_verification: true; write it again with one of the two"
-    )]
-    Unverified(SettingId),
-    /// The orbit is not usable.
-    #[error(transparent)]
-    Flow(Arc<FlowError>),
-    /// The store failed.
-    #[error(transparent)]
-    Store(Arc<StoreError>),
-}
-
-impl From<StoreError> for LaunchError {
-    fn from(error: StoreError) -> LaunchError {
-        LaunchError::Store(Arc::new(error))
-    }
-}
-
-/// A setting with its compiled orbit.
-pub(crate) struct Launch {
-    pub(crate) setting: EnhanceSetting,
-    pub(crate) orbit: Orbit,
-    /// The settings that may select a newer version of their orbit.
-    followers: Arc<Vec<EnhanceSetting>>,
-}
-
-impl Launch {
-    /// Returns the settings that use this Blueprint as their orbit and may run its next version.
-    pub(crate) fn orbit_of(&self, id: &BlueprintId) -> impl Iterator<Item = &EnhanceSetting> {
-        self.followers.iter().filter(move |s| s.blueprint_id == *id)
-    }
-}
+use crate::issue::launch::{Launch, LaunchError};
 
 /// The data that was read at these values of the shards' settings counters, or later.
 struct Known {

@@ -25,7 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use crate::issue::dispatch::{Begun, Dispatcher, Met};
+use crate::issue::dispatcher::{Begun, Dispatcher, NeedsExclusiveRun};
 use crate::issue::hand_over::HandOvers;
 use crate::issue::slots::{Slots, permits};
 use crate::pause::{Pause, RepeatedErrorLog};
@@ -242,23 +242,27 @@ impl Work {
             let issue = begun.issue().clone();
             let (dispatcher, so_far) = (Arc::clone(&self.dispatcher), hand_overs.clone());
             let running = tokio::spawn(async move { dispatcher.run(begun, &so_far).await });
-            let met = running
-                .await
-                .unwrap_or_else(|panic| ended_by_panic(&issue, &panic));
-            if let Met::MustBeAlone = met {
-                // Two tasks that each hold one slot and wait for all slots would deadlock.
-                drop(slot);
-                self.run_alone(&issue).await;
-                return self.dispatcher.leases.close(&issue);
-            }
+            let next = match running.await {
+                Ok(Ok(next)) => next,
+                Ok(Err(NeedsExclusiveRun)) => {
+                    // Two tasks that each hold one slot and wait for all slots would deadlock.
+                    drop(slot);
+                    self.run_alone(&issue).await;
+                    return self.dispatcher.leases.close(&issue);
+                }
+                Err(panic) => {
+                    log_panic(&issue, &panic);
+                    None
+                }
+            };
             self.dispatcher.leases.close(&issue);
-            let Met::HandedOver(next) = met else { return };
+            let Some(next) = next else { return };
             if !self.dispatcher.leases.open(&next.claimed.lease.issue) {
                 // Already popped: the answer of the settle arrived after the lease had expired.
                 return;
             }
             hand_overs.add();
-            begun = Begun::HandedOver(next);
+            begun = Begun::HandedOver(Box::new(next));
         }
     }
 
@@ -273,14 +277,13 @@ impl Work {
             let (dispatcher, own) = (Arc::clone(&self.dispatcher), issue.clone());
             let running = tokio::spawn(async move { dispatcher.run_alone(&own).await });
             if let Err(panic) = running.await {
-                ended_by_panic(issue, &panic);
+                log_panic(issue, &panic);
             }
         }
     }
 }
 
 /// Logs a panic. A bug in one issue is a failed attempt of that issue and does not end the worker.
-fn ended_by_panic(issue: &IssueRef, panic: &tokio::task::JoinError) -> Met {
+fn log_panic(issue: &IssueRef, panic: &tokio::task::JoinError) {
     tracing::error!(issue_id = %issue.issue_id, %panic, "dispatch ended by a panic; its lease will run out");
-    Met::Done
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::issue::dispatch::Dispatcher;
+use crate::issue::dispatcher::Dispatcher;
 
 /// The interval at which a worker with several shards reads the counters, in case a notification
 /// was lost.

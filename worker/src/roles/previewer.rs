@@ -22,11 +22,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::flow::{Decision, FlowReport, Memory, TrialOutcome};
-use crate::issue::attempt::{Attempt, Ran};
-use crate::issue::dispatch::Dispatcher;
-use crate::issue::orbits::LaunchError;
-use crate::issue::run_outcome::failed_reason;
+use crate::flow::{Decision, FlowError, Memory, TrialOutcome};
+use crate::issue::dispatcher::Dispatcher;
+use crate::issue::launch::LaunchError;
+use crate::issue::settlement::failed_reason;
 use crate::pause::{Pause, RepeatedErrorLog};
 use crate::roles::background_loop;
 
@@ -227,44 +226,51 @@ async fn try_run(
         }
     };
     let launch = dispatcher.orbits.now(&request.blueprint_id).await?;
-    let attempt = Attempt {
-        issue: IssueRef {
-            blueprint_id: request.blueprint_id.clone(),
-            issue_id: request.id.clone(),
-        },
-        intent: request.intent.clone(),
-        prev: Arc::clone(&prev),
-        started_at_ms: request.taken_at_ms,
-        steps: None,
-        memory: Memory::of_preview(dispatcher.store.clone(), request.blueprint_id.clone()),
+    let issue = IssueRef {
+        blueprint_id: request.blueprint_id.clone(),
+        issue_id: request.id.clone(),
     };
-    let (host, cancel) = (Arc::clone(&dispatcher.host), hurry.clone());
-    let running = async move { attempt.run(&host, &launch, &cancel).await };
-    Ok(match dispatcher.flows.run(running).await {
-        Ran::Decided(report) => {
+    let memory = Memory::of_preview(dispatcher.store.clone(), request.blueprint_id.clone());
+    let input = launch.input(
+        issue,
+        request.intent.clone(),
+        Arc::clone(&prev),
+        request.taken_at_ms,
+        memory,
+    );
+    let (host, store) = (Arc::clone(&dispatcher.host), dispatcher.store.clone());
+    let cancel = hurry.clone();
+    let running = async move { launch.run(&host, &store, input, &cancel).await };
+    let outcome = dispatcher.flows.run(running).await;
+    Ok(match outcome.decision {
+        Ok(decision) => {
             // On a blocking thread: comparing two large documents may take long.
-            let told = tokio::task::spawn_blocking(move || tell(&prev, *report)).await;
-            told.unwrap_or_else(|panic| PreviewAnswer::Failed {
-                reason: failed_reason(&format!("the documents could not be compared: {panic}")),
-            })
+            let patch_json = outcome.patch_json;
+            let comparing =
+                tokio::task::spawn_blocking(move || compare(&prev, decision, &patch_json));
+            comparing
+                .await
+                .unwrap_or_else(|panic| PreviewAnswer::Failed {
+                    reason: failed_reason(&format!("the documents could not be compared: {panic}")),
+                })
         }
-        Ran::Failed(failure) => PreviewAnswer::Failed {
-            reason: failed_reason(&chain(&failure.error)),
-        },
-        Ran::Fault(fault) => PreviewAnswer::Fault {
-            problem: fault.problem,
-            retry_after_ms: fault.wait.map(whole_ms),
-        },
-        Ran::Stopped => PreviewAnswer::Fault {
+        Err(FlowError::Cancelled) => PreviewAnswer::Fault {
             problem: "the worker that ran it has been asked to stop".to_owned(),
             retry_after_ms: None,
+        },
+        Err(error) if error.is_passing() => PreviewAnswer::Fault {
+            problem: chain(&error),
+            retry_after_ms: error.retry_after().map(whole_ms),
+        },
+        Err(error) => PreviewAnswer::Failed {
+            reason: failed_reason(&chain(&error)),
         },
     })
 }
 
-/// Returns the changes that a decision would make.
-fn tell(prev: &Blueprint, report: FlowReport) -> PreviewAnswer {
-    let preview = match report.decision {
+/// Returns the changes that a decision would make. `patch_json` is the spawner's proposal.
+fn compare(prev: &Blueprint, decision: Decision, patch_json: &str) -> PreviewAnswer {
+    let preview = match decision {
         Decision::Commit {
             blueprint,
             rationale,
@@ -284,7 +290,7 @@ fn tell(prev: &Blueprint, report: FlowReport) -> PreviewAnswer {
             rationale,
         } => {
             // Shows the proposed change if it applies, so that the author sees what was denied.
-            let proposed = json::parse(&report.patch_json).ok();
+            let proposed = json::parse(patch_json).ok();
             let proposed = proposed.and_then(|ops| patch::apply(prev.doc(), &ops).ok());
             let text = proposed.as_ref().and_then(|doc| yaml::emit(doc).ok());
             Preview {
@@ -317,8 +323,6 @@ fn unified(prev: &Blueprint, new_yaml: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::enhance_log::SpawnerUsage;
-
     use super::*;
 
     fn blueprint(note: &str) -> Blueprint {
@@ -326,16 +330,21 @@ mod tests {
         Blueprint::parse(&text).unwrap()
     }
 
-    fn denied(patch_json: &str) -> FlowReport {
-        FlowReport {
-            decision: Decision::Deny {
-                reasons: vec!["noop: nothing changed".to_owned()],
-                verdicts: Vec::new(),
-                rationale: String::new(),
-            },
-            patch_json: patch_json.to_owned(),
-            usage: SpawnerUsage::default(),
-            unusable_reply: String::new(),
+    fn denied() -> Decision {
+        Decision::Deny {
+            reasons: vec!["noop: nothing changed".to_owned()],
+            verdicts: Vec::new(),
+            rationale: String::new(),
+        }
+    }
+
+    fn committed(blueprint: &Arc<Blueprint>, rationale: String) -> Decision {
+        Decision::Commit {
+            blueprint: Arc::clone(blueprint),
+            bump: "patch".to_owned(),
+            rationale,
+            verdicts: Vec::new(),
+            patch_hash: String::new(),
         }
     }
 
@@ -343,13 +352,13 @@ mod tests {
     fn a_denial_shows_what_was_proposed_as_far_as_it_applies() {
         let prev = blueprint("old");
         let proposal = r#"[{"op":"replace","path":"/note","value":"new"}]"#;
-        let PreviewAnswer::Decided(preview) = tell(&prev, denied(proposal)) else {
+        let PreviewAnswer::Decided(preview) = compare(&prev, denied(), proposal) else {
             panic!("a small preview");
         };
         assert_eq!(preview.json_patch, proposal);
         assert!(preview.unified_diff.contains("+note: new"), "{preview:?}");
         for nothing in ["", "{}", r#"[{"op":"remove","path":"/nowhere"}]"#] {
-            let PreviewAnswer::Decided(preview) = tell(&prev, denied(nothing)) else {
+            let PreviewAnswer::Decided(preview) = compare(&prev, denied(), nothing) else {
                 panic!("a small preview");
             };
             assert_eq!(
@@ -361,37 +370,14 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_an_answer_is_told_by_its_size() {
-        let new = blueprint(&"n".repeat(900_000));
-        let report = FlowReport {
-            decision: Decision::Commit {
-                blueprint: new,
-                bump: "patch".to_owned(),
-                rationale: String::new(),
-                verdicts: Vec::new(),
-                patch_hash: String::new(),
-            },
-            ..denied("")
-        };
+        let new = Arc::new(blueprint(&"n".repeat(900_000)));
         let old = blueprint(&"o".repeat(900_000));
-        let PreviewAnswer::Decided(preview) = tell(&old, report.clone()) else {
+        let small = compare(&old, committed(&new, String::new()), "");
+        let PreviewAnswer::Decided(preview) = small else {
             panic!("below the limit");
         };
         assert!(preview.would_apply);
-        let Decision::Commit { blueprint, .. } = report.decision else {
-            panic!("a commit");
-        };
-        let report = FlowReport {
-            decision: Decision::Commit {
-                blueprint,
-                bump: "patch".to_owned(),
-                rationale: "r".repeat(MAX_PREVIEW_BYTES),
-                verdicts: Vec::new(),
-                patch_hash: String::new(),
-            },
-            ..denied("")
-        };
-        assert!(
-            matches!(tell(&old, report), PreviewAnswer::TooLarge { bytes } if bytes > MAX_PREVIEW_BYTES)
-        );
+        let large = compare(&old, committed(&new, "r".repeat(MAX_PREVIEW_BYTES)), "");
+        assert!(matches!(large, PreviewAnswer::TooLarge { bytes } if bytes > MAX_PREVIEW_BYTES));
     }
 }

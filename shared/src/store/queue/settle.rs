@@ -1,5 +1,7 @@
 //! Settles an issue: one script performs all writes of a decision.
 
+use std::sync::Arc;
+
 use crate::blueprint::Blueprint;
 use crate::domain::commit::Epoch;
 use crate::domain::enhance_log::LogEntry;
@@ -15,41 +17,60 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// A decision about an issue.
+/// How a leased issue is decided, with everything that the store writes about it. The store sets
+/// `attempt` and `ts_ms` of the log entry.
 #[derive(Debug)]
-pub enum Decision<'a> {
+pub enum Settlement {
     /// A new version of the target.
     Applied {
         /// The new content.
-        blueprint: &'a Blueprint,
+        blueprint: Arc<Blueprint>,
         /// The sequence number of the head that it is based on.
         expected_seq: u64,
         /// SHA-256 of the patch's canonical JSON.
-        patch_hash: &'a str,
+        patch_hash: String,
         /// The attempt.
-        epoch: &'a Epoch,
+        epoch: Epoch,
+        /// The log entry.
+        log: LogEntry,
     },
     /// A verifier denied the change to this head.
     Denied {
         /// The sequence number of the verified head.
         expected_seq: u64,
+        /// The issue's reason.
+        reason: String,
+        /// The log entry.
+        log: LogEntry,
     },
     /// No decision was possible.
     Failed {
         /// True for the dead list: no retries are left.
         dead: bool,
+        /// The issue's reason.
+        reason: String,
+        /// The log entry.
+        log: LogEntry,
     },
 }
 
-/// A decision with its stored details.
-#[derive(Debug)]
-pub struct Settlement<'a> {
-    /// The decision.
-    pub decision: Decision<'a>,
-    /// The issue's reason; empty when applied.
-    pub reason: &'a str,
-    /// The log entry. The store sets `attempt` and `ts_ms`.
-    pub log: &'a LogEntry,
+impl Settlement {
+    /// Returns the log entry.
+    pub fn log(&self) -> &LogEntry {
+        match self {
+            Settlement::Applied { log, .. }
+            | Settlement::Denied { log, .. }
+            | Settlement::Failed { log, .. } => log,
+        }
+    }
+
+    /// Returns the new document; `None` if the issue is rejected.
+    pub fn blueprint(&self) -> Option<&Arc<Blueprint>> {
+        match self {
+            Settlement::Applied { blueprint, .. } => Some(blueprint),
+            Settlement::Denied { .. } | Settlement::Failed { .. } => None,
+        }
+    }
 }
 
 /// A settle's request for the next issue of the queue.
@@ -88,7 +109,7 @@ impl Shard {
     pub async fn settle(
         &self,
         lease: &Lease,
-        settlement: &Settlement<'_>,
+        settlement: &Settlement,
     ) -> Result<SettleOutcome, StoreError> {
         let (outcome, _) = self.settle_as(lease, settlement, None).await?;
         Ok(outcome)
@@ -105,7 +126,7 @@ impl Shard {
     pub async fn settle_and_claim_next(
         &self,
         lease: &Lease,
-        settlement: &Settlement<'_>,
+        settlement: &Settlement,
         next: &NextClaim<'_>,
     ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
         self.settle_as(lease, settlement, Some(next)).await
@@ -114,7 +135,7 @@ impl Shard {
     async fn settle_as(
         &self,
         lease: &Lease,
-        settlement: &Settlement<'_>,
+        settlement: &Settlement,
         next: Option<&NextClaim<'_>>,
     ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
         let issue = &lease.issue;
@@ -128,10 +149,10 @@ impl Shard {
         keys.push(self.keys.newest(&issue.blueprint_id));
         keys.push(self.keys.labels(&issue.blueprint_id));
         keys.push(self.keys.ranks(&issue.blueprint_id));
-        let log = settlement.log;
+        let log = settlement.log();
         let log_json = codec::log_draft(log);
         let (mut archived_log, mut rank) = (String::new(), String::new());
-        if !matches!(settlement.decision, Decision::Failed { .. }) {
+        if !matches!(settlement, Settlement::Failed { .. }) {
             archived_log = codec::failed_log_draft(
                 &issue.issue_id,
                 &issue.blueprint_id,
@@ -144,12 +165,13 @@ impl Shard {
             .script(&script::SETTLE_ISSUE, &keys, |call| {
                 head_args(call, issue);
                 call.arg(&lease.token);
-                match &settlement.decision {
-                    Decision::Applied {
+                match settlement {
+                    Settlement::Applied {
                         blueprint,
                         expected_seq,
                         patch_hash,
                         epoch,
+                        ..
                     } => {
                         let label = blueprint.version_label().unwrap_or_default();
                         let commit = codec::commit_draft(
@@ -161,7 +183,7 @@ impl Shard {
                             Some(epoch),
                         );
                         call.arg("applied")
-                            .arg(settlement.reason)
+                            .arg("")
                             .arg(&log_json)
                             .arg(*expected_seq);
                         call.arg(blueprint.version().as_str())
@@ -170,16 +192,20 @@ impl Shard {
                             .arg(label);
                         rank = label_rank::rank(label);
                     }
-                    Decision::Denied { expected_seq } => {
+                    Settlement::Denied {
+                        expected_seq,
+                        reason,
+                        ..
+                    } => {
                         call.arg("denied")
-                            .arg(settlement.reason)
+                            .arg(reason)
                             .arg(&log_json)
                             .arg(*expected_seq);
                         call.arg("").arg("").arg("").arg("");
                     }
-                    Decision::Failed { dead } => {
+                    Settlement::Failed { dead, reason, .. } => {
                         call.arg(if *dead { "dead" } else { "failed" })
-                            .arg(settlement.reason)
+                            .arg(reason)
                             .arg(&log_json)
                             .arg(0);
                         call.arg("").arg("").arg("").arg("");

@@ -13,7 +13,7 @@ fn ruled(rules: &str) -> String {
 async fn judged(axis: &str, target: &str, intent: &str) -> Result<(), String> {
     let mut issue = input(target, intent);
     issue.verifiers = vec![axis.to_owned()];
-    match Bench::bundled().run(issue).await.unwrap().decision {
+    match Bench::bundled().run(issue).await.decision.unwrap() {
         Decision::Commit { .. } => Ok(()),
         Decision::Deny { reasons, .. } => Err(reasons.join("; ")),
     }
@@ -105,11 +105,9 @@ async fn told(
         .map_err(|error| error.to_string())?;
     let mut issue = input(TARGET, "tag x");
     issue.verifiers = axes.iter().map(|axis| (*axis).to_owned()).collect();
-    match bench.run(issue).await {
-        Ok(report) => match report.decision {
-            Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. } => Ok(verdicts),
-        },
-        Err(failure) => Err(failure.to_string()),
+    match bench.run(issue).await.decision {
+        Ok(Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. }) => Ok(verdicts),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -11,19 +11,16 @@ use crate::flow::error::FlowError;
 #[tokio::test]
 async fn commits_a_change() {
     let bench = Bench::bundled();
-    let report = bench
-        .run(input(TARGET, "describe as A better team."))
-        .await
-        .unwrap();
-    let Decision::Commit {
+    let outcome = bench.run(input(TARGET, "describe as A better team.")).await;
+    let Ok(Decision::Commit {
         blueprint,
         bump,
         rationale,
         verdicts,
         patch_hash,
-    } = report.decision
+    }) = &outcome.decision
     else {
-        panic!("denied: {report:?}");
+        panic!("{outcome:?}");
     };
     assert_eq!(blueprint.version_label(), Some("1.2.4"));
     assert_eq!(bump, "patch");
@@ -36,15 +33,15 @@ async fn commits_a_change() {
         AXES.map(|a| (a, true))
     );
     assert_eq!(
-        report.patch_json,
+        outcome.patch_json,
         r#"[{"op":"replace","path":"/metadata/description","value":"A better team."}]"#
     );
     assert_eq!(
-        patch_hash,
-        shared::ids::sha256_hex(report.patch_json.as_bytes())
+        *patch_hash,
+        shared::ids::sha256_hex(outcome.patch_json.as_bytes())
     );
     assert_eq!(
-        (report.usage.agent_kind.as_str(), report.usage.calls),
+        (outcome.usage.agent_kind.as_str(), outcome.usage.calls),
         ("lua", 1)
     );
 }
@@ -139,10 +136,10 @@ async fn a_reply_that_is_no_patch_is_denied_by_the_axis_patch() {
         for axes in [&AXES[..], &[]] {
             let mut issue = input(TARGET, "anything");
             issue.verifiers = axes.iter().map(|a| (*a).to_owned()).collect();
-            let report = bench.run(issue).await.unwrap();
+            let outcome = bench.run(issue).await;
             let Decision::Deny {
                 reasons, verdicts, ..
-            } = report.decision
+            } = outcome.decision.unwrap()
             else {
                 panic!("{reply}: committed")
             };
@@ -155,7 +152,7 @@ async fn a_reply_that_is_no_patch_is_denied_by_the_axis_patch() {
                     detail: reason.into()
                 }]
             );
-            assert_ne!(report.patch_json, "");
+            assert_ne!(outcome.patch_json, "");
         }
     }
 }
@@ -177,7 +174,7 @@ async fn a_patch_that_does_not_apply_is_denied_by_the_axis_apply() {
             issue.verifiers = axes.iter().map(|a| (*a).to_owned()).collect();
             let Decision::Deny {
                 reasons, verdicts, ..
-            } = bench.run(issue).await.unwrap().decision
+            } = bench.run(issue).await.decision.unwrap()
             else {
                 panic!("{intent}: committed")
             };
@@ -197,7 +194,7 @@ async fn an_unknown_axis_denies_and_lists_what_there_is() {
     issue.verifiers = vec!["des".into(), "beauty".into()];
     let Decision::Deny {
         reasons, verdicts, ..
-    } = Bench::bundled().run(issue).await.unwrap().decision
+    } = Bench::bundled().run(issue).await.decision.unwrap()
     else {
         panic!("committed")
     };
@@ -222,7 +219,7 @@ async fn without_axes_even_an_unchanged_document_is_committed() {
         blueprint,
         verdicts,
         ..
-    } = Bench::bundled().run(issue).await.unwrap().decision
+    } = Bench::bundled().run(issue).await.decision.unwrap()
     else {
         panic!("denied")
     };
@@ -245,7 +242,7 @@ async fn an_axis_of_ones_own_is_a_file() {
         let mut issue = input(TARGET, intent);
         issue.verifiers = vec!["tagged".into()];
         let (Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. }) =
-            bench.run(issue).await.unwrap().decision;
+            bench.run(issue).await.decision.unwrap();
         assert_eq!(
             verdicts,
             [Verdict {
@@ -297,18 +294,20 @@ async fn a_script_that_fails_is_no_denial() {
         ),
     ] {
         let bench = Bench::with_scripts(&[(name, source)]);
-        let failure = bench.run(input(TARGET, "tag x")).await.unwrap_err();
-        assert!(matches!(failure.error, FlowError::Step { .. }));
-        assert!(!failure.error.is_passing());
-        let text = failure.error.to_string();
+        let outcome = bench.run(input(TARGET, "tag x")).await;
+        let error = outcome.decision.unwrap_err();
+        assert!(matches!(error, FlowError::Step { .. }));
+        assert!(!error.is_passing());
+        let text = error.to_string();
         assert!(text.contains(part), "{source}: {text}");
         assert!(!text.contains("traceback"), "{text}");
         assert!(
-            failure.patch_json.starts_with(r#"[{"op":"add""#),
-            "{failure:?}"
+            outcome.patch_json.starts_with(r#"[{"op":"add""#),
+            "{}",
+            outcome.patch_json
         );
-        assert_eq!(failure.rationale, "tag x");
-        assert_eq!(failure.usage.calls, 1);
+        assert_eq!(outcome.rationale, "tag x");
+        assert_eq!(outcome.usage.calls, 1);
     }
 }
 
@@ -327,7 +326,7 @@ async fn an_orbit_in_use_must_stay_runnable() {
             setting: crate::flow::tests::setting(),
             highest: None,
         }];
-        match bench.run(issue).await.unwrap().decision {
+        match bench.run(issue).await.decision.unwrap() {
             Decision::Commit { .. } => assert!(commits, "{intent}"),
             Decision::Deny {
                 reasons, verdicts, ..
@@ -396,14 +395,13 @@ async fn a_setting_replaces_the_spawner() {
         .host
         .compile(&bundled, Some(&spawner), &AxisOptions::new())
         .unwrap();
-    let report = bench
+    let outcome = bench
         .host
         .run(&orbit, input(TARGET, "?"), &CancellationToken::new())
-        .await
-        .unwrap();
+        .await;
     let Decision::Commit {
         blueprint, bump, ..
-    } = report.decision
+    } = outcome.decision.unwrap()
     else {
         panic!("denied")
     };
@@ -477,13 +475,13 @@ async fn the_ceiling_interrupts_whatever_lua_does() {
             let mut issue = input(TARGET, "tag x");
             issue.ceiling = Duration::from_millis(60);
             let started = Instant::now();
-            let failure = bench.run(issue).await.unwrap_err();
+            let error = bench.run(issue).await.decision.unwrap_err();
             assert!(
-                matches!(failure.error, FlowError::Ceiling { .. }),
-                "{source}: {failure:?}"
+                matches!(error, FlowError::Ceiling { .. }),
+                "{source}: {error:?}"
             );
             assert!(started.elapsed() < Duration::from_secs(10), "{source}");
-            assert!(!failure.error.is_passing());
+            assert!(!error.is_passing());
         }
     }
 }
@@ -523,11 +521,11 @@ flow: {{kind: try, err_at: {{op: path, at: $.err}},
             .await
     };
     assert!(matches!(
-        run("endless").await.unwrap_err().error,
+        run("endless").await.decision.unwrap_err(),
         FlowError::Ceiling { .. }
     ));
     assert!(matches!(
-        run("raise").await.unwrap().decision,
+        run("raise").await.decision.unwrap(),
         Decision::Deny { .. }
     ));
 }
@@ -538,13 +536,13 @@ async fn a_cancel_stops_a_script() {
     let cancel = CancellationToken::new();
     let stop = cancel.clone();
     let started = Instant::now();
-    let (result, ()) = tokio::join!(
+    let (outcome, ()) = tokio::join!(
         bench.host.run(&bench.orbit, input(TARGET, "x"), &cancel),
         async move {
             stop.cancel();
         }
     );
-    assert!(matches!(result.unwrap_err().error, FlowError::Cancelled));
+    assert!(matches!(outcome.decision, Err(FlowError::Cancelled)));
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
@@ -560,8 +558,8 @@ async fn memory_is_bounded() {
         let text = bench
             .run(input(TARGET, "x"))
             .await
+            .decision
             .unwrap_err()
-            .error
             .to_string();
         assert!(
             text.contains("MiB of memory wanted") || text.contains("resulting string too large"),
@@ -576,16 +574,16 @@ async fn memory_is_bounded() {
     let text = bench
         .run(input(TARGET, "x"))
         .await
+        .decision
         .unwrap_err()
-        .error
         .to_string();
     assert!(text.contains("larger than 32 MiB"), "{text}");
     let bench = Bench::with_scripts(&[("patch_spawner.lua", "local t = {} t[1] = t return t")]);
     let text = bench
         .run(input(TARGET, "x"))
         .await
+        .decision
         .unwrap_err()
-        .error
         .to_string();
     assert!(text.contains("within themselves"), "{text}");
 }
