@@ -4,6 +4,7 @@ mod bundled;
 mod commit;
 mod commit_fields;
 mod commit_verdicts;
+mod failures;
 mod fidelity;
 mod labels;
 mod lua_tests;
@@ -14,6 +15,7 @@ mod orbits;
 mod other_system;
 mod outcomes;
 mod references;
+mod run_limits;
 mod scheduling;
 mod spawner;
 
