@@ -16,6 +16,7 @@ use shared::domain::axis_options::{self, AxisOptions, JSON_SCHEMA, LLM_JUDGE};
 
 use crate::flow::agents::Agent;
 use crate::flow::agents::agent_context::AgentContext;
+use crate::flow::agents::llm::client::Models;
 use crate::flow::agents::llm::judge::Judge;
 use crate::flow::agents::lua::LuaAgent;
 use crate::flow::agents::remembered::Remembered;
@@ -56,7 +57,9 @@ impl Axes {
         for (axis, options) in options {
             let native: Option<Arc<dyn Agent>> = match native_axis(axis, agent_context) {
                 Some(JSON_SCHEMA) => Some(Arc::new(SchemaAxis::new(options, agent_context)?)),
-                Some(LLM_JUDGE) => Some(Arc::new(remembered_judge(options, agent_context)?)),
+                Some(LLM_JUDGE) => {
+                    Some(Arc::new(remembered_judge(options, &agent_context.models)?))
+                }
                 _ => None,
             };
             let limit = axis_options::limit(options);
@@ -156,11 +159,8 @@ fn of_axis(axis: &Arc<str>, verdict: Doc) -> Doc {
 }
 
 /// Returns a judge whose verdicts are stored. Its options identify it.
-fn remembered_judge(
-    options: &Doc,
-    agent_context: &AgentContext,
-) -> Result<Remembered<Judge>, FlowError> {
-    let judge = Judge::new(options, agent_context)?;
+fn remembered_judge(options: &Doc, models: &Arc<Models>) -> Result<Remembered<Judge>, FlowError> {
+    let judge = Judge::new(options, models)?;
     let definition = Doc::object([("kind", Doc::from(LLM_JUDGE)), ("spec", options.clone())]);
     Ok(Remembered::new(judge, LLM_JUDGE, &definition))
 }

@@ -2,16 +2,10 @@
 
 use shared::blueprint::{Doc, json};
 
+use crate::flow::intent::advice::{HOW_TO_QUOTE, UNDERSTOOD};
 use crate::flow::intent::fence::{self, Fence};
 use crate::flow::intent::limits::{MAX_CITED, cut};
 use crate::flow::intent::source::{Source, is_blank, trim};
-use crate::flow::intent::value::HOW_TO_QUOTE;
-
-/// The list of supported sentences in a refusal.
-pub(super) const UNDERSTOOD: &str = "set <pointer> to <value>, add <value> to <pointer>, remove <pointer>, \
-     rename agent <a> to <b>, tag <name>, untag <name>, describe as <text>, set prompt of agent <a> to <text>, \
-     set model of agent <a> to <text>, several joined by ';' or newlines, or an RFC 6902 array, or \
-     {ops, bump, rationale} as JSON";
 
 /// One sentence.
 #[derive(Debug, Clone, PartialEq)]

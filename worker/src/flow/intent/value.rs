@@ -2,6 +2,7 @@
 
 use shared::blueprint::{Doc, DocumentError, json};
 
+use crate::flow::intent::advice::HOW_TO_QUOTE;
 use crate::flow::intent::limits::{MAX_CITED, cut};
 use crate::flow::intent::sentence::Reader;
 use crate::flow::intent::source::{is_blank, is_word, trim, trim_end, word_at};
@@ -21,10 +22,6 @@ const SMART_QUOTES: [char; 12] = ['“', '”', '„', '‟', '«', '»', '‘',
 
 /// Quotes that, when open, suggest that a sentence in a bare text is quoted text.
 const QUOTES: [u8; 2] = [b'"', b'`'];
-
-/// The remedy for ambiguous texts in refusals.
-pub(super) const HOW_TO_QUOTE: &str =
-    "a text stands in double quotes as a JSON string, or in a block: <<END, its lines, END";
 
 impl Reader<'_> {
     fn form(&self, at: usize) -> Form {
