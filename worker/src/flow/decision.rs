@@ -93,7 +93,7 @@ pub(super) fn read(
     let blueprint = run
         .memo()
         .blueprint(document)
-        .map_err(|error| commit.wrong("new_bp_json", format!("is no Blueprint: {error}")))?;
+        .map_err(|error| commit.wrong("new_bp_json", format!("is not a Blueprint: {error}")))?;
     if blueprint.version().as_str() != claimed {
         let computed = blueprint.version();
         return Err(commit.wrong(

@@ -94,7 +94,7 @@ pub enum StepError {
     },
     /// A temporary fault: the issue goes back to the queue.
     #[error("{message}")]
-    Passing {
+    Transient {
         /// The message.
         message: String,
         /// The delay that the remote service asked for.
@@ -108,7 +108,7 @@ pub enum StepError {
         message: String,
     },
     /// The time limit or a cancellation stopped the step.
-    #[error("stopped by the ceiling or a cancel")]
+    #[error("stopped by the time limit or a cancellation")]
     Interrupted,
 }
 
@@ -187,9 +187,9 @@ pub enum FlowError {
     Document(#[from] DocumentError),
     /// The time limit of the setting was reached.
     #[error(
-        "ceiling exceeded: the flow did not end within {secs} s; raise the setting's ttl_secs or look for a step that hangs"
+        "time limit exceeded: the flow did not end within {secs} s; raise the setting's ttl_secs or look for a step that hangs"
     )]
-    Ceiling {
+    TimeLimit {
         /// The time limit in seconds.
         secs: u64,
     },
@@ -209,12 +209,12 @@ pub enum FlowError {
 
 impl FlowError {
     /// True if the fault is temporary, so that another attempt may succeed.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(
             self,
             FlowError::Transient { .. }
                 | FlowError::Step {
-                    source: StepError::Passing { .. } | StepError::Busy { .. },
+                    source: StepError::Transient { .. } | StepError::Busy { .. },
                     ..
                 }
         )
@@ -235,7 +235,7 @@ impl FlowError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             FlowError::Step {
-                source: StepError::Passing { retry_after, .. },
+                source: StepError::Transient { retry_after, .. },
                 ..
             } => *retry_after,
             _ => None,

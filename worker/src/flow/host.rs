@@ -61,7 +61,7 @@ pub struct FlowInput {
     /// The axes of the setting, in order; a commit requires a pass of each.
     pub verifiers: Vec<String>,
     /// The time limit of the flow.
-    pub ceiling: Duration,
+    pub time_limit: Duration,
     /// The settings that use the target as their orbit and may run its next version. A change is
     /// denied if the new version would not run or decide with a setting that selects it.
     pub orbit_of: Vec<Follower>,
@@ -126,8 +126,8 @@ impl FlowHost {
 
     /// Returns a token that is cancelled when too many scripts could not be stopped. The host
     /// continues to work, but those scripts use CPU time, so the worker should restart.
-    pub fn worn_out(&self) -> &CancellationToken {
-        self.agent_context.pool.worn_out()
+    pub fn restart_needed(&self) -> &CancellationToken {
+        self.agent_context.pool.restart_needed()
     }
 
     /// Runs `orbit` on an issue under its time limit.
@@ -142,7 +142,7 @@ impl FlowHost {
         let started = Instant::now();
         // A time limit beyond the range of the clock is unlimited.
         let deadline = started
-            .checked_add(input.ceiling)
+            .checked_add(input.time_limit)
             .unwrap_or(started + Duration::from_secs(1 << 30));
         let mut ctx = context(&input);
         let epoch = ctx.get("epoch_id").cloned().unwrap_or_default();
@@ -155,15 +155,15 @@ impl FlowHost {
             biased;
             ended = evaluate(&orbit.plan, &mut ctx, &orbit.agents, &run) => ended,
             () = cancel.cancelled() => Err(FlowError::Cancelled),
-            () = tokio::time::sleep_until(deadline.into()) => Err(FlowError::Ceiling { secs: input.ceiling.as_secs() }),
+            () = tokio::time::sleep_until(deadline.into()) => Err(FlowError::TimeLimit { secs: input.time_limit.as_secs() }),
         };
         let ended = ended.map_err(|error| match error {
             // The interrupt hook may observe the deadline before the timer does.
             FlowError::Step {
                 source: StepError::Interrupted,
                 ..
-            } => FlowError::Ceiling {
-                secs: input.ceiling.as_secs(),
+            } => FlowError::TimeLimit {
+                secs: input.time_limit.as_secs(),
             },
             other => other,
         });

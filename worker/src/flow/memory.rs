@@ -120,7 +120,7 @@ impl RunMemory {
     /// far.
     ///
     /// # Errors
-    /// [`StepError::Passing`] if the memory cannot be read now.
+    /// [`StepError::Transient`] if the memory cannot be read now.
     pub(super) async fn recall(
         &self,
         lease: &Lease,
@@ -149,7 +149,7 @@ impl RunMemory {
                 damaged(&error);
                 Ok((None, SpawnerUsage::default()))
             }
-            Err(error) => Err(StepError::Passing {
+            Err(error) => Err(StepError::Transient {
                 message: format!(
                     "what was paid for already could not be read: {}",
                     chain(&error)

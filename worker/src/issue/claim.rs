@@ -67,15 +67,15 @@ impl Dispatcher {
 
     /// Returns a popped element that this worker does not claim. If the call fails, the worker
     /// returns the element at sign-off, or a reaper does.
-    pub(crate) async fn give_back(&self, issue: &IssueRef) {
+    pub(crate) async fn return_element(&self, issue: &IssueRef) {
         let returned = self.store.return_element(issue, self.worker_id.as_str());
         match returned.await {
             Ok(ReturnOutcome::Returned | ReturnOutcome::Gone | ReturnOutcome::NotMine) => {}
             Ok(ReturnOutcome::Leased) => {
-                tracing::error!(issue_id = %issue.issue_id, "was claimed by nobody known; its lease will run out");
+                tracing::error!(issue_id = %issue.issue_id, "is leased by an unknown claim; its lease will expire");
             }
             Err(error) => {
-                tracing::debug!(issue_id = %issue.issue_id, error = chain(&error), "could not give back yet");
+                tracing::debug!(issue_id = %issue.issue_id, error = chain(&error), "could not return the element");
             }
         }
     }

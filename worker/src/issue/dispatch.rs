@@ -23,7 +23,7 @@ use shared::telemetry::trace;
 use tracing::Instrument;
 
 use crate::flow::{FlowError, FlowInput, Memory, RunOutcome, StepRecorder};
-use crate::issue::dispatcher::{Begun, Dispatcher, Granted, HeadMoved, NeedsExclusiveRun};
+use crate::issue::dispatcher::{DispatchStart, Dispatcher, Granted, HeadMoved, NeedsExclusiveRun};
 use crate::issue::hand_over::HandOvers;
 use crate::issue::launch::{Launch, LaunchError};
 use crate::issue::leases::Signal;
@@ -44,14 +44,14 @@ impl Dispatcher {
     /// [`NeedsExclusiveRun`]: run the issue with [`Dispatcher::run_alone`].
     pub(crate) async fn run(
         self: &Arc<Self>,
-        begun: Begun,
+        start: DispatchStart,
         hand_overs: &HandOvers,
     ) -> Result<Option<Granted>, NeedsExclusiveRun> {
-        match begun {
-            Begun::HandedOver(granted) => {
+        match start {
+            DispatchStart::HandedOver(granted) => {
                 Ok(self.run_granted(*granted, None, Some(hand_overs)).await)
             }
-            Begun::Popped(issue) => {
+            DispatchStart::Popped(issue) => {
                 // The last allowed attempt of an issue is exclusive, if `max_attempts` permits.
                 let shared_run_limit = SHARED_RUN_LIMIT.min(self.max_attempts.saturating_sub(2));
                 let claim_mode = ClaimMode::Shared { shared_run_limit };
@@ -62,7 +62,7 @@ impl Dispatcher {
 
     /// Runs a popped element like [`Dispatcher::run`], while this worker runs nothing else.
     pub(crate) async fn run_alone(self: &Arc<Self>, issue: &IssueRef) {
-        tracing::warn!(issue_id = %issue.issue_id, "has crashed its worker before; running it alone");
+        tracing::warn!(issue_id = %issue.issue_id, "has crashed its worker before; running it exclusively");
         let _ = self.run_in(issue, ClaimMode::Exclusive, None).await;
     }
 
@@ -145,7 +145,7 @@ impl Dispatcher {
         });
         for _ in 0..=MAX_RERUNS {
             // Each run has the full time limit.
-            self.leases.set_ceiling(
+            self.leases.set_time_limit(
                 &claimed.lease.issue.issue_id,
                 Duration::from_secs(setting.ttl_secs),
             );
@@ -158,9 +158,9 @@ impl Dispatcher {
                 return None;
             }
             if let Err(error) = decision
-                && error.is_passing()
+                && error.is_transient()
             {
-                self.put_off(&claimed, &head, error, &outcome).await;
+                self.retry_later(&claimed, &head, error, &outcome).await;
                 return None;
             }
             let settlement = settlement::of_run(&claimed, &head, outcome, setting);
@@ -173,7 +173,7 @@ impl Dispatcher {
             }
         }
         let problem = format!(
-            "the head moved {MAX_RERUNS} times while the issue was worked on; retry it when the Blueprint is quieter"
+            "the head moved {MAX_RERUNS} times during the run; retry the issue when the Blueprint changes less often"
         );
         self.fail(&claimed, Some(&head), &problem).await;
         None

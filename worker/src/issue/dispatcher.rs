@@ -36,19 +36,19 @@ pub(crate) struct Dispatcher {
 }
 
 /// The start of a dispatch.
-pub(crate) enum Begun {
+pub(crate) enum DispatchStart {
     /// A popped element that is not claimed yet.
     Popped(IssueRef),
     /// An issue that the settle of the previous issue has handed over.
     HandedOver(Box<Granted>),
 }
 
-impl Begun {
+impl DispatchStart {
     /// The issue.
     pub(crate) fn issue(&self) -> &IssueRef {
         match self {
-            Begun::Popped(issue) => issue,
-            Begun::HandedOver(granted) => &granted.claimed.lease.issue,
+            DispatchStart::Popped(issue) => issue,
+            DispatchStart::HandedOver(granted) => &granted.claimed.lease.issue,
         }
     }
 }

@@ -25,7 +25,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 impl Dispatcher {
     /// Handles the temporary fault that a run ended with: delays the issue, or moves it to the dead
     /// list.
-    pub(crate) async fn put_off(
+    pub(crate) async fn retry_later(
         &self,
         claimed: &Claimed,
         head: &Head,
@@ -52,7 +52,10 @@ impl Dispatcher {
         };
         // Does not log the problem: it may quote a provider's answer about the intent. The issue's
         // reason contains it.
-        tracing::warn!(is_busy, "put off; the issue's reason says why");
+        tracing::warn!(
+            is_busy,
+            "delayed after a transient fault; the issue's reason says why"
+        );
         self.release(claimed, &release).await;
     }
 
@@ -67,14 +70,14 @@ impl Dispatcher {
             Some(Stop::Lost) | None => {
                 Metrics::count(&self.metrics.lost);
                 tracing::warn!("lease lost; work stopped");
-                self.let_go(claimed).await;
+                self.release_untrusted(claimed).await;
             }
         }
     }
 
     /// Releases a lease that may have expired, for example because Redis was unavailable. If
     /// another worker has the issue, the call returns `stale` and changes nothing.
-    pub(crate) async fn let_go(&self, claimed: &Claimed) {
+    pub(crate) async fn release_untrusted(&self, claimed: &Claimed) {
         let deadline = Instant::now() + self.lease;
         let goes_on = || Instant::now() < deadline;
         self.release_while(goes_on, claimed, &Release::Shutdown)
@@ -102,7 +105,7 @@ impl Dispatcher {
                 Err(error) => {
                     tracing::error!(
                         error = chain(&error),
-                        "could not give back; the lease will run out"
+                        "could not release; the lease will expire"
                     );
                     return;
                 }

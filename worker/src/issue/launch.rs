@@ -76,7 +76,7 @@ impl Launch {
             intent,
             prev,
             verifiers: self.setting.verifier_axes.clone(),
-            ceiling: Duration::from_secs(self.setting.ttl_secs),
+            time_limit: Duration::from_secs(self.setting.ttl_secs),
             orbit_of: Vec::new(),
             steps: None,
             memory: Some(memory),

@@ -46,9 +46,9 @@ impl Known {
 
 /// A cache of the launches of the settings in use. Every issue reads it, and a hit does not block.
 /// On a miss one task reads the data for all that miss it.
-pub(crate) struct Orbits(Arc<Inside>);
+pub(crate) struct Orbits(Arc<Inner>);
 
-struct Inside {
+struct Inner {
     store: Store,
     host: Arc<FlowHost>,
     flows: Arc<FlowThreads>,
@@ -65,7 +65,7 @@ impl Orbits {
         flows: Arc<FlowThreads>,
         own: SettingId,
     ) -> Orbits {
-        Orbits(Arc::new(Inside {
+        Orbits(Arc::new(Inner {
             store,
             host,
             flows,
@@ -109,8 +109,8 @@ impl Orbits {
             return Ok(launch);
         }
         let launch = || {
-            let (inside, setting) = (Arc::clone(&self.0), chosen.clone());
-            inside.launch(Arc::clone(&known), setting).boxed()
+            let (inner, setting) = (Arc::clone(&self.0), chosen.clone());
+            inner.launch(Arc::clone(&known), setting).boxed()
         };
         known.launching.join(chosen.id.clone(), launch).await
     }
@@ -124,16 +124,16 @@ impl Orbits {
 
     /// Clears the cache if the counter of any shard has changed. A claim returns only the counter
     /// of its own shard, and a writer may have died before it notified the other shards.
-    pub(crate) async fn look(&self) -> Result<(), StoreError> {
+    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
         let counters = self.0.store.settings_counters().await;
-        let has_moved = |kept: &Arc<Known>| {
+        let is_stale = |kept: &Arc<Known>| {
             let each = kept.counters.iter().zip(&counters);
             // A counter that cannot be read now is ignored.
             each.into_iter()
                 .any(|(kept, now)| now.is_some() && kept != now)
         };
         self.0.change(|known| {
-            if known.as_ref().is_some_and(has_moved) {
+            if known.as_ref().is_some_and(is_stale) {
                 *known = None;
             }
         });
@@ -141,7 +141,7 @@ impl Orbits {
     }
 }
 
-impl Inside {
+impl Inner {
     fn known(&self) -> Option<Arc<Known>> {
         self.known
             .read()
@@ -205,7 +205,7 @@ impl Inside {
             LaunchError::NoOrbit(setting.blueprint_id.clone(), setting.id.clone())
         })?;
         tracing::info!(setting = %setting.id, revision = setting.revision, orbit = %setting.blueprint_id,
-            version = %found.commit.version, "working by this setting");
+            version = %found.commit.version, "using this setting");
         if setting.no_verification {
             tracing::warn!(setting = %setting.id, "this setting has no verification: whatever its spawner proposes is committed");
         }

@@ -37,7 +37,8 @@ impl Dispatcher {
         } = &claimed.lease.issue;
         // Notifying other shards may take long, and the lease of a handed-over issue is not
         // extended meanwhile.
-        let asks = hand_overs.is_some_and(HandOvers::may_go_on) && !self.must_tell_of(blueprint_id);
+        let asks =
+            hand_overs.is_some_and(HandOvers::may_continue) && !self.must_notify_of(blueprint_id);
         let cached = match settlement.blueprint() {
             None if asks => self.documents.get(blueprint_id),
             _ => None,
@@ -56,8 +57,8 @@ impl Dispatcher {
         let mut pause = Pause::default();
         loop {
             if !self.leases.is_trusted(issue) {
-                tracing::warn!("lease is not certain any more; the decision is dropped");
-                self.let_go(claimed).await;
+                tracing::warn!("lease is no longer trusted; the decision is dropped");
+                self.release_untrusted(claimed).await;
                 return Ok(None);
             }
             let settled = self
@@ -68,7 +69,7 @@ impl Dispatcher {
                 Ok((SettleOutcome::Settled(_), next)) => {
                     log_settled(&settlement);
                     self.count(&settlement);
-                    self.tell_of_orbit(blueprint_id).await;
+                    self.notify_of_orbit(blueprint_id).await;
                     let written = settlement.blueprint().cloned();
                     if let Some(written) = &written {
                         self.documents.put(Arc::clone(written));
@@ -87,13 +88,13 @@ impl Dispatcher {
                 }
                 Ok((SettleOutcome::Archived, _)) => {
                     Metrics::count(&self.metrics.failed);
-                    tracing::info!("blueprint was archived meanwhile; failed");
+                    tracing::info!("blueprint was archived; failed");
                     return Ok(None);
                 }
                 Ok((SettleOutcome::OrbitNeedsAdmin, _)) => {
                     Metrics::count(&self.metrics.failed);
                     tracing::warn!(
-                        "blueprint has become an orbit meanwhile, and no admin filed the issue; failed"
+                        "blueprint has become an orbit, and the issue was not submitted by an admin; failed"
                     );
                     return Ok(None);
                 }
@@ -108,7 +109,7 @@ impl Dispatcher {
                 Err(error) => {
                     tracing::error!(
                         error = chain(&error),
-                        "could not settle; the lease will run out"
+                        "could not settle; the lease will expire"
                     );
                     return Ok(None);
                 }
@@ -141,19 +142,19 @@ impl Dispatcher {
 
     /// True if this Blueprint is an orbit in use and other shards need a notification of its
     /// writes.
-    fn must_tell_of(&self, target: &BlueprintId) -> bool {
+    fn must_notify_of(&self, target: &BlueprintId) -> bool {
         self.store.shards().len() > 1 && self.orbits.names(target)
     }
 
     /// Notifies the other shards that an orbit in use was written. A shard that cannot be notified
     /// is covered by the orbit watcher.
-    async fn tell_of_orbit(&self, target: &BlueprintId) {
-        if self.must_tell_of(target)
+    async fn notify_of_orbit(&self, target: &BlueprintId) {
+        if self.must_notify_of(target)
             && let Err(error) = self.store.orbit_was_written(target).await
         {
             tracing::debug!(
                 error = chain(&error),
-                "could not tell the other shards of a new orbit"
+                "could not notify the other shards of a new orbit"
             );
         }
     }

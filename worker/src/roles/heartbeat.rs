@@ -121,7 +121,7 @@ impl Beating {
                 // The failed call may have used much of the lease, so this retries after a short
                 // pause.
                 Err(error) => {
-                    error_log.about("heartbeat", &error);
+                    error_log.log("heartbeat", &error);
                     pause.wait().await;
                 }
             }

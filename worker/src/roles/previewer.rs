@@ -47,7 +47,7 @@ impl Previewer {
     /// Takes requests until `stop`, then lets running previews finish within the grace period.
     pub(crate) async fn run(self) {
         let slots = Arc::new(Semaphore::new(SLOTS));
-        let (running, hurry) = (TaskTracker::new(), CancellationToken::new());
+        let (running, cancel) = (TaskTracker::new(), CancellationToken::new());
         let mut link: Option<PopHandle> = None;
         let mut broken: Option<ConnectionId> = None;
         let (mut error_log, mut pause) = (RepeatedErrorLog::default(), Pause::default());
@@ -61,14 +61,14 @@ impl Previewer {
                 Ok(None) => pause.reset(),
                 Ok(Some(text)) => {
                     pause.reset();
-                    let (dispatcher, hurry) = (Arc::clone(&self.dispatcher), hurry.clone());
+                    let (dispatcher, cancel) = (Arc::clone(&self.dispatcher), cancel.clone());
                     running.spawn(async move {
-                        meet(&dispatcher, &text, &hurry).await;
+                        handle(&dispatcher, &text, &cancel).await;
                         drop(slot);
                     });
                 }
                 Err(error) => {
-                    error_log.about("previewer", &error);
+                    error_log.log("previewer", &error);
                     broken = link.take().map(|link| link.id().clone()).or(broken);
                     pause.wait().await;
                 }
@@ -79,7 +79,7 @@ impl Previewer {
             .await
             .is_err()
         {
-            hurry.cancel();
+            cancel.cancel();
             running.wait().await;
         }
     }
@@ -108,19 +108,16 @@ impl Previewer {
 }
 
 /// Runs one request, if its caller still waits, and stores the answer.
-async fn meet(dispatcher: &Dispatcher, text: &str, hurry: &CancellationToken) {
+async fn handle(dispatcher: &Dispatcher, text: &str, cancel: &CancellationToken) {
     fail_point::pass("preview.taken");
     let request = match dispatcher.store.home().open_preview(text).await {
         Ok(Some(request)) => request,
         Ok(None) => {
-            tracing::debug!("a preview that nobody waits for any more; not run");
+            tracing::debug!("this preview request has expired; not run");
             return;
         }
         Err(error) => {
-            tracing::warn!(
-                error = chain(&error),
-                "a preview request that cannot be read"
-            );
+            tracing::warn!(error = chain(&error), "a preview request is invalid");
             return;
         }
     };
@@ -129,9 +126,9 @@ async fn meet(dispatcher: &Dispatcher, text: &str, hurry: &CancellationToken) {
     if let Some(parent) = &request.trace {
         trace::continue_from(&span, parent);
     }
-    let run = run(dispatcher, &request, hurry).instrument(span);
+    let run = run(dispatcher, &request, cancel).instrument(span);
     let Ok(answer) = tokio::time::timeout_at(deadline.into(), run).await else {
-        tracing::debug!(preview_id = %request.id, "nobody waits for this preview any more; stopped");
+        tracing::debug!(preview_id = %request.id, "preview exceeded its time limit; stopped");
         return;
     };
     tracing::info!(preview_id = %request.id, blueprint_id = %request.blueprint_id, outcome = outcome(&answer), "previewed");
@@ -158,7 +155,7 @@ fn outcome(answer: &PreviewAnswer) -> &'static str {
         PreviewAnswer::Decided(preview) if preview.would_apply => "would apply",
         PreviewAnswer::Decided(_) => "would be denied",
         PreviewAnswer::Failed { .. } => "failed",
-        PreviewAnswer::Fault { .. } => "met a passing fault",
+        PreviewAnswer::Fault { .. } => "transient fault",
         PreviewAnswer::UnknownTarget => "unknown target",
         PreviewAnswer::Archived => "archived",
         PreviewAnswer::TooLarge { .. } => "too large",
@@ -168,12 +165,12 @@ fn outcome(answer: &PreviewAnswer) -> &'static str {
 async fn run(
     dispatcher: &Dispatcher,
     request: &PreviewRequest,
-    hurry: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> PreviewAnswer {
     if let Some(trial) = &request.trial {
-        return try_orbit(dispatcher, trial, hurry).await;
+        return try_orbit(dispatcher, trial, cancel).await;
     }
-    match try_run(dispatcher, request, hurry).await {
+    match try_run(dispatcher, request, cancel).await {
         Ok(answer) => answer,
         Err(LaunchError::Store(error)) if error.is_retryable() => PreviewAnswer::Fault {
             problem: chain(&error),
@@ -189,10 +186,10 @@ async fn run(
 async fn try_orbit(
     dispatcher: &Dispatcher,
     trial: &OrbitTrial,
-    hurry: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> PreviewAnswer {
     let host = &dispatcher.host;
-    match host.try_orbit(&trial.orbit, &trial.setting, hurry).await {
+    match host.try_orbit(&trial.orbit, &trial.setting, cancel).await {
         TrialOutcome::Decided => PreviewAnswer::Decided(Preview::default()),
         TrialOutcome::Failed(reason) => PreviewAnswer::Failed { reason },
         TrialOutcome::Unknown(problem) => PreviewAnswer::Fault {
@@ -205,7 +202,7 @@ async fn try_orbit(
 async fn try_run(
     dispatcher: &Dispatcher,
     request: &PreviewRequest,
-    hurry: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> Result<PreviewAnswer, LaunchError> {
     let Some(head) = dispatcher.store.summary(&request.blueprint_id).await? else {
         return Ok(PreviewAnswer::UnknownTarget);
@@ -239,7 +236,7 @@ async fn try_run(
         memory,
     );
     let (host, store) = (Arc::clone(&dispatcher.host), dispatcher.store.clone());
-    let cancel = hurry.clone();
+    let cancel = cancel.clone();
     let running = async move { launch.run(&host, &store, input, &cancel).await };
     let outcome = dispatcher.flows.run(running).await;
     Ok(match outcome.decision {
@@ -255,10 +252,10 @@ async fn try_run(
                 })
         }
         Err(FlowError::Cancelled) => PreviewAnswer::Fault {
-            problem: "the worker that ran it has been asked to stop".to_owned(),
+            problem: "the worker that ran it is shutting down".to_owned(),
             retry_after_ms: None,
         },
-        Err(error) if error.is_passing() => PreviewAnswer::Fault {
+        Err(error) if error.is_transient() => PreviewAnswer::Fault {
             problem: chain(&error),
             retry_after_ms: error.retry_after().map(whole_ms),
         },

@@ -34,7 +34,7 @@ pub(crate) async fn run(
     while !stop.is_cancelled() {
         if let Err(error) = run_once(&shard, lease, max_attempts, &metrics, &mut contact).await {
             contact = Contact::default();
-            error_log.about("reaper", &error);
+            error_log.log("reaper", &error);
         }
         tokio::select! {
             () = tokio::time::sleep(every(lease)) => {}
@@ -106,7 +106,7 @@ async fn reap_leases(
             progress |= !matches!(outcome, ReapOutcome::Alive | ReapOutcome::Moved);
             if matches!(outcome, ReapOutcome::Delayed(_) | ReapOutcome::Dead) {
                 Metrics::count(&metrics.reaped);
-                tracing::warn!(issue_id = %issue.issue_id, blueprint_id = %issue.blueprint_id, ?outcome, "lease ran out");
+                tracing::warn!(issue_id = %issue.issue_id, blueprint_id = %issue.blueprint_id, ?outcome, "lease expired");
             }
         }
         if expired.len() < BATCH || !progress {

@@ -59,12 +59,12 @@ impl<A: Agent> Agent for Remembered<A> {
         if is_spawner {
             cx.run.note_usage_before(cost_before);
         }
-        let ran = self.agent.run(input, cx).await;
+        let result = self.agent.run(input, cx).await;
         if is_spawner && cx.meter.usage().calls > 0 {
             let cost = run_state::sum(&cx.run.usage(), &cx.meter.usage());
             memory.note_cost(lease, &cost).await;
         }
-        let output = ran?;
+        let output = result?;
         let step = CachedStep {
             output: json::emit(&output),
             usage: cx.meter.usage(),

@@ -33,11 +33,11 @@ pub(in crate::flow) const SCRIPT: &str = "verifier_router";
 #[derive(Debug, Default)]
 pub(in crate::flow) struct Axes {
     /// By the [`key`] of the axis.
-    told: BTreeMap<String, Told>,
+    by_key: BTreeMap<String, AxisConfig>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct AxisConfig {
     options: Doc,
     limit: Option<Duration>,
     native: Option<Arc<dyn Agent>>,
@@ -53,7 +53,7 @@ impl Axes {
         options: &AxisOptions,
         agent_context: &AgentContext,
     ) -> Result<Axes, FlowError> {
-        let mut told = BTreeMap::new();
+        let mut by_key = BTreeMap::new();
         for (axis, options) in options {
             let native: Option<Arc<dyn Agent>> = match native_axis(axis, agent_context) {
                 Some(JSON_SCHEMA) => Some(Arc::new(SchemaAxis::new(options, agent_context)?)),
@@ -64,16 +64,16 @@ impl Axes {
             };
             let limit = axis_options::limit(options);
             let options = options.clone();
-            told.insert(
+            by_key.insert(
                 key(axis),
-                Told {
+                AxisConfig {
                     options,
                     limit,
                     native,
                 },
             );
         }
-        Ok(Axes { told })
+        Ok(Axes { by_key })
     }
 }
 
@@ -119,7 +119,7 @@ impl RouterAgent {
         input: Doc,
         cx: &StepContext<'_>,
     ) -> Result<Doc, StepError> {
-        let told = self.axes.told.get(&key(axis));
+        let config = self.axes.by_key.get(&key(axis));
         let applied = input.get("applied");
         let is_applied = applied.is_some_and(|applied| applied.get("error").is_none());
         let bundled = match is_applied && self.is_bundled {
@@ -137,10 +137,11 @@ impl RouterAgent {
             && self.scripts.axis(axis).is_none();
         // Without an applied change, the script returns the verdict for every axis.
         if !is_native || !is_applied {
-            let options = told.map_or_else(|| Doc::object::<&str>([]), |told| told.options.clone());
+            let options =
+                config.map_or_else(|| Doc::object::<&str>([]), |config| config.options.clone());
             return self.script.run(with_options(input, options), cx).await;
         }
-        let native = told.and_then(|told| told.native.as_ref());
+        let native = config.and_then(|config| config.native.as_ref());
         let native = native.ok_or_else(|| StepError::Permanent {
             message: format!("axis {axis}: the setting has no axis_options.{axis}, which it needs"),
         })?;
@@ -181,7 +182,8 @@ impl Agent for RouterAgent {
         let Some(Doc::Str(axis)) = input.get("axis").cloned() else {
             return self.script.run(input, cx).await;
         };
-        let limit = self.axes.told.get(&key(&axis)).and_then(|told| told.limit);
+        let config = self.axes.by_key.get(&key(&axis));
+        let limit = config.and_then(|config| config.limit);
         let judging = self.judge(&axis, input.clone(), cx);
         let verdict = match limit {
             None => judging.await?,
@@ -243,7 +245,7 @@ impl Agent for SchemaAxis {
             let message = format!("axis {JSON_SCHEMA}: {error}");
             match error {
                 JudgementError::Panicked => StepError::Permanent { message },
-                JudgementError::Shortage => StepError::Passing {
+                JudgementError::Shortage => StepError::Transient {
                     message,
                     retry_after: None,
                 },
@@ -257,7 +259,7 @@ impl Agent for SchemaAxis {
             ]));
         }
         let reason = format!(
-            "the document is not as the schema has it: {}",
+            "the document does not match the schema: {}",
             problems.join("; ")
         );
         Ok(Doc::object([

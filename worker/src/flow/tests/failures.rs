@@ -46,7 +46,7 @@ async fn a_script_that_fails_is_no_denial() {
         let outcome = bench.run(input(TARGET, "tag x")).await;
         let error = outcome.decision.unwrap_err();
         assert!(matches!(error, FlowError::Step { .. }));
-        assert!(!error.is_passing());
+        assert!(!error.is_transient());
         let text = error.to_string();
         assert!(text.contains(part), "{source}: {text}");
         assert!(!text.contains("traceback"), "{text}");
@@ -95,9 +95,9 @@ async fn what_cannot_run_is_named_with_what_there_is() {
             "agent \"committer\" of kind lua: spec.fn_id is missing",
         ),
     ] {
-        let told = orbit(from, to);
-        assert!(told.starts_with("orbit enhance-default: "), "{told}");
-        assert!(told.contains(words), "{words}: {told}");
+        let message = orbit(from, to);
+        assert!(message.starts_with("orbit enhance-default: "), "{message}");
+        assert!(message.contains(words), "{words}: {message}");
     }
 }
 

@@ -153,7 +153,7 @@ pub(super) fn input(target: &str, intent: &str) -> FlowInput {
         },
         prev,
         verifiers: AXES.map(str::to_owned).to_vec(),
-        ceiling: Duration::from_secs(60),
+        time_limit: Duration::from_secs(60),
         orbit_of: Vec::new(),
         steps: None,
         memory: None,

@@ -319,11 +319,11 @@ async fn a_setting_replaces_the_spawner() {
             &AxisOptions::new(),
         )
         .unwrap_err();
-    let told = error.to_string();
+    let message = error.to_string();
     assert!(
-        told.contains(
+        message.contains(
             "no agent is named \"patch-spawner\", which the setting's spawner replaces; declared are: drafter"
         ),
-        "{told}"
+        "{message}"
     );
 }

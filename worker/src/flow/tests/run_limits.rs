@@ -6,7 +6,7 @@ use super::*;
 use crate::flow::error::FlowError;
 
 #[tokio::test]
-async fn the_ceiling_interrupts_whatever_lua_does() {
+async fn the_time_limit_interrupts_whatever_lua_does() {
     for source in [
         "while true do end",
         "while true do pcall(function() while true do end end) end",
@@ -20,21 +20,21 @@ async fn the_ceiling_interrupts_whatever_lua_does() {
         for name in ["patch_spawner.lua", "verifiers/des.lua"] {
             let bench = Bench::with_scripts(&[(name, source)]);
             let mut issue = input(TARGET, "tag x");
-            issue.ceiling = Duration::from_millis(60);
+            issue.time_limit = Duration::from_millis(60);
             let started = Instant::now();
             let error = bench.run(issue).await.decision.unwrap_err();
             assert!(
-                matches!(error, FlowError::Ceiling { .. }),
+                matches!(error, FlowError::TimeLimit { .. }),
                 "{source}: {error:?}"
             );
             assert!(started.elapsed() < Duration::from_secs(10), "{source}");
-            assert!(!error.is_passing());
+            assert!(!error.is_transient());
         }
     }
 }
 
 #[tokio::test]
-async fn a_try_does_not_catch_the_ceiling() {
+async fn a_try_does_not_catch_the_time_limit() {
     let bench = Bench::with_scripts(&[
         ("endless.lua", "while true do end"),
         ("raise.lua", "error('no', 0)"),
@@ -54,7 +54,7 @@ flow: {{kind: try, err_at: {{op: path, at: $.err}},
     };
     let run = async |script: &str| {
         let mut issue = input(TARGET, "tag x");
-        issue.ceiling = Duration::from_millis(60);
+        issue.time_limit = Duration::from_millis(60);
         bench
             .host
             .run(
@@ -69,7 +69,7 @@ flow: {{kind: try, err_at: {{op: path, at: $.err}},
     };
     assert!(matches!(
         run("endless").await.decision.unwrap_err(),
-        FlowError::Ceiling { .. }
+        FlowError::TimeLimit { .. }
     ));
     assert!(matches!(
         run("raise").await.decision.unwrap(),

@@ -326,10 +326,10 @@ async fn reads_the_longest_intents_in_linear_time() {
         let intent = part.repeat(most / part.len());
         for end in ["", " to z", " to /z", "; tag x"] {
             let mut issue = input(TARGET, &format!("{intent}{end}"));
-            issue.ceiling = Duration::from_secs(20);
+            issue.time_limit = Duration::from_secs(20);
             if let Err(error) = bench.run(issue).await.decision {
                 assert!(
-                    !matches!(error, crate::flow::error::FlowError::Ceiling { .. }),
+                    !matches!(error, crate::flow::error::FlowError::TimeLimit { .. }),
                     "{part:?} {end:?}"
                 );
             }
