@@ -68,7 +68,7 @@ pub enum StartError {
 /// [`StartError::Scripts`] names the script that does not compile.
 pub fn check(config: &Config) -> Result<(), StartError> {
     let host = host(config)?;
-    tracing::info!(scripts = ?host.script_names(), axes = ?host.axes(), "configuration and scripts are sound");
+    tracing::info!(scripts = ?host.script_names(), axes = ?host.axes(), "configuration and scripts are valid");
     Ok(())
 }
 

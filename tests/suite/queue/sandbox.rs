@@ -98,7 +98,7 @@ async fn every_escape_and_every_hang_is_contained() {
         (
             "memory",
             "local s = 'x' while true do s = s .. s end",
-            "more than 96 MiB of memory wanted",
+            "exceeded the memory limit of 96 MiB",
         ),
         (
             "text",

@@ -54,7 +54,7 @@ pub enum ScriptError {
         message: String,
     },
     /// A script exceeded the memory limit of the sandbox.
-    #[error("script {script}: more than {limit_mib} MiB of memory wanted")]
+    #[error("script {script}: exceeded the memory limit of {limit_mib} MiB")]
     Memory {
         /// The script.
         script: String,

@@ -130,7 +130,7 @@ impl RunMemory {
         let damaged = |error: &dyn std::error::Error| {
             tracing::error!(
                 error = chain(error),
-                "a remembered step is damaged; it is run again"
+                "a cached step is damaged; running it again"
             );
         };
         let found = persistently(|| self.memory.store.cached_step(issue, name));
@@ -150,10 +150,7 @@ impl RunMemory {
                 Ok((None, SpawnerUsage::default()))
             }
             Err(error) => Err(StepError::Transient {
-                message: format!(
-                    "what was paid for already could not be read: {}",
-                    chain(&error)
-                ),
+                message: format!("the cached steps could not be read: {}", chain(&error)),
                 retry_after: None,
             }),
         }
@@ -166,7 +163,7 @@ impl RunMemory {
         if let Err(error) = noted.await {
             tracing::warn!(
                 error = chain(&error),
-                "what the spawner cost could not be noted; the log entry lacks it if this attempt does not decide"
+                "could not store the cost of the spawner; the log entry omits it unless this attempt decides"
             );
         }
     }
@@ -180,11 +177,11 @@ impl RunMemory {
             Ok(outcome) => tracing::warn!(
                 ?outcome,
                 n_bytes = step.output.len(),
-                "a step's output is not kept; it is paid for again if this worker dies"
+                "the output of a step is not cached; it is paid for again if this worker dies"
             ),
             Err(error) => tracing::warn!(
                 error = chain(&error),
-                "a step's output could not be kept; it is paid for again if this worker dies"
+                "could not cache the output of a step; it is paid for again if this worker dies"
             ),
         }
         fail_point::pass("remember.after");

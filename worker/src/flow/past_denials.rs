@@ -40,10 +40,7 @@ pub(super) async fn read(memory: &RunMemory, n: usize) -> Result<Vec<Doc>, StepE
         let (store, blueprint) = (memory.store(), memory.blueprint());
         let found = persistently(|| store.list_log_entries(Some(blueprint), true, &page)).await;
         let found = found.map_err(|error| StepError::Transient {
-            message: format!(
-                "what was denied before could not be read: {}",
-                chain(&error)
-            ),
+            message: format!("the past denials could not be read: {}", chain(&error)),
             retry_after: None,
         })?;
         let denied = found

@@ -83,7 +83,9 @@ impl Dispatcher {
                 Ok((SettleOutcome::MovedHead(head), _)) => return Err(HeadMoved(head)),
                 Ok((SettleOutcome::Stale, _)) => {
                     Metrics::count(&self.metrics.stale);
-                    tracing::info!("decided or taken over elsewhere; the decision is dropped");
+                    tracing::info!(
+                        "another worker decided or claimed the issue; the decision is dropped"
+                    );
                     return Ok(None);
                 }
                 Ok((SettleOutcome::Archived, _)) => {

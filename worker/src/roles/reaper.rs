@@ -123,7 +123,7 @@ async fn return_unclaimed(shard: &Shard, lease: Duration) -> Result<(), StoreErr
         for issue in shard.processing(worker.as_str()).await? {
             let outcome = shard.return_element(&issue, worker.as_str()).await?;
             if outcome == ReturnOutcome::Returned {
-                tracing::warn!(issue_id = %issue.issue_id, %worker, "given back what a silent worker had popped");
+                tracing::warn!(issue_id = %issue.issue_id, %worker, "returned an element that a dead worker had popped");
             }
         }
     }

@@ -16,10 +16,10 @@ use shared::domain::axis_options::{self, AxisOptions, JSON_SCHEMA, LLM_JUDGE};
 
 use crate::flow::agents::Agent;
 use crate::flow::agents::agent_context::AgentContext;
+use crate::flow::agents::cached::Cached;
 use crate::flow::agents::llm::client::Models;
 use crate::flow::agents::llm::judge::Judge;
 use crate::flow::agents::lua::LuaAgent;
-use crate::flow::agents::remembered::Remembered;
 use crate::flow::error::{FlowError, StepError};
 use crate::flow::lua::pool::Pool;
 use crate::flow::native_axes::NATIVE_AXES;
@@ -57,9 +57,7 @@ impl Axes {
         for (axis, options) in options {
             let native: Option<Arc<dyn Agent>> = match native_axis(axis, agent_context) {
                 Some(JSON_SCHEMA) => Some(Arc::new(SchemaAxis::new(options, agent_context)?)),
-                Some(LLM_JUDGE) => {
-                    Some(Arc::new(remembered_judge(options, &agent_context.models)?))
-                }
+                Some(LLM_JUDGE) => Some(Arc::new(cached_judge(options, &agent_context.models)?)),
                 _ => None,
             };
             let limit = axis_options::limit(options);
@@ -160,10 +158,10 @@ fn of_axis(axis: &Arc<str>, verdict: Doc) -> Doc {
 }
 
 /// Returns a judge whose verdicts are stored. Its options identify it.
-fn remembered_judge(options: &Doc, models: &Arc<Models>) -> Result<Remembered<Judge>, FlowError> {
+fn cached_judge(options: &Doc, models: &Arc<Models>) -> Result<Cached<Judge>, FlowError> {
     let judge = Judge::new(options, models)?;
     let definition = Doc::object([("kind", Doc::from(LLM_JUDGE)), ("spec", options.clone())]);
-    Ok(Remembered::new(judge, LLM_JUDGE, &definition))
+    Ok(Cached::new(judge, LLM_JUDGE, &definition))
 }
 
 fn with_options(input: Doc, options: Doc) -> Doc {

@@ -160,12 +160,12 @@ impl Threads {
             n_stuck,
             limit = MAX_STUCK,
             "a script does not stop: it is in a library function that nothing interrupts, most likely a pattern with many \
-             repetitions; its issue was given up, its thread is abandoned and replaced"
+             repetitions; its issue fails, and its thread is stuck and replaced"
         );
         if n_stuck >= MAX_STUCK {
             tracing::error!(
                 n_stuck,
-                "too many abandoned threads; this worker ends, its supervisor has to start it again"
+                "too many stuck threads; the worker exits and must be restarted"
             );
             self.restart_needed.cancel();
         }
@@ -196,7 +196,7 @@ impl Drop for Ending {
     fn drop(&mut self) {
         if let Some(Phase::Stuck) = change(&self.phase, |_| Some(Phase::Ended)) {
             self.threads.n_stuck.fetch_sub(1, Ordering::Relaxed);
-            tracing::info!("an abandoned script has ended after all");
+            tracing::info!("a stuck script has ended");
         }
     }
 }

@@ -109,7 +109,8 @@ async fn memory_is_bounded() {
             .unwrap_err()
             .to_string();
         assert!(
-            text.contains("MiB of memory wanted") || text.contains("resulting string too large"),
+            text.contains("exceeded the memory limit of")
+                || text.contains("resulting string too large"),
             "{source}: {text}"
         );
     }
