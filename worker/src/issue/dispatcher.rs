@@ -1,7 +1,7 @@
 //! The shared state of all dispatches, and the types that their parts exchange.
 //!
 //! `dispatch.rs` takes one issue from claim to settlement. `claim.rs`, `settle.rs` and
-//! `hand_back.rs` contain the calls of the store.
+//! `release.rs` contain the calls of the store.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -28,7 +28,9 @@ pub(crate) enum LaunchError {
     )]
     NoOrbit(BlueprintId, SettingId),
     /// The setting has neither verifier axes nor `no_verification: true`.
-    #[error("setting {0} has no verifier_axes, and no_verification is not true; set one of the two")]
+    #[error(
+        "setting {0} has no verifier_axes and does not set no_verification: true; set one of the two"
+    )]
     Unverified(SettingId),
     /// The orbit is not usable.
     #[error(transparent)]

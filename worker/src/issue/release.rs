@@ -1,5 +1,5 @@
-//! Gives a claimed issue back: delayed after a temporary fault, handed back at shutdown, or
-//! released when the lease is no longer trusted.
+//! Releases a claimed issue: delayed after a temporary fault, at once at shutdown, or because the
+//! lease is no longer trusted.
 
 use std::time::{Duration, Instant};
 
