@@ -53,7 +53,7 @@ pub enum StartError {
     #[error(
         "too many threads run scripts that cannot be stopped; restart the worker, and look for the names of the scripts in its log"
     )]
-    WornOut,
+    StuckScripts,
     /// The heartbeat thread or the flow threads could not be started.
     #[error("threads cannot be started")]
     Thread(#[source] std::io::Error),
