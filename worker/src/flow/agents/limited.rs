@@ -91,7 +91,7 @@ impl<A: Agent> Limited<A> {
                     Some(error) => unknown(&error),
                     None => StepError::Busy {
                         message: format!(
-                            "agent {:?} is at its limit of {n_slots} concurrent runs over all workers (spec.max_concurrency)",
+                            "agent {:?} is at its limit: spec.max_concurrency of {n_slots} is reached over all workers",
                             self.name
                         ),
                     },

@@ -346,7 +346,7 @@ mod tests {
     #[tokio::test]
     async fn silence_and_a_server_without_tls_may_pass() {
         for (scheme, bytes, word) in [
-            ("http", None, "nothing for 1 s"),
+            ("http", None, "no data for 1 s"),
             (
                 "https",
                 Some(&b"HTTP/1.1 400 No TLS here\r\n\r\n"[..]),
@@ -361,7 +361,7 @@ mod tests {
             (
                 "http",
                 Some(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
-                "ended",
+                "incomplete",
             ),
         ] {
             let error = ask(scheme, bytes).await;
