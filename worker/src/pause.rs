@@ -43,10 +43,10 @@ pub(crate) struct RepeatedErrorLog {
 
 impl RepeatedErrorLog {
     /// Logs the error with its role, unless an error was logged within `LOG_EVERY`.
-    pub(crate) fn about(&mut self, role: &'static str, error: &StoreError) {
+    pub(crate) fn log(&mut self, role: &'static str, error: &StoreError) {
         if self.last.is_none_or(|at| at.elapsed() > LOG_EVERY) {
             self.last = Some(Instant::now());
-            tracing::warn!(role, error = chain(error), "will be tried again");
+            tracing::warn!(role, error = chain(error), "failed; retrying");
         }
     }
 }
