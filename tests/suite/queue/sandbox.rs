@@ -162,7 +162,7 @@ async fn every_escape_and_every_hang_is_contained() {
     eventually("only the two patterns are stuck", async || {
         let log = rig.workers[0].stderr();
         let count = |words| log.matches(words).count();
-        let n_stuck = count("a script does not stop") - count("has ended after all");
+        let n_stuck = count("a script does not stop") - count("a stuck script has ended");
         (n_stuck == 2).then_some(()).ok_or(log)
     })
     .await;
@@ -206,7 +206,7 @@ async fn a_worker_with_too_many_stuck_scripts_ends_and_another_goes_on() {
     assert_eq!(status.code(), Some(1));
     let log = rig.workers[0].stderr();
     assert!(
-        log.contains("its supervisor has to start it again"),
+        log.contains("the worker exits and must be restarted"),
         "{log}"
     );
     // The worker has signed off: no lease of it has to expire.
