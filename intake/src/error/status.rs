@@ -18,8 +18,8 @@ use shared::store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::edge::rpc::{Effect, Rpc};
 use crate::error::request_error::{Executed, MAX_REQUEST_BYTES, RequestError, Violation};
+use crate::rpc::{Effect, Rpc};
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "draftsman";
