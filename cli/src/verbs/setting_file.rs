@@ -1,5 +1,5 @@
-//! The file of a setting: the field names of `EnhanceSetting`, in YAML or JSON. `setting get` prints
-//! what `setting put` reads.
+//! The file of a setting, in YAML or JSON, with the field names of `EnhanceSetting`. `setting put`
+//! reads what `setting get` prints.
 
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as WireValue};
