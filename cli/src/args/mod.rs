@@ -43,8 +43,8 @@ const EXIT_CODES: &str = "Exit status:
   submit, watch, retry  0 applied, 2 denied, 3 failed, 4 cancelled
   preview               0 would be applied, 2 denied, 3 failed
   verify                0 pass, 2 deny
-  doctor                0 nothing is bad, 1 something is
-  probe                 0 well, 1 not
+  doctor                0 no problem, 1 a problem
+  probe                 0 healthy, 1 unhealthy
   every verb            0 done, 1 error, 64 wrong arguments";
 
 /// Options of every verb.
@@ -155,7 +155,7 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Import a Blueprint with its whole history from an exported file.
     Import(ImportArgs),
-    /// Write, show, list or delete settings, which define how issues are worked on.
+    /// Write, show, list or delete settings, which define how issues are processed.
     #[command(subcommand)]
     Setting(SettingVerb),
     /// Show the queue: waiting issues, issues in flight, and workers.

@@ -43,11 +43,11 @@ pub(crate) async fn submit(
         return Ok(None);
     }
     let known = if answer.already_existed {
-        " (was filed before)"
+        " (was submitted before)"
     } else {
         ""
     };
-    let (last, decision) = see_through(&mut client, &issue, known, format).await?;
+    let (last, decision) = wait_for_decision(&mut client, &issue, known, format).await?;
     if format == Output::Json {
         output::json_document(
             &json!({ "issue": output::issue_json(&last), "already_existed": answer.already_existed }),
@@ -74,7 +74,7 @@ pub(super) fn read_intent(words: &[String]) -> Result<String, CliError> {
 /// Prints the id of an issue and follows it to its decision. Text output has every state, the steps
 /// of a slow flow, and the judgement. The caller prints JSON. Returns the last state and the
 /// decision.
-pub(super) async fn see_through(
+pub(super) async fn wait_for_decision(
     client: &mut Client,
     issue: &Issue,
     note: &str,

@@ -50,7 +50,7 @@ pub(super) fn from_doc(doc: &Doc, no_verification: bool) -> Result<EnhanceSettin
         None if no_verification => Vec::new(),
         None => {
             return Err(
-                "verifier_axes is missing; for a setting without verification say no_verification: true"
+                "verifier_axes is missing; for a setting without verification write no_verification: true"
                     .to_owned(),
             );
         }

@@ -81,7 +81,7 @@ async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result
         ))?;
     }
     output::line(format_args!(
-        "setting {}: revision {}; it acts on the next issue",
+        "setting {}: revision {}; it applies from the next issue on",
         setting.id, setting.revision
     ))?;
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
