@@ -30,7 +30,7 @@ const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 pub(crate) enum CliError {
     /// `--addr` is invalid.
     #[error(
-        "`{addr}` is no address of a gRPC server; it looks like http://127.0.0.1:50051 (--addr or DRAFTSMAN_ADDR)"
+        "`{addr}` is not a valid address of a gRPC server; write it as http://127.0.0.1:50051 (--addr or DRAFTSMAN_ADDR)"
     )]
     Address {
         /// The given address.
@@ -41,7 +41,7 @@ pub(crate) enum CliError {
     Token,
     /// `--metrics-listen` is not an address to connect to.
     #[error(
-        "`{given}` is no address of probes; it is where intake or worker listens, as in 127.0.0.1:9464 \
+        "`{given}` is not a valid address of probes; give the one on which intake or worker listens, such as 127.0.0.1:9464 \
          (--metrics-listen or DRAFTSMAN_METRICS_LISTEN)"
     )]
     ProbeAddress {
@@ -50,7 +50,7 @@ pub(crate) enum CliError {
     },
     /// The connection failed.
     #[error(
-        "no intake answers at {addr}; `draftsman up` starts everything, --addr or DRAFTSMAN_ADDR points elsewhere"
+        "no intake answers at {addr}; start one with `draftsman up`, or set --addr or DRAFTSMAN_ADDR"
     )]
     Connect {
         /// The address of intake.
@@ -62,7 +62,7 @@ pub(crate) enum CliError {
     #[error("{}", explain(.0))]
     Status(Box<Status>),
     /// A response lacks a required field.
-    #[error("intake's answer lacks `{field}`; is it of the same version as this program?")]
+    #[error("intake's response has no `{field}`; use the same version of intake and draftsman")]
     Answer {
         /// The missing field.
         field: &'static str,
@@ -76,7 +76,7 @@ pub(crate) enum CliError {
         source: io::Error,
     },
     /// The file is not a valid setting.
-    #[error("{} is no setting: {problem}", .path.display())]
+    #[error("{} is not a valid setting: {problem}", .path.display())]
     Setting {
         /// The file.
         path: PathBuf,
@@ -84,7 +84,7 @@ pub(crate) enum CliError {
         problem: String,
     },
     /// Invalid model, or a provider that workers do not support.
-    #[error("{given:?} is no PROVIDER/MODEL; providers are {}", .providers.join(", "))]
+    #[error("{given:?} is not of the form PROVIDER/MODEL; known providers are {}", .providers.join(", "))]
     Model {
         /// The given model.
         given: String,
@@ -92,10 +92,10 @@ pub(crate) enum CliError {
         providers: Vec<String>,
     },
     /// The verifier returned no verdict.
-    #[error("the script gives no verdict")]
+    #[error("the script returned no verdict")]
     TryAxis(#[from] worker::flow::TryAxisError),
     /// Standard output cannot be written.
-    #[error("cannot write the answer")]
+    #[error("cannot write to standard output")]
     Write(#[from] io::Error),
     /// The file of an export cannot be written.
     #[error("cannot write {}", .path.display())]
@@ -125,7 +125,7 @@ pub(crate) enum CliError {
     },
     /// The argument matches no version.
     #[error(
-        "`{given}` names no version of {blueprint_id}; `draftsman history {blueprint_id}` lists them"
+        "{blueprint_id} has no version `{given}`; `draftsman history {blueprint_id}` lists its versions"
     )]
     NoSuchVersion {
         /// The Blueprint.
@@ -134,7 +134,7 @@ pub(crate) enum CliError {
         given: String,
     },
     /// The argument matches several versions.
-    #[error("`{given}` is the beginning of several versions of {blueprint_id}; give more of it")]
+    #[error("`{given}` matches several versions of {blueprint_id}; give more digits")]
     AmbiguousVersion {
         /// The Blueprint.
         blueprint_id: String,

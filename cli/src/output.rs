@@ -83,6 +83,12 @@ pub(crate) fn short(version: &str) -> &str {
     version.get(..SHORT_VERSION).unwrap_or(version)
 }
 
+/// Formats a number of things: `1 issue`, `2 issues`.
+pub(crate) fn count(n: u64, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{plural}")
+}
+
 /// Shortens text to one line of at most [`SHORT_TEXT`] characters.
 pub(crate) fn brief(text: &str) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -127,14 +133,14 @@ pub(crate) fn cause_name(issue: &Issue) -> &'static str {
 pub(crate) fn standing(issue: &Issue) -> String {
     match issue.state() {
         IssueState::Pending if issue.reason.is_empty() => "pending".to_owned(),
-        IssueState::Pending => format!("pending, to be tried again: {}", issue.reason),
+        IssueState::Pending => format!("pending, will be retried: {}", issue.reason),
         IssueState::InFlight => format!(
             "in flight, attempt {} by {}",
             issue.attempt, issue.worker_id
         ),
         IssueState::Applied => format!("applied, version {}", short(&issue.new_version)),
         IssueState::Rejected => format!("rejected ({}): {}", cause_name(issue), issue.reason),
-        IssueState::Unspecified => "in a state that this program does not know".to_owned(),
+        IssueState::Unspecified => "in an unknown state".to_owned(),
     }
 }
 

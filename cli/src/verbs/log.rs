@@ -129,11 +129,11 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
         .filter(|usage| !usage.agent_kind.is_empty())
     {
         output::line(format_args!(
-            "spawner    {}{}{}, {} call(s), {} ms, {} tokens in, {} out",
+            "spawner    {}{}{}, {}, {} ms, {} tokens in, {} out",
             usage.agent_kind,
             if usage.model.is_empty() { "" } else { " " },
             usage.model,
-            usage.calls,
+            output::count(usage.calls.into(), "call"),
             usage.duration_ms,
             usage.input_tokens,
             usage.output_tokens

@@ -15,10 +15,10 @@ use tonic::{Status, Streaming};
 
 use crate::blueprints::convert::commit_to_wire;
 use crate::convert;
-use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::error::violations::Violations;
+use crate::rpc::Rpc;
 
 /// Maximum number of commits in one read or one stage.
 const BATCH: usize = 16;
@@ -77,7 +77,7 @@ pub(crate) async fn import(
     mut messages: Streaming<v1::ImportBlueprintRequest>,
 ) -> Result<v1::ImportBlueprintResponse, RequestError> {
     let Some(first) = next(&mut messages).await? else {
-        return Err(RequestError::field("last", "there is no message"));
+        return Err(RequestError::field("last", "the stream has no message"));
     };
     let first_commit = first.commit.as_ref();
     let blueprint_id = first_commit.map_or("", |commit| commit.blueprint_id.as_str());
@@ -142,7 +142,7 @@ async fn take(
                     None => Ok(newest.commit),
                     Some(_) => Err(RequestError::field(
                         "last",
-                        format!("is true in message {number}, which another one follows"),
+                        format!("is true in message {number}, but more messages follow"),
                     )),
                 };
             }
@@ -150,9 +150,7 @@ async fn take(
         message = next(&mut messages).await?.ok_or_else(|| {
             RequestError::field(
                 "last",
-                format!(
-                    "is not true in message {number}, after which the stream ended: it was cut"
-                ),
+                format!("is false in message {number}, the last one: the stream was cut off"),
             )
         })?;
         number += 1;
@@ -237,7 +235,7 @@ fn ms(timestamp: Option<&Timestamp>) -> Result<u64, String> {
         (nanos < 1_000_000_000 && nanos % 1_000_000 == 0)
             .then(|| seconds.checked_mul(1_000)?.checked_add(nanos / 1_000_000))?
     };
-    read().ok_or_else(|| "is no time since 1970 in whole milliseconds".to_owned())
+    read().ok_or_else(|| "must be a time since 1970 in whole milliseconds".to_owned())
 }
 
 #[cfg(test)]

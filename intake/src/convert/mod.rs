@@ -63,7 +63,7 @@ fn semver_req(text: &str) -> Result<VersionSelector, String> {
     text.parse()
         .map(VersionSelector::SemverReq)
         .map_err(|error| {
-            format!("{shown:?} is no semver requirement such as ^1.2 or >=1.0, <2.0: {error}")
+            format!("{shown:?} is not a semver requirement such as ^1.2 or >=1.0, <2.0: {error}")
         })
 }
 

@@ -31,13 +31,13 @@ pub(crate) enum BadTokens {
     Unreadable(#[from] std::io::Error),
     #[error("line {0} is neither `<scope> <token>` nor `<scope> <name> <token>`")]
     Line(usize),
-    #[error("line {0} begins with no scope: read, submit or admin")]
+    #[error("line {0} must begin with a scope: read, submit or admin")]
     Scope(usize),
     #[error("the token in line {0} has fewer than {SHORTEST} characters")]
     Short(usize),
-    #[error("the token in line {0} stands in an earlier line too")]
+    #[error("the token in line {0} is also in an earlier line")]
     Twice(usize),
-    #[error("it has no token, so nobody could call anything")]
+    #[error("it has no token, so every call would be refused")]
     Empty,
 }
 
@@ -136,14 +136,14 @@ impl TokensFile {
                 Ok(tokens) => {
                     said.clear();
                     if *self.now() != tokens {
-                        tracing::info!(path = %self.path.display(), ?tokens, "tokens were read again");
+                        tracing::info!(path = %self.path.display(), ?tokens, "the tokens were read again");
                         self.tokens.send_replace(Arc::new(tokens));
                     }
                 }
                 Err(bad) => {
                     let error = bad.to_string();
                     if error != said {
-                        tracing::error!(path = %self.path.display(), error, "tokens cannot be read again; the old ones count on");
+                        tracing::error!(path = %self.path.display(), error, "the tokens cannot be read again; the previous ones stay in effect");
                         said = error;
                     }
                 }
@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn a_bad_file_is_refused_by_line_and_without_its_tokens() {
         for (text, words) in [
-            (format!("read {READER}\nwrite {ADMIN}"), "line 2 begins"),
+            (format!("read {READER}\nwrite {ADMIN}"), "line 2 must begin"),
             (format!("read {READER}\nread"), "line 2 is neither"),
             (format!("read a b {READER}"), "line 1 is neither"),
             ("submit 0123456789abcde".to_owned(), "fewer than 16"),
-            (format!("read {READER}\nadmin {READER}"), "line 2 stands"),
+            (format!("read {READER}\nadmin {READER}"), "line 2 is also"),
             ("# none\n".to_owned(), "no token"),
         ] {
             let said = Tokens::parse(&text).unwrap_err().to_string();

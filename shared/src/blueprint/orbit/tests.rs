@@ -144,7 +144,7 @@ fn each_obstacle_of_an_agent_is_named() {
         ),
         (
             "{name: decide, kind: agent_block, spec: {script_path: a.lua}, profile: {model: claude-x}}",
-            "of kind llm: spec.script_path cannot be run",
+            "of kind llm: spec.script_path cannot run",
         ),
         (
             "{name: decide, kind: subprocess, spec: {}}",

@@ -236,7 +236,7 @@ async fn a_label_that_was_invalid_before_fails_and_says_how_to_mend_it() {
         ("{version_label: 5}", "invalid semver"),
         (
             "{version_label: 18446744073709551615.0.0}",
-            "cannot be raised any further",
+            "is at its maximum",
         ),
     ] {
         let target = stored(metadata);
