@@ -34,6 +34,7 @@ mod suite {
         mod reflected_errors;
         mod reflection_health;
         mod scopes;
+        mod scopes_stage;
         mod security;
         mod submit_errors;
     }
