@@ -75,6 +75,7 @@ mod suite {
         mod outcomes;
         mod pausing;
         mod previews;
+        mod previews_waiting;
         mod pruning;
         mod repair;
         mod retrying;
