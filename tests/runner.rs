@@ -6,6 +6,7 @@ mod suite {
         mod archive;
         mod documents;
         mod history_costs;
+        mod scripts_pages;
         mod scripts_store;
         mod selectors;
         mod transfer;
