@@ -86,6 +86,7 @@ mod suite {
         mod scripts_decisions;
         mod scripts_faults;
         mod scripts_hand_over;
+        mod scripts_heartbeat;
         mod scripts_history;
         mod scripts_pause;
         mod scripts_poison;
