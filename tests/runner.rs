@@ -95,6 +95,7 @@ mod suite {
         mod scripts_repair;
         mod scripts_shards;
         mod scripts_steps;
+        mod scripts_submit;
         mod shards;
         mod simulation;
         mod spawner;
