@@ -105,6 +105,7 @@ impl ReadinessProbe {
             self.ready.send_replace(true);
             Self::report(&self.health, true).await;
             tracing::info!("Redis is ready, serving");
+            shared::fail_point::event("intake.ready", &[]);
             let mut looked: Option<Instant> = None;
             while let Ok(Ok(())) = timeout(ANSWER_WITHIN, self.store.ping()).await {
                 if looked.is_none_or(|at| at.elapsed() >= LOOK_AT_MEMORY_EVERY) {

@@ -47,6 +47,7 @@ impl RepeatedErrorLog {
         if self.last.is_none_or(|at| at.elapsed() > LOG_EVERY) {
             self.last = Some(Instant::now());
             tracing::warn!(role, error = chain(error), "will be tried again");
+            shared::fail_point::event("call.failed", &[("role", &role)]);
         }
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn limit_connections(
                 Err(_) => {
                     metrics::counter!("draftsman_intake_refused_total", "why" => "connections")
                         .increment(1);
+                    shared::fail_point::event("connection.refused", &[]);
                     let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
                     if said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
                         *said = Some(Instant::now());

@@ -144,6 +144,7 @@ impl TokensFile {
                     let error = bad.to_string();
                     if error != said {
                         tracing::error!(path = %self.path.display(), error, "tokens cannot be read again; the old ones count on");
+                        shared::fail_point::event("tokens.kept", &[]);
                         said = error;
                     }
                 }

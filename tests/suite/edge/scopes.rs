@@ -93,7 +93,7 @@ async fn every_rpc_is_tried_against_what_is_verified_with_every_scope() {
             if expected == "ORBIT_NEEDS_ADMIN" {
                 assert_eq!(refused.code(), Code::PermissionDenied);
                 assert_eq!(metadata["blueprint_id"], ORBIT);
-                assert_eq!(metadata["setting_id"], "gate", "the first of two");
+                assert_eq!(metadata["setting_id"], "names-it", "the first of two");
             }
         }
         let after = stage.stored().await;
@@ -114,11 +114,11 @@ async fn every_rpc_is_tried_against_what_is_verified_with_every_scope() {
 }
 
 #[tokio::test]
-async fn a_submitter_changes_blueprints_and_no_orbit_by_whatever_selector() {
+async fn a_submitter_changes_blueprints_and_no_orbit_by_any_selector() {
     let stage = Stage::with_orbit().await;
     // By a requirement, by `latest`, and bundled without a setting.
     for (target, setting) in [
-        (ORBIT, Some("gate")),
+        (ORBIT, Some("names-it")),
         ("enhance-default", Some("default")),
         ("enhance-repair", None),
     ] {

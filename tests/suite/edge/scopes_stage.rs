@@ -18,7 +18,7 @@ pub(super) const READER: &str = "reader-token-5b2a7c";
 pub(super) const SUBMITTER: &str = "submitter-token-91d0";
 pub(super) const ADMIN: &str = "admin-token-77aa10ce";
 
-/// The orbit of the setting `gate`, by a selector that is not `latest`.
+/// The orbit of the setting `names-it`, by a selector that is not `latest`.
 pub(super) const ORBIT: &str = "my-orbit";
 /// A denied issue of an admin against the orbit. A second issue waits.
 pub(super) const DENIED: &str = "denied-1";
@@ -54,9 +54,9 @@ impl Stage {
         let mut intake = Process::intake(&redis.url(), &[("DRAFTSMAN_TOKENS_FILE", path)]);
         let address = intake.address().await;
         let client = Client::connect_unready(&address).await;
-        intake.until_logged("Redis is ready").await;
+        intake.until_ready().await;
         let worker = Process::worker(&redis.url(), &[]);
-        worker.until_logged("worker is ready").await;
+        worker.until_ready().await;
         let rig = Rig {
             client: client.clone(),
             workers: Vec::new(),
@@ -72,8 +72,8 @@ impl Stage {
         }
     }
 
-    /// A stage with an orbit that the setting `gate` names, with two versions, a denied issue and a
-    /// waiting one.
+    /// A stage with an orbit that the setting `names-it` names. The orbit has two versions, a
+    /// denied issue and a waiting one.
     pub(super) async fn with_orbit() -> Stage {
         let stage = Stage::new().await;
         stage
@@ -91,7 +91,7 @@ impl Stage {
             .put(ADMIN, &orbit.to_string())
             .await
             .expect("an orbit");
-        for id in ["gate", "spare"] {
+        for id in ["names-it", "spare"] {
             let setting = factory::setting(id, |s| {
                 s.blueprint_id = ORBIT.to_owned();
                 s.selector = factory::selector(v1::version_selector::Selector::SemverReq(
