@@ -41,7 +41,7 @@ pub struct Fixture {
 
 impl std::fmt::Debug for Fixture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stand")
+        f.debug_struct("Fixture")
             .field("redis", &self.redis)
             .finish_non_exhaustive()
     }

@@ -54,7 +54,7 @@ pub(super) async fn preview(
 }
 
 /// As [`preview`], with this timeout of the caller.
-pub(super) async fn impatiently(rig: &Rig, intent: &str, wait_limit: Duration) -> Status {
+pub(super) async fn preview_within(rig: &Rig, intent: &str, wait_limit: Duration) -> Status {
     let mut request = Request::new(request("tried", intent));
     request.set_timeout(wait_limit);
     let answer = rig.client.intake.clone().preview_issue(request).await;

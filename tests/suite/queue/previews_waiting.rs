@@ -8,7 +8,9 @@ use tests::programs::Signal;
 use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
-use super::previews::{impatiently, preview, reason, request, rig, scripts, waiting, with_scripts};
+use super::previews::{
+    preview, preview_within, reason, request, rig, scripts, waiting, with_scripts,
+};
 
 #[tokio::test]
 async fn no_more_than_a_hundred_previews_wait() {
@@ -68,7 +70,7 @@ async fn what_a_caller_gave_up_is_taken_back_before_it_runs() {
         (n == 1).then_some(()).ok_or_else(|| n.to_string())
     })
     .await;
-    let late = impatiently(&rig, "tag x", Duration::from_millis(300)).await;
+    let late = preview_within(&rig, "tag x", Duration::from_millis(300)).await;
     assert!(
         matches!(late.code(), Code::DeadlineExceeded | Code::Cancelled),
         "{late}"
@@ -90,7 +92,7 @@ async fn a_request_that_has_expired_is_not_run() {
     let rig = rig(&[("DRAFTSMAN_LOG", "worker=debug")]).await;
     let worker = &rig.workers[0];
     worker.signal(Signal::Stop);
-    let late = impatiently(&rig, "tag x", Duration::from_secs(1)).await;
+    let late = preview_within(&rig, "tag x", Duration::from_secs(1)).await;
     assert!(
         matches!(late.code(), Code::DeadlineExceeded | Code::Cancelled),
         "{late}"
