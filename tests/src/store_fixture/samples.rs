@@ -1,4 +1,4 @@
-//! The values that the tests of the scripts use: ids, issues, Blueprints, decisions and log entries.
+//! The values that the tests of the scripts use: ids, issues, Blueprints, decisions, log entries.
 
 use shared::blueprint::Blueprint;
 use shared::domain::commit::Epoch;
@@ -87,7 +87,8 @@ pub fn epoch_of(claimed: &Claimed) -> Epoch {
     }
 }
 
-/// The log entry that [`Fixture::settle`](super::Fixture::settle) sends. `attempt` and `ts_ms` are deliberately wrong.
+/// The log entry that [`Fixture::settle`](super::Fixture::settle) sends. `attempt` and `ts_ms` are
+/// deliberately wrong.
 pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
     let reason = Some(how.reason().to_owned()).filter(|r| !r.is_empty());
     let verdict = Verdict {
