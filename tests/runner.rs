@@ -79,6 +79,7 @@ mod suite {
         mod previews_waiting;
         mod pruning;
         mod repair;
+        mod replay;
         mod retrying;
         mod sandbox;
         mod scripts_audit;

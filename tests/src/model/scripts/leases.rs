@@ -29,6 +29,14 @@ impl Scripts<'_> {
                 }
                 Reply::HandedBack
             }
+            Release::Busy => {
+                if self.makes(Mistake::BusyCountsRetry) {
+                    self.issue(issue).retries += 1;
+                }
+                self.truth.waits[issue as usize] += 1;
+                self.delay(issue);
+                Reply::MadeToWait
+            }
             Release::Fault => {
                 self.issue(issue).retries += 1;
                 if self.makes(Mistake::PutOffGoesLast) {
@@ -36,11 +44,15 @@ impl Scripts<'_> {
                     self.place_head(self.scenario.issues[issue as usize], false);
                     return Reply::PutOff;
                 }
-                self.redis.delayed[issue as usize] = true;
-                self.queue_of(issue).place = Place::Delayed;
+                self.delay(issue);
                 Reply::PutOff
             }
         }
+    }
+
+    fn delay(&mut self, issue: IssueNo) {
+        self.redis.delayed[issue as usize] = true;
+        self.queue_of(issue).place = Place::Delayed;
     }
 
     fn forget_lease(&mut self, issue: IssueNo) {
@@ -48,6 +60,7 @@ impl Scripts<'_> {
         issue_hash.state = IssueState::Pending;
         issue_hash.token = None;
         issue_hash.nonce = None;
+        issue_hash.alone = false;
     }
 
     pub(super) fn beat(&mut self, worker: WorkerNo) -> Reply {
@@ -112,8 +125,7 @@ impl Scripts<'_> {
             self.take_out(holder, issue);
         }
         self.forget_lease(issue);
-        self.redis.delayed[issue as usize] = true;
-        self.queue_of(issue).place = Place::Delayed;
+        self.delay(issue);
         Reply::Delayed
     }
 }

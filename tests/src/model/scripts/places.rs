@@ -34,8 +34,11 @@ impl Scripts<'_> {
             Place::Delayed
         } else if is_in_a_list(self.redis, head) {
             Place::Ready
-        } else {
+        } else if self.queue(blueprint).place == Place::Parked {
             self.place_head(blueprint, false);
+            return Reply::Placed;
+        } else {
+            self.place_head(blueprint, true);
             return Reply::Repaired;
         };
         self.queue(blueprint).place = place;
