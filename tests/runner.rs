@@ -6,6 +6,7 @@ mod suite {
         mod archive;
         mod documents;
         mod history_costs;
+        mod scripts_pages;
         mod scripts_store;
         mod selectors;
         mod transfer;
@@ -34,6 +35,7 @@ mod suite {
         mod reflected_errors;
         mod reflection_health;
         mod scopes;
+        mod scopes_stage;
         mod security;
         mod submit_errors;
     }
@@ -74,8 +76,10 @@ mod suite {
         mod outcomes;
         mod pausing;
         mod previews;
+        mod previews_waiting;
         mod pruning;
         mod repair;
+        mod replay;
         mod retrying;
         mod sandbox;
         mod scripts_audit;
@@ -83,6 +87,7 @@ mod suite {
         mod scripts_decisions;
         mod scripts_faults;
         mod scripts_hand_over;
+        mod scripts_heartbeat;
         mod scripts_history;
         mod scripts_pause;
         mod scripts_poison;
@@ -91,6 +96,7 @@ mod suite {
         mod scripts_repair;
         mod scripts_shards;
         mod scripts_steps;
+        mod scripts_submit;
         mod shards;
         mod simulation;
         mod spawner;

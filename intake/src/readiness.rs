@@ -98,6 +98,7 @@ impl ReadinessProbe {
             self.ready.send_replace(true);
             Self::report(&self.health, true).await;
             tracing::info!("Redis is ready, serving");
+            shared::fail_point::event("intake.ready", &[]);
             let mut memory_checks = Throttle::new(CHECK_MEMORY_EVERY);
             while let Ok(Ok(())) = timeout(ANSWER_WITHIN, self.store.ping()).await {
                 if memory_checks.pass() {

@@ -13,12 +13,18 @@
 //! | `panic` | the thread panics |
 //! | `return(<text>)` at a point that injects a fault | the fault happens, with that text |
 //!
+//! The variable `DRAFTSMAN_TEST_EVENTS` names a file. [`event`] appends one JSON object per line to
+//! it: `name` and the fields. Tests wait for these events instead of words in the log.
+//!
 //! The variable `DRAFTSMAN_TEST_SCRIPTS_DIR` names a directory. Files in it replace Redis scripts
 //! of the same name. So mutations of scripts are tested without a build (`make mutants`).
 
 #[cfg(feature = "fail-points")]
 mod armed {
     use std::borrow::Cow;
+    use std::fmt::Display;
+    use std::fs::File;
+    use std::io::Write;
     use std::path::Path;
 
     use rustix::process::{Signal, getpid, kill_process};
@@ -48,6 +54,25 @@ mod armed {
         None
     }
 
+    /// Appends an event to the file in `DRAFTSMAN_TEST_EVENTS`, if the variable is set.
+    pub fn event(name: &str, fields: &[(&str, &dyn Display)]) {
+        let Some(path) = std::env::var_os("DRAFTSMAN_TEST_EVENTS") else {
+            return;
+        };
+        let mut line = serde_json::Map::new();
+        line.insert("name".to_owned(), name.into());
+        for (field, value) in fields {
+            line.insert((*field).to_owned(), value.to_string().into());
+        }
+        let line = format!("{}\n", serde_json::Value::from(line));
+        // One write, so that lines of several threads do not mix.
+        let file = File::options().create(true).append(true).open(path);
+        let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+        if let Err(error) = written {
+            tracing::error!(name, %error, "a test event was not written");
+        }
+    }
+
     /// Reads `FAILPOINTS`. Call it once, before anything else.
     pub fn arm() {
         // The scenario ends with the process.
@@ -66,6 +91,7 @@ mod armed {
 #[cfg(not(feature = "fail-points"))]
 mod armed {
     use std::borrow::Cow;
+    use std::fmt::Display;
 
     use crate::ids::IssueId;
 
@@ -83,6 +109,10 @@ mod armed {
         None
     }
 
+    /// Appends an event to the file in `DRAFTSMAN_TEST_EVENTS`, if the variable is set.
+    #[inline]
+    pub fn event(_name: &str, _fields: &[(&str, &dyn Display)]) {}
+
     /// Reads `FAILPOINTS`. Call it once, before anything else.
     #[inline]
     pub fn arm() {}
@@ -94,4 +124,4 @@ mod armed {
     }
 }
 
-pub use self::armed::{arm, fault, pass, pass_with, script};
+pub use self::armed::{arm, event, fault, pass, pass_with, script};

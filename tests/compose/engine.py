@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # Far above any real duration on two busy cores; only a failing test waits that long.
-PATIENCE_SECS = 180
+WAIT_LIMIT_SECS = 180
 
 
 class Failed(Exception):
@@ -44,7 +44,7 @@ def eventually(what: str, look):
     Until then, `look` may raise Failed.
     """
     began, seen = time.monotonic(), None
-    while time.monotonic() - began < PATIENCE_SECS:
+    while time.monotonic() - began < WAIT_LIMIT_SECS:
         try:
             found = look()
             if found:
@@ -53,7 +53,7 @@ def eventually(what: str, look):
         except Failed as error:
             seen = error
         time.sleep(0.2)  # Interval of polling.
-    raise Failed(f"{what}: not within {PATIENCE_SECS} s; last seen: {seen}")
+    raise Failed(f"{what}: not within {WAIT_LIMIT_SECS} s; last seen: {seen}")
 
 
 def missing() -> str | None:

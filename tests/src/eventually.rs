@@ -1,13 +1,13 @@
 //! Waits for effects of other processes.
 //!
 //! No suite sleeps for a fixed time. A test names the condition, and [`eventually`] polls until it
-//! holds. `DRAFTSMAN_TEST_PATIENCE_SECS` sets the wait limit for the whole run; a slow machine
+//! holds. `DRAFTSMAN_TEST_WAIT_SECS` sets the wait limit for the whole run; a slow machine
 //! needs a higher value.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-const ENV_WAIT_LIMIT: &str = "DRAFTSMAN_TEST_PATIENCE_SECS";
+const ENV_WAIT_LIMIT: &str = "DRAFTSMAN_TEST_WAIT_SECS";
 /// Far above any real duration on two busy cores; only a failing test waits that long.
 const DEFAULT_WAIT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -16,7 +16,7 @@ pub fn wait_limit() -> Duration {
     match std::env::var(ENV_WAIT_LIMIT) {
         Ok(text) => Duration::from_secs(
             text.parse()
-                .expect("DRAFTSMAN_TEST_PATIENCE_SECS is a number of seconds"),
+                .expect("DRAFTSMAN_TEST_WAIT_SECS is a number of seconds"),
         ),
         Err(_) => DEFAULT_WAIT_LIMIT,
     }

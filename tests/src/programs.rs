@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::eventually::{eventually, eventually_blocking, eventually_now};
@@ -161,6 +162,9 @@ pub fn send_signal(pid: u32, signal: Signal) {
     assert!(status.success(), "no process {pid} to send SIG{name} to");
 }
 
+/// The file of a program's events in its directory.
+const EVENTS: &str = "events";
+
 /// A running child process. Dropping it kills the process by its handle.
 #[derive(Debug)]
 pub struct Process {
@@ -183,6 +187,7 @@ impl Process {
         let file =
             |name| File::create(dir.path().join(name)).expect("a log file in a fresh directory");
         let child = command(program, args, env)
+            .env("DRAFTSMAN_TEST_EVENTS", dir.path().join(EVENTS))
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"))
@@ -229,6 +234,44 @@ impl Process {
     /// Its output on stderr so far.
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// Its events of this name so far (see `shared::fail_point::event`).
+    ///
+    /// # Panics
+    /// If a line is not a JSON object.
+    pub fn events(&self, name: &str) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.dir.path().join(EVENTS)).unwrap_or_default();
+        // The last line may be incomplete.
+        let lines = text
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        let events = lines.map(|line| serde_json::from_str::<Value>(line).expect("a JSON line"));
+        events.filter(|event| event["name"] == name).collect()
+    }
+
+    /// Waits for an event of this name with these fields.
+    ///
+    /// # Panics
+    /// If it does not happen within the wait limit.
+    pub async fn until_event(&self, name: &str, fields: &[(&str, &str)]) {
+        let is_meant = |event: &Value| fields.iter().all(|(field, is)| event[field] == *is);
+        eventually_now(&format!("the event {name} {fields:?}"), || {
+            let events = self.events(name);
+            let found = events.iter().any(is_meant);
+            let seen = || format!("{events:?}\n{}", last_lines(&self.stderr(), 20));
+            found.then_some(()).ok_or_else(seen)
+        })
+        .await;
+    }
+
+    /// Waits until the program is ready.
+    ///
+    /// # Panics
+    /// If it is not within the wait limit.
+    pub async fn until_ready(&self) {
+        self.until_event(&format!("{}.ready", self.program.name()), &[])
+            .await;
     }
 
     /// Waits until stderr contains `words`.

@@ -55,6 +55,7 @@ impl RepeatedErrorLog {
     pub(crate) fn log(&mut self, role: &'static str, error: &StoreError) {
         if self.0.pass() {
             tracing::warn!(role, error = chain(error), "failed; retrying");
+            shared::fail_point::event("call.failed", &[("role", &role)]);
         }
     }
 }

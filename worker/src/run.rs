@@ -199,6 +199,7 @@ pub async fn run(
         services.spawn("orbits", &stopping, watching);
     }
     tracing::info!(%worker_id, "worker is ready");
+    shared::fail_point::event("worker.ready", &[("worker_id", &worker_id)]);
     let mut consuming = Vec::new();
     for consumer in consumers {
         let (done, consumed) = oneshot::channel();

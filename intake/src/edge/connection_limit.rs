@@ -46,6 +46,7 @@ pub(crate) fn limit_connections(
                 Err(_) => {
                     metrics::counter!("draftsman_intake_refused_total", "why" => "connections")
                         .increment(1);
+                    shared::fail_point::event("connection.refused", &[]);
                     let mut log_lines = log_lines.lock().unwrap_or_else(PoisonError::into_inner);
                     if log_lines.pass() {
                         tracing::warn!(

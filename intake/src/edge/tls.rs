@@ -138,6 +138,7 @@ impl Tls {
                 Err(wrong) if wrong != problem => problem = wrong,
                 Err(wrong) if wrong != told => {
                     tracing::error!(path = %self.certificate.display(), error = wrong, "the certificate, its key or the client CA cannot be read again; the previous ones stay in effect");
+                    shared::fail_point::event("certificate.kept", &[]);
                     told = wrong;
                 }
                 Err(_) => {}

@@ -144,6 +144,7 @@ impl TokensFile {
                     let error = bad.to_string();
                     if error != said {
                         tracing::error!(path = %self.path.display(), error, "the tokens cannot be read again; the previous ones stay in effect");
+                        shared::fail_point::event("tokens.kept", &[]);
                         said = error;
                     }
                 }

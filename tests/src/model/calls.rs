@@ -144,6 +144,7 @@ fn end_of(worker: WorkerNo, task: &Task, end: Call) -> Request {
         Call::Apply { with_next } => settle(Verdict::Applied, with_next),
         Call::Deny { with_next } => settle(Verdict::Denied, with_next),
         Call::PutOff => release(Release::Fault),
+        Call::Wait => release(Release::Busy),
         Call::HandBack => release(Release::Shutdown),
     }
 }
@@ -227,6 +228,9 @@ pub(super) fn optional_calls(model: &Protocol, state: &State, call: &mut impl Fn
             let retries = redis.issues[task.issue as usize].retries;
             if faults.passing > 0 && retries < model.scenario.max_retries {
                 call(end_of(w, task, Call::PutOff));
+            }
+            if faults.busy > 0 {
+                call(end_of(w, task, Call::Wait));
             }
         }
     }

@@ -79,6 +79,8 @@ mistakes! {
     ReleaseForgetsPlace: shutdown => [PlaceTrue];
     /// A shutdown does not decrement the attempt.
     ReleaseKeepsAttempt: restarts => [Attempts];
+    /// A release because a resource is in use counts as a retry.
+    BusyCountsRetry: busy => [Attempts];
     /// A fault moves an issue behind the others of its Blueprint.
     PutOffGoesLast: delays => [Order];
     /// promote does not check whether the issue is delayed.

@@ -12,12 +12,13 @@
 //! unsent one, since its caller repeats it. A worker that no longer trusts its lease gives up
 //! without a call. A suspended worker may still send its pending call.
 //!
-//! Change the model together with the scripts. The tests of the real scripts are in
-//! `suite/*/scripts_*.rs`: they show that the scripts implement the protocol; this model shows that
-//! the protocol suffices.
+//! Change the model together with the scripts. The search shows that the protocol suffices.
+//! [`replay`] executes traces of the model on the real scripts, and compares each reply and the
+//! content of Redis: it shows that the scripts are those of the model.
 
 pub mod actions;
 pub mod mistakes;
+pub mod replay;
 pub mod requests;
 pub mod rules;
 pub mod scenarios;
@@ -68,12 +69,7 @@ pub struct Found {
 
 /// Searches every state of a scenario, or up to the first bad states.
 pub fn search(scenario: Scenario, mistake: Option<Mistake>) -> Found {
-    let model = Protocol {
-        scenario,
-        mistake,
-        seen: Mutex::default(),
-        first_broken: Mutex::default(),
-    };
+    let model = Protocol::new(scenario, mistake);
     // With one thread, states come in the order of their distance, so the first bad one is a
     // nearest.
     let checker = model
@@ -90,11 +86,7 @@ pub fn search(scenario: Scenario, mistake: Option<Mistake>) -> Found {
     Found {
         n_states: checker.unique_state_count(),
         depth: checker.max_depth(),
-        seen: model
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone(),
+        seen: model.seen(),
         way: way.map_or_else(Vec::new, |way| {
             way.into_actions()
                 .iter()
@@ -106,6 +98,21 @@ pub fn search(scenario: Scenario, mistake: Option<Mistake>) -> Found {
 }
 
 impl Protocol {
+    fn new(scenario: Scenario, mistake: Option<Mistake>) -> Self {
+        Self {
+            scenario,
+            mistake,
+            seen: Mutex::default(),
+            first_broken: Mutex::default(),
+        }
+    }
+
+    /// Every verb and outcome so far.
+    fn seen(&self) -> BTreeSet<(&'static str, &'static str)> {
+        let seen = self.seen.lock();
+        seen.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn makes(&self, mistake: Mistake) -> bool {
         self.mistake == Some(mistake)
     }
@@ -233,8 +240,8 @@ fn first_state(scenario: &Scenario) -> State {
     State {
         redis: Redis {
             issues: (0..n_issues).map(issue).collect(),
-            pending: queues
-                .iter()
+            // The head of the first queue was pushed first, so it is popped first.
+            pending: (queues.iter().rev())
                 .filter_map(|q| q.backlog.first().copied())
                 .collect(),
             queues,
@@ -255,6 +262,7 @@ fn first_state(scenario: &Scenario) -> State {
             grants: vec![0; n_issues],
             decided_by: vec![None; n_issues],
             ran_alone: vec![false; n_issues],
+            waits: vec![0; n_issues],
             broken: Broken::default(),
             is_damaged: false,
         },

@@ -18,6 +18,8 @@ pub enum Release {
     Shutdown,
     /// A temporary fault.
     Fault,
+    /// A resource of the issue is in use.
+    Busy,
 }
 
 /// A lease as its holder identifies it.
@@ -193,6 +195,8 @@ pub enum Reply {
     HandedBack,
     /// release, for a fault
     PutOff,
+    /// release, because a resource is in use
+    MadeToWait,
     /// beat
     Beaten {
         /// Whether an expired lease was extended.
@@ -224,6 +228,8 @@ pub enum Reply {
     Decided,
     /// audit
     Repaired,
+    /// audit: a parked head that no pause holds
+    Placed,
     /// put, pause, resume, name orbit
     Done,
     /// submit, cancel: refused; claim, settle: decided as failed
@@ -265,6 +271,7 @@ impl Reply {
             Reply::MovedHead(_) => "moved_head",
             Reply::HandedBack => "ok, at once",
             Reply::PutOff => "ok, delayed",
+            Reply::MadeToWait => "ok, delayed without a retry",
             Reply::Beaten { extended: true, .. } => "expired lease extended",
             Reply::Beaten { cancelled, .. } if !cancelled.is_empty() => "cancelled",
             Reply::Beaten { lost, .. } if !lost.is_empty() => "lost",
@@ -284,6 +291,7 @@ impl Reply {
             Reply::CancelledBefore => "again",
             Reply::Decided => "decided",
             Reply::Repaired => "repaired",
+            Reply::Placed => "placed",
             Reply::Done => "done",
             Reply::OrbitNeedsAdmin => "orbit_needs_admin",
         }

@@ -172,12 +172,16 @@ impl Rule {
             Rule::LeaseTrue => redis.issues.iter().enumerate().all(|(i, issue)| {
                 (issue.state == IssueState::InFlight) == (redis.leases[i] != Lease::None)
             }),
-            Rule::Attempts => redis.issues.iter().all(|issue| {
-                let scenario = &model.scenario;
-                issue.deaths <= scenario.max_deaths.max(scenario.alone_from + 1)
-                    && issue.retries <= scenario.max_retries
-                    && issue.attempt <= issue.deaths + issue.retries + 1
-            }),
+            Rule::Attempts => redis
+                .issues
+                .iter()
+                .zip(&state.truth.waits)
+                .all(|(issue, waits)| {
+                    let scenario = &model.scenario;
+                    issue.deaths <= scenario.max_deaths.max(scenario.alone_from + 1)
+                        && issue.retries <= scenario.max_retries
+                        && issue.attempt <= issue.deaths + issue.retries + waits + 1
+                }),
             Rule::DeadAlone => (redis.issues.iter().enumerate())
                 .all(|(i, f)| f.state != IssueState::Dead || state.truth.ran_alone[i]),
             Rule::RunsAlone => state.workers.iter().all(|worker| {

@@ -29,6 +29,8 @@ pub struct Faults {
     pub denials: u8,
     /// Temporary faults.
     pub passing: u8,
+    /// Runs that find a resource in use.
+    pub busy: u8,
     /// Blueprints that are paused.
     pub holds: u8,
     /// Overwritten places or lost elements.
@@ -64,7 +66,7 @@ pub struct Scenario {
     pub slots: usize,
     /// Whether a worker that settles asks for the queue's next issue.
     pub hands_over: bool,
-    /// The number of deaths from which an issue runs exclusively.
+    /// The number of deaths from which an issue runs exclusively, at least 1.
     pub alone_from: u8,
     /// The number of deaths from which an issue that ran exclusively is dead.
     pub max_deaths: u8,
@@ -117,6 +119,7 @@ const NO_FAULTS: Faults = Faults {
     cancels: 0,
     denials: 0,
     passing: 0,
+    busy: 0,
     holds: 0,
     damages: 0,
     orbits: 0,
@@ -200,6 +203,13 @@ scenarios! {
     delays { late_verbs: &["promote", "release", "settle"] }
         faults { passing: 1, late: 2 }
         reaches &[("release", "ok, delayed"), ("release", "stale"), ("promote", "promoted"), ("promote", "gone")];
+    /// A resource is in use: the issue is delayed, and no retry counts.
+    busy { max_retries: 0, late_verbs: &["release", "promote"] }
+        faults { busy: 2, late: 1 }
+        reaches &[
+            ("release", "ok, delayed without a retry"), ("release", "stale"), ("promote", "promoted"),
+            ("promote", "gone"),
+        ];
     /// A Blueprint is paused and resumed.
     paused { late_verbs: &["resume", "claim"] }
         faults { holds: 1, late: 1, cancels: 1 }
@@ -209,13 +219,13 @@ scenarios! {
         faults { give_ups: 3, lost: 1 }
         reaches &[("claim", "alone"), ("reap", "delayed"), ("reap", "dead"), ("claim", "again")];
     /// An exclusive run whose worker stalls.
-    poison_paused { issues: &[0], n_accepted: 1, alone_from: 0, max_deaths: 1 }
-        faults { freezes: 1 , late: 1 }
+    poison_paused { issues: &[0], n_accepted: 1, alone_from: 1, max_deaths: 1 }
+        faults { freezes: 1, late: 1, give_ups: 1 }
         reaches &[("claim", "alone"), ("reap", "dead"), ("settle", "stale")];
     /// A place is overwritten, or an element is lost.
     damage { n_accepted: 1 }
         faults { damages: 1, passing: 1, cancels: 1, give_ups: 1 }
-        reaches &[("audit", "repaired")];
+        reaches &[("audit", "repaired"), ("audit", "placed")];
     /// A setting names the Blueprint as its orbit while issues of an admin and of submitters are
     /// undecided.
     orbits { issues: &[0, 0, 0], n_accepted: 1, n_workers: 1, admins: &[1] }

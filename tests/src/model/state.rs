@@ -55,7 +55,7 @@ pub struct Issue {
     pub retries: u8,
     /// The number of expired leases; only reap increments it.
     pub deaths: u8,
-    /// Whether its last lease was granted for an exclusive run.
+    /// Whether its present lease, or the one that decided it, was granted for an exclusive run.
     pub alone: bool,
     /// The fencing token.
     pub token: Option<Token>,
@@ -174,6 +174,8 @@ pub enum Call {
     },
     /// Release, after a temporary fault.
     PutOff,
+    /// Release, because a resource is in use.
+    Wait,
     /// Release, because the worker shuts down.
     HandBack,
 }
@@ -254,6 +256,8 @@ pub struct Truth {
     pub decided_by: Vec<Option<u8>>,
     /// By issue: whether it ever had a lease for an exclusive run.
     pub ran_alone: Vec<bool>,
+    /// By issue: the number of releases because a resource was in use.
+    pub waits: Vec<u8>,
     /// Rules that a step violated without a trace in the data.
     pub broken: Broken,
     /// Whether a false place was written. The rules about places then wait for the audit.

@@ -10,7 +10,14 @@ use crate::model::state::{Call, Caller, IssueNo, Lease, Phase, State, Status, Ta
 
 /// The state after a step.
 pub(super) fn after(model: &Protocol, before: &State, action: Action) -> State {
+    let (state, _) = step(model, before, action);
+    state
+}
+
+/// The state after a step, and the reply of the script that it executed.
+pub(super) fn step(model: &Protocol, before: &State, action: Action) -> (State, Option<Reply>) {
     let mut state = before.clone();
+    let mut replied = None;
     let status = |state: &mut State, w: WorkerNo, status| state.workers[w as usize].status = status;
     match action {
         Action::Call(request, fate) => {
@@ -18,11 +25,12 @@ pub(super) fn after(model: &Protocol, before: &State, action: Action) -> State {
             match fate {
                 Fate::Answered => {
                     let reply = run(model, &mut state, request);
+                    replied = Some(reply.clone());
                     deliver(model, &mut state, request, reply);
                 }
                 Fate::ReplyLost => {
                     state.faults.lost -= 1;
-                    run(model, &mut state, request);
+                    replied = Some(run(model, &mut state, request));
                     leave_unsure(&mut state, request);
                 }
                 Fate::Late => {
@@ -36,7 +44,7 @@ pub(super) fn after(model: &Protocol, before: &State, action: Action) -> State {
         Action::Arrives(request) => {
             let at = state.late.iter().position(|late| *late == request);
             state.late.remove(at.expect("only what is late arrives"));
-            run(model, &mut state, request);
+            replied = Some(run(model, &mut state, request));
         }
         Action::RunsOut(issue) => state.redis.leases[issue as usize] = Lease::RanOut,
         Action::Freeze(w) => {
@@ -83,7 +91,7 @@ pub(super) fn after(model: &Protocol, before: &State, action: Action) -> State {
             state.redis.queues[b as usize].place = place;
         }
     }
-    state
+    (state, replied)
 }
 
 /// Decrements the remaining number of a call that only people or faults cause.
@@ -109,6 +117,12 @@ fn spend(state: &mut State, request: &Request) {
             why: Release::Fault,
         } if is_first(state, held) => {
             state.faults.passing -= 1;
+        }
+        Request::Release {
+            held,
+            why: Release::Busy,
+        } if is_first(state, held) => {
+            state.faults.busy -= 1;
         }
         Request::Put(_) => state.faults.puts -= 1,
         Request::Pause(_) => state.faults.holds -= 1,
@@ -327,6 +341,7 @@ fn leave_unsure(state: &mut State, request: Request) {
             match why {
                 Release::Shutdown => Call::HandBack,
                 Release::Fault => Call::PutOff,
+                Release::Busy => Call::Wait,
             },
         ),
         Request::Claim { worker, issue, .. } => {

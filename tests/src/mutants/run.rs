@@ -119,7 +119,7 @@ impl Suite {
             .env(SCRIPTS_DIR, scripts)
             .env("DRAFTSMAN_TEST_BIN_DIR", &self.programs)
             // A test that waits for an effect of the mutated script need not wait long.
-            .env("DRAFTSMAN_TEST_PATIENCE_SECS", "10")
+            .env("DRAFTSMAN_TEST_WAIT_SECS", "10")
             .stdin(Stdio::null())
             .stderr(output.try_clone().map_err(|error| error.to_string())?)
             .stdout(output)

@@ -198,7 +198,7 @@ async fn what_cannot_be_kept_whole_is_refused() {
         ("no text", String::new()),
         ("a text", "hello".to_owned()),
         ("a list", "[]".to_owned()),
-        ("no id", "flow: {}\nagents: []\n".to_owned()),
+        ("a missing id", "flow: {}\nagents: []\n".to_owned()),
         ("no flow", "id: refused\nagents: []\n".to_owned()),
         ("no agents", "id: refused\nflow: {}\n".to_owned()),
         (

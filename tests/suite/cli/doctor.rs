@@ -81,7 +81,7 @@ async fn the_scope_of_a_token_is_told() {
     let path = file.path().to_str().expect("a plain path");
     let mut intake = Process::intake(&redis.url(), &[("DRAFTSMAN_TOKENS_FILE", path)]);
     let address = intake.address().await;
-    intake.until_logged("Redis is ready").await;
+    intake.until_ready().await;
     let told = async |token: &str| {
         let (_, json) = doctor(&address, &[("DRAFTSMAN_TOKEN", token)]).await;
         let checks = json["checks"].as_array().expect("checks").clone();

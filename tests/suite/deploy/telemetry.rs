@@ -397,7 +397,7 @@ async fn every_log_line_is_json_and_names_its_issue() {
     let mut rig = Rig::without_worker().await;
     let redis_url = rig.redis.url();
     let mut intake = Process::intake(&redis_url, &env);
-    intake.until_logged("Redis is ready").await;
+    intake.until_ready().await;
     rig.workers.push(Process::worker(&redis_url, &env));
     rig.client.put(factory::small("logged")).await;
     let applied = rig.client.run("logged", "tag x").await;

@@ -51,7 +51,7 @@ macro_rules! refused {
 
 /// Invalid ids.
 const BAD_IDS: [(&str, &str); 5] = [
-    ("no id", ""),
+    ("an empty id", ""),
     ("a slash", "a/b"),
     ("a brace", "{draftsman:0}"),
     ("a line's end", "a\n"),
@@ -66,7 +66,7 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
         let id = || id.to_owned();
         let issue_id = id;
         let submit = || v1::SubmitIssueRequest {
-            blueprint_id: "door".to_owned(),
+            blueprint_id: "sample".to_owned(),
             intent: "tag x".to_owned(),
             issue_id: None,
         };
@@ -120,13 +120,13 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
         ("a long intent", "x".repeat(64 * 1024 + 1)),
     ] {
         let submit = v1::SubmitIssueRequest {
-            blueprint_id: "door".to_owned(),
+            blueprint_id: "sample".to_owned(),
             intent: intent.clone(),
             issue_id: None,
         };
         refused! { cases, client, intake.submit_issue(submit), "SubmitIssue", what, InvalidArgument, ["intent"] }
         let preview = v1::PreviewIssueRequest {
-            blueprint_id: "door".to_owned(),
+            blueprint_id: "sample".to_owned(),
             intent,
         };
         refused! { cases, client, intake.preview_issue(preview), "PreviewIssue", what, InvalidArgument, ["intent"] }
@@ -179,7 +179,7 @@ fn list_cases(client: &Client, cases: &mut Vec<Case>) {
         };
         refused! { cases, client, blueprints.list_blueprints(list), "ListBlueprints", token, InvalidArgument, ["page_size", "page_token"] }
         let list = v1::ListCommitsRequest {
-            blueprint_id: "door".to_owned(),
+            blueprint_id: "sample".to_owned(),
             page_size: -1,
             page_token: page_token(),
             ..Default::default()
@@ -221,42 +221,42 @@ fn blueprint_cases(client: &Client, cases: &mut Vec<Case>) {
         refused! { cases, client, blueprints.unarchive_blueprint(v1::UnarchiveBlueprintRequest { blueprint_id: blueprint_id() }), "UnarchiveBlueprint", what, InvalidArgument, ["blueprint_id"] }
     }
     let huge = format!(
-        "id: door\nflow: {{}}\nagents: []\nnote: {}\n",
+        "id: sample\nflow: {{}}\nagents: []\nnote: {}\n",
         "x".repeat(1 << 20)
     );
     let deep = format!(
-        "id: door\nflow: {{}}\nagents: []\nnote: {}1{}\n",
+        "id: sample\nflow: {{}}\nagents: []\nnote: {}1{}\n",
         "[".repeat(65),
         "]".repeat(65)
     );
     let documents = [
         ("nothing", String::new()),
         ("no mapping", "- a\n".to_owned()),
-        ("no id", "flow: {}\nagents: []\n".to_owned()),
+        ("a missing id", "flow: {}\nagents: []\n".to_owned()),
         ("an id that is none", factory::small("a/b")),
         (
             "a key twice",
-            "id: door\nid: door\nflow: {}\nagents: []\n".to_owned(),
+            "id: sample\nid: sample\nflow: {}\nagents: []\n".to_owned(),
         ),
         (
             "two documents",
-            "id: door\nflow: {}\nagents: []\n---\na: 1\n".to_owned(),
+            "id: sample\nflow: {}\nagents: []\n---\na: 1\n".to_owned(),
         ),
         (
             "a number too large",
-            "id: door\nflow: {}\nagents: []\nn: 9223372036854775808\n".to_owned(),
+            "id: sample\nflow: {}\nagents: []\nn: 9223372036854775808\n".to_owned(),
         ),
         (
             "no number",
-            "id: door\nflow: {}\nagents: []\nn: .nan\n".to_owned(),
+            "id: sample\nflow: {}\nagents: []\nn: .nan\n".to_owned(),
         ),
         (
             "a tag",
-            "id: door\nflow: {}\nagents: []\nn: !!binary aGk=\n".to_owned(),
+            "id: sample\nflow: {}\nagents: []\nn: !!binary aGk=\n".to_owned(),
         ),
         (
             "no semver",
-            "id: door\nflow: {}\nagents: []\nmetadata: {version_label: banana}\n".to_owned(),
+            "id: sample\nflow: {}\nagents: []\nmetadata: {version_label: banana}\n".to_owned(),
         ),
         ("too long", huge),
         ("too deep", deep),
@@ -281,14 +281,14 @@ fn blueprint_cases(client: &Client, cases: &mut Vec<Case>) {
     };
     refused! { cases, client, blueprints.put_blueprint(put), "PutBlueprint", "wrong beside it", InvalidArgument, ["expected_head", "rationale"] }
     let put = v1::PutBlueprintRequest {
-        document: factory::two_kb("door"),
+        document: factory::two_kb("sample"),
         expected_head: Some("0".repeat(64)),
         ..Default::default()
     };
     refused! { cases, client, blueprints.put_blueprint(put), "PutBlueprint", "another head", Aborted, [] }
-    let door = || "door".to_owned();
+    let sample = || "sample".to_owned();
     let get = |choice| v1::GetBlueprintRequest {
-        blueprint_id: door(),
+        blueprint_id: sample(),
         selector: selector(choice),
     };
     use v1::version_selector::Selector;
@@ -302,7 +302,7 @@ fn blueprint_cases(client: &Client, cases: &mut Vec<Case>) {
     };
     refused! { cases, client, blueprints.list_commits(list), "ListCommits", "unknown", NotFound, [] }
     let diff = |from: &str, to: &str| v1::DiffBlueprintRequest {
-        blueprint_id: door(),
+        blueprint_id: sample(),
         from_version: from.to_owned(),
         to_version: to.to_owned(),
     };
@@ -311,7 +311,7 @@ fn blueprint_cases(client: &Client, cases: &mut Vec<Case>) {
     refused! { cases, client, blueprints.diff_blueprint(diff(&zero, "")), "DiffBlueprint", "no version", InvalidArgument, ["to_version"] }
     refused! { cases, client, blueprints.diff_blueprint(diff(&zero, &zero)), "DiffBlueprint", "unknown versions", NotFound, ["from_version"] }
     let revert = |version: &str, rationale: usize| v1::RevertBlueprintRequest {
-        blueprint_id: door(),
+        blueprint_id: sample(),
         version: version.to_owned(),
         rationale: Some("x".repeat(rationale)),
     };
@@ -363,9 +363,9 @@ fn rpcs() -> BTreeSet<String> {
 #[tokio::test]
 async fn bad_input_is_refused_by_every_rpc_and_changes_nothing() {
     let mut rig = Rig::start().await;
-    rig.client.put(factory::small("door")).await;
+    rig.client.put(factory::small("sample")).await;
     let submit = |issue_id: &str| v1::SubmitIssueRequest {
-        blueprint_id: "door".to_owned(),
+        blueprint_id: "sample".to_owned(),
         intent: "tag x".to_owned(),
         issue_id: Some(issue_id.to_owned()),
     };

@@ -39,7 +39,10 @@ const NOT_PROVOKED: [(&str, &str); 20] = [
     ("TOKEN_UNKNOWN", "suite/security.rs provokes it"),
     ("TOO_MANY_PREVIEWS", "suite/previews.rs provokes it"),
     ("TOO_MANY_WATCHERS", "suite/limits.rs provokes it"),
-    ("TOO_SLOW", "takes thirty seconds; intake's gate has a test"),
+    (
+        "TOO_SLOW",
+        "takes thirty seconds; a test of intake's layers provokes it",
+    ),
     ("WATCH_OVER", "suite/steps.rs provokes it"),
 ];
 

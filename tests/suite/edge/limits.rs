@@ -67,7 +67,7 @@ async fn one_connection_too_many_is_closed_and_a_free_place_is_taken() {
         }
     })
     .await;
-    rig.intake.until_logged("too many connections").await;
+    rig.intake.until_event("connection.refused", &[]).await;
     rig.client.stats().await;
     drop(second);
     Client::connect(&rig.address).await.stats().await;

@@ -105,73 +105,47 @@ async fn refused(rig: &Rig) -> Status {
     answer.expect_err("no target is named")
 }
 
-#[tokio::test]
-async fn an_error_is_decoded_with_nothing_but_reflection() {
-    use pb::v1::server_reflection_client::ServerReflectionClient;
-    use pb::v1::server_reflection_request::MessageRequest;
-    use pb::v1::server_reflection_response::MessageResponse;
-    let rig = Rig::without_worker().await;
-    let client = ServerReflectionClient::new(rig.client.channel.clone());
-    let describe = async |name: String| {
-        // A file name contains a path; a symbol does not.
-        let ask = if name.contains('/') {
-            MessageRequest::FileByFilename(name)
-        } else {
-            MessageRequest::FileContainingSymbol(name)
-        };
-        let request = pb::v1::ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(ask),
-        };
-        let answers = client
-            .clone()
-            .server_reflection_info(stream::iter([request]))
-            .await;
-        let mut answers = answers.expect("reflection").into_inner();
-        let answer = answers
-            .message()
-            .await
-            .expect("no error")
-            .expect("an answer");
-        match answer.message_response {
-            Some(MessageResponse::FileDescriptorResponse(files)) => files.file_descriptor_proto,
-            other => panic!("a file: {other:?}"),
+/// A test for each version of the reflection service: their messages have the same fields and
+/// different types.
+macro_rules! decoded_by {
+    ($($test:ident: $version:ident;)+) => {$(
+        #[tokio::test]
+        async fn $test() {
+            use pb::$version::server_reflection_client::ServerReflectionClient;
+            use pb::$version::server_reflection_request::MessageRequest;
+            use pb::$version::server_reflection_response::MessageResponse;
+            let rig = Rig::without_worker().await;
+            let client = ServerReflectionClient::new(rig.client.channel.clone());
+            let describe = async |name: String| {
+                // A file name contains a path; a symbol does not.
+                let ask = if name.contains('/') {
+                    MessageRequest::FileByFilename(name)
+                } else {
+                    MessageRequest::FileContainingSymbol(name)
+                };
+                let request = pb::$version::ServerReflectionRequest {
+                    host: String::new(),
+                    message_request: Some(ask),
+                };
+                let answers = client
+                    .clone()
+                    .server_reflection_info(stream::iter([request]))
+                    .await;
+                let mut answers = answers.expect("reflection").into_inner();
+                let answer = answers.message().await.expect("no error");
+                match answer.expect("an answer").message_response {
+                    Some(MessageResponse::FileDescriptorResponse(files)) => {
+                        files.file_descriptor_proto
+                    }
+                    other => panic!("a file: {other:?}"),
+                }
+            };
+            assert_refused_field(&details(&refused(&rig).await, describe).await);
         }
-    };
-    assert_refused_field(&details(&refused(&rig).await, describe).await);
+    )+};
 }
 
-#[tokio::test]
-async fn an_error_is_decoded_with_nothing_but_the_older_reflection() {
-    use pb::v1alpha::server_reflection_client::ServerReflectionClient;
-    use pb::v1alpha::server_reflection_request::MessageRequest;
-    use pb::v1alpha::server_reflection_response::MessageResponse;
-    let rig = Rig::without_worker().await;
-    let client = ServerReflectionClient::new(rig.client.channel.clone());
-    let describe = async |name: String| {
-        let ask = if name.contains('/') {
-            MessageRequest::FileByFilename(name)
-        } else {
-            MessageRequest::FileContainingSymbol(name)
-        };
-        let request = pb::v1alpha::ServerReflectionRequest {
-            host: String::new(),
-            message_request: Some(ask),
-        };
-        let answers = client
-            .clone()
-            .server_reflection_info(stream::iter([request]))
-            .await;
-        let mut answers = answers.expect("reflection").into_inner();
-        let answer = answers
-            .message()
-            .await
-            .expect("no error")
-            .expect("an answer");
-        match answer.message_response {
-            Some(MessageResponse::FileDescriptorResponse(files)) => files.file_descriptor_proto,
-            other => panic!("a file: {other:?}"),
-        }
-    };
-    assert_refused_field(&details(&refused(&rig).await, describe).await);
+decoded_by! {
+    an_error_is_decoded_with_nothing_but_reflection: v1;
+    an_error_is_decoded_with_nothing_but_the_older_reflection: v1alpha;
 }

@@ -44,7 +44,7 @@ async fn a_refused_submission_names_the_field_and_changes_nothing() {
             "blueprint_id",
         ),
         (
-            "a target that is no id",
+            "an invalid target",
             request("../x", "tag x", None),
             Code::InvalidArgument,
             "blueprint_id",

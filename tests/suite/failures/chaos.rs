@@ -26,7 +26,7 @@ async fn run_for(seconds: u64, seed: u64, aof: Aof, faults: bool) -> Report {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_goes_wrong_the_promise_holds() {
+async fn the_promise_holds_under_every_fault() {
     let seed = match std::env::var("DRAFTSMAN_TEST_SEED") {
         Ok(text) => text.parse().expect("DRAFTSMAN_TEST_SEED is a number"),
         Err(_) => SEED,

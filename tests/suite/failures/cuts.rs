@@ -337,7 +337,9 @@ async fn a_cancellation_over_a_cut_is_answered_the_same_again() {
         assert_eq!(issue.cause(), RejectionCause::Cancelled);
         assert_eq!(issue.revision, revision + 1, "cancelled once: {issue:?}");
         if in_flight {
-            rig.workers[0].until_logged("cancelled; work stopped").await;
+            rig.workers[0]
+                .until_event("run.stopped", &[("why", "cancelled")])
+                .await;
             assert_eq!(rig.workers[0].terminate().await.code(), Some(0));
         }
         rig.add_worker(&[]);
@@ -370,7 +372,7 @@ async fn a_cancellation_reaches_its_holder_without_a_subscription() {
     intake.cancel_issue(request).await.expect("CancelIssue");
     // A call of the heartbeat.
     scene.rig.workers[0]
-        .until_logged("cancelled; work stopped")
+        .until_event("run.stopped", &[("why", "cancelled")])
         .await;
 }
 

@@ -67,7 +67,7 @@ const ONE_SLOT: (&str, &str) = ("DRAFTSMAN_CONCURRENCY", "1");
 async fn dies_at(worker: &mut Process, place: &str) {
     if place == "sign_off.before" {
         // Before that the worker does not handle the signal.
-        worker.until_logged("worker is ready").await;
+        worker.until_ready().await;
         worker.signal(tests::programs::Signal::Terminate);
     }
     let status = worker.wait().await;

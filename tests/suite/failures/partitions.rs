@@ -37,7 +37,7 @@ async fn a_worker_that_cannot_reach_redis_stops_its_work_by_itself() {
     proxy.stall(true);
     // No worker has taken the issues yet, and the worker gets no data: only its own clock stops it.
     rig.workers[0]
-        .until_logged("lease lost; work stopped")
+        .until_event("run.stopped", &[("why", "lost")])
         .await;
     rig.add_worker(&[SHORT, ("DRAFTSMAN_WORKER_NAME", "living")]);
     for id in &ids {
@@ -85,10 +85,11 @@ async fn one_heartbeat_without_an_answer_costs_no_lease() {
     .await;
     let worker = &mut rig.workers[0];
     assert_eq!(worker.terminate().await.code(), Some(0));
-    let log = worker.stderr();
+    let stopped = worker.events("run.stopped");
     assert!(
-        log.contains("handed back") && !log.contains("lease lost"),
-        "{log}"
+        !stopped.is_empty() && stopped.iter().all(|event| event["why"] == "shutdown"),
+        "{stopped:?}\n{}",
+        worker.stderr()
     );
     rig.add_worker(&[]);
     let issue = rig.client.decided(&issue_id).await;
@@ -325,7 +326,7 @@ async fn the_programs_outlive_a_redis_that_stands_still() {
     // Longer than the timeout of any call of intake and of the worker.
     let executed = submit_in_vain(&rig, "unknown").await;
     assert_eq!(executed, "unknown");
-    rig.workers[0].until_logged("failed; retrying").await;
+    rig.workers[0].until_event("call.failed", &[]).await;
     send_signal(rig.redis.pid(), Signal::Continue);
     submit_again(&rig, "unknown").await;
     ids.push("unknown".to_owned());

@@ -72,7 +72,8 @@ async fn run(max_attempts: u32, deaths: u32) {
     assert_eq!(rig.client.stats().await.dead, 1);
 
     let alone = |worker: &&tests::programs::Process| {
-        worker.stderr().contains("running it alone issue_id=poison")
+        let events = worker.events("issue.alone");
+        events.iter().any(|event| event["issue_id"] == "poison")
     };
     let n_alone = rig.workers.iter().filter(alone).count() as u32;
     // Beside others it runs at most twice, and never in its last attempt.

@@ -70,12 +70,13 @@ async fn no_attempt_is_raised() {
         })
         .await;
         // Before that the worker does not handle the signal.
-        rig.workers[place].until_logged("worker is ready").await;
+        rig.workers[place].until_ready().await;
         rig.workers[place].signal(Signal::Terminate);
         let new = Process::worker(&url, &env);
         let mut old = std::mem::replace(&mut rig.workers[place], new);
         assert_eq!(old.wait().await.code(), Some(0), "{}", old.stderr());
-        handed_back += old.stderr().matches("handed back").count();
+        let stopped = old.events("run.stopped");
+        handed_back += stopped.iter().filter(|e| e["why"] == "shutdown").count();
         assert_eq!(
             store.home().audit_queues().await.expect("Redis answers"),
             []

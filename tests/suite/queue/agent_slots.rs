@@ -138,9 +138,11 @@ async fn the_place_of_a_killed_worker_goes_to_another() {
     stage.rig.until_in_flight(2).await;
     assert_eq!(stage.double.calls().len(), 1, "the second one waits");
     let holder = stage.rig.client.issue(&held.issue_id).await.worker_id;
-    // Each worker logs its id when it starts.
     let mut workers = stage.rig.workers.iter();
-    let holder = workers.position(|worker| worker.stderr().contains(&holder));
+    let holder = workers.position(|worker| {
+        let ready = worker.events("worker.ready");
+        ready.iter().any(|event| event["worker_id"] == *holder)
+    });
     let killed = std::time::Instant::now();
     stage.rig.workers[holder.expect("one of the two")].kill();
     // One permit is for the call of the killed worker, which gets no answer.

@@ -49,7 +49,9 @@ async fn a_cancelled_lua_loop_ends_and_its_slot_is_free_again() {
         (cancelled.state(), cancelled.cause(), cancelled.attempt),
         (IssueState::Rejected, RejectionCause::Cancelled, 1)
     );
-    rig.workers[0].until_logged("cancelled; work stopped").await;
+    rig.workers[0]
+        .until_event("run.stopped", &[("why", "cancelled")])
+        .await;
     let applied = rig.client.decided(&next).await;
     assert_eq!(applied.state(), IssueState::Applied, "{applied:?}");
     assert_eq!(applied.worker_id, cancelled.worker_id);

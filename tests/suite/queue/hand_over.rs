@@ -135,7 +135,7 @@ async fn a_worker_that_ends_takes_nothing_over() {
     stalled.fired().await;
     let worker = &mut rig.workers[0];
     worker.signal(tests::programs::Signal::Terminate);
-    worker.until_logged("finishing open issues").await;
+    worker.until_event("worker.draining", &[]).await;
     proxy.stall(false);
     assert_eq!(worker.wait().await.code(), Some(0));
     let first = rig.client.issue(&ids[0]).await;

@@ -215,9 +215,7 @@ async fn a_pruned_issue_is_answered_by_its_log_entry() {
         .await
         .expect("HSET");
     rig.add_worker(&[]);
-    rig.workers[1]
-        .until_logged("decided issues are removed")
-        .await;
+    rig.workers[1].until_event("issues.pruned", &[]).await;
 
     let mut intake = rig.client.intake.clone();
     let issue_id = || old.issue_id.clone();

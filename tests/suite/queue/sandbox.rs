@@ -187,7 +187,7 @@ async fn others_go_on_while_a_script_hangs_in_c() {
     let issue = rig.client.decided(&stuck).await;
     assert!(assert_failed(&rig, &issue).await.contains("time limit"));
     // The author does not wait longer than that; the worker's log reports the end of the thread.
-    rig.workers[0].until_logged("a script does not stop").await;
+    rig.workers[0].until_event("script.stuck", &[]).await;
     ids.push(stuck);
     assert_sound(&rig, &ids, Attempts::One).await;
 }

@@ -112,9 +112,9 @@ async fn any_order_of_steps_keeps_the_rules() {
         // A run that does not reach an outcome shows nothing about it.
         let missed: Vec<&str> = OUTCOMES
             .lines()
-            .filter(|met| !seen.contains_key(*met))
+            .filter(|outcome| !seen.contains_key(*outcome))
             .collect();
-        assert!(missed.is_empty(), "never met: {missed:?} in {seen:#?}");
+        assert!(missed.is_empty(), "never reached: {missed:?} in {seen:#?}");
     }
 }
 

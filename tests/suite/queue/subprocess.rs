@@ -130,7 +130,7 @@ async fn a_program_drafts_and_another_one_judges() {
 }
 
 #[tokio::test]
-async fn whatever_a_program_does_wrong_is_named() {
+async fn every_fault_of_a_program_is_named() {
     let rig = rig(&[]).await;
     let mut ids = Vec::new();
     let program = |path: &str, args: Value| json!({"kind": "subprocess", "spec": {"program": path, "args": args}});

@@ -32,7 +32,7 @@ fn reason(setting: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_submitter_files_nothing_against_an_orbit_by_whatever_selector() {
+async fn a_submitter_files_nothing_against_an_orbit_by_any_selector() {
     let fixture = Fixture::with(&["orbit", "target"]).await;
     let store = &fixture.store;
     let fixed = VersionSelector::Fixed(marked("orbit", "first", "1.0.0").version().clone());

@@ -101,7 +101,7 @@ async fn a_deleted_setting_fails_the_issues_of_its_workers_by_name() {
     rig.client.put(factory::small("told")).await;
     rig.client.put(factory::small("kept.by")).await;
     put(&rig, "mine", &["des"], &[]).await;
-    put(&rig, "keepers", &["noop"], &["kept.*"]).await;
+    put(&rig, "for-kept", &["noop"], &["kept.*"]).await;
     rig.add_worker(&[("DRAFTSMAN_SETTING", "mine")]);
     assert_eq!(axes(&rig, "told", "tag one").await, "des");
     rig.client

@@ -25,14 +25,14 @@ async fn what_is_no_setting_is_refused() {
             v1::PutSettingRequest::default(),
             &[Code::InvalidArgument],
         ),
-        ("no id", setting("", |_| {}), &[Code::InvalidArgument]),
+        ("an empty id", setting("", |_| {}), &[Code::InvalidArgument]),
         (
             "an id that is none",
             setting("a/b", |_| {}),
             &[Code::InvalidArgument],
         ),
         (
-            "an orbit that is no id",
+            "an invalid id of an orbit",
             setting("s", |s| s.blueprint_id = "a/b".to_owned()),
             &[Code::InvalidArgument],
         ),

@@ -63,6 +63,7 @@ impl Dispatcher {
     /// Runs a popped element like [`Dispatcher::run`], while this worker runs nothing else.
     pub(crate) async fn run_alone(self: &Arc<Self>, issue: &IssueRef) {
         tracing::warn!(issue_id = %issue.issue_id, "has crashed its worker before; running it exclusively");
+        shared::fail_point::event("issue.alone", &[("issue_id", &issue.issue_id)]);
         let _ = self.run_in(issue, ClaimMode::Exclusive, None).await;
     }
 

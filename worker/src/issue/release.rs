@@ -60,6 +60,13 @@ impl Dispatcher {
     }
 
     pub(crate) async fn stopped(&self, claimed: &Claimed, signal: &Signal) {
+        let issue_id = &claimed.lease.issue.issue_id;
+        let why = match signal.why() {
+            Some(Stop::Shutdown) => "shutdown",
+            Some(Stop::Cancelled) => "cancelled",
+            Some(Stop::Lost) | None => "lost",
+        };
+        shared::fail_point::event("run.stopped", &[("issue_id", issue_id), ("why", &why)]);
         match signal.why() {
             Some(Stop::Shutdown) => {
                 Metrics::count(&self.metrics.handed_back);

@@ -58,6 +58,7 @@ impl Slots {
     pub(crate) async fn drain(&self, leases: &Leases, grace: Duration) {
         self.running.close();
         let n_open = leases.n_open();
+        shared::fail_point::event("worker.draining", &[("n_open", &n_open)]);
         if n_open > 0 {
             tracing::info!(
                 n_open,

@@ -38,6 +38,8 @@ async fn run_once(store: &Store, shard: &Shard, metrics: &Metrics) -> Result<(),
             place = repaired.place,
             "the place of this queue was wrong and has been corrected; Redis lost writes, its clock was set back, or this is a bug"
         );
+        let blueprint_id = &repaired.blueprint_id;
+        shared::fail_point::event("queue.repaired", &[("blueprint_id", blueprint_id)]);
     }
     if shard.number() == store.home().number() {
         store.mirror_orbits().await?;

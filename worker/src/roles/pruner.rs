@@ -34,6 +34,7 @@ async fn run_once(shard: &Shard, retention: Duration) -> Result<(), StoreError> 
             retention_days,
             "decided issues are removed; their log entries stay"
         );
+        shared::fail_point::event("issues.pruned", &[("n", &pruned)]);
     }
     Ok(())
 }

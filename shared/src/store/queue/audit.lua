@@ -40,7 +40,7 @@ local function sound()
   return false
 end
 if sound() then return { 'sound' } end
-if place == 'parked' and state == 'pending' then
+if place == 'parked' and state == 'pending' and not delayed and not listed() then
   place_head(false)
   return { 'placed' }
 end

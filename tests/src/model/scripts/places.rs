@@ -4,7 +4,7 @@ use crate::model::mistakes::Mistake;
 use crate::model::requests::Reply;
 use crate::model::rules::{is_in_a_list, place_is_true};
 use crate::model::scripts::Scripts;
-use crate::model::state::{BlueprintNo, IssueState, Place};
+use crate::model::state::{BlueprintNo, IssueNo, IssueState, Place, WorkerNo};
 
 impl Scripts<'_> {
     pub(super) fn resume(&mut self, blueprint: BlueprintNo) -> Reply {
@@ -34,11 +34,48 @@ impl Scripts<'_> {
             Place::Delayed
         } else if is_in_a_list(self.redis, head) {
             Place::Ready
-        } else {
+        } else if self.queue(blueprint).place == Place::Parked {
             self.place_head(blueprint, false);
+            return Reply::Placed;
+        } else {
+            self.place_head(blueprint, true);
             return Reply::Repaired;
         };
         self.queue(blueprint).place = place;
         Reply::Repaired
+    }
+
+    pub(super) fn return_element(&mut self, worker: WorkerNo, issue: IssueNo) -> Reply {
+        if !self.redis.processing[worker as usize].contains(&issue) {
+            return Reply::NotMine;
+        }
+        let is_head = self.is_head(issue);
+        let place = self.queue_of(issue).place;
+        if place == Place::Leased && is_head && self.issue(issue).worker == Some(worker) {
+            return Reply::LeftThere;
+        }
+        self.take_out(worker, issue);
+        let is_ready = place == Place::Ready && is_head;
+        if !is_ready && !self.makes(Mistake::ReturnWithoutPlace) {
+            return Reply::Gone;
+        }
+        self.place_head(self.scenario.issues[issue as usize], true);
+        Reply::Returned
+    }
+
+    pub(super) fn promote(&mut self, issue: IssueNo) -> Reply {
+        let is_delayed = self.redis.delayed[issue as usize];
+        let is_place = self.queue_of(issue).place == Place::Delayed && self.is_head(issue);
+        let looks = !self.makes(Mistake::PromoteWithoutDelayed);
+        if !is_delayed && looks {
+            return Reply::Gone;
+        }
+
+        self.redis.delayed[issue as usize] = false;
+        if !is_place && looks {
+            return Reply::Gone;
+        }
+        self.place_head(self.scenario.issues[issue as usize], false);
+        Reply::Promoted
     }
 }

@@ -162,6 +162,7 @@ impl Threads {
             "a script does not stop: it is in a library function that nothing interrupts, most likely a pattern with many \
              repetitions; its issue fails, and its thread is stuck and replaced"
         );
+        fail_point::event("script.stuck", &[("script", &script)]);
         if n_stuck >= MAX_STUCK {
             tracing::error!(
                 n_stuck,
