@@ -26,6 +26,7 @@ mod suite {
         mod upgrade;
     }
     mod edge {
+        mod actors;
         mod bad_input;
         mod documentation;
         mod errors;
@@ -78,6 +79,7 @@ mod suite {
         mod repair;
         mod retrying;
         mod sandbox;
+        mod scripts_actors;
         mod scripts_audit;
         mod scripts_damage;
         mod scripts_decisions;

@@ -341,6 +341,8 @@ impl Fixture {
             ts_ms: found.updated_at_ms,
             usage: SpawnerUsage::default(),
             unusable_reply: String::new(),
+            submitted_by: found.submitted_by,
+            decided_by: found.decided_by,
         };
         assert_eq!(self.log_entry(issue).await, entry);
     }
@@ -466,6 +468,8 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
             duration_ms: 4,
         },
         unusable_reply: "{\"ops\": \u{1b}".to_owned(),
+        submitted_by: claimed.submitted_by.clone(),
+        decided_by: None,
     }
 }
 
