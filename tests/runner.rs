@@ -27,6 +27,7 @@ mod suite {
     }
     mod edge {
         mod actors;
+        mod authenticated_actors;
         mod bad_input;
         mod documentation;
         mod errors;

@@ -1,8 +1,8 @@
 //! Determines the actor of a call.
 //!
-//! Where intake authenticates its callers, the actor is the name of the token, or else a name in the
-//! client certificate. Elsewhere it is what the caller claims in the metadata `draftsman-actor`. A
-//! caller without a name is `anonymous`.
+//! Where intake authenticates its callers, the actor is the name of the token, or else a name in
+//! the client certificate. Elsewhere it is what the caller claims in the metadata
+//! `draftsman-actor`. A caller without a name is `anonymous`.
 
 use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode;
