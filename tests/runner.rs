@@ -27,6 +27,8 @@ mod suite {
         mod upgrade;
     }
     mod edge {
+        mod actors;
+        mod authenticated_actors;
         mod bad_input;
         mod documentation;
         mod errors;
@@ -82,6 +84,7 @@ mod suite {
         mod replay;
         mod retrying;
         mod sandbox;
+        mod scripts_actors;
         mod scripts_audit;
         mod scripts_damage;
         mod scripts_decisions;

@@ -20,7 +20,7 @@ const SHORT_VERSION: usize = 12;
 const SHORT_TEXT: usize = 60;
 
 /// The columns that may wrap on a narrow terminal. Values to copy, such as ids, must not wrap.
-const BREAKABLE: [&str; 5] = ["INTENT", "REASON", "WHY", "RATIONALE", "DETAIL"];
+const BREAKABLE: [&str; 6] = ["BY", "INTENT", "REASON", "WHY", "RATIONALE", "DETAIL"];
 
 /// Writes one or several lines to standard output.
 ///
@@ -157,6 +157,8 @@ pub(crate) fn issue_json(issue: &Issue) -> Value {
         "attempt": issue.attempt,
         "worker_id": issue.worker_id,
         "retry_of": issue.retry_of,
+        "submitted_by": issue.submitted_by,
+        "decided_by": issue.decided_by,
         "submitted_at": issue.submitted_at.as_ref().map(ToString::to_string),
         "updated_at": issue.updated_at.as_ref().map(ToString::to_string),
         "revision": issue.revision,
@@ -179,6 +181,7 @@ pub(crate) fn commit_json(commit: &Commit) -> Value {
             "start_version": epoch.start_version,
             "started_at": epoch.started_at.as_ref().map(ToString::to_string),
         })),
+        "author": commit.author,
         "committed_at": commit.committed_at.as_ref().map(ToString::to_string),
     })
 }
@@ -219,6 +222,8 @@ pub(crate) fn entry_json(entry: &LogEntry) -> Value {
             "duration_ms": usage.duration_ms,
         })),
         "unusable_reply": entry.unusable_reply,
+        "submitted_by": entry.submitted_by,
+        "decided_by": entry.decided_by,
     })
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn describe() {
         "Issues decided since the store was created, by any program."
     );
     gauge!(WATCH_STREAMS).set(0.0);
-    for why in ["connections", "token"] {
+    for why in ["actor", "connections", "token"] {
         counter!("draftsman_intake_refused_total", "why" => why).absolute(0);
     }
 }

@@ -231,6 +231,7 @@ impl Server {
         let (health, health_service) = tonic_health::server::health_reporter();
         let hub = Hub::new();
 
+        let wants_certificates = tls.as_ref().is_some_and(Tls::wants_client_certificates);
         let builder = tonic::transport::Server::builder();
         let (v1, v1alpha) = match reflection {
             true => (
@@ -248,7 +249,7 @@ impl Server {
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
             .http2_max_header_list_size(MAX_HEADER_BYTES)
-            .layer(AuthLayer::new(tokens.clone()))
+            .layer(AuthLayer::new(tokens.clone(), wants_certificates))
             .add_routes(services(&backend, &hub, max_watch, &stopping))
             .add_service(health_service)
             .add_optional_service(v1)

@@ -302,6 +302,8 @@ impl Fixture {
             ts_ms: found.updated_at_ms,
             usage: SpawnerUsage::default(),
             unusable_reply: String::new(),
+            submitted_by: found.submitted_by,
+            decided_by: found.decided_by,
         };
         assert_eq!(self.log_entry(issue).await, entry);
     }

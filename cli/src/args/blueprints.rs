@@ -54,6 +54,9 @@ pub(crate) struct HistoryArgs {
     /// Id of the Blueprint.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: String,
+    /// List only commits of this actor.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
     /// Maximum number of commits.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: usize,

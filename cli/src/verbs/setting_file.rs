@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::blueprint::{Doc, Num};
 
 /// The fields of a setting in a file.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 12] = [
     "id",
     "blueprint_id",
     "selector",
@@ -20,6 +20,8 @@ const FIELDS: [&str; 10] = [
     "applies_to",
     "axis_options",
     "revision",
+    "updated_by",
+    "updated_at",
 ];
 /// Largest integer that is exact in the doubles of a `google.protobuf.Struct`: 2^53.
 const MAX_EXACT: u64 = 1 << 53;
@@ -73,7 +75,10 @@ pub(super) fn from_doc(doc: &Doc, no_verification: bool) -> Result<EnhanceSettin
         axis_options: given("axis_options")
             .map(|options| mapping("axis_options", options))
             .transpose()?,
+        // Set by intake.
         revision: 0,
+        updated_by: String::new(),
+        updated_at: None,
     })
 }
 
@@ -159,6 +164,8 @@ pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
         "applies_to": setting.applies_to,
         "axis_options": setting.axis_options.as_ref().map(struct_to_json),
         "revision": setting.revision,
+        "updated_by": setting.updated_by,
+        "updated_at": setting.updated_at.as_ref().map(ToString::to_string),
     })
 }
 

@@ -116,6 +116,7 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
             setting.ttl_secs.to_string(),
             setting.applies_to.join(" "),
             setting.revision.to_string(),
+            setting.updated_by.clone(),
         ]
     });
     let header = [
@@ -125,6 +126,7 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
         "SECONDS",
         "APPLIES TO",
         "REVISION",
+        "BY",
     ];
     Ok(output::line(output::table(header, rows))?)
 }

@@ -58,6 +58,9 @@ struct CommitForm {
     patch_hash: String,
     issue_id: String,
     epoch: Option<EpochForm>,
+    /// Absent in files of releases without actors.
+    #[serde(default)]
+    author: String,
     committed_at: String,
 }
 
@@ -325,6 +328,7 @@ fn to_form(commit: Commit) -> Result<CommitForm, CliError> {
         patch_hash: commit.patch_hash,
         issue_id: commit.issue_id,
         epoch,
+        author: commit.author,
         committed_at: time(commit.committed_at, "committed_at")?,
     })
 }
@@ -352,6 +356,7 @@ fn from_form(form: CommitForm) -> Result<Commit, String> {
         patch_hash: form.patch_hash,
         issue_id: form.issue_id,
         epoch,
+        author: form.author,
         committed_at: Some(time(&form.committed_at)?),
     })
 }
@@ -377,6 +382,7 @@ mod tests {
                     start_version: "p".to_owned(),
                     started_at: time.clone(),
                 }),
+                author: "größer".to_owned(),
                 committed_at: time,
             },
             document_yaml: "id: swarm\n".to_owned(),

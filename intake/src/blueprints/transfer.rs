@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use prost_types::Timestamp;
 use proto::v1;
+use shared::domain::actor::Actor;
 use shared::domain::commit::{Commit, Epoch};
 use shared::domain::history::{Chain, HistoryEntry};
 use shared::ids::{BlueprintId, IssueId, Version};
@@ -66,7 +67,8 @@ pub(crate) async fn export(
     Ok(Box::pin(messages))
 }
 
-/// Imports a history.
+/// Imports a history. A commit keeps its author; `importer` becomes the author of a commit without
+/// one.
 ///
 /// Cancel safety: a dropped call leaves staged data, which expires.
 ///
@@ -75,6 +77,7 @@ pub(crate) async fn export(
 pub(crate) async fn import(
     store: &Store,
     mut messages: Streaming<v1::ImportBlueprintRequest>,
+    importer: &Actor,
 ) -> Result<v1::ImportBlueprintResponse, RequestError> {
     let Some(first) = next(&mut messages).await? else {
         return Err(RequestError::field("last", "the stream has no message"));
@@ -86,7 +89,7 @@ pub(crate) async fn import(
     let Some(mut import) = store.of(&blueprint_id).begin_import(&blueprint_id).await? else {
         return Err(RequestError::BlueprintExists(blueprint_id));
     };
-    let taken = take(&mut import, first, messages).await;
+    let taken = take(&mut import, first, messages, importer).await;
     let head = match taken {
         Ok(head) => head,
         Err(error) => {
@@ -113,6 +116,7 @@ async fn take(
     import: &mut Import,
     first: v1::ImportBlueprintRequest,
     mut messages: Streaming<v1::ImportBlueprintRequest>,
+    importer: &Actor,
 ) -> Result<Commit, RequestError> {
     let mut chain = Chain::default();
     let mut batch: Vec<HistoryEntry> = Vec::with_capacity(BATCH);
@@ -121,10 +125,11 @@ async fn take(
     let mut number: u64 = 1;
     loop {
         let last = message.last;
-        let entry = entry(message, number)?;
+        let mut entry = entry(message, number)?;
         chain.take(&entry).map_err(|problem| {
             RequestError::field(problem.field(), format!("{problem}, in message {number}"))
         })?;
+        entry.commit.author.get_or_insert_with(|| importer.clone());
         bytes += entry.document.len() + entry.commit.rationale.len();
         batch.push(entry);
         if last || batch.len() == BATCH || bytes >= BATCH_BYTES {
@@ -194,9 +199,20 @@ fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntr
             .check("commit.epoch", read_epoch(&epoch))
             .map(Some),
     };
+    let author = violations.merge(convert::optional_actor(
+        "commit.author",
+        Some(&commit.author),
+    ));
     let at = violations.check("commit.committed_at", ms(commit.committed_at.as_ref()));
-    let (Some(blueprint_id), Some(version), Some(parents), Some(issue_id), Some(epoch), Some(at)) =
-        (blueprint_id, version, parents, issue_id, epoch, at)
+    let (
+        Some(blueprint_id),
+        Some(version),
+        Some(parents),
+        Some(issue_id),
+        Some(epoch),
+        Some(author),
+        Some(at),
+    ) = (blueprint_id, version, parents, issue_id, epoch, author, at)
     else {
         return Err(violations.into());
     };
@@ -211,6 +227,7 @@ fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntr
             patch_hash: commit.patch_hash,
             issue_id,
             epoch,
+            author,
             committed_at_ms: at,
         },
         document: message.document_yaml,

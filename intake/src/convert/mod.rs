@@ -8,6 +8,7 @@ mod tests;
 
 use prost_types::Timestamp;
 use proto::v1;
+use shared::domain::actor::Actor;
 use shared::domain::version_selector::VersionSelector;
 use shared::ids::{BlueprintId, IssueId, SettingId, Version};
 
@@ -36,6 +37,16 @@ pub(crate) fn blueprint_filter(given: Option<&str>) -> Result<Option<BlueprintId
         .filter(|id| !id.is_empty())
         .map(blueprint_id)
         .transpose()
+}
+
+/// Parses an optional actor in the field `field`. Absent or empty means `None`.
+pub(crate) fn optional_actor(
+    field: &str,
+    given: Option<&str>,
+) -> Result<Option<Actor>, RequestError> {
+    let given = given.filter(|actor| !actor.is_empty());
+    let actor = given.map(Actor::parse).transpose();
+    actor.map_err(|error| RequestError::field(field, error))
 }
 
 /// Parses a version selector in the field `field`. Absent or unset means latest.

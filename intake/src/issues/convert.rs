@@ -149,6 +149,8 @@ pub(crate) fn issue_to_wire(issue: Issue) -> v1::Issue {
         attempt: issue.attempt,
         worker_id: issue.worker_id,
         retry_of: text(issue.retry_of),
+        submitted_by: text(issue.submitted_by),
+        decided_by: text(issue.decided_by),
         submitted_at: Some(timestamp(issue.submitted_at_ms)),
         updated_at: Some(timestamp(issue.updated_at_ms)),
         revision: issue.revision,

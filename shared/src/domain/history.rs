@@ -149,6 +149,7 @@ mod tests {
                 patch_hash: String::new(),
                 issue_id: None,
                 epoch: None,
+                author: None,
                 committed_at_ms: 7,
             },
             document: blueprint.canonical_yaml().to_string(),

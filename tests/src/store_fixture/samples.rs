@@ -118,6 +118,8 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
             duration_ms: 4,
         },
         unusable_reply: "{\"ops\": \u{1b}".to_owned(),
+        submitted_by: claimed.submitted_by.clone(),
+        decided_by: None,
     }
 }
 

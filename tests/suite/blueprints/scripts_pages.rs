@@ -20,7 +20,7 @@ async fn pages_put_together_are_the_whole_list() {
         fixture.step(fixture.settle(&claimed, How::Applied)).await;
     }
     let whole_log = store
-        .list_log_entries(None, false, &page(100, None))
+        .list_log_entries(None, None, false, &page(100, None))
         .await
         .unwrap();
     let whole_log: Vec<_> = whole_log.items.into_iter().map(|e| e.issue_id).collect();
@@ -28,14 +28,16 @@ async fn pages_put_together_are_the_whole_list() {
     let every_issue = IssueFilter::default();
     for size in 1..=8 {
         let commits = all(size, async |page| {
-            let commits = store.list_commits(&id, &page).await;
+            let commits = store.list_commits(&id, None, &page).await;
             commits.unwrap().expect("commits")
         });
         let seqs: Vec<u64> = commits.await.into_iter().map(|c| c.seq).collect();
         assert_eq!(seqs, [6, 5, 4, 3, 2, 1], "pages of {size}");
         for newest_first in [false, true] {
             let entries = all(size, async |page| {
-                let entries = store.list_log_entries(None, newest_first, &page).await;
+                let entries = store
+                    .list_log_entries(None, None, newest_first, &page)
+                    .await;
                 entries.unwrap()
             });
             let mut entries: Vec<_> = entries.await.into_iter().map(|e| e.issue_id).collect();
@@ -53,10 +55,10 @@ async fn pages_put_together_are_the_whole_list() {
     }
     for cursor in ["nonsense", "-1", ""] {
         let cursor = || page(5, Some(cursor.to_owned()));
-        let found = store.list_commits(&id, &cursor()).await.map(drop);
+        let found = store.list_commits(&id, None, &cursor()).await.map(drop);
         assert!(matches!(found, Err(StoreError::Cursor(_))), "{found:?}");
         let found = store
-            .list_log_entries(None, true, &cursor())
+            .list_log_entries(None, None, true, &cursor())
             .await
             .map(drop);
         assert!(matches!(found, Err(StoreError::Cursor(_))), "{found:?}");

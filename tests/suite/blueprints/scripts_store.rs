@@ -47,7 +47,7 @@ async fn a_put_makes_a_commit_that_is_read_back() {
     );
     assert!(
         store
-            .list_commits(&id, &page(10, None))
+            .list_commits(&id, None, &page(10, None))
             .await
             .unwrap()
             .is_none()
@@ -235,7 +235,7 @@ async fn a_content_that_was_head_twice_is_its_newest_commit() {
     let documents = store.keys().documents(&blueprint_id("a"));
     assert_eq!(fixture.raw::<u64>(&["HLEN", &documents]).await, 2);
     let commits = store
-        .list_commits(&blueprint_id("a"), &page(10, None))
+        .list_commits(&blueprint_id("a"), None, &page(10, None))
         .await
         .unwrap();
     let versions: Vec<Version> = commits

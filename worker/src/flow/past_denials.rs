@@ -38,7 +38,8 @@ pub(super) async fn read(memory: &RunMemory, n: usize) -> Result<Vec<Doc>, StepE
             after,
         };
         let (store, blueprint) = (memory.store(), memory.blueprint());
-        let found = persistently(|| store.list_log_entries(Some(blueprint), true, &page)).await;
+        let found =
+            persistently(|| store.list_log_entries(Some(blueprint), None, true, &page)).await;
         let found = found.map_err(|error| StepError::Transient {
             message: format!("the past denials could not be read: {}", chain(&error)),
             retry_after: None,
@@ -108,6 +109,8 @@ mod tests {
             ts_ms: 0,
             usage: SpawnerUsage::default(),
             unusable_reply: String::new(),
+            submitted_by: None,
+            decided_by: None,
         };
         assert_eq!(
             json::emit(&to_doc(&entry)),

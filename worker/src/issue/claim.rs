@@ -7,6 +7,7 @@ use shared::store::{ClaimMode, ClaimOutcome, IssueRef, ReturnOutcome};
 use shared::whole_ms::whole_ms;
 
 use crate::issue::dispatcher::{Dispatcher, Granted, NeedsExclusiveRun, new_nonce};
+use crate::issue::submitter::submitter;
 use crate::pause::Pause;
 
 impl Dispatcher {
@@ -45,6 +46,11 @@ impl Dispatcher {
                     }));
                 }
                 Ok(ClaimOutcome::MustBeAlone) => return Err(NeedsExclusiveRun),
+                Ok(outcome @ (ClaimOutcome::Archived | ClaimOutcome::OrbitNeedsAdmin)) => {
+                    let actor = submitter(self.store.of(&issue.blueprint_id), issue).await;
+                    tracing::info!(issue_id = %issue.issue_id, actor, ?outcome, "failed by the claim");
+                    return Ok(None);
+                }
                 Ok(other) => {
                     tracing::debug!(issue_id = %issue.issue_id, outcome = ?other, "not claimed");
                     return Ok(None);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use shared::blueprint::Blueprint;
+use shared::domain::actor::Actor;
 use shared::domain::bundled::DEFAULT_TTL_SECS;
 use shared::error::chain;
 use shared::fail_point;
@@ -98,7 +99,8 @@ impl Dispatcher {
             .leases
             .keep(&claimed.lease, asked, Duration::from_secs(DEFAULT_TTL_SECS));
         let issue_id = &claimed.lease.issue.issue_id;
-        let span = tracing::info_span!("issue", %issue_id, attempt = claimed.attempt,
+        let actor = claimed.submitted_by.as_ref().map(Actor::as_str);
+        let span = tracing::info_span!("issue", %issue_id, attempt = claimed.attempt, actor,
             setting = tracing::field::Empty);
         if let Some(parent) = &claimed.trace {
             trace::continue_from(&span, parent);

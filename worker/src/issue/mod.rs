@@ -13,3 +13,4 @@ mod release;
 mod settle;
 pub(crate) mod settlement;
 pub(crate) mod slots;
+pub(crate) mod submitter;

@@ -31,6 +31,8 @@ fn entry(claimed: &Claimed, head: Option<&Head>) -> LogEntry {
         ts_ms: 0,
         usage: SpawnerUsage::default(),
         unusable_reply: String::new(),
+        submitted_by: claimed.submitted_by.clone(),
+        decided_by: None,
     }
 }
 

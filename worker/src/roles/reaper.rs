@@ -16,6 +16,7 @@ use shared::store::{ReapOutcome, ReturnOutcome, Shard, StoreError};
 use shared::whole_ms::whole_ms;
 use tokio_util::sync::CancellationToken;
 
+use crate::issue::submitter::submitter;
 use crate::metrics::Metrics;
 use crate::pause::RepeatedErrorLog;
 
@@ -106,7 +107,11 @@ async fn reap_leases(
             progress |= !matches!(outcome, ReapOutcome::Alive | ReapOutcome::Moved);
             if matches!(outcome, ReapOutcome::Delayed(_) | ReapOutcome::Dead) {
                 Metrics::count(&metrics.reaped);
-                tracing::warn!(issue_id = %issue.issue_id, blueprint_id = %issue.blueprint_id, ?outcome, "lease expired");
+                let actor = match outcome {
+                    ReapOutcome::Dead => submitter(shard, issue).await,
+                    _ => None,
+                };
+                tracing::warn!(issue_id = %issue.issue_id, blueprint_id = %issue.blueprint_id, actor, ?outcome, "lease expired");
             }
         }
         if expired.len() < BATCH || !progress {

@@ -196,6 +196,8 @@ impl Shard {
                     patch_hash,
                     Some(&issue.issue_id),
                     Some(epoch),
+                    // The script adds the author.
+                    None,
                 ));
             }
             Settlement::Denied {

@@ -173,6 +173,8 @@ pub(super) fn setting() -> EnhanceSetting {
         applies_to: Vec::new(),
         axis_options: AxisOptions::new(),
         revision: 1,
+        updated_by: None,
+        updated_at_ms: None,
     }
 }
 
