@@ -3,6 +3,7 @@
 
 use redis::ToRedisArgs;
 use serde_json::Value;
+use shared::ids::BlueprintId;
 use shared::store::redis::script;
 use shared::store::{IssueRef, Shard, StoreError};
 
@@ -60,16 +61,27 @@ pub async fn outcome_for(
     holder: &str,
     own: Value,
 ) -> Result<String, StoreError> {
+    let (blueprint, head) = (&issue.blueprint_id, issue.issue_id.as_str());
+    outcome_of_queue(store, name, blueprint, head, holder, own).await
+}
+
+/// As [`outcome_for`], for a queue that can be empty: '-' then replaces the id of its head.
+///
+/// # Errors
+/// As [`outcome`].
+pub async fn outcome_of_queue(
+    store: &Shard,
+    name: &str,
+    blueprint: &BlueprintId,
+    head: &str,
+    holder: &str,
+    own: Value,
+) -> Result<String, StoreError> {
     let mut arg = own;
-    arg["blueprint_id"] = issue.blueprint_id.as_str().into();
-    arg["issue_id"] = issue.issue_id.as_str().into();
+    arg["blueprint_id"] = blueprint.as_str().into();
+    arg["issue_id"] = head.into();
     arg["holder"] = holder.into();
     let arg = rmp_serde::to_vec(&arg).expect("JSON has the types of MessagePack");
-    outcome(
-        store,
-        name,
-        &[store.keys().backlog(&issue.blueprint_id)],
-        &[&arg],
-    )
-    .await
+    let keys = [store.keys().backlog(blueprint)];
+    outcome(store, name, &keys, &[&arg]).await
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use serde_json::json;
 use shared::store::{
     Beat, ClaimMode, ClaimOutcome, Claimed, ExpectedHead, Head, IssueRef, Lease, NextClaim,
     PromoteOutcome, PutOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, StoreError,
@@ -15,7 +16,7 @@ use crate::model::replay::stage::{
 };
 use crate::model::requests::{self, HandOver, Held, Reply, Request, Verdict};
 use crate::model::state::{BlueprintNo, IssueNo, Phase, State, WorkerNo};
-use crate::raw_script::{outcome, outcome_for};
+use crate::raw_script::{outcome_for, outcome_of_queue};
 use crate::store_fixture::{How, LONG, blueprint_id, busy, fault};
 
 /// The placeholder for no worker and no issue in the names of keys.
@@ -287,6 +288,7 @@ impl Stage<'_> {
                 document: None,
             },
             trace: None,
+            submitted_by: None,
         }
     }
 
@@ -319,51 +321,39 @@ impl Stage<'_> {
     /// By the script itself: the typed function reads the holder again.
     async fn reap(&self, issue: IssueNo, holder: Option<WorkerNo>) -> String {
         let holder = holder.map_or_else(|| NOBODY.to_owned(), worker_name);
-        let max_deaths = self.scenario.max_deaths.to_string();
         // Without jitter the issue is due at once.
-        let args = [&*holder, &max_deaths, "0", r#"{"cause":"failed"}"#];
+        let own = json!({
+            "max_attempts": self.scenario.max_deaths,
+            "jitter": 0.0,
+            "log": r#"{"cause":"failed"}"#,
+        });
         let (store, issue) = (&self.fixture.store, self.issue(issue));
-        answer(outcome_for(store, "reap_issue", &issue, &holder, &args).await)
+        answer(outcome_for(store, "reap_issue", &issue, &holder, own).await)
     }
 
     /// By the script itself: the typed function reads the holder again.
     async fn cancel(&self, issue: IssueNo, holder: Option<WorkerNo>) -> String {
+        let holder = holder.map_or_else(|| NOBODY.to_owned(), worker_name);
+        let own = json!({
+            "log": r#"{"cause":"cancelled"}"#,
+            "authority": authority(self.scenario.admin_cancels).as_str(),
+            "is_bundled": false,
+            "decided_by": "",
+        });
         let (store, issue) = (&self.fixture.store, self.issue(issue));
-        let holder = holder.map(worker_name);
-        let mut keys = store.keys().issue_block(
-            &issue.blueprint_id,
-            &issue.issue_id,
-            holder.as_deref().unwrap_or(NOBODY),
-        );
-        keys.push(store.keys().orbits());
-        let args = [
-            issue.blueprint_id.as_str(),
-            issue.issue_id.as_str(),
-            "channel",
-            "issue-channel",
-            holder.as_deref().unwrap_or_default(),
-            r#"{"cause":"cancelled"}"#,
-            "cancel-channel",
-            authority(self.scenario.admin_cancels).as_str(),
-            "",
-        ];
-        answer(outcome(store, "cancel_issue", &keys, &args).await)
+        answer(outcome_for(store, "cancel_issue", &issue, &holder, own).await)
     }
 
     /// By the script itself: the typed function audits all queues.
     async fn audit(&self, before: &State, b: BlueprintNo) -> String {
-        let (store, id) = (&self.fixture.store, target(b));
         let head = before.redis.queues[usize::from(b)].backlog.first();
         let head = head.map_or_else(|| NOBODY.to_owned(), |issue| issue_name(*issue));
         let workers: Vec<String> = (0..self.scenario.n_workers as WorkerNo)
             .map(worker_name)
             .collect();
-        let mut keys = store.keys().issue_block_of(&id, &head, NOBODY);
-        keys.push(store.keys().workers());
-        keys.extend(workers.iter().map(|w| store.keys().processing(w)));
-        let mut args = vec![id.as_str(), &head, "channel", "issue-channel"];
-        args.extend(workers.iter().map(String::as_str));
-        answer(outcome(store, "audit_queue", &keys, &args).await)
+        let own = json!({ "workers": workers });
+        let store = &self.fixture.store;
+        answer(outcome_of_queue(store, "audit_queue", &target(b), &head, NOBODY, own).await)
     }
 }
 
