@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shared::config;
 
+mod channels;
 mod put;
 
+pub(crate) use self::channels::{ChannelsArgs, ConsumersArgs, PromoteArgs, RollbackArgs};
 pub(crate) use self::settings::SettingPutArgs;
 pub(crate) use put::{DocumentFormat, PutArgs};
 
@@ -143,6 +145,14 @@ pub(crate) enum Verb {
     Archive(BlueprintArg),
     /// Unarchive a Blueprint.
     Unarchive(BlueprintArg),
+    /// List the channels of a Blueprint, such as production and staging, or their moves.
+    Channels(ChannelsArgs),
+    /// Move a channel to a version. Shows the difference and asks first.
+    Promote(PromoteArgs),
+    /// Move a channel back to the version before its last move.
+    Rollback(RollbackArgs),
+    /// List the instances that run Blueprints, with their last reports.
+    Consumers(ConsumersArgs),
     /// Export the whole history of a Blueprint to a file.
     Export(ExportArgs),
     /// Import a Blueprint with its whole history from an exported file.
@@ -262,12 +272,20 @@ pub(crate) struct GetArgs {
         long,
         value_name = "VERSION",
         requires = "blueprint_id",
-        conflicts_with = "semver"
+        conflicts_with_all = ["semver", "channel"]
     )]
     pub(crate) version: Option<String>,
     /// Print the version with the highest label that satisfies this requirement, such as `^1.2`.
-    #[arg(long, value_name = "REQUIREMENT", requires = "blueprint_id")]
+    #[arg(
+        long,
+        value_name = "REQUIREMENT",
+        requires = "blueprint_id",
+        conflicts_with = "channel"
+    )]
     pub(crate) semver: Option<String>,
+    /// Print the version of this channel.
+    #[arg(long, value_name = "CHANNEL", requires = "blueprint_id")]
+    pub(crate) channel: Option<String>,
     /// Also list archived Blueprints.
     #[arg(long, conflicts_with = "blueprint_id")]
     pub(crate) archived: bool,

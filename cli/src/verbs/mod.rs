@@ -1,8 +1,11 @@
 //! The verbs, in one file per group.
 
 pub(crate) mod blueprints;
+pub(crate) mod channels;
+pub(crate) mod consumers;
 pub(crate) mod doctor;
 mod follow;
+mod history_file;
 pub(crate) mod issues;
 pub(crate) mod log;
 pub(crate) mod preview;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use shared::domain::actor::Actor;
 use shared::domain::issue::Authority;
 use shared::domain::trace_parent::TraceParent;
 use shared::telemetry::trace;
@@ -69,6 +70,12 @@ pub(crate) fn authority(extensions: &Extensions) -> Authority {
         Some(Scope::Admin) => Authority::Admin,
         _ => Authority::Submitter,
     }
+}
+
+/// Returns the actor of a call. A call that bypassed the layer is anonymous.
+pub(crate) fn actor(extensions: &Extensions) -> Actor {
+    let found = extensions.get::<Actor>().cloned();
+    found.unwrap_or_else(Actor::anonymous)
 }
 
 /// Returns the token of `authorization: Bearer <token>`.
