@@ -30,6 +30,8 @@ mod suite {
         mod upgrade;
     }
     mod edge {
+        mod actors;
+        mod authenticated_actors;
         mod bad_input;
         mod bad_input_channels;
         mod documentation;
@@ -83,6 +85,7 @@ mod suite {
         mod repair;
         mod retrying;
         mod sandbox;
+        mod scripts_actors;
         mod scripts_audit;
         mod scripts_damage;
         mod scripts_decisions;

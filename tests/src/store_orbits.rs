@@ -25,6 +25,8 @@ pub fn orbit_setting(name: &str, orbit: &str, selector: VersionSelector) -> Enha
         applies_to: Vec::new(),
         axis_options: AxisOptions::new(),
         revision: 0,
+        updated_by: None,
+        updated_at_ms: None,
     }
 }
 

@@ -8,7 +8,8 @@ use proto::v1::{
 };
 use serde_json::{Value, json};
 
-use super::versions::{newest, resolve, show_diff};
+use super::version_lookup::resolve;
+use super::versions::{newest, show_diff};
 use super::{blueprints, page_size, trial};
 use crate::args::{ChannelsArgs, Output, PromoteArgs, RollbackArgs};
 use crate::client::{CliError, Client};

@@ -9,15 +9,15 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::issues::Decision;
+use super::decision::Decision;
 use crate::args::Output;
 use crate::client::{CliError, Client};
 use crate::output;
 
 /// How long a watch is retried while intake is unavailable.
-const REJOIN_FOR: Duration = Duration::from_secs(60);
+const RETRY_FOR: Duration = Duration::from_secs(60);
 /// Pause between two attempts.
-const REJOIN_EVERY: Duration = Duration::from_millis(500);
+const RETRY_EVERY: Duration = Duration::from_millis(500);
 
 /// Progress output of an issue: one line per state and per finished step. On a terminal a spinner
 /// below shows the running step. Prints nothing for JSON output.
@@ -152,13 +152,15 @@ pub(super) async fn follow(
             Code::Unknown | Code::Cancelled | Code::Internal => seen_revision.is_some(),
             _ => false,
         };
-        let deadline = *give_up_at.get_or_insert_with(|| Instant::now() + REJOIN_FOR);
+        let deadline = *give_up_at.get_or_insert_with(|| Instant::now() + RETRY_FOR);
         if !passing || Instant::now() >= deadline {
             progress.spinner.finish_and_clear();
             return Err(ended.into());
         }
-        progress.spinner.set_message("intake is away, trying again");
-        tokio::time::sleep(REJOIN_EVERY).await;
+        progress
+            .spinner
+            .set_message("intake is unavailable, trying again");
+        tokio::time::sleep(RETRY_EVERY).await;
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Each line is a JSON object `{"sha256":"…","entry":…}` with the hash of the bytes of `entry`. So
 //! damage is reported with its line, even in a field that no other hash covers, such as a
-//! rationale. The first entry is the header. Then follow the commits with the canonical YAML of their
-//! contents, oldest first, and then the moves of channels, oldest first. The last entry is marked.
+//! rationale. The first entry is the header. Then follow the commits with the canonical YAML of
+//! their contents, and then the moves of channels, each oldest first. The last entry is marked.
 
 use std::io::{self, BufRead};
 use std::path::Path;
@@ -81,6 +81,9 @@ struct CommitForm {
     patch_hash: String,
     issue_id: String,
     epoch: Option<EpochForm>,
+    /// Absent in files of releases without actors.
+    #[serde(default)]
+    author: String,
     committed_at: String,
 }
 
@@ -305,6 +308,7 @@ fn to_form(commit: Commit) -> Result<CommitForm, CliError> {
         patch_hash: commit.patch_hash,
         issue_id: commit.issue_id,
         epoch,
+        author: commit.author,
         committed_at: time(commit.committed_at, "committed_at")?,
     })
 }
@@ -328,6 +332,7 @@ fn from_form(form: CommitForm) -> Result<Commit, String> {
         patch_hash: form.patch_hash,
         issue_id: form.issue_id,
         epoch,
+        author: form.author,
         committed_at: Some(time(&form.committed_at)?),
     })
 }
@@ -355,6 +360,7 @@ mod tests {
                     start_version: "p".to_owned(),
                     started_at: time.clone(),
                 }),
+                author: "größer".to_owned(),
                 committed_at: time,
             }),
             document_yaml: Some("id: swarm\n".to_owned()),

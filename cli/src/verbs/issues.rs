@@ -8,47 +8,12 @@ use proto::v1::{
 };
 use serde_json::json;
 
+use super::decision::Decision;
 use super::follow::{Progress, follow};
 use super::{log, page_size};
 use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs};
 use crate::client::{CliError, Client};
 use crate::output;
-
-/// The decision of an issue, which determines the exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Decision {
-    /// Its change was committed.
-    Applied,
-    /// A verifier denied it.
-    Denied,
-    /// It could not be decided.
-    Failed,
-    /// A user cancelled it.
-    Cancelled,
-}
-
-impl Decision {
-    /// Returns the decision of an issue; `None` if it is undecided.
-    pub(super) fn of(issue: &Issue) -> Option<Self> {
-        match (issue.state(), issue.cause()) {
-            (IssueState::Applied, _) => Some(Self::Applied),
-            (IssueState::Rejected, RejectionCause::Denied) => Some(Self::Denied),
-            (IssueState::Rejected, RejectionCause::Cancelled) => Some(Self::Cancelled),
-            (IssueState::Rejected, _) => Some(Self::Failed),
-            _ => None,
-        }
-    }
-
-    /// Returns the exit status of `submit`, `watch` and `retry`.
-    pub(crate) fn exit_status(self) -> u8 {
-        match self {
-            Self::Applied => 0,
-            Self::Denied => 2,
-            Self::Failed => 3,
-            Self::Cancelled => 4,
-        }
-    }
-}
 
 /// Submits an issue and, unless detached, waits for the decision. Returns the decision, or `None`
 /// if detached.
@@ -78,11 +43,11 @@ pub(crate) async fn submit(
         return Ok(None);
     }
     let known = if answer.already_existed {
-        " (was filed before)"
+        " (was submitted before)"
     } else {
         ""
     };
-    let (last, decision) = see_through(&mut client, &issue, known, format).await?;
+    let (last, decision) = wait_for_decision(&mut client, &issue, known, format).await?;
     if format == Output::Json {
         output::json_document(
             &json!({ "issue": output::issue_json(&last), "already_existed": answer.already_existed }),
@@ -109,7 +74,7 @@ pub(super) fn read_intent(words: &[String]) -> Result<String, CliError> {
 /// Prints the id of an issue and follows it to its decision. Text output has every state, the steps
 /// of a slow flow, and the judgement. The caller prints JSON. Returns the last state and the
 /// decision.
-pub(super) async fn see_through(
+pub(super) async fn wait_for_decision(
     client: &mut Client,
     issue: &Issue,
     note: &str,
@@ -186,6 +151,7 @@ pub(crate) async fn issues(
                 dead_only: args.dead,
                 page_size: page_size(args.limit - issues.len()),
                 page_token,
+                submitted_by: args.actor.clone(),
             })
             .await?
             .into_inner();
@@ -211,6 +177,7 @@ pub(crate) async fn issues(
             issue.blueprint_id.clone(),
             state,
             output::time(issue.submitted_at.as_ref()),
+            issue.submitted_by.clone(),
             output::brief(&issue.intent),
             output::brief(&issue.reason),
         ]
@@ -220,6 +187,7 @@ pub(crate) async fn issues(
         "BLUEPRINT",
         "STATE",
         "SUBMITTED",
+        "BY",
         "INTENT",
         "REASON",
     ];
@@ -261,19 +229,31 @@ fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError> {
     output::line(format_args!("intent     {}", issue.intent))?;
     output::line(format_args!("state      {}", output::standing(issue)))?;
     output::line(format_args!(
-        "submitted  {}",
-        output::time(issue.submitted_at.as_ref())
+        "submitted  {}{}",
+        output::time(issue.submitted_at.as_ref()),
+        by(&issue.submitted_by)
     ))?;
     output::line(format_args!(
         "updated    {}, revision {}",
         output::time(issue.updated_at.as_ref()),
         issue.revision
     ))?;
+    if !issue.decided_by.is_empty() {
+        output::line(format_args!("decided    by {}", issue.decided_by))?;
+    }
     output::line(format_args!("attempts   {}", issue.attempt))?;
     if !issue.retry_of.is_empty() {
         output::line(format_args!("retry of   {}", issue.retry_of))?;
     }
     Ok(())
+}
+
+/// Returns ` by <actor>`; empty without an actor.
+fn by(actor: &str) -> String {
+    match actor {
+        "" => String::new(),
+        actor => format!(" by {actor}"),
+    }
 }
 
 fn wire_state(state: StateArg) -> IssueState {
@@ -290,46 +270,5 @@ fn wire_cause(cause: CauseArg) -> RejectionCause {
         CauseArg::Denied => RejectionCause::Denied,
         CauseArg::Failed => RejectionCause::Failed,
         CauseArg::Cancelled => RejectionCause::Cancelled,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_decision_has_its_exit_status() {
-        let decided = |state: IssueState, cause: RejectionCause| {
-            Decision::of(&Issue {
-                state: state.into(),
-                cause: cause.into(),
-                ..Issue::default()
-            })
-            .map(Decision::exit_status)
-        };
-        assert_eq!(
-            decided(IssueState::Pending, RejectionCause::Unspecified),
-            None
-        );
-        assert_eq!(
-            decided(IssueState::InFlight, RejectionCause::Unspecified),
-            None
-        );
-        assert_eq!(
-            decided(IssueState::Applied, RejectionCause::Unspecified),
-            Some(0)
-        );
-        assert_eq!(
-            decided(IssueState::Rejected, RejectionCause::Denied),
-            Some(2)
-        );
-        assert_eq!(
-            decided(IssueState::Rejected, RejectionCause::Failed),
-            Some(3)
-        );
-        assert_eq!(
-            decided(IssueState::Rejected, RejectionCause::Cancelled),
-            Some(4)
-        );
     }
 }

@@ -34,8 +34,9 @@ pub(crate) async fn export(mut client: Client, args: ExportArgs) -> Result<(), C
     let file = BufWriter::new(File::create_new(&path).map_err(failed)?);
     match write(&mut client, args.blueprint_id, file, failed).await {
         Ok(count) => Ok(output::line(format_args!(
-            "{}: {count} commits written",
-            path.display()
+            "{}: {} written",
+            path.display(),
+            output::count(count, "commit")
         ))?),
         Err(error) => {
             // A partial history is useless. If the file cannot be removed, `import` refuses it.

@@ -4,6 +4,7 @@ use proto::v1;
 use proto::v1::blueprint_service_server::BlueprintService;
 use shared::blueprint::yaml::Format;
 use shared::blueprint::{Blueprint, json, warnings};
+use shared::domain::actor::Actor;
 use shared::domain::version_selector::VersionSelector;
 use shared::ids::{BlueprintId, VersionPrefix};
 use shared::store::ArchiveOutcome;
@@ -15,10 +16,10 @@ use crate::blueprints::write::write;
 use crate::blueprints::{channels, consumers, transfer, versions};
 use crate::convert;
 use crate::edge::auth_layer;
-use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::paging::PageQuery;
+use crate::rpc::Rpc;
 
 /// The service. Cloning is cheap.
 #[derive(Clone)]
@@ -45,6 +46,7 @@ impl Blueprints {
     pub(crate) async fn put(
         &self,
         request: v1::PutBlueprintRequest,
+        author: &Actor,
     ) -> Result<v1::PutBlueprintResponse, RequestError> {
         let mut violations = Violations::default();
         let format = violations.check("format", document_format(request.format));
@@ -64,7 +66,7 @@ impl Blueprints {
             return Err(violations.into());
         };
         let store = self.backend.store()?;
-        let written = write(store, &blueprint, expected, &rationale, None).await?;
+        let written = write(store, &blueprint, expected, &rationale, author, None).await?;
         let (trial, trial_detail) = written.trial.into_wire();
         Ok(v1::PutBlueprintResponse {
             commit: Some(commit_to_wire(written.commit)),
@@ -139,10 +141,12 @@ impl Blueprints {
                 .commits_by_prefix(blueprint_id, &request.version_prefix)
                 .await;
         }
+        let author = convert::optional_actor("author", request.author.as_deref())?;
+        let author = author.as_ref();
         let query = PageQuery::parse(
             request.page_size,
             &request.page_token,
-            &format!("commits {blueprint_id} {}", request.before_seq),
+            &format!("commits {blueprint_id} {} {author:?}", request.before_seq),
         )?;
         // A cursor is the number before which the next page begins.
         let first = (request.before_seq > 0).then(|| request.before_seq.to_string());
@@ -151,7 +155,7 @@ impl Blueprints {
         let (commits, next_page_token) = query
             .collect(commit_to_wire, |mut page| async move {
                 page.after = page.after.or_else(|| first.clone());
-                let commits = shard.list_commits(blueprint_id, &page).await?;
+                let commits = shard.list_commits(blueprint_id, author, &page).await?;
                 commits.ok_or_else(|| RequestError::BlueprintNotFound(blueprint_id.clone()))
             })
             .await?;
@@ -207,9 +211,9 @@ impl BlueprintService for Blueprints {
         &self,
         request: Request<v1::PutBlueprintRequest>,
     ) -> Result<Response<v1::PutBlueprintResponse>, Status> {
-        self.backend
-            .answer(Rpc::PutBlueprint, self.put(request.into_inner()))
-            .await
+        let author = auth_layer::actor(request.extensions());
+        let put = self.put(request.into_inner(), &author);
+        self.backend.answer(Rpc::PutBlueprint, put).await
     }
 
     async fn get_blueprint(
@@ -251,7 +255,11 @@ impl BlueprintService for Blueprints {
         &self,
         request: Request<v1::RevertBlueprintRequest>,
     ) -> Result<Response<v1::RevertBlueprintResponse>, Status> {
-        let revert = async { versions::revert(self.backend.store()?, request.into_inner()).await };
+        let author = auth_layer::actor(request.extensions());
+        let revert = async {
+            let store = self.backend.store()?;
+            versions::revert(store, request.into_inner(), &author).await
+        };
         self.backend.answer(Rpc::RevertBlueprint, revert).await
     }
 
@@ -298,7 +306,11 @@ impl BlueprintService for Blueprints {
         &self,
         request: Request<Streaming<v1::ImportBlueprintRequest>>,
     ) -> Result<Response<v1::ImportBlueprintResponse>, Status> {
-        let import = async { transfer::import(self.backend.store()?, request.into_inner()).await };
+        let importer = auth_layer::actor(request.extensions());
+        let import = async {
+            let store = self.backend.store()?;
+            transfer::import(store, request.into_inner(), &importer).await
+        };
         self.backend.answer(Rpc::ImportBlueprint, import).await
     }
 

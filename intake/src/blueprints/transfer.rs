@@ -19,10 +19,10 @@ use tonic::{Status, Streaming};
 use crate::blueprints::channels::move_to_wire;
 use crate::blueprints::convert::commit_to_wire;
 use crate::convert;
-use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::error::violations::Violations;
+use crate::rpc::Rpc;
 
 /// Maximum number of commits, or of moves, in one read or one stage.
 const BATCH: usize = 16;
@@ -105,7 +105,8 @@ async fn moves(
     Ok(messages.collect())
 }
 
-/// Imports a history.
+/// Imports a history. A commit keeps its author; `importer` becomes the author of a commit without
+/// one.
 ///
 /// Cancel safety: a dropped call leaves staged data, which expires.
 ///
@@ -114,9 +115,10 @@ async fn moves(
 pub(crate) async fn import(
     store: &Store,
     mut messages: Streaming<v1::ImportBlueprintRequest>,
+    importer: &Actor,
 ) -> Result<v1::ImportBlueprintResponse, RequestError> {
     let Some(first) = next(&mut messages).await? else {
-        return Err(RequestError::field("last", "there is no message"));
+        return Err(RequestError::field("last", "the stream has no message"));
     };
     let first_commit = first.commit.as_ref();
     let blueprint_id = first_commit.map_or("", |commit| commit.blueprint_id.as_str());
@@ -125,7 +127,7 @@ pub(crate) async fn import(
     let Some(mut import) = store.of(&blueprint_id).begin_import(&blueprint_id).await? else {
         return Err(RequestError::BlueprintExists(blueprint_id));
     };
-    let taken = take(&mut import, first, messages).await;
+    let taken = take(&mut import, first, messages, importer).await;
     let head = match taken {
         Ok(head) => head,
         Err(error) => {
@@ -152,9 +154,11 @@ async fn take(
     import: &mut Import,
     first: v1::ImportBlueprintRequest,
     mut messages: Streaming<v1::ImportBlueprintRequest>,
+    importer: &Actor,
 ) -> Result<Commit, RequestError> {
     let mut number: u64 = 1;
-    let (newest, first_move) = take_commits(import, first, &mut messages, &mut number).await?;
+    let (newest, first_move) =
+        take_commits(import, first, &mut messages, importer, &mut number).await?;
     if let Some(first_move) = first_move {
         let chain = ChannelChain::of(newest.blueprint_id.clone());
         take_moves(import, chain, first_move, &mut messages, number + 1).await?;
@@ -168,6 +172,7 @@ async fn take_commits(
     import: &mut Import,
     first: v1::ImportBlueprintRequest,
     messages: &mut Streaming<v1::ImportBlueprintRequest>,
+    importer: &Actor,
     number: &mut u64,
 ) -> Result<(Commit, Option<v1::ImportBlueprintRequest>), RequestError> {
     let mut chain = Chain::default();
@@ -176,10 +181,11 @@ async fn take_commits(
     let mut message = first;
     loop {
         let last = message.last;
-        let entry = entry(message, *number)?;
+        let mut entry = entry(message, *number)?;
         chain
             .take(&entry)
             .map_err(|problem| not_next(&problem, *number))?;
+        entry.commit.author.get_or_insert_with(|| importer.clone());
         bytes += entry.document.len() + entry.commit.rationale.len();
         let newest = entry.commit.clone();
         batch.push(entry);
@@ -253,11 +259,11 @@ async fn following(
     match (next(messages).await?, last) {
         (None, false) => Err(RequestError::field(
             "last",
-            format!("is not true in message {number}, after which the stream ended: it was cut"),
+            format!("is false in message {number}, the last one: the stream was cut off"),
         )),
         (Some(_), true) => Err(RequestError::field(
             "last",
-            format!("is true in message {number}, which another one follows"),
+            format!("is true in message {number}, but more messages follow"),
         )),
         (following, _) => Ok(following),
     }
@@ -306,9 +312,20 @@ fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntr
             .check("commit.epoch", read_epoch(&epoch))
             .map(Some),
     };
+    let author = violations.merge(convert::optional_actor(
+        "commit.author",
+        Some(&commit.author),
+    ));
     let at = violations.check("commit.committed_at", ms(commit.committed_at.as_ref()));
-    let (Some(blueprint_id), Some(version), Some(parents), Some(issue_id), Some(epoch), Some(at)) =
-        (blueprint_id, version, parents, issue_id, epoch, at)
+    let (
+        Some(blueprint_id),
+        Some(version),
+        Some(parents),
+        Some(issue_id),
+        Some(epoch),
+        Some(author),
+        Some(at),
+    ) = (blueprint_id, version, parents, issue_id, epoch, author, at)
     else {
         return Err(violations.into());
     };
@@ -323,6 +340,7 @@ fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntr
             patch_hash: commit.patch_hash,
             issue_id,
             epoch,
+            author,
             committed_at_ms: at,
         },
         document: message.document_yaml,
@@ -393,7 +411,7 @@ fn ms(timestamp: Option<&Timestamp>) -> Result<u64, String> {
         (nanos < 1_000_000_000 && nanos % 1_000_000 == 0)
             .then(|| seconds.checked_mul(1_000)?.checked_add(nanos / 1_000_000))?
     };
-    read().ok_or_else(|| "is no time since 1970 in whole milliseconds".to_owned())
+    read().ok_or_else(|| "must be a time since 1970 in whole milliseconds".to_owned())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use shared::blueprint::Blueprint;
+use shared::domain::actor::Actor;
 use shared::domain::commit::Commit;
 use shared::domain::setting::EnhanceSetting;
 use shared::fail_point;
@@ -26,8 +27,9 @@ pub(crate) struct Written {
     pub(crate) trial: Trial,
 }
 
-/// Writes `blueprint`. If settings use it as their orbit, it is first checked and tried with each
-/// of them. `except` is a setting of the same request, which was checked before.
+/// Writes `blueprint` in a commit of `author`. If settings use it as their orbit, it is first
+/// checked and tried with each of them. `except` is a setting of the same request, which was
+/// checked before.
 ///
 /// # Errors
 /// The Blueprint is archived, its head is not the expected one, or it is an orbit that cannot run
@@ -37,6 +39,7 @@ pub(crate) async fn write(
     blueprint: &Blueprint,
     expected: ExpectedHead,
     rationale: &str,
+    author: &Actor,
     except: Option<&SettingId>,
 ) -> Result<Written, RequestError> {
     let blueprint_id = || blueprint.id().clone();
@@ -54,7 +57,7 @@ pub(crate) async fn write(
         });
         let trials = try_join_all(judged).await?;
         let trial = trials.into_iter().fold(Trial::Nothing, Trial::and);
-        let put = store.put_checked_blueprint(blueprint, &expected, rationale, &used);
+        let put = store.put_checked_blueprint(blueprint, &expected, rationale, author, &used);
         let put = put.await?;
         fail_point::pass("put.after");
         let (commit, created) = match put {

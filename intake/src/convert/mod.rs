@@ -8,6 +8,7 @@ mod tests;
 
 use prost_types::Timestamp;
 use proto::v1;
+use shared::domain::actor::Actor;
 use shared::domain::version_selector::VersionSelector;
 use shared::ids::{BlueprintId, ChannelName, IssueId, SettingId, Version};
 
@@ -43,6 +44,16 @@ pub(crate) fn blueprint_filter(given: Option<&str>) -> Result<Option<BlueprintId
         .transpose()
 }
 
+/// Parses an optional actor in the field `field`. Absent or empty means `None`.
+pub(crate) fn optional_actor(
+    field: &str,
+    given: Option<&str>,
+) -> Result<Option<Actor>, RequestError> {
+    let given = given.filter(|actor| !actor.is_empty());
+    let actor = given.map(Actor::parse).transpose();
+    actor.map_err(|error| RequestError::field(field, error))
+}
+
 /// Parses a version selector in the field `field`. Absent or unset means latest.
 pub(crate) fn selector(
     field: &str,
@@ -71,7 +82,7 @@ fn semver_req(text: &str) -> Result<VersionSelector, String> {
     text.parse()
         .map(VersionSelector::SemverReq)
         .map_err(|error| {
-            format!("{shown:?} is no semver requirement such as ^1.2 or >=1.0, <2.0: {error}")
+            format!("{shown:?} is not a semver requirement such as ^1.2 or >=1.0, <2.0: {error}")
         })
 }
 

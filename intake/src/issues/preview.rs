@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use proto::v1;
 use shared::domain::issue::Authority;
 use shared::domain::preview::PreviewAnswer;
@@ -20,11 +21,14 @@ use crate::error::request_error::RequestError;
 use crate::issues::convert::preview_to_wire;
 
 /// Time added to the time limit of the flow, for the transfer in both directions.
-const BESIDES_THE_FLOW: Duration = Duration::from_secs(5);
-/// Shortest and longest pause between two polls.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+const TRANSFER_TIME: Duration = Duration::from_secs(5);
+/// The pauses between two polls.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(5))
+    .with_max_delay(Duration::from_millis(100))
+    .without_max_times();
 /// How long no worker may be connected. A worker may be starting or reconnecting.
-const UNCONNECTED: Duration = Duration::from_secs(2);
+const NO_WORKER_FOR: Duration = Duration::from_secs(2);
 
 /// Previews an issue. The call ends after `client_deadline` at the latest. The worker continues
 /// `trace`.
@@ -60,7 +64,7 @@ pub(crate) async fn preview(
     // Workers may use different settings, and any of them may take the request.
     let settings = store.home().list_settings().await?;
     let ttl_secs = settings.iter().map(|s| s.ttl_secs).max().unwrap_or(0);
-    let ceiling = Duration::from_secs(ttl_secs) + BESIDES_THE_FLOW;
+    let ceiling = Duration::from_secs(ttl_secs) + TRANSFER_TIME;
     let time_limit = client_deadline.map_or(ceiling, |asked| asked.min(ceiling));
     let home = store.home();
     let trace = trace.as_ref();
@@ -117,7 +121,7 @@ impl Awaited {
         time_limit: Duration,
     ) -> Result<PreviewAnswer, RequestError> {
         let began = Instant::now();
-        let (mut pause, mut connected) = (PAUSES.0, began);
+        let (mut pauses, mut connected) = (PAUSES.build(), began);
         loop {
             match self.home.look_for_preview(id).await {
                 Ok(sight) => {
@@ -126,7 +130,7 @@ impl Awaited {
                     }
                     if sight.n_workers > 0 {
                         connected = Instant::now();
-                    } else if connected.elapsed() > UNCONNECTED {
+                    } else if connected.elapsed() > NO_WORKER_FOR {
                         return Err(RequestError::NoWorker);
                     }
                 }
@@ -137,8 +141,7 @@ impl Awaited {
             if began.elapsed() >= time_limit {
                 return Err(RequestError::PreviewLate { waited: time_limit });
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+            sleep(pauses.next().expect("the number of pauses is not limited")).await;
         }
     }
 }
@@ -150,7 +153,7 @@ impl Drop for Awaited {
             if let Err(error) = home.withdraw_preview(&ticket).await {
                 tracing::debug!(
                     error = shared::error::chain(&error),
-                    "a preview could not be taken back; it expires"
+                    "a preview could not be withdrawn; it expires"
                 );
             }
         });

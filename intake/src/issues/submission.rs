@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use shared::domain::issue::{Authority, IssueState, NewIssue};
 use shared::domain::trace_parent::TraceParent;
 use shared::fail_point;
@@ -17,8 +18,11 @@ use crate::error::request_error::{Executed, RequestError};
 
 /// How long a submission is repeated.
 const RETRY_WITHIN: Duration = Duration::from_secs(5);
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// The pauses between two calls.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(25))
+    .with_max_delay(Duration::from_millis(500))
+    .without_max_times();
 
 /// Submits `issue`, and repeats the call for up to 5 seconds while Redis is unavailable.
 ///
@@ -35,8 +39,8 @@ pub(crate) async fn submit(
     submit_until(backend, issue, deadline).await
 }
 
-/// Submits the rejected issue `issue_id` again as `new_id`, whose `retry_of` names it. The
-/// authority is that of this caller, not that of the first submitter. Also returns the submitted
+/// Submits the rejected issue `issue_id` again as `new_id`, whose `retry_of` names it. Actor and
+/// authority are those of this caller, not those of the first submitter. Also returns the submitted
 /// issue.
 ///
 /// # Errors
@@ -48,7 +52,7 @@ pub(crate) async fn retry(
     backend: &Backend,
     issue_id: &IssueId,
     new_id: IssueId,
-    authority: Authority,
+    caller: Caller,
     trace: Option<TraceParent>,
 ) -> Result<(NewIssue, SubmitOutcome), RequestError> {
     let deadline = Instant::now() + RETRY_WITHIN;
@@ -69,7 +73,8 @@ pub(crate) async fn retry(
     }
     let issue = NewIssue::new(new_id, old.blueprint_id, old.intent, Some(old.issue_id))
         .map_err(|error| RequestError::field("issue_id", error))?
-        .on_authority(authority)
+        .on_authority(caller.authority)
+        .submitted_by(caller.actor)
         .with_trace(trace);
     let outcome = submit_until(backend, &issue, deadline).await?;
     Ok((issue, outcome))
@@ -106,9 +111,11 @@ async fn retry_until<T, F: Future<Output = Result<T, StoreError>>>(
 ) -> Result<T, RequestError> {
     let mut executed = Executed::No;
     let mut source = None;
-    let mut pause = FIRST_PAUSE;
     // The loop ends only at the deadline, while it waits or between two attempts.
-    while let Ok(store) = timeout_at(deadline, backend.store_when_ready()).await {
+    for pause in PAUSES.build() {
+        let Ok(store) = timeout_at(deadline, backend.store_when_ready()).await else {
+            break;
+        };
         match timeout_at(deadline, call(store.clone())).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) if !error.is_retryable() => return Err(error.into()),
@@ -125,7 +132,6 @@ async fn retry_until<T, F: Future<Output = Result<T, StoreError>>>(
             break;
         }
         sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Err(RequestError::SubmitUndecided {
         issue_id: new_id.clone(),

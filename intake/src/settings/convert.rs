@@ -9,6 +9,7 @@ use shared::domain::setting::EnhanceSetting;
 use shared::domain::version_selector::VersionSelector;
 
 use crate::convert::documents::doc_to_struct;
+use crate::convert::{text, timestamp};
 
 /// Converts a setting.
 pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
@@ -37,5 +38,7 @@ pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
         axis_options: (!setting.axis_options.is_empty())
             .then(|| doc_to_struct(&Doc::Object(Arc::new(setting.axis_options)))),
         revision: setting.revision,
+        updated_by: text(setting.updated_by),
+        updated_at: setting.updated_at_ms.map(timestamp),
     }
 }

@@ -3,6 +3,7 @@
 use proto::v1;
 use proto::v1::setting_service_server::SettingService;
 use shared::blueprint::Blueprint;
+use shared::domain::actor::Actor;
 use shared::domain::bundled::DEFAULT_SETTING;
 use shared::domain::setting::EnhanceSetting;
 use shared::domain::version_selector::VersionSelector;
@@ -16,11 +17,12 @@ use crate::backend::Backend;
 use crate::blueprints::convert::commit_to_wire;
 use crate::blueprints::service;
 use crate::convert;
-use crate::edge::rpc::Rpc;
+use crate::edge::auth_layer;
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::orbit_trial::{self, Trial};
 use crate::paging::PageQuery;
+use crate::rpc::Rpc;
 use crate::settings::convert::setting_to_wire;
 use crate::settings::read_setting;
 
@@ -43,6 +45,7 @@ impl Settings {
     async fn put(
         &self,
         request: v1::PutSettingRequest,
+        actor: Actor,
     ) -> Result<v1::PutSettingResponse, RequestError> {
         let mut violations = Violations::default();
         let setting = violations.merge(read_setting::setting(request.setting));
@@ -58,9 +61,10 @@ impl Settings {
                 .map(Some),
         };
         let orbit = orbit.filter(|_| format.is_some());
-        let (Some(setting), Some(orbit)) = (setting, orbit) else {
+        let (Some(mut setting), Some(orbit)) = (setting, orbit) else {
             return Err(violations.into());
         };
+        setting.updated_by = Some(actor.clone());
 
         if let Some(orbit) = orbit.as_ref().filter(|o| *o.id() != setting.blueprint_id) {
             return Err(RequestError::field(
@@ -94,7 +98,8 @@ impl Settings {
         if let Some(orbit) = orbit {
             let rationale = format!("orbit of setting {}", setting.id);
             let id = Some(&setting.id);
-            let written = crate::blueprints::write::write(store, &orbit, head, &rationale, id);
+            let written =
+                crate::blueprints::write::write(store, &orbit, head, &rationale, &actor, id);
             let written = written.await.map_err(as_orbit_document)?;
             trial = trial.and(written.trial);
             checked.seq = Some(written.commit.seq);
@@ -304,9 +309,9 @@ impl SettingService for Settings {
         &self,
         request: Request<v1::PutSettingRequest>,
     ) -> Result<Response<v1::PutSettingResponse>, Status> {
-        self.backend
-            .answer(Rpc::PutSetting, self.put(request.into_inner()))
-            .await
+        let actor = auth_layer::actor(request.extensions());
+        let put = self.put(request.into_inner(), actor);
+        self.backend.answer(Rpc::PutSetting, put).await
     }
 
     async fn get_setting(

@@ -40,7 +40,7 @@ pub use self::queue::promote::PromoteOutcome;
 pub use self::queue::reap::ReapOutcome;
 pub use self::queue::release::{Release, ReleaseOutcome};
 pub use self::queue::return_element::ReturnOutcome;
-pub use self::queue::settle::{Decision, NextClaim, SettleOutcome, Settlement};
+pub use self::queue::settle::{NextClaim, SettleOutcome, Settlement};
 pub use self::queue::step_cache::{CacheOutcome, CachedStep, CostOutcome};
 pub use self::queue::submit::SubmitOutcome;
 pub use self::redis::error::StoreError;

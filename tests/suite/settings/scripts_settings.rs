@@ -2,6 +2,7 @@
 
 use futures::future::{join, join_all};
 use shared::blueprint::Blueprint;
+use shared::domain::actor::Actor;
 use shared::domain::id_pattern::IdPattern;
 use shared::domain::setting::EnhanceSetting;
 use shared::domain::version_selector::VersionSelector;
@@ -33,6 +34,8 @@ fn setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting
         applies_to: vec![IdPattern::parse("team.*").expect("a pattern")],
         axis_options: axis_options.as_object().expect("an object").clone(),
         revision: 99,
+        updated_by: Some(Actor::parse("größer \"☃\"").expect("an actor")),
+        updated_at_ms: None,
     }
 }
 
@@ -52,12 +55,19 @@ async fn a_setting_is_written_under_its_revision() {
         }
         let expected = (revision > 0).then_some(revision);
         revision += 1;
-        let stored = EnhanceSetting {
+        let (secs, micros): (u64, u64) = fixture.raw(&["TIME"]).await;
+        let began = secs * 1_000 + micros / 1_000;
+        let put = fixture.whole.put_setting(&new, expected).await.unwrap();
+        let PutSettingOutcome::Stored(stored) = put else {
+            panic!("{put:?}")
+        };
+        assert!(stored.updated_at_ms >= Some(began), "{stored:?}");
+        let expected = EnhanceSetting {
             revision,
+            updated_at_ms: stored.updated_at_ms,
             ..new.clone()
         };
-        let put = fixture.whole.put_setting(&new, expected).await.unwrap();
-        assert_eq!(put, PutSettingOutcome::Stored(stored.clone()));
+        assert_eq!(stored, expected);
         assert_eq!(store.setting(&new.id).await.unwrap(), Some(stored.clone()));
         assert_eq!(store.list_settings().await.unwrap(), [stored]);
     }

@@ -31,6 +31,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use backon::Retryable;
 use shared::blueprint::{Doc, json};
 use shared::domain::enhance_log::SpawnerUsage;
 use shared::error::chain;
@@ -39,10 +40,10 @@ use shared::ids::{BlueprintId, sha256_hex};
 use shared::store::{CacheOutcome, CachedStep, Lease, Shard, Store, StoreError};
 
 use crate::flow::error::StepError;
-use crate::pause::Pause;
+use crate::pause::BACK_OFF;
 
 /// The maximum number of attempts at a call of Redis.
-const TRIES: u32 = 3;
+const TRIES: usize = 3;
 
 /// Access to the stored steps and denials of one issue.
 #[derive(Debug, Clone)]
@@ -69,11 +70,6 @@ impl Memory {
             blueprint,
             lease: None,
         }
-    }
-
-    /// Returns the store.
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
     }
 }
 
@@ -130,7 +126,7 @@ impl RunMemory {
     /// far.
     ///
     /// # Errors
-    /// [`StepError::Passing`] if the memory cannot be read now.
+    /// [`StepError::Transient`] if the memory cannot be read now.
     pub(super) async fn recall(
         &self,
         lease: &Lease,
@@ -140,7 +136,7 @@ impl RunMemory {
         let damaged = |error: &dyn std::error::Error| {
             tracing::error!(
                 error = chain(error),
-                "a remembered step is damaged; it is run again"
+                "a cached step is damaged; running it again"
             );
         };
         let found = persistently(|| self.shard().cached_step(issue, name));
@@ -159,11 +155,8 @@ impl RunMemory {
                 damaged(&error);
                 Ok((None, SpawnerUsage::default()))
             }
-            Err(error) => Err(StepError::Passing {
-                message: format!(
-                    "what was paid for already could not be read: {}",
-                    chain(&error)
-                ),
+            Err(error) => Err(StepError::Transient {
+                message: format!("the cached steps could not be read: {}", chain(&error)),
                 retry_after: None,
             }),
         }
@@ -176,7 +169,7 @@ impl RunMemory {
         if let Err(error) = noted.await {
             tracing::warn!(
                 error = chain(&error),
-                "what the spawner cost could not be noted; the log entry lacks it if this attempt does not decide"
+                "could not store the cost of the spawner; the log entry omits it unless this attempt decides"
             );
         }
     }
@@ -190,11 +183,11 @@ impl RunMemory {
             Ok(outcome) => tracing::warn!(
                 ?outcome,
                 n_bytes = step.output.len(),
-                "a step's output is not kept; it is paid for again if this worker dies"
+                "the output of a step is not cached; it is paid for again if this worker dies"
             ),
             Err(error) => tracing::warn!(
                 error = chain(&error),
-                "a step's output could not be kept; it is paid for again if this worker dies"
+                "could not cache the output of a step; it is paid for again if this worker dies"
             ),
         }
         fail_point::pass("remember.after");
@@ -206,14 +199,9 @@ pub(super) async fn persistently<T, F>(call: impl Fn() -> F) -> Result<T, StoreE
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut pause = Pause::default();
-    for _ in 1..TRIES {
-        match call().await {
-            Err(error) if error.is_retryable() => pause.wait().await,
-            other => return other,
-        }
-    }
-    call().await
+    call.retry(BACK_OFF.with_max_times(TRIES - 1))
+        .when(StoreError::is_retryable)
+        .await
 }
 
 /// Returns `doc` with every value that equals `part` replaced by `null`.

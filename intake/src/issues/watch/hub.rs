@@ -22,11 +22,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Interval between two polls of all watched issues.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
+const POLL_EVERY: Duration = Duration::from_secs(3);
 /// Pause after a failed poll or subscription.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long the subscription is kept after the last watcher has ended.
-const LINGER: Duration = Duration::from_secs(30);
+const UNSUBSCRIBE_AFTER: Duration = Duration::from_secs(30);
 /// Number of steps buffered for the watchers of one issue.
 const STEPS_KEPT: usize = 64;
 
@@ -88,7 +88,7 @@ impl Hub {
     /// issues.
     pub(crate) async fn run(&self, store: Store, stopping: CancellationToken) {
         let forever = async {
-            tokio::join!(self.subscribe(&store), self.look(&store));
+            tokio::join!(self.subscribe(&store), self.poll(&store));
         };
         // Always `None`, because `forever` does not end.
         stopping.run_until_cancelled(forever).await;
@@ -110,16 +110,17 @@ impl Hub {
         }
     }
 
-    /// Wakes watchers until the subscription is lost or has had no watcher for [`LINGER`].
+    /// Wakes watchers until the subscription is lost, or no issue was watched for
+    /// [`UNSUBSCRIBE_AFTER`].
     async fn follow(&self, mut events: EventStream) {
         self.0.subscribed.send_modify(|times| *times += 1);
         let mut watched = self.0.watched.subscribe();
-        let unwanted = async {
+        let unwatched = async {
             loop {
                 // Neither wait can fail: the hub holds the sender.
                 let _ = watched.wait_for(|watched| *watched == 0).await;
                 tokio::select! {
-                    () = sleep(LINGER) => return,
+                    () = sleep(UNSUBSCRIBE_AFTER) => return,
                     _ = watched.wait_for(|watched| *watched > 0) => {}
                 }
             }
@@ -134,16 +135,16 @@ impl Hub {
             }
         };
         tokio::select! {
-            () = unwanted => tracing::debug!("nobody watches, unsubscribed"),
+            () = unwatched => tracing::debug!("no watchers, unsubscribed"),
             error = broken => tracing::debug!(%error, "event subscription lost"),
         }
     }
 
-    /// Polls all watched issues every [`LOOK_EVERY`]. Never returns.
-    async fn look(&self, store: &Store) {
+    /// Polls all watched issues every [`POLL_EVERY`]. Never returns.
+    async fn poll(&self, store: &Store) {
         let mut watched = self.0.watched.subscribe();
         let mut subscribed = self.0.subscribed.subscribe();
-        let mut pause = LOOK_EVERY;
+        let mut pause = POLL_EVERY;
         loop {
             // Neither wait can fail: the hub holds both senders.
             let _ = watched.wait_for(|watched| *watched > 0).await;
@@ -152,17 +153,17 @@ impl Hub {
                 _ = subscribed.changed() => {}
             }
             subscribed.borrow_and_update();
-            pause = match self.look_once(store).await {
-                Ok(()) => LOOK_EVERY,
+            pause = match self.poll_once(store).await {
+                Ok(()) => POLL_EVERY,
                 Err(error) => {
-                    tracing::debug!(%error, "cannot look at the watched issues");
+                    tracing::debug!(%error, "cannot poll the watched issues");
                     RETRY_AFTER
                 }
             };
         }
     }
 
-    async fn look_once(&self, store: &Store) -> Result<(), shared::store::StoreError> {
+    async fn poll_once(&self, store: &Store) -> Result<(), shared::store::StoreError> {
         let known: Vec<IssueRef> = {
             let issues = self.issues();
             let refs = issues.iter().filter_map(|(id, watched)| {

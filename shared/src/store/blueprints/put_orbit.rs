@@ -9,6 +9,7 @@
 use redis::cmd;
 
 use crate::blueprint::Blueprint;
+use crate::domain::actor::Actor;
 use crate::domain::setting::EnhanceSetting;
 use crate::ids::BlueprintId;
 use crate::store::blueprints::put::{ExpectedHead, PutOutcome};
@@ -88,9 +89,9 @@ impl Store {
         Ok(OrbitUse { counter, settings })
     }
 
-    /// Writes a document as the new head as [`Store::put_blueprint`], after a check of its use.
-    /// Returns `None` without a write if a setting follows it and any setting was written in the
-    /// meantime.
+    /// Writes a document of `author` as the new head as [`Store::put_blueprint`], after a check of
+    /// its use. Returns `None` without a write if a setting follows it and any setting was written
+    /// in the meantime.
     ///
     /// # Errors
     /// [`StoreError`]. The document may be written nevertheless. A repeated call then returns
@@ -100,10 +101,11 @@ impl Store {
         blueprint: &Blueprint,
         expected: &ExpectedHead,
         rationale: &str,
+        author: &Actor,
         at: &OrbitUse,
     ) -> Result<Option<PutOutcome>, StoreError> {
         let shard = self.of(blueprint.id());
-        let put = shard.put_as(blueprint, expected, rationale, at.counter);
+        let put = shard.put_as(blueprint, expected, rationale, Some(author), at.counter);
         let Some(outcome) = put.await? else {
             return Ok(None);
         };

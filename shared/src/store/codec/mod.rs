@@ -17,6 +17,6 @@ pub(crate) use self::channels::{
     report_draft,
 };
 pub(crate) use self::commit::{commit, commit_draft, commit_whole};
-pub(crate) use self::format::{FORMAT, check_format, damaged, from_json, to_json};
+pub(crate) use self::format::{FORMAT, check_format, damaged, from_json, read_actor, to_json};
 pub(crate) use self::issue::issue;
 pub(crate) use self::log::{StoredUsage, StoredVerdict, failed_log_draft, log_draft, log_entry};

@@ -92,6 +92,7 @@ impl Shard {
         match reply.outcome() {
             "stored" => Ok(PutSettingOutcome::Stored(EnhanceSetting {
                 revision: reply.take()?,
+                updated_at_ms: Some(reply.take()?),
                 ..setting.clone()
             })),
             "revision_moved" => Ok(PutSettingOutcome::RevisionMoved {
