@@ -8,7 +8,7 @@ use shared::domain::version_selector::VersionSelector;
 use shared::ids::{ChannelName, Version};
 use shared::store::redis::keys::HEADS_CHANNEL;
 use shared::store::{
-    ArchiveOutcome, DeleteChannelOutcome, PageRequest, PutSettingOutcome, SetChannel,
+    ArchiveOutcome, DeleteChannelOutcome, ExpectedHead, PageRequest, PutSettingOutcome, SetChannel,
     SetChannelOutcome, Store, StoreError,
 };
 use tests::events::Events;
@@ -439,4 +439,38 @@ async fn times_of_moves_are_those_of_the_server() {
     for at in [made.moved_at_ms, kept[0].moved_at_ms, kept[1].moved_at_ms] {
         assert!((began..=ended).contains(&at), "{began} {at} {ended}");
     }
+}
+
+#[tokio::test]
+async fn every_shard_is_notified_of_a_move_of_a_channel_in_use() {
+    let fixture = Fixture::start().await;
+    let store = Store::open(&fixture.redis.socket_url(), 4).expect("a URL");
+    // In another shard than the settings.
+    let (orbit, id) = ("support-swarm", blueprint_id("support-swarm"));
+    assert_ne!(store.of(&id).number(), store.home().number());
+    let documents = ["first", "second"].map(|mark| marked(orbit, mark, ""));
+    for document in &documents {
+        let put = store.put_blueprint(document, ExpectedHead::Any, "").await;
+        put.expect("it is written");
+    }
+    let [first, second] = documents.map(|document| document.version().clone());
+    let setting = orbit_setting("s", orbit, VersionSelector::Channel(name("live")));
+    let missing = store.put_setting(&setting, None).await.unwrap();
+    assert_eq!(missing, PutSettingOutcome::OrbitMoved);
+    moved(set_of(&store, orbit, "live", &first, None).await.unwrap());
+    let checked = store.orbit_state(&setting).await.unwrap();
+    moved(set_of(&store, orbit, "live", &second, None).await.unwrap());
+    let late = store.put_checked_setting(&setting, None, checked).await;
+    assert_eq!(late.unwrap(), PutSettingOutcome::OrbitMoved);
+    let put = store.put_setting(&setting, None).await;
+    assert!(matches!(put, Ok(PutSettingOutcome::Stored(_))), "{put:?}");
+
+    let before = store.settings_counters().await;
+    moved(set_of(&store, orbit, "live", &first, None).await.unwrap());
+    let after = store.settings_counters().await;
+    assert!(before.iter().zip(&after).all(|(before, after)| before < after));
+    let shard = store.of(&id);
+    let deleted = shard.delete_channel(&id, &name("live"), None, &actor()).await;
+    let in_use = DeleteChannelOutcome::InUse(vec!["s".to_owned()]);
+    assert_eq!(deleted.unwrap(), in_use);
 }
