@@ -468,9 +468,16 @@ async fn every_shard_is_notified_of_a_move_of_a_channel_in_use() {
     let before = store.settings_counters().await;
     moved(set_of(&store, orbit, "live", &first, None).await.unwrap());
     let after = store.settings_counters().await;
-    assert!(before.iter().zip(&after).all(|(before, after)| before < after));
+    assert!(
+        before
+            .iter()
+            .zip(&after)
+            .all(|(before, after)| before < after)
+    );
     let shard = store.of(&id);
-    let deleted = shard.delete_channel(&id, &name("live"), None, &actor()).await;
+    let deleted = shard
+        .delete_channel(&id, &name("live"), None, &actor())
+        .await;
     let in_use = DeleteChannelOutcome::InUse(vec!["s".to_owned()]);
     assert_eq!(deleted.unwrap(), in_use);
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 use crate::domain::issue::RejectionCause;
 use crate::ids::{BlueprintId, IssueId, Version};
-use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, to_json};
+use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, read_actor, to_json};
 use crate::store::redis::error::StoreError;
 
 #[derive(Serialize, Deserialize)]
