@@ -4,8 +4,12 @@
 mod suite {
     mod blueprints {
         mod archive;
+        mod channels;
+        mod consumers;
         mod documents;
         mod history_costs;
+        mod scripts_channels;
+        mod scripts_heads;
         mod scripts_pages;
         mod scripts_store;
         mod selectors;
@@ -30,6 +34,7 @@ mod suite {
         mod actors;
         mod authenticated_actors;
         mod bad_input;
+        mod bad_input_channels;
         mod documentation;
         mod errors;
         mod limits;
@@ -112,6 +117,7 @@ mod suite {
     mod settings {
         mod axis_options;
         mod no_verification;
+        mod orbit_channels;
         mod orbit_trials;
         mod scripts_orbits;
         mod scripts_settings;

@@ -147,6 +147,20 @@ pub(crate) enum CliError {
         /// The argument.
         given: String,
     },
+    /// The channel has no version before its last move.
+    #[error(
+        "channel {channel} of {blueprint_id} has no version before its last move; \
+         `draftsman channels {blueprint_id} --moves` lists the moves"
+    )]
+    NoVersionBefore {
+        /// The Blueprint.
+        blueprint_id: String,
+        /// The channel.
+        channel: String,
+    },
+    /// The question was not answered with yes.
+    #[error("nothing was changed; answer y, or give --yes")]
+    NotConfirmed,
     /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),

@@ -88,6 +88,12 @@ rpcs! {
     BLUEPRINTS UnarchiveBlueprint Admin Writes Default;
     BLUEPRINTS ExportBlueprint Read Reads Own;
     BLUEPRINTS ImportBlueprint Admin Writes Own;
+    BLUEPRINTS SetChannel Admin Writes Default;
+    BLUEPRINTS DeleteChannel Admin Writes Default;
+    BLUEPRINTS ListChannels Read Reads Default;
+    BLUEPRINTS ListChannelMoves Read Reads Default;
+    BLUEPRINTS ReportVersion Submit Writes Default;
+    BLUEPRINTS ListConsumers Read Reads Default;
     SETTINGS PutSetting Admin Writes Default;
     SETTINGS GetSetting Read Reads Default;
     SETTINGS ListSettings Read Reads Default;

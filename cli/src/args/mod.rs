@@ -1,6 +1,7 @@
 //! Command-line arguments of `draftsman`: the verbs, and the options of every verb.
 
 mod blueprints;
+mod channels;
 mod document_format;
 mod issues;
 mod local;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::blueprints::{
     BlueprintArg, DiffArgs, ExportArgs, GetArgs, HistoryArgs, ImportArgs, PutArgs, RevertArgs,
 };
+pub(crate) use self::channels::{ChannelsArgs, ConsumersArgs, PromoteArgs, RollbackArgs};
 pub(crate) use self::document_format::DocumentFormat;
 pub(crate) use self::issues::{
     CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
@@ -151,6 +153,14 @@ pub(crate) enum Verb {
     Archive(BlueprintArg),
     /// Unarchive a Blueprint.
     Unarchive(BlueprintArg),
+    /// List the channels of a Blueprint, such as production and staging, or their moves.
+    Channels(ChannelsArgs),
+    /// Move a channel to a version. Shows the difference and asks first.
+    Promote(PromoteArgs),
+    /// Move a channel back to the version before its last move.
+    Rollback(RollbackArgs),
+    /// List the instances that run Blueprints, with their last reports.
+    Consumers(ConsumersArgs),
     /// Export the whole history of a Blueprint to a file.
     Export(ExportArgs),
     /// Import a Blueprint with its whole history from an exported file.

@@ -1,9 +1,12 @@
 //! The verbs, in one file per group.
 
 pub(crate) mod blueprints;
+pub(crate) mod channels;
+pub(crate) mod consumers;
 pub(crate) mod decision;
 pub(crate) mod doctor;
 mod follow;
+mod history_file;
 pub(crate) mod issues;
 pub(crate) mod log;
 pub(crate) mod preview;

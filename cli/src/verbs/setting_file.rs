@@ -101,14 +101,14 @@ fn texts(name: &str, list: &Doc) -> Result<Vec<String>, String> {
 }
 
 fn selector(given: &Doc) -> Result<VersionSelector, String> {
-    const EXPECTED: &str =
-        "selector must be one of `latest: true`, `fixed: <version>`, `semver_req: <requirement>`";
+    const EXPECTED: &str = "selector must be one of `latest: true`, `fixed: <version>`, `semver_req: <requirement>`, `channel: <name>`";
     let members = given.as_object().filter(|members| members.len() == 1);
     let choice = members.and_then(|members| members.iter().next());
     let choice = match choice.map(|(name, value)| (&**name, value)) {
         Some(("latest", Doc::Bool(latest))) => Selector::Latest(*latest),
         Some(("fixed", Doc::Str(version))) => Selector::Fixed(version.to_string()),
         Some(("semver_req", Doc::Str(requirement))) => Selector::SemverReq(requirement.to_string()),
+        Some(("channel", Doc::Str(name))) => Selector::Channel(name.to_string()),
         _ => return Err(EXPECTED.to_owned()),
     };
     Ok(VersionSelector {
@@ -152,6 +152,7 @@ pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
         Some(Selector::Latest(latest)) => json!({ "latest": latest }),
         Some(Selector::Fixed(version)) => json!({ "fixed": version }),
         Some(Selector::SemverReq(requirement)) => json!({ "semver_req": requirement }),
+        Some(Selector::Channel(name)) => json!({ "channel": name }),
     };
     json!({
         "id": setting.id,

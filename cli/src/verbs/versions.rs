@@ -96,17 +96,24 @@ pub(crate) async fn diff(
             "unified_diff": answer.unified_diff,
         }))?,
         (Output::Text, true) => output::line(answer.json_patch)?,
-        (Output::Text, false) if answer.unified_diff.is_empty() => output::line("no difference")?,
-        (Output::Text, false) => {
-            let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            if io::stdout().is_terminal() && !no_color {
-                output::exact(&coloured(&answer.unified_diff))?
-            } else {
-                output::exact(&answer.unified_diff)?
-            }
-        }
+        (Output::Text, false) => show_diff(&answer.unified_diff)?,
     }
     Ok(())
+}
+
+/// Prints a unified diff, coloured on a terminal.
+///
+/// # Errors
+/// The error of the operating system.
+pub(super) fn show_diff(diff: &str) -> io::Result<()> {
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if diff.is_empty() {
+        output::line("no difference")
+    } else if io::stdout().is_terminal() && !no_color {
+        output::exact(&coloured(diff))
+    } else {
+        output::exact(diff)
+    }
 }
 
 /// Colours a unified diff for a terminal: deletions red, insertions green, positions cyan.
@@ -162,7 +169,10 @@ pub(crate) async fn revert(
 }
 
 /// Returns the newest commit.
-async fn newest(client: &mut Client, blueprint_id: &str) -> Result<Commit, CliError> {
+///
+/// # Errors
+/// Errors of intake.
+pub(super) async fn newest(client: &mut Client, blueprint_id: &str) -> Result<Commit, CliError> {
     let commits = commits(client, blueprint_id, None, 1).await?;
     let newest = commits.into_iter().next();
     newest.ok_or(CliError::Answer { field: "commits" })

@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::backend::Backend;
 use crate::blueprints::convert::{commit_to_wire, expected_head, summary_to_wire};
 use crate::blueprints::write::write;
-use crate::blueprints::{transfer, versions};
+use crate::blueprints::{channels, consumers, transfer, versions};
 use crate::convert;
 use crate::edge::auth_layer;
 use crate::error::request_error::RequestError;
@@ -87,16 +87,20 @@ impl Blueprints {
         let (Some(blueprint_id), Some(selector)) = (blueprint_id, selector) else {
             return Err(violations.into());
         };
-        let found = self
-            .backend
-            .store()?
-            .of(&blueprint_id)
-            .blueprint(&blueprint_id, &selector)
-            .await?;
-        let found = found.ok_or(match selector {
-            VersionSelector::Latest => RequestError::BlueprintNotFound(blueprint_id),
-            _ => RequestError::VersionNotFound(blueprint_id),
-        })?;
+        let shard = self.backend.store()?.of(&blueprint_id);
+        let Some(found) = shard.blueprint(&blueprint_id, &selector).await? else {
+            return Err(match selector {
+                VersionSelector::Latest => RequestError::BlueprintNotFound(blueprint_id),
+                VersionSelector::Channel(channel) => match shard.head_seq(&blueprint_id).await? {
+                    None => RequestError::BlueprintNotFound(blueprint_id),
+                    Some(_) => RequestError::ChannelNotFound {
+                        blueprint_id,
+                        channel,
+                    },
+                },
+                _ => RequestError::VersionNotFound(blueprint_id),
+            });
+        };
         Ok(v1::GetBlueprintResponse {
             document_yaml: found.blueprint.canonical_yaml().to_string(),
             document_json: json::emit(found.blueprint.doc()),
@@ -308,5 +312,58 @@ impl BlueprintService for Blueprints {
             transfer::import(store, request.into_inner(), &importer).await
         };
         self.backend.answer(Rpc::ImportBlueprint, import).await
+    }
+
+    async fn set_channel(
+        &self,
+        request: Request<v1::SetChannelRequest>,
+    ) -> Result<Response<v1::SetChannelResponse>, Status> {
+        let actor = auth_layer::actor(request.extensions());
+        let set =
+            async { channels::set(self.backend.store()?, request.into_inner(), &actor).await };
+        self.backend.answer(Rpc::SetChannel, set).await
+    }
+
+    async fn delete_channel(
+        &self,
+        request: Request<v1::DeleteChannelRequest>,
+    ) -> Result<Response<v1::DeleteChannelResponse>, Status> {
+        let actor = auth_layer::actor(request.extensions());
+        let delete =
+            async { channels::delete(self.backend.store()?, request.into_inner(), &actor).await };
+        self.backend.answer(Rpc::DeleteChannel, delete).await
+    }
+
+    async fn list_channels(
+        &self,
+        request: Request<v1::ListChannelsRequest>,
+    ) -> Result<Response<v1::ListChannelsResponse>, Status> {
+        let list = async { channels::list(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer(Rpc::ListChannels, list).await
+    }
+
+    async fn list_channel_moves(
+        &self,
+        request: Request<v1::ListChannelMovesRequest>,
+    ) -> Result<Response<v1::ListChannelMovesResponse>, Status> {
+        let list =
+            async { channels::list_moves(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer(Rpc::ListChannelMoves, list).await
+    }
+
+    async fn report_version(
+        &self,
+        request: Request<v1::ReportVersionRequest>,
+    ) -> Result<Response<v1::ReportVersionResponse>, Status> {
+        let report = async { consumers::report(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer(Rpc::ReportVersion, report).await
+    }
+
+    async fn list_consumers(
+        &self,
+        request: Request<v1::ListConsumersRequest>,
+    ) -> Result<Response<v1::ListConsumersResponse>, Status> {
+        let list = async { consumers::list(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer(Rpc::ListConsumers, list).await
     }
 }

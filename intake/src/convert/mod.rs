@@ -10,7 +10,7 @@ use prost_types::Timestamp;
 use proto::v1;
 use shared::domain::actor::Actor;
 use shared::domain::version_selector::VersionSelector;
-use shared::ids::{BlueprintId, IssueId, SettingId, Version};
+use shared::ids::{BlueprintId, ChannelName, IssueId, SettingId, Version};
 
 use crate::error::request_error::RequestError;
 
@@ -24,6 +24,11 @@ pub(crate) fn issue_id(given: &str) -> Result<IssueId, RequestError> {
 /// Parses the field `blueprint_id`.
 pub(crate) fn blueprint_id(given: &str) -> Result<BlueprintId, RequestError> {
     BlueprintId::parse(given).map_err(|error| RequestError::field("blueprint_id", error))
+}
+
+/// Parses the name of a channel in the field `field`.
+pub(crate) fn channel(field: &str, given: &str) -> Result<ChannelName, RequestError> {
+    ChannelName::parse(given).map_err(|error| RequestError::field(field, error))
 }
 
 /// Parses the field `setting_id`.
@@ -59,11 +64,14 @@ pub(crate) fn selector(
         None | Some(Selector::Latest(true)) => Ok(VersionSelector::Latest),
         Some(Selector::Latest(false)) => Err(RequestError::field(
             format!("{field}.latest"),
-            "is false, which chooses nothing; set it to true, or choose fixed or semver_req",
+            "is false, which chooses nothing; set it to true, or choose fixed, semver_req or channel",
         )),
         Some(Selector::Fixed(version)) => Version::parse(version)
             .map(VersionSelector::Fixed)
             .map_err(|error| RequestError::field(format!("{field}.fixed"), error)),
+        Some(Selector::Channel(name)) => {
+            channel(&format!("{field}.channel"), name).map(VersionSelector::Channel)
+        }
         Some(Selector::SemverReq(requirement)) => semver_req(requirement)
             .map_err(|problem| RequestError::field(format!("{field}.semver_req"), problem)),
     }

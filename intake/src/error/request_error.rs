@@ -3,9 +3,11 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use shared::domain::channel::MAX_CHANNELS;
+use shared::domain::consumer::MAX_CONSUMERS;
 use shared::domain::issue::IssueState;
 use shared::domain::preview::MAX_PREVIEW_BYTES;
-use shared::ids::{BlueprintId, IssueId, SettingId, Version};
+use shared::ids::{BlueprintId, ChannelName, IssueId, SettingId, Version};
 use shared::store::{MAX_WAITING_PREVIEWS, StoreError};
 use thiserror::Error;
 use tonic::Status;
@@ -40,6 +42,51 @@ pub(crate) enum RequestError {
         version: Version,
         field: &'static str,
     },
+    #[error("Blueprint {blueprint_id} has no channel {channel}; ListChannels shows what there is")]
+    ChannelNotFound {
+        blueprint_id: BlueprintId,
+        channel: ChannelName,
+    },
+    #[error(
+        "the revision of channel {channel} of Blueprint {blueprint_id} is {actual}, not the expected_revision"
+    )]
+    ChannelMoved {
+        blueprint_id: BlueprintId,
+        channel: ChannelName,
+        actual: u64,
+    },
+    #[error(
+        "the history of Blueprint {blueprint_id} does not have version {version}; ListCommits shows what there is"
+    )]
+    VersionNotInHistory {
+        blueprint_id: BlueprintId,
+        version: Version,
+    },
+    #[error(
+        "Blueprint {0} has {MAX_CHANNELS} channels, and no more are accepted; delete one with DeleteChannel first"
+    )]
+    TooManyChannels(BlueprintId),
+    #[error(
+        "channel {channel} of Blueprint {blueprint_id} selects the orbit of the setting {}; change its selector first",
+        .settings.join(", ")
+    )]
+    ChannelInUse {
+        blueprint_id: BlueprintId,
+        channel: ChannelName,
+        settings: Vec<String>,
+    },
+    #[error(
+        "channel {channel} of Blueprint {blueprint_id} selects the orbit of a setting, and the version would not run: {problem}"
+    )]
+    ChannelNotRunnable {
+        blueprint_id: BlueprintId,
+        channel: ChannelName,
+        problem: String,
+    },
+    #[error(
+        "Blueprint {0} has {MAX_CONSUMERS} consumers with a report, and no more are accepted until some are forgotten"
+    )]
+    TooManyConsumers(BlueprintId),
     #[error("Blueprint {0} exists already; a history can only be imported as a new Blueprint")]
     BlueprintExists(BlueprintId),
     #[error("the import was idle for too long; start it again")]

@@ -18,6 +18,7 @@ pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
         VersionSelector::Latest => Selector::Latest(true),
         VersionSelector::Fixed(version) => Selector::Fixed(version.to_string()),
         VersionSelector::SemverReq(requirement) => Selector::SemverReq(requirement.to_string()),
+        VersionSelector::Channel(name) => Selector::Channel(name.to_string()),
     };
     v1::EnhanceSetting {
         id: setting.id.to_string(),

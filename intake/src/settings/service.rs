@@ -8,7 +8,8 @@ use shared::domain::bundled::DEFAULT_SETTING;
 use shared::domain::setting::EnhanceSetting;
 use shared::domain::version_selector::VersionSelector;
 use shared::store::{
-    DeleteSettingOutcome, ExpectedHead, Page, PageRequest, PutSettingOutcome, SettingFault, Store,
+    CheckedOrbit, DeleteSettingOutcome, ExpectedHead, Page, PageRequest, PutSettingOutcome,
+    SettingFault, Store,
 };
 use tonic::{Request, Response, Status};
 
@@ -91,10 +92,7 @@ impl Settings {
             },
         };
         // Read before the check, so that every later write to the orbit is detected.
-        let mut orbit_seq = store
-            .of(&setting.blueprint_id)
-            .head_seq(&setting.blueprint_id)
-            .await?;
+        let mut checked = store.orbit_state(&setting).await?;
         let mut trial = check(store, &setting, orbit.as_ref(), request.expected_revision).await?;
         let mut orbit_commit = None;
         if let Some(orbit) = orbit {
@@ -104,11 +102,11 @@ impl Settings {
                 crate::blueprints::write::write(store, &orbit, head, &rationale, &actor, id);
             let written = written.await.map_err(as_orbit_document)?;
             trial = trial.and(written.trial);
-            orbit_seq = Some(written.commit.seq);
+            checked.seq = Some(written.commit.seq);
             orbit_commit = Some(commit_to_wire(written.commit));
         }
         let expected = request.expected_revision;
-        let put = write(store, &setting, orbit_seq, expected, &mut trial).await;
+        let put = write(store, &setting, checked, expected, &mut trial).await;
         let put = match put {
             Err(RequestError::Store(error)) if orbit_commit.is_some() => {
                 Err(RequestError::StoreHalfway(error))
@@ -193,28 +191,25 @@ impl Settings {
     }
 }
 
-/// Writes a setting that was checked against commit `orbit_seq` of its orbit. If the head has
-/// changed, checks the setting against the new head and tries again.
+/// Writes a setting that was checked against this state of its orbit. If the state has changed,
+/// checks the setting against the new state and tries again.
 async fn write(
     store: &Store,
     setting: &EnhanceSetting,
-    mut orbit_seq: Option<u64>,
+    mut checked: CheckedOrbit,
     expected_revision: Option<u64>,
     trial: &mut Trial,
 ) -> Result<PutSettingOutcome, RequestError> {
     for _ in 1..MAX_WRITES {
-        let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
+        let put = store.put_checked_setting(setting, expected_revision, checked);
         match put.await? {
             PutSettingOutcome::OrbitMoved => {}
             other => return Ok(other),
         }
-        orbit_seq = store
-            .of(&setting.blueprint_id)
-            .head_seq(&setting.blueprint_id)
-            .await?;
+        checked = store.orbit_state(setting).await?;
         *trial = check(store, setting, None, expected_revision).await?;
     }
-    let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
+    let put = store.put_checked_setting(setting, expected_revision, checked);
     Ok(put.await?)
 }
 

@@ -112,12 +112,12 @@ impl Chain {
     }
 }
 
-fn list(versions: &[Version]) -> String {
+pub(crate) fn list(versions: &[Version]) -> String {
     let each: Vec<&str> = versions.iter().map(Version::as_str).collect();
     each.join(" ")
 }
 
-fn same(field: &'static str, found: &str, expected: &str) -> Result<(), NotNext> {
+pub(crate) fn same(field: &'static str, found: &str, expected: &str) -> Result<(), NotNext> {
     if found == expected {
         return Ok(());
     }

@@ -1,6 +1,8 @@
 //! The store and its stored forms. The only engine is Redis; see [`redis`].
 
 pub mod blueprints;
+pub mod channels;
+pub mod consumers;
 pub mod events;
 pub mod issues;
 pub mod log;
@@ -20,7 +22,10 @@ pub use self::blueprints::put::{ExpectedHead, PutOutcome};
 pub use self::blueprints::put_orbit::OrbitUse;
 pub use self::blueprints::read::StoredBlueprint;
 pub use self::blueprints::transfer::{Import, ImportOutcome, StageOutcome};
+pub use self::channels::delete::DeleteChannelOutcome;
+pub use self::channels::set::{SetChannel, SetChannelOutcome};
 pub use self::codec::paging::{Page, PageRequest};
+pub use self::consumers::ReportOutcome;
 pub use self::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News};
 pub use self::issues::read::IssueFilter;
 pub use self::issues::revisions::{IssueRevision, IssueRevisions};
@@ -45,7 +50,7 @@ pub use self::redis::pop_handle::{ConnectionId, PopHandle};
 pub use self::redis::shard::Shard;
 pub use self::redis::store::Store;
 pub use self::seed::Seed;
-pub use self::settings::check::{Follower, SettingFault};
+pub use self::settings::check::{CheckedOrbit, Follower, SettingFault};
 pub use self::settings::records::{DeleteSettingOutcome, PutSettingOutcome};
 pub use self::stats::{QueueStats, WorkerStats};
 pub use self::workers::agent_slots::SlotOutcome;

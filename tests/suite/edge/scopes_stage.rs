@@ -13,6 +13,8 @@ use tests::redis_server::{Aof, RedisServer};
 use tests::rig::Rig;
 use tonic::{Request, Status};
 
+/// The RPC by which a submitter states what it runs, also of an orbit. Nothing depends on it.
+pub(super) const REPORT: &str = "BlueprintService/ReportVersion";
 pub(super) const NOBODY: &str = "";
 pub(super) const READER: &str = "reader-token-5b2a7c";
 pub(super) const SUBMITTER: &str = "submitter-token-91d0";
@@ -210,10 +212,11 @@ impl Stage {
         .await
     }
 
-    /// All stored data, without the data that workers write about themselves.
+    /// All stored data, without the data that workers and consumers write about
+    /// themselves.
     pub(super) async fn stored(&self) -> BTreeMap<String, Vec<u8>> {
         let mut dump = self.rig.key_dump().await;
-        let own = ["worker", "scripts", "audited", "pruned"];
+        let own = ["worker", "scripts", "audited", "pruned", "consume"];
         dump.retain(|key, _| !own.iter().any(|name| key.contains(name)));
         dump
     }
@@ -335,6 +338,67 @@ impl Stage {
                 let request = with(token, stream::iter(messages));
                 blueprints.import_blueprint(request).await.map(drop)
             }
+            "BlueprintService/SetChannel" => {
+                let [version, _] = self.first_two().await;
+                let request = v1::SetChannelRequest {
+                    blueprint_id: orbit(),
+                    channel: "production".to_owned(),
+                    version,
+                    ..Default::default()
+                };
+                blueprints.set_channel(with(token, request)).await.map(drop)
+            }
+            "BlueprintService/DeleteChannel" => {
+                let request = v1::DeleteChannelRequest {
+                    blueprint_id: orbit(),
+                    channel: "production".to_owned(),
+                    expected_revision: None,
+                };
+                blueprints
+                    .delete_channel(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            "BlueprintService/ListChannels" => {
+                let request = v1::ListChannelsRequest {
+                    blueprint_id: orbit(),
+                };
+                blueprints
+                    .list_channels(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            "BlueprintService/ListChannelMoves" => {
+                let request = v1::ListChannelMovesRequest {
+                    blueprint_id: orbit(),
+                    ..Default::default()
+                };
+                blueprints
+                    .list_channel_moves(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            REPORT => {
+                let [version, _] = self.first_two().await;
+                let request = v1::ReportVersionRequest {
+                    consumer_id: "consumer".to_owned(),
+                    blueprint_id: orbit(),
+                    version,
+                    status: v1::ConsumerStatus::Applied.into(),
+                    ..Default::default()
+                };
+                blueprints
+                    .report_version(with(token, request))
+                    .await
+                    .map(drop)
+            }
+            "BlueprintService/ListConsumers" => {
+                let request = v1::ListConsumersRequest::default();
+                blueprints
+                    .list_consumers(with(token, request))
+                    .await
+                    .map(drop)
+            }
             "SettingService/PutSetting" => {
                 let request = factory::setting("default", factory::without_verification);
                 settings.put_setting(with(token, request)).await.map(drop)
@@ -412,6 +476,7 @@ impl Stage {
                 commit: message.commit,
                 document_yaml: message.document_yaml,
                 last: message.last,
+                channel_move: message.channel_move,
             });
         }
         Ok(messages)

@@ -12,6 +12,7 @@ use shared::store::{
 };
 use tests::resp_proxy::RespProxy;
 use tests::store_fixture::{Fixture, How, LONG, blueprint_id, marked, worker_id};
+use tests::store_orbits::checked_at;
 
 fn semver(req: &str) -> VersionSelector {
     VersionSelector::SemverReq(req.parse().expect("a requirement"))
@@ -304,20 +305,26 @@ async fn a_setting_whose_orbit_moved_since_it_was_checked_is_not_written() {
     let (put, outcomes) = overtaken(
         &fixture,
         "put_setting",
-        async |store| store.put_checked_setting(&named, None, seq).await,
+        async |store| {
+            store
+                .put_checked_setting(&named, None, checked_at(seq))
+                .await
+        },
         async || drop(fixture.put(&marked("orbit", "moved", "")).await),
     )
     .await;
     assert_eq!(put.expect("an answer"), PutSettingOutcome::OrbitMoved);
     assert_eq!(outcomes, ["orbit_moved"]);
-    let refused = fixture.whole.put_checked_setting(&named, None, Some(1));
+    let refused = fixture
+        .whole
+        .put_checked_setting(&named, None, checked_at(Some(1)));
     assert_eq!(
         fixture.refused(refused).await,
         PutSettingOutcome::OrbitMoved
     );
     let put = fixture
         .whole
-        .put_checked_setting(&named, None, Some(2))
+        .put_checked_setting(&named, None, checked_at(Some(2)))
         .await;
     assert!(matches!(put, Ok(PutSettingOutcome::Stored(_))), "{put:?}");
 }

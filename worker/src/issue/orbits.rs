@@ -173,7 +173,13 @@ impl Inner {
         counters[shard] = Some(counter);
         let settings = self.store.home().list_settings().await?;
         let followers = settings.iter();
-        let followers = followers.filter(|s| !matches!(s.selector, VersionSelector::Fixed(_)));
+        let is_pinned = |s: &&EnhanceSetting| {
+            matches!(
+                s.selector,
+                VersionSelector::Fixed(_) | VersionSelector::Channel(_)
+            )
+        };
+        let followers = followers.filter(|s| !is_pinned(s));
         let followers = followers.cloned().collect();
         let known = Arc::new(Known {
             counters,

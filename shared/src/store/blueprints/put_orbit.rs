@@ -53,8 +53,19 @@ impl Store {
         outcome: &PutOutcome,
     ) -> Result<(), StoreError> {
         // Unchanged can be the repetition of a call that died before it notified the other shards.
-        let is_written = matches!(outcome, PutOutcome::Created(_) | PutOutcome::Unchanged(_));
-        if is_written && self.is_sharded() && shard.is_orbit(id).await? {
+        if matches!(outcome, PutOutcome::Created(_) | PutOutcome::Unchanged(_)) {
+            self.tell_of_orbit(shard, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Notifies the other shards if this Blueprint is an orbit.
+    pub(crate) async fn tell_of_orbit(
+        &self,
+        shard: &Shard,
+        id: &BlueprintId,
+    ) -> Result<(), StoreError> {
+        if self.is_sharded() && shard.is_orbit(id).await? {
             self.orbit_was_written(id).await?;
         }
         Ok(())

@@ -41,8 +41,8 @@ pub struct StoredBlueprint {
 }
 
 impl Shard {
-    /// Returns the version that the selector selects; `None` if the Blueprint or the fixed version
-    /// does not exist.
+    /// Returns the version that the selector selects; `None` if the Blueprint, the fixed version or
+    /// the channel does not exist.
     ///
     /// # Errors
     /// * [`StoreError::NoMatchingVersion`] and [`StoreError::InvalidSemver`] for a requirement
@@ -55,13 +55,10 @@ impl Shard {
     ) -> Result<Option<StoredBlueprint>, StoreError> {
         let seq: Option<u64> = match selector {
             VersionSelector::Latest => self.head_seq(id).await?,
-            VersionSelector::Fixed(version) => {
-                self.handle
-                    .command(
-                        "fixed",
-                        cmd("HGET").arg(self.keys.newest(id)).arg(version.as_str()),
-                    )
-                    .await?
+            VersionSelector::Fixed(version) => self.newest_seq_of(id, version).await?,
+            VersionSelector::Channel(name) => {
+                let channel = self.channel(id, name).await?;
+                channel.map(|channel| channel.seq)
             }
             VersionSelector::SemverReq(req) => {
                 let labels = self.labels_for(id, req).await?;
@@ -85,6 +82,28 @@ impl Shard {
             blueprint: Arc::new(blueprint),
             commit,
         }))
+    }
+
+    async fn newest_seq_of(
+        &self,
+        id: &BlueprintId,
+        version: &Version,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut read = cmd("HGET");
+        read.arg(self.keys.newest(id)).arg(version.as_str());
+        self.handle.command("fixed", &read).await
+    }
+
+    /// Returns the newest commit of this version; `None` if the history does not have it.
+    pub(crate) async fn newest_commit_of(
+        &self,
+        id: &BlueprintId,
+        version: &Version,
+    ) -> Result<Option<Commit>, StoreError> {
+        match self.newest_seq_of(id, version).await? {
+            None => Ok(None),
+            Some(seq) => Ok(Some(self.commit(id, seq).await?)),
+        }
     }
 
     pub(crate) async fn exists(&self, id: &BlueprintId) -> Result<bool, StoreError> {

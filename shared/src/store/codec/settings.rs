@@ -10,7 +10,7 @@ use crate::domain::axis_options::AxisOptions;
 use crate::domain::id_pattern::IdPattern;
 use crate::domain::setting::EnhanceSetting;
 use crate::domain::version_selector::VersionSelector;
-use crate::ids::{BlueprintId, SettingId, Version};
+use crate::ids::{BlueprintId, ChannelName, SettingId, Version};
 use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, read_actor, to_json};
 use crate::store::redis::error::StoreError;
 
@@ -20,6 +20,7 @@ enum StoredSelector {
     Latest,
     Fixed(String),
     SemverReq(String),
+    Channel(String),
 }
 
 /// The stored form of a setting. The script adds `revision` and `updated_at`.
@@ -61,6 +62,7 @@ pub(crate) fn setting_draft(setting: &EnhanceSetting) -> String {
             VersionSelector::Latest => StoredSelector::Latest,
             VersionSelector::Fixed(version) => StoredSelector::Fixed(version.to_string()),
             VersionSelector::SemverReq(req) => StoredSelector::SemverReq(req.to_string()),
+            VersionSelector::Channel(name) => StoredSelector::Channel(name.to_string()),
         },
         verifier_axes: setting.verifier_axes.clone(),
         no_verification: setting.no_verification,
@@ -95,6 +97,9 @@ pub(crate) fn setting(setting_id: &SettingId, text: &str) -> Result<EnhanceSetti
         }
         StoredSelector::SemverReq(r) => VersionSelector::SemverReq(
             semver::VersionReq::parse(&r).map_err(|e| damaged("setting", id, e))?,
+        ),
+        StoredSelector::Channel(name) => VersionSelector::Channel(
+            ChannelName::parse(&name).map_err(|e| damaged("setting", id, e))?,
         ),
     };
     let spawner: Option<Doc> = match stored.spawner {

@@ -5,11 +5,16 @@ use std::sync::LazyLock;
 
 use crate::fail_point;
 
-const LIBRARY: [(&str, &str, &str); 6] = [
+const LIBRARY: [(&str, &str, &str); 7] = [
     (
         "keys",
         "redis/include/keys.lua",
         include_str!("../redis/include/keys.lua"),
+    ),
+    (
+        "heads",
+        "redis/include/heads.lua",
+        include_str!("../redis/include/heads.lua"),
     ),
     (
         "place_head",
@@ -129,6 +134,11 @@ scripts! {
     ARCHIVE_BLUEPRINT = "archive_blueprint" in "blueprints/archive.lua",
     STAGE_HISTORY = "stage_history" in "blueprints/stage.lua",
     IMPORT_BLUEPRINT = "import_blueprint" in "blueprints/import.lua",
+    STAGE_CHANNELS = "stage_channels" in "blueprints/stage_channels.lua",
+    SET_CHANNEL = "set_channel" in "channels/set.lua",
+    DELETE_CHANNEL = "delete_channel" in "channels/delete.lua",
+    REPORT_VERSION = "report_version" in "consumers/report.lua",
+    SEE_CONSUMERS = "see_consumers" in "consumers/seen.lua",
     PUT_SETTING = "put_setting" in "settings/put.lua",
     DELETE_SETTING = "delete_setting" in "settings/delete.lua",
     MIRROR_ORBITS = "mirror_orbits" in "settings/mirror_orbits.lua",
