@@ -117,9 +117,8 @@ async fn a_report_is_kept_in_place_of_the_previous_one() {
     assert!(!since("the channel moves", &sent, true).await);
     let live = ChannelName::parse("live").expect("a name");
     let id = blueprint_id("a");
-    let deleted = fixture
-        .store
-        .delete_channel(&id, &live, None, &Actor::anonymous());
+    let actor = Actor::anonymous();
+    let deleted = fixture.store.delete_channel(&id, &live, None, &actor);
     deleted.await.expect("an answer");
     assert!(listed(whole, Some("a"), 10).await[0].behind, "no channel");
 }
