@@ -25,6 +25,7 @@ use tokio::runtime::Runtime;
 use crate::args::{Cli, Verb};
 use crate::client::{CliError, Client};
 use crate::up::UpError;
+use crate::verbs::decision::Decision;
 use crate::verbs::{
     blueprints, doctor, issues, log, preview, probe, queue, retry, settings, stats, transfer,
     verify, versions,
@@ -139,12 +140,12 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         Verb::Submit(args) => {
             return Ok(issues::submit(client, args, format)
                 .await?
-                .map_or(0, issues::Decision::exit_status));
+                .map_or(0, Decision::exit_status));
         }
         Verb::Retry(args) => {
             return Ok(retry::retry(client, args, format)
                 .await?
-                .map_or(0, issues::Decision::exit_status));
+                .map_or(0, Decision::exit_status));
         }
         Verb::Preview(args) => return preview::preview(client, args, format).await,
         Verb::Pause(args) => queue::pause(client, args, format).await?,

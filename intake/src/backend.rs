@@ -10,10 +10,10 @@ use shared::store::Store;
 use tokio::sync::watch;
 use tonic::{Code, Response, Status};
 
-use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::metrics::{self, Watching};
+use crate::rpc::Rpc;
 
 /// The state behind the services. Cloning is cheap; all clones share everything.
 #[derive(Clone)]

@@ -5,7 +5,7 @@
 //! number of intakes can run side by side.
 //!
 //! `connection_limit.rs` limits connections. `auth_layer.rs` checks the token of each call
-//! (`tokens.rs`, `scopes.rs`). A service file then validates the request through a `convert`
+//! (`tokens.rs`, `rpc.rs`). A service file then validates the request through a `convert`
 //! module, calls the store, and converts the result. Failures are a `RequestError`; only
 //! `status.rs` maps it to a gRPC status. `paging.rs` splits lists into pages, `watch/` turns Redis
 //! events into streams, and `readiness.rs` tracks whether Redis is usable.
@@ -29,6 +29,7 @@ mod orbit_trial;
 mod paging;
 mod queue_metrics;
 mod readiness;
+mod rpc;
 mod scope;
 mod server;
 mod settings;

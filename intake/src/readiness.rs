@@ -7,14 +7,14 @@
 
 use std::time::Duration;
 
+use shared::error::chain;
 use shared::store::{Seed, Store, StoreError};
+use shared::throttle::Throttle;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-
-use crate::error::status::chain;
 
 /// Interval between attempts to reach an unavailable Redis.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
@@ -98,10 +98,9 @@ impl ReadinessProbe {
             self.ready.send_replace(true);
             Self::report(&self.health, true).await;
             tracing::info!("Redis is ready, serving");
-            let mut looked: Option<Instant> = None;
+            let mut memory_checks = Throttle::new(LOOK_AT_MEMORY_EVERY);
             while let Ok(Ok(())) = timeout(ANSWER_WITHIN, self.store.ping()).await {
-                if looked.is_none_or(|at| at.elapsed() >= LOOK_AT_MEMORY_EVERY) {
-                    looked = Some(Instant::now());
+                if memory_checks.pass() {
                     self.look_at_memory().await;
                 }
                 sleep(LOOK_EVERY).await;
@@ -126,7 +125,7 @@ impl ReadinessProbe {
     /// At the start, an error that waiting does not fix. A server that has served before retries
     /// instead, and logs the error.
     async fn wait(&self, served: bool, checked: &mut bool) -> Result<(), StoreError> {
-        let mut said: Option<Instant> = None;
+        let mut log_lines = Throttle::new(SAY_EVERY);
         loop {
             let error = match timeout(PREPARE_WITHIN, self.prepare(checked)).await {
                 Ok(Ok(())) => return Ok(()),
@@ -136,8 +135,7 @@ impl ReadinessProbe {
                 Ok(Err(error)) => chain(&error),
                 Err(_) => "no answer".to_owned(),
             };
-            if said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-                said = Some(Instant::now());
+            if log_lines.pass() {
                 tracing::warn!(error, "waiting for Redis");
             }
             sleep(RETRY_EVERY).await;

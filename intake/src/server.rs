@@ -367,7 +367,7 @@ async fn probes(
     backend: Backend,
     stopping: CancellationToken,
 ) {
-    let answer = |probe| {
+    let answer = move |probe| {
         let ready = backend.is_ready() && !stopping.is_cancelled();
         match probe {
             Probe::Metrics => ProbeAnswer::Good(metrics::render(&numbers, ready)),

@@ -18,4 +18,5 @@ pub mod program;
 pub mod single_flight;
 pub mod store;
 pub mod telemetry;
+pub mod throttle;
 pub mod whole_ms;

@@ -24,7 +24,7 @@ from enhance.v1 import intake_service_pb2_grpc as intake_grpc
 from enhance.v1 import issue_pb2 as issues
 
 FINAL = (issues.ISSUE_STATE_APPLIED, issues.ISSUE_STATE_REJECTED)
-# An interrupted stream ends with any of the last three, depending on where the connection broke.
+# Each of the last three can end a stream whose connection broke.
 TEMPORARY = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -36,10 +36,12 @@ TEMPORARY = (
 
 
 def submit_and_wait(channel, blueprint_id, intent, timeout_secs=600):
-    """Submits an issue once, whatever breaks meanwhile, and returns it when it is decided."""
+    """Submits an issue once, across interruptions, and returns it when it is decided."""
     queue = intake_grpc.IntakeServiceStub(channel)
-    # The id is ours: to submit the same content again under it is safe.
-    request = intake.SubmitIssueRequest(blueprint_id=blueprint_id, intent=intent, issue_id=str(uuid.uuid4()))
+    # The caller chooses the id, so it is safe to submit the same content again.
+    request = intake.SubmitIssueRequest(
+        blueprint_id=blueprint_id, intent=intent, issue_id=str(uuid.uuid4())
+    )
     give_up_at = time.monotonic() + timeout_secs
     issue = None
     while issue is None or issue.state not in FINAL:

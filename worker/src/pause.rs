@@ -1,22 +1,28 @@
 //! Pauses after errors, and logging of repeated errors.
 
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use shared::error::chain;
 use shared::store::StoreError;
-use std::time::Duration;
-use std::time::Instant;
+use shared::throttle::Throttle;
 
-/// The shortest and longest pause after an error.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// The pauses after errors: from 50 ms, doubled up to 1 s, and up to as much again at random.
+pub(crate) const BACK_OFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(Duration::from_secs(1))
+    .with_jitter()
+    .without_max_times();
 
 /// The interval between two log lines about a persistent error.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
-/// A growing pause after repeated errors: 0.1 s to 2 s, with jitter.
-pub(crate) struct Pause(Duration);
+/// A growing pause after repeated errors, as [`BACK_OFF`].
+pub(crate) struct Pause(ExponentialBackoff);
 
 impl Default for Pause {
     fn default() -> Self {
-        Pause(PAUSES.0)
+        Pause(BACK_OFF.build())
     }
 }
 
@@ -25,27 +31,29 @@ impl Pause {
     ///
     /// Cancel safe.
     pub(crate) async fn wait(&mut self) {
-        tokio::time::sleep(self.0.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-        self.0 = (self.0 * 2).min(PAUSES.1);
+        let pause = self.0.next().expect("the number of pauses is not limited");
+        tokio::time::sleep(pause).await;
     }
 
     /// Resets the pause to its minimum after a success.
     pub(crate) fn reset(&mut self) {
-        self.0 = PAUSES.0;
+        self.0 = BACK_OFF.build();
     }
 }
 
 /// Logs a repeated error at most once every few seconds.
-#[derive(Default)]
-pub(crate) struct RepeatedErrorLog {
-    last: Option<Instant>,
+pub(crate) struct RepeatedErrorLog(Throttle);
+
+impl Default for RepeatedErrorLog {
+    fn default() -> Self {
+        RepeatedErrorLog(Throttle::new(LOG_EVERY))
+    }
 }
 
 impl RepeatedErrorLog {
     /// Logs the error with its role, unless an error was logged within `LOG_EVERY`.
     pub(crate) fn about(&mut self, role: &'static str, error: &StoreError) {
-        if self.last.is_none_or(|at| at.elapsed() > LOG_EVERY) {
-            self.last = Some(Instant::now());
+        if self.0.pass() {
             tracing::warn!(role, error = chain(error), "will be tried again");
         }
     }

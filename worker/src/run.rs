@@ -291,7 +291,8 @@ async fn serve_probes(
     tracing::info!(metrics_address = %address, "metrics and probes are served");
     let (leases, metrics, lease) = (Arc::clone(leases), Arc::clone(metrics), config.lease);
     Ok(Some(async move {
-        let answer = |probe| metrics.answer(probe, lease, leases.n_open(), &numbers);
+        let rendered = numbers.clone();
+        let answer = move |probe| metrics.answer(probe, lease, leases.n_open(), &rendered);
         let tidying = async {
             loop {
                 tokio::time::sleep(TIDY_EVERY).await;

@@ -1,10 +1,36 @@
-//! Options of `setting put`.
+//! Arguments of `setting`.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::DocumentFormat;
+
+/// The verbs of `setting`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SettingVerb {
+    /// Print a setting, in the form that `setting put` reads.
+    Get(SettingArg),
+    /// Write a setting (YAML or JSON, with the field names of `setting get`).
+    Put(SettingPutArgs),
+    /// List the settings by id.
+    List,
+    /// Delete a setting. `default` cannot be deleted.
+    Delete(SettingArg),
+    /// Use a language model to write the patches. The worker needs the key of the provider in its
+    /// environment, such as `ANTHROPIC_API_KEY` or `OPENAI_API_KEY`.
+    UseModel(UseModelArgs),
+    /// Use another orbit at its latest version, such as the bundled enhance-repair.
+    UseOrbit(UseOrbitArgs),
+}
+
+/// Selects a setting.
+#[derive(Debug, Args)]
+pub(crate) struct SettingArg {
+    /// Id of the setting.
+    #[arg(value_name = "SETTING")]
+    pub(crate) setting_id: String,
+}
 
 /// Options of `setting put`.
 #[derive(Debug, Args)]
@@ -28,4 +54,26 @@ pub(crate) struct SettingPutArgs {
     /// Allow a setting without `verifier_axes`: every patch of the spawner is committed unverified.
     #[arg(long)]
     pub(crate) no_verification: bool,
+}
+
+/// Options of `setting use-model`.
+#[derive(Debug, Args)]
+pub(crate) struct UseModelArgs {
+    /// The model, such as anthropic/claude-sonnet-4-5, openai/gpt-4o or ollama/llama3.1.
+    #[arg(value_name = "PROVIDER/MODEL")]
+    pub(crate) model: String,
+    /// Id of the setting to change.
+    #[arg(long, value_name = "SETTING", default_value = "default")]
+    pub(crate) setting: String,
+}
+
+/// Options of `setting use-orbit`.
+#[derive(Debug, Args)]
+pub(crate) struct UseOrbitArgs {
+    /// Id of the orbit, such as enhance-default or enhance-repair.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) orbit: String,
+    /// Id of the setting to change.
+    #[arg(long, value_name = "SETTING", default_value = "default")]
+    pub(crate) setting: String,
 }

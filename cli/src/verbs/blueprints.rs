@@ -5,12 +5,12 @@ use std::path::Path;
 
 use proto::v1::version_selector::Selector;
 use proto::v1::{
-    ArchiveBlueprintRequest, BlueprintSummary, GetBlueprintRequest, GetBlueprintResponse,
-    ListBlueprintsRequest, PutBlueprintRequest, UnarchiveBlueprintRequest, VersionSelector,
+    ArchiveBlueprintRequest, BlueprintSummary, ListBlueprintsRequest, PutBlueprintRequest,
+    UnarchiveBlueprintRequest,
 };
 use serde_json::json;
 
-use super::versions::resolve;
+use super::version_lookup::{fetch, resolve};
 use super::{page_size, trial};
 use crate::args::{BlueprintArg, DocumentFormat, GetArgs, Output, PutArgs};
 use crate::client::{CliError, Client};
@@ -174,24 +174,6 @@ fn show_archived(blueprint: Option<BlueprintSummary>, format: Output) -> Result<
         "{}: {what}",
         blueprint.blueprint_id
     ))?)
-}
-
-/// Returns the version that `selector` chooses.
-///
-/// # Errors
-/// Errors of intake.
-pub(super) async fn fetch(
-    client: &mut Client,
-    blueprint_id: &str,
-    selector: Selector,
-) -> Result<GetBlueprintResponse, CliError> {
-    let request = GetBlueprintRequest {
-        blueprint_id: blueprint_id.to_owned(),
-        selector: Some(VersionSelector {
-            selector: Some(selector),
-        }),
-    };
-    Ok(client.blueprints.get_blueprint(request).await?.into_inner())
 }
 
 /// Reads a file; `-` is standard input.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::issues::Decision;
+use super::decision::Decision;
 use crate::args::Output;
 use crate::client::{CliError, Client};
 use crate::output;

@@ -1,6 +1,7 @@
 //! The verbs, in one file per group.
 
 pub(crate) mod blueprints;
+pub(crate) mod decision;
 pub(crate) mod doctor;
 mod follow;
 pub(crate) mod issues;
@@ -9,13 +10,15 @@ pub(crate) mod preview;
 pub(crate) mod probe;
 pub(crate) mod queue;
 pub(crate) mod retry;
+mod setting_file;
 pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod transfer;
 mod trial;
-pub(crate) mod use_model;
-pub(crate) mod use_orbit;
+mod use_model;
+mod use_orbit;
 pub(crate) mod verify;
+mod version_lookup;
 pub(crate) mod versions;
 
 /// Largest page of a list.

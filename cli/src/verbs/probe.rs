@@ -1,12 +1,19 @@
 //! `probe`: asks the intake or worker on this machine for its health, as a container health check.
 //!
-//! A minimal image has no curl. The probe sends one HTTP/1.0 request and evaluates only the status.
+//! A minimal image has no curl.
 
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use shared::config;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use shared::error::chain;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -17,7 +24,7 @@ use crate::output;
 /// Time limit of an answer. A slower program is unhealthy.
 const WAIT_LIMIT: Duration = Duration::from_secs(3);
 /// Maximum number of bytes read from an answer.
-const MAX_ANSWER_BYTES: u64 = 64 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Prints the answer of the program. Returns true if it is healthy.
 ///
@@ -37,8 +44,8 @@ pub(crate) async fn probe(args: ProbeArgs) -> Result<bool, CliError> {
         Question::Readyz => "/readyz",
     };
     let (well, text) = match timeout(WAIT_LIMIT, ask(address, path)).await {
-        Ok(Ok(answer)) => judge(&answer),
-        Ok(Err(error)) => (false, error.to_string()),
+        Ok(Ok((status, body))) => (status == StatusCode::OK, body),
+        Ok(Err(error)) => (false, chain(&*error)),
         Err(_) => (
             false,
             format!("no answer within {} s", WAIT_LIMIT.as_secs()),
@@ -58,40 +65,62 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn ask(address: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream
-        .take(MAX_ANSWER_BYTES)
-        .read_to_end(&mut answer)
-        .await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
-}
-
-/// Returns whether `answer` has the status 200, and its body.
-fn judge(answer: &str) -> (bool, String) {
-    let status = answer.split(' ').nth(1).unwrap_or_default();
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.trim());
-    match (answer.starts_with("HTTP/1."), body) {
-        (true, Some(body)) => (status == "200", body.to_owned()),
-        _ => (false, "the answer is no HTTP".to_owned()),
-    }
+/// Returns the status and the body of the answer.
+async fn ask(
+    address: SocketAddr,
+    path: &str,
+) -> Result<(StatusCode, String), Box<dyn Error + Send + Sync>> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(path)
+        .header(HOST, address.to_string())
+        .body(Empty::<Bytes>::new())?;
+    let answer = async move {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response, MAX_ANSWER_BYTES).collect().await?;
+        let body = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
+        Ok((status, body))
+    };
+    // The connection ends with `answer`, which drops the sender, and reports the same errors.
+    let (answer, _) = tokio::join!(answer, connection);
+    answer
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
 
-    #[test]
-    fn only_200_is_good() {
-        let well = "HTTP/1.1 200 OK\r\nX: y\r\n\r\nready\n";
-        assert_eq!(judge(well), (true, "ready".to_owned()));
+    /// Asks a server that answers with `text`.
+    async fn ask_of(text: &'static str) -> Option<(StatusCode, String)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answering = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(text.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            // Reads to the end: a close with unread bytes would reset the connection.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let (answer, ()) = tokio::join!(ask(address, "/readyz"), answering);
+        answer.ok()
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_a_status_and_a_body() {
+        let well = ask_of("HTTP/1.1 200 OK\r\nX: y\r\n\r\nready\n").await;
+        assert_eq!(well, Some((StatusCode::OK, "ready".to_owned())));
         let ill = "HTTP/1.1 503 Service Unavailable\r\n\r\nwaiting for Redis\n";
-        assert_eq!(judge(ill), (false, "waiting for Redis".to_owned()));
+        let waiting = (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "waiting for Redis".to_owned(),
+        );
+        assert_eq!(ask_of(ill).await, Some(waiting));
         for no_http in ["", "SSH-2.0 200 x\r\n\r\n", "HTTP/1.1 200 OK"] {
-            assert!(!judge(no_http).0, "{no_http}");
+            assert_eq!(ask_of(no_http).await, None, "{no_http}");
         }
     }
 

@@ -3,7 +3,8 @@
 use proto::v1::RetryIssueRequest;
 use serde_json::json;
 
-use super::issues::{Decision, see_through};
+use super::decision::Decision;
+use super::issues::see_through;
 use crate::args::{Output, RetryArgs};
 use crate::client::{CliError, Client};
 use crate::output;

@@ -10,7 +10,7 @@ use serde_json::json;
 use shared::blueprint::yaml;
 use worker::flow::{PATCH_SPAWNER_LLM_YAML, providers};
 
-use super::settings::{to_json, to_wire};
+use super::setting_file::{to_json, to_wire};
 use super::trial;
 use crate::args::{Output, UseModelArgs};
 use crate::client::{CliError, Client};

@@ -4,7 +4,7 @@ use proto::v1::version_selector::Selector;
 use proto::v1::{GetSettingRequest, PutSettingRequest, VersionSelector};
 use serde_json::json;
 
-use super::settings::to_json;
+use super::setting_file::to_json;
 use super::trial;
 use crate::args::{Output, UseOrbitArgs};
 use crate::client::{CliError, Client};

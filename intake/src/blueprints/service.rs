@@ -14,10 +14,10 @@ use crate::blueprints::convert::{commit_to_wire, expected_head, summary_to_wire}
 use crate::blueprints::write::write;
 use crate::blueprints::{transfer, versions};
 use crate::convert;
-use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::paging::PageQuery;
+use crate::rpc::Rpc;
 
 /// The service. Cloning is cheap.
 #[derive(Clone)]

@@ -15,10 +15,10 @@ use tonic::{Status, Streaming};
 
 use crate::blueprints::convert::commit_to_wire;
 use crate::convert;
-use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::error::violations::Violations;
+use crate::rpc::Rpc;
 
 /// Maximum number of commits in one read or one stage.
 const BATCH: usize = 16;

@@ -18,9 +18,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Instrument;
 
-use crate::edge::rpc::{Need, Rpc, TimeLimit, need};
 use crate::edge::tokens::TokensFile;
 use crate::error::request_error::RequestError;
+use crate::rpc::{Need, Rpc, TimeLimit, need};
 use crate::scope::Scope;
 
 /// Time limit of a call. A longer call has lost its client: every store call times out within

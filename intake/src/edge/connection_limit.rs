@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use shared::throttle::Throttle;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -36,7 +37,7 @@ pub(crate) fn limit_connections(
     idle_timeouts: IdleTimeouts,
 ) -> impl Stream<Item = io::Result<LimitedStream>> {
     let free = Arc::new(Semaphore::new(places));
-    let said: Mutex<Option<Instant>> = Mutex::new(None);
+    let log_lines = Mutex::new(Throttle::new(SAY_EVERY));
     incoming.filter_map(move |accepted| {
         let stream_limit = match accepted {
             Err(error) => Some(Err(error)),
@@ -45,9 +46,8 @@ pub(crate) fn limit_connections(
                 Err(_) => {
                     metrics::counter!("draftsman_intake_refused_total", "why" => "connections")
                         .increment(1);
-                    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-                    if said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-                        *said = Some(Instant::now());
+                    let mut log_lines = log_lines.lock().unwrap_or_else(PoisonError::into_inner);
+                    if log_lines.pass() {
                         tracing::warn!(
                             places,
                             "too many connections; a new one was closed (DRAFTSMAN_MAX_CONNECTIONS)"

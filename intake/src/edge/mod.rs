@@ -2,7 +2,6 @@
 
 pub(crate) mod auth_layer;
 pub(crate) mod connection_limit;
-pub(crate) mod rpc;
 pub(crate) mod tls;
 pub(crate) mod tls_stream;
 pub(crate) mod tokens;

@@ -12,14 +12,14 @@ use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
-use shared::error::ErrorKind;
+use shared::error::{ErrorKind, chain};
 use shared::ids::Version;
 use shared::store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::edge::rpc::{Effect, Rpc};
 use crate::error::request_error::{Executed, MAX_REQUEST_BYTES, RequestError, Violation};
+use crate::rpc::{Effect, Rpc};
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "draftsman";
@@ -55,17 +55,6 @@ pub(crate) fn refuse(rpc: Rpc, error: RequestError) -> Status {
         }
     }
     status
-}
-
-/// Formats an error and its sources, outermost first.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(cause) = next {
-        texts.push(cause.to_string());
-        next = cause.source();
-    }
-    texts.join(": ")
 }
 
 /// The status details besides the message.

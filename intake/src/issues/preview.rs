@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use proto::v1;
 use shared::domain::issue::Authority;
 use shared::domain::preview::PreviewAnswer;
@@ -21,8 +22,11 @@ use crate::issues::convert::preview_to_wire;
 
 /// Time added to the time limit of the flow, for the transfer in both directions.
 const BESIDES_THE_FLOW: Duration = Duration::from_secs(5);
-/// Shortest and longest pause between two polls.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(100));
+/// The pauses between two polls.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(5))
+    .with_max_delay(Duration::from_millis(100))
+    .without_max_times();
 /// How long no worker may be connected. A worker may be starting or reconnecting.
 const UNCONNECTED: Duration = Duration::from_secs(2);
 
@@ -117,7 +121,7 @@ impl Awaited {
         time_limit: Duration,
     ) -> Result<PreviewAnswer, RequestError> {
         let began = Instant::now();
-        let (mut pause, mut connected) = (PAUSES.0, began);
+        let (mut pauses, mut connected) = (PAUSES.build(), began);
         loop {
             match self.home.look_for_preview(id).await {
                 Ok(sight) => {
@@ -137,8 +141,7 @@ impl Awaited {
             if began.elapsed() >= time_limit {
                 return Err(RequestError::PreviewLate { waited: time_limit });
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+            sleep(pauses.next().expect("the number of pauses is not limited")).await;
         }
     }
 }

@@ -19,7 +19,6 @@ use tonic::{Request, Response, Status};
 use crate::backend::{Backend, no_issue};
 use crate::convert;
 use crate::edge::auth_layer;
-use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::issues::convert::{
     cause_filter, issue_to_wire, new_issue, paused_blueprint, retry, state_filter, stats_to_wire,
@@ -27,6 +26,7 @@ use crate::issues::convert::{
 use crate::issues::watch::{self, Hub, WatchOptions};
 use crate::issues::{preview, submission};
 use crate::paging::PageQuery;
+use crate::rpc::Rpc;
 
 /// The service. Cloning is cheap; all clones share one hub.
 #[derive(Clone)]

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use shared::domain::issue::{Authority, IssueState, NewIssue};
 use shared::domain::trace_parent::TraceParent;
 use shared::fail_point;
@@ -17,8 +18,11 @@ use crate::error::request_error::{Executed, RequestError};
 
 /// How long a submission is repeated.
 const RETRY_WITHIN: Duration = Duration::from_secs(5);
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// The pauses between two calls.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(25))
+    .with_max_delay(Duration::from_millis(500))
+    .without_max_times();
 
 /// Submits `issue`, and repeats the call for up to 5 seconds while Redis is unavailable.
 ///
@@ -106,9 +110,11 @@ async fn retry_until<T, F: Future<Output = Result<T, StoreError>>>(
 ) -> Result<T, RequestError> {
     let mut executed = Executed::No;
     let mut source = None;
-    let mut pause = FIRST_PAUSE;
     // The loop ends only at the deadline, while it waits or between two attempts.
-    while let Ok(store) = timeout_at(deadline, backend.store_when_ready()).await {
+    for pause in PAUSES.build() {
+        let Ok(store) = timeout_at(deadline, backend.store_when_ready()).await else {
+            break;
+        };
         match timeout_at(deadline, call(store.clone())).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) if !error.is_retryable() => return Err(error.into()),
@@ -125,7 +131,6 @@ async fn retry_until<T, F: Future<Output = Result<T, StoreError>>>(
             break;
         }
         sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Err(RequestError::SubmitUndecided {
         issue_id: new_id.clone(),

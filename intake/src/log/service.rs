@@ -6,10 +6,10 @@ use tonic::{Request, Response, Status};
 
 use crate::backend::Backend;
 use crate::convert;
-use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::log::convert::entry_to_wire;
 use crate::paging::PageQuery;
+use crate::rpc::Rpc;
 
 /// The service. Cloning is cheap.
 #[derive(Clone)]

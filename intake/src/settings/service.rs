@@ -15,11 +15,11 @@ use crate::backend::Backend;
 use crate::blueprints::convert::commit_to_wire;
 use crate::blueprints::service;
 use crate::convert;
-use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::orbit_trial::{self, Trial};
 use crate::paging::PageQuery;
+use crate::rpc::Rpc;
 use crate::settings::convert::setting_to_wire;
 use crate::settings::read_setting;
 

@@ -1,4 +1,3 @@
-//! Tests of the whole crate: untrusted input, and `docs/errors.md`.
+//! Tests of the whole crate with untrusted input.
 
-mod error_page;
 mod fuzz;

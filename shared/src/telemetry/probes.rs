@@ -1,16 +1,29 @@
-//! A minimal HTTP server for `/metrics`, `/livez` and `/readyz`: GET only, one response per
-//! connection. It serves Prometheus, Kubernetes and `curl`.
+//! The HTTP server of `/metrics`, `/livez` and `/readyz`, for Prometheus, Kubernetes and `curl`.
+//!
+//! It serves one response per connection, and limits the number and the duration of connections.
+//! `axum::serve` does neither, and spawns a task for each.
 
+use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
 /// The maximum size of a request head.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
+/// The text format of Prometheus.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The maximum time of a request and its response.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum number of concurrent connections. More connections wait in the listener's backlog.
@@ -39,13 +52,22 @@ pub enum ProbeAnswer {
 }
 
 /// Serves probes on `listener`. Never returns; drop the future to stop it.
-pub async fn serve(listener: TcpListener, answer: impl Fn(Probe) -> ProbeAnswer) {
+pub async fn serve(
+    listener: TcpListener,
+    answer: impl Fn(Probe) -> ProbeAnswer + Send + Sync + 'static,
+) {
+    let service = TowerToHyperService::new(routes(answer));
+    let mut http = http1::Builder::new();
+    http.keep_alive(false).max_buf_size(MAX_HEAD_BYTES);
     let mut open = FuturesUnordered::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if open.len() < MAX_CONNECTIONS => match accepted {
                 // The result of a single connection is irrelevant.
-                Ok((stream, _)) => open.push(timeout(READ_TIMEOUT, connection(stream, &answer))),
+                Ok((stream, _)) => {
+                    let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+                    open.push(timeout(READ_TIMEOUT, connection));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a probe's connection");
                     sleep(PAUSE).await;
@@ -56,58 +78,37 @@ pub async fn serve(listener: TcpListener, answer: impl Fn(Probe) -> ProbeAnswer)
     }
 }
 
-async fn connection(
-    mut stream: TcpStream,
-    answer: &impl Fn(Probe) -> ProbeAnswer,
-) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if head.len() > MAX_HEAD_BYTES || stream.read_buf(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let (status, body) = respond(&head, answer);
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    let length = body.len();
-    let text = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    );
-    stream.write_all(text.as_bytes()).await?;
-    stream.shutdown().await
+/// Returns the routes.
+fn routes(answer: impl Fn(Probe) -> ProbeAnswer + Send + Sync + 'static) -> Router {
+    let answer = Arc::new(answer);
+    let route = |probe| {
+        let answer = Arc::clone(&answer);
+        get(move || ready(respond(answer(probe))))
+    };
+    Router::new()
+        .route("/metrics", route(Probe::Metrics))
+        .route("/livez", route(Probe::Live))
+        .route("/readyz", route(Probe::Ready))
+        .method_not_allowed_fallback(|| ready((StatusCode::METHOD_NOT_ALLOWED, "only GET\n")))
+        .fallback((
+            StatusCode::NOT_FOUND,
+            "there are /metrics, /livez and /readyz\n",
+        ))
 }
 
-fn respond(head: &[u8], answer: &impl Fn(Probe) -> ProbeAnswer) -> (&'static str, String) {
-    let line =
-        String::from_utf8_lossy(head.split(|&byte| byte == b'\r').next().unwrap_or_default())
-            .into_owned();
-    let mut words = line.split(' ');
-    let (method, target) = (
-        words.next().unwrap_or_default(),
-        words.next().unwrap_or_default(),
-    );
-    let path = target.split('?').next().unwrap_or_default();
-    let probe = match path {
-        "/metrics" => Probe::Metrics,
-        "/livez" => Probe::Live,
-        "/readyz" => Probe::Ready,
-        _ => {
-            return (
-                "404 Not Found",
-                "there are /metrics, /livez and /readyz\n".to_owned(),
-            );
-        }
+fn respond(answer: ProbeAnswer) -> impl IntoResponse {
+    let (status, body) = match answer {
+        ProbeAnswer::Good(body) => (StatusCode::OK, body),
+        ProbeAnswer::Bad(body) => (StatusCode::SERVICE_UNAVAILABLE, body),
     };
-    if method != "GET" {
-        return ("405 Method Not Allowed", "only GET\n".to_owned());
-    }
-    match answer(probe) {
-        ProbeAnswer::Good(body) => ("200 OK", body),
-        ProbeAnswer::Bad(body) => ("503 Service Unavailable", body),
-    }
+    (status, [(CONTENT_TYPE, TEXT_FORMAT)], body)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
 
     fn answer(probe: Probe) -> ProbeAnswer {
@@ -137,7 +138,7 @@ mod tests {
                     "200 OK",
                     "x 1\n",
                 ),
-                ("GET /livez?verbose HTTP/1.0\r\n\r\n", "200 OK", "alive\n"),
+                ("GET /livez?verbose HTTP/1.1\r\n\r\n", "200 OK", "alive\n"),
                 (
                     "GET /readyz HTTP/1.1\r\n\r\n",
                     "503 Service Unavailable",

@@ -14,14 +14,14 @@ use tonic::{Code, Status};
 const PAGE: &str = include_str!("../../../docs/clients.md");
 
 // ---- docs/clients.md shows what follows, up to the next such line ----
-/// Submits an issue once, whatever breaks meanwhile, and returns it when it is decided.
+/// Submits an issue once, across interruptions, and returns it when it is decided.
 async fn submit_and_wait(
     channel: Channel,
     blueprint_id: &str,
     intent: &str,
 ) -> Result<Issue, Status> {
     let mut intake = IntakeServiceClient::new(channel);
-    // The id is ours: to submit the same content again under it is safe.
+    // The caller chooses the id, so it is safe to submit the same content again.
     let request = SubmitIssueRequest {
         blueprint_id: blueprint_id.to_owned(),
         intent: intent.to_owned(),
@@ -64,7 +64,7 @@ async fn watch(
 /// Waits a second after a temporary error, and returns any other.
 async fn wait_or_fail(status: Status) -> Result<(), Status> {
     match status.code() {
-        // An interrupted stream ends with any of the last three, depending on where the connection broke.
+        // Each of the last three can end a stream whose connection broke.
         Code::Unavailable
         | Code::ResourceExhausted
         | Code::Unknown

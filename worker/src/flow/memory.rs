@@ -31,6 +31,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use backon::Retryable;
 use shared::blueprint::{Doc, json};
 use shared::domain::enhance_log::SpawnerUsage;
 use shared::error::chain;
@@ -39,10 +40,10 @@ use shared::ids::{BlueprintId, sha256_hex};
 use shared::store::{CacheOutcome, CachedStep, Lease, Shard, Store, StoreError};
 
 use crate::flow::error::StepError;
-use crate::pause::Pause;
+use crate::pause::BACK_OFF;
 
 /// The maximum number of attempts at a call of Redis.
-const TRIES: u32 = 3;
+const TRIES: usize = 3;
 
 /// Access to the stored steps and denials of one issue.
 #[derive(Debug, Clone)]
@@ -206,14 +207,9 @@ pub(super) async fn persistently<T, F>(call: impl Fn() -> F) -> Result<T, StoreE
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let mut pause = Pause::default();
-    for _ in 1..TRIES {
-        match call().await {
-            Err(error) if error.is_retryable() => pause.wait().await,
-            other => return other,
-        }
-    }
-    call().await
+    call.retry(BACK_OFF.with_max_times(TRIES - 1))
+        .when(StoreError::is_retryable)
+        .await
 }
 
 /// Returns `doc` with every value that equals `part` replaced by `null`.

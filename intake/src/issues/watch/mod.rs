@@ -33,12 +33,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::backend::{Backend, no_issue};
-use crate::edge::rpc::Rpc;
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::issues::convert::{issue_to_wire, step_to_wire};
 use crate::issues::watch::hub::{RETRY_AFTER, Registration};
 use crate::metrics::Watching;
+use crate::rpc::Rpc;
 
 pub(crate) use self::hub::Hub;
 

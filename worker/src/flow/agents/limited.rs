@@ -14,6 +14,7 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use shared::blueprint::Doc;
 use shared::error::chain;
 use shared::ids::sha256_hex;
@@ -32,8 +33,13 @@ const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// shorter.
 const MAX_WAIT: Duration = Duration::from_secs(20);
 const WAIT_PART: u32 = 2;
-/// The pause between two attempts, with jitter: the first and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// The pauses between attempts: from 25 ms, doubled up to 500 ms, and up to as much again at
+/// random.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(25))
+    .with_max_delay(Duration::from_millis(500))
+    .with_jitter()
+    .without_max_times();
 
 /// Runs `agent` while it holds a slot.
 #[derive(Debug)]
@@ -77,7 +83,7 @@ impl<A: Agent> Limited<A> {
         };
         let left = deadline.saturating_duration_since(Instant::now());
         let until = Instant::now() + MAX_WAIT.min(left / WAIT_PART);
-        let mut pause = PAUSES.0;
+        let mut pauses = PAUSES.build();
         loop {
             let leases = place.hold(n_places).await;
             let may_pass = match leases {
@@ -86,6 +92,7 @@ impl<A: Agent> Limited<A> {
                 Err(error) if error.is_retryable() => Some(error),
                 Err(error) => return Err(unknown(&error)),
             };
+            let pause = pauses.next().expect("the number of pauses is not limited");
             if Instant::now() + pause > until {
                 return Err(match may_pass {
                     Some(error) => unknown(&error),
@@ -97,8 +104,7 @@ impl<A: Agent> Limited<A> {
                     },
                 });
             }
-            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(PAUSES.1);
+            tokio::time::sleep(pause).await;
         }
     }
 }

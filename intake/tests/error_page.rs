@@ -1,12 +1,12 @@
-//! Checks `docs/errors.md` against `status.rs`: the page has one row for each reason, with its
-//! code.
+//! Checks `docs/errors.md` against `intake/src/error/`: the page has one row for each reason, with
+//! its code.
 
 use std::collections::BTreeMap;
 
-const PAGE: &str = include_str!("../../../docs/errors.md");
+const PAGE: &str = include_str!("../../docs/errors.md");
 const SOURCE: &str = concat!(
-    include_str!("../error/request_error.rs"),
-    include_str!("../error/status.rs")
+    include_str!("../src/error/request_error.rs"),
+    include_str!("../src/error/status.rs")
 );
 
 /// Returns the code of each reason on the page.

@@ -173,7 +173,7 @@ mod tests {
     /// `docs/security.md` has a row for each RPC, with its scope.
     #[test]
     fn the_page_on_security_says_what_the_table_says() {
-        let page = include_str!("../../../docs/security.md");
+        let page = include_str!("../../docs/security.md");
         let (_, rows) = page.split_once("## Every RPC").unwrap();
         let (rows, _) = rows.split_once("\n## ").unwrap();
         let rows = rows.lines().filter_map(|line| line.strip_prefix("| `"));

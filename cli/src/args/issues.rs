@@ -1,0 +1,126 @@
+//! Arguments of the verbs on issues and the queue.
+
+use clap::{Args, ValueEnum};
+
+/// Options of `submit`.
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// Id of the Blueprint to change.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+    /// The change in plain words. `-` reads standard input. Several words need no quotes.
+    #[arg(value_name = "INTENT", required = true, num_args = 1.., allow_hyphen_values = false)]
+    pub(crate) intent: Vec<String>,
+    /// Id of the new issue. The same issue can be submitted again under the same id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) issue_id: Option<String>,
+    /// Submit only; do not wait for the decision.
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// Options of `preview`.
+#[derive(Debug, Args)]
+pub(crate) struct PreviewArgs {
+    /// Id of the Blueprint to change.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+    /// The change in plain words. `-` reads standard input. Several words need no quotes.
+    #[arg(value_name = "INTENT", required = true, num_args = 1.., allow_hyphen_values = false)]
+    pub(crate) intent: Vec<String>,
+}
+
+/// Options of `retry`.
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// Id of the rejected issue.
+    #[arg(value_name = "ISSUE")]
+    pub(crate) issue_id: String,
+    /// Id of the new issue. The same issue can be retried again under the same id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) new_issue_id: Option<String>,
+    /// Submit only; do not wait for the decision.
+    #[arg(long)]
+    pub(crate) detach: bool,
+}
+
+/// Selects the queue or one Blueprint.
+#[derive(Debug, Args)]
+pub(crate) struct QueueArg {
+    /// Id of the Blueprint. Default: the whole queue.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: Option<String>,
+}
+
+/// Selects an issue.
+#[derive(Debug, Args)]
+pub(crate) struct IssueArg {
+    /// Id of the issue.
+    #[arg(value_name = "ISSUE")]
+    pub(crate) issue_id: String,
+}
+
+/// Options of `issues`.
+#[derive(Debug, Args)]
+pub(crate) struct IssuesArgs {
+    /// Show this issue in full.
+    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "state", "cause", "dead", "limit"])]
+    pub(crate) issue_id: Option<String>,
+    /// List only issues of this Blueprint.
+    #[arg(long, value_name = "ID")]
+    pub(crate) blueprint: Option<String>,
+    /// List only issues in this state.
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<StateArg>,
+    /// List only issues that were rejected for this cause.
+    #[arg(long, value_enum)]
+    pub(crate) cause: Option<CauseArg>,
+    /// List only issues on the dead-letter list.
+    #[arg(long)]
+    pub(crate) dead: bool,
+    /// Maximum number of issues.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// The states of an issue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum StateArg {
+    /// Waits for a worker.
+    Pending,
+    /// A worker runs it.
+    InFlight,
+    /// Its change was committed.
+    Applied,
+    /// It was rejected.
+    Rejected,
+}
+
+/// The causes of a rejection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CauseArg {
+    /// A verifier denied it.
+    Denied,
+    /// It could not be decided.
+    Failed,
+    /// A user cancelled it.
+    Cancelled,
+}
+
+/// Options of `log`.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    /// Show the entry of this issue in full.
+    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "oldest_first", "limit"])]
+    pub(crate) issue_id: Option<String>,
+    /// List only decisions about this Blueprint.
+    #[arg(long, value_name = "ID")]
+    pub(crate) blueprint: Option<String>,
+    /// List the oldest entry first.
+    #[arg(long)]
+    pub(crate) oldest_first: bool,
+    /// Maximum number of entries.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+}

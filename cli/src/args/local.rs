@@ -1,0 +1,97 @@
+//! Arguments of the verbs that call no intake.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use shared::config;
+
+use super::DocumentFormat;
+
+/// Options of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Address on which intake listens. Port 0 picks a free port.
+    #[arg(
+        long,
+        env = "DRAFTSMAN_LISTEN",
+        default_value = "127.0.0.1:50051",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) listen: String,
+    /// Number of workers.
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) workers: u16,
+    /// Directory of the data. Created if missing.
+    #[arg(long, default_value = ".draftsman", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// The redis-server program. Default: the first one on the PATH.
+    #[arg(long, env = "DRAFTSMAN_REDIS_SERVER", value_name = "PROGRAM")]
+    pub(crate) redis_server: Option<PathBuf>,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// File of the script, as in DRAFTSMAN_LUA_DIR/verifiers, or name of a bundled axis.
+    #[arg(value_name = "SCRIPT")]
+    pub(crate) script: PathBuf,
+    /// File of the Blueprint before the change.
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: PathBuf,
+    /// File of the Blueprint after the change.
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: PathBuf,
+    /// File of the options of the axis, as in a setting's axis_options (YAML or JSON).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) options: Option<PathBuf>,
+    /// Format of the Blueprints and the options. Default: a file is JSON if it begins with `{` or
+    /// `[`, else YAML.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<DocumentFormat>,
+    /// Address of every model provider, for llm-judge, as for the worker.
+    #[arg(long, value_name = "URL", env = config::LLM_BASE_URL, value_parser = http_url)]
+    pub(crate) llm_base_url: Option<String>,
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    match config::parse::parse_optional_http_url(text) {
+        Ok(url) => Ok(url.unwrap_or_default()),
+        Err(problem) => Err(problem.to_string()),
+    }
+}
+
+/// Options of `probe`.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// readyz: can the program do new work? livez: is the program alive?
+    #[arg(value_enum, default_value_t = Question::Readyz)]
+    pub(crate) question: Question,
+    /// Address of the program's probes.
+    #[arg(long, env = config::METRICS_LISTEN, default_value = config::DEFAULT_METRICS_LISTEN, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: String,
+}
+
+/// The questions of `probe`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Question {
+    /// `/livez`.
+    Livez,
+    /// `/readyz`.
+    Readyz,
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Directory for the pages, for example ~/.local/share/man/man1. Created if missing.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}

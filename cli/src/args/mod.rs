@@ -1,0 +1,212 @@
+//! Command-line arguments of `draftsman`: the verbs, and the options of every verb.
+
+mod blueprints;
+mod document_format;
+mod issues;
+mod local;
+mod settings;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::blueprints::{
+    BlueprintArg, DiffArgs, ExportArgs, GetArgs, HistoryArgs, ImportArgs, PutArgs, RevertArgs,
+};
+pub(crate) use self::document_format::DocumentFormat;
+pub(crate) use self::issues::{
+    CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
+};
+pub(crate) use self::local::{CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs};
+pub(crate) use self::settings::{SettingPutArgs, SettingVerb, UseModelArgs, UseOrbitArgs};
+
+/// The default address of intake.
+pub(crate) const DEFAULT_ADDR: &str = "http://127.0.0.1:50051";
+
+/// Draftsman turns a plain-language issue against a Blueprint into a verified, versioned commit, or
+/// into a rejection with its reasons.
+///
+/// `draftsman up` runs everything on this machine. Most other verbs call a running intake over
+/// gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "draftsman", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// The verb.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+    /// Connection and output options.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+const EXIT_CODES: &str = "Exit status:
+  submit, watch, retry  0 applied, 2 denied, 3 failed, 4 cancelled
+  preview               0 would be applied, 2 denied, 3 failed
+  verify                0 pass, 2 deny
+  doctor                0 nothing is bad, 1 something is
+  probe                 0 well, 1 not
+  every verb            0 done, 1 error, 64 wrong arguments";
+
+/// Options of every verb.
+#[derive(Clone, Args)]
+pub(crate) struct Common {
+    /// Address of intake.
+    #[arg(long, global = true, env = "DRAFTSMAN_ADDR", default_value = DEFAULT_ADDR, value_name = "URL")]
+    pub(crate) addr: String,
+    /// Token of the caller, if intake requires one. Prefer the environment: other users can see
+    /// command lines.
+    #[arg(
+        long,
+        global = true,
+        env = "DRAFTSMAN_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub(crate) token: Option<String>,
+    /// PEM file of the CA that signed intake's certificate, for an https:// address. Default: the
+    /// CAs of the system.
+    #[arg(long, global = true, env = "DRAFTSMAN_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// PEM file of the client certificate, if intake requires one.
+    #[arg(
+        long,
+        global = true,
+        env = "DRAFTSMAN_CLIENT_CERT",
+        value_name = "FILE",
+        requires = "client_key"
+    )]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// PEM file of the key of that certificate.
+    #[arg(
+        long,
+        global = true,
+        env = "DRAFTSMAN_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "client_cert"
+    )]
+    pub(crate) client_key: Option<PathBuf>,
+    /// Text for people, or JSON with the field names of the gRPC response. A stream prints one line
+    /// per message.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+impl std::fmt::Debug for Common {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Omits the token.
+        f.debug_struct("Common")
+            .field("addr", &self.addr)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The output format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Tables and sentences.
+    Text,
+    /// JSON.
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run everything on this machine: a private redis-server, intake and workers. Ctrl-C ends all
+    /// of them.
+    Up(UpArgs),
+    /// Write a Blueprint (YAML or JSON) without verification.
+    Put(PutArgs),
+    /// Print a Blueprint, or list all Blueprints.
+    Get(GetArgs),
+    /// Submit an issue, a change in plain words, and wait for its decision.
+    Submit(SubmitArgs),
+    /// Show what an issue would change, without changing anything.
+    Preview(PreviewArgs),
+    /// Watch an issue until it is decided.
+    Watch(IssueArg),
+    /// List issues, newest first, or show one.
+    Issues(IssuesArgs),
+    /// Cancel an issue.
+    Cancel(IssueArg),
+    /// Submit a rejected issue again as a new one, and wait for its decision.
+    Retry(RetryArgs),
+    /// Pause the queue or one Blueprint. New issues are accepted and wait; issues in flight
+    /// continue.
+    Pause(QueueArg),
+    /// Resume the queue or one Blueprint.
+    Resume(QueueArg),
+    /// Show decisions and their reasons: the log entry of one issue, or the latest entries.
+    Log(LogArgs),
+    /// List the commits of a Blueprint, newest first.
+    History(HistoryArgs),
+    /// Show the difference between two versions of a Blueprint.
+    Diff(DiffArgs),
+    /// Run a verifier script on two documents, without intake.
+    Verify(VerifyArgs),
+    /// Make the content of an earlier version the head again, as a new commit.
+    Revert(RevertArgs),
+    /// Archive a Blueprint: it is kept, hidden from lists and not writable. Its queued issues fail.
+    Archive(BlueprintArg),
+    /// Unarchive a Blueprint.
+    Unarchive(BlueprintArg),
+    /// Export the whole history of a Blueprint to a file.
+    Export(ExportArgs),
+    /// Import a Blueprint with its whole history from an exported file.
+    Import(ImportArgs),
+    /// Write, show, list or delete settings, which define how issues are worked on.
+    #[command(subcommand)]
+    Setting(SettingVerb),
+    /// Show the queue: waiting issues, issues in flight, and workers.
+    Stats,
+    /// Check a deployment, and show each problem with its remedy.
+    Doctor,
+    /// Ask the intake or worker on this machine for its health. Meant for container health checks.
+    Probe(ProbeArgs),
+    /// Print shell completions.
+    Completions(CompletionsArgs),
+    /// Write the manual pages, one per verb, to a directory.
+    Man(ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_intent_needs_no_quotes_and_options_may_follow() {
+        let cli = Cli::try_parse_from([
+            "draftsman",
+            "submit",
+            "swarm",
+            "tag",
+            "blue",
+            "--detach",
+            "--output",
+            "json",
+        ])
+        .unwrap();
+        let Verb::Submit(submit) = cli.verb else {
+            panic!("submit expected")
+        };
+        assert_eq!(
+            (submit.intent.join(" ").as_str(), submit.detach),
+            ("tag blue", true)
+        );
+        assert_eq!(cli.common.output, Output::Json);
+    }
+
+    #[test]
+    fn one_issue_and_a_filter_exclude_each_other() {
+        assert!(Cli::try_parse_from(["draftsman", "issues", "some-id", "--dead"]).is_err());
+        assert!(Cli::try_parse_from(["draftsman", "issues", "--state", "in_flight"]).is_ok());
+    }
+}
