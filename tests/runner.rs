@@ -6,6 +6,7 @@ mod suite {
         mod archive;
         mod documents;
         mod history_costs;
+        mod scripts_heads;
         mod scripts_store;
         mod selectors;
         mod transfer;

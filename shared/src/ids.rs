@@ -75,6 +75,10 @@ id_type!(
     /// The id of one run of one worker process. It is new at every start and never reused.
     WorkerId, "worker_id");
 
+id_type!(
+    /// The id of an instance that runs a Blueprint. The instance chooses it.
+    ConsumerId, "consumer_id");
+
 impl IssueId {
     /// Returns a new id that sorts by time (UUIDv7, RFC 9562).
     pub fn generate() -> Self {
@@ -187,8 +191,81 @@ impl fmt::Display for VersionPrefix {
     }
 }
 
+/// The maximum length of a channel's name, in bytes.
+const MAX_CHANNEL_BYTES: usize = 32;
+
+/// The name of a channel: a named pointer from a Blueprint to one of its versions.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelName(Arc<str>);
+
+/// An invalid name of a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{given:?} is not a valid name of a channel: 1 to 32 of a-z 0-9 -, beginning with a letter, and not latest or head"
+)]
+pub struct InvalidChannelName {
+    /// The given text, cut to 160 characters.
+    pub given: String,
+}
+
+impl ChannelName {
+    /// Parses a name.
+    ///
+    /// # Errors
+    /// [`InvalidChannelName`] if `text` does not match `[a-z][a-z0-9-]{0,31}`, or is `latest` or
+    /// `head`.
+    pub fn parse(text: &str) -> Result<Self, InvalidChannelName> {
+        let bytes = text.as_bytes();
+        let is_valid = bytes.len() <= MAX_CHANNEL_BYTES
+            && bytes.first().is_some_and(u8::is_ascii_lowercase)
+            && bytes
+                .iter()
+                .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+            && !matches!(text, "latest" | "head");
+        if is_valid {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidChannelName {
+                given: text.chars().take(160).collect(),
+            })
+        }
+    }
+
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Returns the lowercase hex SHA-256 of `bytes`.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     hex::encode(Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_has_a_short_name_in_lower_case() {
+        let longest = "a".repeat(32);
+        for good in ["a", "production", "eu-west-1", "a-", "heads", &longest] {
+            assert_eq!(ChannelName::parse(good).unwrap().as_str(), good);
+        }
+        let longer = "a".repeat(33);
+        let bad = [
+            "", "A", "1a", "-a", "a.b", "a_b", "a b", "ä", "latest", "head", &longer,
+        ];
+        for bad in bad {
+            let refused = ChannelName::parse(bad).unwrap_err().to_string();
+            assert!(refused.contains("name of a channel"), "{refused}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 -- KEYS  1 blueprint; 2 orbits
 -- ARGV  1 blueprint_id; 2 archive | unarchive
 -- Outcomes  done: the blueprint's fields | unknown | in_use: names of settings
+--@include heads
 local blueprint, orbits = KEYS[1], KEYS[2]
 local bp, is_archived = ARGV[1], ARGV[2] == 'archive'
 
@@ -17,4 +18,6 @@ table.sort(settings)
 if settings[1] then return { 'in_use', settings } end
 
 if is_archived then redis.call('HSET', blueprint, 'archived', '1') else redis.call('HDEL', blueprint, 'archived') end
+local head = redis.call('HMGET', blueprint, 'version', 'seq')
+publish_move({ blueprint_id = bp, version = head[1], seq = head[2], archived = is_archived })
 return { 'done', redis.call('HGETALL', blueprint) }

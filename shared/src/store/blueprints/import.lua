@@ -4,6 +4,7 @@
 --       7-10 the last four, staged
 -- ARGV  1 blueprint_id; 2 seq; 3 version; 4 label; 5 updated_at, all of the newest commit
 -- Outcomes  imported | exists | lost: the staged data has expired
+--@include heads
 local blueprint, blueprints, staged_commits = KEYS[1], KEYS[2], KEYS[8]
 local bp, seq, version, label, updated_at = unpack(ARGV)
 
@@ -19,4 +20,5 @@ for i = 7, 10 do
 end
 redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', updated_at)
 redis.call('ZADD', blueprints, 0, bp)
+publish_move({ blueprint_id = bp, version = version, seq = seq })
 return { 'imported' }

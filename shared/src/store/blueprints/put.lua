@@ -7,6 +7,7 @@
 --       8 settings counter before the check of its use as an orbit
 -- Outcomes  created: seq, now, parent | unchanged: seq | head_moved: version or '' | archived
 --   orbit_in_use
+--@include heads
 local blueprint, documents, commits, newest = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local labels, blueprints, settings_counter, orbits = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local bp, version, document, label, commit, mode, expected, checked = unpack(ARGV)
@@ -40,4 +41,5 @@ if label ~= '' then redis.call('HSET', labels, label, seq) end
 redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', at)
 redis.call('ZADD', blueprints, 0, bp)
 if is_orbit then redis.call('INCR', settings_counter) end
+publish_move({ blueprint_id = bp, version = version, seq = seq })
 return { 'created', tonumber(seq), now, head[2] or '' }

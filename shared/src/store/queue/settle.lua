@@ -16,6 +16,7 @@
 --@include keys
 --@include place_head
 --@include announce
+--@include heads
 --@include decide
 --@include orbit_right
 --@include grant
@@ -106,7 +107,12 @@ else
   next_issue, behind_next = decide({ state = 'rejected', cause = kind == 'denied' and 'denied' or 'failed',
     reason = reason, new_version = '', log = log, dead = kind == 'dead', take = take })
 end
+-- Publishes the new head. Call it last.
+local function announce_head()
+  if kind == 'applied' then publish_move({ blueprint_id = bp, version = version, seq = head[1] }) end
+end
 if not next_issue then
+  announce_head()
   announce()
   return { 'ok', issue.state, version }
 end
@@ -116,6 +122,7 @@ local state, worker, decided_id, decided = issue.state, issue.worker_id, id, eve
 turn_to(next_issue.id, next_issue.fields)
 redis.call('LPUSH', K.processing, element)
 grant(worker, wanted.nonce, wanted.lease_ms, behind_next)
+announce_head()
 publish(decided_id, decided)
 announce()
 return { 'ok', state, version, id, told_to_worker(head[1], head[2], wanted.known_version, counter) }

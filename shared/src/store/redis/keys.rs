@@ -16,6 +16,10 @@ pub const EVENTS_CHANNEL: &str = "draftsman:events";
 /// The channel of cancelled issue ids. A worker can stop in time without reading all events.
 pub const CANCEL_CHANNEL: &str = "draftsman:cancelled";
 
+/// The channel of moves of heads and channels, and of archived Blueprints, as JSON. A hint for the
+/// watchers of Blueprints. `include/heads.lua` publishes them.
+pub const HEADS_CHANNEL: &str = "draftsman:heads";
+
 /// The channel of progress of flow steps, as JSON. A hint for watchers, never authoritative.
 pub const STEPS_CHANNEL: &str = "draftsman:steps";
 
@@ -322,6 +326,8 @@ mod tests {
         assert_eq!(built, of_an_issue(&keys, &bp, &issue));
         let channels = format!("EVENTS, CANCELLED = '{EVENTS_CHANNEL}', '{CANCEL_CHANNEL}'");
         assert!(script.contains(&channels), "{channels}");
+        let heads = format!("HEADS = '{HEADS_CHANNEL}'");
+        assert!(include_str!("include/heads.lua").contains(&heads), "{heads}");
     }
 
     #[test]

@@ -5,11 +5,16 @@ use std::sync::LazyLock;
 
 use crate::fail_point;
 
-const LIBRARY: [(&str, &str, &str); 6] = [
+const LIBRARY: [(&str, &str, &str); 7] = [
     (
         "keys",
         "redis/include/keys.lua",
         include_str!("../redis/include/keys.lua"),
+    ),
+    (
+        "heads",
+        "redis/include/heads.lua",
+        include_str!("../redis/include/heads.lua"),
     ),
     (
         "place_head",
