@@ -11,6 +11,8 @@ mod suite {
         mod selectors;
         mod transfer;
         mod versions;
+        mod watch;
+        mod watch_chaos;
         mod yaml_readers;
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]

@@ -88,6 +88,7 @@ rpcs! {
     BLUEPRINTS UnarchiveBlueprint Admin Writes Default;
     BLUEPRINTS ExportBlueprint Read Reads Own;
     BLUEPRINTS ImportBlueprint Admin Writes Own;
+    BLUEPRINTS WatchBlueprints Read Reads Own;
     SETTINGS PutSetting Admin Writes Default;
     SETTINGS GetSetting Read Reads Default;
     SETTINGS ListSettings Read Reads Default;

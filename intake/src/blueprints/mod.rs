@@ -4,4 +4,5 @@ pub(crate) mod convert;
 pub(crate) mod service;
 mod transfer;
 mod versions;
+pub(crate) mod watch;
 pub(crate) mod write;

@@ -174,11 +174,11 @@ pub(crate) enum RequestError {
     #[error("the request is larger than {MAX_REQUEST_BYTES} bytes")]
     TooLarge,
     #[error(
-        "{max} issues are watched through this server, and it takes no more; try another one, or ask with GetIssue"
+        "{max} watches of this server are open, and it accepts no more; use another one, or read with GetIssue or GetBlueprint"
     )]
     TooManyWatchers { max: usize },
     #[error(
-        "the issue was watched for {} s, and a watch lasts no longer; watch it again", .lived.as_secs()
+        "the watch has lasted {} s, which is the limit; watch again", .lived.as_secs()
     )]
     WatchOver { lived: Duration },
     #[error(transparent)]

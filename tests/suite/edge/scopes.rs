@@ -31,7 +31,7 @@ const WAITING: &str = "waiting-1";
 const ATTACK: &str = r#"set /flow/children/2/items to {"op":"lit","value":[]}"#;
 
 /// RPCs that only read.
-const READS: [&str; 13] = [
+const READS: [&str; 14] = [
     "IntakeService/GetIssue",
     "IntakeService/ListIssues",
     "IntakeService/WatchIssue",
@@ -41,6 +41,7 @@ const READS: [&str; 13] = [
     "BlueprintService/ListCommits",
     "BlueprintService/DiffBlueprint",
     "BlueprintService/ExportBlueprint",
+    "BlueprintService/WatchBlueprints",
     "SettingService/GetSetting",
     "SettingService/ListSettings",
     "EnhanceLogService/GetLogEntry",
@@ -385,6 +386,13 @@ impl Stage {
                 let messages = self.export(ADMIN).await.expect("ExportBlueprint");
                 let request = with(token, stream::iter(messages));
                 blueprints.import_blueprint(request).await.map(drop)
+            }
+            "BlueprintService/WatchBlueprints" => {
+                let request = tests::blueprint_watcher::request(["*"]);
+                blueprints
+                    .watch_blueprints(with(token, request))
+                    .await
+                    .map(drop)
             }
             "SettingService/PutSetting" => {
                 let request = factory::setting("default", factory::without_verification);

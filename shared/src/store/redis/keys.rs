@@ -203,6 +203,10 @@ impl Keys {
     pub fn labels(&self, blueprint: &BlueprintId) -> String {
         self.of("labels", blueprint.as_str())
     }
+    /// HASH channel → the version that it names, with who moved it (JSON).
+    pub fn channels(&self, blueprint: &BlueprintId) -> String {
+        self.of("channels", blueprint.as_str())
+    }
     /// The HASHes documents, commits, newest and labels of an import in progress, with expiry.
     pub fn staged(&self, import: &str) -> [String; 4] {
         ["documents", "commits", "newest", "labels"]
@@ -327,7 +331,10 @@ mod tests {
         let channels = format!("EVENTS, CANCELLED = '{EVENTS_CHANNEL}', '{CANCEL_CHANNEL}'");
         assert!(script.contains(&channels), "{channels}");
         let heads = format!("HEADS = '{HEADS_CHANNEL}'");
-        assert!(include_str!("include/heads.lua").contains(&heads), "{heads}");
+        assert!(
+            include_str!("include/heads.lua").contains(&heads),
+            "{heads}"
+        );
     }
 
     #[test]
