@@ -19,6 +19,7 @@ mod suite {
     mod cli {
         mod cli;
         mod doctor;
+        mod sync;
         mod verify;
     }
     mod deploy {

@@ -1,6 +1,7 @@
 //! Command-line arguments of `draftsman`: the verbs, and the options of every verb.
 
 mod blueprints;
+mod consumers;
 mod document_format;
 mod issues;
 mod local;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::blueprints::{
     BlueprintArg, DiffArgs, ExportArgs, GetArgs, HistoryArgs, ImportArgs, PutArgs, RevertArgs,
 };
+pub(crate) use self::consumers::{FollowArgs, SyncArgs};
 pub(crate) use self::document_format::DocumentFormat;
 pub(crate) use self::issues::{
     CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
@@ -155,6 +157,10 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Import a Blueprint with its whole history from an exported file.
     Import(ImportArgs),
+    /// Print each move of the Blueprints that match. Prints the present versions first.
+    Follow(FollowArgs),
+    /// Keep a folder of files up to date with the Blueprints that match.
+    Sync(SyncArgs),
     /// Write, show, list or delete settings, which define how issues are worked on.
     #[command(subcommand)]
     Setting(SettingVerb),
