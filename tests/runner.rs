@@ -15,12 +15,15 @@ mod suite {
         mod selectors;
         mod transfer;
         mod versions;
+        mod watch;
+        mod watch_chaos;
         mod yaml_readers;
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]
     mod cli {
         mod cli;
         mod doctor;
+        mod sync;
         mod verify;
     }
     mod deploy {

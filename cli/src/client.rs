@@ -161,6 +161,28 @@ pub(crate) enum CliError {
     /// The question was not answered with yes.
     #[error("nothing was changed; answer y, or give --yes")]
     NotConfirmed,
+    /// Another process keeps the folder up to date.
+    #[error("another `draftsman sync` uses {}; give each its own folder", .dir.display())]
+    FolderInUse {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A folder cannot be created or locked.
+    #[error("cannot use the folder {}", .dir.display())]
+    Folder {
+        /// The folder.
+        dir: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// The command of `--run` cannot be started.
+    #[error("cannot run {command:?}")]
+    Run {
+        /// The command.
+        command: String,
+        /// The error of the operating system.
+        source: io::Error,
+    },
     /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),

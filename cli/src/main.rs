@@ -27,8 +27,8 @@ use crate::client::{CliError, Client};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    blueprints, channels, consumers, doctor, issues, log, preview, probe, queue, retry, settings,
-    stats, transfer, verify, versions,
+    blueprints, channels, consumers, doctor, follow, issues, log, preview, probe, queue, retry,
+    settings, stats, sync, transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.
@@ -127,11 +127,21 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
             ERROR
         });
     }
+    if let Verb::Follow(args) = cli.verb {
+        follow::follow(&cli.common, args).await?;
+        return Ok(0);
+    }
+    if let Verb::Sync(args) = cli.verb {
+        let is_applied = sync::sync(&cli.common, args).await?;
+        return Ok(if is_applied { 0 } else { ERROR });
+    }
     let client = Client::connect(&cli.common).await?;
     match cli.verb {
         Verb::Up(_)
         | Verb::Doctor
         | Verb::Probe(_)
+        | Verb::Follow(_)
+        | Verb::Sync(_)
         | Verb::Completions(_)
         | Verb::Man(_)
         | Verb::Verify(_) => {}

@@ -33,6 +33,8 @@ mod rpc;
 mod scope;
 mod server;
 mod settings;
+mod subscription;
+mod watching;
 
 #[cfg(test)]
 mod tests;

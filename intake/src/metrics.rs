@@ -14,14 +14,17 @@ const WATCH_STREAMS: &str = "draftsman_intake_watch_streams";
 /// Describes the metrics and registers those that must be visible before their first sample.
 pub(crate) fn describe() {
     describe_gauge!(READY, "1 while Redis answers and intake is not draining.");
-    describe_gauge!(WATCH_STREAMS, "Open WatchIssue streams.");
+    describe_gauge!(
+        WATCH_STREAMS,
+        "Open streams of WatchIssue and WatchBlueprints."
+    );
     describe_counter!(
         "draftsman_intake_calls_total",
         "Answered calls by gRPC status code."
     );
     describe_histogram!(
         "draftsman_intake_call_seconds",
-        "Time to answer; of a watch: to its first state."
+        "Time to answer; of a watch: until its stream is open."
     );
     describe_counter!(
         "draftsman_intake_refused_total",

@@ -94,6 +94,7 @@ rpcs! {
     BLUEPRINTS ListChannelMoves Read Reads Default;
     BLUEPRINTS ReportVersion Submit Writes Default;
     BLUEPRINTS ListConsumers Read Reads Default;
+    BLUEPRINTS WatchBlueprints Read Reads Own;
     SETTINGS PutSetting Admin Writes Default;
     SETTINGS GetSetting Read Reads Default;
     SETTINGS ListSettings Read Reads Default;

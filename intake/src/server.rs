@@ -26,6 +26,7 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::backend::Backend;
 use crate::blueprints::service::Blueprints;
+use crate::blueprints::watch::Hub as BlueprintHub;
 use crate::config::Config;
 use crate::edge::auth_layer::AuthLayer;
 use crate::edge::connection_limit::{IdleTimeouts, limit_connections};
@@ -34,10 +35,12 @@ use crate::edge::tls_stream::connections;
 use crate::edge::tokens::TokensFile;
 use crate::error::request_error::MAX_REQUEST_BYTES;
 use crate::issues::service::Intake;
-use crate::issues::watch::Hub;
+use crate::issues::watch::Hub as IssueHub;
 use crate::log::service::EnhanceLog;
 use crate::readiness::ReadinessProbe;
 use crate::settings::service::Settings;
+use crate::subscription::keep_subscribed;
+use crate::watching::lifetime::WatchLimits;
 use crate::{metrics, queue_metrics};
 
 /// Largest response, in bytes: a Blueprint of 1 MiB as YAML and as JSON, escapes included.
@@ -229,7 +232,11 @@ impl Server {
         // Every exit from this future, including a drop, must stop the tasks that it spawned.
         let _stop_at_the_end = stopping.clone().drop_guard();
         let (health, health_service) = tonic_health::server::health_reporter();
-        let hub = Hub::new();
+        let (issues, blueprints) = (IssueHub::new(), BlueprintHub::new(store.clone()));
+        let limits = WatchLimits {
+            at_most: max_watch,
+            stopping: stopping.clone(),
+        };
 
         let wants_certificates = tls.as_ref().is_some_and(Tls::wants_client_certificates);
         let builder = tonic::transport::Server::builder();
@@ -250,7 +257,7 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .layer(AuthLayer::new(tokens.clone(), wants_certificates))
-            .add_routes(services(&backend, &hub, max_watch, &stopping))
+            .add_routes(services(&backend, &issues, &blueprints, &limits))
             .add_service(health_service)
             .add_optional_service(v1)
             .add_optional_service(v1alpha)
@@ -275,7 +282,17 @@ impl Server {
         });
         services.spawn("events", &stopping, {
             let stopping = stopping.clone();
-            async move { hub.run(store, stopping).await }
+            async move {
+                let forever = async {
+                    tokio::join!(
+                        keep_subscribed(&store, &issues, &blueprints),
+                        issues.run(&store),
+                        blueprints.run(),
+                    );
+                };
+                // Always `None`, because `forever` does not end.
+                stopping.run_until_cancelled(forever).await;
+            }
         });
         if let Some(tls) = tls {
             services.spawn("certificates", &stopping, {
@@ -326,18 +343,19 @@ impl Server {
 /// Returns the four services of `enhance.v1`.
 fn services(
     backend: &Backend,
-    hub: &Hub,
-    max_watch: Duration,
-    stopping: &CancellationToken,
+    issues: &IssueHub,
+    blueprints: &BlueprintHub,
+    limits: &WatchLimits,
 ) -> Routes {
-    let intake = Intake::new(backend.clone(), hub.clone(), max_watch, stopping.clone());
+    let intake = Intake::new(backend.clone(), issues.clone(), limits.clone());
+    let blueprints = Blueprints::new(backend.clone(), blueprints.clone(), limits.clone());
     Routes::new(
         IntakeServiceServer::new(intake)
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_ANSWER_BYTES),
     )
     .add_service(
-        BlueprintServiceServer::new(Blueprints::new(backend.clone()))
+        BlueprintServiceServer::new(blueprints)
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_ANSWER_BYTES),
     )

@@ -6,6 +6,9 @@ use tests::factory;
 use tests::programs::{Process, Program};
 use tests::redis_server::{Aof, RedisServer};
 
+/// Watches of one connection; intake allows 4,096.
+pub(crate) const STREAMS_PER_CONNECTION: usize = 1_000;
+
 /// The size of the Blueprints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scale {

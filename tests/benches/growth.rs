@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use proto::v1;
 use shared::store::Store;
+use tests::client::Client;
 use tokio::task::JoinSet;
 
 use crate::cost::{Cost, resident};
-use crate::fixture::{Fixture, Scale, Spread};
+use crate::fixture::{Fixture, STREAMS_PER_CONNECTION, Scale, Spread};
 use crate::history;
 use crate::throughput::{Applied, Load};
 
@@ -139,7 +140,11 @@ async fn watch(fixture: &mut Fixture, n_watchers: usize) -> JoinSet<()> {
     };
     let mut intake = fixture.client.intake.clone();
     intake.pause_queue(request).await.expect("PauseQueue");
+    let address = fixture.intake.address().await;
     for n in 0..n_watchers {
+        if n > 0 && n % STREAMS_PER_CONNECTION == 0 {
+            intake = Client::connect(&address).await.intake;
+        }
         let issue = fixture.client.submit(watched, format!("tag t{n}")).await;
         let request = v1::WatchIssueRequest {
             issue_id: issue.issue_id,

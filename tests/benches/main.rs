@@ -17,6 +17,7 @@
 mod cost;
 mod fixture;
 mod growth;
+mod heads;
 mod history;
 mod latency;
 mod memory;
@@ -70,6 +71,9 @@ struct Args {
     /// The number of undecided issues while applied issues a second are counted.
     #[arg(long, default_value_t = 256)]
     outstanding: usize,
+    /// The number of watchers, instead of 2,000 (500 with --short).
+    #[arg(long)]
+    watchers: Option<usize>,
     /// The number of issues submitted a second while latency is measured.
     #[arg(long, default_value_t = 50)]
     rate: u32,
@@ -92,7 +96,8 @@ enum Figure {
     Commits,
     /// Resident memory of each process over 50,000 issues.
     Memory,
-    /// The cost of many idle watchers.
+    /// The cost of many idle watchers of issues; and of one Blueprint, with the time until the last
+    /// one is told of a move.
     Watchers,
     /// Everything.
     All,
@@ -124,7 +129,7 @@ impl Args {
             waiting,
             commits,
             seen,
-            watchers,
+            watchers: self.watchers.unwrap_or(watchers),
         }
     }
 }
@@ -160,6 +165,7 @@ async fn measure(args: &Args) -> Report {
         commits: None,
         memory: Vec::new(),
         watchers: Vec::new(),
+        head_watchers: None,
         time,
         rate: args.rate,
         n_workers: args.workers,
@@ -207,6 +213,7 @@ async fn measure(args: &Args) -> Report {
     }
     if args.wants(Figure::Watchers) {
         eprintln!("measuring {} watchers …", extent.watchers);
+        report.head_watchers = Some(heads::measure(extent.watchers, extent.time).await);
         report.watchers = growth::watchers(extent).await;
     }
     report

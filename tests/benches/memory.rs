@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proto::v1;
 use tokio::task::JoinSet;
@@ -11,6 +11,8 @@ use crate::fixture::{Fixture, Scale, Spread, intent};
 
 /// The number of concurrent submissions.
 const N_SUBMITTERS: usize = 64;
+/// The number of submissions between two readings of the clock.
+const SUBMITTED_AT_ONCE: usize = 1_000;
 
 /// Measurements of waiting issues.
 #[derive(Debug, Clone)]
@@ -39,6 +41,17 @@ pub(crate) async fn measure(scale: Scale, spread: Spread, n_issues: usize) -> Wa
         submits_per_sec,
         bytes_per_issue: (grown - intents as f64) / n_issues as f64,
     }
+}
+
+/// Submits for about `time`. Returns the answered submissions a second.
+pub(crate) async fn submits_per_sec(fixture: &Fixture, time: Duration) -> f64 {
+    let start = Instant::now();
+    let mut count = 0;
+    while start.elapsed() < time {
+        submit_all(fixture, count, SUBMITTED_AT_ONCE).await;
+        count += SUBMITTED_AT_ONCE;
+    }
+    count as f64 / start.elapsed().as_secs_f64()
 }
 
 async fn submit_all(fixture: &Fixture, first: usize, count: usize) {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::fixture::{Scale, Spread};
 use crate::growth::{Grown, Watched};
+use crate::heads::HeadWatched;
 use crate::latency::Latency;
 use crate::memory::Waiting;
 use crate::throughput::Applied;
@@ -32,6 +33,8 @@ pub(crate) struct Report {
     /// Resident bytes of each kind of process, by the number of applied issues.
     pub(crate) memory: Vec<(u64, Vec<(&'static str, u64)>)>,
     pub(crate) watchers: Vec<Watched>,
+    /// Watchers of one Blueprint.
+    pub(crate) head_watchers: Option<HeadWatched>,
     pub(crate) time: Duration,
     pub(crate) rate: u32,
     pub(crate) n_workers: usize,
@@ -168,6 +171,20 @@ impl Report {
             }
             table.write(&mut text);
         }
+        if let Some(watched) = &self.head_watchers {
+            let mut table = Table::default();
+            let name = format!("{} watchers of one Blueprint", watched.n_watchers);
+            table.row(name, [String::new()]);
+            let [p50, p99] = watched.told.map(|told| format!("{:.1} ms", millis(told)));
+            table.row("head moved → last one told, p50", [p50]);
+            table.row("head moved → last one told, p99", [p99]);
+            let [without, with] = watched.submits_per_sec.map(|rate| format!("{rate:.0}"));
+            table.row("submitted a second without watchers", [without]);
+            table.row("submitted a second with idle watchers", [with]);
+            let bytes = watched.bytes_per_watcher.to_string();
+            table.row("bytes of intake for each watcher", [bytes]);
+            table.write(&mut text);
+        }
         let _infallible = writeln!(
             text,
             "A bounded run: {} s for each figure, {} cores shared by Redis, intake, the workers and this program.\n\
@@ -256,6 +273,18 @@ impl Report {
             figures["idle_cores"] = floats(&watched.idle_cores);
             figures
         });
+        let head_watchers = self.head_watchers.as_ref().map(|watched| {
+            let [p50, p99] = watched.told.map(millis);
+            let [without, with] = watched.submits_per_sec;
+            json!({
+                "n_watchers": watched.n_watchers,
+                "told_p50_ms": p50,
+                "told_p99_ms": p99,
+                "submits_per_sec_without": without,
+                "submits_per_sec_with": with,
+                "bytes_per_watcher": watched.bytes_per_watcher,
+            })
+        });
         json!({
             "cases": cases,
             "by_workers": by("n_workers", &by_workers),
@@ -264,6 +293,7 @@ impl Report {
             "commits": grown("n_commits", &self.commits),
             "memory": memory.collect::<Vec<_>>(),
             "watchers": watchers.collect::<Vec<_>>(),
+            "head_watchers": head_watchers,
             "secs_per_figure": self.time.as_secs(),
             "n_cores": self.n_cores,
             "debug_build": cfg!(debug_assertions),

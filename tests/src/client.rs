@@ -65,6 +65,12 @@ impl Client {
         Self::over(channel)
     }
 
+    /// Connects to `address` once; `None` if no server listens there.
+    pub async fn try_connect(address: &str) -> Option<Self> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
+        endpoint.connect().await.ok().map(Self::over)
+    }
+
     /// Creates clients over an existing channel.
     pub fn over(channel: Channel) -> Self {
         Self {

@@ -3,6 +3,7 @@
 //!
 //! The suites are in `suite/` (one test binary, `runner.rs`), the load generator is in `benches/`.
 
+pub mod blueprint_watcher;
 pub mod certificates;
 pub mod chaos;
 pub mod checker;

@@ -2,6 +2,7 @@
 
 mod blueprints;
 mod channels;
+mod consumers;
 mod document_format;
 mod issues;
 mod local;
@@ -15,6 +16,7 @@ pub(crate) use self::blueprints::{
     BlueprintArg, DiffArgs, ExportArgs, GetArgs, HistoryArgs, ImportArgs, PutArgs, RevertArgs,
 };
 pub(crate) use self::channels::{ChannelsArgs, ConsumersArgs, PromoteArgs, RollbackArgs};
+pub(crate) use self::consumers::{FollowArgs, SyncArgs};
 pub(crate) use self::document_format::DocumentFormat;
 pub(crate) use self::issues::{
     CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
@@ -165,6 +167,10 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Import a Blueprint with its whole history from an exported file.
     Import(ImportArgs),
+    /// Print each move of the Blueprints that match. Prints the present versions first.
+    Follow(FollowArgs),
+    /// Keep a folder of files up to date with the Blueprints that match.
+    Sync(SyncArgs),
     /// Write, show, list or delete settings, which define how issues are processed.
     #[command(subcommand)]
     Setting(SettingVerb),

@@ -9,7 +9,7 @@ use proto::v1::{
 use serde_json::json;
 
 use super::decision::Decision;
-use super::follow::{Progress, follow};
+use super::issue_progress::{Progress, follow};
 use super::{log, page_size};
 use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs};
 use crate::client::{CliError, Client};

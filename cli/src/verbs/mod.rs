@@ -1,12 +1,14 @@
 //! The verbs, in one file per group.
 
+mod blueprint_watch;
 pub(crate) mod blueprints;
 pub(crate) mod channels;
 pub(crate) mod consumers;
 pub(crate) mod decision;
 pub(crate) mod doctor;
-mod follow;
+pub(crate) mod follow;
 mod history_file;
+mod issue_progress;
 pub(crate) mod issues;
 pub(crate) mod log;
 pub(crate) mod preview;
@@ -16,6 +18,7 @@ pub(crate) mod retry;
 mod setting_file;
 pub(crate) mod settings;
 pub(crate) mod stats;
+pub(crate) mod sync;
 pub(crate) mod transfer;
 mod trial;
 mod use_model;

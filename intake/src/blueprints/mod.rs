@@ -6,4 +6,5 @@ pub(crate) mod convert;
 pub(crate) mod service;
 mod transfer;
 mod versions;
+pub(crate) mod watch;
 pub(crate) mod write;

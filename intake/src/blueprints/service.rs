@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::backend::Backend;
 use crate::blueprints::convert::{commit_to_wire, expected_head, summary_to_wire};
+use crate::blueprints::watch::{self, Hub};
 use crate::blueprints::write::write;
 use crate::blueprints::{channels, consumers, transfer, versions};
 use crate::convert;
@@ -20,11 +21,14 @@ use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::paging::PageQuery;
 use crate::rpc::Rpc;
+use crate::watching::lifetime::WatchLimits;
 
-/// The service. Cloning is cheap.
+/// The service. Cloning is cheap; all clones share one hub.
 #[derive(Clone)]
 pub(crate) struct Blueprints {
     backend: Backend,
+    hub: Hub,
+    limits: WatchLimits,
 }
 
 /// Parses the format of a document.
@@ -38,9 +42,13 @@ pub(crate) fn document_format(given: i32) -> Result<Format, String> {
 }
 
 impl Blueprints {
-    /// Creates the service over `backend`.
-    pub(crate) fn new(backend: Backend) -> Self {
-        Self { backend }
+    /// Creates the service over `backend`. The limits apply to watch streams.
+    pub(crate) fn new(backend: Backend, hub: Hub, limits: WatchLimits) -> Self {
+        Self {
+            backend,
+            hub,
+            limits,
+        }
     }
 
     pub(crate) async fn put(
@@ -206,6 +214,7 @@ impl Blueprints {
 #[tonic::async_trait]
 impl BlueprintService for Blueprints {
     type ExportBlueprintStream = transfer::ExportStream;
+    type WatchBlueprintsStream = watch::WatchStream;
 
     async fn put_blueprint(
         &self,
@@ -365,5 +374,14 @@ impl BlueprintService for Blueprints {
     ) -> Result<Response<v1::ListConsumersResponse>, Status> {
         let list = async { consumers::list(self.backend.store()?, request.into_inner()).await };
         self.backend.answer(Rpc::ListConsumers, list).await
+    }
+
+    async fn watch_blueprints(
+        &self,
+        request: Request<v1::WatchBlueprintsRequest>,
+    ) -> Result<Response<Self::WatchBlueprintsStream>, Status> {
+        let limits = self.limits.clone();
+        let watching = watch::watch(&self.hub, &self.backend, request.into_inner(), limits);
+        self.backend.answer(Rpc::WatchBlueprints, watching).await
     }
 }

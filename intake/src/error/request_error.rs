@@ -217,11 +217,11 @@ pub(crate) enum RequestError {
     #[error("the request is larger than {MAX_REQUEST_BYTES} bytes")]
     TooLarge,
     #[error(
-        "{max} issues are watched through this server, which is its limit; try another server, or poll with GetIssue"
+        "{max} watches are open through this server, which is its limit; try another server, or poll with GetIssue or GetBlueprint"
     )]
     TooManyWatchers { max: usize },
     #[error(
-        "the watch ended after its maximum duration of {} s; watch the issue again", .lived.as_secs()
+        "the watch ended after its maximum duration of {} s; watch again", .lived.as_secs()
     )]
     WatchOver { lived: Duration },
     #[error(transparent)]

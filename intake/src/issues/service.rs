@@ -2,7 +2,6 @@
 //! queue.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use futures::Stream;
 use proto::v1;
@@ -13,7 +12,6 @@ use shared::fail_point;
 use shared::ids::BlueprintId;
 use shared::store::{CancelOutcome, IssueFilter, Store, SubmitOutcome};
 use shared::telemetry::trace;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::backend::{Backend, no_issue};
@@ -23,35 +21,27 @@ use crate::error::request_error::RequestError;
 use crate::issues::convert::{
     cause_filter, issue_to_wire, new_issue, paused_blueprint, retry, state_filter, stats_to_wire,
 };
-use crate::issues::watch::{self, Hub, WatchOptions};
+use crate::issues::watch::{self, Hub};
 use crate::issues::{preview, submission};
 use crate::paging::PageQuery;
 use crate::rpc::Rpc;
+use crate::watching::lifetime::WatchLimits;
 
 /// The service. Cloning is cheap; all clones share one hub.
 #[derive(Clone)]
 pub(crate) struct Intake {
     backend: Backend,
     hub: Hub,
-    /// Maximum duration of a watch.
-    max_watch: Duration,
-    stopping: CancellationToken,
+    limits: WatchLimits,
 }
 
 impl Intake {
-    /// Creates the service over `backend`. Watch streams end after `max_watch`, or once `stopping`
-    /// is cancelled.
-    pub(crate) fn new(
-        backend: Backend,
-        hub: Hub,
-        max_watch: Duration,
-        stopping: CancellationToken,
-    ) -> Self {
+    /// Creates the service over `backend`. The limits apply to watch streams.
+    pub(crate) fn new(backend: Backend, hub: Hub, limits: WatchLimits) -> Self {
         Self {
             backend,
             hub,
-            max_watch,
-            stopping,
+            limits,
         }
     }
 
@@ -279,14 +269,9 @@ impl IntakeService for Intake {
         let watching = async {
             let request = request.get_ref();
             let issue_id = convert::issue_id(&request.issue_id)?;
-            let watch_options = WatchOptions {
-                include_steps: request.include_steps,
-                at_most: self.max_watch,
-            };
-            let stopping = self.stopping.clone();
-            let stream =
-                watch::watch(&self.hub, &self.backend, issue_id, watch_options, stopping).await?;
-            Ok(Box::pin(stream) as WatchStream)
+            let (include_steps, limits) = (request.include_steps, self.limits.clone());
+            let stream = watch::watch(&self.hub, &self.backend, issue_id, include_steps, limits);
+            Ok(Box::pin(stream.await?) as WatchStream)
         };
         self.backend.answer(Rpc::WatchIssue, watching).await
     }

@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::ids::{BlueprintId, MAX_ID_BYTES};
 
 /// A pattern of Blueprint ids.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct IdPattern(Box<str>);
 
 /// An invalid pattern.

@@ -1,6 +1,6 @@
-//! Subscriptions to issue changes and to progress of flow steps.
+//! Subscriptions to changes of issues, to progress of flow steps, and to moves of Blueprints.
 //!
-//! Events are hints. A subscriber reads the issue again after a change, and progress events may be
+//! Events are hints. A subscriber reads the state again after a change, and progress events may be
 //! lost.
 
 use std::time::Duration;
@@ -9,9 +9,9 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::progress::{StepProgress, StepStatus};
-use crate::ids::IssueId;
+use crate::ids::{BlueprintId, IssueId};
 use crate::store::redis::error::StoreError;
-use crate::store::redis::keys::{CANCEL_CHANNEL, EVENTS_CHANNEL, STEPS_CHANNEL};
+use crate::store::redis::keys::{CANCEL_CHANNEL, EVENTS_CHANNEL, HEADS_CHANNEL, STEPS_CHANNEL};
 use crate::store::redis::shard::Shard;
 
 /// A change of an issue.
@@ -41,12 +41,37 @@ pub enum News {
     Changed(IssueEvent),
     /// Steps started or ended.
     Steps(IssueSteps),
+    /// The head or a channel of a Blueprint moved, or the Blueprint was archived or unarchived.
+    Moved(BlueprintId),
+}
+
+/// What a subscription receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// Changes and steps of issues.
+    Issues,
+    /// Moves of Blueprints.
+    Blueprints,
+}
+
+impl Topic {
+    fn channels(self) -> &'static [&'static str] {
+        match self {
+            Topic::Issues => &[EVENTS_CHANNEL, STEPS_CHANNEL],
+            Topic::Blueprints => &[HEADS_CHANNEL],
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct Wire {
     issue_id: String,
     revision: u64,
+}
+
+#[derive(Deserialize)]
+struct WireMove {
+    blueprint_id: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,7 +90,7 @@ struct WireStep {
     attempt: u32,
 }
 
-/// An active subscription to all changes and steps.
+/// An active subscription to any of the [`Topic`]s.
 pub struct EventStream {
     messages: Messages,
 }
@@ -76,13 +101,14 @@ pub struct CancelStream {
 }
 
 impl Shard {
-    /// Subscribes to all changes and steps over a connection of its own.
+    /// Opens a connection for subscriptions, without a topic.
     ///
     /// # Errors
     /// [`StoreError::Redis`] if Redis is unavailable.
     pub async fn subscribe(&self) -> Result<EventStream, StoreError> {
-        let messages = self.messages(&[EVENTS_CHANNEL, STEPS_CHANNEL]).await?;
-        Ok(EventStream { messages })
+        Ok(EventStream {
+            messages: self.messages().await?,
+        })
     }
 
     /// Publishes progress of steps, in one round trip for all issues.
@@ -107,28 +133,29 @@ impl Shard {
     /// # Errors
     /// [`StoreError::Redis`] if Redis is unavailable.
     pub async fn subscribe_cancelled(&self) -> Result<CancelStream, StoreError> {
-        let messages = self.messages(&[CANCEL_CHANNEL]).await?;
+        let mut messages = self.messages().await?;
+        let subscribed = messages.sink.subscribe(CANCEL_CHANNEL).await;
+        subscribed.map_err(cannot_subscribe)?;
         Ok(CancelStream { messages })
     }
 
-    async fn messages(&self, channels: &[&str]) -> Result<Messages, StoreError> {
-        let (mut sink, stream) = self.handle.pubsub().await?.split();
-        let subscribed = sink.subscribe(channels).await;
-        subscribed.map_err(|source| StoreError::Redis {
-            call: "subscribe",
-            source,
-        })?;
-        Ok(Messages {
-            stream,
-            _sink: sink,
-        })
+    async fn messages(&self) -> Result<Messages, StoreError> {
+        let (sink, stream) = self.handle.pubsub().await?.split();
+        Ok(Messages { stream, sink })
+    }
+}
+
+fn cannot_subscribe(source: redis::RedisError) -> StoreError {
+    StoreError::Redis {
+        call: "subscribe",
+        source,
     }
 }
 
 struct Messages {
     stream: redis::aio::PubSubStream,
     // A dropped sink ends the subscription.
-    _sink: redis::aio::PubSubSink,
+    sink: redis::aio::PubSubSink,
 }
 
 impl Messages {
@@ -136,10 +163,8 @@ impl Messages {
     async fn next(&mut self) -> Result<(String, String), StoreError> {
         loop {
             let lost = || (redis::ErrorKind::Io, "the subscription was cut").into();
-            let message = self.stream.next().await.ok_or_else(|| StoreError::Redis {
-                call: "subscribe",
-                source: lost(),
-            })?;
+            let message = self.stream.next().await;
+            let message = message.ok_or_else(|| cannot_subscribe(lost()))?;
             if let Ok(text) = message.get_payload::<String>() {
                 return Ok((message.get_channel_name().to_owned(), text));
             }
@@ -164,17 +189,42 @@ impl CancelStream {
 }
 
 impl EventStream {
-    /// Returns the next change or progress event. Cancel safe.
+    /// Starts to receive the events of a topic. Events from before are lost.
     ///
     /// # Errors
-    /// [`StoreError::Redis`] when the connection is lost. Subscribe again and then read all watched
-    /// issues again: missed messages are lost.
+    /// [`StoreError::Redis`] when the connection is lost.
+    pub async fn add(&mut self, topic: Topic) -> Result<(), StoreError> {
+        let added = self.messages.sink.subscribe(topic.channels()).await;
+        added.map_err(cannot_subscribe)
+    }
+
+    /// Stops to receive the events of a topic. A few may still arrive.
+    ///
+    /// # Errors
+    /// [`StoreError::Redis`] when the connection is lost.
+    pub async fn remove(&mut self, topic: Topic) -> Result<(), StoreError> {
+        let removed = self.messages.sink.unsubscribe(topic.channels()).await;
+        removed.map_err(cannot_subscribe)
+    }
+
+    /// Returns the next event. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StoreError::Redis`] when the connection is lost. Subscribe again and then read everything
+    /// that is watched again: missed messages are lost.
     pub async fn next(&mut self) -> Result<News, StoreError> {
         loop {
             let (channel, json) = self.messages.next().await?;
             if channel == STEPS_CHANNEL {
                 match read_steps(&json) {
                     Some(steps) => return Ok(News::Steps(steps)),
+                    None => tracing::debug!(channel, "cannot be read; ignored"),
+                }
+                continue;
+            }
+            if channel == HEADS_CHANNEL {
+                match read_move(&json) {
+                    Some(blueprint_id) => return Ok(News::Moved(blueprint_id)),
                     None => tracing::debug!(channel, "cannot be read; ignored"),
                 }
                 continue;
@@ -210,6 +260,11 @@ fn write_steps(news: &IssueSteps) -> String {
         steps: steps.collect(),
     };
     serde_json::to_string(&wire).expect("texts and numbers can be written as JSON")
+}
+
+fn read_move(json: &str) -> Option<BlueprintId> {
+    let wire: WireMove = serde_json::from_str(json).ok()?;
+    BlueprintId::parse(&wire.blueprint_id).ok()
 }
 
 fn read_steps(json: &str) -> Option<IssueSteps> {

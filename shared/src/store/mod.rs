@@ -18,6 +18,7 @@ mod all_shards;
 mod codec;
 
 pub use self::blueprints::archive::ArchiveOutcome;
+pub use self::blueprints::heads::{HeadPointer, Heads, HeadsPage};
 pub use self::blueprints::put::{ExpectedHead, PutOutcome};
 pub use self::blueprints::put_orbit::OrbitUse;
 pub use self::blueprints::read::StoredBlueprint;
@@ -26,9 +27,9 @@ pub use self::channels::delete::DeleteChannelOutcome;
 pub use self::channels::set::{SetChannel, SetChannelOutcome};
 pub use self::codec::paging::{Page, PageRequest};
 pub use self::consumers::ReportOutcome;
-pub use self::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News};
+pub use self::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News, Topic};
 pub use self::issues::read::IssueFilter;
-pub use self::issues::revisions::{IssueRevision, IssueRevisions};
+pub use self::issues::revisions::{IssueRevision, IssueRevisions, REVISIONS_PER_CALL};
 pub use self::previews::preview::{
     MAX_WAITING_PREVIEWS, PreviewRequestOutcome, PreviewStatus, PreviewTicket,
 };

@@ -16,7 +16,7 @@ use super::scopes_stage::{
 };
 
 /// RPCs that only read.
-const READS: [&str; 16] = [
+const READS: [&str; 17] = [
     "IntakeService/GetIssue",
     "IntakeService/ListIssues",
     "IntakeService/WatchIssue",
@@ -29,6 +29,7 @@ const READS: [&str; 16] = [
     "BlueprintService/ListChannels",
     "BlueprintService/ListChannelMoves",
     "BlueprintService/ListConsumers",
+    "BlueprintService/WatchBlueprints",
     "SettingService/GetSetting",
     "SettingService/ListSettings",
     "EnhanceLogService/GetLogEntry",

@@ -399,6 +399,13 @@ impl Stage {
                     .await
                     .map(drop)
             }
+            "BlueprintService/WatchBlueprints" => {
+                let request = tests::blueprint_watcher::request(["*"]);
+                blueprints
+                    .watch_blueprints(with(token, request))
+                    .await
+                    .map(drop)
+            }
             "SettingService/PutSetting" => {
                 let request = factory::setting("default", factory::without_verification);
                 settings.put_setting(with(token, request)).await.map(drop)

@@ -1,36 +1,29 @@
-//! The event subscription of this process and the issues watched through it.
+//! The watched issues.
 //!
-//! An event only wakes watchers; the store has the state. Events are lost while the subscription is
-//! down. So the hub polls all watched issues after each subscription, and every few seconds. A poll
-//! reads the revision and the state of many issues in one round trip. An idle watch therefore costs
-//! little, whatever the size of its intent.
+//! A poll reads the revision and the state of many issues in one round trip. An idle watch
+//! therefore costs little, whatever the size of its intent.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use shared::domain::issue::Issue;
 use shared::domain::progress::StepProgress;
 use shared::ids::{BlueprintId, IssueId};
-use shared::store::{EventStream, IssueEvent, IssueRef, IssueRevision, IssueSteps, News, Store};
+use shared::store::{
+    IssueEvent, IssueRef, IssueRevision, IssueSteps, REVISIONS_PER_CALL, Store, StoreError,
+};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, watch};
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
-/// Interval between two polls of all watched issues.
-const POLL_EVERY: Duration = Duration::from_secs(3);
-/// Pause after a failed poll or subscription.
-pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// How long the subscription is kept after the last watcher has ended.
-const UNSUBSCRIBE_AFTER: Duration = Duration::from_secs(30);
+use crate::watching::demand::Demand;
+
 /// Number of steps buffered for the watchers of one issue.
 const STEPS_KEPT: usize = 64;
 
-/// The subscription and its watchers.
+/// The watched issues and their watchers.
 #[derive(Clone)]
 pub(crate) struct Hub(Arc<Inner>);
 
@@ -38,10 +31,8 @@ struct Inner {
     /// The state shared by the watchers of each issue. An entry exists while the issue has a
     /// watcher.
     issues: Mutex<HashMap<IssueId, Watched>>,
-    /// Number of watched issues.
-    watched: watch::Sender<usize>,
-    /// Number of subscriptions so far; each new one triggers a poll.
-    subscribed: watch::Sender<u64>,
+    /// Counts the watched issues.
+    demand: Demand,
 }
 
 /// A watched issue.
@@ -79,91 +70,22 @@ impl Hub {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
             issues: Mutex::new(HashMap::new()),
-            watched: watch::Sender::new(0),
-            subscribed: watch::Sender::new(0),
+            demand: Demand::new(),
         }))
     }
 
-    /// Runs until `stopping`. Keeps the subscription while watchers exist, and polls the watched
-    /// issues.
-    pub(crate) async fn run(&self, store: Store, stopping: CancellationToken) {
-        let forever = async {
-            tokio::join!(self.subscribe(&store), self.poll(&store));
-        };
-        // Always `None`, because `forever` does not end.
-        stopping.run_until_cancelled(forever).await;
+    /// Returns the demand for events.
+    pub(crate) fn demand(&self) -> &Demand {
+        &self.0.demand
     }
 
-    /// Subscribes, and subscribes again after each loss. Never returns.
-    async fn subscribe(&self, store: &Store) {
-        let mut watched = self.0.watched.subscribe();
-        loop {
-            // Cannot fail: the hub holds the sender.
-            let _ = watched.wait_for(|watched| *watched > 0).await;
-            match store.subscribe().await {
-                Ok(events) => self.follow(events).await,
-                Err(error) => {
-                    tracing::debug!(%error, "cannot subscribe to events");
-                    sleep(RETRY_AFTER).await;
-                }
-            }
-        }
+    /// Polls the watched issues. Never returns.
+    pub(crate) async fn run(&self, store: &Store) {
+        self.0.demand.poll(|| self.look_once(store)).await;
     }
 
-    /// Wakes watchers until the subscription is lost, or no issue was watched for
-    /// [`UNSUBSCRIBE_AFTER`].
-    async fn follow(&self, mut events: EventStream) {
-        self.0.subscribed.send_modify(|times| *times += 1);
-        let mut watched = self.0.watched.subscribe();
-        let unwatched = async {
-            loop {
-                // Neither wait can fail: the hub holds the sender.
-                let _ = watched.wait_for(|watched| *watched == 0).await;
-                tokio::select! {
-                    () = sleep(UNSUBSCRIBE_AFTER) => return,
-                    _ = watched.wait_for(|watched| *watched > 0) => {}
-                }
-            }
-        };
-        let broken = async {
-            loop {
-                match events.next().await {
-                    Ok(News::Changed(event)) => self.announce(&event),
-                    Ok(News::Steps(news)) => self.tell(news),
-                    Err(error) => return error,
-                }
-            }
-        };
-        tokio::select! {
-            () = unwatched => tracing::debug!("no watchers, unsubscribed"),
-            error = broken => tracing::debug!(%error, "event subscription lost"),
-        }
-    }
-
-    /// Polls all watched issues every [`POLL_EVERY`]. Never returns.
-    async fn poll(&self, store: &Store) {
-        let mut watched = self.0.watched.subscribe();
-        let mut subscribed = self.0.subscribed.subscribe();
-        let mut pause = POLL_EVERY;
-        loop {
-            // Neither wait can fail: the hub holds both senders.
-            let _ = watched.wait_for(|watched| *watched > 0).await;
-            tokio::select! {
-                () = sleep(pause) => {}
-                _ = subscribed.changed() => {}
-            }
-            subscribed.borrow_and_update();
-            pause = match self.poll_once(store).await {
-                Ok(()) => POLL_EVERY,
-                Err(error) => {
-                    tracing::debug!(%error, "cannot poll the watched issues");
-                    RETRY_AFTER
-                }
-            };
-        }
-    }
-
-    async fn poll_once(&self, store: &Store) -> Result<(), shared::store::StoreError> {
+    /// Reads the revisions of all watched issues. Returns the number of calls.
+    async fn look_once(&self, store: &Store) -> Result<usize, StoreError> {
         let known: Vec<IssueRef> = {
             let issues = self.issues();
             let refs = issues.iter().filter_map(|(id, watched)| {
@@ -179,10 +101,11 @@ impl Hub {
             let sight = sight.map_or(Sight::Gone, Sight::Seen);
             self.see(&issue.issue_id, |_| sight);
         }
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(known.len().div_ceil(REVISIONS_PER_CALL)), Err)
     }
 
-    fn announce(&self, event: &IssueEvent) {
+    /// Wakes the watchers of a changed issue.
+    pub(crate) fn announce(&self, event: &IssueEvent) {
         self.see(&event.issue_id, |last| {
             if event.revision > last.revision() {
                 Sight::Seen(IssueRevision {
@@ -207,7 +130,8 @@ impl Hub {
         }
     }
 
-    fn tell(&self, news: IssueSteps) {
+    /// Passes steps to the watchers of their issue.
+    pub(crate) fn tell(&self, news: IssueSteps) {
         let issues = self.issues();
         let told = issues.get(&news.issue_id).and_then(|w| w.steps.as_ref());
         if let Some(told) = told {
@@ -233,7 +157,7 @@ impl Hub {
                 .get_or_insert_with(|| broadcast::Sender::new(STEPS_KEPT));
             told.subscribe()
         });
-        self.0.watched.send_replace(issues.len());
+        self.0.demand.set(issues.len());
         Registration {
             hub: self.clone(),
             issue_id: issue_id.clone(),
@@ -357,6 +281,6 @@ impl Drop for Registration {
         {
             issues.remove(&self.issue_id);
         }
-        self.hub.0.watched.send_replace(issues.len());
+        self.hub.0.demand.set(issues.len());
     }
 }

@@ -1,4 +1,4 @@
-//! Watches issues through one Redis subscription per process.
+//! Watches issues.
 //!
 //! The [`Hub`] receives the events of all issues and polls the watched ones. It wakes the watchers
 //! of a changed issue. A watcher then reads the issue from the store, and sends it if its revision
@@ -10,17 +10,10 @@
 //!
 //! A watcher that requests steps receives them from a short queue that all watchers of the issue
 //! share. A slow watcher misses the oldest steps. Steps received before a state are sent before it.
-//!
-//! A watch has a maximum duration, decided or not. A live client watches again, and a dead
-//! connection does not use up the watch limit forever.
-//!
-//! The hub subscribes when the first watcher registers, and unsubscribes some time after the last
-//! one has ended. So an intake without watchers does not receive the events of a busy queue.
 
 mod hub;
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use futures::Stream;
 use proto::v1;
@@ -28,28 +21,19 @@ use shared::domain::issue::Issue;
 use shared::domain::progress::StepProgress;
 use shared::ids::IssueId;
 use shared::store::{Store, StoreError};
-use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 use tonic::Status;
 
 use crate::backend::{Backend, no_issue};
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::issues::convert::{issue_to_wire, step_to_wire};
-use crate::issues::watch::hub::{RETRY_AFTER, Registration};
-use crate::metrics::Watching;
+use crate::issues::watch::hub::Registration;
 use crate::rpc::Rpc;
+use crate::watching::RETRY_AFTER;
+use crate::watching::lifetime::{Lifetime, WatchLimits};
 
 pub(crate) use self::hub::Hub;
-
-/// Options of a watch.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WatchOptions {
-    /// Whether steps are sent.
-    pub(crate) include_steps: bool,
-    /// Maximum duration of the watch.
-    pub(crate) at_most: Duration,
-}
 
 /// Returns the stream of an issue's states, starting with its present state.
 ///
@@ -59,14 +43,13 @@ pub(crate) async fn watch(
     hub: &Hub,
     backend: &Backend,
     issue_id: IssueId,
-    watch_options: WatchOptions,
-    stopping: CancellationToken,
+    include_steps: bool,
+    limits: WatchLimits,
 ) -> Result<impl Stream<Item = Result<v1::WatchIssueResponse, Status>> + Send + use<>, RequestError>
 {
     let store = backend.store()?;
-    let counted = backend.watching()?;
-    let ends = Instant::now() + watch_options.at_most;
-    let mut registration = hub.register(&issue_id, watch_options.include_steps);
+    let lifetime = Lifetime::begin(backend, limits)?;
+    let mut registration = hub.register(&issue_id, include_steps);
     registration.about_to_read();
     let Some(first) = store.issue(&issue_id).await? else {
         return Err(no_issue(store, issue_id).await);
@@ -74,10 +57,7 @@ pub(crate) async fn watch(
     let mut watcher = Watcher {
         registration,
         store: store.clone(),
-        _counted: counted,
-        stopping,
-        ends,
-        lived: watch_options.at_most,
+        lifetime,
         seen: 0,
         ready: VecDeque::new(),
         must_read: false,
@@ -126,12 +106,7 @@ impl Told {
 struct Watcher {
     registration: Registration,
     store: Store,
-    _counted: Watching,
-    stopping: CancellationToken,
-    /// When the watch ends, decided or not.
-    ends: Instant,
-    /// The maximum duration of the watch.
-    lived: Duration,
+    lifetime: Lifetime,
     /// The last revision that was sent.
     seen: u64,
     /// Messages to send next: a state, after the steps received before it.
@@ -152,7 +127,6 @@ impl Watcher {
 
     /// Returns the next newer state, or the next step.
     async fn next(&mut self) -> Result<Told, RequestError> {
-        let stopping = self.stopping.clone();
         loop {
             if let Some(told) = self.ready.pop_front() {
                 return Ok(told);
@@ -166,10 +140,7 @@ impl Watcher {
                 self.registration.about_to_read();
                 Woken::Read(self.store.issue(self.registration.issue_id()).await)
             };
-            let woken = tokio::select! {
-                woken = stopping.run_until_cancelled(newer) => woken.ok_or(RequestError::ShuttingDown)?,
-                () = sleep_until(self.ends) => return Err(RequestError::WatchOver { lived: self.lived }),
-            };
+            let woken = self.lifetime.limit(newer).await?;
             self.must_read = false;
             match woken {
                 Woken::Step(step) => return Ok(Told::Step(step)),

@@ -1,6 +1,7 @@
 //! Blueprints: documents, commits, labels, the archive, and whole histories.
 
 pub mod archive;
+pub mod heads;
 pub mod put;
 pub mod put_orbit;
 pub mod read;

@@ -71,13 +71,7 @@ impl Shard {
         };
         let Some(seq) = seq else { return Ok(None) };
         let commit = self.commit(id, seq).await?;
-        let document = self.document(id, &commit.version).await?;
-        let blueprint = Blueprint::from_stored(&commit.version, &document).map_err(|source| {
-            StoreError::Document {
-                blueprint_id: id.to_string(),
-                source,
-            }
-        })?;
+        let blueprint = self.content(id, &commit.version).await?;
         Ok(Some(StoredBlueprint {
             blueprint: Arc::new(blueprint),
             commit,
@@ -112,6 +106,23 @@ impl Shard {
             .await
     }
 
+    /// Returns the document of a version that has a commit.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it is missing; [`StoreError::Document`] if the stored bytes do
+    /// not match their hash.
+    pub async fn content(
+        &self,
+        id: &BlueprintId,
+        version: &Version,
+    ) -> Result<Blueprint, StoreError> {
+        let document = self.document(id, version).await?;
+        Blueprint::from_stored(version, &document).map_err(|source| StoreError::Document {
+            blueprint_id: id.to_string(),
+            source,
+        })
+    }
+
     async fn document(&self, id: &BlueprintId, version: &Version) -> Result<String, StoreError> {
         let found: Option<String> = self
             .handle
@@ -129,7 +140,11 @@ impl Shard {
         })
     }
 
-    pub(crate) async fn commit(&self, id: &BlueprintId, seq: u64) -> Result<Commit, StoreError> {
+    /// Returns the commit with this number.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if it is missing or damaged.
+    pub async fn commit(&self, id: &BlueprintId, seq: u64) -> Result<Commit, StoreError> {
         let found: Option<String> = self
             .handle
             .command("commit", cmd("HGET").arg(self.keys.commits(id)).arg(seq))

@@ -11,7 +11,7 @@ use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
 
 /// The number of issues in one round trip.
-const BATCH: usize = 500;
+pub const REVISIONS_PER_CALL: usize = 500;
 
 /// The revision of an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Store {
 impl Shard {
     async fn revisions(&self, issues: Vec<IssueRef>) -> Result<IssueRevisions, StoreError> {
         let mut all = Vec::with_capacity(issues.len());
-        for batch in issues.chunks(BATCH) {
+        for batch in issues.chunks(REVISIONS_PER_CALL) {
             let mut pipeline = redis::pipe();
             for issue in batch {
                 pipeline

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use shared::domain::issue::IssueState;
 use shared::domain::progress::StepStatus;
 
@@ -106,14 +108,14 @@ async fn a_place_is_kept_as_long_as_somebody_watches() {
         hub.register(&id("a"), false),
         hub.register(&id("b"), false),
     );
-    assert_eq!(*hub.0.watched.borrow(), 2);
+    assert_eq!(hub.demand().count(), 2);
     drop(first);
-    assert_eq!(*hub.0.watched.borrow(), 2);
+    assert_eq!(hub.demand().count(), 2);
     hub.announce(&event("a", 1));
     assert!(is_woken(&mut second).await);
     drop(second);
     drop(other);
-    assert_eq!(*hub.0.watched.borrow(), 0);
+    assert_eq!(hub.demand().count(), 0);
     assert!(hub.issues().is_empty());
 }
 

@@ -1,0 +1,181 @@
+//! Reads the watched Blueprints, one read at a time for each shard.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::future::join_all;
+use shared::ids::{BlueprintId, ChannelName, Version};
+use shared::store::{Shard, Store, StoreError};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::blueprints::watch::inbox::Inbox;
+use crate::blueprints::watch::index::{Index, Pattern};
+use crate::blueprints::watch::state::KeptDocuments;
+use crate::watching::RETRY_AFTER;
+use crate::watching::demand::Demand;
+
+/// The watched Blueprints of this process. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Hub(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    index: Mutex<Index>,
+    /// Wakes the reader of each shard.
+    due: Vec<Notify>,
+    demand: Demand,
+    documents: KeptDocuments,
+}
+
+impl Hub {
+    /// Creates a hub without watchers.
+    pub(crate) fn new(store: Store) -> Self {
+        Self(Arc::new(Inner {
+            index: Mutex::new(Index::new(store.clone())),
+            due: store.shards().iter().map(|_| Notify::new()).collect(),
+            store,
+            demand: Demand::new(),
+            documents: KeptDocuments::default(),
+        }))
+    }
+
+    /// Returns the demand for events.
+    pub(crate) fn demand(&self) -> &Demand {
+        &self.0.demand
+    }
+
+    pub(super) fn documents(&self) -> &KeptDocuments {
+        &self.0.documents
+    }
+
+    /// Reads what is due, and polls everything that is watched. Never returns.
+    pub(crate) async fn run(&self) {
+        let readers = self.0.store.shards().iter().map(|shard| self.read(shard));
+        let poll = || async move {
+            let calls = self.index().ask_all();
+            self.wake_all();
+            Ok(calls)
+        };
+        tokio::join!(join_all(readers), self.0.demand.poll(poll));
+    }
+
+    /// Notes that a Blueprint may have moved.
+    pub(crate) fn note_move(&self, id: &BlueprintId) {
+        let shard = self.index().ask_if_watched(id);
+        if let Some(shard) = shard {
+            self.0.due[shard].notify_one();
+        }
+    }
+
+    fn wake_all(&self) {
+        for due in &self.0.due {
+            due.notify_one();
+        }
+    }
+
+    /// Reads what is due in one shard. Never returns.
+    async fn read(&self, shard: &Shard) {
+        let number = shard.number();
+        loop {
+            let batch = self.index().take(number);
+            let Some(batch) = batch else {
+                self.0.due[number].notified().await;
+                continue;
+            };
+            match shard.heads(&batch.ids).await {
+                Ok(page) => {
+                    let must_list = {
+                        let mut index = self.index();
+                        index.apply(batch, page.heads);
+                        index.must_list(number, page.n_blueprints)
+                    };
+                    if must_list && let Err(error) = self.list(shard).await {
+                        // The next poll compares the number again.
+                        tracing::debug!(%error, "cannot list the Blueprints");
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "cannot read the watched Blueprints");
+                    self.index().put_back(number, batch);
+                    sleep(RETRY_AFTER).await;
+                }
+            }
+        }
+    }
+
+    async fn list(&self, shard: &Shard) -> Result<(), StoreError> {
+        let ids = shard.blueprint_ids().await?;
+        self.index().list(shard.number(), ids);
+        Ok(())
+    }
+
+    /// Registers a watcher. For wildcards, lists the Blueprints first if there are new ones.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is unavailable.
+    pub(super) async fn register(
+        &self,
+        patterns: Vec<Pattern>,
+        channel: Option<ChannelName>,
+        known: HashMap<BlueprintId, Version>,
+    ) -> Result<Registration, StoreError> {
+        let is_wildcard = |pattern: &Pattern| matches!(pattern, Pattern::Wildcard(_));
+        if patterns.iter().any(is_wildcard) {
+            for shard in self.0.store.shards() {
+                let n_blueprints = shard.heads(&[]).await?.n_blueprints;
+                let has_new = self.index().has_other_number(shard.number(), n_blueprints);
+                if has_new {
+                    self.list(shard).await?;
+                }
+            }
+        }
+        let mut index = self.index();
+        let (number, inbox) = index.register(&patterns, channel, known);
+        self.0.demand.set(index.n_watchers());
+        drop(index);
+        self.wake_all();
+        Ok(Registration {
+            hub: self.clone(),
+            number,
+            patterns,
+            inbox,
+        })
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        // A poisoned index is still consistent: no change of it can panic halfway.
+        self.0.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The registration of a watcher; dropping it removes the watcher.
+pub(super) struct Registration {
+    hub: Hub,
+    number: u64,
+    patterns: Vec<Pattern>,
+    inbox: Arc<Inbox>,
+}
+
+impl Registration {
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    pub(super) fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+
+    /// Returns the shard of a Blueprint.
+    pub(super) fn shard_of(&self, id: &BlueprintId) -> &Shard {
+        self.hub.0.store.of(id)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut index = self.hub.index();
+        index.remove(self.number, &self.patterns);
+        self.hub.0.demand.set(index.n_watchers());
+    }
+}

@@ -1,0 +1,332 @@
+//! The watched Blueprints, their states, and who watches them.
+//!
+//! The states of all shards are in one index. What must be read is a set of ids for each shard, so
+//! a Blueprint is read once, however many events and watchers ask for it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use shared::domain::id_pattern::IdPattern;
+use shared::ids::{BlueprintId, ChannelName, Version};
+use shared::store::{Heads, Store};
+
+use crate::blueprints::watch::inbox::Inbox;
+use crate::blueprints::watch::state::State;
+
+/// Maximum number of Blueprints in one read.
+pub(super) const BATCH: usize = 1_000;
+
+/// What a watcher watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// One Blueprint.
+    Exact(BlueprintId),
+    /// Those that match.
+    Wildcard(IdPattern),
+}
+
+impl Pattern {
+    fn matches(&self, id: &BlueprintId) -> bool {
+        match self {
+            Pattern::Exact(exact) => exact == id,
+            Pattern::Wildcard(pattern) => pattern.matches(id),
+        }
+    }
+}
+
+/// Watchers by their number.
+type Watchers = HashMap<u64, Arc<Inbox>>;
+
+/// The watched Blueprints and their watchers.
+pub(super) struct Index {
+    store: Store,
+    blueprints: HashMap<BlueprintId, Watched>,
+    exact: HashMap<BlueprintId, Watchers>,
+    wildcards: HashMap<IdPattern, Watchers>,
+    shards: Vec<ShardPart>,
+    n_watchers: usize,
+    next_number: u64,
+}
+
+/// A watched Blueprint.
+#[derive(Default)]
+struct Watched {
+    /// The state; `None` until the first read.
+    state: Option<Arc<State>>,
+    /// The watchers that wait for a read which begins after their registration.
+    newcomers: Vec<Arc<Inbox>>,
+}
+
+/// The part of one shard.
+#[derive(Default)]
+struct ShardPart {
+    /// The Blueprints to read.
+    due: HashSet<BlueprintId>,
+    /// Whether the number of Blueprints must be read.
+    must_count: bool,
+    /// The ids of all Blueprints when they were last listed.
+    ids: HashSet<BlueprintId>,
+}
+
+/// A read in progress: the Blueprints, each with the watchers that wait for it.
+pub(super) struct Batch {
+    pub(super) ids: Vec<BlueprintId>,
+    newcomers: Vec<Vec<Arc<Inbox>>>,
+}
+
+impl Index {
+    /// Creates an index without watchers.
+    pub(super) fn new(store: Store) -> Self {
+        let shards = store.shards().iter().map(|_| ShardPart::default());
+        Self {
+            shards: shards.collect(),
+            store,
+            blueprints: HashMap::new(),
+            exact: HashMap::new(),
+            wildcards: HashMap::new(),
+            n_watchers: 0,
+            next_number: 0,
+        }
+    }
+
+    /// Returns the number of watchers.
+    pub(super) fn n_watchers(&self) -> usize {
+        self.n_watchers
+    }
+
+    /// Registers a watcher. Each Blueprint that matches is read again.
+    pub(super) fn register(
+        &mut self,
+        patterns: &[Pattern],
+        channel: Option<ChannelName>,
+        known: HashMap<BlueprintId, Version>,
+    ) -> (u64, Arc<Inbox>) {
+        let unread = self.matching(patterns, known);
+        let inbox = Arc::new(Inbox::new(channel, unread.clone()));
+        for id in unread.into_keys() {
+            let newcomers = &mut self.blueprints.entry(id.clone()).or_default().newcomers;
+            newcomers.push(Arc::clone(&inbox));
+            self.ask(id);
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        self.n_watchers += 1;
+        for pattern in patterns {
+            let watchers = match pattern {
+                Pattern::Exact(id) => self.exact.entry(id.clone()).or_default(),
+                Pattern::Wildcard(pattern) => {
+                    for shard in &mut self.shards {
+                        shard.must_count = true;
+                    }
+                    self.wildcards.entry(pattern.clone()).or_default()
+                }
+            };
+            watchers.insert(number, Arc::clone(&inbox));
+        }
+        (number, inbox)
+    }
+
+    /// Returns the Blueprints that match, with the known version of each.
+    fn matching(
+        &self,
+        patterns: &[Pattern],
+        known: HashMap<BlueprintId, Version>,
+    ) -> BTreeMap<BlueprintId, Option<Version>> {
+        let known = known.into_iter();
+        let known = known.filter(|(id, _)| patterns.iter().any(|pattern| pattern.matches(id)));
+        let mut all: BTreeMap<_, _> = known.map(|(id, version)| (id, Some(version))).collect();
+        for pattern in patterns {
+            match pattern {
+                Pattern::Exact(id) => {
+                    all.entry(id.clone()).or_insert(None);
+                }
+                Pattern::Wildcard(pattern) => {
+                    let listed = self.shards.iter().flat_map(|shard| &shard.ids);
+                    let ids = listed.chain(self.blueprints.keys());
+                    for id in ids.filter(|id| pattern.matches(id)) {
+                        all.entry(id.clone()).or_insert(None);
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// Removes a watcher, and the Blueprints that nobody else watches.
+    pub(super) fn remove(&mut self, number: u64, patterns: &[Pattern]) {
+        self.n_watchers -= 1;
+        for pattern in patterns {
+            match pattern {
+                Pattern::Exact(id) => {
+                    if leave(&mut self.exact, id, number) && !self.is_watched(id) {
+                        self.forget(id);
+                    }
+                }
+                Pattern::Wildcard(pattern) => {
+                    if leave(&mut self.wildcards, pattern, number) {
+                        let matched = self.blueprints.keys().filter(|id| pattern.matches(id));
+                        let matched: Vec<BlueprintId> = matched.cloned().collect();
+                        for id in matched {
+                            if !self.is_watched(&id) {
+                                self.forget(&id);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, id: &BlueprintId) {
+        self.blueprints.remove(id);
+        let shard = self.store.of(id).number();
+        self.shards[shard].due.remove(id);
+    }
+
+    fn is_watched(&self, id: &BlueprintId) -> bool {
+        self.exact.contains_key(id) || self.wildcards.keys().any(|pattern| pattern.matches(id))
+    }
+
+    /// Asks for a read of a Blueprint if it is watched. Returns its shard.
+    pub(super) fn ask_if_watched(&mut self, id: &BlueprintId) -> Option<usize> {
+        if !self.blueprints.contains_key(id) {
+            if !self.is_watched(id) {
+                return None;
+            }
+            self.blueprints.insert(id.clone(), Watched::default());
+        }
+        Some(self.ask(id.clone()))
+    }
+
+    fn ask(&mut self, id: BlueprintId) -> usize {
+        let shard = self.store.of(&id).number();
+        self.shards[shard].due.insert(id);
+        shard
+    }
+
+    /// Asks for a read of everything that is watched. Returns the number of calls that it takes.
+    pub(super) fn ask_all(&mut self) -> usize {
+        let has_wildcards = !self.wildcards.is_empty();
+        for id in self.blueprints.keys() {
+            let shard = self.store.of(id).number();
+            self.shards[shard].due.insert(id.clone());
+        }
+        let calls = self.shards.iter_mut().map(|shard| {
+            shard.must_count |= has_wildcards;
+            let least = usize::from(shard.must_count);
+            shard.due.len().div_ceil(BATCH).max(least)
+        });
+        calls.sum()
+    }
+
+    /// Takes the next Blueprints to read; `None` if nothing is due.
+    pub(super) fn take(&mut self, shard: usize) -> Option<Batch> {
+        let part = &mut self.shards[shard];
+        if part.due.is_empty() && !part.must_count {
+            return None;
+        }
+        part.must_count = false;
+        let ids: Vec<BlueprintId> = part.due.iter().take(BATCH).cloned().collect();
+        let newcomers = ids.iter().map(|id| {
+            part.due.remove(id);
+            let watched = self.blueprints.get_mut(id);
+            watched.map_or_else(Vec::new, |watched| std::mem::take(&mut watched.newcomers))
+        });
+        let newcomers = newcomers.collect();
+        Some(Batch { ids, newcomers })
+    }
+
+    /// Returns Blueprints that could not be read.
+    pub(super) fn put_back(&mut self, shard: usize, batch: Batch) {
+        self.shards[shard].must_count |= !self.wildcards.is_empty();
+        for (id, newcomers) in batch.ids.into_iter().zip(batch.newcomers) {
+            if let Some(watched) = self.blueprints.get_mut(&id) {
+                watched.newcomers.extend(newcomers);
+                self.shards[shard].due.insert(id);
+            }
+        }
+    }
+
+    /// Takes over what was read, and tells the watchers.
+    pub(super) fn apply(
+        &mut self,
+        batch: Batch,
+        heads: Vec<Result<Heads, shared::store::StoreError>>,
+    ) {
+        let read = batch.ids.into_iter().zip(batch.newcomers).zip(heads);
+        for ((id, newcomers), heads) in read {
+            match heads {
+                Ok(heads) => self.apply_one(&id, newcomers, heads),
+                Err(error) => {
+                    tracing::error!(blueprint_id = %id, %error, "watchers are not told of it");
+                    for inbox in newcomers {
+                        inbox.begin(&id, None);
+                    }
+                }
+            }
+        }
+    }
+
+    fn apply_one(&mut self, id: &BlueprintId, newcomers: Vec<Arc<Inbox>>, heads: Heads) {
+        let Some(watched) = self.blueprints.get_mut(id) else {
+            return;
+        };
+        let old = watched.state.take();
+        let state = match &old {
+            Some(old) if old.is(&heads) => Arc::clone(old),
+            _ => Arc::new(State::new(id.clone(), heads, old.as_deref())),
+        };
+        watched.state = Some(Arc::clone(&state));
+        // A missing Blueprint is kept only for those who name it, or wait for another read.
+        let is_due = self.shards[self.store.of(id).number()].due.contains(id);
+        let is_kept = state.exists() || is_due || self.exact.contains_key(id);
+        let is_changed = old.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &state));
+        if is_changed {
+            let wildcards = self.wildcards.iter();
+            let matching = wildcards.filter(|(pattern, _)| pattern.matches(id));
+            let groups = matching.map(|(_, watchers)| watchers);
+            for inbox in groups.chain(self.exact.get(id)).flat_map(Watchers::values) {
+                inbox.change(old.as_deref(), &state);
+            }
+        }
+        for inbox in newcomers {
+            inbox.begin(id, Some(&state));
+        }
+        if !is_kept {
+            self.forget(id);
+        }
+    }
+
+    /// Returns true if the ids of this shard must be listed again.
+    pub(super) fn must_list(&self, shard: usize, n_blueprints: usize) -> bool {
+        !self.wildcards.is_empty() && self.has_other_number(shard, n_blueprints)
+    }
+
+    /// Returns true if the shard had another number of Blueprints when they were listed.
+    pub(super) fn has_other_number(&self, shard: usize, n_blueprints: usize) -> bool {
+        self.shards[shard].ids.len() != n_blueprints
+    }
+
+    /// Takes over the ids of all Blueprints of a shard. New ones are read if they are watched.
+    pub(super) fn list(&mut self, shard: usize, ids: Vec<BlueprintId>) {
+        for id in &ids {
+            if !self.shards[shard].ids.contains(id) && !self.blueprints.contains_key(id) {
+                self.ask_if_watched(id);
+            }
+        }
+        self.shards[shard].ids = ids.into_iter().collect();
+    }
+}
+
+/// Removes a watcher from its group. Returns true if the group is then gone.
+fn leave<K: std::hash::Hash + Eq>(groups: &mut HashMap<K, Watchers>, key: &K, number: u64) -> bool {
+    let Some(watchers) = groups.get_mut(key) else {
+        return false;
+    };
+    watchers.remove(&number);
+    let is_empty = watchers.is_empty();
+    if is_empty {
+        groups.remove(key);
+    }
+    is_empty
+}
