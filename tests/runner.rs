@@ -19,6 +19,7 @@ mod suite {
         mod verify;
     }
     mod deploy {
+        mod alerts;
         mod deployment;
         mod redis_tls;
         mod start_checks;

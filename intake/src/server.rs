@@ -36,6 +36,7 @@ use crate::error::request_error::MAX_REQUEST_BYTES;
 use crate::issues::service::Intake;
 use crate::issues::watch::Hub;
 use crate::log::service::EnhanceLog;
+use crate::metrics::ScrapedState;
 use crate::readiness::ReadinessProbe;
 use crate::settings::service::Settings;
 use crate::{metrics, queue_metrics};
@@ -368,9 +369,17 @@ async fn probes(
     stopping: CancellationToken,
 ) {
     let answer = move |probe| {
-        let ready = backend.is_ready() && !stopping.is_cancelled();
+        let is_redis_up = backend.is_ready();
+        let ready = is_redis_up && !stopping.is_cancelled();
         match probe {
-            Probe::Metrics => ProbeAnswer::Good(metrics::render(&numbers, ready)),
+            Probe::Metrics => {
+                let state = ScrapedState {
+                    is_redis_up,
+                    is_ready: ready,
+                    n_watches: backend.n_watches(),
+                };
+                ProbeAnswer::Good(metrics::render(&numbers, state))
+            }
             Probe::Live => ProbeAnswer::Good("alive\n".to_owned()),
             Probe::Ready if ready => ProbeAnswer::Good("ready\n".to_owned()),
             Probe::Ready if stopping.is_cancelled() => ProbeAnswer::Bad("draining\n".to_owned()),

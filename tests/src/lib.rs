@@ -18,6 +18,7 @@ pub mod model_stage;
 pub mod mutants;
 pub mod probes;
 pub mod programs;
+pub mod prometheus;
 pub mod python;
 pub mod raw_script;
 pub mod redis_cluster;

@@ -72,6 +72,14 @@ impl Metrics {
         self.last_beats_ms[shard].store(whole_ms(self.started.elapsed()).max(1), Relaxed);
     }
 
+    /// Returns the time since every shard last had a successful heartbeat; `None` before the first.
+    fn last_beat(&self) -> Option<Duration> {
+        let beats = self.last_beats_ms.iter().map(|beat| beat.load(Relaxed));
+        let last = beats.min().filter(|last| *last > 0)?;
+        let elapsed = self.started.elapsed();
+        Some(elapsed.saturating_sub(Duration::from_millis(last)))
+    }
+
     /// Answers a probe. A worker is ready if a heartbeat succeeded within one lease in every shard.
     pub(crate) fn answer(
         &self,
@@ -82,23 +90,17 @@ impl Metrics {
     ) -> ProbeAnswer {
         match probe {
             Probe::Live => ProbeAnswer::Good("alive\n".to_owned()),
-            Probe::Ready => {
-                let beats = self.last_beats_ms.iter().map(|beat| beat.load(Relaxed));
-                let last = beats.min().unwrap_or(0);
-                let ago = self
-                    .started
-                    .elapsed()
-                    .saturating_sub(Duration::from_millis(last));
-                match last {
-                    0 => ProbeAnswer::Bad("waiting for Redis\n".to_owned()),
-                    _ if ago > lease => ProbeAnswer::Bad(format!(
-                        "Redis has not answered for {} s\n",
-                        ago.as_secs()
-                    )),
-                    _ => ProbeAnswer::Good("ready\n".to_owned()),
-                }
-            }
+            Probe::Ready => match self.last_beat() {
+                None => ProbeAnswer::Bad("waiting for Redis\n".to_owned()),
+                Some(ago) if ago > lease => ProbeAnswer::Bad(format!(
+                    "Redis has not answered for {} s\n",
+                    ago.as_secs()
+                )),
+                Some(_) => ProbeAnswer::Good("ready\n".to_owned()),
+            },
             Probe::Metrics => {
+                let is_redis_up = self.last_beat().is_some_and(|ago| ago <= lease);
+                gauge!("draftsman_redis_up").set(u8::from(is_redis_up));
                 gauge!("draftsman_worker_open").set(n_open as f64);
                 ProbeAnswer::Good(numbers.render())
             }
@@ -126,6 +128,10 @@ fn describe() {
     describe_gauge!(
         "draftsman_worker_open",
         "Issues that this worker is working on."
+    );
+    describe_gauge!(
+        "draftsman_redis_up",
+        "1 while heartbeats reach Redis in every shard."
     );
     describe_histogram!(
         "draftsman_worker_wait_seconds",

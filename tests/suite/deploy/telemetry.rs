@@ -100,7 +100,7 @@ async fn both_programs_count_what_they_do() {
         &of_intake,
         &[
             "draftsman_queue_issues{place=\"pending\"} 0",
-            "draftsman_queue_oldest_pending_seconds 0",
+            "draftsman_queue_oldest_seconds 0",
             "draftsman_queue_workers 1",
             "draftsman_queue_decided_total{outcome=\"applied\",cause=\"\"} 1",
             "draftsman_queue_decided_total{outcome=\"rejected\",cause=\"denied\"} 1",
