@@ -21,6 +21,7 @@ mod suite {
     mod deploy {
         mod alerts;
         mod deployment;
+        mod metrics;
         mod redis_tls;
         mod start_checks;
         mod telemetry;

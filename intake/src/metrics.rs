@@ -43,9 +43,13 @@ pub(crate) fn describe() {
     );
     describe_gauge!(
         "draftsman_queue_oldest_seconds",
-        "Age of the oldest waiting issue; 0 if none waits."
+        "Age of the oldest waiting issue, without paused queues; 0 if none waits."
     );
     describe_gauge!("draftsman_queue_paused", "1 while everything is paused.");
+    describe_gauge!(
+        "draftsman_queue_paused_blueprints",
+        "Blueprints that are paused individually."
+    );
     describe_gauge!(
         "draftsman_queue_workers",
         "Workers seen within the last minute."

@@ -186,6 +186,8 @@ impl Store {
             all.dead += part.dead;
             let oldest = [all.oldest_pending_at_ms, part.oldest_pending_at_ms];
             all.oldest_pending_at_ms = oldest.into_iter().flatten().min();
+            let oldest = [all.oldest_active_at_ms, part.oldest_active_at_ms];
+            all.oldest_active_at_ms = oldest.into_iter().flatten().min();
             // A pause of all counts only once every shard has it.
             all.paused &= part.paused;
             all.paused_blueprint_ids.extend(part.paused_blueprint_ids);

@@ -28,6 +28,8 @@ pub struct QueueStats {
     pub dead: u64,
     /// The submit time of the oldest waiting issue, Redis time; `None` without one.
     pub oldest_pending_at_ms: Option<u64>,
+    /// As `oldest_pending_at_ms`, without the issues of paused queues.
+    pub oldest_active_at_ms: Option<u64>,
     /// True if all queues are paused.
     pub paused: bool,
     /// The Blueprints that are paused individually.
@@ -53,6 +55,8 @@ pub struct WorkerStats {
     pub last_seen_ms: u64,
 }
 
+/// The name of the pause of all queues.
+const ALL: &str = "*";
 /// The share of `maxmemory`, in percent, from which a warning is issued.
 const WARNING_PERCENT: u64 = 70;
 
@@ -68,6 +72,11 @@ impl QueueStats {
         });
         memory.into_iter().chain(unverified).collect()
     }
+}
+
+/// True if `paused` has this queue, or all queues.
+fn is_paused(paused: &[String], queue: &str) -> bool {
+    paused.iter().any(|name| name == queue || name == ALL)
 }
 
 /// Returns the warning for an almost full Redis; `None` below the threshold or without a limit.
@@ -141,6 +150,11 @@ impl Shard {
             (secs, micros),
         ): Row = self.handle.pipeline("queue stats", &pipeline).await?;
         let now = secs * 1000 + micros / 1000;
+        let oldest_active_at_ms = match oldest.first() {
+            Some((queue, score)) if !is_paused(&paused, queue) => Some(score_ms(*score)),
+            Some(_) => self.oldest_active(&paused).await?,
+            None => None,
+        };
         let (used_memory, max_memory) = self.memory().await?;
         let mut workers: Vec<WorkerStats> = workers
             .into_iter()
@@ -160,7 +174,8 @@ impl Shard {
             in_flight,
             dead,
             oldest_pending_at_ms: oldest.first().map(|(_, score)| score_ms(*score)),
-            paused: paused.iter().any(|p| p == "*"),
+            oldest_active_at_ms,
+            paused: paused.iter().any(|p| p == ALL),
             paused_blueprint_ids: paused
                 .iter()
                 .filter_map(|p| BlueprintId::parse(p).ok())
@@ -170,6 +185,20 @@ impl Shard {
             max_memory,
             unverified_settings: Vec::new(),
         })
+    }
+
+    /// Returns the submit time of the oldest waiting issue of a queue that is not paused.
+    async fn oldest_active(&self, paused: &[String]) -> Result<Option<u64>, StoreError> {
+        if paused.iter().any(|name| name == ALL) {
+            return Ok(None);
+        }
+        // At most all paused queues are older than it.
+        let mut read = cmd("ZRANGE");
+        read.arg(self.keys.waiting()).arg(0).arg(paused.len());
+        let read = read.arg("WITHSCORES");
+        let oldest: Vec<(String, f64)> = self.handle.command("oldest active", read).await?;
+        let active = oldest.iter().find(|(queue, _)| !is_paused(paused, queue));
+        Ok(active.map(|(_, score)| score_ms(*score)))
     }
 
     /// Returns the total counts of the scripts since the store was created, over all programs. They

@@ -11,6 +11,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 
@@ -18,6 +19,7 @@ use metrics_util::MetricKindMask;
 const BUCKETS: [f64; 11] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 300.0,
 ];
+const BUILD_INFO: &str = "draftsman_build_info";
 /// Time after which a gauge without a new value is no longer exported: its source is unavailable.
 /// Several times [`TIDY_EVERY`], the interval of new values.
 const GAUGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +28,11 @@ pub const TIDY_EVERY: Duration = Duration::from_secs(2);
 
 /// The metrics of this process.
 #[derive(Clone)]
-pub struct Numbers(PrometheusHandle);
+pub struct Numbers {
+    handle: PrometheusHandle,
+    /// CPU time, memory, threads and file descriptors of this process.
+    process: metrics_process::Collector,
+}
 
 /// Installs the recorder unless this process already has it. Call it before the first sample.
 ///
@@ -42,7 +48,10 @@ pub fn record() -> Numbers {
                 .idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_TIMEOUT))
                 .install_recorder()
                 .expect("nothing else sets a recorder");
-            Numbers(handle)
+            let process = metrics_process::Collector::default();
+            process.describe();
+            describe_gauge!(BUILD_INFO, "The version of the program; the value is always 1.");
+            Numbers { handle, process }
         })
         .clone()
 }
@@ -50,11 +59,13 @@ pub fn record() -> Numbers {
 impl Numbers {
     /// Returns all metrics in the text format of Prometheus.
     pub fn render(&self) -> String {
-        self.0.render()
+        self.process.collect();
+        gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1);
+        self.handle.render()
     }
 
     /// Aggregates histogram samples. This bounds their memory when no client scrapes the metrics.
     pub fn tidy(&self) {
-        self.0.run_upkeep();
+        self.handle.run_upkeep();
     }
 }

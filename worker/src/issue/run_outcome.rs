@@ -9,7 +9,7 @@ use shared::store::{Claimed, Decision as Settled, Head, Settlement};
 
 use crate::flow::{Decision, FlowFailure, FlowReport, prefix};
 use crate::issue::attempt::Fault;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 
 /// A decision that can be settled.
 pub(crate) struct Outcome {
@@ -208,6 +208,9 @@ impl Outcome {
 
     /// Counts the outcome.
     pub(crate) fn count(&self, metrics: &Metrics) {
+        if matches!(self.decision, Kept::Denied) {
+            metrics::denied(&self.log.verdicts);
+        }
         Metrics::count(match &self.decision {
             Kept::Commit { .. } => &metrics.applied,
             Kept::Denied => &metrics.denied,

@@ -27,6 +27,7 @@ use crate::issue::attempt::{Attempt, Ran};
 use crate::issue::dispatch::Dispatcher;
 use crate::issue::orbits::LaunchError;
 use crate::issue::run_outcome::failed_reason;
+use crate::metrics;
 use crate::pause::{Pause, RepeatedErrorLog};
 use crate::roles::background_loop;
 
@@ -125,17 +126,21 @@ async fn meet(dispatcher: &Dispatcher, text: &str, hurry: &CancellationToken) {
             return;
         }
     };
-    let deadline = Instant::now() + request.time_limit;
+    let began = Instant::now();
+    let deadline = began + request.time_limit;
     let span = tracing::info_span!("preview", preview_id = %request.id);
     if let Some(parent) = &request.trace {
         trace::continue_from(&span, parent);
     }
     let run = run(dispatcher, &request, hurry).instrument(span);
     let Ok(answer) = tokio::time::timeout_at(deadline.into(), run).await else {
+        metrics::previewed("abandoned", began.elapsed());
         tracing::debug!(preview_id = %request.id, "nobody waits for this preview any more; stopped");
         return;
     };
-    tracing::info!(preview_id = %request.id, blueprint_id = %request.blueprint_id, outcome = outcome(&answer), "previewed");
+    let outcome = outcome(&answer);
+    metrics::previewed(outcome, began.elapsed());
+    tracing::info!(preview_id = %request.id, blueprint_id = %request.blueprint_id, outcome, "previewed");
     let mut pause = Pause::default();
     while Instant::now() < deadline {
         match dispatcher
@@ -156,13 +161,13 @@ async fn meet(dispatcher: &Dispatcher, text: &str, hurry: &CancellationToken) {
 
 fn outcome(answer: &PreviewAnswer) -> &'static str {
     match answer {
-        PreviewAnswer::Decided(preview) if preview.would_apply => "would apply",
-        PreviewAnswer::Decided(_) => "would be denied",
+        PreviewAnswer::Decided(preview) if preview.would_apply => "would_apply",
+        PreviewAnswer::Decided(_) => "would_be_denied",
         PreviewAnswer::Failed { .. } => "failed",
-        PreviewAnswer::Fault { .. } => "met a passing fault",
-        PreviewAnswer::UnknownTarget => "unknown target",
+        PreviewAnswer::Fault { .. } => "temporary_error",
+        PreviewAnswer::UnknownTarget => "unknown_target",
         PreviewAnswer::Archived => "archived",
-        PreviewAnswer::TooLarge { .. } => "too large",
+        PreviewAnswer::TooLarge { .. } => "too_large",
     }
 }
 
