@@ -20,6 +20,7 @@ mod suite {
     }
     mod deploy {
         mod alerts;
+        mod dashboard;
         mod deployment;
         mod metrics;
         mod redis_tls;

@@ -12,6 +12,7 @@ pub mod eventually;
 pub mod factory;
 pub mod failover;
 pub mod judgement;
+pub mod loaded_rig;
 pub mod model;
 pub mod model_double;
 pub mod model_stage;
@@ -31,6 +32,7 @@ pub mod simulation;
 pub mod store_audit;
 pub mod store_fixture;
 pub mod store_orbits;
+pub mod tools;
 pub mod yaml_texts;
 
 mod model_shapes;

@@ -1,9 +1,7 @@
-//! Debian's `prometheus` and `promtool`, for the checks of alert rules and dashboards.
-//!
-//! Without them the tests print a reason and pass, except if `CI` is `true`.
+//! A Prometheus that scrapes the programs of a test.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -11,40 +9,7 @@ use tempfile::TempDir;
 
 use crate::eventually::{eventually, within_wait_limit};
 use crate::redis_server::free_port;
-
-/// Returns the path of an installed program; `None`, with a printed reason, if it is missing.
-///
-/// # Panics
-/// If it is missing and `CI` is `true`.
-#[expect(clippy::print_stdout, reason = "a skipped test says why")]
-pub fn installed(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut candidates = std::env::split_paths(&path).map(|dir| dir.join(program));
-    let found = candidates.find(|candidate| candidate.is_file());
-    if found.is_none() {
-        let reason = format!("no {program}: apt-get install prometheus");
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
-        println!("skipped: {reason}");
-    }
-    found
-}
-
-/// Runs a program and returns what it prints.
-///
-/// # Panics
-/// If it fails.
-pub async fn checked(program: &Path, args: &[&str]) -> String {
-    let running = tokio::process::Command::new(program)
-        .args(args)
-        .kill_on_drop(true)
-        .output();
-    let output = within_wait_limit("the program ends", running).await;
-    let output = output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}:\n{stdout}\n{stderr}");
-    stdout
-}
+use crate::tools::installed;
 
 /// A running Prometheus with its data in a temporary directory.
 #[derive(Debug)]
@@ -79,9 +44,8 @@ impl Prometheus {
         let mut configuration =
             "global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n".to_owned();
         for (job, addresses) in jobs {
-            configuration += &format!(
-                "  - {{job_name: {job}, static_configs: [{{targets: {addresses:?}}}]}}\n"
-            );
+            configuration +=
+                &format!("  - {{job_name: {job}, static_configs: [{{targets: {addresses:?}}}]}}\n");
         }
         let file = dir.path().join("prometheus.yml");
         std::fs::write(&file, configuration).expect("the configuration");

@@ -88,20 +88,14 @@ impl Metrics {
     }
 
     /// Answers a probe. A worker is ready if a heartbeat succeeded within one lease in every shard.
-    pub(crate) fn answer(
-        &self,
-        probe: Probe,
-        lease: Duration,
-        numbers: &Numbers,
-    ) -> ProbeAnswer {
+    pub(crate) fn answer(&self, probe: Probe, lease: Duration, numbers: &Numbers) -> ProbeAnswer {
         match probe {
             Probe::Live => ProbeAnswer::Good("alive\n".to_owned()),
             Probe::Ready => match self.last_beat() {
                 None => ProbeAnswer::Bad("waiting for Redis\n".to_owned()),
-                Some(ago) if ago > lease => ProbeAnswer::Bad(format!(
-                    "Redis has not answered for {} s\n",
-                    ago.as_secs()
-                )),
+                Some(ago) if ago > lease => {
+                    ProbeAnswer::Bad(format!("Redis has not answered for {} s\n", ago.as_secs()))
+                }
                 Some(_) => ProbeAnswer::Good("ready\n".to_owned()),
             },
             Probe::Metrics => {

@@ -50,7 +50,10 @@ pub fn record() -> Numbers {
                 .expect("nothing else sets a recorder");
             let process = metrics_process::Collector::default();
             process.describe();
-            describe_gauge!(BUILD_INFO, "The version of the program; the value is always 1.");
+            describe_gauge!(
+                BUILD_INFO,
+                "The version of the program; the value is always 1."
+            );
             Numbers { handle, process }
         })
         .clone()

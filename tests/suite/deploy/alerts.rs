@@ -6,9 +6,9 @@ use serde_yaml::Value;
 use tests::eventually::eventually;
 use tests::probes::{metrics_address, scrape};
 use tests::programs::workspace_dir;
-use tests::prometheus::{checked, installed};
 use tests::redis_server::{Aof, RedisServer};
 use tests::rig::Rig;
+use tests::tools::{checked, installed};
 
 fn read(file: &str) -> Value {
     let path = workspace_dir().join("deploy/observability").join(file);

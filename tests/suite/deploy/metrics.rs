@@ -20,7 +20,10 @@ async fn until(address: &str, name: &str, is_expected: impl Fn(f64) -> bool) {
     eventually(name, async || {
         let text = scrape(address).await;
         let found = value(&text, name);
-        found.filter(|found| is_expected(*found)).map(drop).ok_or(text)
+        found
+            .filter(|found| is_expected(*found))
+            .map(drop)
+            .ok_or(text)
     })
     .await;
 }
@@ -52,7 +55,10 @@ async fn the_oldest_issue_is_not_one_that_is_paused() {
     until(&address, OLDEST, |age| age > 0.0).await;
     pause(&rig, None).await;
     until(&address, OLDEST, |age| age == 0.0).await;
-    until(&address, "draftsman_queue_issues{place=\"pending\"}", |n| n == 2.0).await;
+    until(&address, "draftsman_queue_issues{place=\"pending\"}", |n| {
+        n == 2.0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -74,7 +80,10 @@ async fn denials_previews_and_the_process_are_measured() {
     let preview = rig.client.intake.clone().preview_issue(request).await;
     preview.expect("PreviewIssue");
     for (name, least) in [
-        ("draftsman_worker_previews_total{outcome=\"would_apply\"}", 1.0),
+        (
+            "draftsman_worker_previews_total{outcome=\"would_apply\"}",
+            1.0,
+        ),
         ("draftsman_worker_preview_seconds_count", 1.0),
     ] {
         until(&addresses[1], name, |found| found >= least).await;
