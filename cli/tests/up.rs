@@ -202,8 +202,10 @@ fn it_exports_what_its_workers_do() {
     let dir = tempfile::tempdir().unwrap();
     let document = dir.path().join("swarm.yaml");
     std::fs::write(&document, "id: swarm\nagents: []\nflow: {}\n").unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let port = {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
     let listen = format!("127.0.0.1:{port}");
     let env = [("DRAFTSMAN_METRICS_LISTEN", listen.as_str())];
     let up = Up::start_with(&dir.path().join("data"), &env);
@@ -229,7 +231,20 @@ fn it_exports_what_its_workers_do() {
         "draftsman_build_info{version=",
         "process_cpu_seconds_total ",
     ] {
-        assert!(text.lines().any(|line| line.starts_with(start)), "{start} in\n{text}");
+        assert!(
+            text.lines().any(|line| line.starts_with(start)),
+            "{start} in\n{text}"
+        );
+    }
+}
+
+#[test]
+fn doctor_has_nothing_to_report_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path());
+    let said = json(&up.run(["doctor"]));
+    for check in said["checks"].as_array().unwrap() {
+        assert_eq!(check["finding"], "ok", "{check}");
     }
 }
 

@@ -249,7 +249,7 @@ impl Server {
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
             .http2_max_header_list_size(MAX_HEADER_BYTES)
-            .layer(AuthLayer::new(tokens.clone()))
+            .layer(AuthLayer::new(tokens.clone(), tls.clone()))
             .add_routes(services(&backend, &hub, max_watch, &stopping))
             .add_service(health_service)
             .add_optional_service(v1)

@@ -1,6 +1,7 @@
 //! A private certificate authority for one test and its certificates, as PEM files.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
@@ -45,8 +46,20 @@ impl Certificates {
     /// # Panics
     /// If it cannot be created.
     pub fn sign(&self, name: &str) -> Signed {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).expect("sound names");
+        self.sign_with(name, params())
+    }
+
+    /// As [`Certificates::sign`], with a certificate that expires after `left`.
+    ///
+    /// # Panics
+    /// If it cannot be created.
+    pub fn sign_for(&self, name: &str, left: Duration) -> Signed {
+        let mut params = params();
+        params.not_after = (SystemTime::now() + left).into();
+        self.sign_with(name, params)
+    }
+
+    fn sign_with(&self, name: &str, params: CertificateParams) -> Signed {
         let key = KeyPair::generate().expect("a key");
         let certificate = params
             .signed_by(&key, &self.authority)
@@ -71,4 +84,10 @@ impl Default for Certificates {
 
 fn plain(path: &Path) -> String {
     path.to_str().expect("a plain path").to_owned()
+}
+
+/// The parameters of a certificate for this machine.
+fn params() -> CertificateParams {
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    CertificateParams::new(names).expect("sound names")
 }

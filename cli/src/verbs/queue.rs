@@ -55,6 +55,7 @@ fn print(stats: Option<QueueStats>, format: Output) -> Result<(), CliError> {
         used_memory: stats.used_memory,
         max_memory: stats.max_memory,
         warnings: stats.warnings,
+        now: stats.now,
     };
     match format {
         Output::Json => Ok(output::json_document(

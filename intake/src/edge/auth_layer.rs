@@ -18,6 +18,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Instrument;
 
+use crate::edge::tls::Tls;
 use crate::edge::tokens::TokensFile;
 use crate::error::request_error::RequestError;
 use crate::rpc::{Need, Rpc, TimeLimit, need};
@@ -31,17 +32,23 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const VERSION_HEADER: HeaderName = HeaderName::from_static("draftsman-version");
 const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
 
+/// Header with the time at which the certificate of intake expires, in seconds since the epoch, for
+/// `draftsman doctor`.
+const EXPIRES_HEADER: HeaderName = HeaderName::from_static("draftsman-certificate-expires");
+
 /// The layer. Without a tokens file every caller has every scope.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthLayer {
     tokens: Option<TokensFile>,
+    tls: Option<Tls>,
     answer_within: Duration,
 }
 
 impl AuthLayer {
-    pub(crate) fn new(tokens: Option<TokensFile>) -> Self {
+    pub(crate) fn new(tokens: Option<TokensFile>, tls: Option<Tls>) -> Self {
         Self {
             tokens,
+            tls,
             answer_within: ANSWER_WITHIN,
         }
     }
@@ -140,6 +147,7 @@ where
             trace::continue_from(&span, &parent);
         }
         let answer_within = self.auth_layer.answer_within;
+        let expires_secs = self.auth_layer.tls.as_ref().and_then(Tls::expires_secs);
         let answering = self.inner.call(request).instrument(span);
         Box::pin(async move {
             let answer = if has_own_limit {
@@ -152,6 +160,10 @@ where
             };
             let mut answer = explain_size(answer);
             answer.headers_mut().insert(VERSION_HEADER, VERSION);
+            if let Some(secs) = expires_secs {
+                let headers = answer.headers_mut();
+                headers.insert(EXPIRES_HEADER, HeaderValue::from(secs));
+            }
             Ok(answer)
         })
     }
@@ -192,6 +204,7 @@ mod tests {
     async fn a_call_that_never_ends_is_ended() {
         let auth_layer = AuthLayer {
             tokens: None,
+            tls: None,
             answer_within: Duration::from_millis(1),
         };
         let mut request = http::Request::new(Body::empty());

@@ -159,6 +159,7 @@ pub(crate) fn issue_to_wire(issue: Issue) -> v1::Issue {
 pub(crate) fn stats_to_wire(stats: QueueStats) -> v1::GetQueueStatsResponse {
     v1::GetQueueStatsResponse {
         warnings: stats.warnings(),
+        now: Some(timestamp(stats.now_ms)),
         pending: stats.pending,
         ready: stats.ready,
         delayed: stats.delayed,
@@ -193,6 +194,7 @@ pub(crate) fn paused_stats_to_wire(stats: QueueStats) -> v1::QueueStats {
         used_memory: stats.used_memory,
         max_memory: stats.max_memory,
         warnings: stats.warnings,
+        now: stats.now,
     }
 }
 
@@ -213,5 +215,6 @@ fn worker_to_wire(worker: WorkerStats) -> v1::WorkerStats {
         worker_id: worker.worker_id,
         in_flight: worker.in_flight,
         last_seen: Some(timestamp(worker.last_seen_ms)),
+        version: worker.version,
     }
 }

@@ -234,7 +234,8 @@ impl Store {
         for shard in self.shards() {
             fullest = fuller(fullest, shard.memory().await?);
         }
-        Ok(memory_warning(fullest.0, fullest.1))
+        let warning = memory_warning(fullest.0, fullest.1);
+        Ok(warning.map(|warning| warning.to_string()))
     }
 
     /// Registers a worker with its scripts and axes, for the checks of orbits and settings.

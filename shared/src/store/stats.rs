@@ -1,6 +1,7 @@
 //! The current state of the queue and of Redis's memory.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use redis::cmd;
 
@@ -53,6 +54,8 @@ pub struct WorkerStats {
     pub in_flight: u32,
     /// The time of the last heartbeat, Redis time.
     pub last_seen_ms: u64,
+    /// The version of its program; empty before it has registered.
+    pub version: String,
 }
 
 /// The name of the pause of all queues.
@@ -63,14 +66,14 @@ const WARNING_PERCENT: u64 = 70;
 impl QueueStats {
     /// Returns warnings for the operator, as sentences.
     pub fn warnings(&self) -> Vec<String> {
+        let unverified: Vec<&str> = self
+            .unverified_settings
+            .iter()
+            .map(SettingId::as_str)
+            .collect();
         let memory = memory_warning(self.used_memory, self.max_memory);
-        let unverified = self.unverified_settings.iter().map(|setting| {
-            format!(
-                "the setting {setting} has no verifier_axes: whatever a spawner proposes is committed unverified; \
-                 give it axes unless that is meant"
-            )
-        });
-        memory.into_iter().chain(unverified).collect()
+        let all = memory.into_iter().chain(unverified_warning(&unverified));
+        all.map(|warning| warning.to_string()).collect()
     }
 }
 
@@ -79,14 +82,43 @@ fn is_paused(paused: &[String], queue: &str) -> bool {
     paused.iter().any(|name| name == queue || name == ALL)
 }
 
+/// A warning for the operator. `draftsman stats` and `draftsman doctor` show the same ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What is wrong.
+    pub found: String,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.found, self.remedy)
+    }
+}
+
 /// Returns the warning for an almost full Redis; `None` below the threshold or without a limit.
-pub(crate) fn memory_warning(used: u64, max: u64) -> Option<String> {
+pub fn memory_warning(used: u64, max: u64) -> Option<Warning> {
     (max > 0 && used >= max / 100 * WARNING_PERCENT).then(|| {
         let percent = u128::from(used) * 100 / u128::from(max);
-        format!(
-            "Redis uses {percent} % of its maxmemory ({used} of {max} bytes); from {ADMISSION_PERCENT} % on no new issues \
-             are taken; raise maxmemory, or find out why workers do not keep up"
-        )
+        Warning {
+            found: format!(
+                "Redis uses {percent} % of its maxmemory ({used} of {max} bytes); from {ADMISSION_PERCENT} % on \
+                 no new issues are accepted"
+            ),
+            remedy: "raise maxmemory, or find out why workers do not keep up",
+        }
+    })
+}
+
+/// Returns the warning for settings that verify nothing; `None` without such a setting.
+pub fn unverified_warning(settings: &[&str]) -> Option<Warning> {
+    (!settings.is_empty()).then(|| Warning {
+        found: format!(
+            "no verifier_axes in the setting {}: every patch of a spawner is committed unverified",
+            settings.join(", ")
+        ),
+        remedy: "write it again with verifier_axes, unless that is intended",
     })
 }
 
@@ -124,6 +156,8 @@ impl Shard {
             .arg("WITHSCORES")
             .cmd("HGETALL")
             .arg(k.worker_load())
+            .cmd("HGETALL")
+            .arg(k.worker_versions())
             .cmd("TIME");
         type Row = (
             Option<u64>,
@@ -135,6 +169,7 @@ impl Shard {
             Vec<String>,
             Vec<(String, f64)>,
             HashMap<String, u32>,
+            HashMap<String, String>,
             (u64, u64),
         );
         let (
@@ -147,6 +182,7 @@ impl Shard {
             paused,
             workers,
             load,
+            versions,
             (secs, micros),
         ): Row = self.handle.pipeline("queue stats", &pipeline).await?;
         let now = secs * 1000 + micros / 1000;
@@ -160,6 +196,7 @@ impl Shard {
             .into_iter()
             .map(|(id, seen)| WorkerStats {
                 in_flight: load.get(&id).copied().unwrap_or(0),
+                version: versions.get(&id).cloned().unwrap_or_default(),
                 worker_id: id,
                 last_seen_ms: score_ms(seen),
             })
@@ -225,7 +262,7 @@ mod tests {
     fn a_redis_that_fills_up_is_warned_of_from_seven_tenths_on() {
         assert_eq!(memory_warning(699, 1000), None);
         assert_eq!(memory_warning(700, 0), None, "there is no limit");
-        let warning = memory_warning(700, 1000).unwrap();
+        let warning = memory_warning(700, 1000).unwrap().to_string();
         assert!(
             warning.contains("70 %") && warning.contains("700 of 1000"),
             "{warning}"

@@ -248,6 +248,10 @@ impl Keys {
     pub fn worker_scripts(&self) -> String {
         self.key("worker_scripts")
     }
+    /// HASH worker_id → the version of its program.
+    pub fn worker_versions(&self) -> String {
+        self.key("worker_versions")
+    }
     /// HASH issue_id → `<blueprint_id>|<written ms>`: the location of each issue whose id hashes to
     /// this shard. Only with several shards.
     pub fn ids(&self) -> String {
@@ -338,6 +342,7 @@ mod tests {
             keys.fence(),
             keys.meta(),
             keys.worker_scripts(),
+            keys.worker_versions(),
             keys.audited(),
             keys.pruned(),
             keys.previews(),
@@ -349,7 +354,7 @@ mod tests {
         let expected = "issue:i-1 intent:i-1 backlog:team.alpha places pending paused leases delayed waiting counts log \
             decided decided:team.alpha dead processing:w-1 steps:i-1 issues issues:team.alpha blueprint:team.alpha blueprint: \
             documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha ranks:team.alpha blueprints settings \
-            setting_revisions settings_counter orbits workers worker_load fence meta worker_scripts audited pruned previews \
+            setting_revisions settings_counter orbits workers worker_load fence meta worker_scripts worker_versions audited pruned previews \
             preview:i-1 ids agent_places:a staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_ranks:n";
         let expected: Vec<String> = expected
             .split_whitespace()
