@@ -23,6 +23,7 @@ mod suite {
         mod dashboard;
         mod deployment;
         mod metrics;
+        mod packages;
         mod redis_tls;
         mod start_checks;
         mod telemetry;
