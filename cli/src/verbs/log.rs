@@ -1,5 +1,6 @@
 //! `log`: prints decisions and their reasons.
 
+use prost_types::Timestamp;
 use proto::v1::{GetLogEntryRequest, ListLogEntriesRequest, LogEntry, Verdict};
 use serde_json::json;
 
@@ -60,6 +61,7 @@ pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Re
             entry.reasons.join("; ")
         };
         [
+            output::time(Some(&decided_at(entry))),
             entry.issue_id.clone(),
             entry.blueprint_id.clone(),
             outcome.clone(),
@@ -69,7 +71,15 @@ pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Re
         ]
     });
     Ok(output::line(output::table(
-        ["ISSUE", "BLUEPRINT", "OUTCOME", "VERSION", "INTENT", "WHY"],
+        [
+            "WHEN",
+            "ISSUE",
+            "BLUEPRINT",
+            "OUTCOME",
+            "VERSION",
+            "INTENT",
+            "WHY",
+        ],
         rows,
     ))?)
 }
@@ -91,6 +101,14 @@ async fn fetch(client: &mut Client, issue_id: &str) -> Result<LogEntry, CliError
         .ok_or(CliError::Answer { field: "entry" })
 }
 
+/// Returns the time of the decision.
+fn decided_at(entry: &LogEntry) -> Timestamp {
+    Timestamp {
+        seconds: entry.ts_ms.div_euclid(1000),
+        nanos: 0,
+    }
+}
+
 /// Prints every field of an entry.
 fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     output::line(format_args!(
@@ -106,6 +124,10 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     output::line(format_args!(
         "outcome    {}{outcome}, attempt {}",
         entry.status, entry.attempt
+    ))?;
+    output::line(format_args!(
+        "when       {}",
+        output::time(Some(&decided_at(entry)))
     ))?;
     if !entry.prev_hash.is_empty() {
         output::line(format_args!("decided on {}", entry.prev_hash))?;

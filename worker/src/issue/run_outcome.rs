@@ -28,6 +28,8 @@ enum Kept {
     Denied,
     Failed {
         dead: bool,
+        /// The kind of the failure, for the log.
+        kind: &'static str,
     },
 }
 
@@ -133,13 +135,19 @@ impl Outcome {
         log.usage = failure.usage;
         log.unusable_reply = failure.unusable_reply;
         log.rationale = failure.rationale;
-        Outcome::failed(log, failed_reason(&chain(&failure.error)), false)
+        let reason = failed_reason(&chain(&failure.error));
+        Outcome::failed(log, reason, false, failure.error.kind())
     }
 
     /// Returns the outcome of an issue whose flow could not start, or did not complete.
     pub(crate) fn of_error(claimed: &Claimed, head: Option<&Head>, problem: &str) -> Outcome {
         let prev_hash = head.map(|h| h.version.to_string()).unwrap_or_default();
-        Outcome::failed(entry(claimed, prev_hash), failed_reason(problem), false)
+        Outcome::failed(
+            entry(claimed, prev_hash),
+            failed_reason(problem),
+            false,
+            "not_started",
+        )
     }
 
     /// Returns the outcome of a temporary fault after the last retry.
@@ -151,14 +159,14 @@ impl Outcome {
             "dispatch failed after {} attempts: {}",
             claimed.attempt, fault.problem
         );
-        Outcome::failed(log, reason, true)
+        Outcome::failed(log, reason, true, "retries_exhausted")
     }
 
-    fn failed(mut log: LogEntry, reason: String, dead: bool) -> Outcome {
+    fn failed(mut log: LogEntry, reason: String, dead: bool, kind: &'static str) -> Outcome {
         log.cause = Some(RejectionCause::Failed);
         log.reasons = vec![reason.clone()];
         Outcome {
-            decision: Kept::Failed { dead },
+            decision: Kept::Failed { dead, kind },
             reason,
             log,
         }
@@ -181,7 +189,7 @@ impl Outcome {
             Kept::Denied => Settled::Denied {
                 expected_seq: head_seq,
             },
-            Kept::Failed { dead } => Settled::Failed { dead: *dead },
+            Kept::Failed { dead, .. } => Settled::Failed { dead: *dead },
         };
         Settlement {
             decision,
@@ -231,8 +239,8 @@ impl Outcome {
                 let axes: Vec<&str> = denying.map(|verdict| verdict.axis.as_str()).collect();
                 tracing::info!(%issue_id, %blueprint_id, ?axes, "denied");
             }
-            Kept::Failed { dead } => {
-                tracing::warn!(%issue_id, %blueprint_id, dead, "failed; the issue's reason says why");
+            Kept::Failed { dead, kind } => {
+                tracing::warn!(%issue_id, %blueprint_id, kind, dead, "failed; the issue's reason says why");
             }
         }
     }
