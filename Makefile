@@ -18,7 +18,7 @@ SEED ?=
 MUTANTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up install test test-compose check unit chaos mutants bench docs fmt missing py-venv clean
+.PHONY: help demo up install dist test test-compose check unit chaos mutants bench docs fmt missing py-venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ up: missing ## build and run everything on this machine; the data is kept in .dr
 
 install: missing ## build a release and install `draftsman` in ~/.cargo/bin
 	cargo install --locked --path cli
+
+dist: missing ## release packages in target/dist-packages: tarball, .deb, SBOM, checksums
+	cargo build --locked --profile dist --package intake --package worker --package cli
+	deploy/package/build.sh '$(TARGET_DIR)/dist' target/dist-packages
 
 test: missing py-venv check unit ## formatting, lints, every test with private redis-servers
 

@@ -27,7 +27,11 @@ mod suite {
         mod verify;
     }
     mod deploy {
+        mod alerts;
+        mod dashboard;
         mod deployment;
+        mod metrics;
+        mod packages;
         mod redis_tls;
         mod start_checks;
         mod telemetry;

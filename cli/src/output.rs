@@ -247,10 +247,12 @@ pub(crate) fn stats_json(stats: &GetQueueStatsResponse) -> Value {
             "worker_id": worker.worker_id,
             "in_flight": worker.in_flight,
             "last_seen": worker.last_seen.as_ref().map(ToString::to_string),
+            "version": worker.version,
         })).collect::<Vec<_>>(),
         "used_memory": stats.used_memory,
         "max_memory": stats.max_memory,
         "warnings": stats.warnings,
+        "now": stats.now.as_ref().map(ToString::to_string),
     })
 }
 

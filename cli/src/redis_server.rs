@@ -321,8 +321,29 @@ fn configuration(port: u16, password: &str, data_dir: &Path) -> String {
          appendonly yes\n\
          appendfsync everysec\n\
          save \"\"\n\
-         maxmemory-policy noeviction\n"
+         maxmemory {memory}\n\
+         maxmemory-policy noeviction\n",
+        memory = memory_limit()
     )
+}
+
+/// Returns the memory limit of Redis in bytes: half of the machine's memory. Without a limit the
+/// system ends Redis when memory is short; with one, intake refuses issues first.
+fn memory_limit() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let info = rustix::system::sysinfo();
+        #[allow(
+            clippy::useless_conversion,
+            reason = "the field has the width of the machine's words"
+        )]
+        let total = u64::from(info.totalram);
+        total * u64::from(info.mem_unit) / 2
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        1 << 30
+    }
 }
 
 fn tail(log: &Path) -> String {

@@ -4,7 +4,8 @@
     reason = "a test ends at the first thing that is not as expected"
 )]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -185,6 +186,66 @@ fn one_that_wants_tokens_comes_up_without_having_one() {
     assert!(said.contains("UNAUTHENTICATED"), "{said}");
     let told = up.run(["stats", "--token", "reader-0123456789"]);
     assert_eq!(json(&told)["workers"].as_array().unwrap().len(), 1);
+}
+
+/// Returns the text of `/metrics`.
+fn scrape(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn it_exports_what_its_workers_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let document = dir.path().join("swarm.yaml");
+    std::fs::write(&document, "id: swarm\nagents: []\nflow: {}\n").unwrap();
+    let port = {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let listen = format!("127.0.0.1:{port}");
+    let env = [("DRAFTSMAN_METRICS_LISTEN", listen.as_str())];
+    let up = Up::start_with(&dir.path().join("data"), &env);
+    up.run(["put", document.to_str().unwrap()]);
+    up.run(["submit", "swarm", "tag", "kept"]);
+    let denied = up.run(["submit", "swarm", "nobody understands this"]);
+    assert_eq!(denied.status.code(), Some(2), "{denied:?}");
+    let text = scrape(port);
+    for line in [
+        "draftsman_redis_up 1",
+        "draftsman_intake_ready 1",
+        "draftsman_worker_open 0",
+        "draftsman_worker_claimed_total 2",
+        "draftsman_worker_ended_total{outcome=\"applied\"} 1",
+        "draftsman_worker_reaped_total 0",
+        "draftsman_worker_issue_seconds_count 2",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    for start in [
+        "draftsman_worker_denials_total{axis=",
+        "draftsman_worker_step_seconds_bucket{step=",
+        "draftsman_build_info{version=",
+        "process_cpu_seconds_total ",
+    ] {
+        assert!(
+            text.lines().any(|line| line.starts_with(start)),
+            "{start} in\n{text}"
+        );
+    }
+}
+
+#[test]
+fn doctor_has_nothing_to_report_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path());
+    let said = json(&up.run(["doctor"]));
+    for check in said["checks"].as_array().unwrap() {
+        assert_eq!(check["finding"], "ok", "{check}");
+    }
 }
 
 #[test]

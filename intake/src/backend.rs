@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use shared::ids::IssueId;
@@ -77,6 +77,11 @@ impl Backend {
         let code = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
         metrics::count(rpc.name(), code, began.elapsed());
         result
+    }
+
+    /// Returns the number of open watch streams.
+    pub(crate) fn n_watches(&self) -> usize {
+        self.watching.load(Ordering::Relaxed)
     }
 
     /// Counts an open watch stream until the result is dropped.

@@ -10,6 +10,7 @@ use tonic::Code;
 
 const READY: &str = "draftsman_intake_ready";
 const WATCH_STREAMS: &str = "draftsman_intake_watch_streams";
+const REDIS_UP: &str = "draftsman_redis_up";
 
 /// Describes the metrics and registers those that must be visible before their first sample.
 pub(crate) fn describe() {
@@ -18,6 +19,7 @@ pub(crate) fn describe() {
         WATCH_STREAMS,
         "Open streams of WatchIssue and WatchBlueprints."
     );
+    describe_gauge!(REDIS_UP, "1 while Redis answers and is usable.");
     describe_counter!(
         "draftsman_intake_calls_total",
         "Answered calls by gRPC status code."
@@ -43,10 +45,14 @@ pub(crate) fn describe() {
         "Issues by state; pending ones are ready, delayed, parked or behind another."
     );
     describe_gauge!(
-        "draftsman_queue_oldest_pending_seconds",
-        "Age of the oldest waiting issue; 0 if none waits."
+        "draftsman_queue_oldest_seconds",
+        "Age of the oldest waiting issue, without paused queues; 0 if none waits."
     );
     describe_gauge!("draftsman_queue_paused", "1 while everything is paused.");
+    describe_gauge!(
+        "draftsman_queue_paused_blueprints",
+        "Blueprints that are paused individually."
+    );
     describe_gauge!(
         "draftsman_queue_workers",
         "Workers seen within the last minute."
@@ -63,7 +69,6 @@ pub(crate) fn describe() {
         "draftsman_queue_decided_total",
         "Issues decided since the store was created, by any program."
     );
-    gauge!(WATCH_STREAMS).set(0.0);
     for why in ["actor", "connections", "token"] {
         counter!("draftsman_intake_refused_total", "why" => why).absolute(0);
     }
@@ -76,9 +81,22 @@ pub(crate) fn count(rpc: &'static str, code: Code, took: Duration) {
     histogram!("draftsman_intake_call_seconds", "rpc" => rpc).record(took);
 }
 
-/// Returns all metrics in the Prometheus text format. `ready` is whether intake accepts calls.
-pub(crate) fn render(numbers: &Numbers, ready: bool) -> String {
-    gauge!(READY).set(u8::from(ready));
+/// The state of intake at a scrape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScrapedState {
+    /// Whether Redis answers and is prepared.
+    pub(crate) is_redis_up: bool,
+    /// Whether intake accepts calls.
+    pub(crate) is_ready: bool,
+    /// The number of open watch streams.
+    pub(crate) n_watches: usize,
+}
+
+/// Returns all metrics in the Prometheus text format.
+pub(crate) fn render(numbers: &Numbers, state: ScrapedState) -> String {
+    gauge!(READY).set(u8::from(state.is_ready));
+    gauge!(REDIS_UP).set(u8::from(state.is_redis_up));
+    gauge!(WATCH_STREAMS).set(state.n_watches as f64);
     numbers.render()
 }
 
@@ -92,7 +110,6 @@ impl Watching {
         let more = |n: usize| (n < max).then_some(n + 1);
         open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .ok()?;
-        gauge!(WATCH_STREAMS).increment(1);
         Some(Self(Arc::clone(open)))
     }
 }
@@ -100,7 +117,6 @@ impl Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-        gauge!(WATCH_STREAMS).decrement(1);
     }
 }
 
@@ -116,12 +132,18 @@ mod tests {
         describe();
         count("GetIssue", Code::Ok, Duration::from_millis(2));
         count("GetIssue", Code::NotFound, Duration::from_secs(1000));
-        let open = Arc::default();
+        let open = Arc::<AtomicUsize>::default();
+        let state = |is_ready| ScrapedState {
+            is_redis_up: is_ready,
+            is_ready,
+            n_watches: open.load(Ordering::Relaxed),
+        };
         let watching = Watching::begin(&open, 1);
         assert!(Watching::begin(&open, 1).is_none());
-        let text = render(&numbers, true);
+        let text = render(&numbers, state(true));
         for line in [
             "draftsman_intake_ready 1",
+            "draftsman_redis_up 1",
             "draftsman_intake_watch_streams 1",
             "draftsman_intake_calls_total{rpc=\"GetIssue\",code=\"NotFound\"} 1",
             "draftsman_intake_call_seconds_bucket{rpc=\"GetIssue\",le=\"0.001\"} 0",
@@ -132,7 +154,9 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
         drop(watching);
-        let text = render(&numbers, false);
-        assert!(text.contains("draftsman_intake_watch_streams 0"), "{text}");
+        let text = render(&numbers, state(false));
+        for line in ["draftsman_intake_watch_streams 0", "draftsman_redis_up 0"] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) async fn follow_queue(numbers: Numbers, backend: &Backend) {
     loop {
         numbers.tidy();
         if let Ok(store) = backend.store() {
-            // `draftsman_intake_ready` shows an outage. The last values stay until it is over.
+            // `draftsman_redis_up` shows an outage. Meanwhile these gauges are dropped.
             if let Err(error) = read_queue(store).await {
                 tracing::debug!(%error, "the queue statistics cannot be read");
             }
@@ -32,10 +32,12 @@ async fn read_queue(store: &Store) -> Result<(), shared::store::StoreError> {
     ] {
         gauge!("draftsman_queue_issues", "place" => place).set(n_issues as f64);
     }
-    let oldest = stats.oldest_pending_at_ms.unwrap_or(stats.now_ms);
+    let oldest = stats.oldest_active_at_ms.unwrap_or(stats.now_ms);
     let age_ms = stats.now_ms.saturating_sub(oldest);
-    gauge!("draftsman_queue_oldest_pending_seconds").set(age_ms as f64 / 1000.0);
+    gauge!("draftsman_queue_oldest_seconds").set(age_ms as f64 / 1000.0);
     gauge!("draftsman_queue_paused").set(u8::from(stats.paused));
+    let n_paused = stats.paused_blueprint_ids.len();
+    gauge!("draftsman_queue_paused_blueprints").set(n_paused as f64);
     gauge!("draftsman_queue_workers").set(stats.workers.len() as f64);
     gauge!("draftsman_redis_memory_bytes", "what" => "used").set(stats.used_memory as f64);
     gauge!("draftsman_redis_memory_bytes", "what" => "limit").set(stats.max_memory as f64);

@@ -37,6 +37,7 @@ use crate::error::request_error::MAX_REQUEST_BYTES;
 use crate::issues::service::Intake;
 use crate::issues::watch::Hub as IssueHub;
 use crate::log::service::EnhanceLog;
+use crate::metrics::ScrapedState;
 use crate::readiness::ReadinessProbe;
 use crate::settings::service::Settings;
 use crate::subscription::keep_subscribed;
@@ -238,7 +239,6 @@ impl Server {
             stopping: stopping.clone(),
         };
 
-        let wants_certificates = tls.as_ref().is_some_and(Tls::wants_client_certificates);
         let builder = tonic::transport::Server::builder();
         let (v1, v1alpha) = match reflection {
             true => (
@@ -256,7 +256,7 @@ impl Server {
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
             .http2_max_header_list_size(MAX_HEADER_BYTES)
-            .layer(AuthLayer::new(tokens.clone(), wants_certificates))
+            .layer(AuthLayer::new(tokens.clone(), tls.clone()))
             .add_routes(services(&backend, &issues, &blueprints, &limits))
             .add_service(health_service)
             .add_optional_service(v1)
@@ -387,9 +387,17 @@ async fn probes(
     stopping: CancellationToken,
 ) {
     let answer = move |probe| {
-        let ready = backend.is_ready() && !stopping.is_cancelled();
+        let is_redis_up = backend.is_ready();
+        let ready = is_redis_up && !stopping.is_cancelled();
         match probe {
-            Probe::Metrics => ProbeAnswer::Good(metrics::render(&numbers, ready)),
+            Probe::Metrics => {
+                let state = ScrapedState {
+                    is_redis_up,
+                    is_ready: ready,
+                    n_watches: backend.n_watches(),
+                };
+                ProbeAnswer::Good(metrics::render(&numbers, state))
+            }
             Probe::Live => ProbeAnswer::Good("alive\n".to_owned()),
             Probe::Ready if ready => ProbeAnswer::Good("ready\n".to_owned()),
             Probe::Ready if stopping.is_cancelled() => ProbeAnswer::Bad("draining\n".to_owned()),

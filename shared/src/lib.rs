@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
 pub mod blueprint;
+pub mod certificate;
 pub mod config;
 pub mod domain;
 pub mod error;

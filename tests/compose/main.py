@@ -8,6 +8,7 @@ everything that it created, also after a failure, and changes nothing else.
 Usage: main.py <directory of the built programs>
 """
 
+import json
 import os
 import shutil
 import socket
@@ -22,6 +23,8 @@ from engine import ROOT, Failed, Project, docker, eventually, run
 from load import Load
 
 STARTED = time.monotonic()
+# The default would not show that the variables work.
+PASSWORD = "compose0test"
 
 
 def say(text: str) -> None:
@@ -68,6 +71,9 @@ class Scenario:
         return until_decided
 
     def play(self) -> None:
+        # Without `--scale`, .env says how many workers run.
+        self.project.compose("up", "--detach", "--no-build")
+        self.project.until_healthy("worker", 3)
         self.scale(6)
         self.project.until_healthy("intake", 1)
         self.load = Load(self.intake)
@@ -106,6 +112,7 @@ class Scenario:
         # The paused and the disconnected worker are healthy again; the killed one is replaced.
         self.scale(8)
         self.check()
+        self.check_containers()
         self.over_tls()
 
     def check(self) -> None:
@@ -118,6 +125,19 @@ class Scenario:
         say(found.strip().splitlines()[-1])
         doctor = self.project.compose("exec", "-T", "intake", "draftsman", "doctor")
         hold("bad " not in doctor, doctor)
+
+    def check_containers(self) -> None:
+        """Checks that the engine applies the limits, and that Redis requires its password."""
+        for service in ("redis", "intake", "worker"):
+            for container in self.project.containers(service):
+                host = json.loads(docker("inspect", container))[0]["HostConfig"]
+                limits = host["PidsLimit"], host["LogConfig"]["Config"].get("max-size")
+                hold(limits == (512, "10m"), f"{service}: {limits}")
+                hold(host["Memory"] > 0 and host["ReadonlyRootfs"], f"{service}: {host}")
+        answer = self.project.compose("exec", "-T", "redis", "env", "-u", "REDISCLI_AUTH",
+                                      "redis-cli", "ping")
+        hold("NOAUTH" in answer, f"Redis without a password: {answer}")
+        say("limits and password are in effect")
 
     def over_tls(self) -> None:
         """Reaches the second intake, of the profile tls, with its certificate."""
@@ -157,6 +177,7 @@ def main() -> int:
         tls = scratch / "tls"
         tls.mkdir()
         intake, redis_port = f"127.0.0.1:{free_port()}", free_port()
+        redis_url = f"redis://:{PASSWORD}@127.0.0.1:{redis_port}"
         # Keeps the developer's .env and shell variables out of the containers.
         env = {
             key: os.environ[key] for key in ("PATH", "HOME", "DOCKER_HOST") if key in os.environ
@@ -169,6 +190,9 @@ def main() -> int:
             "DRAFTSMAN_LEASE_SECS": "3",
             "DRAFTSMAN_CONCURRENCY": "4",
             "TEST_REDIS_PORT": str(redis_port),
+            "REDIS_PASSWORD": PASSWORD,
+            "DRAFTSMAN_REDIS_URL": f"redis://:{PASSWORD}@redis:6379",
+            "DRAFTSMAN_WORKERS": "3",
         }
         project = Project(
             name, [ROOT / "deploy/docker-compose.yml", ROOT / "tests/compose/override.yml"], env
@@ -179,7 +203,7 @@ def main() -> int:
                 say("the base image is made")
             images.make_programs(image, base, programs)
             say("the image of Draftsman is built")
-            Scenario(project, intake, f"redis://127.0.0.1:{redis_port}", programs, scratch).play()
+            Scenario(project, intake, redis_url, programs, scratch).play()
         except Failed as failure:
             print(f"test-compose: failed: {failure}", file=sys.stderr)
             for service in ("redis", "intake", "worker"):

@@ -54,6 +54,40 @@ def check_pods(manifest: dict) -> None:
                 assert "secretKeyRef" in variable["valueFrom"], variable
 
 
+def check_monitoring(names: dict, directory: pathlib.Path) -> None:
+    """Checks that all pods are scraped under the jobs of the rules, and that the rules are those
+    of deploy/observability."""
+    alerts = yaml.safe_load((directory.parent / "observability/alerts.yml").read_text())
+    assert names["PrometheusRule", "draftsman"]["spec"] == alerts, "the rules differ"
+    monitor = names["PodMonitor", "draftsman"]["spec"]
+    for name in ("intake", "worker"):
+        template = names["Deployment", name]["spec"]["template"]
+        labels = template["metadata"]["labels"]
+        assert monitor["selector"]["matchLabels"].items() <= labels.items(), name
+        assert labels[monitor["jobLabel"]] == name
+        assert name in monitor["selector"]["matchExpressions"][0]["values"]
+        ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+        assert monitor["podMetricsEndpoints"][0]["port"] in ports, name
+
+
+def check_network(names: dict) -> None:
+    """Checks that nothing may connect unless a policy allows it, and only workers and intake may
+    connect to Redis."""
+    policies = {name: m["spec"] for (kind, name), m in names.items() if kind == "NetworkPolicy"}
+    assert policies["deny-ingress"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
+    redis = policies["redis"]
+    (rule,) = redis["ingress"]
+    (peer,) = rule["from"]
+    assert peer["podSelector"]["matchExpressions"][0]["values"] == ["intake", "worker"]
+    for policy in policies.values():
+        for rule in policy.get("ingress", []):
+            assert rule["from"] and rule["ports"], policy
+    pods = {("StatefulSet", "redis"), ("Deployment", "intake")}
+    for kind, name in pods:
+        labels = names[kind, name]["spec"]["template"]["metadata"]["labels"]
+        assert policies[name]["podSelector"]["matchLabels"].items() <= labels.items(), name
+
+
 def check_whole(manifests: list[dict]) -> None:
     """Checks the references between manifests."""
     names = {(m["kind"], m["metadata"]["name"]): m for m in manifests if "metadata" in m}
@@ -95,6 +129,9 @@ def main() -> None:
                     assert (file.parent / resource).exists(), resource
             manifests.append(manifest)
     check_whole(manifests)
+    names = {(m["kind"], m["metadata"]["name"]): m for m in manifests if "metadata" in m}
+    check_monitoring(names, directory)
+    check_network(names)
     # Shows that the validator rejects an invalid manifest.
     try:
         validate(

@@ -1,6 +1,7 @@
 //! A private certificate authority for one test and its certificates, as PEM files.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
@@ -48,8 +49,17 @@ impl Certificates {
     /// # Panics
     /// If it cannot be created.
     pub fn sign(&self, name: &str) -> Signed {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        self.sign_params(name, CertificateParams::new(names).expect("sound names"))
+        self.sign_with(name, params())
+    }
+
+    /// As [`Certificates::sign`], with a certificate that expires after `left`.
+    ///
+    /// # Panics
+    /// If it cannot be created.
+    pub fn sign_for(&self, name: &str, left: Duration) -> Signed {
+        let mut params = params();
+        params.not_after = (SystemTime::now() + left).into();
+        self.sign_with(name, params)
     }
 
     /// Signs a certificate of a client with these subject alternative names and this common name,
@@ -73,10 +83,10 @@ impl Certificates {
                 .distinguished_name
                 .push(DnType::CommonName, common_name);
         }
-        self.sign_params(name, params)
+        self.sign_with(name, params)
     }
 
-    fn sign_params(&self, name: &str, params: CertificateParams) -> Signed {
+    fn sign_with(&self, name: &str, params: CertificateParams) -> Signed {
         let key = KeyPair::generate().expect("a key");
         let certificate = params
             .signed_by(&key, &self.authority)
@@ -101,4 +111,10 @@ impl Default for Certificates {
 
 fn plain(path: &Path) -> String {
     path.to_str().expect("a plain path").to_owned()
+}
+
+/// The parameters of a certificate for this machine.
+fn params() -> CertificateParams {
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    CertificateParams::new(names).expect("sound names")
 }

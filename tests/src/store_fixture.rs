@@ -347,6 +347,7 @@ impl Fixture {
             },
             How::Failed | How::Dead => Settlement::Failed {
                 dead: how == How::Dead,
+                kind: "test",
                 reason,
                 log,
             },

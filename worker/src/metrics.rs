@@ -1,8 +1,8 @@
 //! The worker's metrics as Prometheus text, and its liveness and readiness.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,21 @@ use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
-use shared::domain::enhance_log::SpawnerUsage;
+use shared::domain::enhance_log::{SpawnerUsage, Verdict};
 use shared::telemetry::probes::{Probe, ProbeAnswer};
-use shared::telemetry::prometheus::Numbers;
+use shared::telemetry::prometheus::{Numbers, TIDY_EVERY};
 use shared::whole_ms::whole_ms;
+use tokio_util::sync::CancellationToken;
+
+use crate::flow::StepError;
 
 /// Maximum number of label values that come from documents (step names, model names). Later names
 /// are recorded as `other`.
 const MOST_NAMES: usize = 100;
+/// The names of models in labels.
+static MODELS: Names = Names::new();
+/// The number of open issues of all workers of this process: `draftsman up` runs several.
+static N_OPEN: AtomicUsize = AtomicUsize::new(0);
 
 /// Counters since the worker started.
 pub(crate) struct Metrics {
@@ -73,34 +80,29 @@ impl Metrics {
         self.last_beats_ms[shard].store(whole_ms(self.started.elapsed()).max(1), Relaxed);
     }
 
+    /// Returns the time since every shard last had a successful heartbeat; `None` before the first.
+    fn last_beat(&self) -> Option<Duration> {
+        let beats = self.last_beats_ms.iter().map(|beat| beat.load(Relaxed));
+        let last = beats.min().filter(|last| *last > 0)?;
+        let elapsed = self.started.elapsed();
+        Some(elapsed.saturating_sub(Duration::from_millis(last)))
+    }
+
     /// Answers a probe. A worker is ready if a heartbeat succeeded within one lease in every shard.
-    pub(crate) fn answer(
-        &self,
-        probe: Probe,
-        lease: Duration,
-        n_open: usize,
-        numbers: &Numbers,
-    ) -> ProbeAnswer {
+    pub(crate) fn answer(&self, probe: Probe, lease: Duration, numbers: &Numbers) -> ProbeAnswer {
         match probe {
             Probe::Live => ProbeAnswer::Good("alive\n".to_owned()),
-            Probe::Ready => {
-                let beats = self.last_beats_ms.iter().map(|beat| beat.load(Relaxed));
-                let last = beats.min().unwrap_or(0);
-                let ago = self
-                    .started
-                    .elapsed()
-                    .saturating_sub(Duration::from_millis(last));
-                match last {
-                    0 => ProbeAnswer::Bad("waiting for Redis\n".to_owned()),
-                    _ if ago > lease => ProbeAnswer::Bad(format!(
-                        "Redis has not answered for {} s\n",
-                        ago.as_secs()
-                    )),
-                    _ => ProbeAnswer::Good("ready\n".to_owned()),
+            Probe::Ready => match self.last_beat() {
+                None => ProbeAnswer::Bad("waiting for Redis\n".to_owned()),
+                Some(ago) if ago > lease => {
+                    ProbeAnswer::Bad(format!("Redis has not answered for {} s\n", ago.as_secs()))
                 }
-            }
+                Some(_) => ProbeAnswer::Good("ready\n".to_owned()),
+            },
             Probe::Metrics => {
-                gauge!("draftsman_worker_open").set(n_open as f64);
+                let is_redis_up = self.last_beat().is_some_and(|ago| ago <= lease);
+                gauge!("draftsman_redis_up").set(u8::from(is_redis_up));
+                set_open();
                 ProbeAnswer::Good(numbers.render())
             }
         }
@@ -128,6 +130,10 @@ fn describe() {
         "draftsman_worker_open",
         "Issues that this worker is working on."
     );
+    describe_gauge!(
+        "draftsman_redis_up",
+        "1 while heartbeats reach Redis in every shard."
+    );
     describe_histogram!(
         "draftsman_worker_wait_seconds",
         "From acceptance to the first claim."
@@ -146,6 +152,23 @@ fn describe() {
     );
     describe_counter!("draftsman_worker_model_calls_total", "Calls of models.");
     describe_histogram!(
+        "draftsman_worker_model_seconds",
+        "Time of a request to a model, failed ones included."
+    );
+    describe_counter!(
+        "draftsman_worker_model_errors_total",
+        "Failed requests to models; temporary ones are retried."
+    );
+    describe_counter!(
+        "draftsman_worker_denials_total",
+        "Verdicts that denied a commit, by axis."
+    );
+    describe_counter!(
+        "draftsman_worker_previews_total",
+        "Previews by their outcome."
+    );
+    describe_histogram!("draftsman_worker_preview_seconds", "Time of a preview.");
+    describe_histogram!(
         "draftsman_redis_call_seconds",
         "Time of a call of Redis, by its name."
     );
@@ -161,6 +184,61 @@ pub(crate) fn step_timer(name: &str) -> Histogram {
     histogram!("draftsman_worker_step_seconds", "step" => NAMES.label(name))
 }
 
+/// Counts an issue as open, until it is passed to [`closed`].
+pub(crate) fn opened() {
+    N_OPEN.fetch_add(1, Relaxed);
+}
+
+/// Uncounts an open issue.
+pub(crate) fn closed() {
+    N_OPEN.fetch_sub(1, Relaxed);
+}
+
+fn set_open() {
+    gauge!("draftsman_worker_open").set(N_OPEN.load(Relaxed) as f64);
+}
+
+/// Sets the gauges until `stop`, for a worker whose metrics another part of the process serves.
+pub(crate) async fn keep_gauges(stop: CancellationToken) {
+    let setting = async {
+        loop {
+            set_open();
+            tokio::time::sleep(TIDY_EVERY).await;
+        }
+    };
+    stop.run_until_cancelled(setting).await;
+}
+
+/// Counts the axes that denied a commit.
+pub(crate) fn denied(verdicts: &[Verdict]) {
+    static AXES: Names = Names::new();
+    for verdict in verdicts.iter().filter(|verdict| !verdict.pass) {
+        let axis = AXES.label(&verdict.axis);
+        counter!("draftsman_worker_denials_total", "axis" => axis).increment(1);
+    }
+}
+
+/// Records a request to a model.
+pub(crate) fn asked_model(name: &str, took: Duration, error: Option<&StepError>) {
+    let model = MODELS.label(name);
+    histogram!("draftsman_worker_model_seconds", "model" => model.clone()).record(took);
+    let failed = error.map(|error| match error {
+        StepError::Passing { .. } => "temporary",
+        _ => "permanent",
+    });
+    for kind in ["temporary", "permanent"] {
+        // Also adds 0, because a rate needs a sample before the first error.
+        counter!("draftsman_worker_model_errors_total", "model" => model.clone(), "kind" => kind)
+            .increment(u64::from(failed == Some(kind)));
+    }
+}
+
+/// Records a preview.
+pub(crate) fn previewed(outcome: &'static str, took: Duration) {
+    counter!("draftsman_worker_previews_total", "outcome" => outcome).increment(1);
+    histogram!("draftsman_worker_preview_seconds").record(took);
+}
+
 /// Records the wait of an issue before its first claim.
 pub(crate) fn waited(wait: Duration) {
     histogram!("draftsman_worker_wait_seconds").record(wait);
@@ -173,7 +251,6 @@ pub(crate) fn claim_ended(took: Duration) {
 
 /// Records the model usage of a flow; does nothing if the flow used no model.
 pub(crate) fn used(usage: &SpawnerUsage) {
-    static MODELS: Names = Names::new();
     if usage.model.is_empty() {
         return;
     }
@@ -230,12 +307,12 @@ mod tests {
         let metrics = Metrics::new(1);
         let lease = Duration::from_secs(15);
         assert!(matches!(
-            metrics.answer(Probe::Ready, lease, 0, &numbers),
+            metrics.answer(Probe::Ready, lease, &numbers),
             ProbeAnswer::Bad(_)
         ));
         metrics.has_beaten(0);
         assert!(matches!(
-            metrics.answer(Probe::Ready, lease, 0, &numbers),
+            metrics.answer(Probe::Ready, lease, &numbers),
             ProbeAnswer::Good(_)
         ));
     }
@@ -246,7 +323,18 @@ mod tests {
         let metrics = Metrics::new(1);
         Metrics::count(&metrics.denied);
         step_timer("draft").record(Duration::from_millis(3));
-        let answer = metrics.answer(Probe::Metrics, Duration::ZERO, 3, &numbers);
+        let verdict = |axis: &str, pass| Verdict {
+            axis: axis.to_owned(),
+            pass,
+            detail: String::new(),
+        };
+        denied(&[verdict("des", true), verdict("size", false)]);
+        let silent = StepError::Passing {
+            message: String::new(),
+            retry_after: None,
+        };
+        asked_model("model-1", Duration::from_secs(3), Some(&silent));
+        let answer = metrics.answer(Probe::Metrics, Duration::ZERO, &numbers);
         let ProbeAnswer::Good(text) = answer else {
             panic!("metrics are always there");
         };
@@ -254,7 +342,16 @@ mod tests {
             text.contains("draftsman_worker_ended_total{outcome=\"denied\"} 1"),
             "{text}"
         );
-        assert!(text.contains("draftsman_worker_open 3"), "{text}");
+        assert!(text.contains("draftsman_worker_open "), "{text}");
+        for line in [
+            "draftsman_worker_denials_total{axis=\"size\"} 1",
+            "draftsman_worker_model_errors_total{model=\"model-1\",kind=\"temporary\"} 1",
+            "draftsman_worker_model_errors_total{model=\"model-1\",kind=\"permanent\"} 0",
+            "draftsman_worker_model_seconds_count{model=\"model-1\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+        assert!(!text.contains("axis=\"des\""), "{text}");
         let step = "draftsman_worker_step_seconds_bucket{step=\"draft\",le=\"0.005\"} 1";
         assert!(text.contains(step), "{text}");
     }

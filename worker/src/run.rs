@@ -26,7 +26,7 @@ use crate::issue::leases::Leases;
 use crate::issue::orbits::Orbits;
 use crate::issue::progress::Progress;
 use crate::issue::slots::Slots;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::roles::consumer::Consumer;
 use crate::roles::heartbeat::{Beating, BeatingShard};
 use crate::roles::previewer::Previewer;
@@ -105,7 +105,7 @@ pub async fn run(
     let mut services = Services::<StartError>::default();
     // Probes are served until the process exits.
     let forever = CancellationToken::new();
-    if let Some(serving) = serve_probes(&config, &leases, &metrics, numbers).await? {
+    if let Some(serving) = serve_probes(&config, &metrics, numbers).await? {
         services.spawn("probes", &forever, serving);
     }
     tokio::pin!(shutdown);
@@ -161,6 +161,7 @@ pub async fn run(
     };
     let heartbeat = heartbeat.start(ended.clone()).map_err(StartError::Thread)?;
     services.spawn("heartbeat", &ended, heartbeat.run());
+    services.spawn("gauges", &ended, metrics::keep_gauges(ended.clone()));
     // The listener runs until the last issue is settled.
     let listening = crate::roles::listener::run(store.clone(), Arc::clone(&leases), ended.clone());
     services.spawn("listener", &ended, listening);
@@ -279,7 +280,6 @@ async fn sign_off(shard: &Shard, worker: &WorkerId, list_is_final: bool) -> Resu
 /// Returns the server of metrics and probes; `None` if the configuration has no address.
 async fn serve_probes(
     config: &Config,
-    leases: &Arc<Leases>,
     metrics: &Arc<Metrics>,
     numbers: Option<Numbers>,
 ) -> Result<Option<impl Future<Output = ()> + Send + use<>>, StartError> {
@@ -290,10 +290,10 @@ async fn serve_probes(
     let listener = listening.map_err(|source| StartError::Listen { address, source })?;
     let address = listener.local_addr().unwrap_or(address);
     tracing::info!(metrics_address = %address, "metrics and probes are served");
-    let (leases, metrics, lease) = (Arc::clone(leases), Arc::clone(metrics), config.lease);
+    let (metrics, lease) = (Arc::clone(metrics), config.lease);
     Ok(Some(async move {
         let rendered = numbers.clone();
-        let answer = move |probe| metrics.answer(probe, lease, leases.n_open(), &rendered);
+        let answer = move |probe| metrics.answer(probe, lease, &rendered);
         let tidying = async {
             loop {
                 tokio::time::sleep(TIDY_EVERY).await;

@@ -3,15 +3,18 @@
 //!
 //! It calls only intake, and changes nothing. A check that depends on a failed one is omitted.
 
-mod queue;
+mod certificates;
+mod orbits;
+pub(super) mod queue;
 mod settings;
+mod versions;
 
+use std::fmt;
 use std::time::SystemTime;
 
 use proto::v1::{GetQueueStatsRequest, PutBlueprintRequest, SubmitIssueRequest};
 use serde_json::{Value, json};
 use tonic::codegen::http::Uri;
-use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -23,7 +26,7 @@ use crate::output;
 
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finding {
+pub(super) enum Finding {
     Ok,
     Warn,
     Bad,
@@ -41,12 +44,19 @@ impl Finding {
 
 /// One check.
 #[derive(Debug)]
-struct Check {
+pub(super) struct Check {
     name: &'static str,
-    finding: Finding,
+    pub(super) finding: Finding,
     found: String,
     /// What to do; empty if nothing.
     remedy: &'static str,
+}
+
+impl fmt::Display for Check {
+    /// Writes a sentence, as [`shared::store::Warning`] does.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.found, self.remedy)
+    }
 }
 
 impl Check {
@@ -123,18 +133,26 @@ async fn examine(options: &Common) -> Result<Vec<Check>, CliError> {
         Check::ok("address", format!("{} answers", options.addr)),
         transport(options),
     ];
+    let asked = SystemTime::now();
     let stats = client
         .intake
         .clone()
         .get_queue_stats(GetQueueStatsRequest {})
         .await;
+    let answered = SystemTime::now();
+    // The time of the reading: half of the round trip after the question.
+    let now = asked + answered.duration_since(asked).unwrap_or_default() / 2;
     checks.push(token(options, &client, stats.as_ref().err()).await?);
     checks.push(health(&client).await);
     match stats {
         Ok(stats) => {
-            checks.push(version(stats.metadata()));
-            checks.extend(queue::examine(stats.get_ref(), SystemTime::now()));
-            checks.push(settings::examine(&client).await);
+            checks.extend(versions::examine(
+                stats.metadata(),
+                &stats.get_ref().workers,
+            ));
+            checks.extend(certificates::examine(options, stats.metadata(), now));
+            checks.extend(queue::examine(stats.get_ref(), now));
+            checks.extend(settings::examine(&client).await);
         }
         // Reported as a finding about the token, or about health.
         Err(status) if matches!(status.code(), Code::Unauthenticated | Code::Unavailable) => {}
@@ -267,25 +285,6 @@ async fn health(client: &Client) -> Check {
                 status.message()
             ),
             "check that intake listens at this address",
-        ),
-    }
-}
-
-/// Checks whether intake has the version of this program.
-fn version(metadata: &MetadataMap) -> Check {
-    let own = env!("CARGO_PKG_VERSION");
-    match metadata
-        .get("draftsman-version")
-        .and_then(|version| version.to_str().ok())
-    {
-        Some(version) if version == own => Check::ok("version", format!("{own}, as this program")),
-        other => Check::warn(
-            "version",
-            format!(
-                "intake has {}, this program {own}",
-                other.unwrap_or("an unknown version")
-            ),
-            "use the same version of both",
         ),
     }
 }

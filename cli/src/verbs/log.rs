@@ -1,5 +1,6 @@
 //! `log`: prints decisions and their reasons.
 
+use prost_types::Timestamp;
 use proto::v1::{GetLogEntryRequest, ListLogEntriesRequest, LogEntry, Verdict};
 use serde_json::json;
 
@@ -61,6 +62,7 @@ pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Re
             entry.reasons.join("; ")
         };
         [
+            output::time(Some(&decided_at(entry))),
             entry.issue_id.clone(),
             entry.blueprint_id.clone(),
             outcome.clone(),
@@ -71,6 +73,7 @@ pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Re
         ]
     });
     let header = [
+        "WHEN",
         "ISSUE",
         "BLUEPRINT",
         "OUTCOME",
@@ -99,6 +102,14 @@ async fn fetch(client: &mut Client, issue_id: &str) -> Result<LogEntry, CliError
         .ok_or(CliError::Answer { field: "entry" })
 }
 
+/// Returns the time of the decision.
+fn decided_at(entry: &LogEntry) -> Timestamp {
+    Timestamp {
+        seconds: entry.ts_ms.div_euclid(1000),
+        nanos: 0,
+    }
+}
+
 /// Prints every field of an entry.
 fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     output::line(format_args!(
@@ -121,6 +132,10 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     if !entry.decided_by.is_empty() {
         output::line(format_args!("decided by {}", entry.decided_by))?;
     }
+    output::line(format_args!(
+        "when       {}",
+        output::time(Some(&decided_at(entry)))
+    ))?;
     if !entry.prev_hash.is_empty() {
         output::line(format_args!("decided on {}", entry.prev_hash))?;
     }

@@ -1,10 +1,14 @@
 //! `stats`: prints waiting issues, issues in flight, and workers.
 
+use std::time::SystemTime;
+
 use proto::v1::{GetQueueStatsRequest, GetQueueStatsResponse};
 
 use crate::args::Output;
 use crate::client::{CliError, Client};
 use crate::output;
+use crate::verbs::doctor::Finding;
+use crate::verbs::doctor::queue;
 
 /// Prints the queue statistics.
 ///
@@ -54,21 +58,30 @@ pub(super) fn print(stats: &GetQueueStatsResponse) -> Result<(), CliError> {
         ["Redis memory".to_owned(), memory],
     ];
     output::line(output::table(["QUEUE", ""], numbers))?;
-    for warning in &stats.warnings {
+    // Those of intake, and those of `doctor` about the same numbers.
+    let checks = queue::examine(stats, SystemTime::now());
+    let found = checks.iter().filter(|check| check.finding != Finding::Ok);
+    let mut warnings = stats.warnings.clone();
+    for warning in found.map(ToString::to_string) {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    for warning in &warnings {
         output::line(format_args!("warning: {warning}"))?;
     }
-    output::line("")?;
-    if stats.workers.is_empty() {
-        output::line("no worker is connected: issues wait until one starts")?;
-    } else {
+    if !stats.workers.is_empty() {
+        output::line("")?;
         let workers = stats.workers.iter().map(|worker| {
             [
                 worker.worker_id.clone(),
                 worker.in_flight.to_string(),
                 output::time(worker.last_seen.as_ref()),
+                worker.version.clone(),
             ]
         });
-        output::line(output::table(["WORKER", "IN FLIGHT", "LAST SEEN"], workers))?;
+        let header = ["WORKER", "IN FLIGHT", "LAST SEEN", "VERSION"];
+        output::line(output::table(header, workers))?;
     }
     Ok(())
 }

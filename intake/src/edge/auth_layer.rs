@@ -21,6 +21,7 @@ use tower_service::Service;
 use tracing::Instrument;
 
 use crate::edge::actor;
+use crate::edge::tls::Tls;
 use crate::edge::tls_stream::PeerInfo;
 use crate::edge::tokens::TokensFile;
 use crate::error::request_error::RequestError;
@@ -35,20 +36,23 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const VERSION_HEADER: HeaderName = HeaderName::from_static("draftsman-version");
 const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
 
+/// Header with the time at which the certificate of intake expires, in seconds since the epoch, for
+/// `draftsman doctor`.
+const EXPIRES_HEADER: HeaderName = HeaderName::from_static("draftsman-certificate-expires");
+
 /// The layer. Without a tokens file every caller has every scope.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthLayer {
     tokens: Option<TokensFile>,
-    /// True if clients must present a certificate.
-    wants_certificates: bool,
+    tls: Option<Tls>,
     answer_within: Duration,
 }
 
 impl AuthLayer {
-    pub(crate) fn new(tokens: Option<TokensFile>, wants_certificates: bool) -> Self {
+    pub(crate) fn new(tokens: Option<TokensFile>, tls: Option<Tls>) -> Self {
         Self {
             tokens,
-            wants_certificates,
+            tls,
             answer_within: ANSWER_WITHIN,
         }
     }
@@ -82,7 +86,11 @@ impl AuthLayer {
         token_name: Option<Actor>,
         request: &http::Request<Body>,
     ) -> Result<Actor, RequestError> {
-        if self.tokens.is_none() && !self.wants_certificates {
+        let wants_certificates = self
+            .tls
+            .as_ref()
+            .is_some_and(Tls::wants_client_certificates);
+        if self.tokens.is_none() && !wants_certificates {
             return actor::claimed(request.headers());
         }
         let peer = request.extensions().get::<PeerInfo>();
@@ -181,6 +189,7 @@ where
             trace::continue_from(&span, &parent);
         }
         let answer_within = self.auth_layer.answer_within;
+        let expires_secs = self.auth_layer.tls.as_ref().and_then(Tls::expires_secs);
         let answering = self.inner.call(request).instrument(span);
         Box::pin(async move {
             let answer = if has_own_limit {
@@ -193,6 +202,10 @@ where
             };
             let mut answer = explain_size(answer);
             answer.headers_mut().insert(VERSION_HEADER, VERSION);
+            if let Some(secs) = expires_secs {
+                let headers = answer.headers_mut();
+                headers.insert(EXPIRES_HEADER, HeaderValue::from(secs));
+            }
             Ok(answer)
         })
     }
@@ -246,7 +259,7 @@ mod tests {
     async fn a_call_that_never_ends_is_ended() {
         let auth_layer = AuthLayer {
             tokens: None,
-            wants_certificates: false,
+            tls: None,
             answer_within: Duration::from_millis(1),
         };
         let mut request = http::Request::new(Body::empty());

@@ -5,12 +5,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use shared::certificate;
 use shared::config;
 use shared::config::problem::Problems;
 use tokio::sync::watch;
@@ -30,6 +32,8 @@ pub(crate) struct Tls {
     client_ca: Option<PathBuf>,
     read: Pems,
     config: watch::Sender<Arc<ServerConfig>>,
+    /// When the certificate expires, in seconds since the epoch; 0: unknown.
+    expires_secs: Arc<AtomicU64>,
 }
 
 /// The contents of the files.
@@ -92,6 +96,7 @@ impl Tls {
                 certificate: PathBuf::from(certificate),
                 key: PathBuf::from(key),
                 client_ca: (!client_ca.is_empty()).then(|| PathBuf::from(client_ca)),
+                expires_secs: Arc::new(AtomicU64::new(read.expires_secs())),
                 read,
                 config: watch::Sender::new(Arc::new(config)),
             }),
@@ -113,6 +118,11 @@ impl Tls {
         Arc::clone(&self.config.borrow())
     }
 
+    /// Returns when the present certificate expires, in seconds since the epoch.
+    pub(crate) fn expires_secs(&self) -> Option<u64> {
+        Some(self.expires_secs.load(Ordering::Relaxed)).filter(|secs| *secs > 0)
+    }
+
     /// Reads the files every [`READ_EVERY`]. If they are invalid, the previous configuration stays
     /// in effect and each error is logged once. Never returns.
     pub(crate) async fn follow(&self) {
@@ -131,6 +141,8 @@ impl Tls {
                     (problem, told) = Default::default();
                     read = now;
                     self.config.send_replace(Arc::new(config));
+                    let expires_secs = read.expires_secs();
+                    self.expires_secs.store(expires_secs, Ordering::Relaxed);
                     tracing::info!(path = %self.certificate.display(), "the certificate was read again");
                 }
                 // The files are written one after the other, so only an error of two successive
@@ -163,6 +175,12 @@ impl Tls {
 }
 
 impl Pems {
+    fn expires_secs(&self) -> u64 {
+        let expires = certificate::expires_at(&self.certificate);
+        let since = expires.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        since.map_or(0, |since| since.as_secs())
+    }
+
     fn server_config(&self) -> Result<ServerConfig, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))

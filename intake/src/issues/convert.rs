@@ -161,6 +161,7 @@ pub(crate) fn issue_to_wire(issue: Issue) -> v1::Issue {
 pub(crate) fn stats_to_wire(stats: QueueStats) -> v1::GetQueueStatsResponse {
     v1::GetQueueStatsResponse {
         warnings: stats.warnings(),
+        now: Some(timestamp(stats.now_ms)),
         pending: stats.pending,
         ready: stats.ready,
         delayed: stats.delayed,
@@ -196,5 +197,6 @@ fn worker_to_wire(worker: WorkerStats) -> v1::WorkerStats {
         worker_id: worker.worker_id,
         in_flight: worker.in_flight,
         last_seen: Some(timestamp(worker.last_seen_ms)),
+        version: worker.version,
     }
 }

@@ -169,6 +169,8 @@ impl Store {
             all.dead += part.dead;
             let oldest = [all.oldest_pending_at_ms, part.oldest_pending_at_ms];
             all.oldest_pending_at_ms = oldest.into_iter().flatten().min();
+            let oldest = [all.oldest_active_at_ms, part.oldest_active_at_ms];
+            all.oldest_active_at_ms = oldest.into_iter().flatten().min();
             // A pause of all counts only once every shard has it.
             all.paused &= part.paused;
             all.paused_blueprint_ids.extend(part.paused_blueprint_ids);
@@ -215,7 +217,8 @@ impl Store {
         for shard in self.shards() {
             fullest = fuller(fullest, shard.memory().await?);
         }
-        Ok(memory_warning(fullest.0, fullest.1))
+        let warning = memory_warning(fullest.0, fullest.1);
+        Ok(warning.map(|warning| warning.to_string()))
     }
 
     /// Registers a worker with its scripts and axes, for the checks of orbits and settings.

@@ -53,7 +53,7 @@ pub use self::redis::store::Store;
 pub use self::seed::Seed;
 pub use self::settings::check::{CheckedOrbit, Follower, SettingFault};
 pub use self::settings::records::{DeleteSettingOutcome, PutSettingOutcome};
-pub use self::stats::{QueueStats, WorkerStats};
+pub use self::stats::{QueueStats, Warning, WorkerStats, memory_warning, unverified_warning};
 pub use self::workers::agent_slots::SlotOutcome;
 pub use self::workers::heartbeat::Beat;
 pub use crate::domain::issue_ref::IssueRef;

@@ -2,6 +2,7 @@
 //! [`metrics`](crate::telemetry::prometheus), and optional [`trace`]s.
 
 pub mod filter;
+mod json_lines;
 pub mod probes;
 pub mod prometheus;
 pub mod trace;
@@ -9,11 +10,13 @@ pub mod trace;
 use std::io::IsTerminal;
 
 use thiserror::Error;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::parse::LogFormat;
+use crate::telemetry::json_lines::JsonLines;
 
 /// The options of logging. [`Default`] has the documented defaults: `info`, text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +89,15 @@ pub fn init(config: &TelemetryConfig, program: &'static str) -> Result<Telemetry
         .with_ansi(std::io::stderr().is_terminal());
     let lines = match config.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+        LogFormat::Json => {
+            let format = tracing_subscriber::fmt::format().json().flatten_event(true);
+            lines
+                .with_ansi(false)
+                .fmt_fields(JsonFields::new())
+                .event_format(JsonLines(format))
+                .with_filter(filter)
+                .boxed()
+        }
     };
     let traces = match &config.otlp_endpoint {
         None => None,

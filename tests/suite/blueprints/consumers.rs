@@ -39,7 +39,7 @@ async fn send(fixture: &Fixture, report: &ConsumerReport) {
 async fn set_channel(store: &Store, blueprint: &str, channel: &str, version: &Version) {
     let (id, channel) = (
         blueprint_id(blueprint),
-        ChannelName::parse(channel).unwrap(),
+        ChannelName::parse(channel).expect("a name"),
     );
     let set = SetChannel {
         blueprint_id: &id,

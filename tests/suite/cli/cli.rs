@@ -116,6 +116,17 @@ async fn every_verb_speaks_json() {
         assert_eq!(text.code, Some(0), "{args:?}: {text:?}");
         assert!(!text.stdout.trim().is_empty(), "{args:?}");
     }
+    // The time of the decision, to the second, as in the entry.
+    let entry = json(&draftsman(&rig, &["log", "one", "--output", "json"]).await);
+    let ms = entry["entry"]["ts_ms"].as_i64().expect("a time");
+    let decided = prost_types::Timestamp {
+        seconds: ms / 1000,
+        nanos: 0,
+    };
+    for args in [&["log"][..], &["log", "one"]] {
+        let text = draftsman(&rig, args).await.stdout;
+        assert!(text.contains(&decided.to_string()), "{decided} in {text}");
+    }
     let watch = draftsman(&rig, &["watch", "one", "--output", "json"]).await;
     let last: Value =
         serde_json::from_str(watch.stdout.lines().last().expect("a line")).expect("JSON lines");

@@ -1,7 +1,13 @@
 //! `draftsman doctor` and `draftsman completions`.
 
+use std::time::Duration;
+
+use proto::v1;
 use serde_json::Value;
+use shared::store::redis::keys::Keys;
+use tests::certificates::Certificates;
 use tests::eventually::eventually;
+use tests::factory;
 use tests::programs::{Finished, Process, Program, run};
 use tests::redis_server::{Aof, RedisServer, free_port};
 use tests::rig::Rig;
@@ -104,6 +110,92 @@ async fn the_scope_of_a_token_is_told() {
     ] {
         let said = told(token).await;
         assert!(said.starts_with(words), "{token}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_orbit_and_an_older_worker_are_named() {
+    let redis = RedisServer::start_with(Aof::EverySecond, &["--maxmemory", "1gb"]);
+    let mut rig = Rig::with_redis(redis).await;
+    rig.add_worker(&[]);
+    rig.until_registered(1).await;
+    rig.client.put(factory::small("tried")).await;
+    // Its issues cannot start: it is not said that the list is empty on purpose.
+    rig.write_setting(|setting| setting.verifier_axes = Vec::new())
+        .await;
+    for _ in 0..5 {
+        let failed = rig.client.run("tried", "tag x").await;
+        assert_eq!(failed.state(), v1::IssueState::Rejected);
+    }
+    let versions = Keys::of_shard(0).worker_versions();
+    let worker = rig.client.stats().await.workers.remove(0);
+    assert_eq!(worker.version, env!("CARGO_PKG_VERSION"));
+    let mut connection = rig.redis.connection().await;
+    let _: () = redis::cmd("HSET")
+        .arg(versions)
+        .arg(worker.worker_id)
+        .arg("0.0.1")
+        .query_async(&mut connection)
+        .await
+        .expect("HSET");
+    let (said, json) = doctor(&rig.address, &[]).await;
+    assert_eq!(
+        (said.code, found(&json, "warn")),
+        (Some(1), vec!["version".to_owned(), "orbits".to_owned()]),
+        "{json}"
+    );
+    assert_eq!(found(&json, "bad"), ["settings"], "{json}");
+}
+
+#[tokio::test]
+async fn a_certificate_is_named_before_it_expires() {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let redis = RedisServer::start_with(Aof::EverySecond, &["--maxmemory", "1gb"]);
+    let certificates = Certificates::new();
+    let ca = certificates.authority();
+    for (days, finding) in [(20, "warn"), (90, "ok")] {
+        let signed = certificates.sign_for(&format!("for-{days}-days"), days * DAY);
+        let mut intake = Process::intake(
+            &redis.url(),
+            &[
+                ("DRAFTSMAN_TLS_CERT", signed.certificate.as_str()),
+                ("DRAFTSMAN_TLS_KEY", signed.key.as_str()),
+            ],
+        );
+        let address = intake.address().await;
+        intake.until_logged("Redis is ready").await;
+        let addr = format!("https://{address}");
+        let env = [("DRAFTSMAN_ADDR", addr.as_str()), ("DRAFTSMAN_CA", &ca)];
+        let (_, json) = doctor(&address, &env).await;
+        assert!(found(&json, finding).contains(&"cert".to_owned()), "{json}");
+    }
+}
+
+/// `stats` and `doctor` say the same about the same fault.
+#[tokio::test]
+async fn stats_warns_as_doctor_does() {
+    let redis = RedisServer::start_with(Aof::EverySecond, &["--maxmemory", "1gb"]);
+    let rig = Rig::with_redis(redis).await;
+    rig.write_setting(|setting| {
+        setting.verifier_axes = Vec::new();
+        setting.no_verification = true;
+    })
+    .await;
+    let (_, json) = doctor(&rig.address, &[]).await;
+    let checks = json["checks"].as_array().expect("checks").iter();
+    let faults: Vec<String> = checks
+        .filter(|check| check["finding"] != "ok")
+        .map(|check| {
+            let text = |key: &str| check[key].as_str().expect("a text").to_owned();
+            format!("warning: {}; {}", text("found"), text("remedy"))
+        })
+        .collect();
+    assert_eq!(faults.len(), 2, "{json}");
+    let addr = format!("http://{}", rig.address);
+    let env = [("DRAFTSMAN_ADDR", addr.as_str())];
+    let stats = run(Program::Draftsman, &["stats"], &env).await;
+    for fault in faults {
+        assert!(stats.stdout.contains(&fault), "{fault} in\n{stats:?}");
     }
 }
 

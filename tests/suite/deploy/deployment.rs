@@ -9,12 +9,10 @@ use std::path::PathBuf;
 use serde_yaml::Value;
 use shared::config;
 use tests::eventually::eventually;
-use tests::factory::{self, to_struct};
-use tests::model_double::{Act, ModelDouble};
-use tests::probes::{metrics_address, scrape};
+use tests::loaded_rig::LoadedRig;
+use tests::probes::scrape;
 use tests::programs::{Program, run, workspace_dir};
 use tests::python;
-use tests::rig::Rig;
 
 type Names = BTreeSet<String>;
 
@@ -29,7 +27,10 @@ fn read(file: &str) -> String {
 fn compose() -> Value {
     let mut compose: Value =
         serde_yaml::from_str(&read("docker-compose.yml")).expect("docker-compose.yml is YAML");
-    compose.apply_merge().expect("the anchors are mappings");
+    // Twice: the anchor of the programs merges that of all services.
+    for _ in 0..2 {
+        compose.apply_merge().expect("the anchors are mappings");
+    }
     compose
 }
 
@@ -93,7 +94,7 @@ async fn compose_hands_every_variable_of_a_program_on() {
     assert_eq!(tls, intake, "intake-tls");
     let plain: Names = intake
         .into_iter()
-        .filter(|name| !name.contains("_TLS_") && name != config::TOKENS_FILE)
+        .filter(|name| !name.contains("_TLS_"))
         .collect();
     assert_eq!(environment("intake"), plain);
     let worker: Names = environment("worker")
@@ -164,13 +165,114 @@ fn containers_are_given_longer_than_the_programs_take_to_end() {
     }
 }
 
-/// Replicas share no name and no port of the host.
+/// Returns the default of a value `${NAME:-default}`, or the value itself.
+fn default_of(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => serde_yaml::to_string(other).expect("a scalar"),
+    };
+    let default = text
+        .strip_prefix("${")
+        .and_then(|rest| rest.split_once(":-"))
+        .and_then(|(_, rest)| rest.strip_suffix('}'));
+    default.unwrap_or(text.trim()).to_owned()
+}
+
+/// Replicas share no name and no port of the host. Without `--scale`, a variable says how many run.
 #[test]
 fn workers_can_be_scaled() {
     let compose = compose();
     let worker = &compose["services"]["worker"];
     assert!(worker.get("container_name").is_none() && worker.get("ports").is_none());
-    assert!(worker["deploy"]["replicas"].as_u64() > Some(1));
+    let replicas = &worker["deploy"]["replicas"];
+    assert_eq!(replicas.as_str(), Some("${DRAFTSMAN_WORKERS:-2}"));
+}
+
+#[test]
+fn every_container_is_limited_and_restricted() {
+    let compose = compose();
+    let services = compose["services"].as_mapping().expect("services");
+    let mut builders = Vec::new();
+    for (name, service) in services {
+        let name = name.as_str().expect("a name");
+        let image = default_of(&service["image"]);
+        let (_, tag) = image.rsplit_once(':').expect("a tag");
+        let is_pinned = tag.contains('.') && tag.chars().any(|c| c.is_ascii_digit());
+        assert!(is_pinned || tag == "local", "{name}: {image}");
+        assert_eq!(service["read_only"], Value::Bool(true), "{name}");
+        assert_eq!(service["cap_drop"][0], "ALL", "{name}");
+        assert_eq!(
+            service["security_opt"][0], "no-new-privileges:true",
+            "{name}"
+        );
+        assert!(service["pids_limit"].as_u64().is_some(), "{name}");
+        assert!(
+            service["mem_limit"].is_string() && service["cpus"].is_f64(),
+            "{name}"
+        );
+        assert!(
+            service["logging"]["options"]["max-size"].is_string(),
+            "{name}"
+        );
+        if service.get("build").is_some() {
+            builders.push(name);
+        }
+    }
+    assert_eq!(builders, ["intake"], "one service builds the image");
+    for (_, image) in services["intake"]["build"]["args"]
+        .as_mapping()
+        .expect("args")
+    {
+        let image = default_of(image);
+        let tag = image.rsplit_once(':').map(|(_, tag)| tag);
+        let has_number = |tag: &str| tag.chars().any(|c| c.is_ascii_digit());
+        assert!(tag.is_none_or(has_number), "{image}");
+    }
+}
+
+#[test]
+fn redis_has_the_password_of_the_url() {
+    let compose = compose();
+    let services = &compose["services"];
+    let password = default_of(&services["redis"]["environment"]["REDIS_PASSWORD"]);
+    for service in ["intake", "intake-tls", "worker"] {
+        let url = default_of(&services[service]["environment"]["DRAFTSMAN_REDIS_URL"]);
+        assert_eq!(url, format!("redis://:{password}@redis:6379"), "{service}");
+    }
+    let command = &services["redis"]["command"];
+    let command = serde_yaml::to_string(command).expect("YAML");
+    assert!(command.contains("requirepass") && !command.contains(&password));
+}
+
+/// The number of previews that a worker runs at the same time.
+const PREVIEWS: u64 = 2;
+/// The memory of a worker without scripts, in MiB.
+const REST_MIB: u64 = 256;
+
+/// Every issue and every preview may run a script with all the memory that it may use.
+#[test]
+fn the_memory_of_a_worker_fits_its_scripts() {
+    let sandbox = workspace_dir().join("worker/src/flow/lua/sandbox.rs");
+    let sandbox = std::fs::read_to_string(sandbox).expect("the sandbox");
+    let limit = names_after(&sandbox, "MEMORY_LIMIT_MIB: usize = ", &[';']);
+    let limit: u64 = limit.first().expect("a limit").parse().expect("MiB");
+    let fits = |concurrency: &str, mib: u64| {
+        let concurrency: u64 = concurrency.parse().expect("a number");
+        let needed = (concurrency + PREVIEWS) * limit + REST_MIB;
+        assert!(mib >= needed, "{mib} MiB of {needed}");
+    };
+    let compose = compose();
+    let worker = &compose["services"]["worker"];
+    let memory = default_of(&worker["mem_limit"]);
+    let gib: u64 = memory.trim_end_matches('g').parse().expect("GiB");
+    let concurrency = default_of(&worker["environment"]["DRAFTSMAN_CONCURRENCY"]);
+    fits(&concurrency, gib * 1024);
+
+    let manifest = read("kubernetes/worker.yaml");
+    let concurrency = names_after(&manifest, "DRAFTSMAN_CONCURRENCY, value: \"", &['"']);
+    let memory = names_after(&manifest, "limits: {memory: ", &['M']);
+    let memory = memory.first().expect("a limit").parse().expect("MiB");
+    fits(concurrency.first().expect("a value"), memory);
 }
 
 /// The names of metrics in dashboards, rules and scalers, without the suffixes of histograms.
@@ -178,12 +280,14 @@ fn metrics_in(text: &str) -> Names {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words
         .filter(|word| word.starts_with("draftsman_"))
-        .map(|word| word.strip_suffix("_bucket").unwrap_or(word).to_owned())
+        .map(|word| {
+            let family = ["_bucket", "_count"]
+                .iter()
+                .find_map(|end| word.strip_suffix(end));
+            family.unwrap_or(word).to_owned()
+        })
         .collect()
 }
-
-/// A metric that exists only after a failed call of Redis.
-const REDIS_ERRORS: &str = "draftsman_redis_errors_total";
 
 /// Waits until the programs expose each of these metrics.
 async fn until_exposed(addresses: &[String], named: &Names) {
@@ -205,45 +309,13 @@ async fn until_exposed(addresses: &[String], named: &Names) {
 
 #[tokio::test]
 async fn dashboards_and_alerts_name_metrics_that_exist() {
-    let metrics = ("DRAFTSMAN_METRICS_LISTEN", "127.0.0.1:0");
-    let mut rig = Rig::without_worker().await;
-    rig.restart_intake_with(&[metrics]).await;
-    let patch = serde_json::json!({
-        "ops": [{"op": "add", "path": "/metadata/tags/-", "value": "y"}], "bump": "minor", "rationale": "r",
-    });
-    let double = ModelDouble::start(vec![Act::Say(patch.to_string())]).await;
-    let url = double.url();
-    let env = [
-        metrics,
-        ("DRAFTSMAN_LLM_BASE_URL", url.as_str()),
-        ("ANTHROPIC_API_KEY", "k"),
-    ];
-    rig.add_worker(&env);
-    // One issue by the script and one by a model: some metrics exist only after the first sample.
-    rig.client.put(factory::small("counted")).await;
-    rig.client.run("counted", "tag x").await;
-    let spawner = serde_json::json!({
-        "name": "patch-spawner", "kind": "llm", "spec": {"provider": "anthropic"},
-        "profile": {"model": "model-1", "system_prompt": "Write JSON."},
-    });
-    rig.client
-        .edit_setting(|setting| setting.spawner = Some(to_struct(&spawner)))
-        .await;
-    rig.client.run("counted", "tag y").await;
-
+    let loaded = LoadedRig::start().await;
     let mut named = metrics_in(&read("observability/grafana/dashboards/draftsman.json"));
     let alerts = metrics_in(&read("observability/alerts.yml"));
     let scalers = metrics_in(&read("kubernetes/keda/worker-scaler.yaml"));
     assert!(!alerts.is_empty() && !scalers.is_empty() && named.len() > 15);
     named.extend(alerts.into_iter().chain(scalers));
-    let addresses = [
-        metrics_address(&rig.intake).await,
-        metrics_address(&rig.workers[0]).await,
-    ];
-    let at_fault = named.take(REDIS_ERRORS).into_iter().collect();
-    until_exposed(&addresses, &named).await;
-    rig.redis.kill();
-    until_exposed(&addresses, &at_fault).await;
+    until_exposed(&loaded.metrics_addresses().await, &named).await;
 }
 
 #[tokio::test]

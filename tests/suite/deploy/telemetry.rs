@@ -100,7 +100,7 @@ async fn both_programs_count_what_they_do() {
         &of_intake,
         &[
             "draftsman_queue_issues{place=\"pending\"} 0",
-            "draftsman_queue_oldest_pending_seconds 0",
+            "draftsman_queue_oldest_seconds 0",
             "draftsman_queue_workers 1",
             "draftsman_queue_decided_total{outcome=\"applied\",cause=\"\"} 1",
             "draftsman_queue_decided_total{outcome=\"rejected\",cause=\"denied\"} 1",
@@ -403,6 +403,11 @@ async fn every_log_line_is_json_and_names_its_issue() {
     let applied = rig.client.run("logged", "tag x").await;
     let denied = rig.client.run("logged", "nobody understands this").await;
     rig.workers[0].until_logged("denied").await;
+    rig.write_setting(|setting| setting.verifier_axes = Vec::new())
+        .await;
+    let failed = rig.client.run("logged", "tag x").await;
+    assert_eq!(failed.cause(), v1::RejectionCause::Failed);
+    rig.workers[0].until_logged("failed;").await;
     assert_eq!(rig.workers[0].terminate().await.code(), Some(0));
     assert_eq!(intake.terminate().await.code(), Some(0));
 
@@ -419,6 +424,14 @@ async fn every_log_line_is_json_and_names_its_issue() {
                 .into_iter()
                 .find_map(Value::as_str);
             let message = line["message"].as_str().unwrap_or_default().to_owned();
+            if message == "denied" {
+                assert!(line["axes"].is_array(), "{line}");
+            }
+            // The kind of a failure, and never its text.
+            if message.starts_with("failed;") {
+                assert_eq!(line["kind"], "not_started", "{line}");
+                assert!(!line.to_string().contains(&failed.reason), "{line}");
+            }
             if ["applied", "denied"].contains(&message.as_str()) {
                 said.push((message, issue_id.unwrap_or_default().to_owned()));
             }

@@ -120,7 +120,7 @@ async fn a_request_that_has_expired_is_not_run() {
     worker.signal(Signal::Continue);
     preview(&rig, "tried", "tag y").await.expect("PreviewIssue");
     let log = worker.stderr();
-    assert_eq!(log.matches("would apply").count(), 1, "{log}");
+    assert_eq!(log.matches("would_apply").count(), 1, "{log}");
 }
 
 #[tokio::test]

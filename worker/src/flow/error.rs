@@ -208,6 +208,30 @@ pub enum FlowError {
 }
 
 impl FlowError {
+    /// Returns the kind of the error, for logs. The text of an error may quote the intent or the
+    /// document, which logs never contain.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            FlowError::NotRunnable { .. } => "not_runnable",
+            FlowError::AgentField { .. } => "agent_field",
+            FlowError::UnknownProvider { .. } => "unknown_provider",
+            FlowError::ProgramNotAllowed { .. } => "program_not_allowed",
+            FlowError::AxisOptions { .. } => "axis_options",
+            FlowError::Step { source, .. } => match source {
+                StepError::Script(_) => "script",
+                StepError::Program(_) => "program",
+                StepError::Permanent { .. } => "agent",
+                StepError::Passing { .. } | StepError::Busy { .. } => "temporary",
+                StepError::Interrupted => "interrupted",
+            },
+            FlowError::Eval(_) => "evaluation",
+            FlowError::CommitShape { .. } => "commit_shape",
+            FlowError::Document(_) => "document",
+            FlowError::Ceiling { .. } => "time_limit",
+            FlowError::Cancelled => "cancelled",
+        }
+    }
+
     /// True if the fault is temporary, so that another attempt may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(

@@ -14,6 +14,8 @@ use shared::ids::IssueId;
 use shared::store::{IssueRef, Lease};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics;
+
 /// The reason for stopping work on an issue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -98,13 +100,19 @@ impl Leases {
 
     /// Marks an element as open; returns false if it is already open.
     pub(crate) fn open(&self, issue: &IssueRef) -> bool {
-        self.inner().open.insert(issue.clone())
+        let is_new = self.inner().open.insert(issue.clone());
+        if is_new {
+            metrics::opened();
+        }
+        is_new
     }
 
     /// Marks an element as complete and removes its lease.
     pub(crate) fn close(&self, issue: &IssueRef) {
         let mut inner = self.inner();
-        inner.open.remove(issue);
+        if inner.open.remove(issue) {
+            metrics::closed();
+        }
         inner.leases.remove(&issue.issue_id);
     }
 

@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use crate::issue::dispatcher::{Dispatcher, Granted, HeadMoved, new_nonce};
 use crate::issue::hand_over::HandOvers;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::pause::Pause;
 
 impl Dispatcher {
@@ -163,6 +163,9 @@ impl Dispatcher {
     }
 
     fn count(&self, settlement: &Settlement) {
+        if let Settlement::Denied { log, .. } = settlement {
+            metrics::denied(&log.verdicts);
+        }
         Metrics::count(match settlement {
             Settlement::Applied { .. } => &self.metrics.applied,
             Settlement::Denied { .. } => &self.metrics.denied,
@@ -186,8 +189,8 @@ fn log_settled(settlement: &Settlement) {
             let axes: Vec<&str> = denying.map(|verdict| verdict.axis.as_str()).collect();
             tracing::info!(%issue_id, %blueprint_id, ?axes, "denied");
         }
-        Settlement::Failed { dead, .. } => {
-            tracing::warn!(%issue_id, %blueprint_id, dead, "failed; the issue's reason says why");
+        Settlement::Failed { dead, kind, .. } => {
+            tracing::warn!(%issue_id, %blueprint_id, kind, dead, "failed; the issue's reason says why");
         }
     }
 }

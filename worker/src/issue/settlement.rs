@@ -96,7 +96,7 @@ pub(crate) fn of_run(
         Err(error) => {
             log.unusable_reply = outcome.unusable_reply;
             log.rationale = rationale(outcome.rationale);
-            failed(log, failed_reason(&chain(&error)), false)
+            failed(log, failed_reason(&chain(&error)), false, error.kind())
         }
     }
 }
@@ -115,7 +115,8 @@ fn with_warning(rationale: &str, setting: &EnhanceSetting) -> String {
 
 /// Returns the settlement of an issue whose flow could not start, or whose head moved too often.
 pub(crate) fn of_error(claimed: &Claimed, head: Option<&Head>, problem: &str) -> Settlement {
-    failed(entry(claimed, head), failed_reason(problem), false)
+    let log = entry(claimed, head);
+    failed(log, failed_reason(problem), false, "not_started")
 }
 
 /// Returns the settlement of a run that ended with this temporary fault after the last retry.
@@ -130,11 +131,16 @@ pub(crate) fn of_exhausted(
     log.unusable_reply.clone_from(&outcome.unusable_reply);
     let n = claimed.attempt;
     let reason = format!("dispatch failed after {n} attempts: {}", chain(fault));
-    failed(log, reason, true)
+    failed(log, reason, true, "retries_exhausted")
 }
 
-fn failed(mut log: LogEntry, reason: String, dead: bool) -> Settlement {
+fn failed(mut log: LogEntry, reason: String, dead: bool, kind: &'static str) -> Settlement {
     log.cause = Some(RejectionCause::Failed);
     log.reasons = vec![reason.clone()];
-    Settlement::Failed { dead, reason, log }
+    Settlement::Failed {
+        dead,
+        kind,
+        reason,
+        log,
+    }
 }

@@ -26,6 +26,7 @@ use crate::flow::{Decision, FlowError, Memory, TrialOutcome};
 use crate::issue::dispatcher::Dispatcher;
 use crate::issue::launch::LaunchError;
 use crate::issue::settlement::failed_reason;
+use crate::metrics;
 use crate::pause::{Pause, RepeatedErrorLog};
 use crate::roles::background_loop;
 
@@ -121,17 +122,21 @@ async fn handle(dispatcher: &Dispatcher, text: &str, cancel: &CancellationToken)
             return;
         }
     };
-    let deadline = Instant::now() + request.time_limit;
+    let began = Instant::now();
+    let deadline = began + request.time_limit;
     let span = tracing::info_span!("preview", preview_id = %request.id);
     if let Some(parent) = &request.trace {
         trace::continue_from(&span, parent);
     }
     let run = run(dispatcher, &request, cancel).instrument(span);
     let Ok(answer) = tokio::time::timeout_at(deadline.into(), run).await else {
+        metrics::previewed("abandoned", began.elapsed());
         tracing::debug!(preview_id = %request.id, "preview exceeded its time limit; stopped");
         return;
     };
-    tracing::info!(preview_id = %request.id, blueprint_id = %request.blueprint_id, outcome = outcome(&answer), "previewed");
+    let outcome = outcome(&answer);
+    metrics::previewed(outcome, began.elapsed());
+    tracing::info!(preview_id = %request.id, blueprint_id = %request.blueprint_id, outcome, "previewed");
     let mut pause = Pause::default();
     while Instant::now() < deadline {
         match dispatcher
@@ -152,13 +157,13 @@ async fn handle(dispatcher: &Dispatcher, text: &str, cancel: &CancellationToken)
 
 fn outcome(answer: &PreviewAnswer) -> &'static str {
     match answer {
-        PreviewAnswer::Decided(preview) if preview.would_apply => "would apply",
-        PreviewAnswer::Decided(_) => "would be denied",
+        PreviewAnswer::Decided(preview) if preview.would_apply => "would_apply",
+        PreviewAnswer::Decided(_) => "would_be_denied",
         PreviewAnswer::Failed { .. } => "failed",
-        PreviewAnswer::Fault { .. } => "transient fault",
-        PreviewAnswer::UnknownTarget => "unknown target",
+        PreviewAnswer::Fault { .. } => "transient_fault",
+        PreviewAnswer::UnknownTarget => "unknown_target",
         PreviewAnswer::Archived => "archived",
-        PreviewAnswer::TooLarge { .. } => "too large",
+        PreviewAnswer::TooLarge { .. } => "too_large",
     }
 }
 

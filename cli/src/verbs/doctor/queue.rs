@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use proto::v1::GetQueueStatsResponse;
+use shared::store::memory_warning;
 
 use super::Check;
 use crate::output::count;
@@ -10,23 +11,18 @@ use crate::output::count;
 /// Longest normal wait of the oldest issue while workers run. Beyond it the queue is stuck or has
 /// too few workers.
 const LONG_WAIT: Duration = Duration::from_secs(60);
-/// Largest normal difference between the local clock and the last heartbeat. Intake lists workers
-/// for one minute by Redis' clock, so a larger difference means that the clocks differ.
-const CLOCK_DIFFERS: Duration = Duration::from_secs(75);
-/// Memory use, in percent, from which intake warns too. Redis accepts no issues from 90 % on.
-const MEMORY_WARN_PERCENT: u64 = 70;
+/// Largest normal difference between the local clock and that of Redis: a slow call.
+const CLOCK_DIFFERS: Duration = Duration::from_secs(5);
 
 /// Checks workers, clocks, waiting issues, dead letters, pauses and memory.
-pub(super) fn examine(stats: &GetQueueStatsResponse, now: SystemTime) -> Vec<Check> {
+pub(in crate::verbs) fn examine(stats: &GetQueueStatsResponse, now: SystemTime) -> Vec<Check> {
     let mut checks = vec![workers(stats)];
-    let seen: Option<SystemTime> = stats
-        .workers
-        .iter()
-        .filter_map(|worker| SystemTime::try_from(worker.last_seen?).ok())
-        .max();
-    if let Some(seen) = seen {
-        checks.push(clock(seen, now));
+    // Ages are differences of times of Redis.
+    let redis_now = stats.now.and_then(|now| SystemTime::try_from(now).ok());
+    if let Some(redis_now) = redis_now {
+        checks.push(clock(redis_now, now));
     }
+    let now = redis_now.unwrap_or(now);
     checks.push(waiting(stats, now));
     checks.push(match stats.dead {
         0 => Check::ok("dead", "no issue is on the dead-letter list"),
@@ -71,9 +67,9 @@ fn workers(stats: &GetQueueStatsResponse) -> Check {
     }
 }
 
-fn clock(seen: SystemTime, now: SystemTime) -> Check {
+fn clock(redis_now: SystemTime, now: SystemTime) -> Check {
     let differs = now
-        .duration_since(seen)
+        .duration_since(redis_now)
         .unwrap_or_else(|ahead| ahead.duration());
     if differs > CLOCK_DIFFERS {
         Check::warn(
@@ -139,18 +135,10 @@ fn memory(used: u64, max: u64) -> Check {
         mebibytes(used),
         mebibytes(max)
     );
-    match percent {
-        90.. => Check::bad(
-            "memory",
-            found,
-            "issues are refused: raise maxmemory, or let workers catch up",
-        ),
-        percent if percent >= u128::from(MEMORY_WARN_PERCENT) => Check::warn(
-            "memory",
-            found,
-            "raise maxmemory before issues are refused, at 90 %",
-        ),
-        _ => Check::ok("memory", found),
+    match memory_warning(used, max) {
+        Some(warning) if percent >= 90 => Check::bad("memory", warning.found, warning.remedy),
+        Some(warning) => Check::warn("memory", warning.found, warning.remedy),
+        None => Check::ok("memory", found),
     }
 }
 
@@ -178,7 +166,9 @@ mod tests {
                 worker_id: "w".to_owned(),
                 in_flight: 0,
                 last_seen: at(998),
+                version: String::new(),
             }],
+            now: at(1000),
             used_memory: 10 << 20,
             max_memory: 100 << 20,
             ..Default::default()
@@ -202,8 +192,8 @@ mod tests {
         type Change = fn(&mut GetQueueStatsResponse);
         let cases: [(Change, (&str, Finding)); 10] = [
             (|s| s.workers.clear(), ("workers", Bad)),
-            (|s| s.workers[0].last_seen = at(2000), ("clock", Warn)),
-            (|s| s.workers[0].last_seen = at(100), ("clock", Warn)),
+            (|s| s.now = at(1010), ("clock", Warn)),
+            (|s| s.now = at(990), ("clock", Warn)),
             (|s| s.oldest_pending_at = at(900), ("queue", Bad)),
             (
                 |s| {

@@ -1,16 +1,17 @@
 //! Checks whether the settings verify changes.
 
 use proto::v1::{EnhanceSetting, ListSettingsRequest};
+use shared::store::unverified_warning;
 
-use super::Check;
+use super::{Check, orbits};
 use crate::client::Client;
 use crate::verbs::page_size;
 
-/// Checks that every setting has verifiers.
-pub(super) async fn examine(client: &Client) -> Check {
+/// Checks that every setting has verifiers, and that the orbits of the settings reach decisions.
+pub(super) async fn examine(client: &Client) -> Vec<Check> {
     match list(client).await {
-        Ok(settings) => judge(&settings),
-        Err(status) => Check::bad(
+        Ok(settings) => vec![judge(&settings), orbits::examine(client, &settings).await],
+        Err(status) => vec![Check::bad(
             "settings",
             format!(
                 "intake does not list them: {:?}: {}",
@@ -18,7 +19,7 @@ pub(super) async fn examine(client: &Client) -> Check {
                 status.message()
             ),
             "look at intake's log",
-        ),
+        )],
     }
 }
 
@@ -43,25 +44,19 @@ fn judge(settings: &[EnhanceSetting]) -> Check {
     let named = |is_meant: bool| {
         let without = settings.iter().filter(|s| s.verifier_axes.is_empty());
         let names = without.filter(|setting| setting.no_verification == is_meant);
-        let names: Vec<&str> = names.map(|setting| setting.id.as_str()).collect();
-        names.join(", ")
+        names.map(|setting| setting.id.as_str()).collect()
     };
-    let (unusable, unverified) = (named(false), named(true));
+    let (unusable, unverified): (Vec<&str>, Vec<&str>) = (named(false), named(true));
     if !unusable.is_empty() {
+        let unusable = unusable.join(", ");
         return Check::bad(
             "settings",
             format!("no verifier_axes in {unusable}: every issue that uses them fails"),
             "`draftsman setting put` them with verifier_axes, or with no_verification: true if that is intended",
         );
     }
-    if !unverified.is_empty() {
-        return Check::warn(
-            "settings",
-            format!(
-                "no verification in {unverified}: every patch of a spawner is committed unverified"
-            ),
-            "`draftsman setting put` them with verifier_axes, unless that is intended",
-        );
+    if let Some(warning) = unverified_warning(&unverified) {
+        return Check::warn("settings", warning.found, warning.remedy);
     }
     Check::ok("settings", "each has verifier axes")
 }

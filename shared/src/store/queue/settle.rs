@@ -48,6 +48,8 @@ pub enum Settlement {
     Failed {
         /// True for the dead list: no retries are left.
         dead: bool,
+        /// The kind of the failure, for logs; not stored.
+        kind: &'static str,
         /// The reason.
         reason: String,
         /// The log entry.

@@ -219,9 +219,9 @@ async fn timed<T>(
     let began = Instant::now();
     let result = calling.await;
     metrics::histogram!("draftsman_redis_call_seconds", "call" => call).record(began.elapsed());
-    if result.is_err() {
-        metrics::counter!("draftsman_redis_errors_total", "call" => call).increment(1);
-    }
+    // Also adds 0, because a rate needs a sample before the first error.
+    metrics::counter!("draftsman_redis_errors_total", "call" => call)
+        .increment(u64::from(result.is_err()));
     result
 }
 

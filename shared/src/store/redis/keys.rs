@@ -278,6 +278,10 @@ impl Keys {
     pub fn worker_scripts(&self) -> String {
         self.key("worker_scripts")
     }
+    /// HASH worker_id → the version of its program.
+    pub fn worker_versions(&self) -> String {
+        self.key("worker_versions")
+    }
     /// HASH issue_id → `<blueprint_id>|<written ms>`: the location of each issue whose id hashes to
     /// this shard. Only with several shards.
     pub fn ids(&self) -> String {
@@ -381,6 +385,7 @@ mod tests {
             keys.worker_load(),
             keys.meta(),
             keys.worker_scripts(),
+            keys.worker_versions(),
             keys.audited(),
             keys.pruned(),
             keys.previews(),
@@ -398,7 +403,7 @@ mod tests {
         let expected = "issue:i-1 intent:i-1 steps:i-1 backlog:team.alpha decided:team.alpha issues:team.alpha \
             blueprint:team.alpha documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha \
             processing:w-1 places pending paused leases delayed waiting counts log decided dead issues fence orbits \
-            settings_counter workers blueprint: blueprints settings setting_revisions worker_load meta worker_scripts \
+            settings_counter workers blueprint: blueprints settings setting_revisions worker_load meta worker_scripts worker_versions \
             audited pruned previews preview:i-1 ids agent_places:a channels:team.alpha \
             channel_revisions:team.alpha channel_moves:team.alpha consumers:team.alpha consumers_seen:team.alpha \
             consumed staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_channels:n \

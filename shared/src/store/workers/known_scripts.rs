@@ -43,8 +43,8 @@ impl KnownScripts {
 }
 
 impl Shard {
-    /// Registers the names of a worker's scripts and axes, for the checks of orbits. They are
-    /// removed together with the worker.
+    /// Registers the version of a worker, and the names of its scripts and axes for the checks of
+    /// orbits. They are removed together with the worker.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is unavailable.
@@ -63,12 +63,18 @@ impl Shard {
             .arg(self.keys.worker_scripts())
             .arg(worker.as_str())
             .arg(names.join("\n"));
+        // All programs have the version of the workspace.
+        register
+            .cmd("HSET")
+            .arg(self.keys.worker_versions())
+            .arg(worker.as_str())
+            .arg(env!("CARGO_PKG_VERSION"));
         register
             .cmd("ZADD")
             .arg(self.keys.workers())
             .arg(now)
             .arg(worker.as_str());
-        let _: (u32, u32) = self.handle.pipeline("register scripts", &register).await?;
+        let _: (u32, u32, u32) = self.handle.pipeline("register scripts", &register).await?;
         Ok(())
     }
 

@@ -30,7 +30,11 @@ impl Shard {
             .cmd("HDEL")
             .arg(self.keys.worker_scripts())
             .arg(worker.as_str());
-        let _: (u32, u32, u32) = self.handle.pipeline("forget worker", &pipeline).await?;
+        pipeline
+            .cmd("HDEL")
+            .arg(self.keys.worker_versions())
+            .arg(worker.as_str());
+        let _: (u32, u32, u32, u32) = self.handle.pipeline("forget worker", &pipeline).await?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Response, Url};
@@ -19,6 +19,7 @@ use crate::flow::agents::llm::limits::MAX_REPLY_BYTES;
 use crate::flow::agents::llm::protocol::{Answer, Conversation, EventError};
 use crate::flow::agents::llm::provider::{Model, Protocol};
 use crate::flow::error::StepError;
+use crate::metrics;
 
 /// The maximum number of bytes to read from the body of an error.
 const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -89,14 +90,17 @@ impl Models {
         options: AskOptions,
         bill: &Bill<'_>,
     ) -> Result<Answer, StepError> {
+        let began = Instant::now();
         let asking = self.ask_in_mode(model, conversation, options.json_mode, bill);
-        match options.timeout {
+        let answer = match options.timeout {
             None => asking.await,
             Some(limit) => match tokio::time::timeout(limit, asking).await {
                 Ok(answer) => answer,
                 Err(_) => Err(fault::timed_out(model, limit)),
             },
-        }
+        };
+        metrics::asked_model(&model.name, began.elapsed(), answer.as_ref().err());
+        answer
     }
 
     async fn ask_in_mode(
