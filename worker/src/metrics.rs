@@ -223,7 +223,7 @@ pub(crate) fn asked_model(name: &str, took: Duration, error: Option<&StepError>)
     let model = MODELS.label(name);
     histogram!("draftsman_worker_model_seconds", "model" => model.clone()).record(took);
     let failed = error.map(|error| match error {
-        StepError::Passing { .. } => "temporary",
+        StepError::Transient { .. } => "temporary",
         _ => "permanent",
     });
     for kind in ["temporary", "permanent"] {
@@ -329,7 +329,7 @@ mod tests {
             detail: String::new(),
         };
         denied(&[verdict("des", true), verdict("size", false)]);
-        let silent = StepError::Passing {
+        let silent = StepError::Transient {
             message: String::new(),
             retry_after: None,
         };

@@ -221,13 +221,13 @@ impl FlowError {
                 StepError::Script(_) => "script",
                 StepError::Program(_) => "program",
                 StepError::Permanent { .. } => "agent",
-                StepError::Passing { .. } | StepError::Busy { .. } => "temporary",
+                StepError::Transient { .. } | StepError::Busy { .. } => "temporary",
                 StepError::Interrupted => "interrupted",
             },
             FlowError::Eval(_) => "evaluation",
             FlowError::CommitShape { .. } => "commit_shape",
             FlowError::Document(_) => "document",
-            FlowError::Ceiling { .. } => "time_limit",
+            FlowError::TimeLimit { .. } => "time_limit",
             FlowError::Cancelled => "cancelled",
         }
     }
