@@ -213,6 +213,8 @@ impl FlowError {
     pub fn kind(&self) -> &'static str {
         match self {
             FlowError::NotRunnable { .. } => "not_runnable",
+            FlowError::Transient { .. } => "transient",
+            FlowError::Head(_) => "head",
             FlowError::AgentField { .. } => "agent_field",
             FlowError::UnknownProvider { .. } => "unknown_provider",
             FlowError::ProgramNotAllowed { .. } => "program_not_allowed",
@@ -221,7 +223,7 @@ impl FlowError {
                 StepError::Script(_) => "script",
                 StepError::Program(_) => "program",
                 StepError::Permanent { .. } => "agent",
-                StepError::Transient { .. } | StepError::Busy { .. } => "temporary",
+                StepError::Transient { .. } | StepError::Busy { .. } => "transient",
                 StepError::Interrupted => "interrupted",
             },
             FlowError::Eval(_) => "evaluation",
