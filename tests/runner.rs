@@ -4,8 +4,11 @@
 mod suite {
     mod blueprints {
         mod archive;
+        mod channels;
+        mod consumers;
         mod documents;
         mod history_costs;
+        mod scripts_channels;
         mod scripts_heads;
         mod scripts_store;
         mod selectors;
@@ -30,7 +33,10 @@ mod suite {
         mod upgrade;
     }
     mod edge {
+        mod actors;
+        mod authenticated_actors;
         mod bad_input;
+        mod bad_input_channels;
         mod documentation;
         mod errors;
         mod limits;
@@ -82,6 +88,7 @@ mod suite {
         mod repair;
         mod retrying;
         mod sandbox;
+        mod scripts_actors;
         mod scripts_audit;
         mod scripts_damage;
         mod scripts_decisions;
@@ -107,6 +114,7 @@ mod suite {
     mod settings {
         mod axis_options;
         mod no_verification;
+        mod orbit_channels;
         mod orbit_trials;
         mod scripts_orbits;
         mod scripts_settings;

@@ -1,13 +1,16 @@
 //! The connection to intake, and the errors of the CLI.
 
+use std::env;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use proto::v1::blueprint_service_client::BlueprintServiceClient;
 use proto::v1::enhance_log_service_client::EnhanceLogServiceClient;
 use proto::v1::intake_service_client::IntakeServiceClient;
 use proto::v1::setting_service_client::SettingServiceClient;
+use shared::domain::actor::Actor;
 use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -25,12 +28,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// it.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
+/// The characters to encode in the metadata `draftsman-actor`, besides those outside of ASCII.
+const ENCODED: AsciiSet = CONTROLS.add(b'%');
+
 /// Why a verb ended with status 1.
 #[derive(Debug, Error)]
 pub(crate) enum CliError {
     /// `--addr` is invalid.
     #[error(
-        "`{addr}` is no address of a gRPC server; it looks like http://127.0.0.1:50051 (--addr or DRAFTSMAN_ADDR)"
+        "`{addr}` is not a valid address of a gRPC server; write it as http://127.0.0.1:50051 (--addr or DRAFTSMAN_ADDR)"
     )]
     Address {
         /// The given address.
@@ -41,7 +47,7 @@ pub(crate) enum CliError {
     Token,
     /// `--metrics-listen` is not an address to connect to.
     #[error(
-        "`{given}` is no address of probes; it is where intake or worker listens, as in 127.0.0.1:9464 \
+        "`{given}` is not a valid address of probes; give the one on which intake or worker listens, such as 127.0.0.1:9464 \
          (--metrics-listen or DRAFTSMAN_METRICS_LISTEN)"
     )]
     ProbeAddress {
@@ -50,7 +56,7 @@ pub(crate) enum CliError {
     },
     /// The connection failed.
     #[error(
-        "no intake answers at {addr}; `draftsman up` starts everything, --addr or DRAFTSMAN_ADDR points elsewhere"
+        "no intake answers at {addr}; start one with `draftsman up`, or set --addr or DRAFTSMAN_ADDR"
     )]
     Connect {
         /// The address of intake.
@@ -62,7 +68,7 @@ pub(crate) enum CliError {
     #[error("{}", explain(.0))]
     Status(Box<Status>),
     /// A response lacks a required field.
-    #[error("intake's answer lacks `{field}`; is it of the same version as this program?")]
+    #[error("intake's response has no `{field}`; use the same version of intake and draftsman")]
     Answer {
         /// The missing field.
         field: &'static str,
@@ -76,7 +82,7 @@ pub(crate) enum CliError {
         source: io::Error,
     },
     /// The file is not a valid setting.
-    #[error("{} is no setting: {problem}", .path.display())]
+    #[error("{} is not a valid setting: {problem}", .path.display())]
     Setting {
         /// The file.
         path: PathBuf,
@@ -84,7 +90,7 @@ pub(crate) enum CliError {
         problem: String,
     },
     /// Invalid model, or a provider that workers do not support.
-    #[error("{given:?} is no PROVIDER/MODEL; providers are {}", .providers.join(", "))]
+    #[error("{given:?} is not of the form PROVIDER/MODEL; known providers are {}", .providers.join(", "))]
     Model {
         /// The given model.
         given: String,
@@ -92,10 +98,10 @@ pub(crate) enum CliError {
         providers: Vec<String>,
     },
     /// The verifier returned no verdict.
-    #[error("the script gives no verdict")]
+    #[error("the script returned no verdict")]
     TryAxis(#[from] worker::flow::TryAxisError),
     /// Standard output cannot be written.
-    #[error("cannot write the answer")]
+    #[error("cannot write to standard output")]
     Write(#[from] io::Error),
     /// The file of an export cannot be written.
     #[error("cannot write {}", .path.display())]
@@ -125,7 +131,7 @@ pub(crate) enum CliError {
     },
     /// The argument matches no version.
     #[error(
-        "`{given}` names no version of {blueprint_id}; `draftsman history {blueprint_id}` lists them"
+        "{blueprint_id} has no version `{given}`; `draftsman history {blueprint_id}` lists its versions"
     )]
     NoSuchVersion {
         /// The Blueprint.
@@ -134,7 +140,7 @@ pub(crate) enum CliError {
         given: String,
     },
     /// The argument matches several versions.
-    #[error("`{given}` is the beginning of several versions of {blueprint_id}; give more of it")]
+    #[error("`{given}` matches several versions of {blueprint_id}; give more digits")]
     AmbiguousVersion {
         /// The Blueprint.
         blueprint_id: String,
@@ -163,6 +169,20 @@ pub(crate) enum CliError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The channel has no version before its last move.
+    #[error(
+        "channel {channel} of {blueprint_id} has no version before its last move; \
+         `draftsman channels {blueprint_id} --moves` lists the moves"
+    )]
+    NoVersionBefore {
+        /// The Blueprint.
+        blueprint_id: String,
+        /// The channel.
+        channel: String,
+    },
+    /// The question was not answered with yes.
+    #[error("nothing was changed; answer y, or give --yes")]
+    NotConfirmed,
     /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),
@@ -174,34 +194,55 @@ impl From<Status> for CliError {
     }
 }
 
-/// A connection that sends the token with every call.
-pub(crate) type Calls = InterceptedService<Channel, Bearer>;
+/// A connection that sends the token and the actor with every call.
+pub(crate) type Calls = InterceptedService<Channel, CallHeaders>;
 
-/// The token as a header, if one is given.
+/// The headers of every call.
 #[derive(Debug, Clone)]
-pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
+pub(crate) struct CallHeaders {
+    /// The token, if one is given.
+    authorization: Option<MetadataValue<Ascii>>,
+    /// The user of this process, for an intake that authenticates nobody.
+    actor: Option<MetadataValue<Ascii>>,
+}
 
-impl Bearer {
-    /// Creates the header of a token. An empty token counts as absent.
-    fn new(token: Option<&str>) -> Result<Self, CliError> {
+impl CallHeaders {
+    fn new(token: Option<&str>, user: Option<&str>) -> Result<Self, CliError> {
+        Ok(Self {
+            authorization: Self::authorization(token)?,
+            actor: user.and_then(Self::actor),
+        })
+    }
+
+    /// Returns the header of a user; `None` for a name that is not a valid actor.
+    fn actor(user: &str) -> Option<MetadataValue<Ascii>> {
+        let actor = Actor::parse(user).ok()?;
+        let encoded = utf8_percent_encode(actor.as_str(), &ENCODED);
+        encoded.to_string().parse().ok()
+    }
+
+    /// Returns the header of a token. An empty token counts as absent.
+    fn authorization(token: Option<&str>) -> Result<Option<MetadataValue<Ascii>>, CliError> {
         let Some(token) = token.map(str::trim).filter(|token| !token.is_empty()) else {
-            return Ok(Self(None));
+            return Ok(None);
         };
         let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
             .parse()
             .map_err(|_| CliError::Token)?;
         // Keeps the token out of debug output of a request.
         value.set_sensitive(true);
-        Ok(Self(Some(value)))
+        Ok(Some(value))
     }
 }
 
-impl Interceptor for Bearer {
+impl Interceptor for CallHeaders {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
-            request
-                .metadata_mut()
-                .insert("authorization", value.clone());
+        let metadata = request.metadata_mut();
+        if let Some(value) = &self.authorization {
+            metadata.insert("authorization", value.clone());
+        }
+        if let Some(value) = &self.actor {
+            metadata.insert("draftsman-actor", value.clone());
         }
         Ok(request)
     }
@@ -229,7 +270,9 @@ impl Client {
     /// [`CliError::Address`], [`CliError::Connect`]. [`CliError::Read`] and [`CliError::Token`] for
     /// invalid credentials.
     pub(crate) async fn connect(options: &Common) -> Result<Self, CliError> {
-        let (addr, bearer) = (&options.addr, Bearer::new(options.token.as_deref())?);
+        let user = env::var("USER").ok();
+        let headers = CallHeaders::new(options.token.as_deref(), user.as_deref())?;
+        let addr = &options.addr;
         let endpoint = Endpoint::from_shared(addr.to_owned())
             .ok()
             .filter(|endpoint| endpoint.uri().scheme().is_some() && endpoint.uri().host().is_some())
@@ -255,7 +298,7 @@ impl Client {
                 addr: addr.to_owned(),
                 source,
             })?;
-        let calls = InterceptedService::new(channel, bearer);
+        let calls = InterceptedService::new(channel, headers);
         Ok(Self {
             intake: IntakeServiceClient::new(calls.clone())
                 .max_decoding_message_size(MAX_ANSWER_BYTES),
@@ -367,6 +410,20 @@ mod tests {
             "INVALID_ARGUMENT: the issue is refused\n  intent: has 0 bytes; the limit is 64 KiB\n  \
              reason: INVALID_ISSUE\n  issue_id: i-1\n  try again in 1.5 s"
         );
+    }
+
+    #[test]
+    fn a_user_is_sent_in_ascii_or_not_at_all() {
+        let sent = |user| {
+            let headers = CallHeaders::new(None, Some(user)).unwrap();
+            headers
+                .actor
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(sent("alice").as_deref(), Some("alice"));
+        assert_eq!(sent("Jürgen 100%").as_deref(), Some("J%C3%BCrgen 100%25"));
+        assert_eq!(sent(""), None);
+        assert_eq!(sent("a\nb"), None);
     }
 
     #[tokio::test]

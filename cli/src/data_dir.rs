@@ -37,7 +37,7 @@ pub(crate) enum DataDirError {
         source: io::Error,
     },
     /// Another `up` uses it.
-    #[error("{} is in use: `draftsman up` runs there already (process {up_pid}); end it, or give another --data-dir", .path.display())]
+    #[error("{} is in use: `draftsman up` runs there already (process {up_pid}); stop it, or choose another --data-dir", .path.display())]
     InUse {
         /// The directory.
         path: PathBuf,

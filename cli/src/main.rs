@@ -27,8 +27,8 @@ use crate::client::{CliError, Client};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    blueprints, doctor, follow, issues, log, preview, probe, queue, retry, settings, stats, sync,
-    transfer, verify, versions,
+    blueprints, channels, consumers, doctor, follow, issues, log, preview, probe, queue, retry,
+    settings, stats, sync, transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.
@@ -169,6 +169,10 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         Verb::Revert(args) => versions::revert(client, args, format).await?,
         Verb::Archive(args) => blueprints::archive(client, args, format).await?,
         Verb::Unarchive(args) => blueprints::unarchive(client, args, format).await?,
+        Verb::Channels(args) => channels::channels(client, args, format).await?,
+        Verb::Promote(args) => channels::promote(client, args, format).await?,
+        Verb::Rollback(args) => channels::rollback(client, args, format).await?,
+        Verb::Consumers(args) => consumers::consumers(client, args, format).await?,
         Verb::Export(args) => transfer::export(client, args).await?,
         Verb::Import(args) => transfer::import(client, args, format).await?,
         Verb::Setting(verb) => settings::setting(client, verb, format).await?,

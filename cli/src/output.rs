@@ -20,7 +20,7 @@ const SHORT_VERSION: usize = 12;
 const SHORT_TEXT: usize = 60;
 
 /// The columns that may wrap on a narrow terminal. Values to copy, such as ids, must not wrap.
-const BREAKABLE: [&str; 5] = ["INTENT", "REASON", "WHY", "RATIONALE", "DETAIL"];
+const BREAKABLE: [&str; 6] = ["BY", "INTENT", "REASON", "WHY", "RATIONALE", "DETAIL"];
 
 /// Writes one or several lines to standard output.
 ///
@@ -83,6 +83,12 @@ pub(crate) fn short(version: &str) -> &str {
     version.get(..SHORT_VERSION).unwrap_or(version)
 }
 
+/// Formats a number of things: `1 issue`, `2 issues`.
+pub(crate) fn count(n: u64, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{plural}")
+}
+
 /// Shortens text to one line of at most [`SHORT_TEXT`] characters.
 pub(crate) fn brief(text: &str) -> String {
     let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -127,14 +133,14 @@ pub(crate) fn cause_name(issue: &Issue) -> &'static str {
 pub(crate) fn standing(issue: &Issue) -> String {
     match issue.state() {
         IssueState::Pending if issue.reason.is_empty() => "pending".to_owned(),
-        IssueState::Pending => format!("pending, to be tried again: {}", issue.reason),
+        IssueState::Pending => format!("pending, will be retried: {}", issue.reason),
         IssueState::InFlight => format!(
             "in flight, attempt {} by {}",
             issue.attempt, issue.worker_id
         ),
         IssueState::Applied => format!("applied, version {}", short(&issue.new_version)),
         IssueState::Rejected => format!("rejected ({}): {}", cause_name(issue), issue.reason),
-        IssueState::Unspecified => "in a state that this program does not know".to_owned(),
+        IssueState::Unspecified => "in an unknown state".to_owned(),
     }
 }
 
@@ -151,6 +157,8 @@ pub(crate) fn issue_json(issue: &Issue) -> Value {
         "attempt": issue.attempt,
         "worker_id": issue.worker_id,
         "retry_of": issue.retry_of,
+        "submitted_by": issue.submitted_by,
+        "decided_by": issue.decided_by,
         "submitted_at": issue.submitted_at.as_ref().map(ToString::to_string),
         "updated_at": issue.updated_at.as_ref().map(ToString::to_string),
         "revision": issue.revision,
@@ -173,6 +181,7 @@ pub(crate) fn commit_json(commit: &Commit) -> Value {
             "start_version": epoch.start_version,
             "started_at": epoch.started_at.as_ref().map(ToString::to_string),
         })),
+        "author": commit.author,
         "committed_at": commit.committed_at.as_ref().map(ToString::to_string),
     })
 }
@@ -213,6 +222,8 @@ pub(crate) fn entry_json(entry: &LogEntry) -> Value {
             "duration_ms": usage.duration_ms,
         })),
         "unusable_reply": entry.unusable_reply,
+        "submitted_by": entry.submitted_by,
+        "decided_by": entry.decided_by,
     })
 }
 

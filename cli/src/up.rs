@@ -51,19 +51,19 @@ pub(crate) enum UpError {
     #[error("the store cannot be opened")]
     Store(#[from] StoreError),
     /// Intake failed to start, or ended.
-    #[error("intake could not go on")]
+    #[error("intake failed")]
     Intake(#[from] intake::StartError),
     /// A worker failed to start, or ended.
-    #[error("a worker could not go on")]
+    #[error("a worker failed")]
     Worker(#[from] worker::StartError),
     /// A part ended without a request to stop.
-    #[error("{part} ended by itself")]
+    #[error("{part} ended unexpectedly")]
     Ended {
         /// The part.
         part: &'static str,
     },
     /// A part panicked.
-    #[error("{part} broke down")]
+    #[error("{part} panicked")]
     Broke {
         /// The part.
         part: &'static str,
@@ -75,9 +75,9 @@ pub(crate) enum UpError {
     Signals(#[source] io::Error),
     /// A second signal arrived during the shutdown.
     #[error(
-        "ended at once by a second signal; what was being worked on is taken up again at the next start"
+        "stopped at once by a second signal; the issues in flight are processed again after the next start"
     )]
-    Hurried,
+    SecondSignal,
     /// Standard output cannot be written.
     #[error("cannot write to standard output")]
     Output(#[from] io::Error),
@@ -88,8 +88,8 @@ pub(crate) enum UpError {
 /// Must run on the main thread; see [`crate::redis_server`].
 ///
 /// # Errors
-/// [`UpError`]. All parts have been stopped by then, except after [`UpError::Hurried`], where they
-/// end with this process.
+/// [`UpError`]. All parts have been stopped by then, except after [`UpError::SecondSignal`], where
+/// they end with this process.
 pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
     let (mut intake_config, mut worker_config, telemetry) = configurations(&args)?;
     let telemetry = telemetry::init(&telemetry, "draftsman")?;
@@ -103,7 +103,7 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
         let mut problems = Problems::default();
         let url = problems.check(shared::config::REDIS_URL, parse_redis_url(redis.url()));
         problems.finish()?;
-        url.expect("no problem was noted")
+        url.expect("a URL without a problem was parsed")
     };
     intake_config.redis_url = url.clone();
     worker_config.redis_url = url;
@@ -148,13 +148,13 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
     };
     let drained = tokio::select! {
         drained = drain => drained,
-        () = signals.next() => Err(UpError::Hurried),
+        () = signals.next() => Err(UpError::SecondSignal),
     };
     tokio::task::block_in_place(|| telemetry.end());
     // The first error is the cause of the others.
     ended.and(drained)?;
     if format == Output::Text {
-        output::line("draftsman has ended; the data is kept")?;
+        output::line("draftsman has stopped; the data is kept")?;
     }
     Ok(())
 }
@@ -232,7 +232,7 @@ fn greet(url: &str, data_dir: &Path, format: Output) -> io::Result<()> {
     match format {
         Output::Json => output::json_line(&json!({ "addr": url, "data_dir": data_dir })),
         Output::Text => output::line(format_args!(
-            "draftsman is up: {url} (data in {}; Ctrl-C ends it)",
+            "draftsman is up: {url} (data in {}; Ctrl-C stops it)",
             data_dir.display()
         )),
     }

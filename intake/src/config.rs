@@ -17,9 +17,9 @@ use crate::edge::tokens::TokensFile;
 #[command(
     name = "intake",
     version,
-    about = "The gRPC server of Draftsman: takes issues in and says what became of them",
-    long_about = "The gRPC server of Draftsman: takes issues in and says what became of them.\n\n\
-        It needs a Redis 7.0 or later and waits for it if it is away: until then it listens and answers \
+    about = "The gRPC server of Draftsman: accepts issues and returns their decisions",
+    long_about = "The gRPC server of Draftsman: accepts issues and returns their decisions.\n\n\
+        It needs a Redis 7.0 or later and waits while it is unavailable: until then it listens and answers \
         UNAVAILABLE. SIGTERM or SIGINT stops it: open calls finish, watch streams end. Every flag can be \
         given as an environment variable instead; the flag wins. Exit status: 0 stopped when asked, \
         1 could not start or go on, 64 the configuration is wrong."

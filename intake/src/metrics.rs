@@ -28,7 +28,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         "draftsman_intake_refused_total",
-        "Turned away before a service saw it: connections, tokens."
+        "Connections and calls that were refused before they reached a service."
     );
     describe_histogram!(
         "draftsman_redis_call_seconds",
@@ -40,7 +40,7 @@ pub(crate) fn describe() {
     );
     describe_gauge!(
         "draftsman_queue_issues",
-        "Issues by where they stand; pending ones are ready, delayed, parked or behind another."
+        "Issues by state; pending ones are ready, delayed, parked or behind another."
     );
     describe_gauge!(
         "draftsman_queue_oldest_pending_seconds",
@@ -49,22 +49,22 @@ pub(crate) fn describe() {
     describe_gauge!("draftsman_queue_paused", "1 while everything is paused.");
     describe_gauge!(
         "draftsman_queue_workers",
-        "Workers that were heard of within a minute."
+        "Workers seen within the last minute."
     );
     describe_gauge!(
         "draftsman_redis_memory_bytes",
-        "What Redis uses of its memory, and its limit; limit 0: none."
+        "Memory that Redis uses, and its limit; limit 0: no limit."
     );
     describe_counter!(
         "draftsman_queue_submitted_total",
-        "Issues accepted since the store was made, by any intake."
+        "Issues accepted since the store was created, by any intake."
     );
     describe_counter!(
         "draftsman_queue_decided_total",
-        "Issues decided since the store was made, by any program."
+        "Issues decided since the store was created, by any program."
     );
     gauge!(WATCH_STREAMS).set(0.0);
-    for why in ["connections", "token"] {
+    for why in ["actor", "connections", "token"] {
         counter!("draftsman_intake_refused_total", "why" => why).absolute(0);
     }
 }

@@ -78,7 +78,7 @@ pub(crate) async fn try_orbit(
         PreviewAnswer::Decided(_) => Ok(Trial::Passed),
         PreviewAnswer::UnknownTarget | PreviewAnswer::Archived | PreviewAnswer::TooLarge { .. } => {
             Ok(Trial::NotTried(
-                "the worker took it for a preview".to_owned(),
+                "the worker answered with a preview".to_owned(),
             ))
         }
     }

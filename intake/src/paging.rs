@@ -150,7 +150,7 @@ fn fitting<M: Message>(read: &[M], bytes: usize) -> (usize, usize) {
 
 fn cursor(token: &str, fingerprint: &str) -> Result<Option<String>, &'static str> {
     const NOT_OURS: &str =
-        "is no token of this server; use next_page_token as it came, or leave it empty";
+        "is not a page token of this server; use next_page_token unchanged, or leave it empty";
     if token.is_empty() {
         return Ok(None);
     }
@@ -161,7 +161,7 @@ fn cursor(token: &str, fingerprint: &str) -> Result<Option<String>, &'static str
     match text.split_once(':') {
         Some((given, cursor)) if given == fingerprint => Ok(Some(cursor.to_owned())),
         Some((given, _)) if given.len() == fingerprint.len() => {
-            Err("belongs to a list with another filter; begin again without a token")
+            Err("belongs to a list with another filter; start again without a token")
         }
         _ => Err(NOT_OURS),
     }

@@ -14,7 +14,7 @@ pub(crate) async fn follow_queue(numbers: Numbers, backend: &Backend) {
         if let Ok(store) = backend.store() {
             // `draftsman_intake_ready` shows an outage. The last values stay until it is over.
             if let Err(error) = read_queue(store).await {
-                tracing::debug!(%error, "the queue's numbers cannot be read");
+                tracing::debug!(%error, "the queue statistics cannot be read");
             }
         }
         sleep(TIDY_EVERY).await;

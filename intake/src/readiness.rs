@@ -19,7 +19,7 @@ use tonic_health::server::HealthReporter;
 /// Interval between attempts to reach an unavailable Redis.
 const RETRY_EVERY: Duration = Duration::from_millis(250);
 /// Interval between pings of an available Redis.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const PING_EVERY: Duration = Duration::from_secs(1);
 /// Time limit of a ping; Redis counts as unavailable after it. Exceeds the timeout of a store call,
 /// so that the store sees its own timeout first and closes the connection.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
@@ -27,9 +27,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// most of it.
 const PREPARE_WITHIN: Duration = Duration::from_secs(10);
 /// Minimum time between two log lines during an outage.
-const SAY_EVERY: Duration = Duration::from_secs(5);
+const LOG_EVERY: Duration = Duration::from_secs(5);
 /// Interval between checks of Redis' memory.
-const LOOK_AT_MEMORY_EVERY: Duration = Duration::from_secs(60);
+const CHECK_MEMORY_EVERY: Duration = Duration::from_secs(60);
 
 /// The services whose health is reported. The empty name is the server as a whole.
 const SERVICES: [&str; 5] = [
@@ -98,12 +98,12 @@ impl ReadinessProbe {
             self.ready.send_replace(true);
             Self::report(&self.health, true).await;
             tracing::info!("Redis is ready, serving");
-            let mut memory_checks = Throttle::new(LOOK_AT_MEMORY_EVERY);
+            let mut memory_checks = Throttle::new(CHECK_MEMORY_EVERY);
             while let Ok(Ok(())) = timeout(ANSWER_WITHIN, self.store.ping()).await {
                 if memory_checks.pass() {
-                    self.look_at_memory().await;
+                    self.check_memory().await;
                 }
-                sleep(LOOK_EVERY).await;
+                sleep(PING_EVERY).await;
             }
             self.ready.send_replace(false);
             Self::report(&self.health, false).await;
@@ -112,7 +112,7 @@ impl ReadinessProbe {
 
     /// Logs a warning when Redis is nearly full. A failed check is ignored: the next ping detects
     /// an outage.
-    async fn look_at_memory(&self) {
+    async fn check_memory(&self) {
         if let Ok(Ok(Some(warning))) = timeout(ANSWER_WITHIN, self.store.memory_warning()).await {
             tracing::warn!("{warning}");
         }
@@ -125,7 +125,7 @@ impl ReadinessProbe {
     /// At the start, an error that waiting does not fix. A server that has served before retries
     /// instead, and logs the error.
     async fn wait(&self, served: bool, checked: &mut bool) -> Result<(), StoreError> {
-        let mut log_lines = Throttle::new(SAY_EVERY);
+        let mut log_lines = Throttle::new(LOG_EVERY);
         loop {
             let error = match timeout(PREPARE_WITHIN, self.prepare(checked)).await {
                 Ok(Ok(())) => return Ok(()),

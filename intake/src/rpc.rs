@@ -89,6 +89,12 @@ rpcs! {
     BLUEPRINTS ExportBlueprint Read Reads Own;
     BLUEPRINTS ImportBlueprint Admin Writes Own;
     BLUEPRINTS WatchBlueprints Read Reads Own;
+    BLUEPRINTS SetChannel Admin Writes Default;
+    BLUEPRINTS DeleteChannel Admin Writes Default;
+    BLUEPRINTS ListChannels Read Reads Default;
+    BLUEPRINTS ListChannelMoves Read Reads Default;
+    BLUEPRINTS ReportVersion Submit Writes Default;
+    BLUEPRINTS ListConsumers Read Reads Default;
     SETTINGS PutSetting Admin Writes Default;
     SETTINGS GetSetting Read Reads Default;
     SETTINGS ListSettings Read Reads Default;

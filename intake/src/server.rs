@@ -56,8 +56,8 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(60);
 const KEEPALIVE_WITHIN: Duration = Duration::from_secs(20);
 /// Idle timeouts. The second one exceeds the interval and the timeout of the pings together.
 const IDLE_TIMEOUTS: IdleTimeouts = IdleTimeouts {
-    first_word: Duration::from_secs(10),
-    silence: Duration::from_secs(90),
+    first_byte: Duration::from_secs(10),
+    between_bytes: Duration::from_secs(90),
 };
 /// Maximum size of all headers of a call, as HTTP/2 counts it (RFC 9113, section 6.5.2). A token
 /// needs a small part of it.
@@ -146,14 +146,14 @@ fn warn_if_open(address: SocketAddr, config: &Config) {
         return;
     }
     if config.tls.is_none() {
-        tracing::warn!(%address, "intake is reachable from other machines in plain text: tokens and documents can be read on the way; set DRAFTSMAN_TLS_CERT and DRAFTSMAN_TLS_KEY");
+        tracing::warn!(%address, "intake is reachable from other machines in plain text: tokens and documents can be read in transit; set DRAFTSMAN_TLS_CERT and DRAFTSMAN_TLS_KEY");
     }
     let knows_clients = config
         .tls
         .as_ref()
         .is_some_and(Tls::wants_client_certificates);
     if config.tokens.is_none() && !knows_clients {
-        tracing::warn!(%address, "intake is open: whoever reaches it may change every Blueprint and setting; set DRAFTSMAN_TOKENS_FILE or DRAFTSMAN_TLS_CLIENT_CA");
+        tracing::warn!(%address, "intake accepts unauthenticated clients, which may change every Blueprint and setting; set DRAFTSMAN_TOKENS_FILE or DRAFTSMAN_TLS_CLIENT_CA");
     }
 }
 
@@ -238,6 +238,7 @@ impl Server {
             stopping: stopping.clone(),
         };
 
+        let wants_certificates = tls.as_ref().is_some_and(Tls::wants_client_certificates);
         let builder = tonic::transport::Server::builder();
         let (v1, v1alpha) = match reflection {
             true => (
@@ -255,7 +256,7 @@ impl Server {
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
             .http2_max_header_list_size(MAX_HEADER_BYTES)
-            .layer(AuthLayer::new(tokens.clone()))
+            .layer(AuthLayer::new(tokens.clone(), wants_certificates))
             .add_routes(services(&backend, &issues, &blueprints, &limits))
             .add_service(health_service)
             .add_optional_service(v1)
@@ -333,7 +334,7 @@ impl Server {
         tracing::info!(grace_secs = grace.as_secs(), "draining");
         match timeout(grace, services.ended()).await {
             Ok(()) => tracing::info!("stopped, all calls finished"),
-            Err(_) => tracing::warn!("grace period over, dropping what is still open"),
+            Err(_) => tracing::warn!("the grace period is over; open calls are dropped"),
         }
         services.result()
     }

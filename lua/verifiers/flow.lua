@@ -3,6 +3,6 @@
 
 local problem = host.flow_problem(_CTX.applied.new_bp_json.flow)
 if problem ~= nil then
-  return { status = "deny", reason = "flow is no valid flow.ir: " .. problem }
+  return { status = "deny", reason = "flow is not valid flow.ir: " .. problem }
 end
 return { status = "pass", evidence = { refs = #host.step_refs(_CTX.applied.new_bp_json.flow) } }

@@ -11,7 +11,7 @@ pub const MAX_ID_BYTES: usize = 128;
 /// An invalid id.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "{field} {given:?} is no valid id: 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
+    "{field} {given:?} is not a valid id: 1 to 128 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"
 )]
 pub struct InvalidId {
     /// The field that holds the id.
@@ -162,7 +162,7 @@ pub struct VersionPrefix(Arc<str>);
 
 /// An invalid prefix of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{given:?} does not begin a version: 1 to 64 lowercase hex digits")]
+#[error("{given:?} is not the prefix of a version: 1 to 64 lowercase hex digits")]
 pub struct InvalidVersionPrefix {
     /// The given text, cut to 160 characters.
     pub given: String,

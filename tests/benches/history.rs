@@ -74,7 +74,7 @@ async fn times(length: u64, n_labels: u64) -> Vec<(&'static str, Duration)> {
         };
         store
             .of(&id)
-            .list_commits(&id, &page)
+            .list_commits(&id, None, &page)
             .await
             .expect("an answer");
     };
@@ -115,6 +115,7 @@ pub(crate) async fn grow(store: &Store, name: &str, length: u64, n_labels: u64) 
             patch_hash: String::new(),
             issue_id: None,
             epoch: None,
+            author: None,
             committed_at_ms: seq,
         };
         batch.push(HistoryEntry { commit, document });

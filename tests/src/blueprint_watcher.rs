@@ -76,7 +76,7 @@ impl BlueprintWatcher {
     /// Returns the next event.
     ///
     /// # Panics
-    /// If the stream ends, or there is none within the wait limit.
+    /// If the stream ends, or no event arrives within the wait limit.
     pub async fn next(&mut self) -> Event {
         let event = within_wait_limit("the watcher is told", self.try_next()).await;
         event.unwrap_or_else(|status| panic!("WatchBlueprints: {status}"))

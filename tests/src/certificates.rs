@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair,
+    SanType,
+};
 use tempfile::TempDir;
 
 /// An authority and its files, which are removed when it is dropped.
@@ -46,7 +49,34 @@ impl Certificates {
     /// If it cannot be created.
     pub fn sign(&self, name: &str) -> Signed {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let params = CertificateParams::new(names).expect("sound names");
+        self.sign_params(name, CertificateParams::new(names).expect("sound names"))
+    }
+
+    /// Signs a certificate of a client with these subject alternative names and this common name,
+    /// and writes it under unique file names. A name with `://` is a URI.
+    ///
+    /// # Panics
+    /// If it cannot be created.
+    pub fn sign_client(&self, name: &str, names: &[&str], common_name: Option<&str>) -> Signed {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        let typed = names.iter().map(|name| {
+            let text = (*name).try_into().expect("ASCII");
+            match name.contains("://") {
+                true => SanType::URI(text),
+                false => SanType::DnsName(text),
+            }
+        });
+        params.subject_alt_names = typed.collect();
+        params.distinguished_name = DistinguishedName::new();
+        if let Some(common_name) = common_name {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, common_name);
+        }
+        self.sign_params(name, params)
+    }
+
+    fn sign_params(&self, name: &str, params: CertificateParams) -> Signed {
         let key = KeyPair::generate().expect("a key");
         let certificate = params
             .signed_by(&key, &self.authority)

@@ -336,6 +336,22 @@ impl Client {
         Ok(answer.into_inner())
     }
 
+    /// Creates or moves a channel.
+    ///
+    /// # Panics
+    /// If the server rejects it.
+    pub async fn set_channel(&self, blueprint_id: &str, name: &str, version: &str) -> v1::Channel {
+        let request = v1::SetChannelRequest {
+            blueprint_id: blueprint_id.to_owned(),
+            channel: name.to_owned(),
+            version: version.to_owned(),
+            ..Default::default()
+        };
+        let answer = self.blueprints.clone().set_channel(request).await;
+        let answer = answer.expect("SetChannel").into_inner();
+        answer.channel.expect("SetChannel answers a channel")
+    }
+
     /// Deletes a setting.
     ///
     /// # Errors

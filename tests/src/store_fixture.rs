@@ -4,6 +4,7 @@
 //! the rules of the queues afterwards, the second that no key has changed.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::FromRedisValue;
@@ -13,9 +14,9 @@ use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 use shared::domain::issue::{Issue, IssueState, NewIssue, RejectionCause};
 use shared::ids::{BlueprintId, IssueId, Version, WorkerId};
 use shared::store::{
-    ArchiveOutcome, ClaimMode, ClaimOutcome, Claimed, Decision, ExpectedHead, IssueRef, Lease,
-    NextClaim, PopHandle, PutOutcome, ReapOutcome, Release, SettleOutcome, Settlement, Shard,
-    Store, StoreError, SubmitOutcome,
+    ArchiveOutcome, ClaimMode, ClaimOutcome, Claimed, ExpectedHead, IssueRef, Lease, NextClaim,
+    PopHandle, PutOutcome, ReapOutcome, Release, SettleOutcome, Settlement, Shard, Store,
+    StoreError, SubmitOutcome,
 };
 use tokio::sync::Mutex;
 
@@ -340,6 +341,8 @@ impl Fixture {
             ts_ms: found.updated_at_ms,
             usage: SpawnerUsage::default(),
             unusable_reply: String::new(),
+            submitted_by: found.submitted_by,
+            decided_by: found.decided_by,
         };
         assert_eq!(self.log_entry(issue).await, entry);
     }
@@ -367,24 +370,25 @@ impl Fixture {
         let (name, mark) = (issue.blueprint_id.as_str(), issue.issue_id.as_str());
         let new = marked(name, mark, "1.0.1");
         let log = log_of(claimed, how, &new);
-        let epoch = epoch_of(claimed);
-        let decision = match how {
-            How::Applied => Decision::Applied {
-                blueprint: &new,
-                expected_seq: claimed.head.seq,
-                patch_hash: PATCH_HASH,
-                epoch: &epoch,
+        let (expected_seq, reason) = (claimed.head.seq, how.reason().to_owned());
+        let settlement = match how {
+            How::Applied => Settlement::Applied {
+                blueprint: Arc::new(new),
+                expected_seq,
+                patch_hash: PATCH_HASH.to_owned(),
+                epoch: epoch_of(claimed),
+                log,
             },
-            How::Denied => Decision::Denied {
-                expected_seq: claimed.head.seq,
+            How::Denied => Settlement::Denied {
+                expected_seq,
+                reason,
+                log,
             },
-            How::Failed => Decision::Failed { dead: false },
-            How::Dead => Decision::Failed { dead: true },
-        };
-        let settlement = Settlement {
-            decision,
-            reason: how.reason(),
-            log: &log,
+            How::Failed | How::Dead => Settlement::Failed {
+                dead: how == How::Dead,
+                reason,
+                log,
+            },
         };
         let store = &self.store;
         match next {
@@ -464,6 +468,8 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
             duration_ms: 4,
         },
         unusable_reply: "{\"ops\": \u{1b}".to_owned(),
+        submitted_by: claimed.submitted_by.clone(),
+        decided_by: None,
     }
 }
 

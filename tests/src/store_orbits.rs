@@ -5,7 +5,9 @@ use shared::domain::issue::Authority;
 use shared::domain::setting::EnhanceSetting;
 use shared::domain::version_selector::VersionSelector;
 use shared::ids::SettingId;
-use shared::store::{DeleteSettingOutcome, IssueRef, PutSettingOutcome, SubmitOutcome};
+use shared::store::{
+    CheckedOrbit, DeleteSettingOutcome, IssueRef, PutSettingOutcome, SubmitOutcome,
+};
 
 use crate::store_fixture::{Fixture, blueprint_id, issue_ref, new_issue};
 
@@ -25,6 +27,8 @@ pub fn orbit_setting(name: &str, orbit: &str, selector: VersionSelector) -> Enha
         applies_to: Vec::new(),
         axis_options: AxisOptions::new(),
         revision: 0,
+        updated_by: None,
+        updated_at_ms: None,
     }
 }
 
@@ -34,6 +38,14 @@ pub fn orbit_setting(name: &str, orbit: &str, selector: VersionSelector) -> Enha
 /// Never.
 pub fn pinned() -> VersionSelector {
     VersionSelector::SemverReq(">=0.0.0".parse().expect("a requirement"))
+}
+
+/// The state of an orbit whose newest commit has this number.
+pub fn checked_at(seq: Option<u64>) -> CheckedOrbit {
+    CheckedOrbit {
+        seq,
+        channel_revision: None,
+    }
 }
 
 impl Fixture {

@@ -41,13 +41,14 @@ impl Metrics {
     /// [`shared::telemetry::numbers`](shared::telemetry::prometheus)).
     pub(crate) fn new(n_shards: usize) -> Metrics {
         describe();
-        let begun = |counter: Counter| {
+        let registered = |counter: Counter| {
             counter.absolute(0);
             counter
         };
-        let ended = |outcome| begun(counter!("draftsman_worker_ended_total", "outcome" => outcome));
+        let ended =
+            |outcome| registered(counter!("draftsman_worker_ended_total", "outcome" => outcome));
         Metrics {
-            claimed: begun(counter!("draftsman_worker_claimed_total")),
+            claimed: registered(counter!("draftsman_worker_claimed_total")),
             applied: ended("applied"),
             denied: ended("denied"),
             failed: ended("failed"),
@@ -55,8 +56,8 @@ impl Metrics {
             handed_back: ended("handed_back"),
             lost: ended("lost"),
             stale: ended("stale"),
-            reaped: begun(counter!("draftsman_worker_reaped_total")),
-            repaired: begun(counter!("draftsman_worker_repaired_total")),
+            reaped: registered(counter!("draftsman_worker_reaped_total")),
+            repaired: registered(counter!("draftsman_worker_repaired_total")),
             started: Instant::now(),
             last_beats_ms: (0..n_shards).map(|_| AtomicU64::new(0)).collect(),
         }

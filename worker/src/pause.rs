@@ -52,9 +52,9 @@ impl Default for RepeatedErrorLog {
 
 impl RepeatedErrorLog {
     /// Logs the error with its role, unless an error was logged within `LOG_EVERY`.
-    pub(crate) fn about(&mut self, role: &'static str, error: &StoreError) {
+    pub(crate) fn log(&mut self, role: &'static str, error: &StoreError) {
         if self.0.pass() {
-            tracing::warn!(role, error = chain(error), "will be tried again");
+            tracing::warn!(role, error = chain(error), "failed; retrying");
         }
     }
 }

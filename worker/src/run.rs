@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::flow::flow_threads::FlowThreads;
 use crate::flow::{FlowConfig, FlowHost};
-use crate::issue::dispatch::Dispatcher;
+use crate::issue::dispatcher::Dispatcher;
 use crate::issue::documents::DocumentCache;
 use crate::issue::leases::Leases;
 use crate::issue::orbits::Orbits;
@@ -51,9 +51,9 @@ pub enum StartError {
     },
     /// The worker ended itself because unstoppable scripts hold too many threads.
     #[error(
-        "scripts that nothing can stop hold too many threads; start the worker again, and look for their names in its log"
+        "too many threads run scripts that cannot be stopped; restart the worker, and look for the names of the scripts in its log"
     )]
-    WornOut,
+    StuckScripts,
     /// The heartbeat thread or the flow threads could not be started.
     #[error("threads cannot be started")]
     Thread(#[source] std::io::Error),
@@ -68,7 +68,7 @@ pub enum StartError {
 /// [`StartError::Scripts`] names the script that does not compile.
 pub fn check(config: &Config) -> Result<(), StartError> {
     let host = host(config)?;
-    tracing::info!(scripts = ?host.script_names(), axes = ?host.axes(), "configuration and scripts are sound");
+    tracing::info!(scripts = ?host.script_names(), axes = ?host.axes(), "configuration and scripts are valid");
     Ok(())
 }
 
@@ -89,7 +89,7 @@ fn host(config: &Config) -> Result<FlowHost, StartError> {
 ///
 /// # Errors
 /// Returns [`StartError`] if the worker cannot start. A running worker releases all its issues
-/// before it returns [`StartError::WornOut`] or [`StartError::Service`].
+/// before it returns [`StartError::StuckScripts`] or [`StartError::Service`].
 pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send,
@@ -209,9 +209,9 @@ pub async fn run(
         consuming.push(consumed);
     }
 
-    let worn_out = tokio::select! {
+    let restart_needed = tokio::select! {
         () = &mut shutdown => false,
-        () = host.worn_out().cancelled() => true,
+        () = host.restart_needed().cancelled() => true,
         () = services.failed() => false,
     };
     // The order of shutdown: stop popping, finish open issues, hand the rest back. The heartbeat
@@ -243,13 +243,13 @@ pub async fn run(
     {
         tracing::warn!(
             error = chain(&error),
-            "could not sign off; what is left will be reaped"
+            "could not sign off; a reaper returns the remaining issues"
         );
     }
     tracing::info!(%worker_id, "worker ended");
     services.result()?;
-    if worn_out {
-        Err(StartError::WornOut)
+    if restart_needed {
+        Err(StartError::StuckScripts)
     } else {
         Ok(())
     }

@@ -37,12 +37,20 @@ pub(crate) struct GetArgs {
         long,
         value_name = "VERSION",
         requires = "blueprint_id",
-        conflicts_with = "semver"
+        conflicts_with_all = ["semver", "channel"]
     )]
     pub(crate) version: Option<String>,
     /// Print the version with the highest label that satisfies this requirement, such as `^1.2`.
-    #[arg(long, value_name = "REQUIREMENT", requires = "blueprint_id")]
+    #[arg(
+        long,
+        value_name = "REQUIREMENT",
+        requires = "blueprint_id",
+        conflicts_with = "channel"
+    )]
     pub(crate) semver: Option<String>,
+    /// Print the version of this channel.
+    #[arg(long, value_name = "CHANNEL", requires = "blueprint_id")]
+    pub(crate) channel: Option<String>,
     /// Also list archived Blueprints.
     #[arg(long, conflicts_with = "blueprint_id")]
     pub(crate) archived: bool,
@@ -54,6 +62,9 @@ pub(crate) struct HistoryArgs {
     /// Id of the Blueprint.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: String,
+    /// List only commits of this actor.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
     /// Maximum number of commits.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: usize,

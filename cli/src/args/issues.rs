@@ -64,7 +64,7 @@ pub(crate) struct IssueArg {
 #[derive(Debug, Args)]
 pub(crate) struct IssuesArgs {
     /// Show this issue in full.
-    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "state", "cause", "dead", "limit"])]
+    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "state", "cause", "actor", "dead", "limit"])]
     pub(crate) issue_id: Option<String>,
     /// List only issues of this Blueprint.
     #[arg(long, value_name = "ID")]
@@ -75,6 +75,9 @@ pub(crate) struct IssuesArgs {
     /// List only issues that were rejected for this cause.
     #[arg(long, value_enum)]
     pub(crate) cause: Option<CauseArg>,
+    /// List only issues that this actor submitted.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
     /// List only issues on the dead-letter list.
     #[arg(long)]
     pub(crate) dead: bool,
@@ -112,11 +115,14 @@ pub(crate) enum CauseArg {
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// Show the entry of this issue in full.
-    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "oldest_first", "limit"])]
+    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "actor", "oldest_first", "limit"])]
     pub(crate) issue_id: Option<String>,
     /// List only decisions about this Blueprint.
     #[arg(long, value_name = "ID")]
     pub(crate) blueprint: Option<String>,
+    /// List only decisions about issues that this actor submitted.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
     /// List the oldest entry first.
     #[arg(long)]
     pub(crate) oldest_first: bool,

@@ -1,6 +1,7 @@
 //! Command-line arguments of `draftsman`: the verbs, and the options of every verb.
 
 mod blueprints;
+mod channels;
 mod consumers;
 mod document_format;
 mod issues;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::blueprints::{
     BlueprintArg, DiffArgs, ExportArgs, GetArgs, HistoryArgs, ImportArgs, PutArgs, RevertArgs,
 };
+pub(crate) use self::channels::{ChannelsArgs, ConsumersArgs, PromoteArgs, RollbackArgs};
 pub(crate) use self::consumers::{FollowArgs, SyncArgs};
 pub(crate) use self::document_format::DocumentFormat;
 pub(crate) use self::issues::{
@@ -45,8 +47,8 @@ const EXIT_CODES: &str = "Exit status:
   submit, watch, retry  0 applied, 2 denied, 3 failed, 4 cancelled
   preview               0 would be applied, 2 denied, 3 failed
   verify                0 pass, 2 deny
-  doctor                0 nothing is bad, 1 something is
-  probe                 0 well, 1 not
+  doctor                0 no problem, 1 a problem
+  probe                 0 healthy, 1 unhealthy
   every verb            0 done, 1 error, 64 wrong arguments";
 
 /// Options of every verb.
@@ -153,6 +155,14 @@ pub(crate) enum Verb {
     Archive(BlueprintArg),
     /// Unarchive a Blueprint.
     Unarchive(BlueprintArg),
+    /// List the channels of a Blueprint, such as production and staging, or their moves.
+    Channels(ChannelsArgs),
+    /// Move a channel to a version. Shows the difference and asks first.
+    Promote(PromoteArgs),
+    /// Move a channel back to the version before its last move.
+    Rollback(RollbackArgs),
+    /// List the instances that run Blueprints, with their last reports.
+    Consumers(ConsumersArgs),
     /// Export the whole history of a Blueprint to a file.
     Export(ExportArgs),
     /// Import a Blueprint with its whole history from an exported file.
@@ -161,7 +171,7 @@ pub(crate) enum Verb {
     Follow(FollowArgs),
     /// Keep a folder of files up to date with the Blueprints that match.
     Sync(SyncArgs),
-    /// Write, show, list or delete settings, which define how issues are worked on.
+    /// Write, show, list or delete settings, which define how issues are processed.
     #[command(subcommand)]
     Setting(SettingVerb),
     /// Show the queue: waiting issues, issues in flight, and workers.

@@ -36,7 +36,7 @@ pub(crate) struct SettingArg {
 #[derive(Debug, Args)]
 pub(crate) struct SettingPutArgs {
     /// File of the setting. `-` reads standard input. The `id` in it selects the setting; its
-    /// `revision` is ignored.
+    /// `revision`, `updated_by` and `updated_at` are ignored.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Format of that file. Default: JSON if it begins with `{` or `[`, else YAML.

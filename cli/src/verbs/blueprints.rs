@@ -67,10 +67,11 @@ pub(crate) async fn get(mut client: Client, args: GetArgs, format: Output) -> Re
     let Some(blueprint_id) = args.blueprint_id else {
         return list(client, args.archived, format).await;
     };
-    let selector = match (args.version, args.semver) {
-        (Some(given), _) => Selector::Fixed(resolve(&mut client, &blueprint_id, &given).await?),
-        (None, Some(requirement)) => Selector::SemverReq(requirement),
-        (None, None) => Selector::Latest(true),
+    let selector = match (args.version, args.semver, args.channel) {
+        (Some(given), _, _) => Selector::Fixed(resolve(&mut client, &blueprint_id, &given).await?),
+        (None, Some(requirement), _) => Selector::SemverReq(requirement),
+        (None, None, Some(channel)) => Selector::Channel(channel),
+        (None, None, None) => Selector::Latest(true),
     };
     let answer = fetch(&mut client, &blueprint_id, selector).await?;
     if format == Output::Json {
@@ -88,7 +89,19 @@ pub(crate) async fn get(mut client: Client, args: GetArgs, format: Output) -> Re
     Ok(output::exact(&answer.document_yaml)?)
 }
 
-async fn list(mut client: Client, include_archived: bool, format: Output) -> Result<(), CliError> {
+/// Returns the ids of all Blueprints that are not archived.
+///
+/// # Errors
+/// Errors of intake.
+pub(super) async fn ids(client: &mut Client) -> Result<Vec<String>, CliError> {
+    let all = summaries(client, false).await?.into_iter();
+    Ok(all.map(|summary| summary.blueprint_id).collect())
+}
+
+async fn summaries(
+    client: &mut Client,
+    include_archived: bool,
+) -> Result<Vec<BlueprintSummary>, CliError> {
     let mut blueprints = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -105,9 +118,13 @@ async fn list(mut client: Client, include_archived: bool, format: Output) -> Res
         blueprints.extend(page.blueprints);
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            break;
+            return Ok(blueprints);
         }
     }
+}
+
+async fn list(mut client: Client, include_archived: bool, format: Output) -> Result<(), CliError> {
+    let blueprints = summaries(&mut client, include_archived).await?;
     if format == Output::Json {
         let blueprints: Vec<_> = blueprints.iter().map(output::summary_json).collect();
         return Ok(output::json_document(&json!({ "blueprints": blueprints }))?);

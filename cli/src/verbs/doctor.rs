@@ -113,8 +113,8 @@ async fn examine(options: &Common) -> Result<Vec<Check>, CliError> {
             let cause = shared::error::chain(&source);
             return Ok(vec![Check::bad(
                 "address",
-                format!("nobody answers at {addr}: {cause}"),
-                "start intake or `draftsman up`, or point --addr at it; for https:// see --ca and --client-cert",
+                format!("no server answers at {addr}: {cause}"),
+                "start intake or `draftsman up`, or set --addr; for https:// see --ca and --client-cert",
             )]);
         }
         Err(error) => return Err(error),
@@ -141,7 +141,7 @@ async fn examine(options: &Common) -> Result<Vec<Check>, CliError> {
         Err(status) => checks.push(Check::bad(
             "queue",
             format!(
-                "intake does not tell: {:?}: {}",
+                "intake did not answer: {:?}: {}",
                 status.code(),
                 status.message()
             ),
@@ -166,7 +166,7 @@ fn transport(options: &Common) -> Check {
         _ if is_here => Check::ok("tls", "plain text, on this machine only"),
         _ => Check::warn(
             "tls",
-            "plain text over the network: whoever is on the way reads tokens and documents",
+            "plain text over the network: tokens and documents can be read in transit",
             "give intake DRAFTSMAN_TLS_CERT and DRAFTSMAN_TLS_KEY, and use https://",
         ),
     }
@@ -194,7 +194,7 @@ async fn token(
         Some(Code::Unauthenticated) => {
             return Ok(Check::bad(
                 "token",
-                "intake wants a token, and none was given",
+                "intake requires a token, and none was given",
                 "set DRAFTSMAN_TOKEN",
             ));
         }
@@ -235,14 +235,14 @@ async fn token(
 fn open(options: &Common) -> Check {
     match transport(options).finding {
         Finding::Ok if !options.addr.starts_with("https") => {
-            Check::ok("token", "none is wanted, on this machine only")
+            Check::ok("token", "not required, on this machine only")
         }
         _ if options.client_cert.is_some() => {
-            Check::ok("token", "none is wanted besides the certificate")
+            Check::ok("token", "not required besides the client certificate")
         }
         _ => Check::warn(
             "token",
-            "none is wanted: whoever reaches intake may change everything",
+            "not required: every client that reaches intake may change everything",
             "give intake DRAFTSMAN_TOKENS_FILE",
         ),
     }
@@ -256,17 +256,17 @@ async fn health(client: &Client) -> Check {
         Ok(ServingStatus::Serving) => Check::ok("health", "intake serves, and Redis answers it"),
         Ok(_) => Check::bad(
             "health",
-            "intake does not serve: Redis does not answer it or will not do, or it is ending",
-            "intake's log says which; what was accepted is kept in Redis",
+            "intake is not ready: Redis does not answer or is not usable, or intake is stopping",
+            "intake's log has the reason; accepted issues are kept in Redis",
         ),
         Err(status) => Check::bad(
             "health",
             format!(
-                "intake does not tell: {:?}: {}",
+                "intake did not answer: {:?}: {}",
                 status.code(),
                 status.message()
             ),
-            "is it an intake that listens there?",
+            "check that intake listens at this address",
         ),
     }
 }
@@ -283,7 +283,7 @@ fn version(metadata: &MetadataMap) -> Check {
             "version",
             format!(
                 "intake has {}, this program {own}",
-                other.unwrap_or("none that it tells")
+                other.unwrap_or("an unknown version")
             ),
             "use the same version of both",
         ),

@@ -43,11 +43,11 @@ pub(crate) async fn submit(
         return Ok(None);
     }
     let known = if answer.already_existed {
-        " (was filed before)"
+        " (was submitted before)"
     } else {
         ""
     };
-    let (last, decision) = see_through(&mut client, &issue, known, format).await?;
+    let (last, decision) = wait_for_decision(&mut client, &issue, known, format).await?;
     if format == Output::Json {
         output::json_document(
             &json!({ "issue": output::issue_json(&last), "already_existed": answer.already_existed }),
@@ -74,7 +74,7 @@ pub(super) fn read_intent(words: &[String]) -> Result<String, CliError> {
 /// Prints the id of an issue and follows it to its decision. Text output has every state, the steps
 /// of a slow flow, and the judgement. The caller prints JSON. Returns the last state and the
 /// decision.
-pub(super) async fn see_through(
+pub(super) async fn wait_for_decision(
     client: &mut Client,
     issue: &Issue,
     note: &str,
@@ -151,6 +151,7 @@ pub(crate) async fn issues(
                 dead_only: args.dead,
                 page_size: page_size(args.limit - issues.len()),
                 page_token,
+                submitted_by: args.actor.clone(),
             })
             .await?
             .into_inner();
@@ -176,6 +177,7 @@ pub(crate) async fn issues(
             issue.blueprint_id.clone(),
             state,
             output::time(issue.submitted_at.as_ref()),
+            issue.submitted_by.clone(),
             output::brief(&issue.intent),
             output::brief(&issue.reason),
         ]
@@ -185,6 +187,7 @@ pub(crate) async fn issues(
         "BLUEPRINT",
         "STATE",
         "SUBMITTED",
+        "BY",
         "INTENT",
         "REASON",
     ];
@@ -226,19 +229,31 @@ fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError> {
     output::line(format_args!("intent     {}", issue.intent))?;
     output::line(format_args!("state      {}", output::standing(issue)))?;
     output::line(format_args!(
-        "submitted  {}",
-        output::time(issue.submitted_at.as_ref())
+        "submitted  {}{}",
+        output::time(issue.submitted_at.as_ref()),
+        by(&issue.submitted_by)
     ))?;
     output::line(format_args!(
         "updated    {}, revision {}",
         output::time(issue.updated_at.as_ref()),
         issue.revision
     ))?;
+    if !issue.decided_by.is_empty() {
+        output::line(format_args!("decided    by {}", issue.decided_by))?;
+    }
     output::line(format_args!("attempts   {}", issue.attempt))?;
     if !issue.retry_of.is_empty() {
         output::line(format_args!("retry of   {}", issue.retry_of))?;
     }
     Ok(())
+}
+
+/// Returns ` by <actor>`; empty without an actor.
+fn by(actor: &str) -> String {
+    match actor {
+        "" => String::new(),
+        actor => format!(" by {actor}"),
+    }
 }
 
 fn wire_state(state: StateArg) -> IssueState {

@@ -33,6 +33,7 @@ pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Re
                 newest_first: !args.oldest_first,
                 page_size: page_size(args.limit - entries.len()),
                 page_token,
+                submitted_by: args.actor.clone(),
             })
             .await?
             .into_inner();
@@ -64,14 +65,21 @@ pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Re
             entry.blueprint_id.clone(),
             outcome.clone(),
             output::short(&entry.new_hash).to_owned(),
+            entry.submitted_by.clone(),
             output::brief(&entry.intent),
             output::brief(&why),
         ]
     });
-    Ok(output::line(output::table(
-        ["ISSUE", "BLUEPRINT", "OUTCOME", "VERSION", "INTENT", "WHY"],
-        rows,
-    ))?)
+    let header = [
+        "ISSUE",
+        "BLUEPRINT",
+        "OUTCOME",
+        "VERSION",
+        "BY",
+        "INTENT",
+        "WHY",
+    ];
+    Ok(output::line(output::table(header, rows))?)
 }
 
 /// Returns the log entry of a decided issue.
@@ -97,6 +105,9 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
         "issue      {} against {}",
         entry.issue_id, entry.blueprint_id
     ))?;
+    if !entry.submitted_by.is_empty() {
+        output::line(format_args!("submitted  by {}", entry.submitted_by))?;
+    }
     output::line(format_args!("intent     {}", entry.intent))?;
     let outcome = if entry.cause.is_empty() {
         String::new()
@@ -107,6 +118,9 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
         "outcome    {}{outcome}, attempt {}",
         entry.status, entry.attempt
     ))?;
+    if !entry.decided_by.is_empty() {
+        output::line(format_args!("decided by {}", entry.decided_by))?;
+    }
     if !entry.prev_hash.is_empty() {
         output::line(format_args!("decided on {}", entry.prev_hash))?;
     }
@@ -129,11 +143,11 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
         .filter(|usage| !usage.agent_kind.is_empty())
     {
         output::line(format_args!(
-            "spawner    {}{}{}, {} call(s), {} ms, {} tokens in, {} out",
+            "spawner    {}{}{}, {}, {} ms, {} tokens in, {} out",
             usage.agent_kind,
             if usage.model.is_empty() { "" } else { " " },
             usage.model,
-            usage.calls,
+            output::count(usage.calls.into(), "call"),
             usage.duration_ms,
             usage.input_tokens,
             usage.output_tokens

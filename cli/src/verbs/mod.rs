@@ -2,9 +2,12 @@
 
 mod blueprint_watch;
 pub(crate) mod blueprints;
+pub(crate) mod channels;
+pub(crate) mod consumers;
 pub(crate) mod decision;
 pub(crate) mod doctor;
 pub(crate) mod follow;
+mod history_file;
 mod issue_progress;
 pub(crate) mod issues;
 pub(crate) mod log;

@@ -4,7 +4,7 @@ use proto::v1::RetryIssueRequest;
 use serde_json::json;
 
 use super::decision::Decision;
-use super::issues::see_through;
+use super::issues::wait_for_decision;
 use crate::args::{Output, RetryArgs};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -32,7 +32,7 @@ pub(crate) async fn retry(
         (issue, None)
     } else {
         let note = format!(", a retry of {}", issue.retry_of);
-        let (last, decision) = see_through(&mut client, &issue, &note, format).await?;
+        let (last, decision) = wait_for_decision(&mut client, &issue, &note, format).await?;
         (last, Some(decision))
     };
     if format == Output::Json {

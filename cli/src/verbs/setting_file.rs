@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::blueprint::{Doc, Num};
 
 /// The fields of a setting in a file.
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 12] = [
     "id",
     "blueprint_id",
     "selector",
@@ -20,6 +20,8 @@ const FIELDS: [&str; 10] = [
     "applies_to",
     "axis_options",
     "revision",
+    "updated_by",
+    "updated_at",
 ];
 /// Largest integer that is exact in the doubles of a `google.protobuf.Struct`: 2^53.
 const MAX_EXACT: u64 = 1 << 53;
@@ -50,7 +52,7 @@ pub(super) fn from_doc(doc: &Doc, no_verification: bool) -> Result<EnhanceSettin
         None if no_verification => Vec::new(),
         None => {
             return Err(
-                "verifier_axes is missing; for a setting without verification say no_verification: true"
+                "verifier_axes is missing; for a setting without verification write no_verification: true"
                     .to_owned(),
             );
         }
@@ -73,7 +75,10 @@ pub(super) fn from_doc(doc: &Doc, no_verification: bool) -> Result<EnhanceSettin
         axis_options: given("axis_options")
             .map(|options| mapping("axis_options", options))
             .transpose()?,
+        // Set by intake.
         revision: 0,
+        updated_by: String::new(),
+        updated_at: None,
     })
 }
 
@@ -96,14 +101,14 @@ fn texts(name: &str, list: &Doc) -> Result<Vec<String>, String> {
 }
 
 fn selector(given: &Doc) -> Result<VersionSelector, String> {
-    const EXPECTED: &str =
-        "selector must be one of `latest: true`, `fixed: <version>`, `semver_req: <requirement>`";
+    const EXPECTED: &str = "selector must be one of `latest: true`, `fixed: <version>`, `semver_req: <requirement>`, `channel: <name>`";
     let members = given.as_object().filter(|members| members.len() == 1);
     let choice = members.and_then(|members| members.iter().next());
     let choice = match choice.map(|(name, value)| (&**name, value)) {
         Some(("latest", Doc::Bool(latest))) => Selector::Latest(*latest),
         Some(("fixed", Doc::Str(version))) => Selector::Fixed(version.to_string()),
         Some(("semver_req", Doc::Str(requirement))) => Selector::SemverReq(requirement.to_string()),
+        Some(("channel", Doc::Str(name))) => Selector::Channel(name.to_string()),
         _ => return Err(EXPECTED.to_owned()),
     };
     Ok(VersionSelector {
@@ -147,6 +152,7 @@ pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
         Some(Selector::Latest(latest)) => json!({ "latest": latest }),
         Some(Selector::Fixed(version)) => json!({ "fixed": version }),
         Some(Selector::SemverReq(requirement)) => json!({ "semver_req": requirement }),
+        Some(Selector::Channel(name)) => json!({ "channel": name }),
     };
     json!({
         "id": setting.id,
@@ -159,6 +165,8 @@ pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
         "applies_to": setting.applies_to,
         "axis_options": setting.axis_options.as_ref().map(struct_to_json),
         "revision": setting.revision,
+        "updated_by": setting.updated_by,
+        "updated_at": setting.updated_at.as_ref().map(ToString::to_string),
     })
 }
 

@@ -81,7 +81,7 @@ async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result
         ))?;
     }
     output::line(format_args!(
-        "setting {}: revision {}; it acts on the next issue",
+        "setting {}: revision {}; it applies from the next issue on",
         setting.id, setting.revision
     ))?;
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
@@ -116,6 +116,7 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
             setting.ttl_secs.to_string(),
             setting.applies_to.join(" "),
             setting.revision.to_string(),
+            setting.updated_by.clone(),
         ]
     });
     let header = [
@@ -125,6 +126,7 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
         "SECONDS",
         "APPLIES TO",
         "REVISION",
+        "BY",
     ];
     Ok(output::line(output::table(header, rows))?)
 }

@@ -59,7 +59,7 @@ pub(super) fn print(stats: &GetQueueStatsResponse) -> Result<(), CliError> {
     }
     output::line("")?;
     if stats.workers.is_empty() {
-        output::line("no worker is there: issues wait until one starts")?;
+        output::line("no worker is connected: issues wait until one starts")?;
     } else {
         let workers = stats.workers.iter().map(|worker| {
             [

@@ -43,7 +43,7 @@ pub(crate) async fn use_orbit(
         return Ok(output::json_document(&value)?);
     }
     output::line(format_args!(
-        "setting {}: revision {}; issues are worked on by {} from the next one on",
+        "setting {}: revision {}; {} processes the issues from the next one on",
         setting.id, setting.revision, setting.blueprint_id
     ))?;
     Ok(trial::show(answer.trial, &answer.trial_detail)?)

@@ -22,7 +22,7 @@ pub(crate) async fn history(
     args: HistoryArgs,
     format: Output,
 ) -> Result<(), CliError> {
-    let commits = commits(&mut client, &args.blueprint_id, args.limit).await?;
+    let commits = commits(&mut client, &args.blueprint_id, args.actor, args.limit).await?;
     if format == Output::Json {
         let commits: Vec<_> = commits.iter().map(output::commit_json).collect();
         return Ok(output::json_document(&json!({ "commits": commits }))?);
@@ -33,14 +33,21 @@ pub(crate) async fn history(
             output::short(&commit.version).to_owned(),
             commit.version_label.clone(),
             output::time(commit.committed_at.as_ref()),
+            commit.author.clone(),
             commit.issue_id.clone(),
             output::brief(&commit.rationale),
         ]
     });
-    Ok(output::line(output::table(
-        ["SEQ", "VERSION", "LABEL", "COMMITTED", "ISSUE", "RATIONALE"],
-        rows,
-    ))?)
+    let header = [
+        "SEQ",
+        "VERSION",
+        "LABEL",
+        "COMMITTED",
+        "BY",
+        "ISSUE",
+        "RATIONALE",
+    ];
+    Ok(output::line(output::table(header, rows))?)
 }
 
 /// Prints the difference between two versions.
@@ -89,17 +96,24 @@ pub(crate) async fn diff(
             "unified_diff": answer.unified_diff,
         }))?,
         (Output::Text, true) => output::line(answer.json_patch)?,
-        (Output::Text, false) if answer.unified_diff.is_empty() => output::line("no difference")?,
-        (Output::Text, false) => {
-            let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            if io::stdout().is_terminal() && !no_color {
-                output::exact(&coloured(&answer.unified_diff))?
-            } else {
-                output::exact(&answer.unified_diff)?
-            }
-        }
+        (Output::Text, false) => show_diff(&answer.unified_diff)?,
     }
     Ok(())
+}
+
+/// Prints a unified diff, coloured on a terminal.
+///
+/// # Errors
+/// The error of the operating system.
+pub(super) fn show_diff(diff: &str) -> io::Result<()> {
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if diff.is_empty() {
+        output::line("no difference")
+    } else if io::stdout().is_terminal() && !no_color {
+        output::exact(&coloured(diff))
+    } else {
+        output::exact(diff)
+    }
 }
 
 /// Colours a unified diff for a terminal: deletions red, insertions green, positions cyan.
@@ -155,16 +169,20 @@ pub(crate) async fn revert(
 }
 
 /// Returns the newest commit.
-async fn newest(client: &mut Client, blueprint_id: &str) -> Result<Commit, CliError> {
-    let commits = commits(client, blueprint_id, 1).await?;
+///
+/// # Errors
+/// Errors of intake.
+pub(super) async fn newest(client: &mut Client, blueprint_id: &str) -> Result<Commit, CliError> {
+    let commits = commits(client, blueprint_id, None, 1).await?;
     let newest = commits.into_iter().next();
     newest.ok_or(CliError::Answer { field: "commits" })
 }
 
-/// Returns the newest commits, at most `limit`.
+/// Returns the newest commits, or those of one author, at most `limit`.
 async fn commits(
     client: &mut Client,
     blueprint_id: &str,
+    author: Option<String>,
     limit: usize,
 ) -> Result<Vec<Commit>, CliError> {
     let mut commits = Vec::new();
@@ -174,6 +192,7 @@ async fn commits(
             blueprint_id: blueprint_id.to_owned(),
             page_size: page_size(limit - commits.len()),
             page_token,
+            author: author.clone(),
             ..Default::default()
         };
         let page = client.blueprints.list_commits(request).await?.into_inner();

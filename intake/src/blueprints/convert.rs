@@ -42,6 +42,7 @@ pub(crate) fn commit_to_wire(commit: Commit) -> v1::Commit {
         patch_hash: commit.patch_hash,
         issue_id: text(commit.issue_id),
         epoch: commit.epoch.map(epoch_to_wire),
+        author: text(commit.author),
         committed_at: Some(timestamp(commit.committed_at_ms)),
     }
 }

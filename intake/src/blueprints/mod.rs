@@ -1,5 +1,7 @@
 //! `BlueprintService`: documents, versions and whole histories.
 
+mod channels;
+mod consumers;
 pub(crate) mod convert;
 pub(crate) mod service;
 mod transfer;

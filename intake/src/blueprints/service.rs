@@ -4,6 +4,7 @@ use proto::v1;
 use proto::v1::blueprint_service_server::BlueprintService;
 use shared::blueprint::yaml::Format;
 use shared::blueprint::{Blueprint, json, warnings};
+use shared::domain::actor::Actor;
 use shared::domain::version_selector::VersionSelector;
 use shared::ids::{BlueprintId, VersionPrefix};
 use shared::store::ArchiveOutcome;
@@ -13,8 +14,9 @@ use crate::backend::Backend;
 use crate::blueprints::convert::{commit_to_wire, expected_head, summary_to_wire};
 use crate::blueprints::watch::{self, Hub};
 use crate::blueprints::write::write;
-use crate::blueprints::{transfer, versions};
+use crate::blueprints::{channels, consumers, transfer, versions};
 use crate::convert;
+use crate::edge::auth_layer;
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::paging::PageQuery;
@@ -52,6 +54,7 @@ impl Blueprints {
     pub(crate) async fn put(
         &self,
         request: v1::PutBlueprintRequest,
+        author: &Actor,
     ) -> Result<v1::PutBlueprintResponse, RequestError> {
         let mut violations = Violations::default();
         let format = violations.check("format", document_format(request.format));
@@ -71,7 +74,7 @@ impl Blueprints {
             return Err(violations.into());
         };
         let store = self.backend.store()?;
-        let written = write(store, &blueprint, expected, &rationale, None).await?;
+        let written = write(store, &blueprint, expected, &rationale, author, None).await?;
         let (trial, trial_detail) = written.trial.into_wire();
         Ok(v1::PutBlueprintResponse {
             commit: Some(commit_to_wire(written.commit)),
@@ -92,16 +95,20 @@ impl Blueprints {
         let (Some(blueprint_id), Some(selector)) = (blueprint_id, selector) else {
             return Err(violations.into());
         };
-        let found = self
-            .backend
-            .store()?
-            .of(&blueprint_id)
-            .blueprint(&blueprint_id, &selector)
-            .await?;
-        let found = found.ok_or(match selector {
-            VersionSelector::Latest => RequestError::BlueprintNotFound(blueprint_id),
-            _ => RequestError::VersionNotFound(blueprint_id),
-        })?;
+        let shard = self.backend.store()?.of(&blueprint_id);
+        let Some(found) = shard.blueprint(&blueprint_id, &selector).await? else {
+            return Err(match selector {
+                VersionSelector::Latest => RequestError::BlueprintNotFound(blueprint_id),
+                VersionSelector::Channel(channel) => match shard.head_seq(&blueprint_id).await? {
+                    None => RequestError::BlueprintNotFound(blueprint_id),
+                    Some(_) => RequestError::ChannelNotFound {
+                        blueprint_id,
+                        channel,
+                    },
+                },
+                _ => RequestError::VersionNotFound(blueprint_id),
+            });
+        };
         Ok(v1::GetBlueprintResponse {
             document_yaml: found.blueprint.canonical_yaml().to_string(),
             document_json: json::emit(found.blueprint.doc()),
@@ -142,10 +149,12 @@ impl Blueprints {
                 .commits_by_prefix(blueprint_id, &request.version_prefix)
                 .await;
         }
+        let author = convert::optional_actor("author", request.author.as_deref())?;
+        let author = author.as_ref();
         let query = PageQuery::parse(
             request.page_size,
             &request.page_token,
-            &format!("commits {blueprint_id} {}", request.before_seq),
+            &format!("commits {blueprint_id} {} {author:?}", request.before_seq),
         )?;
         // A cursor is the number before which the next page begins.
         let first = (request.before_seq > 0).then(|| request.before_seq.to_string());
@@ -154,7 +163,7 @@ impl Blueprints {
         let (commits, next_page_token) = query
             .collect(commit_to_wire, |mut page| async move {
                 page.after = page.after.or_else(|| first.clone());
-                let commits = shard.list_commits(blueprint_id, &page).await?;
+                let commits = shard.list_commits(blueprint_id, author, &page).await?;
                 commits.ok_or_else(|| RequestError::BlueprintNotFound(blueprint_id.clone()))
             })
             .await?;
@@ -211,9 +220,9 @@ impl BlueprintService for Blueprints {
         &self,
         request: Request<v1::PutBlueprintRequest>,
     ) -> Result<Response<v1::PutBlueprintResponse>, Status> {
-        self.backend
-            .answer(Rpc::PutBlueprint, self.put(request.into_inner()))
-            .await
+        let author = auth_layer::actor(request.extensions());
+        let put = self.put(request.into_inner(), &author);
+        self.backend.answer(Rpc::PutBlueprint, put).await
     }
 
     async fn get_blueprint(
@@ -255,7 +264,11 @@ impl BlueprintService for Blueprints {
         &self,
         request: Request<v1::RevertBlueprintRequest>,
     ) -> Result<Response<v1::RevertBlueprintResponse>, Status> {
-        let revert = async { versions::revert(self.backend.store()?, request.into_inner()).await };
+        let author = auth_layer::actor(request.extensions());
+        let revert = async {
+            let store = self.backend.store()?;
+            versions::revert(store, request.into_inner(), &author).await
+        };
         self.backend.answer(Rpc::RevertBlueprint, revert).await
     }
 
@@ -302,7 +315,11 @@ impl BlueprintService for Blueprints {
         &self,
         request: Request<Streaming<v1::ImportBlueprintRequest>>,
     ) -> Result<Response<v1::ImportBlueprintResponse>, Status> {
-        let import = async { transfer::import(self.backend.store()?, request.into_inner()).await };
+        let importer = auth_layer::actor(request.extensions());
+        let import = async {
+            let store = self.backend.store()?;
+            transfer::import(store, request.into_inner(), &importer).await
+        };
         self.backend.answer(Rpc::ImportBlueprint, import).await
     }
 
@@ -313,5 +330,58 @@ impl BlueprintService for Blueprints {
         let limits = self.limits.clone();
         let watching = watch::watch(&self.hub, &self.backend, request.into_inner(), limits);
         self.backend.answer(Rpc::WatchBlueprints, watching).await
+    }
+
+    async fn set_channel(
+        &self,
+        request: Request<v1::SetChannelRequest>,
+    ) -> Result<Response<v1::SetChannelResponse>, Status> {
+        let actor = auth_layer::actor(request.extensions());
+        let set =
+            async { channels::set(self.backend.store()?, request.into_inner(), &actor).await };
+        self.backend.answer(Rpc::SetChannel, set).await
+    }
+
+    async fn delete_channel(
+        &self,
+        request: Request<v1::DeleteChannelRequest>,
+    ) -> Result<Response<v1::DeleteChannelResponse>, Status> {
+        let actor = auth_layer::actor(request.extensions());
+        let delete =
+            async { channels::delete(self.backend.store()?, request.into_inner(), &actor).await };
+        self.backend.answer(Rpc::DeleteChannel, delete).await
+    }
+
+    async fn list_channels(
+        &self,
+        request: Request<v1::ListChannelsRequest>,
+    ) -> Result<Response<v1::ListChannelsResponse>, Status> {
+        let list = async { channels::list(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer(Rpc::ListChannels, list).await
+    }
+
+    async fn list_channel_moves(
+        &self,
+        request: Request<v1::ListChannelMovesRequest>,
+    ) -> Result<Response<v1::ListChannelMovesResponse>, Status> {
+        let list =
+            async { channels::list_moves(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer(Rpc::ListChannelMoves, list).await
+    }
+
+    async fn report_version(
+        &self,
+        request: Request<v1::ReportVersionRequest>,
+    ) -> Result<Response<v1::ReportVersionResponse>, Status> {
+        let report = async { consumers::report(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer(Rpc::ReportVersion, report).await
+    }
+
+    async fn list_consumers(
+        &self,
+        request: Request<v1::ListConsumersRequest>,
+    ) -> Result<Response<v1::ListConsumersResponse>, Status> {
+        let list = async { consumers::list(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer(Rpc::ListConsumers, list).await
     }
 }

@@ -1,5 +1,5 @@
-//! Exports and imports whole histories commit by commit. Neither side holds more than a few commits
-//! at a time.
+//! Exports and imports whole histories: commit by commit, and then the moves of channels. Neither
+//! side holds more than a few of them at a time.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -7,12 +7,16 @@ use std::time::Duration;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use prost_types::Timestamp;
 use proto::v1;
+use shared::domain::actor::Actor;
+use shared::domain::channel::ChannelMove;
+use shared::domain::channel_history::ChannelChain;
 use shared::domain::commit::{Commit, Epoch};
-use shared::domain::history::{Chain, HistoryEntry};
+use shared::domain::history::{Chain, HistoryEntry, NotNext};
 use shared::ids::{BlueprintId, IssueId, Version};
-use shared::store::{Import, ImportOutcome, StageOutcome, Store};
+use shared::store::{Import, ImportOutcome, Shard, StageOutcome, Store, StoreError};
 use tonic::{Status, Streaming};
 
+use crate::blueprints::channels::move_to_wire;
 use crate::blueprints::convert::commit_to_wire;
 use crate::convert;
 use crate::error::request_error::RequestError;
@@ -20,7 +24,7 @@ use crate::error::status::refuse;
 use crate::error::violations::Violations;
 use crate::rpc::Rpc;
 
-/// Maximum number of commits in one read or one stage.
+/// Maximum number of commits, or of moves, in one read or one stage.
 const BATCH: usize = 16;
 /// Time limit for the next message of an import.
 const NEXT_WITHIN: Duration = Duration::from_secs(600);
@@ -31,7 +35,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 pub(crate) type ExportStream =
     Pin<Box<dyn Stream<Item = Result<v1::ExportBlueprintResponse, Status>> + Send>>;
 
-/// Returns the history up to the present head, oldest commit first.
+/// Returns the history up to the present head, oldest commit first, and then the moves of channels.
 ///
 /// # Errors
 /// The Blueprint is not found. A later error ends the stream.
@@ -41,32 +45,68 @@ pub(crate) async fn export(
 ) -> Result<ExportStream, RequestError> {
     let blueprint_id = convert::blueprint_id(blueprint_id)?;
     let shard = store.of(&blueprint_id).clone();
-    let Some(head) = shard.head_seq(&blueprint_id).await? else {
+    // The moves first: each then points to a commit up to the head.
+    let n_moves = shard.n_channel_moves(&blueprint_id).await?;
+    let (Some(n_moves), Some(head)) = (n_moves, shard.head_seq(&blueprint_id).await?) else {
         return Err(RequestError::BlueprintNotFound(blueprint_id));
     };
-    let batches = stream::try_unfold(1, move |from| {
-        let (shard, blueprint_id) = (shard.clone(), blueprint_id.clone());
+    // The number of messages sent so far: first the commits, then the moves.
+    let batches = stream::try_unfold(0, move |sent| {
+        let (shard, id) = (shard.clone(), blueprint_id.clone());
         async move {
-            if from > head {
+            if sent == head + n_moves {
                 return Ok::<_, Status>(None);
             }
-            let to = head.min(from + BATCH as u64 - 1);
-            let entries = shard.history(&blueprint_id, from, to).await;
-            let entries = entries.map_err(|error| refuse(Rpc::ExportBlueprint, error.into()))?;
-            Ok(Some((stream::iter(entries).map(Ok), to + 1)))
+            let (to, batch) = if sent < head {
+                let to = head.min(sent + BATCH as u64);
+                (to, commits(&shard, &id, sent + 1, to).await)
+            } else {
+                let to = (head + n_moves).min(sent + BATCH as u64);
+                (to, moves(&shard, &id, sent - head, to - head).await)
+            };
+            let mut batch = batch.map_err(|error| refuse(Rpc::ExportBlueprint, error.into()))?;
+            if let Some(newest) = batch.last_mut() {
+                newest.last = to == head + n_moves;
+            }
+            Ok(Some((stream::iter(batch).map(Ok), to)))
         }
     });
-    let messages = batches
-        .try_flatten()
-        .map_ok(move |entry| v1::ExportBlueprintResponse {
-            last: entry.commit.seq == head,
-            commit: Some(commit_to_wire(entry.commit)),
-            document_yaml: entry.document,
-        });
-    Ok(Box::pin(messages))
+    Ok(Box::pin(batches.try_flatten()))
 }
 
-/// Imports a history.
+/// Returns the messages of these commits.
+async fn commits(
+    shard: &Shard,
+    id: &BlueprintId,
+    from: u64,
+    to: u64,
+) -> Result<Vec<v1::ExportBlueprintResponse>, StoreError> {
+    let entries = shard.history(id, from, to).await?.into_iter();
+    let messages = entries.map(|entry| v1::ExportBlueprintResponse {
+        commit: Some(commit_to_wire(entry.commit)),
+        document_yaml: entry.document,
+        ..Default::default()
+    });
+    Ok(messages.collect())
+}
+
+/// Returns the messages of these moves of channels.
+async fn moves(
+    shard: &Shard,
+    id: &BlueprintId,
+    from: u64,
+    to: u64,
+) -> Result<Vec<v1::ExportBlueprintResponse>, StoreError> {
+    let moves = shard.channel_moves(id, from, to).await?.into_iter();
+    let messages = moves.map(|moved| v1::ExportBlueprintResponse {
+        channel_move: Some(move_to_wire(moved)),
+        ..Default::default()
+    });
+    Ok(messages.collect())
+}
+
+/// Imports a history. A commit keeps its author; `importer` becomes the author of a commit without
+/// one.
 ///
 /// Cancel safety: a dropped call leaves staged data, which expires.
 ///
@@ -75,9 +115,10 @@ pub(crate) async fn export(
 pub(crate) async fn import(
     store: &Store,
     mut messages: Streaming<v1::ImportBlueprintRequest>,
+    importer: &Actor,
 ) -> Result<v1::ImportBlueprintResponse, RequestError> {
     let Some(first) = next(&mut messages).await? else {
-        return Err(RequestError::field("last", "there is no message"));
+        return Err(RequestError::field("last", "the stream has no message"));
     };
     let first_commit = first.commit.as_ref();
     let blueprint_id = first_commit.map_or("", |commit| commit.blueprint_id.as_str());
@@ -86,7 +127,7 @@ pub(crate) async fn import(
     let Some(mut import) = store.of(&blueprint_id).begin_import(&blueprint_id).await? else {
         return Err(RequestError::BlueprintExists(blueprint_id));
     };
-    let taken = take(&mut import, first, messages).await;
+    let taken = take(&mut import, first, messages, importer).await;
     let head = match taken {
         Ok(head) => head,
         Err(error) => {
@@ -113,49 +154,118 @@ async fn take(
     import: &mut Import,
     first: v1::ImportBlueprintRequest,
     mut messages: Streaming<v1::ImportBlueprintRequest>,
+    importer: &Actor,
 ) -> Result<Commit, RequestError> {
+    let mut number: u64 = 1;
+    let (newest, first_move) =
+        take_commits(import, first, &mut messages, importer, &mut number).await?;
+    if let Some(first_move) = first_move {
+        let chain = ChannelChain::of(newest.blueprint_id.clone());
+        take_moves(import, chain, first_move, &mut messages, number + 1).await?;
+    }
+    Ok(newest)
+}
+
+/// Checks and stages the commits. `number` is that of the last message. Returns the newest commit
+/// and the message with the first move, if any.
+async fn take_commits(
+    import: &mut Import,
+    first: v1::ImportBlueprintRequest,
+    messages: &mut Streaming<v1::ImportBlueprintRequest>,
+    importer: &Actor,
+    number: &mut u64,
+) -> Result<(Commit, Option<v1::ImportBlueprintRequest>), RequestError> {
     let mut chain = Chain::default();
     let mut batch: Vec<HistoryEntry> = Vec::with_capacity(BATCH);
     let mut bytes = 0;
     let mut message = first;
-    let mut number: u64 = 1;
     loop {
         let last = message.last;
-        let entry = entry(message, number)?;
-        chain.take(&entry).map_err(|problem| {
-            RequestError::field(problem.field(), format!("{problem}, in message {number}"))
-        })?;
+        let mut entry = entry(message, *number)?;
+        chain
+            .take(&entry)
+            .map_err(|problem| not_next(&problem, *number))?;
+        entry.commit.author.get_or_insert_with(|| importer.clone());
         bytes += entry.document.len() + entry.commit.rationale.len();
+        let newest = entry.commit.clone();
         batch.push(entry);
-        if last || batch.len() == BATCH || bytes >= BATCH_BYTES {
-            match import.stage(&batch).await? {
-                StageOutcome::Staged => {}
-                StageOutcome::MemoryFull { used, max } => {
-                    return Err(RequestError::MemoryFull { used, max });
-                }
-                StageOutcome::Expired => return Err(RequestError::ImportExpired),
-            }
-            let newest = batch.drain(..).next_back();
+        let following = following(messages, last, *number).await?;
+        let is_newest = following.as_ref().is_none_or(|m| m.channel_move.is_some());
+        if is_newest || batch.len() == BATCH || bytes >= BATCH_BYTES {
+            staged(import.stage(&batch).await?)?;
+            batch.clear();
             bytes = 0;
-            if let (true, Some(newest)) = (last, newest) {
-                return match next(&mut messages).await? {
-                    None => Ok(newest.commit),
-                    Some(_) => Err(RequestError::field(
-                        "last",
-                        format!("is true in message {number}, which another one follows"),
-                    )),
-                };
-            }
         }
-        message = next(&mut messages).await?.ok_or_else(|| {
-            RequestError::field(
-                "last",
-                format!(
-                    "is not true in message {number}, after which the stream ended: it was cut"
-                ),
-            )
-        })?;
+        match following {
+            Some(following) if !is_newest => message = following,
+            first_move => return Ok((newest, first_move)),
+        }
+        *number += 1;
+    }
+}
+
+/// Checks and stages the moves of channels. `number` is that of the message `first`.
+async fn take_moves(
+    import: &mut Import,
+    mut chain: ChannelChain,
+    first: v1::ImportBlueprintRequest,
+    messages: &mut Streaming<v1::ImportBlueprintRequest>,
+    mut number: u64,
+) -> Result<(), RequestError> {
+    let mut batch: Vec<ChannelMove> = Vec::with_capacity(BATCH);
+    let mut message = first;
+    loop {
+        let last = message.last;
+        let moved = channel_move(message, number)?;
+        chain
+            .take(&moved)
+            .map_err(|problem| not_next(&problem, number))?;
+        batch.push(moved);
+        let following = following(messages, last, number).await?;
+        if following.is_none() || batch.len() == BATCH {
+            staged(import.stage_moves(&batch).await?)?;
+            batch.clear();
+        }
+        match following {
+            Some(following) => message = following,
+            None => return Ok(()),
+        }
         number += 1;
+    }
+}
+
+fn not_next(problem: &NotNext, number: u64) -> RequestError {
+    RequestError::field(problem.field(), format!("{problem}, in message {number}"))
+}
+
+fn staged(outcome: StageOutcome) -> Result<(), RequestError> {
+    match outcome {
+        StageOutcome::Staged => Ok(()),
+        StageOutcome::MemoryFull { used, max } => Err(RequestError::MemoryFull { used, max }),
+        StageOutcome::Expired => Err(RequestError::ImportExpired),
+        StageOutcome::NotACommit(seq) => Err(RequestError::field(
+            "channel_move.seq",
+            format!("is {seq}, which is not the number of a commit of to_version"),
+        )),
+    }
+}
+
+/// Returns the message after message `number`; `None` if that one is the last.
+async fn following(
+    messages: &mut Streaming<v1::ImportBlueprintRequest>,
+    last: bool,
+    number: u64,
+) -> Result<Option<v1::ImportBlueprintRequest>, RequestError> {
+    match (next(messages).await?, last) {
+        (None, false) => Err(RequestError::field(
+            "last",
+            format!("is false in message {number}, the last one: the stream was cut off"),
+        )),
+        (Some(_), true) => Err(RequestError::field(
+            "last",
+            format!("is true in message {number}, but more messages follow"),
+        )),
+        (following, _) => Ok(following),
     }
 }
 
@@ -175,6 +285,12 @@ fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntr
             format!("is missing in message {number}"),
         ));
     };
+    if message.channel_move.is_some() {
+        return Err(RequestError::field(
+            "channel_move",
+            format!("is set beside the commit in message {number}"),
+        ));
+    }
     let mut violations = Violations::default();
     let blueprint_id = violations.check(
         "commit.blueprint_id",
@@ -196,9 +312,20 @@ fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntr
             .check("commit.epoch", read_epoch(&epoch))
             .map(Some),
     };
+    let author = violations.merge(convert::optional_actor(
+        "commit.author",
+        Some(&commit.author),
+    ));
     let at = violations.check("commit.committed_at", ms(commit.committed_at.as_ref()));
-    let (Some(blueprint_id), Some(version), Some(parents), Some(issue_id), Some(epoch), Some(at)) =
-        (blueprint_id, version, parents, issue_id, epoch, at)
+    let (
+        Some(blueprint_id),
+        Some(version),
+        Some(parents),
+        Some(issue_id),
+        Some(epoch),
+        Some(author),
+        Some(at),
+    ) = (blueprint_id, version, parents, issue_id, epoch, author, at)
     else {
         return Err(violations.into());
     };
@@ -213,9 +340,56 @@ fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntr
             patch_hash: commit.patch_hash,
             issue_id,
             epoch,
+            author,
             committed_at_ms: at,
         },
         document: message.document_yaml,
+    })
+}
+
+/// Parses one message with a move. Does not check that it follows from the previous ones.
+fn channel_move(
+    message: v1::ImportBlueprintRequest,
+    number: u64,
+) -> Result<ChannelMove, RequestError> {
+    let moved = match message.channel_move {
+        Some(moved) if message.commit.is_none() => moved,
+        _ => {
+            return Err(RequestError::field(
+                "channel_move",
+                format!("is not the only content of message {number}, which follows another move"),
+            ));
+        }
+    };
+    let mut violations = Violations::default();
+    let blueprint_id = violations.check(
+        "channel_move.blueprint_id",
+        BlueprintId::parse(&moved.blueprint_id),
+    );
+    let channel = violations.merge(convert::channel("channel_move.channel", &moved.channel));
+    let version = |text: &str| match text {
+        "" => Ok(None),
+        text => Version::parse(text).map(Some),
+    };
+    let from = violations.check("channel_move.from_version", version(&moved.from_version));
+    let to = violations.check("channel_move.to_version", version(&moved.to_version));
+    let actor = violations.check("channel_move.actor", Actor::parse(&moved.actor));
+    let at = violations.check("channel_move.moved_at", ms(moved.moved_at.as_ref()));
+    let (Some(blueprint_id), Some(channel), Some(from), Some(to), Some(actor), Some(at)) =
+        (blueprint_id, channel, from, to, actor, at)
+    else {
+        return Err(violations.into());
+    };
+    Ok(ChannelMove {
+        blueprint_id,
+        channel,
+        from,
+        to,
+        seq: moved.seq,
+        revision: moved.revision,
+        actor,
+        reason: moved.reason,
+        moved_at_ms: at,
     })
 }
 
@@ -237,7 +411,7 @@ fn ms(timestamp: Option<&Timestamp>) -> Result<u64, String> {
         (nanos < 1_000_000_000 && nanos % 1_000_000 == 0)
             .then(|| seconds.checked_mul(1_000)?.checked_add(nanos / 1_000_000))?
     };
-    read().ok_or_else(|| "is no time since 1970 in whole milliseconds".to_owned())
+    read().ok_or_else(|| "must be a time since 1970 in whole milliseconds".to_owned())
 }
 
 #[cfg(test)]

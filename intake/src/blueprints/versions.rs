@@ -2,6 +2,7 @@
 
 use proto::v1;
 use shared::blueprint::{Blueprint, diff as difference, json};
+use shared::domain::actor::Actor;
 use shared::domain::version_selector::VersionSelector;
 use shared::ids::{BlueprintId, Version};
 use shared::store::{ExpectedHead, Store, StoredBlueprint};
@@ -58,13 +59,14 @@ pub(crate) async fn diff(
     Ok(answer)
 }
 
-/// Implements `RevertBlueprint`.
+/// Implements `RevertBlueprint` for `author`.
 ///
 /// # Errors
 /// The version is not found, its content is no longer valid, or the Blueprint is archived.
 pub(crate) async fn revert(
     store: &Store,
     request: v1::RevertBlueprintRequest,
+    author: &Actor,
 ) -> Result<v1::RevertBlueprintResponse, RequestError> {
     let mut violations = Violations::default();
     let blueprint_id = violations.merge(convert::blueprint_id(&request.blueprint_id));
@@ -89,7 +91,8 @@ pub(crate) async fn revert(
     // The content is validated again: its label may be older than the present rule for labels.
     let blueprint = Blueprint::from_doc(found.blueprint.doc().clone())
         .map_err(|error| RequestError::field("version", error))?;
-    let written = write(store, &blueprint, ExpectedHead::Any, &rationale, None).await?;
+    let any = ExpectedHead::Any;
+    let written = write(store, &blueprint, any, &rationale, author, None).await?;
     let (trial, trial_detail) = written.trial.into_wire();
     Ok(v1::RevertBlueprintResponse {
         commit: Some(commit_to_wire(written.commit)),

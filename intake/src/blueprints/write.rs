@@ -1,7 +1,10 @@
 //! Writes a document, after checking it as an orbit.
 
+use std::sync::Arc;
+
 use futures::future::try_join_all;
 use shared::blueprint::Blueprint;
+use shared::domain::actor::Actor;
 use shared::domain::commit::Commit;
 use shared::domain::setting::EnhanceSetting;
 use shared::fail_point;
@@ -24,8 +27,9 @@ pub(crate) struct Written {
     pub(crate) trial: Trial,
 }
 
-/// Writes `blueprint`. If settings use it as their orbit, it is first checked and tried with each
-/// of them. `except` is a setting of the same request, which was checked before.
+/// Writes `blueprint` in a commit of `author`. If settings use it as their orbit, it is first
+/// checked and tried with each of them. `except` is a setting of the same request, which was
+/// checked before.
 ///
 /// # Errors
 /// The Blueprint is archived, its head is not the expected one, or it is an orbit that cannot run
@@ -35,6 +39,7 @@ pub(crate) async fn write(
     blueprint: &Blueprint,
     expected: ExpectedHead,
     rationale: &str,
+    author: &Actor,
     except: Option<&SettingId>,
 ) -> Result<Written, RequestError> {
     let blueprint_id = || blueprint.id().clone();
@@ -42,10 +47,17 @@ pub(crate) async fn write(
         let used = store.orbit_use(blueprint).await?;
         let settings = used.settings.iter();
         let settings = settings.filter(|setting| Some(&setting.id) != except);
-        let judged = settings.map(|setting| judge(store, blueprint, setting));
+        let judged = settings.map(async |setting| {
+            let checked = store.check_setting(setting, Some(blueprint)).await?;
+            let judged = judge(store, checked, setting).await;
+            judged.map_err(|problem| RequestError::NotRunnable {
+                blueprint_id: blueprint_id(),
+                problem,
+            })
+        });
         let trials = try_join_all(judged).await?;
         let trial = trials.into_iter().fold(Trial::Nothing, Trial::and);
-        let put = store.put_checked_blueprint(blueprint, &expected, rationale, &used);
+        let put = store.put_checked_blueprint(blueprint, &expected, rationale, author, &used);
         let put = put.await?;
         fail_point::pass("put.after");
         let (commit, created) = match put {
@@ -81,30 +93,23 @@ pub(crate) async fn write(
     })
 }
 
-/// Checks that `setting` can run `blueprint` and that the flow reaches a decision.
-async fn judge(
+/// Has a worker try an orbit that was checked with `setting`. `Err` is the reason for which the
+/// setting cannot run it, or for which its flow reaches no decision.
+pub(crate) async fn judge(
     store: &Store,
-    blueprint: &Blueprint,
+    checked: Result<Arc<Blueprint>, SettingFault>,
     setting: &EnhanceSetting,
-) -> Result<Trial, RequestError> {
-    let not_runnable = |problem: String| RequestError::NotRunnable {
-        blueprint_id: blueprint.id().clone(),
-        problem: format!("with the setting {}: {problem}", setting.id),
-    };
-    match store.check_setting(setting, Some(blueprint)).await? {
-        Ok(orbit) => {
-            let tried = orbit_trial::try_orbit(store, orbit, setting).await;
-            tried.map_err(not_runnable)
-        }
-        Err(SettingFault::Orbit(why) | SettingFault::Spawner(why)) => {
-            Err(not_runnable(why.to_string()))
-        }
-        // Not caused by the document: the setting had this fault before.
+) -> Result<Trial, String> {
+    let judged = match checked {
+        Ok(orbit) => orbit_trial::try_orbit(store, orbit, setting).await,
+        Err(SettingFault::Orbit(why) | SettingFault::Spawner(why)) => Err(why.to_string()),
+        // Not caused by the version: the setting had this fault before.
         Err(
             SettingFault::UnknownOrbit
             | SettingFault::ArchivedOrbit
             | SettingFault::NoVersion(_)
             | SettingFault::UnknownAxes { .. },
         ) => Ok(Trial::Nothing),
-    }
+    };
+    judged.map_err(|problem| format!("with the setting {}: {problem}", setting.id))
 }

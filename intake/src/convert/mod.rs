@@ -8,8 +8,9 @@ mod tests;
 
 use prost_types::Timestamp;
 use proto::v1;
+use shared::domain::actor::Actor;
 use shared::domain::version_selector::VersionSelector;
-use shared::ids::{BlueprintId, IssueId, SettingId, Version};
+use shared::ids::{BlueprintId, ChannelName, IssueId, SettingId, Version};
 
 use crate::error::request_error::RequestError;
 
@@ -25,6 +26,11 @@ pub(crate) fn blueprint_id(given: &str) -> Result<BlueprintId, RequestError> {
     BlueprintId::parse(given).map_err(|error| RequestError::field("blueprint_id", error))
 }
 
+/// Parses the name of a channel in the field `field`.
+pub(crate) fn channel(field: &str, given: &str) -> Result<ChannelName, RequestError> {
+    ChannelName::parse(given).map_err(|error| RequestError::field(field, error))
+}
+
 /// Parses the field `setting_id`.
 pub(crate) fn setting_id(given: &str) -> Result<SettingId, RequestError> {
     SettingId::parse(given).map_err(|error| RequestError::field("setting_id", error))
@@ -38,6 +44,16 @@ pub(crate) fn blueprint_filter(given: Option<&str>) -> Result<Option<BlueprintId
         .transpose()
 }
 
+/// Parses an optional actor in the field `field`. Absent or empty means `None`.
+pub(crate) fn optional_actor(
+    field: &str,
+    given: Option<&str>,
+) -> Result<Option<Actor>, RequestError> {
+    let given = given.filter(|actor| !actor.is_empty());
+    let actor = given.map(Actor::parse).transpose();
+    actor.map_err(|error| RequestError::field(field, error))
+}
+
 /// Parses a version selector in the field `field`. Absent or unset means latest.
 pub(crate) fn selector(
     field: &str,
@@ -48,11 +64,14 @@ pub(crate) fn selector(
         None | Some(Selector::Latest(true)) => Ok(VersionSelector::Latest),
         Some(Selector::Latest(false)) => Err(RequestError::field(
             format!("{field}.latest"),
-            "is false, which chooses nothing; set it to true, or choose fixed or semver_req",
+            "is false, which chooses nothing; set it to true, or choose fixed, semver_req or channel",
         )),
         Some(Selector::Fixed(version)) => Version::parse(version)
             .map(VersionSelector::Fixed)
             .map_err(|error| RequestError::field(format!("{field}.fixed"), error)),
+        Some(Selector::Channel(name)) => {
+            channel(&format!("{field}.channel"), name).map(VersionSelector::Channel)
+        }
         Some(Selector::SemverReq(requirement)) => semver_req(requirement)
             .map_err(|problem| RequestError::field(format!("{field}.semver_req"), problem)),
     }
@@ -63,7 +82,7 @@ fn semver_req(text: &str) -> Result<VersionSelector, String> {
     text.parse()
         .map(VersionSelector::SemverReq)
         .map_err(|error| {
-            format!("{shown:?} is no semver requirement such as ^1.2 or >=1.0, <2.0: {error}")
+            format!("{shown:?} is not a semver requirement such as ^1.2 or >=1.0, <2.0: {error}")
         })
 }
 

@@ -301,6 +301,8 @@ fn log_entries_say_their_status_in_words() {
         ts_ms: 1_700_000_000_123,
         usage: SpawnerUsage::default(),
         unusable_reply: "Sorry.".to_owned(),
+        submitted_by: None,
+        decided_by: None,
     };
     let wire = entry_to_wire(entry.clone());
     assert_eq!(

@@ -1,4 +1,5 @@
-//! A layer around all services that checks the token, limits the time and starts the trace span.
+//! A layer around all services that checks the token, determines the actor, limits the time and
+//! starts the trace span.
 //!
 //! Because it wraps every service, no handler can skip it. It reads only the path and the headers.
 
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use shared::domain::issue::Authority;
+use shared::domain::actor::Actor;
+use shared::domain::issue::{Authority, Caller};
 use shared::domain::trace_parent::TraceParent;
 use shared::telemetry::trace;
 use tokio::time::timeout;
@@ -18,6 +20,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Instrument;
 
+use crate::edge::actor;
+use crate::edge::tls_stream::PeerInfo;
 use crate::edge::tokens::TokensFile;
 use crate::error::request_error::RequestError;
 use crate::rpc::{Need, Rpc, TimeLimit, need};
@@ -35,31 +39,55 @@ const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"))
 #[derive(Debug, Clone)]
 pub(crate) struct AuthLayer {
     tokens: Option<TokensFile>,
+    /// True if clients must present a certificate.
+    wants_certificates: bool,
     answer_within: Duration,
 }
 
 impl AuthLayer {
-    pub(crate) fn new(tokens: Option<TokensFile>) -> Self {
+    pub(crate) fn new(tokens: Option<TokensFile>, wants_certificates: bool) -> Self {
         Self {
             tokens,
+            wants_certificates,
             answer_within: ANSWER_WITHIN,
         }
     }
 
-    /// Returns the scope of a call. Without a tokens file that is [`Scope::Admin`].
-    fn check(&self, path: &str, headers: &HeaderMap) -> Result<Scope, RequestError> {
+    /// Returns the scope of a call, and the name of its token. Without a tokens file the scope is
+    /// [`Scope::Admin`].
+    fn check(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<(Scope, Option<Actor>), RequestError> {
         let Some(tokens) = &self.tokens else {
-            return Ok(Scope::Admin);
+            return Ok((Scope::Admin, None));
         };
         let Need::AtLeast(needed) = need(path) else {
-            return Ok(Scope::Read);
+            return Ok((Scope::Read, None));
         };
         let token = bearer(headers).ok_or(RequestError::NoToken)?;
-        match tokens.now().scope_of(token) {
+        match tokens.now().find(token) {
             None => Err(RequestError::UnknownToken),
-            Some(scope) if scope < needed => Err(RequestError::ScopeTooNarrow { needed, scope }),
-            Some(scope) => Ok(scope),
+            Some((scope, _)) if scope < needed => {
+                Err(RequestError::ScopeTooNarrow { needed, scope })
+            }
+            Some(found) => Ok(found),
         }
+    }
+
+    /// Returns the actor of a call whose token has this name.
+    fn actor(
+        &self,
+        token_name: Option<Actor>,
+        request: &http::Request<Body>,
+    ) -> Result<Actor, RequestError> {
+        if self.tokens.is_none() && !self.wants_certificates {
+            return actor::claimed(request.headers());
+        }
+        let peer = request.extensions().get::<PeerInfo>();
+        let name = token_name.or_else(|| peer?.certificate_name.clone());
+        Ok(name.unwrap_or_else(Actor::anonymous))
     }
 }
 
@@ -68,6 +96,20 @@ pub(crate) fn authority(extensions: &Extensions) -> Authority {
     match extensions.get::<Scope>() {
         Some(Scope::Admin) => Authority::Admin,
         _ => Authority::Submitter,
+    }
+}
+
+/// Returns the actor of a call. A call that bypassed the layer is anonymous.
+pub(crate) fn actor(extensions: &Extensions) -> Actor {
+    let found = extensions.get::<Actor>().cloned();
+    found.unwrap_or_else(Actor::anonymous)
+}
+
+/// Returns the actor of a call and the authority with which it acts.
+pub(crate) fn caller(extensions: &Extensions) -> Caller {
+    Caller {
+        actor: actor(extensions),
+        authority: authority(extensions),
     }
 }
 
@@ -118,20 +160,19 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let scope = match self
+        let checked = self
             .auth_layer
-            .check(request.uri().path(), request.headers())
-        {
-            Ok(scope) => scope,
-            Err(error) => {
-                let path = request.uri().path();
-                metrics::counter!("draftsman_intake_refused_total", "why" => "token").increment(1);
-                tracing::debug!(path, %error, "call refused");
-                let answer = Status::from(error).into_http();
-                return Box::pin(std::future::ready(Ok(answer)));
-            }
+            .check(request.uri().path(), request.headers());
+        let (scope, token_name) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return refused(&request, error, "token"),
+        };
+        let actor = match self.auth_layer.actor(token_name, &request) {
+            Ok(actor) => actor,
+            Err(error) => return refused(&request, error, "actor"),
         };
         request.extensions_mut().insert(scope);
+        request.extensions_mut().insert(actor);
         let path = request.uri().path();
         // A watch of health, and reflection, last as long as their clients.
         let has_own_limit = Rpc::of_path(path).is_none_or(|rpc| rpc.time_limit() == TimeLimit::Own);
@@ -155,6 +196,19 @@ where
             Ok(answer)
         })
     }
+}
+
+/// Returns the response to a call that no service sees, and counts it.
+fn refused<E: Send + 'static>(
+    request: &http::Request<Body>,
+    error: RequestError,
+    why: &'static str,
+) -> Pin<Box<dyn Future<Output = Result<http::Response<Body>, E>> + Send>> {
+    let path = request.uri().path();
+    metrics::counter!("draftsman_intake_refused_total", "why" => why).increment(1);
+    tracing::debug!(path, %error, "call refused");
+    let answer = Status::from(error).into_http();
+    Box::pin(std::future::ready(Ok(answer)))
 }
 
 /// Adds details to tonic's OUT_OF_RANGE, which it returns for a request above the size limit.
@@ -192,6 +246,7 @@ mod tests {
     async fn a_call_that_never_ends_is_ended() {
         let auth_layer = AuthLayer {
             tokens: None,
+            wants_certificates: false,
             answer_within: Duration::from_millis(1),
         };
         let mut request = http::Request::new(Body::empty());

@@ -16,19 +16,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
 
 /// Idle timeouts of connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IdleTimeouts {
     /// Time until the first byte.
-    pub(crate) first_word: Duration,
+    pub(crate) first_byte: Duration,
     /// Time between two bytes. Must exceed the interval and the timeout of HTTP/2 pings together.
-    pub(crate) silence: Duration,
+    pub(crate) between_bytes: Duration,
 }
 
 /// Minimum time between two log lines about closed connections.
-const SAY_EVERY: Duration = Duration::from_secs(5);
+const LOG_EVERY: Duration = Duration::from_secs(5);
 
 /// Returns the connections of `incoming`, at most `places` at once; closes the others.
 pub(crate) fn limit_connections(
@@ -37,12 +37,12 @@ pub(crate) fn limit_connections(
     idle_timeouts: IdleTimeouts,
 ) -> impl Stream<Item = io::Result<LimitedStream>> {
     let free = Arc::new(Semaphore::new(places));
-    let log_lines = Mutex::new(Throttle::new(SAY_EVERY));
+    let log_lines = Mutex::new(Throttle::new(LOG_EVERY));
     incoming.filter_map(move |accepted| {
         let stream_limit = match accepted {
             Err(error) => Some(Err(error)),
             Ok(stream) => match Arc::clone(&free).try_acquire_owned() {
-                Ok(place) => Some(Ok(LimitedStream::new(stream, idle_timeouts, place))),
+                Ok(permit) => Some(Ok(LimitedStream::new(stream, idle_timeouts, permit))),
                 Err(_) => {
                     metrics::counter!("draftsman_intake_refused_total", "why" => "connections")
                         .increment(1);
@@ -67,19 +67,19 @@ pub(crate) struct LimitedStream {
     idle_timeouts: IdleTimeouts,
     /// When the connection has been idle for too long.
     due: Instant,
-    alarm: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
+    timer: Pin<Box<Sleep>>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl LimitedStream {
-    fn new(stream: TcpStream, idle_timeouts: IdleTimeouts, place: OwnedSemaphorePermit) -> Self {
-        let due = Instant::now() + idle_timeouts.first_word;
+    fn new(stream: TcpStream, idle_timeouts: IdleTimeouts, permit: OwnedSemaphorePermit) -> Self {
+        let due = Instant::now() + idle_timeouts.first_byte;
         Self {
             stream,
             idle_timeouts,
             due,
-            alarm: Box::pin(sleep_until(due)),
-            _place: place,
+            timer: Box::pin(sleep_until(due)),
+            _permit: permit,
         }
     }
 }
@@ -91,22 +91,22 @@ impl AsyncRead for LimitedStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buf) {
-            let due = Instant::now() + self.idle_timeouts.silence;
+            let due = Instant::now() + self.idle_timeouts.between_bytes;
             self.due = due;
             // Usually only `due` is updated. The timer is reset when it fires, not after every
             // read.
-            if due < self.alarm.deadline() {
-                self.alarm.as_mut().reset(due);
+            if due < self.timer.deadline() {
+                self.timer.as_mut().reset(due);
             }
             return Poll::Ready(read);
         }
         loop {
-            ready!(self.alarm.as_mut().poll(cx));
+            ready!(self.timer.as_mut().poll(cx));
             if self.due <= Instant::now() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             let due = self.due;
-            self.alarm.as_mut().reset(due);
+            self.timer.as_mut().reset(due);
         }
     }
 }
@@ -141,14 +141,6 @@ impl AsyncWrite for LimitedStream {
     }
 }
 
-impl Connected for LimitedStream {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -161,8 +153,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let idle_timeouts = IdleTimeouts {
-            first_word: Duration::from_secs(3600),
-            silence: Duration::from_millis(1),
+            first_byte: Duration::from_secs(3600),
+            between_bytes: Duration::from_millis(1),
         };
         let mut limit_connections = Box::pin(limit_connections(
             TcpIncoming::from(listener),
@@ -184,6 +176,6 @@ mod tests {
         assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
         drop(stream_limit);
         let _second = TcpStream::connect(address).await.unwrap();
-        assert!(waiting.await.unwrap(), "a place that was given up is free");
+        assert!(waiting.await.unwrap(), "a released permit is free");
     }
 }

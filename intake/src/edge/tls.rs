@@ -96,7 +96,7 @@ impl Tls {
                 config: watch::Sender::new(Arc::new(config)),
             }),
             Err(problem) => {
-                let problem = format!("{key}: does not go with {certificate}: {problem}");
+                let problem = format!("{key}: does not match {certificate}: {problem}");
                 problems.note(config::TLS_KEY, problem);
                 None
             }

@@ -9,12 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use shared::domain::actor::Actor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
+use crate::edge::actor;
 use crate::edge::connection_limit::LimitedStream;
 use crate::edge::tls::Tls;
 
@@ -24,7 +26,14 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// A connection, with or without TLS.
 pub(crate) enum Connection {
     Plain(LimitedStream),
-    Tls(Box<TlsStream<LimitedStream>>),
+    Tls(Box<TlsStream<LimitedStream>>, PeerInfo),
+}
+
+/// The peer of a connection. An extension of each of its requests.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PeerInfo {
+    /// The name in the client certificate; `None` without a certificate, or without a valid name.
+    pub(crate) certificate_name: Option<Actor>,
 }
 
 /// Returns the connections of `incoming`, after the handshake if `tls` is set. At most `places`
@@ -54,7 +63,14 @@ pub(crate) fn connections(
 async fn handshake(stream: LimitedStream, tls: Tls) -> Option<io::Result<Connection>> {
     let accepting = TlsAcceptor::from(tls.config()).accept(stream);
     match timeout(HANDSHAKE_WITHIN, accepting).await {
-        Ok(Ok(stream)) => Some(Ok(Connection::Tls(Box::new(stream)))),
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates();
+            let certificate = certificates.and_then(<[_]>::first);
+            let peer = PeerInfo {
+                certificate_name: certificate.and_then(|der| actor::of_certificate(der)),
+            };
+            Some(Ok(Connection::Tls(Box::new(stream), peer)))
+        }
         Ok(Err(error)) => {
             tracing::debug!(%error, "a TLS handshake failed");
             None
@@ -74,7 +90,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Connection::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Connection::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Connection::Tls(stream, _) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -87,7 +103,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Connection::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Connection::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Connection::Tls(stream, _) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -98,39 +114,39 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Connection::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Connection::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Connection::Tls(stream, _) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Connection::Plain(stream) => stream.is_write_vectored(),
-            Connection::Tls(stream) => stream.is_write_vectored(),
+            Connection::Tls(stream, _) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Connection::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Connection::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Connection::Tls(stream, _) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Connection::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Connection::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Connection::Tls(stream, _) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = PeerInfo;
 
-    fn connect_info(&self) -> TcpConnectInfo {
+    fn connect_info(&self) -> PeerInfo {
         match self {
-            Connection::Plain(stream) => stream.connect_info(),
-            Connection::Tls(stream) => stream.get_ref().0.connect_info(),
+            Connection::Plain(_) => PeerInfo::default(),
+            Connection::Tls(_, peer) => peer.clone(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Bearer tokens with scopes, from a file that is read again while the server runs.
 //!
-//! A line of the file is `<scope> <token>` or `<scope> <name> <token>`. Empty lines and lines that
+//! A line of the file is `<scope> <token>` or `<scope> <name> <token>`. The name is the actor of
+//! the calls with this token; several tokens can have the same name. Empty lines and lines that
 //! begin with `#` are ignored. Only the SHA-256 of a token is kept, and all hashes are compared in
 //! constant time. So neither memory nor timing reveals a token or its length. Errors and log lines
 //! contain the line number of a token, never the token.
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use shared::domain::actor::{Actor, InvalidActor};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -31,19 +33,29 @@ pub(crate) enum BadTokens {
     Unreadable(#[from] std::io::Error),
     #[error("line {0} is neither `<scope> <token>` nor `<scope> <name> <token>`")]
     Line(usize),
-    #[error("line {0} begins with no scope: read, submit or admin")]
+    #[error("line {0} must begin with a scope: read, submit or admin")]
     Scope(usize),
+    #[error("the name in line {0}: {1}")]
+    Name(usize, #[source] InvalidActor),
     #[error("the token in line {0} has fewer than {SHORTEST} characters")]
     Short(usize),
-    #[error("the token in line {0} stands in an earlier line too")]
+    #[error("the token in line {0} is also in an earlier line")]
     Twice(usize),
-    #[error("it has no token, so nobody could call anything")]
+    #[error("it has no token, so every call would be refused")]
     Empty,
 }
 
 /// The tokens of one read of the file.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Tokens(Vec<(Scope, [u8; 32])>);
+pub(crate) struct Tokens(Vec<Line>);
+
+/// A line of the file.
+#[derive(Clone, PartialEq, Eq)]
+struct Line {
+    scope: Scope,
+    name: Option<Actor>,
+    digest: [u8; 32],
+}
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,25 +65,32 @@ impl std::fmt::Debug for Tokens {
 
 impl Tokens {
     pub(crate) fn parse(text: &str) -> Result<Self, BadTokens> {
-        let mut tokens: Vec<(Scope, [u8; 32])> = Vec::new();
+        let mut tokens: Vec<Line> = Vec::new();
         for (line, number) in text.lines().zip(1..) {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let (scope, token) = match words[..] {
+            let (scope, name, token) = match words[..] {
                 [] => continue,
                 [first, ..] if first.starts_with('#') => continue,
-                [scope, token] | [scope, _, token] => (scope, token),
+                [scope, token] => (scope, None, token),
+                [scope, name, token] => (scope, Some(name), token),
                 _ => return Err(BadTokens::Line(number)),
             };
             let scope = Scope::ALL.into_iter().find(|s| s.as_str() == scope);
             let scope = scope.ok_or(BadTokens::Scope(number))?;
+            let name = name.map(Actor::parse).transpose();
+            let name = name.map_err(|error| BadTokens::Name(number, error))?;
             if token.len() < SHORTEST {
                 return Err(BadTokens::Short(number));
             }
             let digest = digest(token.as_bytes());
-            if tokens.iter().any(|(_, known)| *known == digest) {
+            if tokens.iter().any(|known| known.digest == digest) {
                 return Err(BadTokens::Twice(number));
             }
-            tokens.push((scope, digest));
+            tokens.push(Line {
+                scope,
+                name,
+                digest,
+            });
         }
         if tokens.is_empty() {
             return Err(BadTokens::Empty);
@@ -79,17 +98,18 @@ impl Tokens {
         Ok(Self(tokens))
     }
 
-    /// Returns the scope of `token`; `None` if the token is unknown. Takes the same time for every
-    /// token.
-    pub(crate) fn scope_of(&self, token: &[u8]) -> Option<Scope> {
+    /// Returns the scope and the name of `token`; `None` if the token is unknown. Takes the same
+    /// time for every token.
+    pub(crate) fn find(&self, token: &[u8]) -> Option<(Scope, Option<Actor>)> {
         let given = digest(token);
-        self.0.iter().fold(None, |found, (scope, known)| {
-            if bool::from(known.ct_eq(&given)) {
-                Some(*scope)
+        let found = self.0.iter().fold(None, |found, line| {
+            if bool::from(line.digest.ct_eq(&given)) {
+                Some(line)
             } else {
                 found
             }
-        })
+        });
+        found.map(|line| (line.scope, line.name.clone()))
     }
 }
 
@@ -136,14 +156,14 @@ impl TokensFile {
                 Ok(tokens) => {
                     said.clear();
                     if *self.now() != tokens {
-                        tracing::info!(path = %self.path.display(), ?tokens, "tokens were read again");
+                        tracing::info!(path = %self.path.display(), ?tokens, "the tokens were read again");
                         self.tokens.send_replace(Arc::new(tokens));
                     }
                 }
                 Err(bad) => {
                     let error = bad.to_string();
                     if error != said {
-                        tracing::error!(path = %self.path.display(), error, "tokens cannot be read again; the old ones count on");
+                        tracing::error!(path = %self.path.display(), error, "the tokens cannot be read again; the previous ones stay in effect");
                         said = error;
                     }
                 }
@@ -160,13 +180,14 @@ mod tests {
     const ADMIN: &str = "admin-0123456789";
 
     #[test]
-    fn a_token_has_the_scope_of_its_line() {
+    fn a_token_has_the_scope_and_the_name_of_its_line() {
         let text = format!("# who\n\nread {READER}\n  admin  ops {ADMIN}  \n");
         let tokens = Tokens::parse(&text).unwrap();
-        assert_eq!(tokens.scope_of(READER.as_bytes()), Some(Scope::Read));
-        assert_eq!(tokens.scope_of(ADMIN.as_bytes()), Some(Scope::Admin));
+        assert_eq!(tokens.find(READER.as_bytes()), Some((Scope::Read, None)));
+        let ops = Some(Actor::parse("ops").unwrap());
+        assert_eq!(tokens.find(ADMIN.as_bytes()), Some((Scope::Admin, ops)));
         for none in ["", "ops", "reader-012345678", "reader-01234567890"] {
-            assert_eq!(tokens.scope_of(none.as_bytes()), None, "{none:?}");
+            assert_eq!(tokens.find(none.as_bytes()), None, "{none:?}");
         }
         assert!(Scope::Admin > Scope::Submit && Scope::Submit > Scope::Read);
     }
@@ -174,11 +195,11 @@ mod tests {
     #[test]
     fn a_bad_file_is_refused_by_line_and_without_its_tokens() {
         for (text, words) in [
-            (format!("read {READER}\nwrite {ADMIN}"), "line 2 begins"),
+            (format!("read {READER}\nwrite {ADMIN}"), "line 2 must begin"),
             (format!("read {READER}\nread"), "line 2 is neither"),
             (format!("read a b {READER}"), "line 1 is neither"),
             ("submit 0123456789abcde".to_owned(), "fewer than 16"),
-            (format!("read {READER}\nadmin {READER}"), "line 2 stands"),
+            (format!("read {READER}\nadmin {READER}"), "line 2 is also"),
             ("# none\n".to_owned(), "no token"),
         ] {
             let said = Tokens::parse(&text).unwrap_err().to_string();

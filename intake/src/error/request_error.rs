@@ -3,9 +3,11 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use shared::domain::channel::MAX_CHANNELS;
+use shared::domain::consumer::MAX_CONSUMERS;
 use shared::domain::issue::IssueState;
 use shared::domain::preview::MAX_PREVIEW_BYTES;
-use shared::ids::{BlueprintId, IssueId, SettingId, Version};
+use shared::ids::{BlueprintId, ChannelName, IssueId, SettingId, Version};
 use shared::store::{MAX_WAITING_PREVIEWS, StoreError};
 use thiserror::Error;
 use tonic::Status;
@@ -25,28 +27,71 @@ pub(crate) enum RequestError {
     #[error("there is no issue {0}")]
     IssueNotFound(IssueId),
     #[error(
-        "issue {0} was decided and pruned; GetLogEntry of {0} (or `draftsman log {0}`) tells how"
+        "issue {0} was decided and pruned; GetLogEntry of {0} (or `draftsman log {0}`) returns the decision"
     )]
     IssueGone(IssueId),
     #[error("there is no Blueprint {0}; write it with PutBlueprint first")]
     BlueprintNotFound(BlueprintId),
-    #[error(
-        "Blueprint {0} does not exist, or has no such version; ListCommits shows what there is"
-    )]
+    #[error("Blueprint {0} does not exist, or has no such version; ListCommits lists its versions")]
     VersionNotFound(BlueprintId),
     #[error(
-        "{field}: Blueprint {blueprint_id} has no version {version}; ListCommits shows what there is"
+        "{field}: Blueprint {blueprint_id} has no version {version}; ListCommits lists its versions"
     )]
     NoSuchVersion {
         blueprint_id: BlueprintId,
         version: Version,
         field: &'static str,
     },
-    #[error("there is a Blueprint {0} already; a history is imported where there is none")]
+    #[error("Blueprint {blueprint_id} has no channel {channel}; ListChannels shows what there is")]
+    ChannelNotFound {
+        blueprint_id: BlueprintId,
+        channel: ChannelName,
+    },
+    #[error(
+        "the revision of channel {channel} of Blueprint {blueprint_id} is {actual}, not the expected_revision"
+    )]
+    ChannelMoved {
+        blueprint_id: BlueprintId,
+        channel: ChannelName,
+        actual: u64,
+    },
+    #[error(
+        "the history of Blueprint {blueprint_id} does not have version {version}; ListCommits shows what there is"
+    )]
+    VersionNotInHistory {
+        blueprint_id: BlueprintId,
+        version: Version,
+    },
+    #[error(
+        "Blueprint {0} has {MAX_CHANNELS} channels, and no more are accepted; delete one with DeleteChannel first"
+    )]
+    TooManyChannels(BlueprintId),
+    #[error(
+        "channel {channel} of Blueprint {blueprint_id} selects the orbit of the setting {}; change its selector first",
+        .settings.join(", ")
+    )]
+    ChannelInUse {
+        blueprint_id: BlueprintId,
+        channel: ChannelName,
+        settings: Vec<String>,
+    },
+    #[error(
+        "channel {channel} of Blueprint {blueprint_id} selects the orbit of a setting, and the version would not run: {problem}"
+    )]
+    ChannelNotRunnable {
+        blueprint_id: BlueprintId,
+        channel: ChannelName,
+        problem: String,
+    },
+    #[error(
+        "Blueprint {0} has {MAX_CONSUMERS} consumers with a report, and no more are accepted until some are forgotten"
+    )]
+    TooManyConsumers(BlueprintId),
+    #[error("Blueprint {0} exists already; a history can only be imported as a new Blueprint")]
     BlueprintExists(BlueprintId),
-    #[error("the import stood still for too long; begin it again")]
+    #[error("the import was idle for too long; start it again")]
     ImportExpired,
-    #[error("the stream of requests broke off: {}", .0.message())]
+    #[error("the request stream was interrupted: {}", .0.message())]
     StreamBroken(Box<Status>),
     #[error(
         "the answer has {bytes} bytes; the limit is {limit} (3 MiB); read both versions with GetBlueprint instead"
@@ -60,12 +105,12 @@ pub(crate) enum RequestError {
         blueprint_id: BlueprintId,
         setting_id: Option<SettingId>,
     },
-    #[error("Blueprint {blueprint_id} is the orbit of the setting {}; let it name another one first", .settings.join(", "))]
+    #[error("Blueprint {blueprint_id} is the orbit of the setting {}; choose another orbit for it first", .settings.join(", "))]
     OrbitInUse {
         blueprint_id: BlueprintId,
         settings: Vec<String>,
     },
-    #[error("there is no setting {0}; ListSettings shows what there is")]
+    #[error("there is no setting {0}; ListSettings lists the settings")]
     SettingNotFound(SettingId),
     #[error("there is no log entry of issue {0}: it does not exist or is not decided yet")]
     LogEntryNotFound(IssueId),
@@ -99,25 +144,23 @@ pub(crate) enum RequestError {
         blueprint_id: BlueprintId,
         problem: String,
     },
-    #[error(
-        "there is no Blueprint {0} to be the orbit; write it first or send it as orbit_document"
-    )]
+    #[error("the orbit {0} does not exist; write it first or send it as orbit_document")]
     OrbitNotFound(BlueprintId),
     #[error("the orbit {0} is archived; unarchive it, or name another as setting.blueprint_id")]
     OrbitArchived(BlueprintId),
-    #[error("{problem}; ListCommits shows what there is, or send the version as orbit_document")]
+    #[error("{problem}; ListCommits lists the versions; or send one as orbit_document")]
     OrbitVersionNotFound {
         blueprint_id: BlueprintId,
         problem: String,
     },
-    #[error("the setting cannot be worked by: {field}: {problem}")]
+    #[error("the setting is not usable: {field}: {problem}")]
     SettingNotRunnable {
         field: &'static str,
         blueprint_id: BlueprintId,
         problem: String,
     },
     #[error(
-        "no script is known for {}: there are {}; a running worker whose DRAFTSMAN_LUA_DIR has \
+        "no script is known for {}; known axes are {}; a running worker whose DRAFTSMAN_LUA_DIR has \
          verifiers/<axis>.lua makes an axis known", .unknown.join(", "), .known.join(", ")
     )]
     UnknownAxes {
@@ -127,26 +170,28 @@ pub(crate) enum RequestError {
     #[error("the setting default cannot be deleted; edit it, or set DRAFTSMAN_SETTING to another")]
     DefaultSetting,
     #[error(
-        "Redis uses {used} of {max} bytes and takes no new issues and previews; wait for workers or raise maxmemory"
+        "Redis uses {used} of {max} bytes, so new issues and previews are refused; wait for workers or raise maxmemory"
     )]
     MemoryFull { used: u64, max: u64 },
-    #[error("Redis was away for too long; repeat the call with the id {issue_id}, that is safe")]
+    #[error(
+        "Redis was unavailable for too long; it is safe to repeat the call with the id {issue_id}"
+    )]
     SubmitUndecided {
         issue_id: IssueId,
         executed: Executed,
         source: Option<StoreError>,
     },
-    #[error("no worker is there to run the flow; start one and try again")]
+    #[error("no worker is running; start one and try again")]
     NoWorker,
     #[error("{reason}")]
     PreviewFailed { reason: String },
-    #[error("the preview met a fault that may pass: {problem}")]
+    #[error("the preview failed with a temporary error: {problem}")]
     PreviewFault {
         problem: String,
         retry_after: Option<Duration>,
     },
     #[error(
-        "no worker has answered the preview within {} s; try again, or look at what the workers do", .waited.as_secs()
+        "no worker has answered the preview within {} s; try again, or look at the workers' logs", .waited.as_secs()
     )]
     PreviewLate { waited: Duration },
     #[error(
@@ -157,19 +202,17 @@ pub(crate) enum RequestError {
         "{MAX_WAITING_PREVIEWS} previews wait for a worker, and no more are accepted; try again, or start more workers"
     )]
     TooManyPreviews,
-    #[error("Redis is away or not ready yet; try again")]
+    #[error("Redis is unavailable or not ready yet; try again")]
     NotReady,
     #[error("this server is shutting down; connect again")]
     ShuttingDown,
-    #[error("this server wants a token: send `authorization: Bearer <token>`")]
+    #[error("this server requires a token: send `authorization: Bearer <token>`")]
     NoToken,
-    #[error("this token is not one that this server knows")]
+    #[error("the token is unknown to this server")]
     UnknownToken,
     #[error("this call needs a token of scope {}, and this one has {}", .needed.as_str(), .scope.as_str())]
     ScopeTooNarrow { needed: Scope, scope: Scope },
-    #[error(
-        "no answer within the time that a call may take; whether it was carried out is not known"
-    )]
+    #[error("the call exceeded its time limit; it is unknown whether it was executed")]
     TooSlow,
     #[error("the request is larger than {MAX_REQUEST_BYTES} bytes")]
     TooLarge,
@@ -184,7 +227,9 @@ pub(crate) enum RequestError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// As [`RequestError::Store`], after a part of the request was written.
-    #[error("{0}; a part of the request is written: read what is there and send the request again")]
+    #[error(
+        "{0}; a part of the request was written; read the current state and send the request again"
+    )]
     StoreHalfway(#[source] StoreError),
 }
 

@@ -124,6 +124,49 @@ fn answer(error: &RequestError) -> Answer {
             .with("version", version)
             .with("field", field)
             .field(field, error),
+        E::ChannelNotFound {
+            blueprint_id,
+            channel,
+        } => Answer::new(Code::NotFound, "CHANNEL_NOT_FOUND")
+            .with("blueprint_id", blueprint_id)
+            .with("channel", channel),
+        E::ChannelMoved {
+            blueprint_id,
+            channel,
+            actual,
+        } => Answer::new(Code::Aborted, "CHANNEL_MOVED")
+            .with("blueprint_id", blueprint_id)
+            .with("channel", channel)
+            .with("actual_revision", actual),
+        E::VersionNotInHistory {
+            blueprint_id,
+            version,
+        } => Answer::new(Code::FailedPrecondition, "VERSION_NOT_IN_HISTORY")
+            .with("blueprint_id", blueprint_id)
+            .with("version", version)
+            .field("version", error),
+        E::TooManyChannels(id) => {
+            Answer::new(Code::FailedPrecondition, "TOO_MANY_CHANNELS").with("blueprint_id", id)
+        }
+        E::ChannelInUse {
+            blueprint_id,
+            channel,
+            settings,
+        } => Answer::new(Code::FailedPrecondition, "CHANNEL_IN_USE")
+            .with("blueprint_id", blueprint_id)
+            .with("channel", channel)
+            .with("setting_ids", settings.join(",")),
+        E::ChannelNotRunnable {
+            blueprint_id,
+            channel,
+            problem,
+        } => Answer::new(Code::FailedPrecondition, "ORBIT_NOT_RUNNABLE")
+            .with("blueprint_id", blueprint_id)
+            .with("channel", channel)
+            .field("version", problem),
+        E::TooManyConsumers(id) => Answer::new(Code::ResourceExhausted, "TOO_MANY_CONSUMERS")
+            .retry_after(LATER)
+            .with("blueprint_id", id),
         E::BlueprintExists(id) => {
             Answer::new(Code::AlreadyExists, "BLUEPRINT_EXISTS").with("blueprint_id", id)
         }

@@ -88,7 +88,7 @@ pub(crate) fn state_filter(given: Option<i32>) -> Result<Option<IssueState>, Req
         Ok(v1::IssueState::Rejected) => Ok(Some(IssueState::Rejected)),
         Err(_) => Err(RequestError::field(
             "state",
-            format!("{number} is no IssueState"),
+            format!("{number} is not a valid IssueState"),
         )),
     }
 }
@@ -103,7 +103,7 @@ pub(crate) fn cause_filter(given: Option<i32>) -> Result<Option<RejectionCause>,
         Ok(v1::RejectionCause::Cancelled) => Ok(Some(RejectionCause::Cancelled)),
         Err(_) => Err(RequestError::field(
             "cause",
-            format!("{number} is no RejectionCause"),
+            format!("{number} is not a valid RejectionCause"),
         )),
     }
 }
@@ -149,6 +149,8 @@ pub(crate) fn issue_to_wire(issue: Issue) -> v1::Issue {
         attempt: issue.attempt,
         worker_id: issue.worker_id,
         retry_of: text(issue.retry_of),
+        submitted_by: text(issue.submitted_by),
+        decided_by: text(issue.decided_by),
         submitted_at: Some(timestamp(issue.submitted_at_ms)),
         updated_at: Some(timestamp(issue.updated_at_ms)),
         revision: issue.revision,

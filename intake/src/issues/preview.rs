@@ -21,14 +21,14 @@ use crate::error::request_error::RequestError;
 use crate::issues::convert::preview_to_wire;
 
 /// Time added to the time limit of the flow, for the transfer in both directions.
-const BESIDES_THE_FLOW: Duration = Duration::from_secs(5);
+const TRANSFER_TIME: Duration = Duration::from_secs(5);
 /// The pauses between two polls.
 const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(5))
     .with_max_delay(Duration::from_millis(100))
     .without_max_times();
 /// How long no worker may be connected. A worker may be starting or reconnecting.
-const UNCONNECTED: Duration = Duration::from_secs(2);
+const NO_WORKER_FOR: Duration = Duration::from_secs(2);
 
 /// Previews an issue. The call ends after `client_deadline` at the latest. The worker continues
 /// `trace`.
@@ -64,7 +64,7 @@ pub(crate) async fn preview(
     // Workers may use different settings, and any of them may take the request.
     let settings = store.home().list_settings().await?;
     let ttl_secs = settings.iter().map(|s| s.ttl_secs).max().unwrap_or(0);
-    let ceiling = Duration::from_secs(ttl_secs) + BESIDES_THE_FLOW;
+    let ceiling = Duration::from_secs(ttl_secs) + TRANSFER_TIME;
     let time_limit = client_deadline.map_or(ceiling, |asked| asked.min(ceiling));
     let home = store.home();
     let trace = trace.as_ref();
@@ -130,7 +130,7 @@ impl Awaited {
                     }
                     if sight.n_workers > 0 {
                         connected = Instant::now();
-                    } else if connected.elapsed() > UNCONNECTED {
+                    } else if connected.elapsed() > NO_WORKER_FOR {
                         return Err(RequestError::NoWorker);
                     }
                 }
@@ -153,7 +153,7 @@ impl Drop for Awaited {
             if let Err(error) = home.withdraw_preview(&ticket).await {
                 tracing::debug!(
                     error = shared::error::chain(&error),
-                    "a preview could not be taken back; it expires"
+                    "a preview could not be withdrawn; it expires"
                 );
             }
         });

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use futures::Stream;
 use proto::v1;
 use proto::v1::intake_service_server::IntakeService;
-use shared::domain::issue::{Authority, NewIssue};
+use shared::domain::issue::{Caller, NewIssue};
 use shared::domain::trace_parent::TraceParent;
 use shared::fail_point;
 use shared::ids::BlueprintId;
@@ -48,13 +48,14 @@ impl Intake {
     async fn submit(
         &self,
         request: v1::SubmitIssueRequest,
-        authority: Authority,
+        caller: Caller,
         callers_trace: Option<TraceParent>,
     ) -> Result<v1::SubmitIssueResponse, RequestError> {
         let (issue, generated) = new_issue(request)?;
         // The caller's trace is passed on even if this process records no traces.
         let issue = issue
-            .on_authority(authority)
+            .on_authority(caller.authority)
+            .submitted_by(caller.actor)
             .with_trace(trace::current().or(callers_trace));
         let outcome = submission::submit(&self.backend, &issue).await?;
         let (stored, existed) = accepted(&issue, outcome)?;
@@ -68,7 +69,7 @@ impl Intake {
     async fn retry(
         &self,
         request: v1::RetryIssueRequest,
-        authority: Authority,
+        caller: Caller,
         callers_trace: Option<TraceParent>,
     ) -> Result<v1::RetryIssueResponse, RequestError> {
         let (issue_id, new_id) = retry(&request)?;
@@ -76,7 +77,7 @@ impl Intake {
             &self.backend,
             &issue_id,
             new_id,
-            authority,
+            caller,
             trace::current().or(callers_trace),
         )
         .await?;
@@ -108,6 +109,7 @@ impl Intake {
             blueprint_id: convert::blueprint_filter(request.blueprint_id.as_deref())?,
             state: state_filter(request.state)?,
             cause: cause_filter(request.cause)?,
+            submitted_by: convert::optional_actor("submitted_by", request.submitted_by.as_deref())?,
             dead_only: request.dead_only,
         };
         let query = PageQuery::parse(
@@ -130,11 +132,11 @@ impl Intake {
     async fn cancel(
         &self,
         request: v1::CancelIssueRequest,
-        authority: Authority,
+        caller: Caller,
     ) -> Result<v1::CancelIssueResponse, RequestError> {
         let issue_id = convert::issue_id(&request.issue_id)?;
         let store = self.backend.store()?;
-        let cancelled = store.cancel_issue(&issue_id, authority).await?;
+        let cancelled = store.cancel_issue(&issue_id, caller).await?;
         fail_point::pass("cancel.after");
         match cancelled {
             CancelOutcome::Cancelled(issue) => Ok(v1::CancelIssueResponse {
@@ -238,7 +240,7 @@ impl IntakeService for Intake {
     ) -> Result<Response<v1::SubmitIssueResponse>, Status> {
         let (metadata, extensions, message) = request.into_parts();
         let callers_trace = auth_layer::traceparent(metadata.as_ref());
-        let submitting = self.submit(message, auth_layer::authority(&extensions), callers_trace);
+        let submitting = self.submit(message, auth_layer::caller(&extensions), callers_trace);
         self.backend.answer(Rpc::SubmitIssue, submitting).await
     }
 
@@ -278,8 +280,8 @@ impl IntakeService for Intake {
         &self,
         request: Request<v1::CancelIssueRequest>,
     ) -> Result<Response<v1::CancelIssueResponse>, Status> {
-        let authority = auth_layer::authority(request.extensions());
-        let cancelling = self.cancel(request.into_inner(), authority);
+        let caller = auth_layer::caller(request.extensions());
+        let cancelling = self.cancel(request.into_inner(), caller);
         self.backend.answer(Rpc::CancelIssue, cancelling).await
     }
 
@@ -296,7 +298,7 @@ impl IntakeService for Intake {
     ) -> Result<Response<v1::RetryIssueResponse>, Status> {
         let (metadata, extensions, message) = request.into_parts();
         let callers_trace = auth_layer::traceparent(metadata.as_ref());
-        let retrying = self.retry(message, auth_layer::authority(&extensions), callers_trace);
+        let retrying = self.retry(message, auth_layer::caller(&extensions), callers_trace);
         self.backend.answer(Rpc::RetryIssue, retrying).await
     }
 

@@ -39,8 +39,8 @@ pub(crate) async fn submit(
     submit_until(backend, issue, deadline).await
 }
 
-/// Submits the rejected issue `issue_id` again as `new_id`, whose `retry_of` names it. The
-/// authority is that of this caller, not that of the first submitter. Also returns the submitted
+/// Submits the rejected issue `issue_id` again as `new_id`, whose `retry_of` names it. Actor and
+/// authority are those of this caller, not those of the first submitter. Also returns the submitted
 /// issue.
 ///
 /// # Errors
@@ -52,7 +52,7 @@ pub(crate) async fn retry(
     backend: &Backend,
     issue_id: &IssueId,
     new_id: IssueId,
-    authority: Authority,
+    caller: Caller,
     trace: Option<TraceParent>,
 ) -> Result<(NewIssue, SubmitOutcome), RequestError> {
     let deadline = Instant::now() + RETRY_WITHIN;
@@ -73,7 +73,8 @@ pub(crate) async fn retry(
     }
     let issue = NewIssue::new(new_id, old.blueprint_id, old.intent, Some(old.issue_id))
         .map_err(|error| RequestError::field("issue_id", error))?
-        .on_authority(authority)
+        .on_authority(caller.authority)
+        .submitted_by(caller.actor)
         .with_trace(trace);
     let outcome = submit_until(backend, &issue, deadline).await?;
     Ok((issue, outcome))

@@ -4,6 +4,8 @@ use proto::v1;
 use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 use shared::ids::Version;
 
+use crate::convert::text;
+
 /// Converts a log entry.
 pub(crate) fn entry_to_wire(entry: LogEntry) -> v1::LogEntry {
     v1::LogEntry {
@@ -24,6 +26,8 @@ pub(crate) fn entry_to_wire(entry: LogEntry) -> v1::LogEntry {
         ts_ms: i64::try_from(entry.ts_ms).unwrap_or(i64::MAX),
         usage: Some(usage_to_wire(entry.usage)),
         unusable_reply: entry.unusable_reply,
+        submitted_by: text(entry.submitted_by),
+        decided_by: text(entry.decided_by),
     }
 }
 

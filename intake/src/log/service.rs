@@ -40,14 +40,17 @@ impl EnhanceLog {
         request: v1::ListLogEntriesRequest,
     ) -> Result<v1::ListLogEntriesResponse, RequestError> {
         let blueprint_id = convert::blueprint_filter(request.blueprint_id.as_deref())?;
-        let (blueprint_id, newest_first) = (blueprint_id.as_ref(), request.newest_first);
-        let list = format!("log {blueprint_id:?} {newest_first}");
+        let given = request.submitted_by.as_deref();
+        let submitted_by = convert::optional_actor("submitted_by", given)?;
+        let (blueprint_id, submitted_by) = (blueprint_id.as_ref(), submitted_by.as_ref());
+        let newest_first = request.newest_first;
+        let list = format!("log {blueprint_id:?} {submitted_by:?} {newest_first}");
         let query = PageQuery::parse(request.page_size, &request.page_token, &list)?;
         let store = self.backend.store()?;
         let (entries, next_page_token) = query
             .collect(entry_to_wire, |page| async move {
                 Ok(store
-                    .list_log_entries(blueprint_id, newest_first, &page)
+                    .list_log_entries(blueprint_id, submitted_by, newest_first, &page)
                     .await?)
             })
             .await?;

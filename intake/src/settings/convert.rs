@@ -9,6 +9,7 @@ use shared::domain::setting::EnhanceSetting;
 use shared::domain::version_selector::VersionSelector;
 
 use crate::convert::documents::doc_to_struct;
+use crate::convert::{text, timestamp};
 
 /// Converts a setting.
 pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
@@ -17,6 +18,7 @@ pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
         VersionSelector::Latest => Selector::Latest(true),
         VersionSelector::Fixed(version) => Selector::Fixed(version.to_string()),
         VersionSelector::SemverReq(requirement) => Selector::SemverReq(requirement.to_string()),
+        VersionSelector::Channel(name) => Selector::Channel(name.to_string()),
     };
     v1::EnhanceSetting {
         id: setting.id.to_string(),
@@ -36,5 +38,7 @@ pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
         axis_options: (!setting.axis_options.is_empty())
             .then(|| doc_to_struct(&Doc::Object(Arc::new(setting.axis_options)))),
         revision: setting.revision,
+        updated_by: text(setting.updated_by),
+        updated_at: setting.updated_at_ms.map(timestamp),
     }
 }

@@ -20,7 +20,7 @@ const MAX_AXIS_BYTES: usize = 128;
 /// Maximum number of patterns of a setting.
 const MAX_PATTERNS: usize = 64;
 
-/// Parses the field `setting`. Its revision is ignored.
+/// Parses the field `setting`. Its revision, writer and time are ignored.
 pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSetting, RequestError> {
     let Some(given) = given else {
         return Err(RequestError::field("setting", "is missing"));
@@ -108,6 +108,8 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         applies_to,
         axis_options,
         revision: 0,
+        updated_by: None,
+        updated_at_ms: None,
     })
 }
 

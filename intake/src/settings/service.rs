@@ -3,11 +3,13 @@
 use proto::v1;
 use proto::v1::setting_service_server::SettingService;
 use shared::blueprint::Blueprint;
+use shared::domain::actor::Actor;
 use shared::domain::bundled::DEFAULT_SETTING;
 use shared::domain::setting::EnhanceSetting;
 use shared::domain::version_selector::VersionSelector;
 use shared::store::{
-    DeleteSettingOutcome, ExpectedHead, Page, PageRequest, PutSettingOutcome, SettingFault, Store,
+    CheckedOrbit, DeleteSettingOutcome, ExpectedHead, Page, PageRequest, PutSettingOutcome,
+    SettingFault, Store,
 };
 use tonic::{Request, Response, Status};
 
@@ -15,6 +17,7 @@ use crate::backend::Backend;
 use crate::blueprints::convert::commit_to_wire;
 use crate::blueprints::service;
 use crate::convert;
+use crate::edge::auth_layer;
 use crate::error::request_error::RequestError;
 use crate::error::violations::Violations;
 use crate::orbit_trial::{self, Trial};
@@ -42,6 +45,7 @@ impl Settings {
     async fn put(
         &self,
         request: v1::PutSettingRequest,
+        actor: Actor,
     ) -> Result<v1::PutSettingResponse, RequestError> {
         let mut violations = Violations::default();
         let setting = violations.merge(read_setting::setting(request.setting));
@@ -57,9 +61,10 @@ impl Settings {
                 .map(Some),
         };
         let orbit = orbit.filter(|_| format.is_some());
-        let (Some(setting), Some(orbit)) = (setting, orbit) else {
+        let (Some(mut setting), Some(orbit)) = (setting, orbit) else {
             return Err(violations.into());
         };
+        setting.updated_by = Some(actor.clone());
 
         if let Some(orbit) = orbit.as_ref().filter(|o| *o.id() != setting.blueprint_id) {
             return Err(RequestError::field(
@@ -87,23 +92,21 @@ impl Settings {
             },
         };
         // Read before the check, so that every later write to the orbit is detected.
-        let mut orbit_seq = store
-            .of(&setting.blueprint_id)
-            .head_seq(&setting.blueprint_id)
-            .await?;
+        let mut checked = store.orbit_state(&setting).await?;
         let mut trial = check(store, &setting, orbit.as_ref(), request.expected_revision).await?;
         let mut orbit_commit = None;
         if let Some(orbit) = orbit {
             let rationale = format!("orbit of setting {}", setting.id);
             let id = Some(&setting.id);
-            let written = crate::blueprints::write::write(store, &orbit, head, &rationale, id);
+            let written =
+                crate::blueprints::write::write(store, &orbit, head, &rationale, &actor, id);
             let written = written.await.map_err(as_orbit_document)?;
             trial = trial.and(written.trial);
-            orbit_seq = Some(written.commit.seq);
+            checked.seq = Some(written.commit.seq);
             orbit_commit = Some(commit_to_wire(written.commit));
         }
         let expected = request.expected_revision;
-        let put = write(store, &setting, orbit_seq, expected, &mut trial).await;
+        let put = write(store, &setting, checked, expected, &mut trial).await;
         let put = match put {
             Err(RequestError::Store(error)) if orbit_commit.is_some() => {
                 Err(RequestError::StoreHalfway(error))
@@ -188,28 +191,25 @@ impl Settings {
     }
 }
 
-/// Writes a setting that was checked against commit `orbit_seq` of its orbit. If the head has
-/// changed, checks the setting against the new head and tries again.
+/// Writes a setting that was checked against this state of its orbit. If the state has changed,
+/// checks the setting against the new state and tries again.
 async fn write(
     store: &Store,
     setting: &EnhanceSetting,
-    mut orbit_seq: Option<u64>,
+    mut checked: CheckedOrbit,
     expected_revision: Option<u64>,
     trial: &mut Trial,
 ) -> Result<PutSettingOutcome, RequestError> {
     for _ in 1..MAX_WRITES {
-        let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
+        let put = store.put_checked_setting(setting, expected_revision, checked);
         match put.await? {
             PutSettingOutcome::OrbitMoved => {}
             other => return Ok(other),
         }
-        orbit_seq = store
-            .of(&setting.blueprint_id)
-            .head_seq(&setting.blueprint_id)
-            .await?;
+        checked = store.orbit_state(setting).await?;
         *trial = check(store, setting, None, expected_revision).await?;
     }
-    let put = store.put_checked_setting(setting, expected_revision, orbit_seq);
+    let put = store.put_checked_setting(setting, expected_revision, checked);
     Ok(put.await?)
 }
 
@@ -309,9 +309,9 @@ impl SettingService for Settings {
         &self,
         request: Request<v1::PutSettingRequest>,
     ) -> Result<Response<v1::PutSettingResponse>, Status> {
-        self.backend
-            .answer(Rpc::PutSetting, self.put(request.into_inner()))
-            .await
+        let actor = auth_layer::actor(request.extensions());
+        let put = self.put(request.into_inner(), actor);
+        self.backend.answer(Rpc::PutSetting, put).await
     }
 
     async fn get_setting(

@@ -112,6 +112,7 @@ fn setting() -> impl Strategy<Value = v1::EnhanceSetting> {
                     applies_to,
                     axis_options,
                     revision: 0,
+                    ..Default::default()
                 }
             },
         )

@@ -97,7 +97,7 @@ pub enum DocumentError {
     },
     /// Expanded aliases exceed the size limit.
     #[error(
-        "{place}: with its aliases written out the document has more than {MAX_DOCUMENT_BYTES} bytes (1 MiB)"
+        "{place}: with its aliases expanded, the document has more than {MAX_DOCUMENT_BYTES} bytes (1 MiB)"
     )]
     AliasesTooLarge {
         /// The alias that exceeds the limit.
@@ -129,7 +129,7 @@ pub enum DocumentError {
     },
     /// A decimal number without an exact round trip through a float.
     #[error(
-        "{place}: the number {given} does not survive as a 64-bit float, whose nearest value is {nearest:?}; \
+        "{place}: the number {given} is not exact as a 64-bit float; the nearest value is {nearest:?}; \
          write that value, or quote the number to keep it as text"
     )]
     FloatPrecision {
@@ -142,7 +142,7 @@ pub enum DocumentError {
     },
     /// NaN or infinity.
     #[error(
-        "{place}: {given} is no number of the JSON data model; use null, or quote it to keep it as text"
+        "{place}: {given} is not a number of the JSON data model; use null, or quote it to keep it as text"
     )]
     NotFinite {
         /// The text as written.
@@ -239,7 +239,7 @@ pub enum FieldProblem {
     #[error("must not be empty")]
     Empty,
     /// The name of an earlier element.
-    #[error("the name {name:?} is that of agents[{first}] already; names must be unique")]
+    #[error("the name {name:?} is also that of agents[{first}]; names must be unique")]
     DuplicateName {
         /// The name, cut to 80 characters.
         name: String,
@@ -256,7 +256,7 @@ pub enum FieldProblem {
     )]
     AgentFile,
     /// A label that is not a semantic version.
-    #[error("{label:?} is no semantic version such as 1.2.3")]
+    #[error("{label:?} is not a semantic version such as 1.2.3")]
     Label {
         /// The label, cut to 80 characters.
         label: String,

@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
         if self.at == self.bytes.len() {
             Ok(doc)
         } else {
-            self.unexpected("something follows the value")
+            self.unexpected("unexpected text after the value")
         }
     }
 
@@ -346,7 +346,7 @@ impl<'a> Reader<'a> {
         };
         match char::from_u32(code) {
             Some(character) => Ok(character),
-            None => self.syntax("half of a surrogate pair is no character"),
+            None => self.syntax("an unpaired surrogate is not a character"),
         }
     }
 

@@ -52,14 +52,14 @@ pub enum SchemaError {
         bytes: usize,
     },
     /// The schema is invalid.
-    #[error("is no JSON Schema that can be used: {problem}")]
+    #[error("is not a usable JSON Schema: {problem}")]
     Invalid {
         /// The description and the position.
         problem: String,
     },
     /// The schema refers to another document.
     #[error(
-        "refers to another schema, and none is fetched: {problem}; put what it refers to into its $defs"
+        "refers to another schema, which is not fetched: {problem}; put that schema into its $defs"
     )]
     Remote {
         /// The reference.
@@ -307,9 +307,12 @@ mod tests {
                 "{$schema: 'http://localhost/own', type: object}",
                 "http://localhost/own",
             ),
-            ("{$ref: 'http://localhost/s.json'}", "none is fetched"),
-            ("{items: {$ref: 'file:///etc/passwd'}}", "none is fetched"),
-            ("{$ref: other.json}", "none is fetched"),
+            ("{$ref: 'http://localhost/s.json'}", "which is not fetched"),
+            (
+                "{items: {$ref: 'file:///etc/passwd'}}",
+                "which is not fetched",
+            ),
+            ("{$ref: other.json}", "which is not fetched"),
         ] {
             let refused = compile(schema).map(|_| ()).expect_err(schema).to_string();
             assert!(refused.contains(word), "{schema}: {refused}");

@@ -17,7 +17,7 @@ pub enum Bump {
 
 /// An invalid bump.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("bump {given:?} is none of major, minor, patch")]
+#[error("bump {given:?} is not one of major, minor, patch")]
 pub struct InvalidBump {
     /// The given text, cut to 80 characters.
     pub given: String,
@@ -72,7 +72,7 @@ pub enum LabelProblem {
     #[error(transparent)]
     Syntax(semver::Error),
     /// The number is already at its maximum.
-    #[error("its {0} number cannot be raised any further")]
+    #[error("its {0} number is at its maximum")]
     Overflow(Bump),
 }
 

@@ -78,7 +78,7 @@ pub enum OpError {
     #[error("there is no such operation; known are add, remove, replace, move, copy, test")]
     UnknownOp,
     /// A member is not a valid pointer.
-    #[error("the member {member} is no JSON Pointer: {source}")]
+    #[error("the member {member} is not a JSON Pointer: {source}")]
     Pointer {
         /// The member.
         member: &'static str,
@@ -102,7 +102,7 @@ pub enum OpError {
     },
     /// An invalid index of an array.
     #[error(
-        "{token:?} is no index of an array of {length}; an index is 0 or digits without a leading zero"
+        "{token:?} is not an index of an array of {length}; an index is 0 or digits without a leading zero"
     )]
     BadIndex {
         /// The last token of the pointer, cut to 40 characters.
@@ -261,18 +261,20 @@ impl Work {
         let Some((last, parents)) = path.tokens().split_last() else {
             return self.set_root(value);
         };
-        let came = self.measurer.measure(&value);
+        let new_measure = self.measurer.measure(&value);
         let site = site(&mut self.root, parents)?;
-        if site.levels + came.levels > MAX_LEVELS {
+        if site.levels + new_measure.levels > MAX_LEVELS {
             return Err(OpError::TooDeep);
         }
-        let added = site.cost(last, came);
+        let added = site.cost(last, new_measure);
         let mut removed = 0;
         match site.container {
             Doc::Object(members) => {
                 if let Some(old) = members.get(&**last) {
-                    let went = self.measurer.measure(old);
-                    removed = Measure::empty(false).entry(last, went).cost(site.indent);
+                    let old_measure = self.measurer.measure(old);
+                    removed = Measure::empty(false)
+                        .entry(last, old_measure)
+                        .cost(site.indent);
                 }
                 Arc::make_mut(members).insert((&**last).into(), value);
             }
@@ -303,13 +305,13 @@ impl Work {
         let Some((last, parents)) = path.tokens().split_last() else {
             return self.set_root(value);
         };
-        let came = self.measurer.measure(&value);
+        let new_measure = self.measurer.measure(&value);
         let site = site(&mut self.root, parents)?;
-        if site.levels + came.levels > MAX_LEVELS {
+        if site.levels + new_measure.levels > MAX_LEVELS {
             return Err(OpError::TooDeep);
         }
-        let went = self.measurer.measure(member(site.container, last)?);
-        let (removed, added) = (site.cost(last, went), site.cost(last, came));
+        let old_measure = self.measurer.measure(member(site.container, last)?);
+        let (removed, added) = (site.cost(last, old_measure), site.cost(last, new_measure));
         *member_mut(site.container, last)? = value;
         self.account(removed, added)
     }
@@ -319,8 +321,8 @@ impl Work {
             return Err(OpError::RemoveRoot);
         };
         let site = site(&mut self.root, parents)?;
-        let went = self.measurer.measure(member(site.container, last)?);
-        let removed = site.cost(last, went);
+        let old_measure = self.measurer.measure(member(site.container, last)?);
+        let removed = site.cost(last, old_measure);
         let value = match site.container {
             Doc::Object(members) => Arc::make_mut(members)
                 .remove(&**last)

@@ -49,7 +49,7 @@ pub fn check(options: &AxisOptions, axes: &[String]) -> Vec<OptionFault> {
         if !axes.iter().any(|known| is_same(known, axis)) {
             faults.note(
                 axis,
-                "is no axis of this setting; verifier_axes has to name it".to_owned(),
+                "is not an axis of this setting; add it to verifier_axes".to_owned(),
             );
         } else if let Doc::Object(members) = given {
             check_axis(axis, members, &mut faults);
@@ -117,7 +117,10 @@ fn check_axis(axis: &str, members: &BTreeMap<Arc<str>, Doc>, faults: &mut Faults
             _ if bundled.is_some() && !known.contains(&&**name) => {
                 faults.note(
                     &path,
-                    format!("is no option of this axis; there are {}", known.join(", ")),
+                    format!(
+                        "is not an option of this axis; its options are {}",
+                        known.join(", ")
+                    ),
                 );
             }
             _ => {}
@@ -183,12 +186,12 @@ mod tests {
             (
                 "{type: object}",
                 "{type: objekt}",
-                "json-schema.schema: is no JSON Schema",
+                "json-schema.schema: is not a usable JSON Schema",
             ),
             (
                 "schema: {type: object}",
                 "shema: {}",
-                "json-schema.shema: is no option",
+                "json-schema.shema: is not an option",
             ),
             (
                 "schema: {type: object}, ",
@@ -216,12 +219,12 @@ mod tests {
             (
                 "des:",
                 "canonical:",
-                "canonical: is no axis of this setting",
+                "canonical: is not an axis of this setting",
             ),
             (
                 "ttl_secs: 1}",
                 "schema: {}}",
-                "des.schema: is no option of this axis; there are ttl_secs",
+                "des.schema: is not an option of this axis; its options are ttl_secs",
             ),
         ] {
             let faults = checked(&good.replace(from, to), &all);

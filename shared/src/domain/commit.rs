@@ -1,5 +1,6 @@
 //! A commit: one version of one Blueprint in its history, and its origin.
 
+use crate::domain::actor::Actor;
 use crate::ids::{BlueprintId, IssueId, Version};
 
 /// The maximum length of a commit's rationale, in bytes.
@@ -37,6 +38,9 @@ pub struct Commit {
     pub issue_id: Option<IssueId>,
     /// The attempt that produced the commit; `None` for a direct write.
     pub epoch: Option<Epoch>,
+    /// The submitter of that issue, or the writer; `None` for a bundled document, and in data of
+    /// releases without actors.
+    pub author: Option<Actor>,
     /// The time of the write, Redis time.
     pub committed_at_ms: u64,
 }

@@ -1,5 +1,6 @@
 //! The enhance log: exactly one entry for each decided issue.
 
+use crate::domain::actor::Actor;
 use crate::domain::issue::RejectionCause;
 use crate::ids::{BlueprintId, IssueId, Version};
 
@@ -73,6 +74,10 @@ pub struct LogEntry {
     /// The last unusable reply of a model, at most [`MAX_UNUSABLE_REPLY_BYTES`]; empty if every
     /// reply was usable.
     pub unusable_reply: String,
+    /// The actor that submitted the issue; `None` in data of releases without actors.
+    pub submitted_by: Option<Actor>,
+    /// The actor that decided the issue; `None` if its flow alone decided.
+    pub decided_by: Option<Actor>,
 }
 
 impl LogEntry {

@@ -93,14 +93,14 @@ impl Chain {
         if commit.issue_id.is_some() != commit.epoch.is_some() {
             return Err(NotNext::Form {
                 field: "commit.epoch",
-                problem: "is there with issue_id and not without",
+                problem: "must be present with issue_id and absent without",
             });
         }
         let is_hash = Version::parse(&commit.patch_hash).is_ok();
         if is_hash != commit.issue_id.is_some() || !(is_hash || commit.patch_hash.is_empty()) {
             return Err(NotNext::Form {
                 field: "commit.patch_hash",
-                problem: "is 64 hex digits with issue_id and empty without",
+                problem: "must be 64 hex digits with issue_id and empty without",
             });
         }
         let blueprint = Blueprint::from_canonical(&commit.version, &entry.document)?;
@@ -112,12 +112,12 @@ impl Chain {
     }
 }
 
-fn list(versions: &[Version]) -> String {
+pub(crate) fn list(versions: &[Version]) -> String {
     let each: Vec<&str> = versions.iter().map(Version::as_str).collect();
     each.join(" ")
 }
 
-fn same(field: &'static str, found: &str, expected: &str) -> Result<(), NotNext> {
+pub(crate) fn same(field: &'static str, found: &str, expected: &str) -> Result<(), NotNext> {
     if found == expected {
         return Ok(());
     }
@@ -149,6 +149,7 @@ mod tests {
                 patch_hash: String::new(),
                 issue_id: None,
                 epoch: None,
+                author: None,
                 committed_at_ms: 7,
             },
             document: blueprint.canonical_yaml().to_string(),

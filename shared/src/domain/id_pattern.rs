@@ -16,7 +16,7 @@ pub struct IdPattern(Box<str>);
 /// An invalid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "{given:?} is no pattern of ids: 1 to 128 of A-Z a-z 0-9 . _ - and the wildcards * ?, beginning with a letter, \
+    "{given:?} is not a valid pattern of ids: 1 to 128 of A-Z a-z 0-9 . _ - and the wildcards * ?, beginning with a letter, \
      a digit or a wildcard"
 )]
 pub struct InvalidIdPattern {
@@ -171,7 +171,7 @@ mod tests {
         fn any_text_is_kept_as_it_is_or_refused(text in "\\PC{0,140}") {
             match IdPattern::parse(&text) {
                 Ok(pattern) => prop_assert_eq!(pattern.as_str(), text),
-                Err(refused) => prop_assert!(refused.to_string().contains("no pattern")),
+                Err(refused) => prop_assert!(refused.to_string().contains("not a valid pattern")),
             }
         }
 

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::domain::actor::Actor;
 use crate::domain::trace_parent::TraceParent;
 use crate::ids::{BlueprintId, InvalidId, IssueId, Version};
 
@@ -46,6 +47,25 @@ impl Authority {
     }
 }
 
+/// The caller of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The name under which the write is recorded.
+    pub actor: Actor,
+    /// The authority of the call.
+    pub authority: Authority,
+}
+
+impl From<Authority> for Caller {
+    /// Returns an anonymous caller with this authority.
+    fn from(authority: Authority) -> Self {
+        Caller {
+            actor: Actor::anonymous(),
+            authority,
+        }
+    }
+}
+
 /// A new issue, valid by construction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewIssue {
@@ -54,11 +74,12 @@ pub struct NewIssue {
     intent: String,
     retry_of: Option<IssueId>,
     authority: Authority,
+    submitted_by: Actor,
     trace: Option<TraceParent>,
 }
 
 impl NewIssue {
-    /// Creates an issue with the authority of a submitter.
+    /// Creates an issue of an anonymous caller with the authority of a submitter.
     ///
     /// # Errors
     /// [`InvalidIssue`] if the intent is empty or above 64 KiB.
@@ -77,6 +98,7 @@ impl NewIssue {
                 intent,
                 retry_of,
                 authority: Authority::Submitter,
+                submitted_by: Actor::anonymous(),
                 trace: None,
             }),
         }
@@ -92,6 +114,20 @@ impl NewIssue {
     /// acceptance, even if another caller repeats the submission.
     pub fn on_authority(self, authority: Authority) -> Self {
         Self { authority, ..self }
+    }
+
+    /// Sets who submits it. As the authority, it is not part of the content: the actor of the first
+    /// acceptance stays.
+    pub fn submitted_by(self, submitted_by: Actor) -> Self {
+        Self {
+            submitted_by,
+            ..self
+        }
+    }
+
+    /// Returns the actor of the submission.
+    pub fn submitter(&self) -> &Actor {
+        &self.submitted_by
     }
 
     /// Returns the authority of the submission.
@@ -214,6 +250,10 @@ pub struct Issue {
     pub worker_id: String,
     /// The rejected issue that this one retries.
     pub retry_of: Option<IssueId>,
+    /// The actor that submitted it; `None` in data of releases without actors.
+    pub submitted_by: Option<Actor>,
+    /// The actor that decided it; `None` if it is undecided or its flow alone decided.
+    pub decided_by: Option<Actor>,
     /// The time of acceptance, Redis time.
     pub submitted_at_ms: u64,
     /// The time of the last change, Redis time.

@@ -1,8 +1,12 @@
 //! The domain: issues, commits, settings, previews and the decision log, as plain types.
 
+pub mod actor;
 pub mod axis_options;
 pub mod bundled;
+pub mod channel;
+pub mod channel_history;
 pub mod commit;
+pub mod consumer;
 pub mod enhance_log;
 pub mod history;
 pub mod id_pattern;

@@ -1,6 +1,7 @@
 //! An EnhanceSetting: how workers run issues, and the selection of a setting for an issue.
 
 use crate::blueprint::Doc;
+use crate::domain::actor::Actor;
 use crate::domain::axis_options::AxisOptions;
 use crate::domain::id_pattern::IdPattern;
 use crate::domain::version_selector::VersionSelector;
@@ -32,6 +33,11 @@ pub struct EnhanceSetting {
     /// A counter that rises by one with every write, also across a deletion; 0 before the first
     /// write.
     pub revision: u64,
+    /// The last writer; `None` for the bundled setting, and in data of releases without actors.
+    pub updated_by: Option<Actor>,
+    /// The time of the last write, Redis time; `None` before the first write, and in data of
+    /// releases without this field.
+    pub updated_at_ms: Option<u64>,
 }
 
 impl EnhanceSetting {
@@ -79,6 +85,8 @@ mod tests {
             applies_to: patterns.collect(),
             axis_options: AxisOptions::new(),
             revision: 1,
+            updated_by: None,
+            updated_at_ms: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Selection of a Blueprint's version.
 
-use crate::ids::Version;
+use crate::ids::{ChannelName, Version};
 
 /// Selects one commit of a Blueprint's history.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -12,4 +12,6 @@ pub enum VersionSelector {
     Fixed(Version),
     /// The highest `metadata.version_label` that satisfies the requirement.
     SemverReq(semver::VersionReq),
+    /// The version of the channel with this name.
+    Channel(ChannelName),
 }

@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::domain::actor::Actor;
 use crate::domain::enhance_log::LogEntry;
 use crate::domain::issue::Issue;
 use crate::ids::{BlueprintId, WorkerId};
 use crate::store::codec::paging::{Page, PageRequest};
 use crate::store::events::{CancelStream, EventStream};
 use crate::store::issues::read::IssueFilter;
+use crate::store::log::LogPart;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
@@ -76,61 +78,42 @@ impl Store {
     pub async fn list_log_entries(
         &self,
         blueprint: Option<&BlueprintId>,
+        submitted_by: Option<&Actor>,
         newest_first: bool,
         page: &PageRequest,
     ) -> Result<Page<LogEntry>, StoreError> {
         let shards = self.of_blueprint(blueprint);
         if let [shard] = shards {
-            return shard.list_log_entries(blueprint, newest_first, page).await;
+            let listed = shard.list_log_entries(blueprint, submitted_by, newest_first, page);
+            return listed.await;
         }
         let places = log_places(page.after.as_deref(), shards.len())?;
-        let (mut ends, mut next, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-        for (shard, place) in shards.iter().zip(&places) {
-            let end = shard.n_decided().await?;
-            let start = place.unwrap_or(if newest_first { end } else { 0 });
-            let is_over = if newest_first {
-                start == 0
-            } else {
-                start >= end
-            };
-            let items = if is_over {
-                Vec::new()
-            } else {
-                let part = PageRequest {
-                    size: page.size,
-                    after: Some(start.to_string()),
-                };
-                let part = shard.list_log_entries(None, newest_first, &part).await?;
-                part.items
-            };
-            ends.push(end);
-            next.push(start);
-            parts.push(items.into_iter().peekable());
+        let mut parts = Vec::with_capacity(shards.len());
+        for (shard, place) in shards.iter().zip(places) {
+            let part = shard.log_part(None, submitted_by, newest_first, place, page.size);
+            parts.push(part.await?);
         }
         // Always takes the first item of some shard. So the cursor has a position in each,
         // independent of their clocks.
         let mut items = Vec::new();
         while items.len() < page.size {
-            let firsts = parts.iter_mut().enumerate();
-            let firsts = firsts.filter_map(|(n, part)| Some((part.peek()?.ts_ms, n)));
+            // A shard that stopped early may have the next entry right behind its position.
+            let stopped_early = |part: &LogPart| part.entries.is_empty() && part.at != part.end;
+            if parts.iter().any(stopped_early) {
+                break;
+            }
+            let firsts = parts.iter().enumerate();
+            let firsts = firsts.filter_map(|(n, part)| Some((part.entries.front()?.1.ts_ms, n)));
             let chosen = if newest_first {
                 firsts.max_by_key(|(at, n)| (*at, std::cmp::Reverse(*n)))
             } else {
                 firsts.min()
             };
             let Some((_, n)) = chosen else { break };
-            items.extend(parts[n].next());
-            next[n] = if newest_first {
-                next[n] - 1
-            } else {
-                next[n] + 1
-            };
+            items.extend(parts[n].entries.pop_front().map(|(_, entry)| entry));
         }
-        let has_more = next
-            .iter()
-            .zip(&ends)
-            .any(|(at, end)| if newest_first { *at > 0 } else { at < end });
-        let next: Vec<String> = next.iter().map(usize::to_string).collect();
+        let has_more = parts.iter().any(|part| part.position() != part.end);
+        let next: Vec<String> = parts.iter().map(|p| p.position().to_string()).collect();
         Ok(Page {
             items,
             next: has_more.then(|| next.join(",")),

@@ -1,13 +1,39 @@
 //! Reads the enhance log. The scripts that decide issues write its entries.
 
+use std::collections::VecDeque;
+
 use redis::cmd;
 
+use crate::domain::actor::Actor;
 use crate::domain::enhance_log::LogEntry;
 use crate::ids::{BlueprintId, IssueId};
 use crate::store::codec;
-use crate::store::codec::paging::{Page, PageRequest};
+use crate::store::codec::paging::{LOOKED_AT_PER_PAGE, Page, PageRequest};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
+
+/// The number of entries in one round trip of a list with a filter. An entry can have a patch with
+/// a whole document.
+const BATCH: usize = 50;
+/// The size of the entries after which a page with a filter ends early, in bytes.
+const LOOKED_AT_BYTES: usize = 16 << 20;
+
+/// A part of the log of a shard. A position is the number of entries of the list before it.
+pub(crate) struct LogPart {
+    /// The entries, each with the position from which a later part begins with it.
+    pub(crate) entries: VecDeque<(usize, LogEntry)>,
+    /// The position of the first entry that was not looked at.
+    pub(crate) at: usize,
+    /// The position at which the list ends.
+    pub(crate) end: usize,
+}
+
+impl LogPart {
+    /// Returns the position from which a later part continues.
+    pub(crate) fn position(&self) -> usize {
+        self.entries.front().map_or(self.at, |(at, _)| *at)
+    }
+}
 
 impl Shard {
     /// Returns the log entry of the issue; `None` if it is not decided.
@@ -25,58 +51,93 @@ impl Shard {
         found.map(|text| codec::log_entry(id, &text)).transpose()
     }
 
-    /// Returns the number of entries.
-    ///
-    /// # Errors
-    /// [`StoreError`] if Redis is unavailable.
-    pub(crate) async fn n_decided(&self) -> Result<usize, StoreError> {
-        let length = cmd("LLEN").arg(self.keys.decided()).to_owned();
-        self.handle.command("list log", &length).await
-    }
-
-    /// Returns entries of one Blueprint or of all, in the order of decision or in reverse.
+    /// Returns entries of one Blueprint or of all, and of one submitter or of all, in the order of
+    /// decision or in reverse. With a submitter, a page can be incomplete and still have a next
+    /// one.
     ///
     /// # Errors
     /// [`StoreError::Cursor`] for an invalid cursor; otherwise as [`Shard::log_entry`].
     pub async fn list_log_entries(
         &self,
         blueprint: Option<&BlueprintId>,
+        submitted_by: Option<&Actor>,
         newest_first: bool,
         page: &PageRequest,
     ) -> Result<Page<LogEntry>, StoreError> {
-        let index = blueprint.map_or_else(|| self.keys.decided(), |id| self.keys.decided_of(id));
-        // The list only grows at its end, so an index is a stable cursor.
-        let length: usize = self
-            .handle
-            .command("list log", cmd("LLEN").arg(&index))
-            .await?;
-        let cursor = match &page.after {
+        let start = match &page.after {
             Some(text) => Some(
                 text.parse::<usize>()
                     .map_err(|_| StoreError::Cursor(text.clone()))?,
             ),
             None => None,
         };
-        let (first, past) = if newest_first {
-            let past = cursor.unwrap_or(length).min(length);
-            (past.saturating_sub(page.size), past)
-        } else {
-            let first = cursor.unwrap_or(0).min(length);
-            (first, (first + page.size).min(length))
-        };
-        if first == past {
-            return Ok(Page {
-                items: Vec::new(),
-                next: None,
-            });
-        }
-        let mut ids: Vec<String> = self
-            .handle
-            .command(
-                "list log",
-                cmd("LRANGE").arg(&index).arg(first).arg(past - 1),
-            )
+        let part = self
+            .log_part(blueprint, submitted_by, newest_first, start, page.size)
             .await?;
+        Ok(Page {
+            next: (part.at != part.end).then(|| part.at.to_string()),
+            items: part.entries.into_iter().map(|(_, entry)| entry).collect(),
+        })
+    }
+
+    /// Reads at most `size` matching entries from the position `start` on; `None` is the beginning
+    /// of the list. Reads a bounded number of entries.
+    pub(crate) async fn log_part(
+        &self,
+        blueprint: Option<&BlueprintId>,
+        submitted_by: Option<&Actor>,
+        newest_first: bool,
+        start: Option<usize>,
+        size: usize,
+    ) -> Result<LogPart, StoreError> {
+        let index = blueprint.map_or_else(|| self.keys.decided(), |id| self.keys.decided_of(id));
+        // The list only grows at its end, so an index is a stable position.
+        let length: usize = self
+            .handle
+            .command("list log", cmd("LLEN").arg(&index))
+            .await?;
+        let (first, end) = if newest_first {
+            (length, 0)
+        } else {
+            (0, length)
+        };
+        let mut at = start.unwrap_or(first).min(length);
+        let (mut entries, mut looked_at, mut bytes) = (VecDeque::new(), 0, 0);
+        while at != end && entries.len() < size {
+            if looked_at >= LOOKED_AT_PER_PAGE || bytes >= LOOKED_AT_BYTES {
+                break;
+            }
+            let n = submitted_by.map_or(size, |_| BATCH);
+            let (from, to) = if newest_first {
+                (at.saturating_sub(n), at)
+            } else {
+                (at, (at + n).min(length))
+            };
+            for (id, text) in self.log_texts(&index, from, to, newest_first).await? {
+                if entries.len() == size {
+                    break;
+                }
+                let entry = codec::log_entry(&id, &text)?;
+                if submitted_by.is_none() || submitted_by == entry.submitted_by.as_ref() {
+                    entries.push_back((at, entry));
+                }
+                at = if newest_first { at - 1 } else { at + 1 };
+                (looked_at, bytes) = (looked_at + 1, bytes + text.len());
+            }
+        }
+        Ok(LogPart { entries, at, end })
+    }
+
+    /// Returns the stored entries with these indexes of the list, in its order or in reverse.
+    async fn log_texts(
+        &self,
+        index: &str,
+        from: usize,
+        to: usize,
+        newest_first: bool,
+    ) -> Result<Vec<(IssueId, String)>, StoreError> {
+        let range = cmd("LRANGE").arg(index).arg(from).arg(to - 1).to_owned();
+        let mut ids: Vec<String> = self.handle.command("list log", &range).await?;
         if newest_first {
             ids.reverse();
         }
@@ -84,24 +145,16 @@ impl Shard {
             .handle
             .command("list log", cmd("HMGET").arg(self.keys.log()).arg(&ids))
             .await?;
-        let mut items = Vec::with_capacity(ids.len());
-        for (id, text) in ids.iter().zip(texts) {
+        let pairs = ids.iter().zip(texts);
+        let found = pairs.map(|(id, text)| {
             let missing = || StoreError::Damaged {
                 what: "log entry",
                 id: id.clone(),
                 problem: "it is listed and not there".to_owned(),
             };
             let issue = IssueId::parse(id).map_err(|_| missing())?;
-            items.push(codec::log_entry(&issue, &text.ok_or_else(missing)?)?);
-        }
-        let next = if newest_first {
-            (first > 0).then_some(first)
-        } else {
-            (past < length).then_some(past)
-        };
-        Ok(Page {
-            items,
-            next: next.map(|n| n.to_string()),
-        })
+            Ok((issue, text.ok_or_else(missing)?))
+        });
+        found.collect()
     }
 }

@@ -1,6 +1,8 @@
 //! The store and its stored forms. The only engine is Redis; see [`redis`].
 
 pub mod blueprints;
+pub mod channels;
+pub mod consumers;
 pub mod events;
 pub mod issues;
 pub mod log;
@@ -21,7 +23,10 @@ pub use self::blueprints::put::{ExpectedHead, PutOutcome};
 pub use self::blueprints::put_orbit::OrbitUse;
 pub use self::blueprints::read::StoredBlueprint;
 pub use self::blueprints::transfer::{Import, ImportOutcome, StageOutcome};
+pub use self::channels::delete::DeleteChannelOutcome;
+pub use self::channels::set::{SetChannel, SetChannelOutcome};
 pub use self::codec::paging::{Page, PageRequest};
+pub use self::consumers::ReportOutcome;
 pub use self::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News, Topic};
 pub use self::issues::read::IssueFilter;
 pub use self::issues::revisions::{IssueRevision, IssueRevisions, REVISIONS_PER_CALL};
@@ -36,7 +41,7 @@ pub use self::queue::promote::PromoteOutcome;
 pub use self::queue::reap::ReapOutcome;
 pub use self::queue::release::{Release, ReleaseOutcome};
 pub use self::queue::return_element::ReturnOutcome;
-pub use self::queue::settle::{Decision, NextClaim, SettleOutcome, Settlement};
+pub use self::queue::settle::{NextClaim, SettleOutcome, Settlement};
 pub use self::queue::step_cache::{CacheOutcome, CachedStep, CostOutcome};
 pub use self::queue::submit::SubmitOutcome;
 pub use self::redis::error::StoreError;
@@ -46,7 +51,7 @@ pub use self::redis::pop_handle::{ConnectionId, PopHandle};
 pub use self::redis::shard::Shard;
 pub use self::redis::store::Store;
 pub use self::seed::Seed;
-pub use self::settings::check::{Follower, SettingFault};
+pub use self::settings::check::{CheckedOrbit, Follower, SettingFault};
 pub use self::settings::records::{DeleteSettingOutcome, PutSettingOutcome};
 pub use self::stats::{QueueStats, WorkerStats};
 pub use self::workers::agent_slots::SlotOutcome;

@@ -43,6 +43,8 @@ impl Seed {
             applies_to: Vec::new(),
             axis_options: AxisOptions::new(),
             revision: 0,
+            updated_by: None,
+            updated_at_ms: None,
         };
         Seed { orbits, setting }
     }

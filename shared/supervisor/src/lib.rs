@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Error)]
 pub enum ServiceError {
     /// The service returned.
-    #[error("service {name} ended by itself")]
+    #[error("service {name} ended unexpectedly")]
     Ended {
         /// The name of the service.
         name: &'static str,
@@ -216,6 +216,6 @@ mod tests {
         services.spawn("short", &early, async {});
         services.failed().await;
         let error = services.result().unwrap_err();
-        assert_eq!(error.to_string(), "service short ended by itself");
+        assert_eq!(error.to_string(), "service short ended unexpectedly");
     }
 }

@@ -176,7 +176,7 @@ fn unexpected_failures(snapshot: &Snapshot) -> Vec<String> {
     let failed = snapshot.issues.values().filter(|issue| {
         issue.cause() == RejectionCause::Failed
             && !issue.reason.starts_with("dispatch failed after ")
-            && !issue.reason.contains("times while the issue was worked on")
+            && !issue.reason.contains("times during the run")
     });
     failed
         .map(|issue| format!("issue {} failed: {}", issue.issue_id, issue.reason))

@@ -113,7 +113,9 @@ async fn check_history(
     name: &BlueprintId,
     findings: &mut Findings,
 ) {
-    let entries = store.list_log_entries(Some(name), false, &EVERYTHING).await;
+    let entries = store
+        .list_log_entries(Some(name), None, false, &EVERYTHING)
+        .await;
     let entries = entries.expect("Redis answers").items;
     let queue = &ledger.queues[name];
     let in_order = |ids: Vec<&IssueId>| -> Vec<String> {
@@ -175,7 +177,7 @@ async fn check_history(
     }
 
     let commits = store
-        .list_commits(name, &EVERYTHING)
+        .list_commits(name, None, &EVERYTHING)
         .await
         .expect("Redis answers");
     let mut commits = commits.expect("every Blueprint has a first commit").items;

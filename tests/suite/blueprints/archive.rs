@@ -189,6 +189,8 @@ async fn no_setting_ever_names_an_archived_orbit() {
             applies_to: Vec::new(),
             axis_options: Default::default(),
             revision: 0,
+            updated_by: None,
+            updated_at_ms: None,
         };
         let (archived, put) = join(
             one.set_archived(&id, true),

@@ -95,7 +95,10 @@ async fn costs(fixture: &Fixture, mark: &str) -> Costs {
             size: 5,
             after: None,
         };
-        let page = store.list_commits(&id, &page).await.expect("an answer");
+        let page = store
+            .list_commits(&id, None, &page)
+            .await
+            .expect("an answer");
         assert_eq!(page.expect("a page").items.len(), 5);
     })
     .await;
@@ -168,6 +171,7 @@ async fn grow(fixture: &Fixture, length: u64) {
             patch_hash: String::new(),
             issue_id: None,
             epoch: None,
+            author: None,
             committed_at_ms: seq,
         };
         batch.push(HistoryEntry { commit, document });

@@ -100,5 +100,8 @@ async fn a_user_who_may_not_publish_writes_all_the_same() {
     fixture.store = mute.home().clone();
     fixture.put(&marked("a", "second", "")).await;
     let archived = fixture.store.set_archived(&blueprint_id("a"), true).await;
-    assert!(matches!(archived, Ok(ArchiveOutcome::Done(_))), "{archived:?}");
+    assert!(
+        matches!(archived, Ok(ArchiveOutcome::Done(_))),
+        "{archived:?}"
+    );
 }

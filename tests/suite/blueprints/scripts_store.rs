@@ -47,7 +47,7 @@ async fn a_put_makes_a_commit_that_is_read_back() {
     );
     assert!(
         store
-            .list_commits(&id, &page(10, None))
+            .list_commits(&id, None, &page(10, None))
             .await
             .unwrap()
             .is_none()
@@ -235,7 +235,7 @@ async fn a_content_that_was_head_twice_is_its_newest_commit() {
     let documents = store.keys().documents(&blueprint_id("a"));
     assert_eq!(fixture.raw::<u64>(&["HLEN", &documents]).await, 2);
     let commits = store
-        .list_commits(&blueprint_id("a"), &page(10, None))
+        .list_commits(&blueprint_id("a"), None, &page(10, None))
         .await
         .unwrap();
     let versions: Vec<Version> = commits
@@ -486,7 +486,7 @@ async fn pages_put_together_are_the_whole_list() {
         fixture.step(fixture.settle(&claimed, How::Applied)).await;
     }
     let whole_log = store
-        .list_log_entries(None, false, &page(100, None))
+        .list_log_entries(None, None, false, &page(100, None))
         .await
         .unwrap();
     let whole_log: Vec<_> = whole_log.items.into_iter().map(|e| e.issue_id).collect();
@@ -494,14 +494,16 @@ async fn pages_put_together_are_the_whole_list() {
     let every_issue = IssueFilter::default();
     for size in 1..=8 {
         let commits = all(size, async |page| {
-            let commits = store.list_commits(&id, &page).await;
+            let commits = store.list_commits(&id, None, &page).await;
             commits.unwrap().expect("commits")
         });
         let seqs: Vec<u64> = commits.await.into_iter().map(|c| c.seq).collect();
         assert_eq!(seqs, [6, 5, 4, 3, 2, 1], "pages of {size}");
         for newest_first in [false, true] {
             let entries = all(size, async |page| {
-                let entries = store.list_log_entries(None, newest_first, &page).await;
+                let entries = store
+                    .list_log_entries(None, None, newest_first, &page)
+                    .await;
                 entries.unwrap()
             });
             let mut entries: Vec<_> = entries.await.into_iter().map(|e| e.issue_id).collect();
@@ -519,10 +521,10 @@ async fn pages_put_together_are_the_whole_list() {
     }
     for cursor in ["nonsense", "-1", ""] {
         let cursor = || page(5, Some(cursor.to_owned()));
-        let found = store.list_commits(&id, &cursor()).await.map(drop);
+        let found = store.list_commits(&id, None, &cursor()).await.map(drop);
         assert!(matches!(found, Err(StoreError::Cursor(_))), "{found:?}");
         let found = store
-            .list_log_entries(None, true, &cursor())
+            .list_log_entries(None, None, true, &cursor())
             .await
             .map(drop);
         assert!(matches!(found, Err(StoreError::Cursor(_))), "{found:?}");

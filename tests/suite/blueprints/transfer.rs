@@ -4,7 +4,10 @@ use std::path::Path;
 
 use futures::stream;
 use proto::v1::{self, IssueState};
+use shared::domain::actor::Actor;
+use shared::domain::channel::ChannelMove;
 use shared::domain::history::{Chain, HistoryEntry};
+use shared::ids::ChannelName;
 use shared::store::{ImportOutcome, StageOutcome, Store};
 use tests::factory;
 use tests::programs::{Finished, Program, run};
@@ -34,6 +37,9 @@ async fn stored(rig: &Rig, id: &str) -> Dump {
         keys.commits(&id),
         keys.newest(&id),
         keys.labels(&id),
+        keys.channels(&id),
+        keys.channel_revisions(&id),
+        keys.channel_moves(&id),
     ];
     let mut dump = dump(store).await;
     dump.retain(|key, _| names.contains(key));
@@ -68,6 +74,7 @@ async fn export(rig: &Rig, id: &str) -> Vec<v1::ImportBlueprintRequest> {
             commit: message.commit,
             document_yaml: message.document_yaml,
             last: message.last,
+            channel_move: message.channel_move,
         });
     }
     messages
@@ -83,7 +90,8 @@ async fn import(
 }
 
 /// Creates a history of all kinds. It has direct writes, applied issues, commits with and without
-/// labels, a content that was head twice, and documents that are hard to store unchanged.
+/// labels, a content that was head twice, and documents that are hard to store unchanged. It has
+/// channels that were created, moved and deleted.
 async fn with_history(rig: &Rig) {
     let whole = format!("{}{}", factory::small("moved"), factory::UNKNOWN_KEYS_YAML);
     rig.client.put(whole.clone()).await;
@@ -95,6 +103,23 @@ async fn with_history(rig: &Rig) {
     rig.client
         .put("id: moved\nflow: {}\nagents: []\n".to_owned())
         .await;
+    let commits = rig.client.history("moved").await;
+    for (channel, seq) in [
+        ("staging", 23),
+        ("production", 1),
+        ("canary", 4),
+        ("production", 21),
+    ] {
+        let version = &commits[seq - 1].version;
+        rig.client.set_channel("moved", channel, version).await;
+    }
+    let request = v1::DeleteChannelRequest {
+        blueprint_id: "moved".to_owned(),
+        channel: "canary".to_owned(),
+        expected_revision: None,
+    };
+    let deleted = rig.client.blueprints.clone().delete_channel(request).await;
+    deleted.expect("DeleteChannel");
 }
 
 #[tokio::test]
@@ -110,7 +135,7 @@ async fn a_history_arrives_byte_for_byte_and_goes_on() {
     let streamed = draftsman(&from, &["export", "moved"]).await;
     let content = std::fs::read_to_string(&file).expect("the file");
     assert_eq!(streamed.stdout, content);
-    assert_eq!(content.lines().count(), 1 + 23);
+    assert_eq!(content.lines().count(), 1 + 23 + 5);
 
     let read = draftsman(&to, &["import", text(&file)]).await;
     assert_eq!(read.code, Some(0), "{read:?}");
@@ -219,7 +244,10 @@ async fn what_is_no_history_is_refused_field_by_field() {
     fn commit(all: &mut [v1::ImportBlueprintRequest], at: usize) -> &mut v1::Commit {
         all[at].commit.as_mut().expect("a commit")
     }
-    let cases: [(&str, Damage); 17] = [
+    fn channel_move(all: &mut [v1::ImportBlueprintRequest], at: usize) -> &mut v1::ChannelMove {
+        all[at].channel_move.as_mut().expect("a move")
+    }
+    let cases: [(&str, Damage); 30] = [
         ("last", |all| all.clear()),
         ("last", |all| all.truncate(18)),
         ("last", |all| all[3].last = true),
@@ -253,6 +281,37 @@ async fn what_is_no_history_is_refused_field_by_field() {
             commit(all, 2).version_label = "9.0.0".to_owned()
         }),
         ("document_yaml", |all| all[20].document_yaml.push('\n')),
+        ("last", |all| all.truncate(25)),
+        ("commit", |all| all[23].channel_move = None),
+        ("channel_move", |all| {
+            all[7].channel_move = all[24].channel_move.clone()
+        }),
+        ("channel_move", |all| all[24].channel_move = None),
+        ("channel_move", |all| {
+            all[25].commit = all[22].commit.clone()
+        }),
+        ("channel_move.blueprint_id", |all| {
+            channel_move(all, 24).blueprint_id = "other".to_owned()
+        }),
+        ("channel_move.channel", |all| {
+            channel_move(all, 24).channel = "head".to_owned()
+        }),
+        ("channel_move.from_version", |all| {
+            channel_move(all, 26).from_version.clear()
+        }),
+        ("channel_move.to_version", |all| {
+            channel_move(all, 26).to_version = "7".to_owned()
+        }),
+        ("channel_move.seq", |all| channel_move(all, 26).seq = 2),
+        ("channel_move.revision", |all| {
+            channel_move(all, 26).revision = 3
+        }),
+        ("channel_move.actor", |all| {
+            channel_move(all, 26).actor = "a\nb".to_owned()
+        }),
+        ("channel_move.moved_at", |all| {
+            channel_move(all, 26).moved_at = None
+        }),
     ];
     for (field, damage) in cases {
         let mut damaged = good.clone();
@@ -335,6 +394,72 @@ async fn an_import_that_lost_its_race_or_stood_still_leaves_nothing() {
     let keys = dump(store).await.into_keys();
     assert!(keys.into_iter().all(|key| !key.contains("staged")));
     assert!(store.begin_import(&id).await.expect("an answer").is_none());
+}
+
+#[tokio::test]
+async fn moves_of_an_import_that_stood_still_leave_nothing() {
+    let source = Fixture::with(&["moved"]).await;
+    let id = blueprint_id("moved");
+    let history = source.store.history(&id, 1, 1).await.expect("a history");
+    let moved = ChannelMove {
+        blueprint_id: id.clone(),
+        channel: ChannelName::parse("production").expect("a name"),
+        from: None,
+        to: Some(history[0].commit.version.clone()),
+        seq: 1,
+        revision: 1,
+        actor: Actor::anonymous(),
+        reason: String::new(),
+        moved_at_ms: 7,
+    };
+    let fixture = Fixture::start().await;
+    let import = fixture.store.begin_import(&id).await.expect("an answer");
+    let mut import = import.expect("absent");
+    let early = fixture.refused(import.stage_moves(std::slice::from_ref(&moved)));
+    assert_eq!(early.await, StageOutcome::Expired);
+    import.stage(&history).await.expect("an answer");
+    // The commit of a move has the version of the move.
+    let wrong = ChannelMove {
+        to: Some(shared::ids::Version::of("other")),
+        ..moved.clone()
+    };
+    for (moved, seq) in [
+        (wrong, 1),
+        (
+            ChannelMove {
+                seq: 2,
+                ..moved.clone()
+            },
+            2,
+        ),
+    ] {
+        let refused = fixture.refused(import.stage_moves(&[moved])).await;
+        assert_eq!(refused, StageOutcome::NotACommit(seq));
+    }
+    let moves = [moved];
+    let staged = import.stage_moves(&moves).await.expect("an answer");
+    assert_eq!(staged, StageOutcome::Staged);
+    let keys: Vec<String> = dump(&fixture.store).await.into_keys().collect();
+    assert_eq!(keys.len(), 7, "{keys:?}");
+    for key in &keys {
+        let ttl: i64 = fixture.raw(&["PTTL", key]).await;
+        assert!(ttl > 0 && ttl <= 600_000, "{key} expires in {ttl} ms");
+        let _: i64 = fixture.raw(&["DEL", key]).await;
+    }
+    // Redis does not have the commits any more. A deletion needs none of them.
+    let deletion = ChannelMove {
+        from: moves[0].to.clone(),
+        to: None,
+        seq: 0,
+        revision: 2,
+        ..moves[0].clone()
+    };
+    let lost = fixture.refused(import.stage_moves(&[deletion])).await;
+    assert_eq!(lost, StageOutcome::Expired);
+    assert_eq!(
+        fixture.refused(import.finish()).await,
+        ImportOutcome::Expired
+    );
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ async fn the_scope_of_a_token_is_told() {
         ("submit-0123456789", "ok accepted, with the scope submit"),
         ("admin-0123456789", "ok accepted, with the scope admin"),
         ("unknown-0123456789", "bad intake does not know"),
-        ("", "bad intake wants a token"),
+        ("", "bad intake requires a token"),
     ] {
         let said = told(token).await;
         assert!(said.starts_with(words), "{token}: {said}");

@@ -59,7 +59,7 @@ async fn a_script_is_tried_on_two_files() {
         (["raises.lua", "before.yaml", "good.yaml"], "kaboom"),
         (
             ["models.lua", "before.yaml", "models.lua"],
-            "the document after is no Blueprint",
+            "the document after is not a Blueprint",
         ),
         (["absent.lua", "before.yaml", "good.yaml"], "absent.lua"),
         (["before.yaml", "before.yaml", "good.yaml"], "not compile"),

@@ -83,6 +83,42 @@ async fn the_store_of_an_earlier_release_is_read_served_and_gone_on_with() {
     assert_eq!(rig.counted("repaired").await, 0);
 }
 
+/// Issues, commits, entries and settings of a release without actors have empty ones.
+#[tokio::test]
+async fn the_store_of_a_release_without_actors_has_empty_ones() {
+    let mut rig = Rig::with_redis(earlier_store().await).await;
+    let client = rig.client.clone();
+    for commit in client.history("alpha").await {
+        assert_eq!(commit.author, "", "{commit:?}");
+    }
+    let entry = client.entry("alpha-denied").await;
+    let actors = (entry.submitted_by.as_str(), entry.decided_by.as_str());
+    assert_eq!(actors, ("", ""), "{entry:?}");
+    let setting = v1::GetSettingRequest {
+        setting_id: "own".to_owned(),
+    };
+    let setting = client.settings.clone().get_setting(setting).await;
+    let setting = setting.expect("GetSetting").into_inner().setting;
+    let setting = setting.expect("a setting");
+    assert_eq!(
+        (setting.updated_by.as_str(), setting.updated_at),
+        ("", None)
+    );
+    // Issues of that release are decided by this one.
+    assert_eq!(client.issue("delta-1").await.submitted_by, "");
+    rig.add_worker(&[("DRAFTSMAN_RETENTION_DAYS", "0")]);
+    let decided = client.decided("delta-1").await;
+    assert_eq!(decided.submitted_by, "", "{decided:?}");
+    let newest = client.history("delta").await;
+    assert!(newest.iter().all(|commit| commit.author.is_empty()));
+    let filter = v1::ListIssuesRequest {
+        submitted_by: Some("anonymous".to_owned()),
+        ..Default::default()
+    };
+    let found = client.intake.clone().list_issues(filter).await;
+    assert!(found.expect("ListIssues").into_inner().issues.is_empty());
+}
+
 /// Programs of this release exit instead of changing data that they cannot read; newer ones
 /// continue.
 #[tokio::test]

@@ -16,17 +16,19 @@ use tests::rig::Rig;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::bad_input_channels::{channel_cases, consumer_cases};
+
 /// RPCs whose requests have no field that could be invalid.
 const WITHOUT_INPUT: [&str; 1] = ["GetQueueStats"];
 
 /// A call that must be rejected.
-struct Case {
-    rpc: &'static str,
-    what: &'static str,
-    code: Code,
+pub(super) struct Case {
+    pub(super) rpc: &'static str,
+    pub(super) what: &'static str,
+    pub(super) code: Code,
     /// The fields that the error names, in order.
-    fields: &'static [&'static str],
-    answer: BoxFuture<'static, Result<(), Status>>,
+    pub(super) fields: &'static [&'static str],
+    pub(super) answer: BoxFuture<'static, Result<(), Status>>,
 }
 
 /// Adds a case:
@@ -48,6 +50,8 @@ macro_rules! refused {
         });
     };
 }
+
+pub(super) use refused;
 
 /// Invalid ids.
 const BAD_IDS: [(&str, &str); 5] = [
@@ -386,6 +390,8 @@ async fn bad_input_is_refused_by_every_rpc_and_changes_nothing() {
     issue_cases(&rig.client, &mut cases);
     list_cases(&rig.client, &mut cases);
     blueprint_cases(&rig.client, &mut cases);
+    channel_cases(&rig.client, &mut cases);
+    consumer_cases(&rig.client, &mut cases);
     setting_cases(&rig.client, &mut cases);
     let covered = cases.iter().map(|case| case.rpc).chain(WITHOUT_INPUT);
     let covered: BTreeSet<String> = covered.map(str::to_owned).collect();

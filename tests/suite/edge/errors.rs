@@ -17,9 +17,12 @@ use tonic_types::StatusExt;
 const PAGE: &str = include_str!("../../../docs/errors.md");
 
 /// Errors of the page that are not provoked here, with the place of their tests.
-const NOT_PROVOKED: [(&str, &str); 20] = [
+const NOT_PROVOKED: [(&str, &str); 26] = [
     ("ANSWER_TOO_LARGE", "suite/versions.rs provokes it"),
     ("BLUEPRINT_EXISTS", "the code is held by suite/transfer.rs"),
+    ("CHANNEL_IN_USE", "suite/orbit_channels.rs provokes it"),
+    ("CHANNEL_MOVED", "suite/channels.rs provokes it"),
+    ("CHANNEL_NOT_FOUND", "suite/channels.rs provokes it"),
     ("IMPORT_EXPIRED", "takes ten minutes"),
     ("ISSUE_NOT_REJECTED", "suite/retrying.rs provokes it"),
     ("ISSUE_PRUNED", "suite/pruning.rs provokes it"),
@@ -37,9 +40,12 @@ const NOT_PROVOKED: [(&str, &str); 20] = [
     ("STREAM_BROKEN", "the code is held by suite/transfer.rs"),
     ("TOKEN_MISSING", "suite/security.rs provokes it"),
     ("TOKEN_UNKNOWN", "suite/security.rs provokes it"),
+    ("TOO_MANY_CHANNELS", "suite/channels.rs provokes it"),
+    ("TOO_MANY_CONSUMERS", "takes ten thousand reports"),
     ("TOO_MANY_PREVIEWS", "suite/previews.rs provokes it"),
     ("TOO_MANY_WATCHERS", "suite/limits.rs provokes it"),
     ("TOO_SLOW", "takes thirty seconds; intake's gate has a test"),
+    ("VERSION_NOT_IN_HISTORY", "suite/channels.rs provokes it"),
     ("WATCH_OVER", "suite/steps.rs provokes it"),
 ];
 

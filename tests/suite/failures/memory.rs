@@ -205,8 +205,8 @@ async fn a_full_redis_has_what_is_in_flight_finished_and_all_goes_on_later() {
 
     let issue = rig.client.decided(&running).await;
     assert!(
-        issue.reason.contains("ceiling"),
-        "settled at its ceiling: {issue:?}"
+        issue.reason.contains("time limit"),
+        "settled at its time limit: {issue:?}"
     );
     eventually(
         "the worker tried to pop again and again",

@@ -325,7 +325,7 @@ async fn the_programs_outlive_a_redis_that_stands_still() {
     // Longer than the timeout of any call of intake and of the worker.
     let executed = submit_in_vain(&rig, "unknown").await;
     assert_eq!(executed, "unknown");
-    rig.workers[0].until_logged("will be tried again").await;
+    rig.workers[0].until_logged("failed; retrying").await;
     send_signal(rig.redis.pid(), Signal::Continue);
     submit_again(&rig, "unknown").await;
     ids.push("unknown".to_owned());

@@ -145,6 +145,7 @@ async fn a_full_redis_runs_no_script_that_takes_something_in() {
     let expected = [
         "archive_blueprint",
         "claim_issue",
+        "delete_channel",
         "delete_setting",
         "import_blueprint",
         "mirror_orbits",
@@ -153,7 +154,11 @@ async fn a_full_redis_runs_no_script_that_takes_something_in() {
         "put_blueprint",
         "put_setting",
         "remember_step",
+        "report_version",
         "request_preview",
+        "see_consumers",
+        "set_channel",
+        "stage_channels",
         "stage_history",
         "submit_issue",
     ];

@@ -52,7 +52,7 @@ async fn a_program_that_the_system_cannot_start_now_is_run_later() {
     let spawner = to_struct(&spawner);
     rig.client.edit_setting(|s| s.spawner = Some(spawner)).await;
     let allow = ("DRAFTSMAN_SUBPROCESS_ALLOW", "/bin/sh");
-    let fault = format!("keeper.spawn=return({AGAIN})");
+    let fault = format!("process_guard.spawn=return({AGAIN})");
     rig.add_worker(&[
         allow,
         // The process that starts the program has its own fail points.

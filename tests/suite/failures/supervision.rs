@@ -56,7 +56,7 @@ async fn assert_ends(mut process: Process, service: &str, how: &str) {
 }
 
 /// The two ways in which a service may fail, with the text of each.
-const WAYS: [(&str, &str); 2] = [("panic", "panicked"), ("return(end)", "ended by itself")];
+const WAYS: [(&str, &str); 2] = [("panic", "panicked"), ("return(end)", "ended unexpectedly")];
 
 #[tokio::test]
 async fn a_worker_ends_with_any_of_its_services() {

@@ -54,8 +54,8 @@ async fn a_failure_says_what_to_look_at_and_the_next_issue_is_not_hurt() {
     for (axis, ttl_secs, words) in [
         ("boom", 60, &["boom", "kaboom"][..]),
         ("silent", 60, &["silent"][..]),
-        ("spin", 1, &["ceiling"][..]),
-        ("stubborn", 1, &["ceiling"][..]),
+        ("spin", 1, &["time limit"][..]),
+        ("stubborn", 1, &["time limit"][..]),
         ("glutton", 60, &["memory"][..]),
     ] {
         rig.client

@@ -73,7 +73,7 @@ async fn who_finds_no_place_gives_the_issue_back_and_loses_nothing() {
     let second = submit(&stage, 1).await;
     eventually("the second issue waits in the queue", async || {
         let issue = stage.rig.client.issue(&second.issue_id).await;
-        let said = "agent \"patch-spawner\" is at its limit: 1 of its runs";
+        let said = "agent \"patch-spawner\" is at its limit: spec.max_concurrency of 1";
         let waits = issue.state() == IssueState::Pending && issue.reason.contains(said);
         waits.then_some(()).ok_or(format!("{issue:?}"))
     })

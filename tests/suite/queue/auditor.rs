@@ -23,6 +23,6 @@ async fn a_queue_that_redis_has_lost_goes_on() {
     rig.add_worker(&[("DRAFTSMAN_METRICS_LISTEN", "127.0.0.1:0")]);
     let done = rig.client.decided(&issue.issue_id).await;
     assert_eq!((done.state(), done.attempt), (IssueState::Applied, 1));
-    rig.workers[0].until_logged("it is mended").await;
+    rig.workers[0].until_logged("has been corrected").await;
     assert_eq!(rig.counted("repaired").await, 1);
 }

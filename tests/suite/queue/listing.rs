@@ -219,6 +219,7 @@ async fn every_combination_of_filters_lists_what_matches_all() {
                         blueprint_id: blueprint.map(blueprint_id),
                         state,
                         cause,
+                        submitted_by: None,
                         dead_only,
                     };
                     let matching = all.iter().filter(|known| {

@@ -279,6 +279,7 @@ async fn blueprints_commits_and_log_entries_come_in_pages() {
                 newest_first,
                 page_size: 3,
                 page_token,
+                ..Default::default()
             };
             let page = log
                 .list_log_entries(request)

@@ -263,7 +263,7 @@ async fn a_call_is_dropped_with_its_issue() {
     stage.edit(|s| s.ttl_secs = 1).await;
     let late = stage.run().await;
     let reason = assert_failed(&stage.rig, &late).await;
-    assert!(reason.contains("ceiling exceeded"), "{reason}");
+    assert!(reason.contains("time limit exceeded"), "{reason}");
     stage.double.until_hung_up().await;
     let usage = stage
         .rig

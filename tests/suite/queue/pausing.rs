@@ -80,7 +80,7 @@ async fn what_is_in_flight_when_everything_is_paused_is_decided() {
     assert!(stats.paused, "{stats:?}");
     // Its flow ends at its time limit, as without a pause.
     let decided = rig.client.decided(&running).await;
-    assert!(decided.reason.contains("ceiling"), "{decided:?}");
+    assert!(decided.reason.contains("time limit"), "{decided:?}");
     let stats = rig.client.stats().await;
     assert_eq!((stats.pending, stats.ready, stats.in_flight), (1, 0, 0));
     assert_eq!(rig.client.issue(&waiting).await.attempt, 0);

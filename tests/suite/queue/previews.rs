@@ -181,9 +181,9 @@ async fn a_flow_that_fails_says_what_an_issue_would_say() {
         .await;
     let failed = preview(&rig, "tried", "loop")
         .await
-        .expect_err("the ceiling");
+        .expect_err("the time limit");
     assert_eq!(failed.code(), Code::FailedPrecondition, "{failed}");
-    assert!(failed.message().contains("ceiling exceeded"), "{failed}");
+    assert!(failed.message().contains("time limit exceeded"), "{failed}");
     // Its slot and its Lua state are free again.
     let told = preview(&rig, "tried", "tag").await.expect("PreviewIssue");
     assert!(told.would_apply);
@@ -464,7 +464,7 @@ async fn a_worker_that_is_asked_to_stop_says_so_to_who_waits() {
         .expect_err("it was stopped");
     assert_eq!(fault.code(), Code::Unavailable, "{fault}");
     assert_eq!(reason(&fault), "PREVIEW_INTERRUPTED");
-    assert!(fault.message().contains("asked to stop"), "{fault}");
+    assert!(fault.message().contains("is shutting down"), "{fault}");
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn every_escape_and_every_hang_is_contained() {
         (
             "memory",
             "local s = 'x' while true do s = s .. s end",
-            "more than 96 MiB of memory wanted",
+            "exceeded the memory limit of 96 MiB",
         ),
         (
             "text",
@@ -137,11 +137,11 @@ async fn every_escape_and_every_hang_is_contained() {
     let mut ids = Vec::new();
     for (axis, words) in hangs
         .iter()
-        .map(|(axis, _)| (*axis, "ceiling"))
+        .map(|(axis, _)| (*axis, "time limit"))
         .chain(errors.iter().map(|(axis, _, words)| (*axis, *words)))
     {
         // Longer than a lease, so that heartbeats are necessary.
-        let ttl_secs = if words != "ceiling" {
+        let ttl_secs = if words != "time limit" {
             60
         } else if axis == "pattern" {
             3
@@ -162,7 +162,7 @@ async fn every_escape_and_every_hang_is_contained() {
     eventually("only the two patterns are stuck", async || {
         let log = rig.workers[0].stderr();
         let count = |words| log.matches(words).count();
-        let n_stuck = count("a script does not stop") - count("has ended after all");
+        let n_stuck = count("a script does not stop") - count("a stuck script has ended");
         (n_stuck == 2).then_some(()).ok_or(log)
     })
     .await;
@@ -185,7 +185,7 @@ async fn others_go_on_while_a_script_hangs_in_c() {
         ids.push(next.issue_id);
     }
     let issue = rig.client.decided(&stuck).await;
-    assert!(assert_failed(&rig, &issue).await.contains("ceiling"));
+    assert!(assert_failed(&rig, &issue).await.contains("time limit"));
     // The author does not wait longer than that; the worker's log reports the end of the thread.
     rig.workers[0].until_logged("a script does not stop").await;
     ids.push(stuck);
@@ -199,14 +199,14 @@ async fn a_worker_with_too_many_stuck_scripts_ends_and_another_goes_on() {
     let mut ids = Vec::new();
     for _ in 0..4 {
         let issue = rig.client.run("target", "tag x").await;
-        assert!(assert_failed(&rig, &issue).await.contains("ceiling"));
+        assert!(assert_failed(&rig, &issue).await.contains("time limit"));
         ids.push(issue.issue_id);
     }
     let status = rig.workers[0].wait().await;
     assert_eq!(status.code(), Some(1));
     let log = rig.workers[0].stderr();
     assert!(
-        log.contains("its supervisor has to start it again"),
+        log.contains("the worker exits and must be restarted"),
         "{log}"
     );
     // The worker has signed off: no lease of it has to expire.

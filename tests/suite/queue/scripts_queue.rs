@@ -184,7 +184,7 @@ async fn decided(store: &Shard, blueprint: &str) -> Vec<String> {
             after: None,
         },
     );
-    let entries = store.list_log_entries(Some(&id), false, &page);
+    let entries = store.list_log_entries(Some(&id), None, false, &page);
     let Page { items, .. } = entries.await.expect("Redis answers");
     items
         .into_iter()

@@ -25,6 +25,8 @@ fn setting(name: &str) -> EnhanceSetting {
         applies_to: Vec::new(),
         axis_options: Default::default(),
         revision: 0,
+        updated_by: None,
+        updated_at_ms: None,
     }
 }
 

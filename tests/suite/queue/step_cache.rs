@@ -304,7 +304,7 @@ async fn what_is_too_long_to_keep_is_said() {
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
     eventually("the log says so", async || {
         let log = stage.rig.workers[0].stderr();
-        let said = log.contains("not kept") && log.contains("TooLong");
+        let said = log.contains("not cached") && log.contains("TooLong");
         said.then_some(()).ok_or(log)
     })
     .await;

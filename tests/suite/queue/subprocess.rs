@@ -243,8 +243,8 @@ async fn nothing_outlives_its_step() {
     let hangs = format!("{} while :; do sleep {marker}; done", brood(&marker));
     let hung = run(&rig, &hangs, 1).await;
     let reason = assert_failed(&rig, &hung).await;
-    assert!(reason.contains("ceiling"), "{reason}");
-    until_n_with(&marker, "nothing is left after the ceiling", |n| n == 0).await;
+    assert!(reason.contains("time limit"), "{reason}");
+    until_n_with(&marker, "nothing is left after the time limit", |n| n == 0).await;
     // Hangs until it is cancelled.
     use_spawner(&rig, &shell(&hangs), 600).await;
     let waits = rig.client.submit("target", "x").await.issue_id;

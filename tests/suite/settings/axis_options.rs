@@ -66,7 +66,7 @@ async fn a_schema_of_the_setting_says_what_may_be() {
     assert_eq!(bad.cause(), RejectionCause::Denied, "{bad:?}");
     assert!(
         bad.reason
-            .contains("json-schema: the document is not as the schema has it: /metadata/tags/"),
+            .contains("json-schema: the document does not match the schema: /metadata/tags/"),
         "{}",
         bad.reason
     );

@@ -16,7 +16,7 @@ use tests::resp_proxy::RespProxy;
 use tests::store_fixture::{
     BESIDE, Fixture, How, LONG, blueprint_id, issue_ref, marked, new_issue, worker_id,
 };
-use tests::store_orbits::{orbit_setting, pinned};
+use tests::store_orbits::{checked_at, orbit_setting, pinned};
 
 fn refused_by(name: &str) -> SubmitOutcome {
     SubmitOutcome::OrbitNeedsAdmin {
@@ -239,15 +239,21 @@ async fn an_orbit_in_another_shard_is_known_there_before_the_setting_is_written(
         flat
     };
     // Rejected: no part of it is stored.
-    let stale = store.put_checked_setting(&setting, Some(7), Some(1)).await;
+    let stale = store
+        .put_checked_setting(&setting, Some(7), checked_at(Some(1)))
+        .await;
     stale.expect("the store answers");
     assert_eq!(entries().await, [""; 0]);
     // An orbit that was written after the check is noticed, although it is in another shard.
-    let moved = store.put_checked_setting(&setting, None, Some(9)).await;
+    let moved = store
+        .put_checked_setting(&setting, None, checked_at(Some(9)))
+        .await;
     let moved = moved.expect("the store answers");
     assert_eq!(moved, PutSettingOutcome::OrbitMoved);
     assert_eq!(entries().await, [""; 0]);
-    let put = store.put_checked_setting(&setting, None, Some(1)).await;
+    let put = store
+        .put_checked_setting(&setting, None, checked_at(Some(1)))
+        .await;
     put.expect("the store answers");
     assert_eq!(
         entries().await,
@@ -305,12 +311,18 @@ async fn an_announced_setting_stays_announced_while_others_are_written() {
         direct.mirror_orbits().await.expect("mirrored");
         assert_eq!(submit("i-2").await, refused_by("s"), "after a mirroring");
         let beside = orbit_setting("beside", &other, pinned());
-        let put = direct.put_checked_setting(&beside, None, Some(1)).await;
+        let put = direct
+            .put_checked_setting(&beside, None, checked_at(Some(1)))
+            .await;
         put.expect("the store answers");
         assert_eq!(submit("i-3").await, refused_by("s"), "after another write");
         proxy.stall(false);
     };
-    let (put, ()) = join(slow.put_checked_setting(&setting, None, Some(1)), meanwhile).await;
+    let (put, ()) = join(
+        slow.put_checked_setting(&setting, None, checked_at(Some(1))),
+        meanwhile,
+    )
+    .await;
     put.expect("the store answers");
     let orbits = async || -> Vec<String> {
         let mut keys = redis::cmd("HKEYS");

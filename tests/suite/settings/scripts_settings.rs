@@ -2,6 +2,7 @@
 
 use futures::future::{join, join_all};
 use shared::blueprint::Blueprint;
+use shared::domain::actor::Actor;
 use shared::domain::id_pattern::IdPattern;
 use shared::domain::setting::EnhanceSetting;
 use shared::domain::version_selector::VersionSelector;
@@ -11,6 +12,7 @@ use shared::store::{
 };
 use tests::resp_proxy::RespProxy;
 use tests::store_fixture::{Fixture, How, LONG, blueprint_id, marked, worker_id};
+use tests::store_orbits::checked_at;
 
 fn semver(req: &str) -> VersionSelector {
     VersionSelector::SemverReq(req.parse().expect("a requirement"))
@@ -33,6 +35,8 @@ fn setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting
         applies_to: vec![IdPattern::parse("team.*").expect("a pattern")],
         axis_options: axis_options.as_object().expect("an object").clone(),
         revision: 99,
+        updated_by: Some(Actor::parse("größer \"☃\"").expect("an actor")),
+        updated_at_ms: None,
     }
 }
 
@@ -52,12 +56,19 @@ async fn a_setting_is_written_under_its_revision() {
         }
         let expected = (revision > 0).then_some(revision);
         revision += 1;
-        let stored = EnhanceSetting {
+        let (secs, micros): (u64, u64) = fixture.raw(&["TIME"]).await;
+        let began = secs * 1_000 + micros / 1_000;
+        let put = fixture.whole.put_setting(&new, expected).await.unwrap();
+        let PutSettingOutcome::Stored(stored) = put else {
+            panic!("{put:?}")
+        };
+        assert!(stored.updated_at_ms >= Some(began), "{stored:?}");
+        let expected = EnhanceSetting {
             revision,
+            updated_at_ms: stored.updated_at_ms,
             ..new.clone()
         };
-        let put = fixture.whole.put_setting(&new, expected).await.unwrap();
-        assert_eq!(put, PutSettingOutcome::Stored(stored.clone()));
+        assert_eq!(stored, expected);
         assert_eq!(store.setting(&new.id).await.unwrap(), Some(stored.clone()));
         assert_eq!(store.list_settings().await.unwrap(), [stored]);
     }
@@ -294,20 +305,26 @@ async fn a_setting_whose_orbit_moved_since_it_was_checked_is_not_written() {
     let (put, outcomes) = overtaken(
         &fixture,
         "put_setting",
-        async |store| store.put_checked_setting(&named, None, seq).await,
+        async |store| {
+            store
+                .put_checked_setting(&named, None, checked_at(seq))
+                .await
+        },
         async || drop(fixture.put(&marked("orbit", "moved", "")).await),
     )
     .await;
     assert_eq!(put.expect("an answer"), PutSettingOutcome::OrbitMoved);
     assert_eq!(outcomes, ["orbit_moved"]);
-    let refused = fixture.whole.put_checked_setting(&named, None, Some(1));
+    let refused = fixture
+        .whole
+        .put_checked_setting(&named, None, checked_at(Some(1)));
     assert_eq!(
         fixture.refused(refused).await,
         PutSettingOutcome::OrbitMoved
     );
     let put = fixture
         .whole
-        .put_checked_setting(&named, None, Some(2))
+        .put_checked_setting(&named, None, checked_at(Some(2)))
         .await;
     assert!(matches!(put, Ok(PutSettingOutcome::Stored(_))), "{put:?}");
 }

@@ -5,6 +5,8 @@
 //! computed from the document. The reported verdicts are compared with the recorded verdicts of the
 //! setting's axes.
 
+use std::sync::Arc;
+
 use shared::blueprint::label::Bump;
 use shared::blueprint::{Blueprint, Doc, json};
 use shared::domain::commit::MAX_RATIONALE_BYTES;
@@ -22,7 +24,7 @@ pub enum Decision {
     /// Commit the new document.
     Commit {
         /// The new document.
-        blueprint: Blueprint,
+        blueprint: Arc<Blueprint>,
         /// `major`, `minor` or `patch`.
         bump: String,
         /// The rationale in prose.
@@ -91,7 +93,7 @@ pub(super) fn read(
     let blueprint = run
         .memo()
         .blueprint(document)
-        .map_err(|error| commit.wrong("new_bp_json", format!("is no Blueprint: {error}")))?;
+        .map_err(|error| commit.wrong("new_bp_json", format!("is not a Blueprint: {error}")))?;
     if blueprint.version().as_str() != claimed {
         let computed = blueprint.version();
         return Err(commit.wrong(
@@ -110,7 +112,7 @@ pub(super) fn read(
     let ops = ctx.get("patch").and_then(|patch| patch.get("ops"));
     let patch_hash = ops.map_or_else(String::new, |ops| sha256_hex(json::emit(ops).as_bytes()));
     Ok(Decision::Commit {
-        blueprint,
+        blueprint: Arc::new(blueprint),
         bump,
         rationale,
         verdicts,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use flow_ir_core::EvalError;
 use shared::blueprint::DocumentError;
 use shared::blueprint::orbit::{NotRunnable, Obstacle};
+use shared::store::StoreError;
 use thiserror::Error;
 
 use crate::flow::program_error::ProgramError;
@@ -53,7 +54,7 @@ pub enum ScriptError {
         message: String,
     },
     /// A script exceeded the memory limit of the sandbox.
-    #[error("script {script}: more than {limit_mib} MiB of memory wanted")]
+    #[error("script {script}: exceeded the memory limit of {limit_mib} MiB")]
     Memory {
         /// The script.
         script: String,
@@ -93,7 +94,7 @@ pub enum StepError {
     },
     /// A temporary fault: the issue goes back to the queue.
     #[error("{message}")]
-    Passing {
+    Transient {
         /// The message.
         message: String,
         /// The delay that the remote service asked for.
@@ -107,7 +108,7 @@ pub enum StepError {
         message: String,
     },
     /// The time limit or a cancellation stopped the step.
-    #[error("stopped by the ceiling or a cancel")]
+    #[error("stopped by the time limit or a cancellation")]
     Interrupted,
 }
 
@@ -186,12 +187,21 @@ pub enum FlowError {
     Document(#[from] DocumentError),
     /// The time limit of the setting was reached.
     #[error(
-        "ceiling exceeded: the flow did not end within {secs} s; raise the setting's ttl_secs or look for a step that hangs"
+        "time limit exceeded: the flow did not end within {secs} s; raise the setting's ttl_secs or look for a step that hangs"
     )]
-    Ceiling {
+    TimeLimit {
         /// The time limit in seconds.
         secs: u64,
     },
+    /// A temporary fault before the first step: the issue goes back to the queue.
+    #[error("{message}")]
+    Transient {
+        /// The message.
+        message: String,
+    },
+    /// The document of the head is damaged.
+    #[error(transparent)]
+    Head(#[from] StoreError),
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -199,13 +209,14 @@ pub enum FlowError {
 
 impl FlowError {
     /// True if the fault is temporary, so that another attempt may succeed.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            FlowError::Step {
-                source: StepError::Passing { .. } | StepError::Busy { .. },
-                ..
-            }
+            FlowError::Transient { .. }
+                | FlowError::Step {
+                    source: StepError::Transient { .. } | StepError::Busy { .. },
+                    ..
+                }
         )
     }
 
@@ -224,7 +235,7 @@ impl FlowError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             FlowError::Step {
-                source: StepError::Passing { retry_after, .. },
+                source: StepError::Transient { retry_after, .. },
                 ..
             } => *retry_after,
             _ => None,

@@ -59,12 +59,12 @@ pub(super) fn evaluate<'a>(
                 };
                 let (began, open) = (Instant::now(), run.begin_step(name, ctx));
                 let span = tracing::debug_span!(target: trace::TARGET, "step", otel.name = &**name);
-                let ran = agents[*agent].run(input, &cx).instrument(span).await;
+                let result = agents[*agent].run(input, &cx).instrument(span).await;
                 timer.record(began.elapsed());
-                if let (Some(open), Ok(_)) = (open, &ran) {
+                if let (Some(open), Ok(_)) = (open, &result) {
                     open.finish();
                 }
-                let output = ran.map_err(|source| FlowError::Step {
+                let output = result.map_err(|source| FlowError::Step {
                     step: name.to_string(),
                     source,
                 })?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use shared::blueprint::{Blueprint, Doc};
 use shared::domain::axis_options::AxisOptions;
 use shared::domain::commit::Epoch;
-use shared::domain::enhance_log::{SpawnerUsage, Verdict};
+use shared::domain::enhance_log::Verdict;
 use shared::error::chain;
 use shared::ids::{BlueprintId, IssueId};
 use shared::store::Follower;
@@ -22,6 +22,7 @@ use crate::flow::evaluator::evaluate;
 use crate::flow::lua::pool::Pool;
 use crate::flow::memory::{Memory, RunMemory};
 use crate::flow::orbit::{self, Orbit};
+use crate::flow::run_outcome::RunOutcome;
 use crate::flow::run_state::RunState;
 use crate::flow::scripts::Scripts;
 use crate::flow::steps::StepRecorder;
@@ -60,7 +61,7 @@ pub struct FlowInput {
     /// The axes of the setting, in order; a commit requires a pass of each.
     pub verifiers: Vec<String>,
     /// The time limit of the flow.
-    pub ceiling: Duration,
+    pub time_limit: Duration,
     /// The settings that use the target as their orbit and may run its next version. A change is
     /// denied if the new version would not run or decide with a setting that selects it.
     pub orbit_of: Vec<Follower>,
@@ -68,37 +69,6 @@ pub struct FlowInput {
     pub steps: Option<Arc<StepRecorder>>,
     /// The paid outputs of earlier attempts and the earlier denials; `None`: no memory.
     pub memory: Option<Memory>,
-}
-
-/// The result of a flow that reached a decision.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FlowReport {
-    /// The decision.
-    pub decision: Decision,
-    /// The spawner's proposal as canonical JSON: its operations, or its whole reply if it has no
-    /// operations. Empty if the flow has no proposal.
-    pub patch_json: String,
-    /// The cost of the spawner, over all attempts at the issue.
-    pub usage: SpawnerUsage,
-    /// The beginning of the last model reply that was not usable; empty if all were usable.
-    pub unusable_reply: String,
-}
-
-/// The result of a flow that reached no decision.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct FlowFailure {
-    /// The error.
-    #[source]
-    pub error: FlowError,
-    /// The same as in [`FlowReport`], if the flow reached that point.
-    pub patch_json: String,
-    /// The cost of the spawner so far, over all attempts at the issue.
-    pub usage: SpawnerUsage,
-    /// The same as in [`FlowReport`].
-    pub unusable_reply: String,
-    /// The spawner's rationale for its patch, if the flow reached that point.
-    pub rationale: String,
 }
 
 impl FlowHost {
@@ -156,14 +126,11 @@ impl FlowHost {
 
     /// Returns a token that is cancelled when too many scripts could not be stopped. The host
     /// continues to work, but those scripts use CPU time, so the worker should restart.
-    pub fn worn_out(&self) -> &CancellationToken {
-        self.agent_context.pool.worn_out()
+    pub fn restart_needed(&self) -> &CancellationToken {
+        self.agent_context.pool.restart_needed()
     }
 
     /// Runs `orbit` on an issue under its time limit.
-    ///
-    /// # Errors
-    /// [`FlowFailure`] with the error and the spawner's proposal so far.
     ///
     /// Cancel safety: dropping the future stops the work. The run has no external effects.
     pub async fn run(
@@ -171,11 +138,11 @@ impl FlowHost {
         orbit: &Orbit,
         input: FlowInput,
         cancel: &CancellationToken,
-    ) -> Result<FlowReport, FlowFailure> {
+    ) -> RunOutcome {
         let started = Instant::now();
         // A time limit beyond the range of the clock is unlimited.
         let deadline = started
-            .checked_add(input.ceiling)
+            .checked_add(input.time_limit)
             .unwrap_or(started + Duration::from_secs(1 << 30));
         let mut ctx = context(&input);
         let epoch = ctx.get("epoch_id").cloned().unwrap_or_default();
@@ -188,43 +155,34 @@ impl FlowHost {
             biased;
             ended = evaluate(&orbit.plan, &mut ctx, &orbit.agents, &run) => ended,
             () = cancel.cancelled() => Err(FlowError::Cancelled),
-            () = tokio::time::sleep_until(deadline.into()) => Err(FlowError::Ceiling { secs: input.ceiling.as_secs() }),
+            () = tokio::time::sleep_until(deadline.into()) => Err(FlowError::TimeLimit { secs: input.time_limit.as_secs() }),
         };
         let ended = ended.map_err(|error| match error {
             // The interrupt hook may observe the deadline before the timer does.
             FlowError::Step {
                 source: StepError::Interrupted,
                 ..
-            } => FlowError::Ceiling {
-                secs: input.ceiling.as_secs(),
+            } => FlowError::TimeLimit {
+                secs: input.time_limit.as_secs(),
             },
             other => other,
         });
         let decided =
             ended.and_then(|()| decision::read(&ctx, &input.blueprint_id, &input.verifiers, &run));
-        let patch_json = decision::proposed(&ctx);
-        match decided {
-            Ok(decision) => {
-                let decision = self
-                    .deny_unless_orbit(decision, &input.orbit_of, cancel)
-                    .await;
-                Ok(FlowReport {
-                    decision,
-                    patch_json,
-                    usage: run.usage(),
-                    unusable_reply: run.unusable_reply(),
-                })
-            }
-            Err(error) => {
-                let rationale = decision::proposed_rationale(&ctx);
-                Err(FlowFailure {
-                    error,
-                    patch_json,
-                    usage: run.usage(),
-                    unusable_reply: run.unusable_reply(),
-                    rationale,
-                })
-            }
+        let (patch_json, rationale) =
+            (decision::proposed(&ctx), decision::proposed_rationale(&ctx));
+        let decision = match decided {
+            Ok(decision) => Ok(self
+                .deny_unless_orbit(decision, &input.orbit_of, cancel)
+                .await),
+            Err(error) => Err(error),
+        };
+        RunOutcome {
+            decision,
+            patch_json,
+            rationale,
+            usage: run.usage(),
+            unusable_reply: run.unusable_reply(),
         }
     }
 

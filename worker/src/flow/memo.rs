@@ -93,8 +93,8 @@ impl Memo {
     /// # Errors
     /// [`DocumentError`] if `text` is not a valid document.
     pub(super) fn parse(&mut self, text: &str) -> Result<Doc, DocumentError> {
-        // The newest first, here and in `known`: a miss against the target costs a comparison of two
-        // long texts that are equal almost to their end.
+        // The newest first, here and in `known`: a miss against the target costs a comparison of
+        // two long texts that are equal almost to their end.
         let mut parsed = self.parsed.iter().rev();
         if let Some((_, doc)) = parsed.find(|(known, _)| **known == *text) {
             return Ok(doc.clone());

@@ -71,11 +71,6 @@ impl Memory {
             lease: None,
         }
     }
-
-    /// Returns the store.
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
 }
 
 /// The memory of one run.
@@ -131,7 +126,7 @@ impl RunMemory {
     /// far.
     ///
     /// # Errors
-    /// [`StepError::Passing`] if the memory cannot be read now.
+    /// [`StepError::Transient`] if the memory cannot be read now.
     pub(super) async fn recall(
         &self,
         lease: &Lease,
@@ -141,7 +136,7 @@ impl RunMemory {
         let damaged = |error: &dyn std::error::Error| {
             tracing::error!(
                 error = chain(error),
-                "a remembered step is damaged; it is run again"
+                "a cached step is damaged; running it again"
             );
         };
         let found = persistently(|| self.shard().cached_step(issue, name));
@@ -160,11 +155,8 @@ impl RunMemory {
                 damaged(&error);
                 Ok((None, SpawnerUsage::default()))
             }
-            Err(error) => Err(StepError::Passing {
-                message: format!(
-                    "what was paid for already could not be read: {}",
-                    chain(&error)
-                ),
+            Err(error) => Err(StepError::Transient {
+                message: format!("the cached steps could not be read: {}", chain(&error)),
                 retry_after: None,
             }),
         }
@@ -177,7 +169,7 @@ impl RunMemory {
         if let Err(error) = noted.await {
             tracing::warn!(
                 error = chain(&error),
-                "what the spawner cost could not be noted; the log entry lacks it if this attempt does not decide"
+                "could not store the cost of the spawner; the log entry omits it unless this attempt decides"
             );
         }
     }
@@ -191,11 +183,11 @@ impl RunMemory {
             Ok(outcome) => tracing::warn!(
                 ?outcome,
                 n_bytes = step.output.len(),
-                "a step's output is not kept; it is paid for again if this worker dies"
+                "the output of a step is not cached; it is paid for again if this worker dies"
             ),
             Err(error) => tracing::warn!(
                 error = chain(&error),
-                "a step's output could not be kept; it is paid for again if this worker dies"
+                "could not cache the output of a step; it is paid for again if this worker dies"
             ),
         }
         fail_point::pass("remember.after");

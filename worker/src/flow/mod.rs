@@ -10,6 +10,7 @@
 //! orbit.rs      document -> agents + plan          plan.rs, evaluator.rs   the flow itself
 //! agents/       what runs a step                   lua/                    the sandbox
 //! run_state.rs  shared state of the steps          decision.rs             reading $.commit
+//! run_outcome.rs  how a run ended
 //! steps.rs      progress of the steps              meter.rs                the cost of a step
 //! memory.rs     paid outputs of earlier attempts   past_denials.rs         earlier denials
 //! orbit_trial.rs  test run of an orbit before it is written
@@ -35,6 +36,7 @@ mod plan;
 pub(crate) mod prefix;
 mod program_error;
 mod rulings;
+mod run_outcome;
 mod run_state;
 mod scripts;
 mod step_context;
@@ -50,11 +52,12 @@ pub use self::agents::subprocess::Programs;
 pub use self::agents::subprocess::process_guard::guard_if_asked;
 pub use self::decision::Decision;
 pub use self::error::{FlowError, ScriptError, StepError};
-pub use self::host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport};
+pub use self::host::{FlowConfig, FlowHost, FlowInput};
 pub use self::memory::Memory;
 pub use self::orbit::Orbit;
 pub(crate) use self::prefix::prefix;
 pub use self::program_error::ProgramError;
+pub use self::run_outcome::RunOutcome;
 pub use self::scripts::{ENHANCE_DEFAULT_YAML, PATCH_SPAWNER_LLM_YAML};
 pub use self::steps::{StepChange, StepRecorder};
 pub use self::trial_outcome::TrialOutcome;

@@ -11,11 +11,11 @@ use shared::domain::axis_options::AxisOptions;
 
 use crate::flow::agents::Agent;
 use crate::flow::agents::agent_context::AgentContext;
+use crate::flow::agents::cached::Cached;
 use crate::flow::agents::limited::Limited;
 use crate::flow::agents::llm::provider::Model;
 use crate::flow::agents::llm::{self, LlmAgent};
 use crate::flow::agents::lua::LuaAgent;
-use crate::flow::agents::remembered::Remembered;
 use crate::flow::agents::router::{self, Axes, RouterAgent};
 use crate::flow::agents::subprocess::{self, SubprocessAgent};
 use crate::flow::error::FlowError;
@@ -131,7 +131,7 @@ fn live(
                 &what,
                 spec.call.max_concurrency,
             );
-            Ok(Arc::new(Remembered::new(agent, name, definition)))
+            Ok(Arc::new(Cached::new(agent, name, definition)))
         }
         AgentSpec::Subprocess {
             program,
@@ -141,7 +141,7 @@ fn live(
             let agent = SubprocessAgent::new(name, program, args, &agent_context.programs)?
                 .with_timeout(call.timeout);
             let agent = Limited::new(agent, subprocess::KIND, name, program, call.max_concurrency);
-            Ok(Arc::new(Remembered::new(agent, name, definition)))
+            Ok(Arc::new(Cached::new(agent, name, definition)))
         }
     }
 }

@@ -60,20 +60,19 @@ impl FlowHost {
         };
         let input = input(setting);
         // Boxed, because the run of an issue about an orbit may start a trial of that orbit.
-        let ran = Box::pin(self.run(&compiled, input, cancel)).await;
-        let error = match ran {
-            Ok(_) => return TrialOutcome::Decided,
-            Err(failure) => failure.error,
+        let outcome = Box::pin(self.run(&compiled, input, cancel)).await;
+        let Err(error) = outcome.decision else {
+            return TrialOutcome::Decided;
         };
         match (&error, guessed.get()) {
-            (FlowError::Ceiling { .. }, None) => TrialOutcome::Failed(format!(
+            (FlowError::TimeLimit { .. }, None) => TrialOutcome::Failed(format!(
                 "on a sample issue it did not decide within {} s",
                 TRIAL_TIME.as_secs()
             )),
             (FlowError::Cancelled, _) => {
-                TrialOutcome::Unknown("the worker that tried it has been stopped".to_owned())
+                TrialOutcome::Unknown("the worker that tried it is shutting down".to_owned())
             }
-            (error, _) if error.is_passing() => TrialOutcome::Unknown(chain(error)),
+            (error, _) if error.is_transient() => TrialOutcome::Unknown(chain(error)),
             (error, Some(agent)) => TrialOutcome::Unknown(format!(
                 "agent {agent:?} is a model or a program whose answer a trial cannot know: {}",
                 chain(error)
@@ -101,7 +100,7 @@ fn input(setting: &EnhanceSetting) -> FlowInput {
         },
         prev,
         verifiers: setting.verifier_axes.clone(),
-        ceiling: TRIAL_TIME,
+        time_limit: TRIAL_TIME,
         orbit_of: Vec::new(),
         steps: None,
         memory: None,

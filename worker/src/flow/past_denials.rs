@@ -29,7 +29,7 @@ const MAX_PATCH: usize = 4 << 10;
 /// The form is `[{intent, patch, reasons}]`. `patch` is `null` if it is too large or missing.
 ///
 /// # Errors
-/// [`StepError::Passing`] if the log cannot be read now.
+/// [`StepError::Transient`] if the log cannot be read now.
 pub(super) async fn read(memory: &RunMemory, n: usize) -> Result<Vec<Doc>, StepError> {
     let (mut denials, mut after) = (Vec::new(), None);
     for _ in 0..LOOK_BACK.0 / LOOK_BACK.1 {
@@ -38,19 +38,17 @@ pub(super) async fn read(memory: &RunMemory, n: usize) -> Result<Vec<Doc>, StepE
             after,
         };
         let (store, blueprint) = (memory.store(), memory.blueprint());
-        let found = persistently(|| store.list_log_entries(Some(blueprint), true, &page)).await;
-        let found = found.map_err(|error| StepError::Passing {
-            message: format!(
-                "what was denied before could not be read: {}",
-                chain(&error)
-            ),
+        let found =
+            persistently(|| store.list_log_entries(Some(blueprint), None, true, &page)).await;
+        let found = found.map_err(|error| StepError::Transient {
+            message: format!("the past denials could not be read: {}", chain(&error)),
             retry_after: None,
         })?;
         let denied = found
             .items
             .iter()
             .filter(|e| e.cause == Some(RejectionCause::Denied));
-        denials.extend(denied.map(tell));
+        denials.extend(denied.map(to_doc));
         after = found.next;
         if denials.len() >= n || after.is_none() {
             break;
@@ -60,16 +58,16 @@ pub(super) async fn read(memory: &RunMemory, n: usize) -> Result<Vec<Doc>, StepE
     Ok(denials)
 }
 
-fn tell(entry: &LogEntry) -> Doc {
+fn to_doc(entry: &LogEntry) -> Doc {
     let is_short = entry.patch_json.len() <= MAX_PATCH;
     let patch = is_short
         .then(|| json::parse(&entry.patch_json).ok())
         .flatten();
     let mut left = MAX_TEXT;
     let reasons = entry.reasons.iter().map_while(|reason| {
-        let told = (left > 0).then(|| cut(reason, left))?;
-        left -= told.len().min(left);
-        Some(Doc::from(told.as_str()))
+        let text = (left > 0).then(|| cut(reason, left))?;
+        left -= text.len().min(left);
+        Some(Doc::from(text.as_str()))
     });
     let reasons = Doc::array(reasons.collect());
     Doc::object([
@@ -95,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_denial_is_told_within_bounds() {
+    fn a_denial_is_text_within_bounds() {
         let mut entry = LogEntry {
             issue_id: IssueId::parse("i").unwrap(),
             blueprint_id: BlueprintId::parse("b").unwrap(),
@@ -111,20 +109,22 @@ mod tests {
             ts_ms: 0,
             usage: SpawnerUsage::default(),
             unusable_reply: String::new(),
+            submitted_by: None,
+            decided_by: None,
         };
         assert_eq!(
-            json::emit(&tell(&entry)),
+            json::emit(&to_doc(&entry)),
             r#"{"intent":"ask","patch":[],"reasons":["noop: same","size: large"]}"#
         );
         entry.intent = "ä".repeat(MAX_TEXT);
         entry.reasons = vec!["ö".repeat(MAX_TEXT); 9];
         entry.patch_json = format!("[{}]", " ".repeat(MAX_PATCH));
-        let told = tell(&entry);
-        assert_eq!(told.get("patch"), Some(&Doc::Null));
+        let text = to_doc(&entry);
+        assert_eq!(text.get("patch"), Some(&Doc::Null));
         assert_eq!(
-            told.get("reasons").and_then(Doc::as_array).unwrap().len(),
+            text.get("reasons").and_then(Doc::as_array).unwrap().len(),
             1
         );
-        assert!(json::emit(&told).len() < 2 * MAX_TEXT + 100);
+        assert!(json::emit(&text).len() < 2 * MAX_TEXT + 100);
     }
 }

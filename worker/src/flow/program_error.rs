@@ -42,7 +42,7 @@ pub enum ProgramError {
         limit_kib: usize,
     },
     /// The output is not a single JSON value.
-    #[error("program {program} wrote to stdout what is not one JSON value: {problem}{}", tail(.stderr))]
+    #[error("the stdout of program {program} is not one JSON value: {problem}{}", tail(.stderr))]
     NoJson {
         /// The program.
         program: String,
@@ -60,7 +60,7 @@ pub enum ProgramError {
         limit_ms: u64,
     },
     /// The guard process of the program was terminated by another process.
-    #[error("program {program}: the process that watches over it was ended from outside")]
+    #[error("program {program}: its guard process was killed")]
     Unwatched {
         /// The program.
         program: String,

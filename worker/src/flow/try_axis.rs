@@ -59,7 +59,7 @@ pub enum TryAxisError {
     #[error(transparent)]
     Script(#[from] ScriptError),
     /// One of the documents is not a valid Blueprint.
-    #[error("the document {which} is no Blueprint")]
+    #[error("the document {which} is not a Blueprint")]
     Document {
         /// `before` or `after`.
         which: &'static str,

@@ -12,30 +12,23 @@
 //! not affect other issues.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use shared::blueprint::Blueprint;
+use shared::domain::actor::Actor;
 use shared::domain::bundled::DEFAULT_TTL_SECS;
 use shared::error::chain;
 use shared::fail_point;
-use shared::ids::{BlueprintId, WorkerId};
-use shared::store::{
-    ClaimMode, ClaimOutcome, Claimed, Head, IssueRef, Lease, NextClaim, ReturnOutcome,
-    SettleOutcome, Settlement, Store, StoreError,
-};
+use shared::store::{ClaimMode, Claimed, Head, IssueRef, StoreError};
 use shared::telemetry::trace;
-use shared::whole_ms::whole_ms;
 use tracing::Instrument;
 
-use crate::flow::flow_threads::FlowThreads;
-use crate::flow::{FlowHost, Memory, StepRecorder};
-use crate::issue::attempt::{Attempt, Fault, Ran};
-use crate::issue::documents::DocumentCache;
+use crate::flow::{FlowError, FlowInput, Memory, RunOutcome, StepRecorder};
+use crate::issue::dispatcher::{DispatchStart, Dispatcher, Granted, HeadMoved, NeedsExclusiveRun};
 use crate::issue::hand_over::HandOvers;
-use crate::issue::leases::{Leases, Signal};
-use crate::issue::orbits::{Launch, LaunchError, Orbits};
-use crate::issue::progress::Progress;
-use crate::issue::run_outcome::Outcome;
+use crate::issue::launch::{Launch, LaunchError};
+use crate::issue::leases::Signal;
+use crate::issue::settlement;
 use crate::metrics::{self, Metrics};
 use crate::pause::Pause;
 
@@ -44,104 +37,33 @@ const MAX_RERUNS: u32 = 10;
 /// The maximum number of worker crashes by an issue that still runs beside other issues.
 const SHARED_RUN_LIMIT: u32 = 1;
 
-/// The shared state of all dispatches.
-pub(crate) struct Dispatcher {
-    pub(crate) store: Store,
-    pub(crate) worker_id: WorkerId,
-    pub(crate) leases: Arc<Leases>,
-    pub(crate) orbits: Orbits,
-    pub(crate) host: Arc<FlowHost>,
-    /// Runs flows and other long work on documents.
-    pub(crate) flows: Arc<FlowThreads>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) documents: DocumentCache,
-    pub(crate) progress: Progress,
-    pub(crate) lease: Duration,
-    pub(crate) max_attempts: u32,
-    pub(crate) max_retries: u32,
-}
-
-/// The claim was refused because this worker runs other issues.
-struct MustBeAlone;
-
-/// The start of a dispatch.
-pub(crate) enum Begun {
-    /// A popped element that is not claimed yet.
-    Popped(IssueRef),
-    /// An issue that the settle of the previous issue has handed over.
-    HandedOver(Box<Granted>),
-}
-
-impl Begun {
-    /// The issue.
-    pub(crate) fn issue(&self) -> &IssueRef {
-        match self {
-            Begun::Popped(issue) => issue,
-            Begun::HandedOver(granted) => &granted.claimed.lease.issue,
-        }
-    }
-}
-
-/// The outcome of a dispatch.
-pub(crate) enum Met {
-    /// The dispatch is complete.
-    Done,
-    /// The issue needs an exclusive run and is still in the worker's own list.
-    MustBeAlone,
-    /// The dispatch is complete, and the worker has a lease on the queue's next issue.
-    HandedOver(Box<Granted>),
-}
-
-/// A granted lease.
-pub(crate) struct Granted {
-    /// The lease and the data of its issue.
-    pub(crate) claimed: Claimed,
-    /// The cached document whose version was sent with the claim. If it is the head, the store did
-    /// not send the document. The cache may contain another version by now.
-    known: Option<Arc<Blueprint>>,
-    /// The earliest possible start of the lease.
-    asked: Instant,
-}
-
-/// The outcome of a settlement.
-pub(crate) enum Settled {
-    /// The head has changed; the worker keeps the lease.
-    Moved(Head),
-    /// The issue is complete; contains the next issue if one was handed over.
-    Through(Option<Granted>),
-}
-
-/// The outcome of the work on one head.
-enum Worked {
-    /// The outcome can be settled.
-    Decided(Box<Outcome>),
-    /// The work failed with a temporary fault.
-    Fault(Box<Fault>),
-    /// The work was stopped.
-    Stopped,
-}
-
 impl Dispatcher {
-    /// Runs one issue to completion, beside other issues. Logs unrecoverable errors.
-    pub(crate) async fn run(self: &Arc<Self>, begun: Begun, hand_overs: &HandOvers) -> Met {
-        let next = match begun {
-            Begun::HandedOver(granted) => self.run_granted(*granted, None, Some(hand_overs)).await,
-            Begun::Popped(issue) => {
+    /// Runs one issue to completion, beside other issues. Logs unrecoverable errors. Returns the
+    /// queue's next issue if this worker has been given a lease on it.
+    ///
+    /// # Errors
+    /// [`NeedsExclusiveRun`]: run the issue with [`Dispatcher::run_alone`].
+    pub(crate) async fn run(
+        self: &Arc<Self>,
+        start: DispatchStart,
+        hand_overs: &HandOvers,
+    ) -> Result<Option<Granted>, NeedsExclusiveRun> {
+        match start {
+            DispatchStart::HandedOver(granted) => {
+                Ok(self.run_granted(*granted, None, Some(hand_overs)).await)
+            }
+            DispatchStart::Popped(issue) => {
                 // The last allowed attempt of an issue is exclusive, if `max_attempts` permits.
                 let shared_run_limit = SHARED_RUN_LIMIT.min(self.max_attempts.saturating_sub(2));
                 let claim_mode = ClaimMode::Shared { shared_run_limit };
-                match self.run_in(&issue, claim_mode, Some(hand_overs)).await {
-                    Ok(next) => next,
-                    Err(MustBeAlone) => return Met::MustBeAlone,
-                }
+                self.run_in(&issue, claim_mode, Some(hand_overs)).await
             }
-        };
-        next.map_or(Met::Done, |next| Met::HandedOver(Box::new(next)))
+        }
     }
 
     /// Runs a popped element like [`Dispatcher::run`], while this worker runs nothing else.
     pub(crate) async fn run_alone(self: &Arc<Self>, issue: &IssueRef) {
-        tracing::warn!(issue_id = %issue.issue_id, "has crashed its worker before; running it alone");
+        tracing::warn!(issue_id = %issue.issue_id, "has crashed its worker before; running it exclusively");
         let _ = self.run_in(issue, ClaimMode::Exclusive, None).await;
     }
 
@@ -150,7 +72,7 @@ impl Dispatcher {
         issue: &IssueRef,
         claim_mode: ClaimMode,
         hand_overs: Option<&HandOvers>,
-    ) -> Result<Option<Granted>, MustBeAlone> {
+    ) -> Result<Option<Granted>, NeedsExclusiveRun> {
         let popped = SystemTime::now();
         let Some(granted) = self.claim(issue, claim_mode).await? else {
             return Ok(None);
@@ -176,7 +98,8 @@ impl Dispatcher {
             .leases
             .keep(&claimed.lease, asked, Duration::from_secs(DEFAULT_TTL_SECS));
         let issue_id = &claimed.lease.issue.issue_id;
-        let span = tracing::info_span!("issue", %issue_id, attempt = claimed.attempt,
+        let actor = claimed.submitted_by.as_ref().map(Actor::as_str);
+        let span = tracing::info_span!("issue", %issue_id, attempt = claimed.attempt, actor,
             setting = tracing::field::Empty);
         if let Some(parent) = &claimed.trace {
             trace::continue_from(&span, parent);
@@ -196,78 +119,6 @@ impl Dispatcher {
         next
     }
 
-    /// Claims the issue. Returns `None` if it cannot be claimed.
-    async fn claim(
-        &self,
-        issue: &IssueRef,
-        claim_mode: ClaimMode,
-    ) -> Result<Option<Granted>, MustBeAlone> {
-        let nonce = new_nonce();
-        let lease_ms = whole_ms(self.lease);
-        let known = self.documents.get(&issue.blueprint_id);
-        let known_version = known.as_ref().map(|b| b.version());
-        let mut pause = Pause::default();
-        let deadline = Instant::now() + self.lease;
-        let (mut asked, mut is_certain) = (Instant::now(), true);
-        loop {
-            let claimed = self
-                .store
-                .of(&issue.blueprint_id)
-                .claim(
-                    issue,
-                    &self.worker_id,
-                    &nonce,
-                    lease_ms,
-                    known_version,
-                    claim_mode,
-                )
-                .await;
-            match claimed {
-                Ok(ClaimOutcome::Claimed(claimed)) => {
-                    return Ok(Some(Granted {
-                        claimed: *claimed,
-                        known,
-                        asked,
-                    }));
-                }
-                Ok(ClaimOutcome::MustBeAlone) => return Err(MustBeAlone),
-                Ok(other) => {
-                    tracing::debug!(issue_id = %issue.issue_id, outcome = ?other, "not claimed");
-                    return Ok(None);
-                }
-                // A repeated claim with the same nonce returns the lease that was already granted.
-                Err(error) if error.is_retryable() && Instant::now() < deadline => {
-                    tracing::debug!(issue_id = %issue.issue_id, error = chain(&error), "claim is repeated");
-                    is_certain &= error.certainly_not_executed();
-                    pause.wait().await;
-                    if is_certain {
-                        asked = Instant::now();
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(issue_id = %issue.issue_id, error = chain(&error), "could not claim");
-                    return Ok(None);
-                }
-            }
-        }
-    }
-
-    /// Returns a popped element that this worker does not claim. If the call fails, the worker
-    /// returns the element at sign-off, or a reaper does.
-    pub(crate) async fn give_back(&self, issue: &IssueRef) {
-        let shard = self.store.of(&issue.blueprint_id);
-        let returned = shard.return_element(issue, self.worker_id.as_str());
-        match returned.await {
-            Ok(ReturnOutcome::Returned | ReturnOutcome::Gone | ReturnOutcome::NotMine) => {}
-            Ok(ReturnOutcome::Leased) => {
-                tracing::error!(issue_id = %issue.issue_id, "was claimed by nobody known; its lease will run out");
-            }
-            Err(error) => {
-                tracing::debug!(issue_id = %issue.issue_id, error = chain(&error), "could not give back yet");
-            }
-        }
-    }
-
     async fn work(
         self: &Arc<Self>,
         mut claimed: Claimed,
@@ -275,11 +126,71 @@ impl Dispatcher {
         signal: &Signal,
         hand_overs: Option<&HandOvers>,
     ) -> Option<Granted> {
+        let launch = match self.launch(&claimed, signal).await {
+            Ok(Some(launch)) => launch,
+            Ok(None) => {
+                self.stopped(&claimed, signal).await;
+                return None;
+            }
+            Err(error) => {
+                self.fail(&claimed, None, &chain(&error)).await;
+                return None;
+            }
+        };
+        let setting = &launch.setting;
+        tracing::Span::current().record("setting", setting.id.as_str());
+        // Moves the document out, because it may be large; the version of the head stays.
+        let document = claimed.head.document.take();
+        let mut head = Arc::new(Head {
+            document,
+            ..claimed.head.clone()
+        });
+        for _ in 0..=MAX_RERUNS {
+            // Each run has the full time limit.
+            self.leases.set_time_limit(
+                &claimed.lease.issue.issue_id,
+                Duration::from_secs(setting.ttl_secs),
+            );
+            let outcome = self
+                .run_flow(&claimed, &head, known.clone(), &launch, signal)
+                .await;
+            let decision = &outcome.decision;
+            if signal.why().is_some() || matches!(decision, Err(FlowError::Cancelled)) {
+                self.stopped(&claimed, signal).await;
+                return None;
+            }
+            if let Err(error) = decision
+                && error.is_transient()
+            {
+                self.retry_later(&claimed, &head, error, &outcome).await;
+                return None;
+            }
+            let settlement = settlement::of_run(&claimed, &head, outcome, setting);
+            match self.settle(&claimed, settlement, hand_overs).await {
+                Ok(next) => return next,
+                Err(HeadMoved(moved)) => {
+                    tracing::info!(from = %head.version, to = %moved.version, "head moved; starting over");
+                    head = Arc::new(moved);
+                }
+            }
+        }
+        let problem = format!(
+            "the head moved {MAX_RERUNS} times during the run; retry the issue when the Blueprint changes less often"
+        );
+        self.fail(&claimed, Some(&head), &problem).await;
+        None
+    }
+
+    /// Returns the setting and orbit of the issue; `None` if the work must stop.
+    async fn launch(
+        &self,
+        claimed: &Claimed,
+        signal: &Signal,
+    ) -> Result<Option<Arc<Launch>>, LaunchError> {
         let mut pause = Pause::default();
-        let launch = loop {
+        loop {
             let blueprint_id = &claimed.lease.issue.blueprint_id;
             match self.orbits.at(claimed.settings_counter, blueprint_id).await {
-                Ok(launch) => break launch,
                 // A read does not cost an attempt. It is repeated until the lease is no longer
                 // trusted.
                 Err(LaunchError::Store(error)) if error.is_retryable() => {
@@ -289,79 +200,30 @@ impl Dispatcher {
                         () = signal.token().cancelled() => {}
                     }
                     if signal.why().is_some() {
-                        self.stopped(&claimed, signal).await;
-                        return None;
+                        return Ok(None);
                     }
                 }
-                Err(error) => {
-                    let outcome = Outcome::of_error(&claimed, None, &chain(&error));
-                    self.settle(&claimed, claimed.head.seq, outcome, None).await;
-                    return None;
-                }
-            }
-        };
-        tracing::Span::current().record("setting", launch.setting.id.as_str());
-        // Moves the document out, because it may be large; the version of the head stays.
-        let document = claimed.head.document.take();
-        let mut head = Arc::new(Head {
-            document,
-            ..claimed.head.clone()
-        });
-        for _ in 0..=MAX_RERUNS {
-            // Each run has the full time limit.
-            self.leases.set_ceiling(
-                &claimed.lease.issue.issue_id,
-                Duration::from_secs(launch.setting.ttl_secs),
-            );
-            let outcome = match self
-                .work_on(&claimed, &head, known.clone(), &launch, signal)
-                .await
-            {
-                Worked::Decided(mut outcome) => {
-                    if launch.setting.no_verification {
-                        outcome.warn_of_no_verification(&launch.setting.id);
-                    }
-                    *outcome
-                }
-                Worked::Fault(fault) => {
-                    self.put_off(&claimed, &head, *fault).await;
-                    return None;
-                }
-                Worked::Stopped => {
-                    self.stopped(&claimed, signal).await;
-                    return None;
-                }
-            };
-            match self.settle(&claimed, head.seq, outcome, hand_overs).await {
-                Settled::Moved(moved) => {
-                    tracing::info!(from = %head.version, to = %moved.version, "head moved; starting over");
-                    head = Arc::new(moved);
-                }
-                Settled::Through(next) => return next,
+                launch => return launch.map(Some),
             }
         }
-        let problem = format!(
-            "the head moved {MAX_RERUNS} times while the issue was worked on; retry it when the Blueprint is quieter"
-        );
-        self.settle(
-            &claimed,
-            head.seq,
-            Outcome::of_error(&claimed, Some(&head), &problem),
-            None,
-        )
-        .await;
-        None
+    }
+
+    /// Decides the issue as failed.
+    async fn fail(&self, claimed: &Claimed, head: Option<&Head>, problem: &str) {
+        let settlement = settlement::of_error(claimed, head, problem);
+        // A failure does not depend on the head.
+        let _ = self.settle(claimed, settlement, None).await;
     }
 
     /// Runs the flow once, on this head.
-    async fn work_on(
+    async fn run_flow(
         self: &Arc<Self>,
         claimed: &Claimed,
         head: &Arc<Head>,
         known: Option<Arc<Blueprint>>,
         launch: &Arc<Launch>,
         signal: &Signal,
-    ) -> Worked {
+    ) -> RunOutcome {
         let issue = claimed.lease.issue.clone();
         let steps = Arc::new(StepRecorder::new(&launch.setting.verifier_axes));
         let followed = self
@@ -369,42 +231,22 @@ impl Dispatcher {
             .follow(&issue.issue_id, claimed.attempt, &steps);
         let memory = Memory::of_issue(self.store.clone(), claimed.lease.clone());
         let (intent, started_at_ms) = (claimed.intent.clone(), claimed.claimed_at_ms);
-        let (me, launch, head_there) = (Arc::clone(self), Arc::clone(launch), Arc::clone(head));
+        let (me, launch, head) = (Arc::clone(self), Arc::clone(launch), Arc::clone(head));
         let cancel = signal.token().clone();
         let running = self.flows.run(async move {
-            let attempt = Attempt {
-                prev: me.document(&issue, &head_there, known)?,
-                issue,
-                intent,
-                started_at_ms,
-                steps: Some(steps),
-                memory,
+            let prev = match me.document(&issue, &head, known) {
+                Ok(prev) => prev,
+                Err(error) => return RunOutcome::not_started(error.into()),
             };
-            Ok((
-                attempt.run(&me.host, &launch, &cancel).await,
-                attempt.epoch(),
-            ))
+            let input = FlowInput {
+                steps: Some(steps),
+                ..launch.input(issue, intent, prev, started_at_ms, memory)
+            };
+            launch.run(&me.host, &me.store, input, &cancel).await
         });
-        let ran: Result<_, StoreError> = running.await;
+        let outcome = running.await;
         followed.end().await;
-        if signal.why().is_some() {
-            return Worked::Stopped;
-        }
-        match ran {
-            Err(error) => Worked::Decided(Box::new(Outcome::of_error(
-                claimed,
-                Some(head),
-                &chain(&error),
-            ))),
-            Ok((Ran::Decided(report), epoch)) => {
-                Worked::Decided(Box::new(Outcome::of_report(claimed, head, epoch, *report)))
-            }
-            Ok((Ran::Failed(failure), _)) => {
-                Worked::Decided(Box::new(Outcome::of_failure(claimed, head, *failure)))
-            }
-            Ok((Ran::Fault(fault), _)) => Worked::Fault(fault),
-            Ok((Ran::Stopped, _)) => Worked::Stopped,
-        }
+        outcome
     }
 
     /// Returns the head's document: the one sent with the claim, or `known` from the cache.
@@ -435,146 +277,4 @@ impl Dispatcher {
         self.documents.put(Arc::clone(&blueprint));
         Ok(blueprint)
     }
-
-    /// Settles the outcome, and asks for the queue's next issue if `hand_overs` allows it. Repeats
-    /// the call while the lease is trusted and the result is unknown.
-    pub(crate) async fn settle(
-        &self,
-        claimed: &Claimed,
-        head_seq: u64,
-        outcome: Outcome,
-        hand_overs: Option<&HandOvers>,
-    ) -> Settled {
-        let IssueRef {
-            blueprint_id,
-            issue_id: issue,
-        } = &claimed.lease.issue;
-        // Notifying other shards may take long, and the lease of a handed-over issue is not
-        // extended meanwhile.
-        let asks = hand_overs.is_some_and(HandOvers::may_go_on) && !self.must_tell_of(blueprint_id);
-        let cached = match outcome.blueprint() {
-            None if asks => self.documents.get(blueprint_id),
-            _ => None,
-        };
-        let nonce = new_nonce();
-        let next = asks.then(|| NextClaim {
-            nonce: &nonce,
-            lease_ms: whole_ms(self.lease),
-            known: outcome
-                .blueprint()
-                .or(cached.as_deref())
-                .map(Blueprint::version),
-            yields: hand_overs.is_some_and(HandOvers::yields),
-        });
-        let (mut asked, mut is_certain) = (Instant::now(), true);
-        let mut pause = Pause::default();
-        loop {
-            if !self.leases.is_trusted(issue) {
-                tracing::warn!("lease is not certain any more; the decision is dropped");
-                self.let_go(claimed).await;
-                return Settled::Through(None);
-            }
-            let settled = self
-                .settle_once(&claimed.lease, &outcome.settlement(head_seq), next.as_ref())
-                .instrument(tracing::debug_span!(target: trace::TARGET, "settle"))
-                .await;
-            match settled {
-                Ok((SettleOutcome::Settled(_), next)) => {
-                    outcome.log_settled();
-                    outcome.count(&self.metrics);
-                    self.tell_of_orbit(blueprint_id).await;
-                    let written = outcome.into_blueprint().map(Arc::new);
-                    if let Some(written) = &written {
-                        self.documents.put(Arc::clone(written));
-                    }
-                    return Settled::Through(next.map(|claimed| Granted {
-                        claimed: *claimed,
-                        known: written.or(cached),
-                        asked,
-                    }));
-                }
-                Ok((SettleOutcome::MovedHead(head), _)) => return Settled::Moved(head),
-                Ok((SettleOutcome::Stale, _)) => {
-                    Metrics::count(&self.metrics.stale);
-                    tracing::info!("decided or taken over elsewhere; the decision is dropped");
-                    return Settled::Through(None);
-                }
-                Ok((SettleOutcome::Archived, _)) => {
-                    Metrics::count(&self.metrics.failed);
-                    tracing::info!("blueprint was archived meanwhile; failed");
-                    return Settled::Through(None);
-                }
-                Ok((SettleOutcome::OrbitNeedsAdmin, _)) => {
-                    Metrics::count(&self.metrics.failed);
-                    tracing::warn!(
-                        "blueprint has become an orbit meanwhile, and no admin filed the issue; failed"
-                    );
-                    return Settled::Through(None);
-                }
-                Err(error) if error.is_retryable() => {
-                    tracing::debug!(error = chain(&error), "settle is repeated");
-                    is_certain &= error.certainly_not_executed();
-                    pause.wait().await;
-                    if is_certain {
-                        asked = Instant::now();
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(
-                        error = chain(&error),
-                        "could not settle; the lease will run out"
-                    );
-                    return Settled::Through(None);
-                }
-            }
-        }
-    }
-
-    async fn settle_once(
-        &self,
-        lease: &Lease,
-        settlement: &Settlement<'_>,
-        next: Option<&NextClaim<'_>>,
-    ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
-        let shard = self.store.of(&lease.issue.blueprint_id);
-        let settled = match next {
-            Some(next) => {
-                let settled = shard.settle_and_claim_next(lease, settlement, next);
-                settled.await
-            }
-            None => {
-                let settled = shard.settle(lease, settlement).await;
-                settled.map(|outcome| (outcome, None))
-            }
-        };
-        match &settled {
-            Ok((_, Some(_))) => fail_point::pass("hand_over.after"),
-            _ => fail_point::pass("settle.after"),
-        }
-        settled
-    }
-
-    /// True if this Blueprint is an orbit in use and other shards need a notification of its
-    /// writes.
-    fn must_tell_of(&self, target: &BlueprintId) -> bool {
-        self.store.shards().len() > 1 && self.orbits.names(target)
-    }
-
-    /// Notifies the other shards that an orbit in use was written. A shard that cannot be notified
-    /// is covered by the orbit watcher.
-    async fn tell_of_orbit(&self, target: &BlueprintId) {
-        if self.must_tell_of(target)
-            && let Err(error) = self.store.orbit_was_written(target).await
-        {
-            tracing::debug!(
-                error = chain(&error),
-                "could not tell the other shards of a new orbit"
-            );
-        }
-    }
-}
-
-/// Returns a nonce that identifies a repeated claim.
-fn new_nonce() -> String {
-    format!("{:016x}", fastrand::u64(..))
 }

@@ -31,7 +31,7 @@ struct Halves {
 /// Documents that left the cache. The caller drops them after it releases the lock, because
 /// dropping a tree takes long.
 #[must_use]
-struct Forgotten {
+struct Evicted {
     _half: HashMap<BlueprintId, Arc<Blueprint>>,
     _replaced: Option<Arc<Blueprint>>,
 }
@@ -39,21 +39,21 @@ struct Forgotten {
 impl DocumentCache {
     /// Returns the cached document of this Blueprint.
     pub(crate) fn get(&self, id: &BlueprintId) -> Option<Arc<Blueprint>> {
-        let (found, _forgotten) = {
+        let (found, _evicted) = {
             let mut halves = self.halves();
             if let Some(found) = halves.young.get(id) {
                 return Some(Arc::clone(found));
             }
             let found = halves.old.remove(id)?;
-            let forgotten = halves.insert(Arc::clone(&found));
-            (found, forgotten)
+            let evicted = halves.insert(Arc::clone(&found));
+            (found, evicted)
         };
         Some(found)
     }
 
     /// Stores a document as the newest one of its Blueprint.
     pub(crate) fn put(&self, blueprint: Arc<Blueprint>) {
-        let _forgotten = self.halves().insert(blueprint);
+        let _evicted = self.halves().insert(blueprint);
     }
 
     fn halves(&self) -> MutexGuard<'_, Halves> {
@@ -62,7 +62,7 @@ impl DocumentCache {
 }
 
 impl Halves {
-    fn insert(&mut self, blueprint: Arc<Blueprint>) -> Forgotten {
+    fn insert(&mut self, blueprint: Arc<Blueprint>) -> Evicted {
         let size = blueprint.canonical_yaml().len();
         let mut half = HashMap::new();
         if self.young_bytes + size > HALF_BYTES {
@@ -74,7 +74,7 @@ impl Halves {
         if let Some(replaced) = &replaced {
             self.young_bytes -= replaced.canonical_yaml().len();
         }
-        Forgotten {
+        Evicted {
             _half: half,
             _replaced: replaced,
         }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_stays_and_the_rest_is_forgotten() {
+    fn what_is_used_stays_and_the_rest_is_evicted() {
         let cache = DocumentCache::default();
         let used = blueprint("used", "x");
         cache.put(Arc::clone(&used));

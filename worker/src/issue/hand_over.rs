@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use crate::issue::slots::Slots;
 
 /// The maximum number of issues that a slot takes over without a pop.
-const MOST: u32 = 16;
+const MAX_HAND_OVERS: u32 = 16;
 /// The maximum number of them while other queues wait in the pending list.
-const MOST_BESIDE_OTHERS: u32 = 2;
+const MAX_WHILE_OTHERS_WAIT: u32 = 2;
 /// The time after its pop in which a slot takes over issues. For longer flows the cost of a pop is
 /// negligible.
-const LONGEST: Duration = Duration::from_secs(1);
+const MAX_DURATION: Duration = Duration::from_secs(1);
 
 /// The number of issues that a slot has taken over since its pop.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ pub(crate) struct HandOvers {
 
 impl HandOvers {
     /// Returns the state after a pop.
-    pub(crate) fn none_yet(slots: Arc<Slots>, stop: CancellationToken) -> HandOvers {
+    pub(crate) fn new(slots: Arc<Slots>, stop: CancellationToken) -> HandOvers {
         HandOvers {
             slots,
             stop,
@@ -48,13 +48,13 @@ impl HandOvers {
 
     /// True if the next settle takes over an issue only while no other queue waits.
     pub(crate) fn yields(&self) -> bool {
-        self.n >= MOST_BESIDE_OTHERS
+        self.n >= MAX_WHILE_OTHERS_WAIT
     }
 
     /// True if the next settle asks for the queue's next issue.
-    pub(crate) fn may_go_on(&self) -> bool {
-        self.n < MOST
-            && self.popped.elapsed() < LONGEST
+    pub(crate) fn may_continue(&self) -> bool {
+        self.n < MAX_HAND_OVERS
+            && self.popped.elapsed() < MAX_DURATION
             && !self.stop.is_cancelled()
             && !self.slots.are_all_wanted()
     }
@@ -67,29 +67,29 @@ mod tests {
     #[test]
     fn a_slot_goes_on_for_so_many_and_not_once_the_worker_ends() {
         let (slots, stop) = (Slots::new(1, 1), CancellationToken::new());
-        let mut hand_overs = HandOvers::none_yet(slots, stop.clone());
-        for n in 0..MOST {
-            assert!(hand_overs.may_go_on());
+        let mut hand_overs = HandOvers::new(slots, stop.clone());
+        for n in 0..MAX_HAND_OVERS {
+            assert!(hand_overs.may_continue());
             assert_eq!(hand_overs.yields(), n >= 2);
             hand_overs.add();
         }
-        assert!(!hand_overs.may_go_on());
-        let fresh = HandOvers::none_yet(Slots::new(1, 1), stop.clone());
-        assert!(fresh.may_go_on());
+        assert!(!hand_overs.may_continue());
+        let fresh = HandOvers::new(Slots::new(1, 1), stop.clone());
+        assert!(fresh.may_continue());
         stop.cancel();
-        assert!(!fresh.may_go_on());
+        assert!(!fresh.may_continue());
     }
 
     #[test]
     fn a_slot_goes_on_for_so_long_and_not_while_all_slots_are_waited_for() {
         let slots = Slots::new(2, 1);
-        let mut hand_overs = HandOvers::none_yet(Arc::clone(&slots), CancellationToken::new());
+        let mut hand_overs = HandOvers::new(Arc::clone(&slots), CancellationToken::new());
         {
             let _waiting = slots.want_all();
-            assert!(!hand_overs.may_go_on());
+            assert!(!hand_overs.may_continue());
         }
-        assert!(hand_overs.may_go_on());
-        hand_overs.popped = Instant::now().checked_sub(LONGEST).expect("a time");
-        assert!(!hand_overs.may_go_on());
+        assert!(hand_overs.may_continue());
+        hand_overs.popped = Instant::now().checked_sub(MAX_DURATION).expect("a time");
+        assert!(!hand_overs.may_continue());
     }
 }

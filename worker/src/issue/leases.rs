@@ -65,7 +65,7 @@ struct Entry {
 }
 
 #[derive(Default)]
-struct Inside {
+struct Inner {
     leases: HashMap<IssueId, Entry>,
     /// Elements that were popped and are not complete.
     open: HashSet<IssueRef>,
@@ -76,82 +76,82 @@ struct Inside {
 /// The leases of this process.
 pub(crate) struct Leases {
     trust: Duration,
-    inside: Mutex<Inside>,
+    inner: Mutex<Inner>,
 }
 
 /// Time past the time limit after which a hung task is no longer named in heartbeats, so that its
 /// lease expires.
-const PAST_CEILING: Duration = Duration::from_secs(30);
+const PAST_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 impl Leases {
     pub(crate) fn new(lease: Duration) -> Leases {
         // The margin of one fifth covers clock drift and slow calls.
         Leases {
             trust: lease - lease / 5,
-            inside: Mutex::default(),
+            inner: Mutex::default(),
         }
     }
 
-    fn inside(&self) -> std::sync::MutexGuard<'_, Inside> {
-        self.inside.lock().expect("no holder of this lock panics")
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no holder of this lock panics")
     }
 
     /// Marks an element as open; returns false if it is already open.
     pub(crate) fn open(&self, issue: &IssueRef) -> bool {
-        self.inside().open.insert(issue.clone())
+        self.inner().open.insert(issue.clone())
     }
 
     /// Marks an element as complete and removes its lease.
     pub(crate) fn close(&self, issue: &IssueRef) {
-        let mut inside = self.inside();
-        inside.open.remove(issue);
-        inside.leases.remove(&issue.issue_id);
+        let mut inner = self.inner();
+        inner.open.remove(issue);
+        inner.leases.remove(&issue.issue_id);
     }
 
     /// True if the element is open.
     pub(crate) fn is_open(&self, issue: &IssueRef) -> bool {
-        self.inside().open.contains(issue)
+        self.inner().open.contains(issue)
     }
 
     /// Returns the number of open elements.
     pub(crate) fn n_open(&self) -> usize {
-        self.inside().open.len()
+        self.inner().open.len()
     }
 
     /// Extends a lease that was requested at `asked` until it is closed, or its task hangs past
-    /// `ceiling`.
+    /// `time_limit`.
     pub(crate) fn keep(
         &self,
         lease: &Lease,
         asked: Instant,
-        ceiling: Duration,
+        time_limit: Duration,
     ) -> std::sync::Arc<Signal> {
         let signal = std::sync::Arc::new(Signal::default());
-        let mut inside = self.inside();
-        if let Some(why) = inside.stopped {
+        let mut inner = self.inner();
+        if let Some(why) = inner.stopped {
             signal.stop(why);
         }
         let entry = Entry {
             lease: lease.clone(),
             signal: std::sync::Arc::clone(&signal),
             trusted_from: asked,
-            named_until: asked + ceiling + PAST_CEILING,
+            named_until: asked + time_limit + PAST_TIME_LIMIT,
         };
-        inside.leases.insert(lease.issue.issue_id.clone(), entry);
+        inner.leases.insert(lease.issue.issue_id.clone(), entry);
         signal
     }
 
     /// Replaces the default time limit with the limit of the setting, which is read after the
     /// claim.
-    pub(crate) fn set_ceiling(&self, issue: &IssueId, ceiling: Duration) {
-        if let Some(entry) = self.inside().leases.get_mut(issue) {
-            entry.named_until = Instant::now() + ceiling + PAST_CEILING;
+    pub(crate) fn set_time_limit(&self, issue: &IssueId, time_limit: Duration) {
+        if let Some(entry) = self.inner().leases.get_mut(issue) {
+            entry.named_until = Instant::now() + time_limit + PAST_TIME_LIMIT;
         }
     }
 
     /// True while Redis certainly still holds the lease.
     pub(crate) fn is_trusted(&self, issue: &IssueId) -> bool {
-        self.inside()
+        self.inner()
             .leases
             .get(issue)
             .is_some_and(|e| e.trusted_from.elapsed() < self.trust)
@@ -160,8 +160,8 @@ impl Leases {
     /// Returns the leases for the next heartbeat.
     pub(crate) fn to_name(&self) -> Vec<Lease> {
         let now = Instant::now();
-        let inside = self.inside();
-        inside
+        let inner = self.inner();
+        inner
             .leases
             .values()
             .filter(|e| e.named_until > now)
@@ -171,9 +171,9 @@ impl Leases {
 
     /// Records that Redis has extended these leases in a heartbeat that began at `start`.
     pub(crate) fn extended(&self, leases: &[Lease], start: Instant) {
-        let mut inside = self.inside();
+        let mut inner = self.inner();
         for lease in leases {
-            if let Some(entry) = inside.leases.get_mut(&lease.issue.issue_id)
+            if let Some(entry) = inner.leases.get_mut(&lease.issue.issue_id)
                 && entry.lease.token == lease.token
             {
                 entry.trusted_from = entry.trusted_from.max(start);
@@ -183,14 +183,14 @@ impl Leases {
 
     /// Stops the work on one issue.
     pub(crate) fn stop(&self, issue: &IssueId, why: Stop) {
-        if let Some(entry) = self.inside().leases.get(issue) {
+        if let Some(entry) = self.inner().leases.get(issue) {
             entry.signal.stop(why);
         }
     }
 
     /// Stops the work on a lease, if its token is still the current one.
     pub(crate) fn stop_lease(&self, lease: &Lease, why: Stop) {
-        if let Some(entry) = self.inside().leases.get(&lease.issue.issue_id)
+        if let Some(entry) = self.inner().leases.get(&lease.issue.issue_id)
             && entry.lease.token == lease.token
         {
             entry.signal.stop(why);
@@ -199,16 +199,16 @@ impl Leases {
 
     /// Stops all work, and every later claim, because a claim may be in progress.
     pub(crate) fn stop_all(&self, why: Stop) {
-        let mut inside = self.inside();
-        inside.stopped = Some(why);
-        for entry in inside.leases.values() {
+        let mut inner = self.inner();
+        inner.stopped = Some(why);
+        for entry in inner.leases.values() {
             entry.signal.stop(why);
         }
     }
 
     /// Stops the work on every lease that is no longer trusted.
     pub(crate) fn stop_untrusted(&self) {
-        for entry in self.inside().leases.values() {
+        for entry in self.inner().leases.values() {
             if entry.trusted_from.elapsed() >= self.trust {
                 entry.signal.stop(Stop::Lost);
             }

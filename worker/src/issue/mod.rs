@@ -1,12 +1,16 @@
 //! One issue from claim to settlement: its lease, orbit, run and outcome.
 
-pub(crate) mod attempt;
-pub(crate) mod dispatch;
+mod claim;
+mod dispatch;
+pub(crate) mod dispatcher;
 pub(crate) mod documents;
-mod hand_back;
 pub(crate) mod hand_over;
+pub(crate) mod launch;
 pub(crate) mod leases;
 pub(crate) mod orbits;
 pub(crate) mod progress;
-pub(crate) mod run_outcome;
+mod release;
+mod settle;
+pub(crate) mod settlement;
 pub(crate) mod slots;
+pub(crate) mod submitter;

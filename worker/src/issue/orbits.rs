@@ -13,56 +13,10 @@ use shared::domain::version_selector::VersionSelector;
 use shared::ids::{BlueprintId, SettingId};
 use shared::single_flight::SingleFlight;
 use shared::store::{Store, StoreError};
-use thiserror::Error;
 
+use crate::flow::FlowHost;
 use crate::flow::flow_threads::FlowThreads;
-use crate::flow::{FlowError, FlowHost, Orbit};
-
-/// The reason why an issue cannot be launched. All tasks that wait for the same launch receive the
-/// same error.
-#[derive(Debug, Clone, Error)]
-pub(crate) enum LaunchError {
-    /// The setting does not exist.
-    #[error("setting {0} does not exist; write it or set DRAFTSMAN_SETTING to one that does")]
-    NoSetting(SettingId),
-    /// The orbit, or the selected version of it, does not exist.
-    #[error(
-        "orbit {0} of setting {1} has no such version; look at the setting's blueprint_id and selector"
-    )]
-    NoOrbit(BlueprintId, SettingId),
-    /// The setting has neither verifier axes nor `no_verification: true`.
-    #[error(
-        "setting {0} has no verifier_axes, and does not say no_verification: true; write it again with one of the two"
-    )]
-    Unverified(SettingId),
-    /// The orbit is not usable.
-    #[error(transparent)]
-    Flow(Arc<FlowError>),
-    /// The store failed.
-    #[error(transparent)]
-    Store(Arc<StoreError>),
-}
-
-impl From<StoreError> for LaunchError {
-    fn from(error: StoreError) -> LaunchError {
-        LaunchError::Store(Arc::new(error))
-    }
-}
-
-/// A setting with its compiled orbit.
-pub(crate) struct Launch {
-    pub(crate) setting: EnhanceSetting,
-    pub(crate) orbit: Orbit,
-    /// The settings that may select a newer version of their orbit.
-    followers: Arc<Vec<EnhanceSetting>>,
-}
-
-impl Launch {
-    /// Returns the settings that use this Blueprint as their orbit and may run its next version.
-    pub(crate) fn orbit_of(&self, id: &BlueprintId) -> impl Iterator<Item = &EnhanceSetting> {
-        self.followers.iter().filter(move |s| s.blueprint_id == *id)
-    }
-}
+use crate::issue::launch::{Launch, LaunchError};
 
 /// The data that was read at these values of the shards' settings counters, or later.
 struct Known {
@@ -92,9 +46,9 @@ impl Known {
 
 /// A cache of the launches of the settings in use. Every issue reads it, and a hit does not block.
 /// On a miss one task reads the data for all that miss it.
-pub(crate) struct Orbits(Arc<Inside>);
+pub(crate) struct Orbits(Arc<Inner>);
 
-struct Inside {
+struct Inner {
     store: Store,
     host: Arc<FlowHost>,
     flows: Arc<FlowThreads>,
@@ -111,7 +65,7 @@ impl Orbits {
         flows: Arc<FlowThreads>,
         own: SettingId,
     ) -> Orbits {
-        Orbits(Arc::new(Inside {
+        Orbits(Arc::new(Inner {
             store,
             host,
             flows,
@@ -155,8 +109,8 @@ impl Orbits {
             return Ok(launch);
         }
         let launch = || {
-            let (inside, setting) = (Arc::clone(&self.0), chosen.clone());
-            inside.launch(Arc::clone(&known), setting).boxed()
+            let (inner, setting) = (Arc::clone(&self.0), chosen.clone());
+            inner.launch(Arc::clone(&known), setting).boxed()
         };
         known.launching.join(chosen.id.clone(), launch).await
     }
@@ -170,16 +124,16 @@ impl Orbits {
 
     /// Clears the cache if the counter of any shard has changed. A claim returns only the counter
     /// of its own shard, and a writer may have died before it notified the other shards.
-    pub(crate) async fn look(&self) -> Result<(), StoreError> {
+    pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
         let counters = self.0.store.settings_counters().await;
-        let has_moved = |kept: &Arc<Known>| {
+        let is_stale = |kept: &Arc<Known>| {
             let each = kept.counters.iter().zip(&counters);
             // A counter that cannot be read now is ignored.
             each.into_iter()
                 .any(|(kept, now)| now.is_some() && kept != now)
         };
         self.0.change(|known| {
-            if known.as_ref().is_some_and(has_moved) {
+            if known.as_ref().is_some_and(is_stale) {
                 *known = None;
             }
         });
@@ -187,7 +141,7 @@ impl Orbits {
     }
 }
 
-impl Inside {
+impl Inner {
     fn known(&self) -> Option<Arc<Known>> {
         self.known
             .read()
@@ -219,7 +173,13 @@ impl Inside {
         counters[shard] = Some(counter);
         let settings = self.store.home().list_settings().await?;
         let followers = settings.iter();
-        let followers = followers.filter(|s| !matches!(s.selector, VersionSelector::Fixed(_)));
+        let is_pinned = |s: &&EnhanceSetting| {
+            matches!(
+                s.selector,
+                VersionSelector::Fixed(_) | VersionSelector::Channel(_)
+            )
+        };
+        let followers = followers.filter(|s| !is_pinned(s));
         let followers = followers.cloned().collect();
         let known = Arc::new(Known {
             counters,
@@ -252,7 +212,7 @@ impl Inside {
             LaunchError::NoOrbit(setting.blueprint_id.clone(), setting.id.clone())
         })?;
         tracing::info!(setting = %setting.id, revision = setting.revision, orbit = %setting.blueprint_id,
-            version = %found.commit.version, "working by this setting");
+            version = %found.commit.version, "using this setting");
         if setting.no_verification {
             tracing::warn!(setting = %setting.id, "this setting has no verification: whatever its spawner proposes is committed");
         }

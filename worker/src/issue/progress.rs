@@ -30,7 +30,7 @@ const LAST_WITHIN: Duration = Duration::from_millis(50);
 pub(crate) struct Progress {
     store: Store,
     runs: Mutex<HashMap<u64, Run>>,
-    begun: Notify,
+    run_added: Notify,
 }
 
 struct Run {
@@ -42,7 +42,7 @@ struct Run {
 
 impl Run {
     /// Returns the unpublished changes of the steps, if any.
-    fn news(&self) -> Option<IssueSteps> {
+    fn unpublished(&self) -> Option<IssueSteps> {
         if self.began.elapsed() < LONG {
             return None;
         }
@@ -68,7 +68,7 @@ impl Progress {
         Progress {
             store,
             runs: Mutex::default(),
-            begun: Notify::new(),
+            run_added: Notify::new(),
         }
     }
 
@@ -94,7 +94,7 @@ impl Progress {
             }
         };
         if runs.is_empty() {
-            self.begun.notify_one();
+            self.run_added.notify_one();
         }
         runs.insert(key, run);
         Followed {
@@ -108,10 +108,11 @@ impl Progress {
         let forever = async {
             loop {
                 if self.runs().is_empty() {
-                    self.begun.notified().await;
+                    self.run_added.notified().await;
                 }
                 sleep(EVERY).await;
-                let news: Vec<IssueSteps> = self.runs().values().filter_map(Run::news).collect();
+                let news: Vec<IssueSteps> =
+                    self.runs().values().filter_map(Run::unpublished).collect();
                 self.publish(&news).await;
             }
         };
@@ -121,7 +122,7 @@ impl Progress {
 
     async fn publish(&self, news: &[IssueSteps]) {
         if let Err(error) = self.store.home().publish_steps(news).await {
-            tracing::debug!(error = chain(&error), "nobody is told of these steps");
+            tracing::debug!(error = chain(&error), "these steps could not be published");
         }
     }
 
@@ -141,7 +142,11 @@ impl Followed<'_> {
     /// Ends the run and publishes its last steps. Waits for Redis at most `LAST_WITHIN`, and not at
     /// all after a short run.
     pub(crate) async fn end(self) {
-        let last = self.progress.runs().get(&self.key).and_then(Run::news);
+        let last = self
+            .progress
+            .runs()
+            .get(&self.key)
+            .and_then(Run::unpublished);
         if let Some(last) = last {
             // A timeout is ignored: progress is only a hint.
             let _ = timeout(LAST_WITHIN, self.progress.publish(&[last])).await;

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::issue::leases::{Leases, Stop};
 
 /// Time that dispatches have to hand their issues back after a stop signal.
-const HANDING_BACK: Duration = Duration::from_secs(5);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The slots and running dispatches that all consumers of a worker share.
 pub(crate) struct Slots {
@@ -75,13 +75,13 @@ impl Slots {
                 "grace period is over; handing the rest back"
             );
             leases.stop_all(Stop::Shutdown);
-            if tokio::time::timeout(HANDING_BACK, self.running.wait())
+            if tokio::time::timeout(RELEASE_TIMEOUT, self.running.wait())
                 .await
                 .is_err()
             {
                 tracing::warn!(
                     n_open = leases.n_open(),
-                    "some issues could not be handed back; their leases will run out"
+                    "some issues could not be handed back; their leases will expire"
                 );
             }
         }

@@ -36,7 +36,7 @@ async fn run_once(store: &Store, shard: &Shard, metrics: &Metrics) -> Result<(),
         tracing::error!(
             blueprint_id = %repaired.blueprint_id,
             place = repaired.place,
-            "this queue was not where its record said; it is mended. Redis has lost something, its clock was set back, or this is a bug"
+            "the place of this queue was wrong and has been corrected; Redis lost writes, its clock was set back, or this is a bug"
         );
     }
     if shard.number() == store.home().number() {

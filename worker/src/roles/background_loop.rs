@@ -23,7 +23,7 @@ pub(crate) async fn blocking<T>(
         () = stop.cancelled() => {}
     }
     if let Err(error) = shard.unblock_connection(connection).await {
-        tracing::debug!(error = chain(&error), "the last pop takes its time");
+        tracing::debug!(error = chain(&error), "could not unblock the last pop");
     }
     call.await
 }
@@ -40,7 +40,7 @@ pub(crate) async fn repeat<F>(
     let mut error_log = RepeatedErrorLog::default();
     while !stop.is_cancelled() {
         if let Err(error) = once().await {
-            error_log.about(role, &error);
+            error_log.log(role, &error);
         }
         tokio::select! {
             () = tokio::time::sleep(every) => {}

@@ -25,7 +25,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use crate::issue::dispatch::{Begun, Dispatcher, Met};
+use crate::issue::dispatcher::{DispatchStart, Dispatcher, NeedsExclusiveRun};
 use crate::issue::hand_over::HandOvers;
 use crate::issue::slots::{Slots, permits};
 use crate::pause::{Pause, RepeatedErrorLog};
@@ -89,7 +89,7 @@ impl Consumer {
             match round.await {
                 Ok(()) => pause.reset(),
                 Err(error) => {
-                    error_log.about("consumer", &error);
+                    error_log.log("consumer", &error);
                     self.broken = link
                         .take()
                         .map(|link| link.id().clone())
@@ -126,7 +126,7 @@ impl Consumer {
                 // If Redis is unavailable, the element is returned at sign-off, or claimed after a
                 // heartbeat.
                 if let Some(issue) = IssueRef::parse(&element) {
-                    self.dispatcher.give_back(&issue).await;
+                    self.dispatcher.return_element(&issue).await;
                 }
                 return Ok(());
             }
@@ -175,10 +175,7 @@ impl Consumer {
     fn start_element(&self, element: &str, slot: OwnedSemaphorePermit) {
         match IssueRef::parse(element) {
             Some(issue) => self.start(issue, slot),
-            None => tracing::error!(
-                element,
-                "the pending list holds something that is no element"
-            ),
+            None => tracing::error!(element, "the pending list contains an invalid element"),
         }
     }
 
@@ -236,29 +233,33 @@ struct Work {
 
 impl Work {
     async fn run(self, issue: IssueRef, slot: OwnedSemaphorePermit) {
-        let mut hand_overs = HandOvers::none_yet(Arc::clone(&self.slots), self.stop.clone());
-        let mut begun = Begun::Popped(issue);
+        let mut hand_overs = HandOvers::new(Arc::clone(&self.slots), self.stop.clone());
+        let mut start = DispatchStart::Popped(issue);
         loop {
-            let issue = begun.issue().clone();
+            let issue = start.issue().clone();
             let (dispatcher, so_far) = (Arc::clone(&self.dispatcher), hand_overs.clone());
-            let running = tokio::spawn(async move { dispatcher.run(begun, &so_far).await });
-            let met = running
-                .await
-                .unwrap_or_else(|panic| ended_by_panic(&issue, &panic));
-            if let Met::MustBeAlone = met {
-                // Two tasks that each hold one slot and wait for all slots would deadlock.
-                drop(slot);
-                self.run_alone(&issue).await;
-                return self.dispatcher.leases.close(&issue);
-            }
+            let running = tokio::spawn(async move { dispatcher.run(start, &so_far).await });
+            let next = match running.await {
+                Ok(Ok(next)) => next,
+                Ok(Err(NeedsExclusiveRun)) => {
+                    // Two tasks that each hold one slot and wait for all slots would deadlock.
+                    drop(slot);
+                    self.run_alone(&issue).await;
+                    return self.dispatcher.leases.close(&issue);
+                }
+                Err(panic) => {
+                    log_panic(&issue, &panic);
+                    None
+                }
+            };
             self.dispatcher.leases.close(&issue);
-            let Met::HandedOver(next) = met else { return };
+            let Some(next) = next else { return };
             if !self.dispatcher.leases.open(&next.claimed.lease.issue) {
                 // Already popped: the answer of the settle arrived after the lease had expired.
                 return;
             }
             hand_overs.add();
-            begun = Begun::HandedOver(next);
+            start = DispatchStart::HandedOver(Box::new(next));
         }
     }
 
@@ -266,21 +267,20 @@ impl Work {
         let wanted = self.slots.want_all();
         let all_slots = tokio::select! {
             all = Arc::clone(&self.slots.free).acquire_many_owned(permits(self.slots.n)) => all,
-            () = self.stop.cancelled() => return self.dispatcher.give_back(issue).await,
+            () = self.stop.cancelled() => return self.dispatcher.return_element(issue).await,
         };
         drop(wanted);
         if let Ok(_all) = all_slots {
             let (dispatcher, own) = (Arc::clone(&self.dispatcher), issue.clone());
             let running = tokio::spawn(async move { dispatcher.run_alone(&own).await });
             if let Err(panic) = running.await {
-                ended_by_panic(issue, &panic);
+                log_panic(issue, &panic);
             }
         }
     }
 }
 
 /// Logs a panic. A bug in one issue is a failed attempt of that issue and does not end the worker.
-fn ended_by_panic(issue: &IssueRef, panic: &tokio::task::JoinError) -> Met {
-    tracing::error!(issue_id = %issue.issue_id, %panic, "dispatch ended by a panic; its lease will run out");
-    Met::Done
+fn log_panic(issue: &IssueRef, panic: &tokio::task::JoinError) {
+    tracing::error!(issue_id = %issue.issue_id, %panic, "dispatch ended by a panic; its lease will expire");
 }

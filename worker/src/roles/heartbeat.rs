@@ -121,7 +121,7 @@ impl Beating {
                 // The failed call may have used much of the lease, so this retries after a short
                 // pause.
                 Err(error) => {
-                    error_log.about("heartbeat", &error);
+                    error_log.log("heartbeat", &error);
                     pause.wait().await;
                 }
             }
@@ -161,7 +161,7 @@ impl Beating {
         }
         for issue in beat.unleased {
             if !self.leases.is_open(&issue) {
-                tracing::debug!(issue_id = %issue.issue_id, "popped and never heard of");
+                tracing::debug!(issue_id = %issue.issue_id, "found an element that Redis popped for a lost reply");
                 // The receiver is dropped only when the worker ends.
                 let _ = found.send(issue);
             }

@@ -20,7 +20,7 @@ pub(crate) async fn run(store: Store, leases: Arc<Leases>, stop: CancellationTok
     let listening = async {
         loop {
             if let Err(error) = listen(&store, &leases, &mut pause).await {
-                error_log.about("listener", &error);
+                error_log.log("listener", &error);
             }
             pause.wait().await;
         }

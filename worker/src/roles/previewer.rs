@@ -22,11 +22,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::flow::{Decision, FlowReport, Memory, TrialOutcome};
-use crate::issue::attempt::{Attempt, Ran};
-use crate::issue::dispatch::Dispatcher;
-use crate::issue::orbits::LaunchError;
-use crate::issue::run_outcome::failed_reason;
+use crate::flow::{Decision, FlowError, Memory, TrialOutcome};
+use crate::issue::dispatcher::Dispatcher;
+use crate::issue::launch::LaunchError;
+use crate::issue::settlement::failed_reason;
 use crate::pause::{Pause, RepeatedErrorLog};
 use crate::roles::background_loop;
 
@@ -48,7 +47,7 @@ impl Previewer {
     /// Takes requests until `stop`, then lets running previews finish within the grace period.
     pub(crate) async fn run(self) {
         let slots = Arc::new(Semaphore::new(SLOTS));
-        let (running, hurry) = (TaskTracker::new(), CancellationToken::new());
+        let (running, cancel) = (TaskTracker::new(), CancellationToken::new());
         let mut link: Option<PopHandle> = None;
         let mut broken: Option<ConnectionId> = None;
         let (mut error_log, mut pause) = (RepeatedErrorLog::default(), Pause::default());
@@ -62,14 +61,14 @@ impl Previewer {
                 Ok(None) => pause.reset(),
                 Ok(Some(text)) => {
                     pause.reset();
-                    let (dispatcher, hurry) = (Arc::clone(&self.dispatcher), hurry.clone());
+                    let (dispatcher, cancel) = (Arc::clone(&self.dispatcher), cancel.clone());
                     running.spawn(async move {
-                        meet(&dispatcher, &text, &hurry).await;
+                        handle(&dispatcher, &text, &cancel).await;
                         drop(slot);
                     });
                 }
                 Err(error) => {
-                    error_log.about("previewer", &error);
+                    error_log.log("previewer", &error);
                     broken = link.take().map(|link| link.id().clone()).or(broken);
                     pause.wait().await;
                 }
@@ -80,7 +79,7 @@ impl Previewer {
             .await
             .is_err()
         {
-            hurry.cancel();
+            cancel.cancel();
             running.wait().await;
         }
     }
@@ -109,19 +108,16 @@ impl Previewer {
 }
 
 /// Runs one request, if its caller still waits, and stores the answer.
-async fn meet(dispatcher: &Dispatcher, text: &str, hurry: &CancellationToken) {
+async fn handle(dispatcher: &Dispatcher, text: &str, cancel: &CancellationToken) {
     fail_point::pass("preview.taken");
     let request = match dispatcher.store.home().open_preview(text).await {
         Ok(Some(request)) => request,
         Ok(None) => {
-            tracing::debug!("a preview that nobody waits for any more; not run");
+            tracing::debug!("this preview request has expired; not run");
             return;
         }
         Err(error) => {
-            tracing::warn!(
-                error = chain(&error),
-                "a preview request that cannot be read"
-            );
+            tracing::warn!(error = chain(&error), "a preview request is invalid");
             return;
         }
     };
@@ -130,9 +126,9 @@ async fn meet(dispatcher: &Dispatcher, text: &str, hurry: &CancellationToken) {
     if let Some(parent) = &request.trace {
         trace::continue_from(&span, parent);
     }
-    let run = run(dispatcher, &request, hurry).instrument(span);
+    let run = run(dispatcher, &request, cancel).instrument(span);
     let Ok(answer) = tokio::time::timeout_at(deadline.into(), run).await else {
-        tracing::debug!(preview_id = %request.id, "nobody waits for this preview any more; stopped");
+        tracing::debug!(preview_id = %request.id, "preview exceeded its time limit; stopped");
         return;
     };
     tracing::info!(preview_id = %request.id, blueprint_id = %request.blueprint_id, outcome = outcome(&answer), "previewed");
@@ -159,7 +155,7 @@ fn outcome(answer: &PreviewAnswer) -> &'static str {
         PreviewAnswer::Decided(preview) if preview.would_apply => "would apply",
         PreviewAnswer::Decided(_) => "would be denied",
         PreviewAnswer::Failed { .. } => "failed",
-        PreviewAnswer::Fault { .. } => "met a passing fault",
+        PreviewAnswer::Fault { .. } => "transient fault",
         PreviewAnswer::UnknownTarget => "unknown target",
         PreviewAnswer::Archived => "archived",
         PreviewAnswer::TooLarge { .. } => "too large",
@@ -169,12 +165,12 @@ fn outcome(answer: &PreviewAnswer) -> &'static str {
 async fn run(
     dispatcher: &Dispatcher,
     request: &PreviewRequest,
-    hurry: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> PreviewAnswer {
     if let Some(trial) = &request.trial {
-        return try_orbit(dispatcher, trial, hurry).await;
+        return try_orbit(dispatcher, trial, cancel).await;
     }
-    match try_run(dispatcher, request, hurry).await {
+    match try_run(dispatcher, request, cancel).await {
         Ok(answer) => answer,
         Err(LaunchError::Store(error)) if error.is_retryable() => PreviewAnswer::Fault {
             problem: chain(&error),
@@ -190,10 +186,10 @@ async fn run(
 async fn try_orbit(
     dispatcher: &Dispatcher,
     trial: &OrbitTrial,
-    hurry: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> PreviewAnswer {
     let host = &dispatcher.host;
-    match host.try_orbit(&trial.orbit, &trial.setting, hurry).await {
+    match host.try_orbit(&trial.orbit, &trial.setting, cancel).await {
         TrialOutcome::Decided => PreviewAnswer::Decided(Preview::default()),
         TrialOutcome::Failed(reason) => PreviewAnswer::Failed { reason },
         TrialOutcome::Unknown(problem) => PreviewAnswer::Fault {
@@ -206,7 +202,7 @@ async fn try_orbit(
 async fn try_run(
     dispatcher: &Dispatcher,
     request: &PreviewRequest,
-    hurry: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> Result<PreviewAnswer, LaunchError> {
     let shard = dispatcher.store.of(&request.blueprint_id);
     let Some(head) = shard.summary(&request.blueprint_id).await? else {
@@ -228,44 +224,51 @@ async fn try_run(
         }
     };
     let launch = dispatcher.orbits.now(&request.blueprint_id).await?;
-    let attempt = Attempt {
-        issue: IssueRef {
-            blueprint_id: request.blueprint_id.clone(),
-            issue_id: request.id.clone(),
-        },
-        intent: request.intent.clone(),
-        prev: Arc::clone(&prev),
-        started_at_ms: request.taken_at_ms,
-        steps: None,
-        memory: Memory::of_preview(dispatcher.store.clone(), request.blueprint_id.clone()),
+    let issue = IssueRef {
+        blueprint_id: request.blueprint_id.clone(),
+        issue_id: request.id.clone(),
     };
-    let (host, cancel) = (Arc::clone(&dispatcher.host), hurry.clone());
-    let running = async move { attempt.run(&host, &launch, &cancel).await };
-    Ok(match dispatcher.flows.run(running).await {
-        Ran::Decided(report) => {
+    let memory = Memory::of_preview(dispatcher.store.clone(), request.blueprint_id.clone());
+    let input = launch.input(
+        issue,
+        request.intent.clone(),
+        Arc::clone(&prev),
+        request.taken_at_ms,
+        memory,
+    );
+    let (host, store) = (Arc::clone(&dispatcher.host), dispatcher.store.clone());
+    let cancel = cancel.clone();
+    let running = async move { launch.run(&host, &store, input, &cancel).await };
+    let outcome = dispatcher.flows.run(running).await;
+    Ok(match outcome.decision {
+        Ok(decision) => {
             // On a blocking thread: comparing two large documents may take long.
-            let told = tokio::task::spawn_blocking(move || tell(&prev, *report)).await;
-            told.unwrap_or_else(|panic| PreviewAnswer::Failed {
-                reason: failed_reason(&format!("the documents could not be compared: {panic}")),
-            })
+            let patch_json = outcome.patch_json;
+            let comparing =
+                tokio::task::spawn_blocking(move || compare(&prev, decision, &patch_json));
+            comparing
+                .await
+                .unwrap_or_else(|panic| PreviewAnswer::Failed {
+                    reason: failed_reason(&format!("the documents could not be compared: {panic}")),
+                })
         }
-        Ran::Failed(failure) => PreviewAnswer::Failed {
-            reason: failed_reason(&chain(&failure.error)),
-        },
-        Ran::Fault(fault) => PreviewAnswer::Fault {
-            problem: fault.problem,
-            retry_after_ms: fault.wait.map(whole_ms),
-        },
-        Ran::Stopped => PreviewAnswer::Fault {
-            problem: "the worker that ran it has been asked to stop".to_owned(),
+        Err(FlowError::Cancelled) => PreviewAnswer::Fault {
+            problem: "the worker that ran it is shutting down".to_owned(),
             retry_after_ms: None,
+        },
+        Err(error) if error.is_transient() => PreviewAnswer::Fault {
+            problem: chain(&error),
+            retry_after_ms: error.retry_after().map(whole_ms),
+        },
+        Err(error) => PreviewAnswer::Failed {
+            reason: failed_reason(&chain(&error)),
         },
     })
 }
 
-/// Returns the changes that a decision would make.
-fn tell(prev: &Blueprint, report: FlowReport) -> PreviewAnswer {
-    let preview = match report.decision {
+/// Returns the changes that a decision would make. `patch_json` is the spawner's proposal.
+fn compare(prev: &Blueprint, decision: Decision, patch_json: &str) -> PreviewAnswer {
+    let preview = match decision {
         Decision::Commit {
             blueprint,
             rationale,
@@ -285,7 +288,7 @@ fn tell(prev: &Blueprint, report: FlowReport) -> PreviewAnswer {
             rationale,
         } => {
             // Shows the proposed change if it applies, so that the author sees what was denied.
-            let proposed = json::parse(&report.patch_json).ok();
+            let proposed = json::parse(patch_json).ok();
             let proposed = proposed.and_then(|ops| patch::apply(prev.doc(), &ops).ok());
             let text = proposed.as_ref().and_then(|doc| yaml::emit(doc).ok());
             Preview {
@@ -318,8 +321,6 @@ fn unified(prev: &Blueprint, new_yaml: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::enhance_log::SpawnerUsage;
-
     use super::*;
 
     fn blueprint(note: &str) -> Blueprint {
@@ -327,16 +328,21 @@ mod tests {
         Blueprint::parse(&text).unwrap()
     }
 
-    fn denied(patch_json: &str) -> FlowReport {
-        FlowReport {
-            decision: Decision::Deny {
-                reasons: vec!["noop: nothing changed".to_owned()],
-                verdicts: Vec::new(),
-                rationale: String::new(),
-            },
-            patch_json: patch_json.to_owned(),
-            usage: SpawnerUsage::default(),
-            unusable_reply: String::new(),
+    fn denied() -> Decision {
+        Decision::Deny {
+            reasons: vec!["noop: nothing changed".to_owned()],
+            verdicts: Vec::new(),
+            rationale: String::new(),
+        }
+    }
+
+    fn committed(blueprint: &Arc<Blueprint>, rationale: String) -> Decision {
+        Decision::Commit {
+            blueprint: Arc::clone(blueprint),
+            bump: "patch".to_owned(),
+            rationale,
+            verdicts: Vec::new(),
+            patch_hash: String::new(),
         }
     }
 
@@ -344,13 +350,13 @@ mod tests {
     fn a_denial_shows_what_was_proposed_as_far_as_it_applies() {
         let prev = blueprint("old");
         let proposal = r#"[{"op":"replace","path":"/note","value":"new"}]"#;
-        let PreviewAnswer::Decided(preview) = tell(&prev, denied(proposal)) else {
+        let PreviewAnswer::Decided(preview) = compare(&prev, denied(), proposal) else {
             panic!("a small preview");
         };
         assert_eq!(preview.json_patch, proposal);
         assert!(preview.unified_diff.contains("+note: new"), "{preview:?}");
         for nothing in ["", "{}", r#"[{"op":"remove","path":"/nowhere"}]"#] {
-            let PreviewAnswer::Decided(preview) = tell(&prev, denied(nothing)) else {
+            let PreviewAnswer::Decided(preview) = compare(&prev, denied(), nothing) else {
                 panic!("a small preview");
             };
             assert_eq!(
@@ -362,37 +368,14 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_an_answer_is_told_by_its_size() {
-        let new = blueprint(&"n".repeat(900_000));
-        let report = FlowReport {
-            decision: Decision::Commit {
-                blueprint: new,
-                bump: "patch".to_owned(),
-                rationale: String::new(),
-                verdicts: Vec::new(),
-                patch_hash: String::new(),
-            },
-            ..denied("")
-        };
+        let new = Arc::new(blueprint(&"n".repeat(900_000)));
         let old = blueprint(&"o".repeat(900_000));
-        let PreviewAnswer::Decided(preview) = tell(&old, report.clone()) else {
+        let small = compare(&old, committed(&new, String::new()), "");
+        let PreviewAnswer::Decided(preview) = small else {
             panic!("below the limit");
         };
         assert!(preview.would_apply);
-        let Decision::Commit { blueprint, .. } = report.decision else {
-            panic!("a commit");
-        };
-        let report = FlowReport {
-            decision: Decision::Commit {
-                blueprint,
-                bump: "patch".to_owned(),
-                rationale: "r".repeat(MAX_PREVIEW_BYTES),
-                verdicts: Vec::new(),
-                patch_hash: String::new(),
-            },
-            ..denied("")
-        };
-        assert!(
-            matches!(tell(&old, report), PreviewAnswer::TooLarge { bytes } if bytes > MAX_PREVIEW_BYTES)
-        );
+        let large = compare(&old, committed(&new, "r".repeat(MAX_PREVIEW_BYTES)), "");
+        assert!(matches!(large, PreviewAnswer::TooLarge { bytes } if bytes > MAX_PREVIEW_BYTES));
     }
 }

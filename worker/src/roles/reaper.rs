@@ -16,6 +16,7 @@ use shared::store::{ReapOutcome, ReturnOutcome, Shard, StoreError};
 use shared::whole_ms::whole_ms;
 use tokio_util::sync::CancellationToken;
 
+use crate::issue::submitter::submitter;
 use crate::metrics::Metrics;
 use crate::pause::RepeatedErrorLog;
 
@@ -34,7 +35,7 @@ pub(crate) async fn run(
     while !stop.is_cancelled() {
         if let Err(error) = run_once(&shard, lease, max_attempts, &metrics, &mut contact).await {
             contact = Contact::default();
-            error_log.about("reaper", &error);
+            error_log.log("reaper", &error);
         }
         tokio::select! {
             () = tokio::time::sleep(every(lease)) => {}
@@ -106,7 +107,11 @@ async fn reap_leases(
             progress |= !matches!(outcome, ReapOutcome::Alive | ReapOutcome::Moved);
             if matches!(outcome, ReapOutcome::Delayed(_) | ReapOutcome::Dead) {
                 Metrics::count(&metrics.reaped);
-                tracing::warn!(issue_id = %issue.issue_id, blueprint_id = %issue.blueprint_id, ?outcome, "lease ran out");
+                let actor = match outcome {
+                    ReapOutcome::Dead => submitter(shard, issue).await,
+                    _ => None,
+                };
+                tracing::warn!(issue_id = %issue.issue_id, blueprint_id = %issue.blueprint_id, actor, ?outcome, "lease expired");
             }
         }
         if expired.len() < BATCH || !progress {
@@ -123,7 +128,7 @@ async fn return_unclaimed(shard: &Shard, lease: Duration) -> Result<(), StoreErr
         for issue in shard.processing(worker.as_str()).await? {
             let outcome = shard.return_element(&issue, worker.as_str()).await?;
             if outcome == ReturnOutcome::Returned {
-                tracing::warn!(issue_id = %issue.issue_id, %worker, "given back what a silent worker had popped");
+                tracing::warn!(issue_id = %issue.issue_id, %worker, "returned an element that a dead worker had popped");
             }
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use proto::v1::GetQueueStatsResponse;
 
 use super::Check;
+use crate::output::count;
 
 /// Longest normal wait of the oldest issue while workers run. Beyond it the queue is stuck or has
 /// too few workers.
@@ -28,10 +29,10 @@ pub(super) fn examine(stats: &GetQueueStatsResponse, now: SystemTime) -> Vec<Che
     }
     checks.push(waiting(stats, now));
     checks.push(match stats.dead {
-        0 => Check::ok("dead", "no issue was given up"),
+        0 => Check::ok("dead", "no issue is on the dead-letter list"),
         n => Check::warn(
             "dead",
-            format!("{n} issues were given up after their last attempt"),
+            format!("{} on the dead-letter list", count(n, "issue")),
             "`draftsman issues --dead` lists them with their reasons; `draftsman retry` submits one again",
         ),
     });
@@ -44,7 +45,7 @@ pub(super) fn examine(stats: &GetQueueStatsResponse, now: SystemTime) -> Vec<Che
         (false, 0) => Check::ok("paused", "nothing is paused"),
         (false, n) => Check::warn(
             "paused",
-            format!("{n} Blueprints are paused: their issues wait"),
+            format!("{} paused: issues wait", count(n as u64, "Blueprint")),
             "`draftsman stats` names them; resume them",
         ),
     });
@@ -56,12 +57,16 @@ fn workers(stats: &GetQueueStatsResponse) -> Check {
     match stats.workers.len() {
         0 => Check::bad(
             "workers",
-            "no worker was heard of within the last minute: issues are accepted and wait",
+            "no worker was seen within the last minute: issues are accepted and wait",
             "start a worker on the same Redis, or look at the log of one that should run",
         ),
         n => Check::ok(
             "workers",
-            format!("{n} are there, with {} issues in flight", stats.in_flight),
+            format!(
+                "{} connected, {} in flight",
+                count(n as u64, "worker"),
+                count(stats.in_flight, "issue")
+            ),
         ),
     }
 }
@@ -77,7 +82,7 @@ fn clock(seen: SystemTime, now: SystemTime) -> Check {
                 "this machine's clock and that of Redis differ by {} s",
                 differs.as_secs()
             ),
-            "let both be set by NTP; Draftsman goes by Redis' clock, but times shown here mislead",
+            "synchronize both with NTP; Draftsman uses Redis' clock, but the ages shown here are wrong",
         )
     } else {
         Check::ok("clock", "this machine's clock and that of Redis agree")
@@ -93,7 +98,10 @@ fn waiting(stats: &GetQueueStatsResponse, now: SystemTime) -> Check {
     });
     let found = match stats.pending {
         0 => "no issue waits".to_owned(),
-        n => format!("{n} issues wait, the oldest for {} s", age.as_secs()),
+        n => {
+            let issues = count(n, "issue");
+            format!("{issues} waiting, the oldest for {} s", age.as_secs())
+        }
     };
     let is_held = stats.paused || !stats.paused_blueprint_ids.is_empty();
     if age < LONG_WAIT || stats.workers.is_empty() || is_held {
@@ -101,14 +109,14 @@ fn waiting(stats: &GetQueueStatsResponse, now: SystemTime) -> Check {
     } else if stats.in_flight == 0 && stats.delayed == 0 {
         Check::bad(
             "queue",
-            format!("{found}, and nothing is in flight although workers are there"),
-            "look at the workers' logs; one that hangs can be ended, what it holds goes to others",
+            format!("{found}, and nothing is in flight although workers are connected"),
+            "look at the workers' logs; if a worker hangs, stop it: others take over its issues",
         )
     } else {
         Check::warn(
             "queue",
             found,
-            "add workers or raise DRAFTSMAN_CONCURRENCY, unless faults are being retried: `draftsman issues` tells",
+            "add workers or raise DRAFTSMAN_CONCURRENCY, unless `draftsman issues` shows temporary errors",
         )
     }
 }
@@ -119,10 +127,10 @@ fn memory(used: u64, max: u64) -> Check {
         return Check::warn(
             "memory",
             format!(
-                "Redis uses {} MiB and has no limit: the system ends it when memory is short",
+                "Redis uses {} MiB and has no limit: the system kills it when memory is short",
                 mebibytes(used)
             ),
-            "set maxmemory, with maxmemory-policy noeviction; intake then refuses in time",
+            "set maxmemory, with maxmemory-policy noeviction; intake then refuses issues before memory is full",
         );
     }
     let percent = u128::from(used) * 100 / u128::from(max);
@@ -162,7 +170,7 @@ mod tests {
     }
 
     /// Returns the statistics of a healthy queue at 1,000 s.
-    fn sound() -> GetQueueStatsResponse {
+    fn healthy() -> GetQueueStatsResponse {
         GetQueueStatsResponse {
             pending: 1,
             oldest_pending_at: at(995),
@@ -190,7 +198,7 @@ mod tests {
     #[test]
     fn each_fault_is_found_and_nothing_else() {
         use Finding::{Bad, Warn};
-        assert_eq!(not_ok(&sound()), []);
+        assert_eq!(not_ok(&healthy()), []);
         type Change = fn(&mut GetQueueStatsResponse);
         let cases: [(Change, (&str, Finding)); 10] = [
             (|s| s.workers.clear(), ("workers", Bad)),
@@ -214,7 +222,7 @@ mod tests {
             (|s| s.used_memory = 95 << 20, ("memory", Bad)),
         ];
         for (change, expected) in cases {
-            let mut stats = sound();
+            let mut stats = healthy();
             change(&mut stats);
             assert_eq!(not_ok(&stats), [expected]);
         }

@@ -50,15 +50,17 @@ fn judge(settings: &[EnhanceSetting]) -> Check {
     if !unusable.is_empty() {
         return Check::bad(
             "settings",
-            format!("no verifier_axes in {unusable}: every issue fails that they are for"),
-            "`draftsman setting put` them with verifier_axes, or with no_verification: true if that is meant",
+            format!("no verifier_axes in {unusable}: every issue that uses them fails"),
+            "`draftsman setting put` them with verifier_axes, or with no_verification: true if that is intended",
         );
     }
     if !unverified.is_empty() {
         return Check::warn(
             "settings",
-            format!("no verification in {unverified}: whatever a spawner proposes is committed"),
-            "`draftsman setting put` them with verifier_axes, unless that is meant",
+            format!(
+                "no verification in {unverified}: every patch of a spawner is committed unverified"
+            ),
+            "`draftsman setting put` them with verifier_axes, unless that is intended",
         );
     }
     Check::ok("settings", "each has verifier axes")

@@ -66,7 +66,7 @@ impl State {
         Some(&self.pointer(channel).ok()?.version)
     }
 
-    /// Returns the content for watchers of this channel, or of the head; else why there is none.
+    /// Returns the content for watchers of this channel, or of the head; else why it is missing.
     pub(super) fn select(
         &self,
         channel: Option<&ChannelName>,

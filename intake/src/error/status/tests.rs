@@ -13,10 +13,13 @@ fn id() -> IssueId {
 fn fields_are_named() {
     let mut violations = Violations::default();
     violations.check::<(), _>("intent", Err("is empty"));
-    violations.check::<(), _>("issue_id", Err("is no id"));
+    violations.check::<(), _>("issue_id", Err("is not a valid id"));
     let status = Status::from(RequestError::from(violations));
     assert_eq!(status.code(), Code::InvalidArgument);
-    assert_eq!(status.message(), "intent: is empty; issue_id: is no id");
+    assert_eq!(
+        status.message(),
+        "intent: is empty; issue_id: is not a valid id"
+    );
     let bad = status.get_details_bad_request().unwrap();
     let fields: Vec<_> = bad
         .field_violations

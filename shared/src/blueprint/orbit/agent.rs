@@ -121,7 +121,7 @@ impl<'a> Fields<'a> {
         if self.member("spec.script_path").is_some() {
             self.wrong(
                 "spec.script_path",
-                "cannot be run: scripts of documents are not; give the agent kind lua and a script of a worker's \
+                "cannot run, because scripts of documents are not executed; give the agent kind lua and a script of a worker's \
                  DRAFTSMAN_LUA_DIR, or leave the field out to ask the model of its profile",
             );
         }

@@ -141,7 +141,7 @@ pub enum Obstacle {
     },
     /// An agent names no provider, and its model does not imply one.
     #[error(
-        "agent {agent:?} of kind {kind}: spec.provider is missing, and the model {model:?} does not tell it"
+        "agent {agent:?} of kind {kind}: spec.provider is missing, and the model {model:?} does not determine it"
     )]
     NoProvider {
         /// The agent.

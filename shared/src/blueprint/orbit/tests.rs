@@ -116,7 +116,7 @@ fn each_obstacle_of_an_agent_is_named() {
         ),
         (
             "{name: decide, kind: llm, profile: {model: clod}}",
-            "the model \"clod\" does not tell it",
+            "the model \"clod\" does not determine it",
         ),
         (
             "{name: decide, kind: llm, spec: {provider: opanai}, profile: {model: m}}",
@@ -144,7 +144,7 @@ fn each_obstacle_of_an_agent_is_named() {
         ),
         (
             "{name: decide, kind: agent_block, spec: {script_path: a.lua}, profile: {model: claude-x}}",
-            "of kind llm: spec.script_path cannot be run",
+            "of kind llm: spec.script_path cannot run",
         ),
         (
             "{name: decide, kind: subprocess, spec: {}}",

@@ -364,7 +364,7 @@ fn nearly_json_is_refused_in_the_words_of_json() {
         ),
         ("[NaN]", "line 1, column 2", "no such number"),
         ("\n [1 2]", "line 2, column 5", "a comma or ] is expected"),
-        ("{\"a\": 1} x", "line 1, column 10", "something follows"),
+        ("{\"a\": 1} x", "line 1, column 10", "unexpected text"),
     ] {
         let message = refusal(text).to_string();
         assert!(
@@ -398,7 +398,7 @@ fn numbers_that_a_float_cannot_hold() {
     }
     assert_eq!(
         refusal("x: 0.1000000000000000055").to_string(),
-        "line 1, column 4 (at /x): the number 0.1000000000000000055 does not survive as a 64-bit float, whose nearest \
+        "line 1, column 4 (at /x): the number 0.1000000000000000055 is not exact as a 64-bit float; the nearest \
          value is 0.1; write that value, or quote the number to keep it as text"
     );
     assert_eq!(

@@ -1,6 +1,7 @@
 //! Writes a version of a Blueprint.
 
 use crate::blueprint::{Blueprint, orbit};
+use crate::domain::actor::Actor;
 use crate::domain::commit::Commit;
 use crate::ids::Version;
 use crate::store::codec;
@@ -39,7 +40,8 @@ pub enum PutOutcome {
 }
 
 impl Shard {
-    /// Writes a document as the new head of the Blueprint in its `id`.
+    /// Writes a document as the new head of the Blueprint in its `id`, in a commit without an
+    /// author.
     ///
     /// # Errors
     /// [`StoreError`]. The document may be written nevertheless. A repeated call then returns
@@ -59,7 +61,7 @@ impl Shard {
                     return Ok(PutOutcome::NotRunnable(why.to_string()));
                 }
             }
-            let put = self.put_as(blueprint, &expected, rationale, counter);
+            let put = self.put_as(blueprint, &expected, rationale, None, counter);
             // Each further iteration means a concurrent write of a setting or an orbit.
             if let Some(outcome) = put.await? {
                 return Ok(outcome);
@@ -74,6 +76,7 @@ impl Shard {
         blueprint: &Blueprint,
         expected: &ExpectedHead,
         rationale: &str,
+        author: Option<&Actor>,
         counter: u64,
     ) -> Result<Option<PutOutcome>, StoreError> {
         let id = blueprint.id();
@@ -88,7 +91,8 @@ impl Shard {
             self.keys.orbits(),
         ];
         let label = blueprint.version_label().unwrap_or_default();
-        let commit = codec::commit_draft(blueprint.version(), label, rationale, "", None, None);
+        let version = blueprint.version();
+        let commit = codec::commit_draft(version, label, rationale, "", None, None, author);
         let (mode, version) = match expected {
             ExpectedHead::Any => ("any", ""),
             ExpectedHead::Absent => ("absent", ""),
@@ -119,6 +123,7 @@ impl Shard {
                     patch_hash: String::new(),
                     issue_id: None,
                     epoch: None,
+                    author: author.cloned(),
                     committed_at_ms,
                 })
             }

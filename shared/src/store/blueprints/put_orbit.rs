@@ -9,6 +9,7 @@
 use redis::cmd;
 
 use crate::blueprint::Blueprint;
+use crate::domain::actor::Actor;
 use crate::domain::setting::EnhanceSetting;
 use crate::ids::BlueprintId;
 use crate::store::blueprints::put::{ExpectedHead, PutOutcome};
@@ -52,8 +53,19 @@ impl Store {
         outcome: &PutOutcome,
     ) -> Result<(), StoreError> {
         // Unchanged can be the repetition of a call that died before it notified the other shards.
-        let is_written = matches!(outcome, PutOutcome::Created(_) | PutOutcome::Unchanged(_));
-        if is_written && self.is_sharded() && shard.is_orbit(id).await? {
+        if matches!(outcome, PutOutcome::Created(_) | PutOutcome::Unchanged(_)) {
+            self.tell_of_orbit(shard, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Notifies the other shards if this Blueprint is an orbit.
+    pub(crate) async fn tell_of_orbit(
+        &self,
+        shard: &Shard,
+        id: &BlueprintId,
+    ) -> Result<(), StoreError> {
+        if self.is_sharded() && shard.is_orbit(id).await? {
             self.orbit_was_written(id).await?;
         }
         Ok(())
@@ -77,9 +89,9 @@ impl Store {
         Ok(OrbitUse { counter, settings })
     }
 
-    /// Writes a document as the new head as [`Store::put_blueprint`], after a check of its use.
-    /// Returns `None` without a write if a setting follows it and any setting was written in the
-    /// meantime.
+    /// Writes a document of `author` as the new head as [`Store::put_blueprint`], after a check of
+    /// its use. Returns `None` without a write if a setting follows it and any setting was written
+    /// in the meantime.
     ///
     /// # Errors
     /// [`StoreError`]. The document may be written nevertheless. A repeated call then returns
@@ -89,10 +101,11 @@ impl Store {
         blueprint: &Blueprint,
         expected: &ExpectedHead,
         rationale: &str,
+        author: &Actor,
         at: &OrbitUse,
     ) -> Result<Option<PutOutcome>, StoreError> {
         let shard = self.of(blueprint.id());
-        let put = shard.put_as(blueprint, expected, rationale, at.counter);
+        let put = shard.put_as(blueprint, expected, rationale, Some(author), at.counter);
         let Some(outcome) = put.await? else {
             return Ok(None);
         };

@@ -17,16 +17,19 @@ use std::sync::Arc;
 use redis::cmd;
 
 use crate::blueprint::Blueprint;
+use crate::domain::actor::Actor;
 use crate::domain::commit::{BlueprintSummary, Commit};
 use crate::domain::version_selector::VersionSelector;
 use crate::ids::{BlueprintId, Version, VersionPrefix};
 use crate::store::codec;
-use crate::store::codec::paging::{Page, PageRequest};
+use crate::store::codec::paging::{LOOKED_AT_PER_PAGE, Page, PageRequest};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 
 /// The number of versions that Redis scans in one call of a search.
 const SCANNED_PER_CALL: usize = 1_000;
+/// The number of commits in one round trip of a list with a filter.
+const BATCH: u64 = 200;
 
 /// A version with its commit.
 #[derive(Debug, Clone)]
@@ -38,8 +41,8 @@ pub struct StoredBlueprint {
 }
 
 impl Shard {
-    /// Returns the version that the selector selects; `None` if the Blueprint or the fixed version
-    /// does not exist.
+    /// Returns the version that the selector selects; `None` if the Blueprint, the fixed version or
+    /// the channel does not exist.
     ///
     /// # Errors
     /// * [`StoreError::NoMatchingVersion`] and [`StoreError::InvalidSemver`] for a requirement
@@ -52,13 +55,10 @@ impl Shard {
     ) -> Result<Option<StoredBlueprint>, StoreError> {
         let seq: Option<u64> = match selector {
             VersionSelector::Latest => self.head_seq(id).await?,
-            VersionSelector::Fixed(version) => {
-                self.handle
-                    .command(
-                        "fixed",
-                        cmd("HGET").arg(self.keys.newest(id)).arg(version.as_str()),
-                    )
-                    .await?
+            VersionSelector::Fixed(version) => self.newest_seq_of(id, version).await?,
+            VersionSelector::Channel(name) => {
+                let channel = self.channel(id, name).await?;
+                channel.map(|channel| channel.seq)
             }
             VersionSelector::SemverReq(req) => {
                 let labels = self.labels_for(id, req).await?;
@@ -76,6 +76,28 @@ impl Shard {
             blueprint: Arc::new(blueprint),
             commit,
         }))
+    }
+
+    async fn newest_seq_of(
+        &self,
+        id: &BlueprintId,
+        version: &Version,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut read = cmd("HGET");
+        read.arg(self.keys.newest(id)).arg(version.as_str());
+        self.handle.command("fixed", &read).await
+    }
+
+    /// Returns the newest commit of this version; `None` if the history does not have it.
+    pub(crate) async fn newest_commit_of(
+        &self,
+        id: &BlueprintId,
+        version: &Version,
+    ) -> Result<Option<Commit>, StoreError> {
+        match self.newest_seq_of(id, version).await? {
+            None => Ok(None),
+            Some(seq) => Ok(Some(self.commit(id, seq).await?)),
+        }
     }
 
     pub(crate) async fn exists(&self, id: &BlueprintId) -> Result<bool, StoreError> {
@@ -193,37 +215,49 @@ impl Shard {
             .collect()
     }
 
-    /// Returns a Blueprint's commits, newest first; `None` if the Blueprint does not exist.
+    /// Returns a Blueprint's commits, or those of one author, newest first; `None` if the Blueprint
+    /// does not exist. With an author, a page can be incomplete and still have a next one.
     ///
     /// # Errors
     /// [`StoreError::Cursor`] for an invalid cursor; otherwise as [`Shard::summary`].
     pub async fn list_commits(
         &self,
         id: &BlueprintId,
+        author: Option<&Actor>,
         page: &PageRequest,
     ) -> Result<Option<Page<Commit>>, StoreError> {
         let Some(head) = self.head_seq(id).await? else {
             return Ok(None);
         };
-        let newest = match &page.after {
-            None => head,
+        // The number of the oldest commit that was looked at.
+        let mut before = match &page.after {
+            None => head + 1,
             Some(cursor) => cursor
                 .parse::<u64>()
                 .map_err(|_| StoreError::Cursor(cursor.clone()))?
-                .saturating_sub(1)
-                .min(head),
+                .min(head + 1),
         };
-        let oldest = (newest + 1).saturating_sub(page.size as u64).max(1);
-        let seqs: Vec<u64> = (oldest..=newest.min(head)).rev().collect();
-        if seqs.is_empty() {
-            return Ok(Some(Page {
-                items: Vec::new(),
-                next: None,
-            }));
+        let (mut items, mut looked_at) = (Vec::new(), 0);
+        while before > 1 && items.len() < page.size && looked_at < LOOKED_AT_PER_PAGE {
+            let size = match author {
+                Some(_) => BATCH,
+                None => page.size as u64,
+            };
+            let oldest = before.saturating_sub(size).max(1);
+            let seqs: Vec<u64> = (oldest..before).rev().collect();
+            for commit in self.commits_at(id, &seqs).await? {
+                if items.len() == page.size {
+                    break;
+                }
+                (before, looked_at) = (commit.seq, looked_at + 1);
+                if author.is_none() || author == commit.author.as_ref() {
+                    items.push(commit);
+                }
+            }
         }
         Ok(Some(Page {
-            items: self.commits_at(id, &seqs).await?,
-            next: (oldest > 1).then(|| oldest.to_string()),
+            items,
+            next: (before > 1).then(|| before.to_string()),
         }))
     }
 }

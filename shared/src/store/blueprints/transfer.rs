@@ -8,6 +8,7 @@
 use redis::cmd;
 
 use crate::blueprint::DocumentError;
+use crate::domain::channel::ChannelMove;
 use crate::domain::commit::Commit;
 use crate::domain::history::HistoryEntry;
 use crate::ids::{BlueprintId, IssueId, Version};
@@ -25,7 +26,7 @@ const LIFETIME_MS: u64 = 600_000;
 pub struct Import {
     store: Shard,
     id: BlueprintId,
-    staged: [String; 4],
+    staged: [String; 7],
     last: Option<Commit>,
 }
 
@@ -43,6 +44,8 @@ pub enum StageOutcome {
     },
     /// The import paused for too long, and its staged data has expired.
     Expired,
+    /// A move names a commit with this number, which does not have the version of the move.
+    NotACommit(u64),
 }
 
 /// The outcome of an import.
@@ -153,7 +156,7 @@ impl Import {
         let reply = self
             .store
             .handle
-            .script(&script::STAGE_HISTORY, &self.staged, |call| {
+            .script(&script::STAGE_HISTORY, &self.staged[..4], |call| {
                 call.arg(LIFETIME_MS).arg(first.commit.seq);
                 for HistoryEntry { commit, document } in entries {
                     call.arg(commit.version.as_str()).arg(document);
@@ -167,6 +170,57 @@ impl Import {
                 self.last = Some(last.commit.clone());
                 Ok(StageOutcome::Staged)
             }
+            "lost" => Ok(StageOutcome::Expired),
+            _ => Err(reply.unknown()),
+        }
+    }
+
+    /// Stages the next moves of channels. Precondition: all commits are staged, and the moves
+    /// continue the previous ones.
+    ///
+    /// # Errors
+    /// As [`Import::stage`].
+    pub async fn stage_moves(&mut self, moves: &[ChannelMove]) -> Result<StageOutcome, StoreError> {
+        let Some(newest) = &self.last else {
+            return Ok(StageOutcome::Expired);
+        };
+        if moves.is_empty() {
+            return Ok(StageOutcome::Staged);
+        }
+        if let Some((used, max)) = self.store.memory_pressure().await? {
+            return Ok(StageOutcome::MemoryFull { used, max });
+        }
+        let mut read = cmd("HMGET");
+        read.arg(&self.staged[1]);
+        read.arg(moves.iter().map(|moved| moved.seq).collect::<Vec<_>>());
+        let commits: Vec<Option<String>> = self.store.handle.command("staged", &read).await?;
+        let mut channels = Vec::with_capacity(moves.len());
+        for (moved, commit) in moves.iter().zip(commits) {
+            let commit = commit.map(|text| codec::commit(&self.id, &text));
+            let commit = commit.transpose()?;
+            channels.push(match (&moved.to, commit) {
+                (None, _) => None,
+                (Some(version), Some(commit)) if commit.version == *version => {
+                    moved.channel(&commit.version_label)
+                }
+                _ => return Ok(StageOutcome::NotACommit(moved.seq)),
+            });
+        }
+        let reply = self
+            .store
+            .handle
+            .script(&script::STAGE_CHANNELS, &self.staged, |call| {
+                call.arg(LIFETIME_MS).arg(newest.seq);
+                for (moved, channel) in moves.iter().zip(&channels) {
+                    let channel = channel.as_ref().map(codec::channel_whole);
+                    call.arg(moved.channel.as_str()).arg(moved.revision);
+                    call.arg(channel.unwrap_or_default());
+                    call.arg(codec::move_whole(moved));
+                }
+            })
+            .await?;
+        match reply.outcome() {
+            "staged" => Ok(StageOutcome::Staged),
             "lost" => Ok(StageOutcome::Expired),
             _ => Err(reply.unknown()),
         }
@@ -188,6 +242,9 @@ impl Import {
             k.commits(&self.id),
             k.newest(&self.id),
             k.labels(&self.id),
+            k.channels(&self.id),
+            k.channel_revisions(&self.id),
+            k.channel_moves(&self.id),
         ]);
         keys.extend(self.staged.iter().cloned());
         let reply = self

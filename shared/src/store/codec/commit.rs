@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::actor::Actor;
 use crate::domain::commit::{Commit, Epoch};
 use crate::ids::{BlueprintId, IssueId, Version};
-use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, to_json};
+use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, read_actor, to_json};
 use crate::store::redis::error::StoreError;
 
 #[derive(Serialize, Deserialize)]
@@ -13,7 +14,8 @@ struct StoredEpoch {
     started_at: u64,
 }
 
-/// The fields of a commit from its writer. The script adds `seq`, `parents` and `at`.
+/// The fields of a commit from its writer. The script adds `seq`, `parents` and `at`. The script of
+/// a decision also adds `author`, the submitter of the issue.
 #[derive(Serialize)]
 struct CommitDraft<'a> {
     pub(crate) v: u32,
@@ -23,6 +25,8 @@ struct CommitDraft<'a> {
     patch_hash: &'a str,
     pub(crate) issue_id: &'a str,
     epoch: Option<StoredEpoch>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    author: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +39,9 @@ struct StoredCommit {
     patch_hash: String,
     pub(crate) issue_id: String,
     epoch: Option<StoredEpoch>,
+    /// Absent in data of releases without this field.
+    #[serde(default)]
+    author: String,
     seq: u64,
     parents: Vec<String>,
     at: u64,
@@ -48,6 +55,7 @@ pub(crate) fn commit_draft(
     patch_hash: &str,
     issue_id: Option<&IssueId>,
     epoch: Option<&Epoch>,
+    author: Option<&Actor>,
 ) -> String {
     to_json(&CommitDraft {
         v: FORMAT,
@@ -60,6 +68,7 @@ pub(crate) fn commit_draft(
             start_version: e.start_version.to_string(),
             started_at: e.started_at_ms,
         }),
+        author: author.map(Actor::as_str).unwrap_or_default(),
     })
 }
 
@@ -72,6 +81,7 @@ pub(crate) fn commit_whole(commit: &Commit) -> String {
         &commit.patch_hash,
         commit.issue_id.as_ref(),
         commit.epoch.as_ref(),
+        commit.author.as_ref(),
     );
     text.pop();
     let (seq, at) = (commit.seq, commit.committed_at_ms);
@@ -113,6 +123,7 @@ pub(crate) fn commit(blueprint_id: &BlueprintId, text: &str) -> Result<Commit, S
         patch_hash: stored.patch_hash,
         issue_id,
         epoch,
+        author: read_actor("commit", id, &stored.author)?,
         committed_at_ms: stored.at,
     })
 }

@@ -1,5 +1,6 @@
 //! The version of the stored forms, and the errors of decoding them.
 
+use crate::domain::actor::Actor;
 use crate::store::redis::error::StoreError;
 use serde::Deserialize;
 use serde::Serialize;
@@ -25,6 +26,20 @@ pub(crate) fn from_json<'a, T: Deserialize<'a>>(
     text: &'a str,
 ) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|e| damaged(what, id, e))
+}
+
+/// Reads a stored actor. An empty text means `None`: data of releases without actors.
+pub(crate) fn read_actor(
+    what: &'static str,
+    id: &str,
+    text: &str,
+) -> Result<Option<Actor>, StoreError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Actor::parse(text)
+        .map(Some)
+        .map_err(|e| damaged(what, id, e))
 }
 
 pub(crate) fn check_format(what: &'static str, id: &str, v: u32) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::domain::issue::{Issue, IssueState, RejectionCause};
 use crate::ids::{BlueprintId, IssueId, Version};
-use crate::store::codec::format::damaged;
+use crate::store::codec::format::{damaged, read_actor};
 use crate::store::redis::error::StoreError;
 
 /// Reads an issue from the fields of its hash and its intent.
@@ -34,6 +34,7 @@ pub(crate) fn issue(
         "" => None,
         issue => Some(IssueId::parse(issue).map_err(|_| bad("retry_of"))?),
     };
+    let actor = |field: &str| read_actor("issue", id.as_str(), text(field));
     Ok(Issue {
         issue_id: id.clone(),
         blueprint_id: BlueprintId::parse(text("blueprint_id")).map_err(|_| bad("blueprint_id"))?,
@@ -45,6 +46,8 @@ pub(crate) fn issue(
         attempt: u32::try_from(number("attempt")?).map_err(|_| bad("attempt"))?,
         worker_id: text("worker_id").to_owned(),
         retry_of,
+        submitted_by: actor("submitted_by")?,
+        decided_by: actor("decided_by")?,
         submitted_at_ms: number("submitted_at")?,
         updated_at_ms: number("updated_at")?,
         revision: number("revision")?,

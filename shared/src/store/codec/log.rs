@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
 use crate::domain::issue::RejectionCause;
 use crate::ids::{BlueprintId, IssueId, Version};
-use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, to_json};
+use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, read_actor, to_json};
 use crate::store::redis::error::StoreError;
 
 #[derive(Serialize, Deserialize)]
@@ -71,8 +71,8 @@ impl From<StoredUsage> for SpawnerUsage {
     }
 }
 
-/// The fields of a log entry from the decider. The script adds `attempt` and `ts_ms`, and `reasons`
-/// and `intent` where only it has them.
+/// The fields of a log entry from the decider. The script adds `attempt`, `ts_ms` and the actors,
+/// and `reasons` and `intent` where only it has them.
 #[derive(Serialize)]
 struct LogDraft<'a> {
     pub(crate) v: u32,
@@ -111,6 +111,12 @@ struct StoredLogEntry {
     unusable_reply: String,
     pub(crate) attempt: u32,
     ts_ms: u64,
+    /// Absent in data of releases without actors.
+    #[serde(default)]
+    submitted_by: String,
+    /// Absent if the flow alone decided.
+    #[serde(default)]
+    decided_by: String,
 }
 
 /// Returns the JSON of a log entry, without the fields that the script adds.
@@ -141,6 +147,8 @@ pub(crate) fn failed_log_draft(
         ts_ms: 0,
         usage: SpawnerUsage::default(),
         unusable_reply: String::new(),
+        submitted_by: None,
+        decided_by: None,
     };
     draft(&entry, None, intent)
 }
@@ -199,5 +207,7 @@ pub(crate) fn log_entry(issue_id: &IssueId, text: &str) -> Result<LogEntry, Stor
         ts_ms: stored.ts_ms,
         usage: stored.usage.into(),
         unusable_reply: stored.unusable_reply,
+        submitted_by: read_actor("log entry", id, &stored.submitted_by)?,
+        decided_by: read_actor("log entry", id, &stored.decided_by)?,
     })
 }

@@ -2,6 +2,7 @@
 //!
 //! Decoding is strict: a missing or mistyped field is an error with its name, never a default.
 
+mod channels;
 mod commit;
 mod format;
 mod issue;
@@ -11,7 +12,11 @@ mod settings;
 
 pub(crate) use self::settings::{setting, setting_draft};
 
+pub(crate) use self::channels::{
+    channel, channel_draft, channel_move, channel_whole, consumer, move_draft, move_whole,
+    report_draft,
+};
 pub(crate) use self::commit::{commit, commit_draft, commit_whole};
-pub(crate) use self::format::{FORMAT, check_format, damaged, from_json, to_json};
+pub(crate) use self::format::{FORMAT, check_format, damaged, from_json, read_actor, to_json};
 pub(crate) use self::issue::issue;
 pub(crate) use self::log::{StoredUsage, StoredVerdict, failed_log_draft, log_draft, log_entry};

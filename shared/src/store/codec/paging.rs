@@ -3,6 +3,10 @@
 use crate::ids::IssueId;
 use crate::store::redis::error::StoreError;
 
+/// The maximum number of items read for one page. With a selective filter a page ends early, which
+/// bounds the duration of a call.
+pub(crate) const LOOKED_AT_PER_PAGE: usize = 20_000;
+
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::blueprint::{Doc, json};
+use crate::domain::actor::Actor;
 use crate::domain::axis_options::AxisOptions;
 use crate::domain::id_pattern::IdPattern;
 use crate::domain::setting::EnhanceSetting;
 use crate::domain::version_selector::VersionSelector;
-use crate::ids::{BlueprintId, SettingId, Version};
-use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, to_json};
+use crate::ids::{BlueprintId, ChannelName, SettingId, Version};
+use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, read_actor, to_json};
 use crate::store::redis::error::StoreError;
 
 #[derive(Serialize, Deserialize)]
@@ -19,9 +20,10 @@ enum StoredSelector {
     Latest,
     Fixed(String),
     SemverReq(String),
+    Channel(String),
 }
 
-/// The stored form of a setting. The script adds `revision`.
+/// The stored form of a setting. The script adds `revision` and `updated_at`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredSetting {
@@ -41,11 +43,17 @@ struct StoredSetting {
     /// JSON as text, like `spawner`. Absent in data of releases without this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     axis_options: Option<String>,
+    /// Absent in data of releases without actors.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    updated_by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
+    /// Absent in data of releases without this field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    updated_at: Option<u64>,
 }
 
-/// Returns the JSON of a setting without its revision.
+/// Returns the JSON of a setting without its revision and its time.
 pub(crate) fn setting_draft(setting: &EnhanceSetting) -> String {
     to_json(&StoredSetting {
         v: FORMAT,
@@ -54,6 +62,7 @@ pub(crate) fn setting_draft(setting: &EnhanceSetting) -> String {
             VersionSelector::Latest => StoredSelector::Latest,
             VersionSelector::Fixed(version) => StoredSelector::Fixed(version.to_string()),
             VersionSelector::SemverReq(req) => StoredSelector::SemverReq(req.to_string()),
+            VersionSelector::Channel(name) => StoredSelector::Channel(name.to_string()),
         },
         verifier_axes: setting.verifier_axes.clone(),
         no_verification: setting.no_verification,
@@ -66,7 +75,13 @@ pub(crate) fn setting_draft(setting: &EnhanceSetting) -> String {
             .collect(),
         axis_options: (!setting.axis_options.is_empty())
             .then(|| json::emit(&Doc::Object(Arc::new(setting.axis_options.clone())))),
+        updated_by: setting
+            .updated_by
+            .as_ref()
+            .map(Actor::to_string)
+            .unwrap_or_default(),
         revision: None,
+        updated_at: None,
     })
 }
 
@@ -82,6 +97,9 @@ pub(crate) fn setting(setting_id: &SettingId, text: &str) -> Result<EnhanceSetti
         }
         StoredSelector::SemverReq(r) => VersionSelector::SemverReq(
             semver::VersionReq::parse(&r).map_err(|e| damaged("setting", id, e))?,
+        ),
+        StoredSelector::Channel(name) => VersionSelector::Channel(
+            ChannelName::parse(&name).map_err(|e| damaged("setting", id, e))?,
         ),
     };
     let spawner: Option<Doc> = match stored.spawner {
@@ -115,5 +133,7 @@ pub(crate) fn setting(setting_id: &SettingId, text: &str) -> Result<EnhanceSetti
         revision: stored
             .revision
             .ok_or_else(|| damaged("setting", id, "field revision is missing"))?,
+        updated_by: read_actor("setting", id, &stored.updated_by)?,
+        updated_at_ms: stored.updated_at,
     })
 }

@@ -12,7 +12,7 @@
 use redis::cmd;
 
 use crate::domain::enhance_log::LogEntry;
-use crate::domain::issue::{Authority, Issue, NewIssue};
+use crate::domain::issue::{Caller, Issue, NewIssue};
 use crate::ids::{BlueprintId, IssueId};
 use crate::store::queue::cancel::CancelOutcome;
 use crate::store::queue::submit::SubmitOutcome;
@@ -55,10 +55,10 @@ impl Store {
     pub async fn cancel_issue(
         &self,
         id: &IssueId,
-        authority: Authority,
+        caller: impl Into<Caller>,
     ) -> Result<CancelOutcome, StoreError> {
         match self.of_issue(id).await? {
-            Some(shard) => shard.cancel_issue(id, authority).await,
+            Some(shard) => shard.cancel_issue(id, caller).await,
             None => Ok(CancelOutcome::NotFound),
         }
     }

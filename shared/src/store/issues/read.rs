@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use redis::cmd;
 
+use crate::domain::actor::Actor;
 use crate::domain::issue::{Issue, IssueState, RejectionCause};
 use crate::ids::{BlueprintId, IssueId};
 use crate::store::codec;
-use crate::store::codec::paging::{Cursor, Page, PageRequest};
+use crate::store::codec::paging::{Cursor, LOOKED_AT_PER_PAGE, Page, PageRequest};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 use crate::whole_ms::score_ms;
@@ -21,6 +22,8 @@ pub struct IssueFilter {
     pub state: Option<IssueState>,
     /// The cause of the rejection.
     pub cause: Option<RejectionCause>,
+    /// The actor that submitted it.
+    pub submitted_by: Option<Actor>,
     /// True for only the dead list.
     pub dead_only: bool,
 }
@@ -32,12 +35,10 @@ impl IssueFilter {
             .is_none_or(|b| *b == issue.blueprint_id)
             && self.state.is_none_or(|s| s == issue.state)
             && self.cause.is_none_or(|c| Some(c) == issue.cause)
+            && (self.submitted_by.is_none() || self.submitted_by == issue.submitted_by)
     }
 }
 
-/// The maximum number of issues read for one page. With a selective filter a page ends early, which
-/// bounds the duration of a call.
-const LOOKED_AT_PER_PAGE: usize = 20_000;
 /// The number of issues in one round trip.
 const BATCH: usize = 200;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::domain::enhance_log::LogEntry;
-use crate::domain::issue::{Authority, Issue, RejectionCause};
+use crate::domain::issue::{Caller, Issue, RejectionCause};
 use crate::domain::issue_ref::IssueRef;
 use crate::ids::{BlueprintId, IssueId, SettingId};
 use crate::store::codec;
@@ -39,18 +39,21 @@ struct CancelArg<'a> {
     log: &'a str,
     authority: &'static str,
     is_bundled: bool,
+    decided_by: &'a str,
 }
 
 impl Shard {
-    /// Cancels an issue in any state, under this authority. Repeating it is safe.
+    /// Cancels an issue in any state, under the authority of the caller. Repeating it is safe: the
+    /// first canceller stays recorded.
     ///
     /// # Errors
     /// [`StoreError`]. The issue may be cancelled nevertheless.
     pub async fn cancel_issue(
         &self,
         id: &IssueId,
-        authority: Authority,
+        caller: impl Into<Caller>,
     ) -> Result<CancelOutcome, StoreError> {
+        let caller = caller.into();
         loop {
             let Some(found) = self.issue(id).await? else {
                 return Ok(CancelOutcome::NotFound);
@@ -79,11 +82,14 @@ impl Shard {
                 ts_ms: 0,
                 usage: Default::default(),
                 unusable_reply: String::new(),
+                submitted_by: None,
+                decided_by: None,
             });
             let arg = CancelArg {
                 log: &log,
-                authority: authority.as_str(),
+                authority: caller.authority.as_str(),
                 is_bundled: is_bundled(&issue.blueprint_id),
+                decided_by: caller.actor.as_str(),
             };
             let mut reply = self
                 .issue_script(&script::CANCEL_ISSUE, &issue, holder, &arg)

@@ -5,7 +5,7 @@
 --       log: log entry for archived and orbit_needs_admin, without intent;
 --       shared_run_limit: maximum worker deaths for a shared run, nil for an exclusive run
 -- Outcomes  ok | again: token, attempt, retries, submitted_at, intent, now, settings counter, seq,
---     version, document or '', trace or ''
+--     version, document or '', trace or '', submitted_by or ''
 --   gone: terminal or not its queue's head; removed from the list | not_mine: not in this list
 --   held: leased to this worker under another nonce | parked: paused; removed from the list
 --   archived: decided

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::domain::actor::Actor;
 use crate::domain::issue_ref::IssueRef;
 use crate::domain::trace_parent::TraceParent;
 use crate::ids::{BlueprintId, Version, WorkerId};
@@ -44,6 +45,8 @@ pub struct Claimed {
     pub head: Head,
     /// The trace of the issue.
     pub trace: Option<TraceParent>,
+    /// The actor that submitted it; `None` in data of releases without actors.
+    pub submitted_by: Option<Actor>,
 }
 
 /// Whether a worker runs other issues beside the claimed one.
@@ -152,6 +155,11 @@ pub(crate) fn read_claimed(
         settings_counter: reply.take()?,
         head: read_head(reply, &issue.blueprint_id)?,
         trace: TraceParent::parse(&reply.take::<String>()?),
+        submitted_by: codec::read_actor(
+            "issue",
+            issue.issue_id.as_str(),
+            &reply.take::<String>()?,
+        )?,
         lease: Lease {
             issue,
             worker_id: worker.clone(),

@@ -95,7 +95,8 @@ if kind == 'applied' then
   local seq = int(expected_seq + 1)
   redis.call('HSETNX', documents, version, document)
   redis.call('HSET', commits, seq,
-    stamp(commit, '"seq":' .. seq .. ',"parents":["' .. head[2] .. '"],"at":' .. at))
+    stamp(commit, actor_member('author', issue.submitted_by)
+      .. '"seq":' .. seq .. ',"parents":["' .. head[2] .. '"],"at":' .. at))
   redis.call('HSET', newest, version, seq)
   if label ~= '' then redis.call('HSET', labels, label, seq) end
   redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', at)

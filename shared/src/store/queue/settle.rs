@@ -1,5 +1,7 @@
 //! Settles an issue: one script performs all writes of a decision.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::blueprint::Blueprint;
@@ -16,41 +18,60 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 
-/// A decision about an issue.
+/// How a leased issue is decided, with everything that the store writes about it. The store sets
+/// `attempt` and `ts_ms` of the log entry.
 #[derive(Debug)]
-pub enum Decision<'a> {
+pub enum Settlement {
     /// A new version of the target.
     Applied {
         /// The new content.
-        blueprint: &'a Blueprint,
+        blueprint: Arc<Blueprint>,
         /// The sequence number of the head that it is based on.
         expected_seq: u64,
         /// SHA-256 of the patch's canonical JSON.
-        patch_hash: &'a str,
+        patch_hash: String,
         /// The attempt.
-        epoch: &'a Epoch,
+        epoch: Epoch,
+        /// The log entry.
+        log: LogEntry,
     },
     /// A verifier denied the change to this head.
     Denied {
         /// The sequence number of the verified head.
         expected_seq: u64,
+        /// The issue's reason.
+        reason: String,
+        /// The log entry.
+        log: LogEntry,
     },
     /// No decision was possible.
     Failed {
         /// True for the dead list: no retries are left.
         dead: bool,
+        /// The issue's reason.
+        reason: String,
+        /// The log entry.
+        log: LogEntry,
     },
 }
 
-/// A decision with its stored details.
-#[derive(Debug)]
-pub struct Settlement<'a> {
-    /// The decision.
-    pub decision: Decision<'a>,
-    /// The issue's reason; empty when applied.
-    pub reason: &'a str,
-    /// The log entry. The store sets `attempt` and `ts_ms`.
-    pub log: &'a LogEntry,
+impl Settlement {
+    /// Returns the log entry.
+    pub fn log(&self) -> &LogEntry {
+        match self {
+            Settlement::Applied { log, .. }
+            | Settlement::Denied { log, .. }
+            | Settlement::Failed { log, .. } => log,
+        }
+    }
+
+    /// Returns the new document; `None` if the issue is rejected.
+    pub fn blueprint(&self) -> Option<&Arc<Blueprint>> {
+        match self {
+            Settlement::Applied { blueprint, .. } => Some(blueprint),
+            Settlement::Denied { .. } | Settlement::Failed { .. } => None,
+        }
+    }
 }
 
 /// A settle's request for the next issue of the queue.
@@ -112,7 +133,7 @@ impl Shard {
     pub async fn settle(
         &self,
         lease: &Lease,
-        settlement: &Settlement<'_>,
+        settlement: &Settlement,
     ) -> Result<SettleOutcome, StoreError> {
         let (outcome, _) = self.settle_as(lease, settlement, None).await?;
         Ok(outcome)
@@ -129,7 +150,7 @@ impl Shard {
     pub async fn settle_and_claim_next(
         &self,
         lease: &Lease,
-        settlement: &Settlement<'_>,
+        settlement: &Settlement,
         next: &NextClaim<'_>,
     ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
         self.settle_as(lease, settlement, Some(next)).await
@@ -138,13 +159,12 @@ impl Shard {
     async fn settle_as(
         &self,
         lease: &Lease,
-        settlement: &Settlement<'_>,
+        settlement: &Settlement,
         next: Option<&NextClaim<'_>>,
     ) -> Result<(SettleOutcome, Option<Box<Claimed>>), StoreError> {
-        let (issue, log) = (&lease.issue, settlement.log);
+        let (issue, log) = (&lease.issue, settlement.log());
         let mut arg = SettleArg {
             token: &lease.token,
-            reason: settlement.reason,
             log: codec::log_draft(log),
             next: next.map(|next| NextArg {
                 nonce: next.nonce,
@@ -155,12 +175,13 @@ impl Shard {
             ..SettleArg::default()
         };
         let mut document = None;
-        match &settlement.decision {
-            Decision::Applied {
+        match settlement {
+            Settlement::Applied {
                 blueprint,
                 expected_seq,
                 patch_hash,
                 epoch,
+                ..
             } => {
                 let label = blueprint.version_label().unwrap_or_default();
                 arg.kind = "applied";
@@ -175,13 +196,23 @@ impl Shard {
                     patch_hash,
                     Some(&issue.issue_id),
                     Some(epoch),
+                    // The script adds the author.
+                    None,
                 ));
             }
-            Decision::Denied { expected_seq } => {
+            Settlement::Denied {
+                expected_seq,
+                reason,
+                ..
+            } => {
                 arg.kind = "denied";
                 arg.expected_seq = Some(*expected_seq);
+                arg.reason = reason;
             }
-            Decision::Failed { dead } => arg.kind = if *dead { "dead" } else { "failed" },
+            Settlement::Failed { dead, reason, .. } => {
+                arg.kind = if *dead { "dead" } else { "failed" };
+                arg.reason = reason;
+            }
         }
         if arg.expected_seq.is_some() {
             arg.refused_log = Some(codec::failed_log_draft(

@@ -2,7 +2,8 @@
 -- Accepts an issue: stores it, appends it to its Blueprint's queue, places the head.
 -- KEYS, ARGV  of include/keys.lua, without a holder. ARGV also has:
 --       intent; retry_of, trace for the worker, or nil;
---       authority of the caller: admin | submitter; is_bundled: the target is a bundled orbit
+--       authority of the caller: admin | submitter; is_bundled: the target is a bundled orbit;
+--       submitted_by: the actor of the caller
 -- Outcomes  accepted: now | existed: fields, intent | conflict
 --   decided: decided and pruned; its log entry is the tombstone | unknown_target | archived
 --   orbit_needs_admin: the setting that names the target as its orbit, or '' for a bundled one
@@ -31,7 +32,7 @@ local setting = forbidden_by(named_by, authority, arg.is_bundled)
 if setting then return { 'orbit_needs_admin', setting } end
 
 if note then redis.call('HSET', blueprint, 'orbit_as_of', note) end
-change('blueprint_id', bp, 'state', 'pending', 'attempt', '0', 'submitted_at', at)
+change('blueprint_id', bp, 'state', 'pending', 'attempt', '0', 'submitted_at', at, 'submitted_by', arg.submitted_by)
 if retry_of ~= '' then
   redis.call('HSET', K.issue, 'retry_of', retry_of)
   issue.retry_of = retry_of

@@ -67,6 +67,7 @@ struct SubmitArg<'a> {
     trace: Option<&'a str>,
     authority: &'static str,
     is_bundled: bool,
+    submitted_by: &'a str,
 }
 
 impl Shard {
@@ -88,6 +89,7 @@ impl Shard {
             trace: new.trace().map(TraceParent::as_str),
             authority: new.authority().as_str(),
             is_bundled: is_bundled(&issue.blueprint_id),
+            submitted_by: new.submitter().as_str(),
         };
         let mut reply = self
             .issue_script(&script::SUBMIT_ISSUE, &issue, NOBODY, &arg)
@@ -106,6 +108,8 @@ impl Shard {
                     attempt: 0,
                     worker_id: String::new(),
                     retry_of: new.retry_of().cloned(),
+                    submitted_by: Some(new.submitter().clone()),
+                    decided_by: None,
                     submitted_at_ms: now,
                     updated_at_ms: now,
                     revision: 1,

@@ -203,14 +203,43 @@ impl Keys {
     pub fn labels(&self, blueprint: &BlueprintId) -> String {
         self.of("labels", blueprint.as_str())
     }
-    /// HASH channel → the version that it names, with who moved it (JSON).
+    /// HASH channel → version, seq, label, revision, at, by, reason (JSON).
     pub fn channels(&self, blueprint: &BlueprintId) -> String {
         self.of("channels", blueprint.as_str())
     }
-    /// The HASHes documents, commits, newest and labels of an import in progress, with expiry.
-    pub fn staged(&self, import: &str) -> [String; 4] {
-        ["documents", "commits", "newest", "labels"]
-            .map(|name| self.of(&format!("staged_{name}"), import))
+    /// HASH channel → its last revision, including deleted channels.
+    pub fn channel_revisions(&self, blueprint: &BlueprintId) -> String {
+        self.of("channel_revisions", blueprint.as_str())
+    }
+    /// LIST of moves of channels (JSON), oldest first. Append-only.
+    pub fn channel_moves(&self, blueprint: &BlueprintId) -> String {
+        self.of("channel_moves", blueprint.as_str())
+    }
+    /// HASH consumer_id → its last report (JSON), with expiry.
+    pub fn consumers(&self, blueprint: &BlueprintId) -> String {
+        self.of("consumers", blueprint.as_str())
+    }
+    /// ZSET consumer_id → time of its last report or of its stream, ms, with expiry.
+    pub fn consumers_seen(&self, blueprint: &BlueprintId) -> String {
+        self.of("consumers_seen", blueprint.as_str())
+    }
+    /// ZSET blueprint_id → the newest time in its [`Keys::consumers_seen`], ms, with expiry.
+    pub fn consumed(&self) -> String {
+        self.key("consumed")
+    }
+    /// The keys of an import in progress, with expiry: documents, commits, newest, labels,
+    /// channels, channel_revisions, channel_moves.
+    pub fn staged(&self, import: &str) -> [String; 7] {
+        [
+            "documents",
+            "commits",
+            "newest",
+            "labels",
+            "channels",
+            "channel_revisions",
+            "channel_moves",
+        ]
+        .map(|name| self.of(&format!("staged_{name}"), import))
     }
     /// ZSET of blueprint_id, all with score 0: sorted by bytes.
     pub fn blueprints(&self) -> String {
@@ -224,13 +253,14 @@ impl Keys {
     pub fn setting_revisions(&self) -> String {
         self.key("setting_revisions")
     }
-    /// STRING: a counter. It rises with every write or deletion of a setting, and every write of an
-    /// orbit that a setting names.
+    /// STRING: a counter. It rises with every write or deletion of a setting, every write of an
+    /// orbit that a setting names, and every move of a channel that a setting follows.
     pub fn settings_counter(&self) -> String {
         self.key("settings_counter")
     }
-    /// HASH setting_id → `<blueprint_id> latest|labelled|pinned`: the orbits in use. With several
-    /// shards also `<setting_id> (announced) <ms> <uuid>` for a setting that is about to be
+    /// HASH setting_id → `<blueprint_id> latest|labelled|pinned`, or `<blueprint_id> <channel>
+    /// pinned`: the orbits in use. A new head is not selected if the entry ends in `pinned`. With
+    /// several shards also `<setting_id> (announced) <ms> <uuid>` for a setting that is about to be
     /// written.
     pub fn orbits(&self) -> String {
         self.key("orbits")
@@ -357,14 +387,22 @@ mod tests {
             keys.preview(&issue),
             keys.ids(),
             keys.agent_slots("a"),
+            keys.channels(&bp),
+            keys.channel_revisions(&bp),
+            keys.channel_moves(&bp),
+            keys.consumers(&bp),
+            keys.consumers_seen(&bp),
+            keys.consumed(),
         ]);
         all.extend(keys.staged("n"));
         let expected = "issue:i-1 intent:i-1 steps:i-1 backlog:team.alpha decided:team.alpha issues:team.alpha \
             blueprint:team.alpha documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha \
             processing:w-1 places pending paused leases delayed waiting counts log decided dead issues fence orbits \
             settings_counter workers blueprint: blueprints settings setting_revisions worker_load meta worker_scripts \
-            audited pruned previews preview:i-1 ids agent_places:a staged_documents:n staged_commits:n \
-            staged_newest:n staged_labels:n";
+            audited pruned previews preview:i-1 ids agent_places:a channels:team.alpha \
+            channel_revisions:team.alpha channel_moves:team.alpha consumers:team.alpha consumers_seen:team.alpha \
+            consumed staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_channels:n \
+            staged_channel_revisions:n staged_channel_moves:n";
         let expected: Vec<String> = expected
             .split_whitespace()
             .map(|k| format!("{{draftsman:0}}:{k}"))

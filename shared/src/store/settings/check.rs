@@ -57,7 +57,6 @@ impl Store {
         if summary.is_none() && document.is_none() {
             return Ok(Err(SettingFault::UnknownOrbit));
         }
-        let known = self.home().known_scripts().await?;
         let orbit = match document {
             Some(document) if self.will_choose(setting, document).await? => {
                 Arc::new(document.clone())
@@ -72,6 +71,9 @@ impl Store {
                         VersionSelector::Fixed(version) => {
                             format!("orbit {} has no version {version}", setting.blueprint_id)
                         }
+                        VersionSelector::Channel(name) => {
+                            format!("orbit {} has no channel {name}", setting.blueprint_id)
+                        }
                         _ => format!("orbit {} has no version", setting.blueprint_id),
                     })));
                 }
@@ -81,6 +83,20 @@ impl Store {
                 Err(error) => return Err(error),
             },
         };
+        self.check_orbit(setting, orbit).await
+    }
+
+    /// Checks whether `orbit` can run with the setting's spawner, and whether its axes have
+    /// scripts. Returns the orbit, or the first fault.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is unavailable.
+    pub async fn check_orbit(
+        &self,
+        setting: &EnhanceSetting,
+        orbit: Arc<Blueprint>,
+    ) -> Result<Result<Arc<Blueprint>, SettingFault>, StoreError> {
+        let known = self.home().known_scripts().await?;
         let spawner = setting.spawner.as_ref();
         let checked = orbit::check(&orbit, spawner, &|name| known.has_step(name));
         if let Err(why) = checked {
@@ -96,6 +112,24 @@ impl Store {
         }
         let known = known.axes().into_iter().map(str::to_owned).collect();
         Ok(Err(SettingFault::UnknownAxes { unknown, known }))
+    }
+
+    /// Returns the state of the setting's orbit that a check of the setting depends on. Read it
+    /// before the check: every later change is then detected.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is unavailable or a stored form is damaged.
+    pub async fn orbit_state(&self, setting: &EnhanceSetting) -> Result<CheckedOrbit, StoreError> {
+        let orbit = &setting.blueprint_id;
+        let shard = self.of(orbit);
+        let channel = match &setting.selector {
+            VersionSelector::Channel(name) => shard.channel(orbit, name).await?,
+            _ => None,
+        };
+        Ok(CheckedOrbit {
+            seq: shard.head_seq(orbit).await?,
+            channel_revision: channel.map(|channel| channel.revision),
+        })
     }
 
     /// Returns true if the selector selects `document` once it is the orbit's head.
@@ -119,13 +153,24 @@ impl Store {
                 let labels = self.of(orbit).labels_for(orbit, req).await?;
                 labels.highest.map(|(label, _)| label)
             }
-            VersionSelector::Latest | VersionSelector::Fixed(_) => None,
+            VersionSelector::Latest | VersionSelector::Fixed(_) | VersionSelector::Channel(_) => {
+                None
+            }
         };
         Ok(Follower {
             setting: setting.clone(),
             highest,
         })
     }
+}
+
+/// The state of an orbit that a setting was checked with. The default matches any state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CheckedOrbit {
+    /// The number of the orbit's newest commit.
+    pub seq: Option<u64>,
+    /// The revision of the channel that the setting follows.
+    pub channel_revision: Option<u64>,
 }
 
 /// A setting with the version of its orbit to compare a new one with.
@@ -144,6 +189,7 @@ impl Follower {
         match &self.setting.selector {
             VersionSelector::Latest => true,
             VersionSelector::Fixed(version) => version == document.version(),
+            VersionSelector::Channel(_) => false,
             VersionSelector::SemverReq(req) => {
                 let label = document.version_label();
                 let label = label.and_then(|label| Version::parse(label).ok());

@@ -29,11 +29,13 @@ use redis::cmd;
 use uuid::Uuid;
 
 use crate::domain::setting::EnhanceSetting;
+use crate::domain::version_selector::VersionSelector;
 use crate::ids::{BlueprintId, SettingId};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
+use crate::store::settings::check::CheckedOrbit;
 use crate::store::settings::records::{DeleteSettingOutcome, PutSettingOutcome, orbit_entry};
 
 impl Store {
@@ -46,13 +48,14 @@ impl Store {
         setting: &EnhanceSetting,
         expected_revision: Option<u64>,
     ) -> Result<PutSettingOutcome, StoreError> {
-        self.put_checked_setting(setting, expected_revision, None)
+        let any = CheckedOrbit::default();
+        self.put_checked_setting(setting, expected_revision, any)
             .await
     }
 
     /// Writes a setting with a new `revision`; the given one is ignored. Run
-    /// [`Store::check_setting`] before. `orbit_seq` is [`Store::head_seq`] of the orbit, read
-    /// before that check, or the number of the checked document's commit.
+    /// [`Store::check_setting`] before. `checked` is [`Store::orbit_state`], read before that
+    /// check, or with the number of the checked document's commit.
     ///
     /// # Errors
     /// [`StoreError`]. The setting may be written nevertheless.
@@ -60,12 +63,12 @@ impl Store {
         &self,
         setting: &EnhanceSetting,
         expected_revision: Option<u64>,
-        orbit_seq: Option<u64>,
+        checked: CheckedOrbit,
     ) -> Result<PutSettingOutcome, StoreError> {
         let there = self.of(&setting.blueprint_id);
         let home = self.home();
         if there.number() == home.number() {
-            let put = home.put_setting(setting, expected_revision, orbit_seq, true);
+            let put = home.put_setting(setting, expected_revision, checked, true);
             let outcome = put.await?;
             if matches!(outcome, PutSettingOutcome::Stored(_)) {
                 self.mirror_orbits().await?;
@@ -73,10 +76,10 @@ impl Store {
             return Ok(outcome);
         }
         let announced = self.announce_setting(there, setting).await?;
-        let outcome = match check_orbit(there, setting, orbit_seq).await? {
+        let outcome = match check_orbit(there, setting, checked).await? {
             Some(refused) => refused,
             None => {
-                let put = home.put_setting(setting, expected_revision, orbit_seq, false);
+                let put = home.put_setting(setting, expected_revision, checked, false);
                 put.await?
             }
         };
@@ -180,16 +183,22 @@ fn entries(settings: &[EnhanceSetting]) -> Vec<(String, String)> {
 async fn check_orbit(
     there: &Shard,
     setting: &EnhanceSetting,
-    orbit_seq: Option<u64>,
+    checked: CheckedOrbit,
 ) -> Result<Option<PutSettingOutcome>, StoreError> {
     match there.summary(&setting.blueprint_id).await? {
         None => return Ok(Some(PutSettingOutcome::UnknownOrbit)),
         Some(orbit) if orbit.archived => return Ok(Some(PutSettingOutcome::ArchivedOrbit)),
         Some(_) => {}
     }
-    let note_redirect =
-        orbit_seq.is_some() && there.head_seq(&setting.blueprint_id).await? != orbit_seq;
-    Ok(note_redirect.then_some(PutSettingOutcome::OrbitMoved))
+    let orbit = &setting.blueprint_id;
+    let mut has_moved = checked.seq.is_some() && there.head_seq(orbit).await? != checked.seq;
+    if let VersionSelector::Channel(name) = &setting.selector {
+        let found = there.channel(orbit, name).await?;
+        let found = found.map(|channel| channel.revision);
+        let expected = checked.channel_revision;
+        has_moved |= found.is_none() || (expected.is_some() && found != expected);
+    }
+    Ok(has_moved.then_some(PutSettingOutcome::OrbitMoved))
 }
 
 impl Shard {

@@ -11,6 +11,7 @@ use crate::store::codec;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
+use crate::store::settings::check::CheckedOrbit;
 
 /// The outcome of a write.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +27,8 @@ pub enum PutSettingOutcome {
     UnknownOrbit,
     /// The orbit is archived.
     ArchivedOrbit,
-    /// The head of the orbit differs from the checked one.
+    /// The head of the orbit, or the channel that the setting follows, differs from the checked
+    /// one.
     OrbitMoved,
 }
 
@@ -41,10 +43,11 @@ pub enum DeleteSettingOutcome {
 
 /// Returns the entry of `orbits` for a setting.
 pub(crate) fn orbit_entry(setting: &EnhanceSetting) -> String {
-    let follows = match setting.selector {
-        VersionSelector::Latest => "latest",
-        VersionSelector::SemverReq(_) => "labelled",
-        VersionSelector::Fixed(_) => "pinned",
+    let follows = match &setting.selector {
+        VersionSelector::Latest => "latest".to_owned(),
+        VersionSelector::SemverReq(_) => "labelled".to_owned(),
+        VersionSelector::Fixed(_) => "pinned".to_owned(),
+        VersionSelector::Channel(name) => format!("{name} pinned"),
     };
     format!("{} {follows}", setting.blueprint_id)
 }
@@ -56,7 +59,7 @@ impl Shard {
         &self,
         setting: &EnhanceSetting,
         expected_revision: Option<u64>,
-        orbit_seq: Option<u64>,
+        checked: CheckedOrbit,
         orbit_is_here: bool,
     ) -> Result<PutSettingOutcome, StoreError> {
         let mut keys = vec![
@@ -65,20 +68,31 @@ impl Shard {
             self.keys.settings_counter(),
             self.keys.orbits(),
         ];
-        keys.extend(orbit_is_here.then(|| self.keys.blueprint(&setting.blueprint_id)));
+        let orbit = &setting.blueprint_id;
+        if orbit_is_here {
+            keys.push(self.keys.blueprint(orbit));
+            keys.push(self.keys.channels(orbit));
+            keys.push(self.keys.channel_revisions(orbit));
+        }
+        let channel = match &setting.selector {
+            VersionSelector::Channel(name) => name.as_str(),
+            _ => "",
+        };
+        let text = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
         let mut reply = self
             .handle
             .script(&script::PUT_SETTING, &keys, |call| {
                 call.arg(setting.id.as_str())
                     .arg(codec::setting_draft(setting));
-                call.arg(expected_revision.map(|r| r.to_string()).unwrap_or_default());
-                call.arg(orbit_entry(setting));
-                call.arg(orbit_seq.map(|seq| seq.to_string()).unwrap_or_default());
+                call.arg(text(expected_revision)).arg(orbit_entry(setting));
+                call.arg(text(checked.seq));
+                call.arg(channel).arg(text(checked.channel_revision));
             })
             .await?;
         match reply.outcome() {
             "stored" => Ok(PutSettingOutcome::Stored(EnhanceSetting {
                 revision: reply.take()?,
+                updated_at_ms: Some(reply.take()?),
                 ..setting.clone()
             })),
             "revision_moved" => Ok(PutSettingOutcome::RevisionMoved {

@@ -1,7 +1,7 @@
 //! The limit of concurrent runs of an agent over all workers (`spec.max_concurrency`).
 //!
 //! A run holds one of the agent's slots in Redis (see
-//! [`shared::store::redis::places`](shared::store::workers::agent_slots)) and renews it while it
+//! [`agent_slots`](shared::store::workers::agent_slots)) and renews it while it
 //! runs. If all slots are held, the run asks again after a pause, for a bounded time. Then the
 //! issue goes back to the queue, which does not count as a retry. A longer wait would use up the
 //! time limit of the flow. A waiting run holds no lock and no connection, and ends when its step is
@@ -26,7 +26,7 @@ use crate::flow::error::StepError;
 use crate::flow::step_context::StepContext;
 
 /// The lifetime of a slot that is not renewed.
-const PLACE_TIME: Duration = Duration::from_secs(15);
+const SLOT_TTL: Duration = Duration::from_secs(15);
 /// The interval of renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// The maximum wait of a step for a slot: this duration, or this fraction of its remaining time, if
@@ -47,25 +47,25 @@ pub(in crate::flow) struct Limited<A> {
     agent: A,
     name: String,
     key: String,
-    n_places: Option<u32>,
+    n_slots: Option<u32>,
 }
 
 impl<A: Agent> Limited<A> {
-    /// Wraps `agent`, called `name`, with `n_places` slots, or without a limit. `what` is its model
+    /// Wraps `agent`, called `name`, with `n_slots` slots, or without a limit. `what` is its model
     /// or its program.
     pub(in crate::flow) fn new(
         agent: A,
         kind: &str,
         name: &str,
         what: &str,
-        n_places: Option<u32>,
+        n_slots: Option<u32>,
     ) -> Self {
         let identity = Doc::array(vec![Doc::from(kind), Doc::from(name), Doc::from(what)]);
         Self {
             agent,
             name: name.to_owned(),
             key: sha256_hex(shared::blueprint::json::emit(&identity).as_bytes()),
-            n_places,
+            n_slots,
         }
     }
 
@@ -73,10 +73,10 @@ impl<A: Agent> Limited<A> {
     async fn wait(
         &self,
         store: &Store,
-        n_places: u32,
+        n_slots: u32,
         deadline: Instant,
-    ) -> Result<Place, StepError> {
-        let place = Place {
+    ) -> Result<HeldSlot, StepError> {
+        let slot = HeldSlot {
             store: store.clone(),
             agent: self.key.clone(),
             holder: Uuid::now_v7().to_string(),
@@ -85,9 +85,9 @@ impl<A: Agent> Limited<A> {
         let until = Instant::now() + MAX_WAIT.min(left / WAIT_PART);
         let mut pauses = PAUSES.build();
         loop {
-            let leases = place.hold(n_places).await;
+            let leases = slot.hold(n_slots).await;
             let may_pass = match leases {
-                Ok(SlotOutcome::Held) => return Ok(place),
+                Ok(SlotOutcome::Held) => return Ok(slot),
                 Ok(SlotOutcome::Full) => None,
                 Err(error) if error.is_retryable() => Some(error),
                 Err(error) => return Err(unknown(&error)),
@@ -98,7 +98,7 @@ impl<A: Agent> Limited<A> {
                     Some(error) => unknown(&error),
                     None => StepError::Busy {
                         message: format!(
-                            "agent {:?} is at its limit: {n_places} of its runs go on in all workers (spec.max_concurrency)",
+                            "agent {:?} is at its limit: spec.max_concurrency of {n_slots} is reached over all workers",
                             self.name
                         ),
                     },
@@ -110,11 +110,8 @@ impl<A: Agent> Limited<A> {
 }
 
 fn unknown(error: &shared::store::StoreError) -> StepError {
-    StepError::Passing {
-        message: format!(
-            "whether the agent may run now could not be asked: {}",
-            chain(error)
-        ),
+    StepError::Transient {
+        message: format!("the slots of the agent could not be read: {}", chain(error)),
         retry_after: None,
     }
 }
@@ -122,50 +119,53 @@ fn unknown(error: &shared::store::StoreError) -> StepError {
 #[async_trait]
 impl<A: Agent> Agent for Limited<A> {
     async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
-        let (Some(n_places), Some(memory)) = (self.n_places, cx.run.memory()) else {
+        let (Some(n_slots), Some(memory)) = (self.n_slots, cx.run.memory()) else {
             return self.agent.run(input, cx).await;
         };
-        let place = self.wait(memory.store(), n_places, cx.run.deadline).await?;
+        let slot = self.wait(memory.store(), n_slots, cx.run.deadline).await?;
         tokio::select! {
             ended = self.agent.run(input, cx) => ended,
-            never = place.keep(n_places) => match never {},
+            never = slot.keep(n_slots) => match never {},
         }
     }
 }
 
 /// A slot that is held or requested. Dropping it frees the slot.
-struct Place {
+struct HeldSlot {
     store: Store,
     agent: String,
     holder: String,
 }
 
-impl Place {
-    async fn hold(&self, n_places: u32) -> Result<SlotOutcome, shared::store::StoreError> {
+impl HeldSlot {
+    async fn hold(&self, n_slots: u32) -> Result<SlotOutcome, shared::store::StoreError> {
         self.store
-            .hold_slot(&self.agent, &self.holder, n_places, PLACE_TIME)
+            .hold_slot(&self.agent, &self.holder, n_slots, SLOT_TTL)
             .await
     }
 
     /// Renews the slot until the future is dropped.
-    async fn keep(&self, n_places: u32) -> std::convert::Infallible {
+    async fn keep(&self, n_slots: u32) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(RENEW_EVERY).await;
             // The run continues even if the renewal fails, because it is already paid for.
-            match self.hold(n_places).await {
+            match self.hold(n_slots).await {
                 Ok(SlotOutcome::Held) => {}
                 Ok(SlotOutcome::Full) => tracing::warn!(
-                    "an agent's place was lost while Redis was away; more than spec.max_concurrency may run for a while"
+                    "an agent's slot was lost while Redis was unavailable; more than spec.max_concurrency may run for a while"
                 ),
                 Err(error) => {
-                    tracing::debug!(error = chain(&error), "an agent's place could not be kept");
+                    tracing::debug!(
+                        error = chain(&error),
+                        "an agent's slot could not be renewed"
+                    );
                 }
             }
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for HeldSlot {
     fn drop(&mut self) {
         // Without a runtime the process is exiting; the slot then expires.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
@@ -175,7 +175,7 @@ impl Drop for Place {
         let holder = std::mem::take(&mut self.holder);
         runtime.spawn(async move {
             if let Err(error) = store.free_slot(&agent, &holder).await {
-                tracing::debug!(error = chain(&error), "an agent's place could not be freed");
+                tracing::debug!(error = chain(&error), "an agent's slot could not be freed");
             }
         });
     }

@@ -4,10 +4,10 @@
 //! every kind take the step's input as a document and return a document.
 
 pub(crate) mod agent_context;
+pub(crate) mod cached;
 pub(crate) mod limited;
 pub(crate) mod llm;
 pub(crate) mod lua;
-pub(crate) mod remembered;
 pub(crate) mod router;
 pub(crate) mod subprocess;
 

@@ -16,9 +16,10 @@ use shared::domain::axis_options::{self, AxisOptions, JSON_SCHEMA, LLM_JUDGE};
 
 use crate::flow::agents::Agent;
 use crate::flow::agents::agent_context::AgentContext;
+use crate::flow::agents::cached::Cached;
+use crate::flow::agents::llm::client::Models;
 use crate::flow::agents::llm::judge::Judge;
 use crate::flow::agents::lua::LuaAgent;
-use crate::flow::agents::remembered::Remembered;
 use crate::flow::error::{FlowError, StepError};
 use crate::flow::lua::pool::Pool;
 use crate::flow::native_axes::NATIVE_AXES;
@@ -32,11 +33,11 @@ pub(in crate::flow) const SCRIPT: &str = "verifier_router";
 #[derive(Debug, Default)]
 pub(in crate::flow) struct Axes {
     /// By the [`key`] of the axis.
-    told: BTreeMap<String, Told>,
+    by_key: BTreeMap<String, AxisConfig>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct AxisConfig {
     options: Doc,
     limit: Option<Duration>,
     native: Option<Arc<dyn Agent>>,
@@ -52,25 +53,25 @@ impl Axes {
         options: &AxisOptions,
         agent_context: &AgentContext,
     ) -> Result<Axes, FlowError> {
-        let mut told = BTreeMap::new();
+        let mut by_key = BTreeMap::new();
         for (axis, options) in options {
             let native: Option<Arc<dyn Agent>> = match native_axis(axis, agent_context) {
                 Some(JSON_SCHEMA) => Some(Arc::new(SchemaAxis::new(options, agent_context)?)),
-                Some(LLM_JUDGE) => Some(Arc::new(remembered_judge(options, agent_context)?)),
+                Some(LLM_JUDGE) => Some(Arc::new(cached_judge(options, &agent_context.models)?)),
                 _ => None,
             };
             let limit = axis_options::limit(options);
             let options = options.clone();
-            told.insert(
+            by_key.insert(
                 key(axis),
-                Told {
+                AxisConfig {
                     options,
                     limit,
                     native,
                 },
             );
         }
-        Ok(Axes { told })
+        Ok(Axes { by_key })
     }
 }
 
@@ -116,7 +117,7 @@ impl RouterAgent {
         input: Doc,
         cx: &StepContext<'_>,
     ) -> Result<Doc, StepError> {
-        let told = self.axes.told.get(&key(axis));
+        let config = self.axes.by_key.get(&key(axis));
         let applied = input.get("applied");
         let is_applied = applied.is_some_and(|applied| applied.get("error").is_none());
         let bundled = match is_applied && self.is_bundled {
@@ -134,10 +135,11 @@ impl RouterAgent {
             && self.scripts.axis(axis).is_none();
         // Without an applied change, the script returns the verdict for every axis.
         if !is_native || !is_applied {
-            let options = told.map_or_else(|| Doc::object::<&str>([]), |told| told.options.clone());
+            let options =
+                config.map_or_else(|| Doc::object::<&str>([]), |config| config.options.clone());
             return self.script.run(with_options(input, options), cx).await;
         }
-        let native = told.and_then(|told| told.native.as_ref());
+        let native = config.and_then(|config| config.native.as_ref());
         let native = native.ok_or_else(|| StepError::Permanent {
             message: format!("axis {axis}: the setting has no axis_options.{axis}, which it needs"),
         })?;
@@ -156,13 +158,10 @@ fn of_axis(axis: &Arc<str>, verdict: Doc) -> Doc {
 }
 
 /// Returns a judge whose verdicts are stored. Its options identify it.
-fn remembered_judge(
-    options: &Doc,
-    agent_context: &AgentContext,
-) -> Result<Remembered<Judge>, FlowError> {
-    let judge = Judge::new(options, agent_context)?;
+fn cached_judge(options: &Doc, models: &Arc<Models>) -> Result<Cached<Judge>, FlowError> {
+    let judge = Judge::new(options, models)?;
     let definition = Doc::object([("kind", Doc::from(LLM_JUDGE)), ("spec", options.clone())]);
-    Ok(Remembered::new(judge, LLM_JUDGE, &definition))
+    Ok(Cached::new(judge, LLM_JUDGE, &definition))
 }
 
 fn with_options(input: Doc, options: Doc) -> Doc {
@@ -181,7 +180,8 @@ impl Agent for RouterAgent {
         let Some(Doc::Str(axis)) = input.get("axis").cloned() else {
             return self.script.run(input, cx).await;
         };
-        let limit = self.axes.told.get(&key(&axis)).and_then(|told| told.limit);
+        let config = self.axes.by_key.get(&key(&axis));
+        let limit = config.and_then(|config| config.limit);
         let judging = self.judge(&axis, input.clone(), cx);
         let verdict = match limit {
             None => judging.await?,
@@ -243,7 +243,7 @@ impl Agent for SchemaAxis {
             let message = format!("axis {JSON_SCHEMA}: {error}");
             match error {
                 JudgementError::Panicked => StepError::Permanent { message },
-                JudgementError::Shortage => StepError::Passing {
+                JudgementError::Shortage => StepError::Transient {
                     message,
                     retry_after: None,
                 },
@@ -257,7 +257,7 @@ impl Agent for SchemaAxis {
             ]));
         }
         let reason = format!(
-            "the document is not as the schema has it: {}",
+            "the document does not match the schema: {}",
             problems.join("; ")
         );
         Ok(Doc::object([

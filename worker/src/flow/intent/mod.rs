@@ -9,6 +9,7 @@
 //! sentence looks no further than the next `;` or newline. JSON and blocks are exceptions, which
 //! the parser then skips.
 
+mod advice;
 mod fence;
 mod limits;
 mod patch;

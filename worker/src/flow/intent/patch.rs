@@ -2,9 +2,9 @@
 
 use shared::blueprint::{Doc, json};
 
+use crate::flow::intent::advice::UNDERSTOOD;
 use crate::flow::intent::fence::Fence;
 use crate::flow::intent::limits::{MAX_CITED, MAX_RATIONALE, cut};
-use crate::flow::intent::sentence;
 use crate::flow::intent::source::{Source, trim};
 
 /// The default rationale of a patch.
@@ -19,8 +19,8 @@ pub(super) fn whole(source: &Source<'_>) -> Result<Doc, String> {
         format!(
             "not understood: {:?} ({}: read as JSON: {problem}); understood are: {}",
             cut(trim(source.text), MAX_CITED),
-            source.place(start),
-            sentence::UNDERSTOOD
+            source.position(start),
+            UNDERSTOOD
         )
     })
 }
@@ -35,7 +35,7 @@ pub(super) fn in_fence(
     if let Some(second) = others.first() {
         return Err(format!(
             "{}: this is the second fenced block; an intent may hold one, which is the patch",
-            source.place(second.start)
+            source.position(second.start)
         ));
     }
     let before = trim(&source.text[..fence.start]);
@@ -53,9 +53,9 @@ pub(super) fn in_fence(
             "; the block has no closing fence"
         };
         format!(
-            "{}: the fenced block is no patch (read as JSON: {problem}){unclosed}; it must hold an RFC 6902 array \
+            "{}: the fenced block is not a patch (read as JSON: {problem}){unclosed}; it must hold an RFC 6902 array \
              or {{ops, bump, rationale}}",
-            source.place(fence.start)
+            source.position(fence.start)
         )
     })
 }
@@ -68,7 +68,7 @@ fn json_between(source: &Source<'_>, start: usize, end: usize) -> Result<Doc, St
     if rest < end {
         return Err(format!(
             "{}: something follows the JSON: {:?}",
-            source.place(rest),
+            source.position(rest),
             cut(trim(&text[rest..]), MAX_CITED)
         ));
     }

@@ -2,16 +2,10 @@
 
 use shared::blueprint::{Doc, json};
 
+use crate::flow::intent::advice::{HOW_TO_QUOTE, UNDERSTOOD};
 use crate::flow::intent::fence::{self, Fence};
 use crate::flow::intent::limits::{MAX_CITED, cut};
 use crate::flow::intent::source::{Source, is_blank, trim};
-use crate::flow::intent::value::HOW_TO_QUOTE;
-
-/// The list of supported sentences in a refusal.
-pub(super) const UNDERSTOOD: &str = "set <pointer> to <value>, add <value> to <pointer>, remove <pointer>, \
-     rename agent <a> to <b>, tag <name>, untag <name>, describe as <text>, set prompt of agent <a> to <text>, \
-     set model of agent <a> to <text>, several joined by ';' or newlines, or an RFC 6902 array, or \
-     {ops, bump, rationale} as JSON";
 
 /// One sentence.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,7 +143,7 @@ impl<'a> Reader<'a> {
                 return Err(format!(
                     "{}: this reads as a sentence, and the intent holds a fenced block too, so it is not clear which \
                      is meant; send the patch alone or the sentences alone; {HOW_TO_QUOTE}",
-                    self.source.place(at)
+                    self.source.position(at)
                 ));
             } else {
                 at = self.source.skip_separators(self.source.segment_end(at));
@@ -175,7 +169,7 @@ impl<'a> Reader<'a> {
         format!(
             "{}: a fenced block stands beside sentences, so it is not clear whether it is a patch or a text; send \
              a patch alone; {HOW_TO_QUOTE}",
-            self.source.place(at)
+            self.source.position(at)
         )
     }
 
@@ -197,7 +191,7 @@ impl<'a> Reader<'a> {
         format!(
             "not understood: {:?} ({}{hint}); understood are: {UNDERSTOOD}",
             cut(trim(&source.text[at..end]), MAX_CITED),
-            source.place(at)
+            source.position(at)
         )
     }
 
@@ -275,7 +269,7 @@ impl<'a> Reader<'a> {
                 if matches!(self.source.byte(value_at), None | Some(b';')) {
                     return Err(format!(
                         "{}: a value is missing after `to`",
-                        self.source.place(value_at)
+                        self.source.position(value_at)
                     ));
                 }
                 match field {
@@ -297,7 +291,7 @@ impl<'a> Reader<'a> {
                 let pointer_at = self.pointer_after_to(end).ok_or_else(|| {
                     format!(
                         "{}: ` to ` and a pointer that begins with / must follow the value",
-                        self.source.place(end)
+                        self.source.position(end)
                     )
                 })?;
                 let (pointer, end) = self.last_operand(pointer_at).ok_or_else(missing)?;
@@ -345,7 +339,7 @@ impl<'a> Reader<'a> {
     fn pointer(&self, at: usize, text: String) -> Result<String, String> {
         match shared::blueprint::pointer::Pointer::parse(&text) {
             Ok(_) => Ok(text),
-            Err(problem) => Err(format!("{}: {problem}", self.source.place(at))),
+            Err(problem) => Err(format!("{}: {problem}", self.source.position(at))),
         }
     }
 

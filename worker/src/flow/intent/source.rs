@@ -74,7 +74,7 @@ impl<'a> Source<'a> {
     }
 
     /// Returns the position as `line 2, column 5`, for messages.
-    pub(super) fn place(&self, at: usize) -> String {
+    pub(super) fn position(&self, at: usize) -> String {
         let start = self.line_start(at);
         let line = 1 + self.text[..start].bytes().filter(|b| *b == b'\n').count();
         let column = 1 + self.text[start..at].chars().count();

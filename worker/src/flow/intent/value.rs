@@ -2,6 +2,7 @@
 
 use shared::blueprint::{Doc, DocumentError, json};
 
+use crate::flow::intent::advice::HOW_TO_QUOTE;
 use crate::flow::intent::limits::{MAX_CITED, cut};
 use crate::flow::intent::sentence::Reader;
 use crate::flow::intent::source::{is_blank, is_word, trim, trim_end, word_at};
@@ -21,10 +22,6 @@ const SMART_QUOTES: [char; 12] = ['“', '”', '„', '‟', '«', '»', '‘',
 
 /// Quotes that, when open, suggest that a sentence in a bare text is quoted text.
 const QUOTES: [u8; 2] = [b'"', b'`'];
-
-/// The remedy for ambiguous texts in refusals.
-pub(super) const HOW_TO_QUOTE: &str =
-    "a text stands in double quotes as a JSON string, or in a block: <<END, its lines, END";
 
 impl Reader<'_> {
     fn form(&self, at: usize) -> Form {
@@ -100,7 +97,7 @@ impl Reader<'_> {
         let line = &self.source.text[rest..self.source.line_end(rest)];
         Err(format!(
             "{}: something follows the value: {:?}; what begins like JSON must be JSON to its end; {HOW_TO_QUOTE}",
-            self.source.place(rest),
+            self.source.position(rest),
             cut(trim(line), MAX_CITED)
         ))
     }
@@ -137,7 +134,7 @@ impl Reader<'_> {
                 "<< begins a block, and a word must end its line, such as <<END; {HOW_TO_QUOTE}"
             )
         };
-        Err(format!("{}: {problem}", self.source.place(at)))
+        Err(format!("{}: {problem}", self.source.position(at)))
     }
 
     /// Returns the bare text at `at` and its end: the separator before the next sentence, or the
@@ -180,7 +177,7 @@ impl Reader<'_> {
                     return Err(format!(
                         "{}: this reads as a sentence, but stands between quotes in a text that is not quoted as a \
                          whole; {HOW_TO_QUOTE}",
-                        source.place(from)
+                        source.position(from)
                     ));
                 }
                 return Ok(separator);
@@ -201,7 +198,7 @@ impl Reader<'_> {
         {
             return Err(format!(
                 "{}: the block <<{word} begins in the middle of a text; it must be the whole value",
-                self.source.place(separator)
+                self.source.position(separator)
             ));
         }
         Ok(())
@@ -215,8 +212,8 @@ impl Reader<'_> {
         match smart.or(single.then_some('\'')) {
             None => Ok(()),
             Some(quote) => Err(format!(
-                "{}: {quote} is no quote of JSON; quote with \" as in {}",
-                self.source.place(at),
+                "{}: {quote} is not a JSON quote; quote with \" as in {}",
+                self.source.position(at),
                 quoted(text.trim_matches(|c| c == '\'' || SMART_QUOTES.contains(&c)))
             )),
         }
@@ -244,7 +241,7 @@ impl Reader<'_> {
             }
             _ => format!(
                 "{}: the value begins like JSON with {word:?} and is none",
-                self.source.place(at)
+                self.source.position(at)
             ),
         };
         Err(format!("{problem}; for the text write {}", quoted(value)))

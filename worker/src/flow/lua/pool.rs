@@ -78,8 +78,8 @@ impl Pool {
 
     /// Returns a token that is cancelled when too many scripts could not be stopped, so that the
     /// process should exit.
-    pub(in crate::flow) fn worn_out(&self) -> &CancellationToken {
-        self.threads.worn_out()
+    pub(in crate::flow) fn restart_needed(&self) -> &CancellationToken {
+        self.threads.restart_needed()
     }
 
     /// Runs script number `script` on `input` and returns its output.
@@ -163,7 +163,7 @@ impl Pool {
     /// and `work` does not end, the thread is abandoned. `name` identifies `work` in the log.
     ///
     /// # Errors
-    /// [`StepError::Permanent`] if `work` panicked, [`StepError::Passing`] if no thread was
+    /// [`StepError::Permanent`] if `work` panicked, [`StepError::Transient`] if no thread was
     /// available.
     ///
     /// Cancel safety: the same as [`Threads::run`].
@@ -193,7 +193,7 @@ fn without_result(what: &str, why: NoResult) -> StepError {
         NoResult::Panicked => StepError::Permanent {
             message: format!("{what} panicked; see the worker's log"),
         },
-        NoResult::NoThread => StepError::Passing {
+        NoResult::NoThread => StepError::Transient {
             message: format!("{what}: the system has no thread to spare"),
             retry_after: None,
         },

@@ -423,7 +423,9 @@ fn install_hook(lua: &Lua, watch: &Arc<Watch>, interval: u32) -> Result<()> {
             match look {
                 Look::GoOn => Ok(VmState::Continue),
                 Look::Pause => Ok(VmState::Yield),
-                Look::Stop => Err(Error::runtime("interrupted by the ceiling or a cancel")),
+                Look::Stop => Err(Error::runtime(
+                    "interrupted by the time limit or a cancellation",
+                )),
             }
         },
     )

@@ -3,11 +3,13 @@
 //! A hook stops Lua between two instructions, but cannot stop a library function written in C: one
 //! pattern match can take practically for ever. The caller of a script therefore does not depend on
 //! its thread. If the caller is dropped (time limit, cancellation) and the thread is still busy
-//! after [`PATIENCE`], the thread counts as stuck. Its slot goes to a new thread, and the log names
-//! the script. A stuck thread that becomes free is reused. A thread cannot be killed from outside.
+//! after [`STOP_TIMEOUT`], the thread counts as stuck. Its slot goes to a new thread, and the log
+//! names the script. A stuck thread that becomes free is reused. A thread cannot be killed from
+//! outside.
 //!
-//! Every stuck thread uses one core. With [`MAX_STUCK`] of them the worker is worn out
-//! ([`Threads::worn_out`]): it releases its issues and exits, and its supervisor starts a new one.
+//! Every stuck thread uses one core. With [`MAX_STUCK`] of them the worker needs a restart
+//! ([`Threads::restart_needed`]): it releases its issues and exits, and its supervisor starts a new
+//! one.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,9 +25,9 @@ const MAX_RUNNING: usize = 256;
 
 /// The time that a thread has to stop after its caller is dropped. The hook takes microseconds, and
 /// longer only if single instructions copy very long strings.
-const PATIENCE: Duration = Duration::from_millis(900);
+const STOP_TIMEOUT: Duration = Duration::from_millis(900);
 
-/// The number of stuck threads after which the worker is worn out.
+/// The number of stuck threads after which the worker needs a restart.
 const MAX_STUCK: usize = 4;
 
 /// A job; the function that it returns delivers the result.
@@ -44,32 +46,32 @@ pub(super) enum NoResult {
 /// A pool of threads.
 #[derive(Debug)]
 pub(super) struct Threads {
-    patience: Duration,
+    stop_timeout: Duration,
     slots: Arc<Semaphore>,
     idle: Mutex<Vec<mpsc::Sender<Job>>>,
     n_stuck: AtomicUsize,
-    worn_out: CancellationToken,
+    restart_needed: CancellationToken,
 }
 
 impl Threads {
     pub(super) fn new() -> Arc<Threads> {
-        Threads::with_patience(PATIENCE)
+        Threads::with_stop_timeout(STOP_TIMEOUT)
     }
 
-    fn with_patience(patience: Duration) -> Arc<Threads> {
+    fn with_stop_timeout(stop_timeout: Duration) -> Arc<Threads> {
         Arc::new(Threads {
-            patience,
+            stop_timeout,
             slots: Arc::new(Semaphore::new(MAX_RUNNING)),
             idle: Mutex::default(),
             n_stuck: AtomicUsize::new(0),
-            worn_out: CancellationToken::new(),
+            restart_needed: CancellationToken::new(),
         })
     }
 
     /// Returns a token that is cancelled when so many threads are stuck that the process should
     /// exit.
-    pub(super) fn worn_out(&self) -> &CancellationToken {
-        &self.worn_out
+    pub(super) fn restart_needed(&self) -> &CancellationToken {
+        &self.restart_needed
     }
 
     /// Runs `work` on its own thread and returns its result. `name` identifies it in the log.
@@ -79,14 +81,14 @@ impl Threads {
     /// `work` has not started.
     ///
     /// Cancel safety: dropping the future does not stop `work`. The caller must stop it, within
-    /// [`PATIENCE`].
+    /// [`STOP_TIMEOUT`].
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         name: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NoResult> {
         let slot = Arc::clone(&self.slots).acquire_owned().await;
-        let slot = slot.expect("nobody closes the slots");
+        let slot = slot.expect("the slots are never closed");
         let (sender, result) = oneshot::channel();
         let phase = Arc::new(Mutex::new(Phase::Running(slot)));
         let _watched = Watched {
@@ -158,14 +160,14 @@ impl Threads {
             n_stuck,
             limit = MAX_STUCK,
             "a script does not stop: it is in a library function that nothing interrupts, most likely a pattern with many \
-             repetitions; its issue was given up, its thread is abandoned and replaced"
+             repetitions; its issue fails, and its thread is stuck and replaced"
         );
         if n_stuck >= MAX_STUCK {
             tracing::error!(
                 n_stuck,
-                "too many abandoned threads; this worker ends, its supervisor has to start it again"
+                "too many stuck threads; the worker exits and must be restarted"
             );
-            self.worn_out.cancel();
+            self.restart_needed.cancel();
         }
     }
 }
@@ -194,7 +196,7 @@ impl Drop for Ending {
     fn drop(&mut self) {
         if let Some(Phase::Stuck) = change(&self.phase, |_| Some(Phase::Ended)) {
             self.threads.n_stuck.fetch_sub(1, Ordering::Relaxed);
-            tracing::info!("an abandoned script has ended after all");
+            tracing::info!("a stuck script has ended");
         }
     }
 }
@@ -222,7 +224,7 @@ impl Drop for Watched {
         }
         let (threads, name) = (Arc::clone(&self.threads), std::mem::take(&mut self.name));
         runtime.spawn(async move {
-            tokio::time::sleep(threads.patience).await;
+            tokio::time::sleep(threads.stop_timeout).await;
             // Dropping the old slot lets another thread run.
             let slot = change(&phase, |now| {
                 matches!(now, Phase::Running(_)).then_some(Phase::Stuck)
@@ -252,10 +254,10 @@ mod tests {
 
     #[tokio::test]
     async fn threads_that_do_not_stop_are_replaced_until_there_are_too_many() {
-        let threads = Threads::with_patience(Duration::from_millis(1));
+        let threads = Threads::with_stop_timeout(Duration::from_millis(1));
         let mut releases = Vec::new();
         for n in 1..=MAX_STUCK {
-            assert!(!threads.worn_out().is_cancelled());
+            assert!(!threads.restart_needed().is_cancelled());
             let (release, released) = mpsc::channel::<()>();
             releases.push(release);
             let (runs, is_running) = oneshot::channel();
@@ -274,7 +276,7 @@ mod tests {
             assert_eq!(threads.slots.available_permits(), MAX_RUNNING);
             assert_eq!(threads.run("next", || 7).await, Ok(7));
         }
-        assert!(threads.worn_out().is_cancelled());
+        assert!(threads.restart_needed().is_cancelled());
         drop(releases);
         while threads.n_stuck.load(Ordering::Relaxed) > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -50,10 +50,11 @@ async fn a_copy_of_a_bundled_script_does_what_the_native_code_does() {
         "remove /nowhere",
         "make it nicer",
     ] {
-        let expected = native.run(input(TARGET, intent)).await.unwrap();
-        let found = scripts.run(input(TARGET, intent)).await.unwrap();
-        assert_eq!(found.decision, expected.decision, "{intent}");
+        let expected = native.run(input(TARGET, intent)).await;
+        let found = scripts.run(input(TARGET, intent)).await;
         assert_eq!(found.patch_json, expected.patch_json, "{intent}");
+        let expected = expected.decision.unwrap();
+        assert_eq!(found.decision.unwrap(), expected, "{intent}");
     }
 }
 
@@ -74,14 +75,14 @@ async fn a_script_extends_a_bundled_step() {
              return {status = 'pass', evidence = {agents = verdict.evidence.agents, also = 'mine'}}",
         ),
     ]);
-    let report = bench.run(input(TARGET, "tag x")).await.unwrap();
-    let Decision::Commit {
+    let outcome = bench.run(input(TARGET, "tag x")).await;
+    let Ok(Decision::Commit {
         blueprint,
         verdicts,
         ..
-    } = report.decision
+    }) = &outcome.decision
     else {
-        panic!("denied: {report:?}");
+        panic!("{outcome:?}");
     };
     assert!(blueprint.canonical_yaml().contains("reviewed: true"));
     assert_eq!(verdicts[0].detail, r#"{"agents":2,"also":"mine"}"#);
@@ -117,8 +118,8 @@ async fn what_a_step_needs_and_does_not_get_is_named() {
         ),
     ] {
         let bench = Bench::with_scripts(&[(script, source)]);
-        let failure = bench.run(input(TARGET, "tag x")).await.unwrap_err();
-        let text = failure.error.to_string();
+        let outcome = bench.run(input(TARGET, "tag x")).await;
+        let text = outcome.decision.unwrap_err().to_string();
         assert!(text.contains(problem), "{text}");
     }
 }

@@ -150,15 +150,15 @@ async fn a_rationale_has_the_limit_of_a_direct_write_whoever_wrote_it() {
         )
     };
     let whole = Bench::with_scripts(&[("patch_spawner.lua", &spawner(LIMIT))]);
-    let committed = whole.run(input(TARGET, "anything")).await.unwrap();
+    let committed = whole.run(input(TARGET, "anything")).await;
     assert!(
-        matches!(&committed.decision, Decision::Commit { rationale, .. } if rationale.len() == LIMIT)
+        matches!(&committed.decision, Ok(Decision::Commit { rationale, .. }) if rationale.len() == LIMIT)
     );
     let long = Bench::with_scripts(&[("patch_spawner.lua", &spawner(LIMIT + 1))]);
-    let denied = long.run(input(TARGET, "anything")).await.unwrap();
-    let Decision::Deny {
+    let denied = long.run(input(TARGET, "anything")).await;
+    let Ok(Decision::Deny {
         reasons, rationale, ..
-    } = denied.decision
+    }) = denied.decision
     else {
         panic!("it is committed");
     };
@@ -177,9 +177,9 @@ async fn a_rationale_has_the_limit_of_a_direct_write_whoever_wrote_it() {
     let own = Bench::with_scripts(&[("committer.lua", &committer)]);
     let mut issue = input(TARGET, "tag x");
     issue.verifiers.clear();
-    let failure = own.run(issue).await.unwrap_err();
+    let outcome = own.run(issue).await;
     assert_eq!(
-        failure.error.to_string(),
+        outcome.decision.unwrap_err().to_string(),
         "commit shape: $.commit.rationale has 65537 bytes; the limit is 65536"
     );
 }

@@ -23,9 +23,9 @@ async fn fails(committer: Option<&str>, orbit: &str, intent: &str) -> String {
         .host
         .compile(&orbit, None, &AxisOptions::new())
         .unwrap();
-    let failure = bench.run(input(TARGET, intent)).await.unwrap_err();
-    let FlowError::CommitShape { field, problem } = failure.error else {
-        panic!("{failure:?}")
+    let outcome = bench.run(input(TARGET, intent)).await;
+    let Err(FlowError::CommitShape { field, problem }) = outcome.decision else {
+        panic!("{:?}", outcome.decision)
     };
     assert_eq!(field, "$.commit.verdicts_summary", "{problem}");
     problem
@@ -150,9 +150,9 @@ async fn a_verdict_on_other_input_than_the_issues_does_not_count() {
         // This axis accepts such input without an error of its own.
         let mut issue = input(TARGET, "tag x");
         issue.verifiers = vec!["agent-ref".to_owned()];
-        let failure = bench.run(issue).await.unwrap_err();
-        let FlowError::CommitShape { problem, .. } = failure.error else {
-            panic!("{failure:?}")
+        let outcome = bench.run(issue).await;
+        let Err(FlowError::CommitShape { problem, .. }) = outcome.decision else {
+            panic!("{:?}", outcome.decision)
         };
         assert_eq!(
             problem,

@@ -84,8 +84,8 @@ async fn a_patch_that_sets_a_valid_label_is_not_bumped_on_top() {
         ),
     ] {
         let target = stored(metadata);
-        let report = bench.run(patched(&target, &patch, &AXES)).await.unwrap();
-        match report.decision {
+        let outcome = bench.run(patched(&target, &patch, &AXES)).await;
+        match outcome.decision.unwrap() {
             Decision::Commit { blueprint, .. } => {
                 assert_eq!(blueprint.version_label(), Some(expected), "{patch}");
             }
@@ -130,8 +130,8 @@ async fn a_patch_that_leaves_the_label_is_bumped() {
         ),
     ] {
         let target = stored(metadata);
-        let report = bench.run(patched(&target, &patch, &AXES)).await.unwrap();
-        match report.decision {
+        let outcome = bench.run(patched(&target, &patch, &AXES)).await;
+        match outcome.decision.unwrap() {
             Decision::Commit { blueprint, .. } => {
                 assert_eq!(blueprint.version_label(), Some(expected), "{patch}");
             }
@@ -189,10 +189,10 @@ async fn a_patch_that_sets_an_invalid_label_is_denied_by_des_whatever_the_axes()
     ] {
         let target = stored(metadata);
         for axes in [&AXES[..], &["noop"], &[]] {
-            let report = bench.run(patched(&target, &patch, axes)).await.unwrap();
+            let outcome = bench.run(patched(&target, &patch, axes)).await;
             let Decision::Deny {
                 reasons, verdicts, ..
-            } = report.decision
+            } = outcome.decision.unwrap()
             else {
                 panic!("{metadata} {patch}: committed");
             };
@@ -236,15 +236,12 @@ async fn a_label_that_was_invalid_before_fails_and_says_how_to_mend_it() {
         ("{version_label: 5}", "invalid semver"),
         (
             "{version_label: 18446744073709551615.0.0}",
-            "cannot be raised any further",
+            "is at its maximum",
         ),
     ] {
         let target = stored(metadata);
-        let failure = bench
-            .run(patched(&target, &other, &AXES))
-            .await
-            .unwrap_err();
-        let text = failure.error.to_string();
+        let outcome = bench.run(patched(&target, &other, &AXES)).await;
+        let text = outcome.decision.unwrap_err().to_string();
         assert!(text.contains(part), "{text}");
         assert!(
             text.contains("set /metadata/version_label to \"1.0.0\""),

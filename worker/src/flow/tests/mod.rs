@@ -4,6 +4,7 @@ mod bundled;
 mod commit;
 mod commit_fields;
 mod commit_verdicts;
+mod failures;
 mod fidelity;
 mod labels;
 mod lua_tests;
@@ -14,6 +15,7 @@ mod orbits;
 mod other_system;
 mod outcomes;
 mod references;
+mod run_limits;
 mod scheduling;
 mod spawner;
 
@@ -31,8 +33,9 @@ use shared::ids::{BlueprintId, IssueId, SettingId};
 use tokio_util::sync::CancellationToken;
 
 use crate::flow::decision::Decision;
-use crate::flow::host::{FlowConfig, FlowFailure, FlowHost, FlowInput, FlowReport};
+use crate::flow::host::{FlowConfig, FlowHost, FlowInput};
 use crate::flow::orbit::Orbit;
+use crate::flow::run_outcome::RunOutcome;
 use crate::flow::scripts::ENHANCE_DEFAULT_YAML;
 
 /// A small target that uses most parts of a Blueprint.
@@ -108,7 +111,7 @@ impl Bench {
     }
 
     /// Runs an issue.
-    pub(super) async fn run(&self, input: FlowInput) -> Result<FlowReport, FlowFailure> {
+    pub(super) async fn run(&self, input: FlowInput) -> RunOutcome {
         self.host
             .run(&self.orbit, input, &CancellationToken::new())
             .await
@@ -116,15 +119,15 @@ impl Bench {
 
     /// Runs `intent` on `target` with the four axes and expects a commit.
     pub(super) async fn commit(&self, target: &str, intent: &str) -> Blueprint {
-        match self.run(input(target, intent)).await.unwrap().decision {
-            Decision::Commit { blueprint, .. } => blueprint,
+        match self.run(input(target, intent)).await.decision.unwrap() {
+            Decision::Commit { blueprint, .. } => Arc::unwrap_or_clone(blueprint),
             Decision::Deny { reasons, .. } => panic!("{intent}: denied: {reasons:?}"),
         }
     }
 
     /// Runs `intent` on `target` with the four axes and expects a denial; returns its reasons.
     pub(super) async fn deny(&self, target: &str, intent: &str) -> Vec<String> {
-        match self.run(input(target, intent)).await.unwrap().decision {
+        match self.run(input(target, intent)).await.decision.unwrap() {
             Decision::Deny { reasons, .. } => reasons,
             Decision::Commit { blueprint, .. } => {
                 panic!("{intent}: committed {}", blueprint.canonical_yaml())
@@ -150,7 +153,7 @@ pub(super) fn input(target: &str, intent: &str) -> FlowInput {
         },
         prev,
         verifiers: AXES.map(str::to_owned).to_vec(),
-        ceiling: Duration::from_secs(60),
+        time_limit: Duration::from_secs(60),
         orbit_of: Vec::new(),
         steps: None,
         memory: None,
@@ -170,6 +173,8 @@ pub(super) fn setting() -> EnhanceSetting {
         applies_to: Vec::new(),
         axis_options: AxisOptions::new(),
         revision: 1,
+        updated_by: None,
+        updated_at_ms: None,
     }
 }
 

@@ -13,7 +13,7 @@ fn ruled(rules: &str) -> String {
 async fn judged(axis: &str, target: &str, intent: &str) -> Result<(), String> {
     let mut issue = input(target, intent);
     issue.verifiers = vec![axis.to_owned()];
-    match Bench::bundled().run(issue).await.unwrap().decision {
+    match Bench::bundled().run(issue).await.decision.unwrap() {
         Decision::Commit { .. } => Ok(()),
         Decision::Deny { reasons, .. } => Err(reasons.join("; ")),
     }
@@ -80,14 +80,14 @@ async fn a_flow_must_be_flow_ir() {
     let denied = judged("flow", TARGET, "set /flow/kind to sequence").await;
     let denied = denied.unwrap_err();
     assert!(
-        denied.starts_with("flow: flow is no valid flow.ir: ") && denied.contains("sequence"),
+        denied.starts_with("flow: flow is not valid flow.ir: ") && denied.contains("sequence"),
         "{denied}"
     );
 }
 
 /// Returns the outcome of `tag x` with these axes and options, and `scripts` beside the bundled
 /// ones.
-async fn told(
+async fn verdicts_of(
     axes: &[&str],
     options: &str,
     scripts: &[(&str, &str)],
@@ -105,11 +105,9 @@ async fn told(
         .map_err(|error| error.to_string())?;
     let mut issue = input(TARGET, "tag x");
     issue.verifiers = axes.iter().map(|axis| (*axis).to_owned()).collect();
-    match bench.run(issue).await {
-        Ok(report) => match report.decision {
-            Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. } => Ok(verdicts),
-        },
-        Err(failure) => Err(failure.to_string()),
+    match bench.run(issue).await.decision {
+        Ok(Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. }) => Ok(verdicts),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -120,7 +118,7 @@ async fn a_script_sees_its_own_options() {
         ("verifiers/one.lua", script),
         ("verifiers/other.lua", script),
     ];
-    let verdicts = told(&["one", "other"], "{one: {limit: 7, list: []}}", &scripts)
+    let verdicts = verdicts_of(&["one", "other"], "{one: {limit: 7, list: []}}", &scripts)
         .await
         .unwrap();
     let details: Vec<&str> = verdicts.iter().map(|v| v.detail.as_str()).collect();
@@ -131,7 +129,9 @@ async fn a_script_sees_its_own_options() {
 async fn a_schema_judges_the_new_document() {
     let options =
         "{json-schema: {schema: {properties: {metadata: {properties: {tags: {maxItems: 1}}}}}}}";
-    let verdicts = told(&["json-schema", "des"], options, &[]).await.unwrap();
+    let verdicts = verdicts_of(&["json-schema", "des"], options, &[])
+        .await
+        .unwrap();
     assert!(!verdicts[0].pass && verdicts[1].pass, "{verdicts:?}");
     assert!(
         verdicts[0]
@@ -139,20 +139,20 @@ async fn a_schema_judges_the_new_document() {
             .contains("/metadata/tags: it has more than 1 item"),
         "{verdicts:?}"
     );
-    let passed = told(&["json-schema"], &options.replace('1', "2"), &[])
+    let passed = verdicts_of(&["json-schema"], &options.replace('1', "2"), &[])
         .await
         .unwrap();
     assert!(
         passed[0].pass && passed[0].detail.contains("schema_hash"),
         "{passed:?}"
     );
-    let without = told(&["json-schema"], "{}", &[]).await.unwrap_err();
+    let without = verdicts_of(&["json-schema"], "{}", &[]).await.unwrap_err();
     assert!(without.contains("axis_options.json-schema"), "{without}");
-    let wrong = told(&["json-schema"], "{json-schema: {schema: 5}}", &[])
+    let wrong = verdicts_of(&["json-schema"], "{json-schema: {schema: 5}}", &[])
         .await
         .unwrap_err();
     assert!(wrong.contains("axis_options.json-schema.schema"), "{wrong}");
-    let unknown = told(&["nope"], "{}", &[]).await.unwrap();
+    let unknown = verdicts_of(&["nope"], "{}", &[]).await.unwrap();
     assert!(
         unknown[0].detail.contains("json-schema, llm-judge"),
         "{unknown:?}"
@@ -162,7 +162,7 @@ async fn a_schema_judges_the_new_document() {
         "verifiers/json-schema.lua",
         "return { status = 'deny', reason = _CTX.options.schema }",
     );
-    let verdicts = told(&["json-schema"], "{json-schema: {schema: mine}}", &[own])
+    let verdicts = verdicts_of(&["json-schema"], "{json-schema: {schema: mine}}", &[own])
         .await
         .unwrap();
     assert_eq!(verdicts[0].detail, "mine");
@@ -175,7 +175,7 @@ async fn an_axis_past_its_time_fails_the_issue_and_stops_the_others() {
         ("verifiers/hangs.lua", loops),
         ("verifiers/other.lua", loops),
     ];
-    let failed = told(
+    let failed = verdicts_of(
         &["hangs", "other", "des"],
         "{hangs: {ttl_secs: 1}}",
         &scripts,
@@ -198,7 +198,9 @@ async fn an_axis_past_its_time_fails_the_issue_and_stops_the_others() {
         "{{json-schema: {{ttl_secs: 1, schema: {{$ref: '#/$defs/a0', $defs: {{{}}}}}}}}}",
         definitions.join(", ")
     );
-    let reason = told(&["json-schema"], &options, &[]).await.unwrap_err();
+    let reason = verdicts_of(&["json-schema"], &options, &[])
+        .await
+        .unwrap_err();
     assert!(
         reason.contains("axis json-schema did not end within its 1 s"),
         "{reason}"

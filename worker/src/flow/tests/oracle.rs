@@ -219,7 +219,7 @@ proptest! {
 /// An agent that fails with a temporary fault, or never returns.
 #[derive(Debug)]
 enum Odd {
-    Passing,
+    Transient,
     Pending,
 }
 
@@ -227,7 +227,7 @@ enum Odd {
 impl Agent for Odd {
     async fn run(&self, _: Doc, _: &StepContext<'_>) -> Result<Doc, StepError> {
         match self {
-            Odd::Passing => Err(StepError::Passing {
+            Odd::Transient => Err(StepError::Transient {
                 message: "provider says 429".into(),
                 retry_after: None,
             }),
@@ -237,9 +237,9 @@ impl Agent for Odd {
 }
 
 async fn odd(flow: Value) -> Result<Value, FlowError> {
-    let names = ["passing", "pending", "echo", "fail"];
+    let names = ["transient", "pending", "echo", "fail"];
     let agents: Vec<Arc<dyn Agent>> = vec![
-        Arc::new(Odd::Passing),
+        Arc::new(Odd::Transient),
         Arc::new(Odd::Pending),
         Arc::new(Ours("echo")),
         Arc::new(Ours("fail")),
@@ -258,25 +258,25 @@ fn do_step(name: &str) -> Value {
 }
 
 fn fan(join: &str) -> Value {
-    // Item 1 runs `passing`, item 2 `echo`.
+    // Item 1 runs `transient`, item 2 `echo`.
     json!({"kind": "fanout", "items": {"op": "path", "at": "$.list"}, "bind": {"op": "path", "at": "$.i"}, "join": join,
         "out": {"op": "path", "at": "$.joined"},
         "body": {"kind": "branch", "cond": {"op": "eq", "lhs": {"op": "path", "at": "$.i"}, "rhs": {"op": "lit", "value": 1}},
-                 "then": do_step("passing"), "else": do_step("echo")}})
+                 "then": do_step("transient"), "else": do_step("echo")}})
 }
 
 #[tokio::test]
-async fn a_passing_fault_ends_the_evaluation() {
-    let caught = json!({"kind": "try", "body": do_step("passing"), "catch": do_step("echo"), "err_at": null});
+async fn a_transient_fault_ends_the_evaluation() {
+    let caught = json!({"kind": "try", "body": do_step("transient"), "catch": do_step("echo"), "err_at": null});
     for flow in [
-        do_step("passing"),
+        do_step("transient"),
         caught,
         fan("all"),
         fan("all_settled"),
         fan("race"),
     ] {
         let error = odd(flow.clone()).await.unwrap_err();
-        assert!(error.is_passing(), "{flow}: {error}");
+        assert!(error.is_transient(), "{flow}: {error}");
     }
     // `any` exists for this case.
     assert_eq!(odd(fan("any")).await.unwrap()["joined"]["i"], json!(2));
@@ -284,7 +284,11 @@ async fn a_passing_fault_ends_the_evaluation() {
 
 #[tokio::test]
 async fn a_branch_that_hangs_does_not_keep_the_others() {
-    let text = |join: &str| fan(join).to_string().replace("\"passing\"", "\"pending\"");
+    let text = |join: &str| {
+        fan(join)
+            .to_string()
+            .replace("\"transient\"", "\"pending\"")
+    };
     for join in ["any", "race"] {
         let ended = odd(serde_json::from_str(&text(join)).unwrap())
             .await

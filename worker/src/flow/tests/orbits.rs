@@ -154,7 +154,7 @@ fn what_the_validator_accepts_compiles() {
         agent("b"),
         prop::option::weighted(0.2, agent("a")),
     );
-    let ran = runner.run(&orbits, |(flow, one, other, spawner)| {
+    let result = runner.run(&orbits, |(flow, one, other, spawner)| {
         let orbit = blueprint(&flow, &[one, other]);
         let spawner = spawner.map(|spawner| Doc::try_from(&spawner).unwrap());
         let checked = orbit::check(&orbit, spawner.as_ref(), &scripts::is_bundled);
@@ -166,7 +166,7 @@ fn what_the_validator_accepts_compiles() {
         }
         Ok(())
     });
-    ran.unwrap();
+    result.unwrap();
     assert!(
         accepted.get() > 100,
         "only {} were accepted",

@@ -6,7 +6,7 @@ use shared::domain::axis_options::AxisOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::flow::decision::Decision;
-use crate::flow::host::FlowReport;
+use crate::flow::run_outcome::RunOutcome;
 use crate::flow::scripts::ENHANCE_DEFAULT_YAML;
 use crate::flow::tests::{Bench, TARGET, input, setting};
 use crate::flow::trial_outcome::TrialOutcome;
@@ -74,7 +74,7 @@ return {
 ";
 
 /// Runs an intent with that orbit and these scripts; the bundled script replaces its model.
-async fn run(scripts: &[(&str, &str)], intent: &str) -> FlowReport {
+async fn run(scripts: &[(&str, &str)], intent: &str) -> RunOutcome {
     let bench = Bench::with_scripts(scripts);
     let orbit = Blueprint::parse(&orbit()).unwrap();
     let spawner = yaml::parse("kind: lua\nspec: {fn_id: patch-spawner}").unwrap();
@@ -83,11 +83,7 @@ async fn run(scripts: &[(&str, &str)], intent: &str) -> FlowReport {
         .compile(&orbit, Some(&spawner), &AxisOptions::new())
         .unwrap();
     let cancel = CancellationToken::new();
-    bench
-        .host
-        .run(&orbit, input(TARGET, intent), &cancel)
-        .await
-        .unwrap()
+    bench.host.run(&orbit, input(TARGET, intent), &cancel).await
 }
 
 #[tokio::test]
@@ -97,10 +93,10 @@ async fn its_orbit_runs_and_passes_its_trial() {
     let cancel = CancellationToken::new();
     let tried = bench.host.try_orbit(&document, &setting(), &cancel).await;
     assert_eq!(tried, TrialOutcome::Decided);
-    let report = run(&[], "tag blue").await;
+    let outcome = run(&[], "tag blue").await;
     assert!(
-        matches!(report.decision, Decision::Commit { .. }),
-        "{report:?}"
+        matches!(outcome.decision, Ok(Decision::Commit { .. })),
+        "{outcome:?}"
     );
 }
 
@@ -113,21 +109,21 @@ async fn its_scripts_run_in_the_place_of_the_bundled_ones() {
     ];
     // All scripts, and each of them with the bundled ones, as far as these accept its output.
     for scripts in [&all[..], &all[..2], &all[1..2], &all[..1]] {
-        let report = run(scripts, "tag blue").await;
-        let Decision::Commit {
+        let outcome = run(scripts, "tag blue").await;
+        let Ok(Decision::Commit {
             blueprint,
             verdicts,
             ..
-        } = report.decision
+        }) = &outcome.decision
         else {
-            panic!("denied: {:?}", report.decision);
+            panic!("{outcome:?}");
         };
         assert!(blueprint.canonical_yaml().contains("blue"), "{scripts:?}");
         assert_eq!(verdicts.len(), 4, "{scripts:?}");
         assert!(verdicts.iter().all(|verdict| verdict.pass), "{verdicts:?}");
     }
-    let report = run(&all[1..2], "nobody understands this").await;
-    let Decision::Deny { reasons, .. } = report.decision else {
+    let outcome = run(&all[1..2], "nobody understands this").await;
+    let Ok(Decision::Deny { reasons, .. }) = outcome.decision else {
         panic!("committed");
     };
     assert_eq!(reasons[0], "des: nothing changed");
@@ -153,7 +149,7 @@ async fn its_verifiers_are_axes() {
         let bench = Bench::with_scripts(&[("verifiers/theirs.lua", script)]);
         let mut issue = input(TARGET, "tag blue");
         issue.verifiers = vec!["theirs".to_owned()];
-        let decision = bench.run(issue).await.unwrap().decision;
+        let decision = bench.run(issue).await.decision.unwrap();
         let (Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. }) = decision;
         let found = match verdicts[0].pass {
             true => Ok(verdicts[0].detail.as_str()),
@@ -167,7 +163,10 @@ async fn its_verifiers_are_axes() {
 async fn an_envelope_that_is_not_ok_fails_the_step() {
     let script = "return { value = { why = 'blocked' }, ok = false }";
     let bench = Bench::with_scripts(&[("committer.lua", script)]);
-    let failure = bench.run(input(TARGET, "tag blue")).await.unwrap_err();
-    let told = failure.error.to_string();
-    assert!(told.contains("ok = false: {\"why\":\"blocked\"}"), "{told}");
+    let outcome = bench.run(input(TARGET, "tag blue")).await;
+    let error = outcome.decision.unwrap_err().to_string();
+    assert!(
+        error.contains("ok = false: {\"why\":\"blocked\"}"),
+        "{error}"
+    );
 }

@@ -1,29 +1,23 @@
-//! Tests of every outcome of a flow.
-
-use std::time::Instant;
+//! Tests of commits and denials.
 
 use shared::blueprint::{Doc, yaml};
 use shared::store::Follower;
 
 use super::*;
-use crate::flow::error::FlowError;
 
 #[tokio::test]
 async fn commits_a_change() {
     let bench = Bench::bundled();
-    let report = bench
-        .run(input(TARGET, "describe as A better team."))
-        .await
-        .unwrap();
-    let Decision::Commit {
+    let outcome = bench.run(input(TARGET, "describe as A better team.")).await;
+    let Ok(Decision::Commit {
         blueprint,
         bump,
         rationale,
         verdicts,
         patch_hash,
-    } = report.decision
+    }) = &outcome.decision
     else {
-        panic!("denied: {report:?}");
+        panic!("{outcome:?}");
     };
     assert_eq!(blueprint.version_label(), Some("1.2.4"));
     assert_eq!(bump, "patch");
@@ -36,15 +30,15 @@ async fn commits_a_change() {
         AXES.map(|a| (a, true))
     );
     assert_eq!(
-        report.patch_json,
+        outcome.patch_json,
         r#"[{"op":"replace","path":"/metadata/description","value":"A better team."}]"#
     );
     assert_eq!(
-        patch_hash,
-        shared::ids::sha256_hex(report.patch_json.as_bytes())
+        *patch_hash,
+        shared::ids::sha256_hex(outcome.patch_json.as_bytes())
     );
     assert_eq!(
-        (report.usage.agent_kind.as_str(), report.usage.calls),
+        (outcome.usage.agent_kind.as_str(), outcome.usage.calls),
         ("lua", 1)
     );
 }
@@ -139,10 +133,10 @@ async fn a_reply_that_is_no_patch_is_denied_by_the_axis_patch() {
         for axes in [&AXES[..], &[]] {
             let mut issue = input(TARGET, "anything");
             issue.verifiers = axes.iter().map(|a| (*a).to_owned()).collect();
-            let report = bench.run(issue).await.unwrap();
+            let outcome = bench.run(issue).await;
             let Decision::Deny {
                 reasons, verdicts, ..
-            } = report.decision
+            } = outcome.decision.unwrap()
             else {
                 panic!("{reply}: committed")
             };
@@ -155,7 +149,7 @@ async fn a_reply_that_is_no_patch_is_denied_by_the_axis_patch() {
                     detail: reason.into()
                 }]
             );
-            assert_ne!(report.patch_json, "");
+            assert_ne!(outcome.patch_json, "");
         }
     }
 }
@@ -177,7 +171,7 @@ async fn a_patch_that_does_not_apply_is_denied_by_the_axis_apply() {
             issue.verifiers = axes.iter().map(|a| (*a).to_owned()).collect();
             let Decision::Deny {
                 reasons, verdicts, ..
-            } = bench.run(issue).await.unwrap().decision
+            } = bench.run(issue).await.decision.unwrap()
             else {
                 panic!("{intent}: committed")
             };
@@ -197,7 +191,7 @@ async fn an_unknown_axis_denies_and_lists_what_there_is() {
     issue.verifiers = vec!["des".into(), "beauty".into()];
     let Decision::Deny {
         reasons, verdicts, ..
-    } = Bench::bundled().run(issue).await.unwrap().decision
+    } = Bench::bundled().run(issue).await.decision.unwrap()
     else {
         panic!("committed")
     };
@@ -222,7 +216,7 @@ async fn without_axes_even_an_unchanged_document_is_committed() {
         blueprint,
         verdicts,
         ..
-    } = Bench::bundled().run(issue).await.unwrap().decision
+    } = Bench::bundled().run(issue).await.decision.unwrap()
     else {
         panic!("denied")
     };
@@ -245,7 +239,7 @@ async fn an_axis_of_ones_own_is_a_file() {
         let mut issue = input(TARGET, intent);
         issue.verifiers = vec!["tagged".into()];
         let (Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. }) =
-            bench.run(issue).await.unwrap().decision;
+            bench.run(issue).await.decision.unwrap();
         assert_eq!(
             verdicts,
             [Verdict {
@@ -254,61 +248,6 @@ async fn an_axis_of_ones_own_is_a_file() {
                 detail: detail.into()
             }]
         );
-    }
-}
-
-#[tokio::test]
-async fn a_script_that_fails_is_no_denial() {
-    for (name, source, part) in [
-        (
-            "verifiers/des.lua",
-            "local x = nil\nreturn x.y",
-            "des.lua:2:",
-        ),
-        (
-            "verifiers/des.lua",
-            "return {status = 'maybe'}",
-            "verifier des returned the status maybe",
-        ),
-        (
-            "verifiers/des.lua",
-            "return 5",
-            "verifier des returned a number",
-        ),
-        (
-            "verifiers/des.lua",
-            "return {status = 'deny'}",
-            "verifier des denied without a reason",
-        ),
-        (
-            "committer.lua",
-            "return host.json_patch(1, function() end)",
-            "committer.lua:1: host.json_patch: argument 2: a function is no JSON value",
-        ),
-        (
-            "committer.lua",
-            "return {a = {1, nil, 3}}",
-            "what it returned is no JSON: at a: an array with a hole",
-        ),
-        (
-            "committer.lua",
-            "_CTX.patch.ops = 1",
-            "cannot set \"ops\": this document is read-only",
-        ),
-    ] {
-        let bench = Bench::with_scripts(&[(name, source)]);
-        let failure = bench.run(input(TARGET, "tag x")).await.unwrap_err();
-        assert!(matches!(failure.error, FlowError::Step { .. }));
-        assert!(!failure.error.is_passing());
-        let text = failure.error.to_string();
-        assert!(text.contains(part), "{source}: {text}");
-        assert!(!text.contains("traceback"), "{text}");
-        assert!(
-            failure.patch_json.starts_with(r#"[{"op":"add""#),
-            "{failure:?}"
-        );
-        assert_eq!(failure.rationale, "tag x");
-        assert_eq!(failure.usage.calls, 1);
     }
 }
 
@@ -327,7 +266,7 @@ async fn an_orbit_in_use_must_stay_runnable() {
             setting: crate::flow::tests::setting(),
             highest: None,
         }];
-        match bench.run(issue).await.unwrap().decision {
+        match bench.run(issue).await.decision.unwrap() {
             Decision::Commit { .. } => assert!(commits, "{intent}"),
             Decision::Deny {
                 reasons, verdicts, ..
@@ -344,47 +283,6 @@ async fn an_orbit_in_use_must_stay_runnable() {
 }
 
 #[tokio::test]
-async fn what_cannot_run_is_named_with_what_there_is() {
-    let host = FlowHost::new(&FlowConfig::default()).unwrap();
-    let orbit = |from: &str, to: &str| {
-        host.compile(
-            &Blueprint::parse(&ENHANCE_DEFAULT_YAML.replace(from, to)).unwrap(),
-            None,
-            &AxisOptions::new(),
-        )
-        .unwrap_err()
-        .to_string()
-    };
-    for (from, to, words) in [
-        ("kind: seq", "kind: sec", "flow is not valid flow.ir"),
-        (
-            "ref: committer",
-            "ref: nobody",
-            "step \"nobody\" names no declared agent; declared are: patch-spawner",
-        ),
-        (
-            "fn_id: committer",
-            "fn_id: nobody",
-            "script \"nobody\", which is not known; bundled are: committer",
-        ),
-        (
-            "kind: lua\n    spec: {fn_id: committer}",
-            "kind: magic\n    spec: {fn_id: committer}",
-            "agent \"committer\" has the unknown kind \"magic\"; known kinds are: lua, llm, subprocess",
-        ),
-        (
-            "{fn_id: committer}",
-            "{}",
-            "agent \"committer\" of kind lua: spec.fn_id is missing",
-        ),
-    ] {
-        let told = orbit(from, to);
-        assert!(told.starts_with("orbit enhance-default: "), "{told}");
-        assert!(told.contains(words), "{words}: {told}");
-    }
-}
-
-#[tokio::test]
 async fn a_setting_replaces_the_spawner() {
     let bench = Bench::with_scripts(&[(
         "mine.lua",
@@ -396,14 +294,13 @@ async fn a_setting_replaces_the_spawner() {
         .host
         .compile(&bundled, Some(&spawner), &AxisOptions::new())
         .unwrap();
-    let report = bench
+    let outcome = bench
         .host
         .run(&orbit, input(TARGET, "?"), &CancellationToken::new())
-        .await
-        .unwrap();
+        .await;
     let Decision::Commit {
         blueprint, bump, ..
-    } = report.decision
+    } = outcome.decision.unwrap()
     else {
         panic!("denied")
     };
@@ -422,170 +319,11 @@ async fn a_setting_replaces_the_spawner() {
             &AxisOptions::new(),
         )
         .unwrap_err();
-    let told = error.to_string();
+    let message = error.to_string();
     assert!(
-        told.contains(
+        message.contains(
             "no agent is named \"patch-spawner\", which the setting's spawner replaces; declared are: drafter"
         ),
-        "{told}"
+        "{message}"
     );
-}
-
-#[tokio::test]
-async fn scripts_that_do_not_compile_are_all_named() {
-    let dir = TempDir::new();
-    std::fs::write(dir.0.join("one.lua"), "return (").unwrap();
-    std::fs::write(dir.0.join("two.lua"), "\nlocal = 5").unwrap();
-    let error = FlowHost::new(&FlowConfig {
-        lua_dir: Some(dir.0.clone()),
-        ..FlowConfig::default()
-    })
-    .unwrap_err()
-    .to_string();
-    assert!(error.starts_with("2 scripts do not compile: "), "{error}");
-    assert!(
-        error.contains("one.lua:1:") && error.contains("two.lua:2:"),
-        "{error}"
-    );
-
-    let missing = FlowConfig {
-        lua_dir: Some(dir.0.join("nowhere")),
-        ..FlowConfig::default()
-    };
-    assert!(
-        FlowHost::new(&missing)
-            .unwrap_err()
-            .to_string()
-            .contains("nowhere")
-    );
-}
-
-#[tokio::test]
-async fn the_ceiling_interrupts_whatever_lua_does() {
-    for source in [
-        "while true do end",
-        "while true do pcall(function() while true do end end) end",
-        "local function f() pcall(f) return f() end return f()",
-        "while true do xpcall(function() while true do end end, function() while true do end end) end",
-        "table.sort({3, 2, 1}, function(a, b) while true do end end)",
-        "return (('x'):gsub('x', function() while true do end end))",
-        "for _ in pairs(_CTX) do while true do end end",
-        "goto again ::again:: goto again",
-    ] {
-        for name in ["patch_spawner.lua", "verifiers/des.lua"] {
-            let bench = Bench::with_scripts(&[(name, source)]);
-            let mut issue = input(TARGET, "tag x");
-            issue.ceiling = Duration::from_millis(60);
-            let started = Instant::now();
-            let failure = bench.run(issue).await.unwrap_err();
-            assert!(
-                matches!(failure.error, FlowError::Ceiling { .. }),
-                "{source}: {failure:?}"
-            );
-            assert!(started.elapsed() < Duration::from_secs(10), "{source}");
-            assert!(!failure.error.is_passing());
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_try_does_not_catch_the_ceiling() {
-    let bench = Bench::with_scripts(&[
-        ("endless.lua", "while true do end"),
-        ("raise.lua", "error('no', 0)"),
-    ]);
-    let orbit = |script: &str| {
-        let text = format!(
-            "id: o
-agents: [{{name: a, kind: lua, spec: {{fn_id: {script}}}}}, {{name: b, kind: lua, spec: {{fn_id: deny}}}}]
-flow: {{kind: try, err_at: {{op: path, at: $.err}},
-        body: {{kind: step, ref: a, in: {{op: path, at: $}}, out: {{op: path, at: $.x}}}},
-        catch: {{kind: let, at: ctx.commit, value: {{op: lit, value:
-          {{committed: false, reasons: [caught], rationale: '', verdicts_summary: []}}}}}}}}
-"
-        );
-        // The second agent is declared and never runs.
-        Blueprint::parse(&text.replace("fn_id: deny", "fn_id: raise")).unwrap()
-    };
-    let run = async |script: &str| {
-        let mut issue = input(TARGET, "tag x");
-        issue.ceiling = Duration::from_millis(60);
-        bench
-            .host
-            .run(
-                &bench
-                    .host
-                    .compile(&orbit(script), None, &AxisOptions::new())
-                    .unwrap(),
-                issue,
-                &CancellationToken::new(),
-            )
-            .await
-    };
-    assert!(matches!(
-        run("endless").await.unwrap_err().error,
-        FlowError::Ceiling { .. }
-    ));
-    assert!(matches!(
-        run("raise").await.unwrap().decision,
-        Decision::Deny { .. }
-    ));
-}
-
-#[tokio::test]
-async fn a_cancel_stops_a_script() {
-    let bench = Bench::with_scripts(&[("patch_spawner.lua", "while true do end")]);
-    let cancel = CancellationToken::new();
-    let stop = cancel.clone();
-    let started = Instant::now();
-    let (result, ()) = tokio::join!(
-        bench.host.run(&bench.orbit, input(TARGET, "x"), &cancel),
-        async move {
-            stop.cancel();
-        }
-    );
-    assert!(matches!(result.unwrap_err().error, FlowError::Cancelled));
-    assert!(started.elapsed() < Duration::from_secs(10));
-}
-
-#[tokio::test]
-async fn memory_is_bounded() {
-    for source in [
-        "return string.rep('x', 1 << 40)",
-        "return string.rep('x', 1 << 30)",
-        "local t = {} while true do t[#t + 1] = string.rep('x', 1000) .. #t end",
-        "local s = 'x' while true do s = s .. s end",
-    ] {
-        let bench = Bench::with_scripts(&[("patch_spawner.lua", source)]);
-        let text = bench
-            .run(input(TARGET, "x"))
-            .await
-            .unwrap_err()
-            .error
-            .to_string();
-        assert!(
-            text.contains("MiB of memory wanted") || text.contains("resulting string too large"),
-            "{source}: {text}"
-        );
-    }
-    // Shared tables are expanded in the output, whose size is limited as well.
-    let bench = Bench::with_scripts(&[(
-        "patch_spawner.lua",
-        "local t = {'x'} for _ = 1, 60 do t = {t, t} end return t",
-    )]);
-    let text = bench
-        .run(input(TARGET, "x"))
-        .await
-        .unwrap_err()
-        .error
-        .to_string();
-    assert!(text.contains("larger than 32 MiB"), "{text}");
-    let bench = Bench::with_scripts(&[("patch_spawner.lua", "local t = {} t[1] = t return t")]);
-    let text = bench
-        .run(input(TARGET, "x"))
-        .await
-        .unwrap_err()
-        .error
-        .to_string();
-    assert!(text.contains("within themselves"), "{text}");
 }

@@ -120,7 +120,7 @@ async fn a_hint_that_waits_under_the_new_name_is_not_overwritten() {
         "rename agent a to b",
     );
     issue.verifiers = vec!["noop".to_owned()];
-    let Decision::Deny { reasons, .. } = bench.run(issue).await.unwrap().decision else {
+    let Decision::Deny { reasons, .. } = bench.run(issue).await.decision.unwrap() else {
         panic!("a hint was overwritten");
     };
     assert!(

@@ -88,8 +88,8 @@ async fn a_machine_serves_again_after_an_error() {
             let text = bench
                 .run(input(TARGET, intent))
                 .await
+                .decision
                 .unwrap_err()
-                .error
                 .to_string();
             assert!(text.contains(part) && text.len() < 400, "{text}");
         }

@@ -8,14 +8,12 @@ use super::*;
 async fn spawn(bench: &Bench, intent: &str) -> (String, String) {
     let mut issue = input(TARGET, intent);
     issue.verifiers.clear();
-    match bench.run(issue).await {
-        Ok(report) => {
-            let (Decision::Commit { rationale, .. } | Decision::Deny { rationale, .. }) =
-                report.decision;
-            (report.patch_json, rationale)
-        }
-        Err(failure) => (failure.patch_json, failure.rationale),
-    }
+    let outcome = bench.run(issue).await;
+    let rationale = match outcome.decision {
+        Ok(Decision::Commit { rationale, .. } | Decision::Deny { rationale, .. }) => rationale,
+        Err(_) => outcome.rationale,
+    };
+    (outcome.patch_json, rationale)
 }
 
 #[tokio::test]
@@ -180,11 +178,11 @@ async fn makes_what_is_missing_on_the_way() {
         ),
     ] {
         let target = format!("id: bare\nflow: {{}}\nagents: []\n{metadata}\n");
-        let report = bench.run(input(&target, intent)).await.unwrap();
-        assert_eq!(report.patch_json, ops, "{metadata} {intent}");
+        let outcome = bench.run(input(&target, intent)).await;
+        assert_eq!(outcome.patch_json, ops, "{metadata} {intent}");
         assert!(
-            matches!(report.decision, Decision::Commit { .. }),
-            "{report:?}"
+            matches!(outcome.decision, Ok(Decision::Commit { .. })),
+            "{outcome:?}"
         );
     }
 }
@@ -328,10 +326,10 @@ async fn reads_the_longest_intents_in_linear_time() {
         let intent = part.repeat(most / part.len());
         for end in ["", " to z", " to /z", "; tag x"] {
             let mut issue = input(TARGET, &format!("{intent}{end}"));
-            issue.ceiling = Duration::from_secs(20);
-            if let Err(failure) = bench.run(issue).await {
+            issue.time_limit = Duration::from_secs(20);
+            if let Err(error) = bench.run(issue).await.decision {
                 assert!(
-                    !matches!(failure.error, crate::flow::error::FlowError::Ceiling { .. }),
+                    !matches!(error, crate::flow::error::FlowError::TimeLimit { .. }),
                     "{part:?} {end:?}"
                 );
             }

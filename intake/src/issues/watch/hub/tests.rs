@@ -29,6 +29,8 @@ fn issue(issue_id: &str, revision: u64) -> Issue {
         attempt: 0,
         worker_id: String::new(),
         retry_of: None,
+        submitted_by: None,
+        decided_by: None,
         submitted_at_ms: 0,
         updated_at_ms: 0,
         revision,

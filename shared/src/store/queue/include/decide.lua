@@ -1,7 +1,14 @@
+-- Returns a member of a JSON object with an actor and a comma; '' without an actor, as in issues of
+-- earlier releases.
+local function actor_member(name, actor)
+  return actor and '"' .. name .. '":' .. quoted(actor) .. ',' or ''
+end
+
 -- Ends an issue: state, log entry, queue, next head, lease, processing entry, step cache, counters.
 -- Every decision uses it, so no decision omits a part. Precondition: the issue is not terminal.
 -- The caller calls `announce` after its own writes.
---   how: state, cause, reason, new_version, log (JSON without attempt and ts_ms), dead;
+--   how: state, cause, reason, new_version, log (JSON without attempt, ts_ms and actors), dead;
+--   by: the actor of a decision that is not the flow's, or nil;
 --   take: called with the backlog element behind a leased head; if it returns a value, the next
 --   head is not placed, and `decide` returns that value and the backlog element behind the next
 --   head
@@ -14,8 +21,10 @@ local function decide(how)
   local taken = how.take and is_leased and behind and how.take(behind)
 
   change('state', how.state, 'cause', how.cause, 'reason', how.reason, 'new_version', how.new_version)
+  if how.by then redis.call('HSET', K.issue, 'decided_by', how.by) end
   redis.call('HSET', K.log, id,
-    stamp(how.log, '"attempt":' .. (issue.attempt or '0') .. ',"ts_ms":' .. at))
+    stamp(how.log, actor_member('submitted_by', issue.submitted_by) .. actor_member('decided_by', how.by)
+      .. '"attempt":' .. (issue.attempt or '0') .. ',"ts_ms":' .. at))
   redis.call('RPUSH', K.decided, id)
   redis.call('RPUSH', K.decided_here, id)
   if how.dead then redis.call('ZADD', K.dead, at, id) end

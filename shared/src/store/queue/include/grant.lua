@@ -21,12 +21,12 @@ local function grant(worker, nonce, lease_ms, behind)
 end
 
 -- Returns the worker's data for its issue: token, attempt, retries, submitted_at, intent, now,
--- settings counter, seq, version, document or '', trace or ''. The document is '' if the head is
--- `known_version`.
+-- settings counter, seq, version, document or '', trace or '', submitted_by or ''. The document is
+-- '' if the head is `known_version`.
 local function told_to_worker(seq, version, known_version, counter)
   local document = ''
   if version ~= known_version then document = redis.call('HGET', documents, version) or '' end
   return issue.token, tonumber(issue.attempt), tonumber(issue.retries or 0), tonumber(issue.submitted_at),
     redis.call('GET', K.intent), now, tonumber(counter), tonumber(seq), version,
-    document, issue.trace or ''
+    document, issue.trace or '', issue.submitted_by or ''
 end

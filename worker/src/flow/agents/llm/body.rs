@@ -18,7 +18,7 @@ const MAX_LINE_BYTES: usize = 2 * MAX_REPLY_BYTES;
 #[derive(Debug)]
 pub(super) enum BodyError {
     /// The provider sent no data within the timeout.
-    Silent,
+    Idle,
     /// A line, or the body, exceeds the limit.
     TooLong,
     /// The connection failed.
@@ -29,7 +29,7 @@ pub(super) enum BodyError {
 #[derive(Debug)]
 pub(super) struct Body {
     response: Response,
-    silence: Duration,
+    idle_timeout: Duration,
     is_stream: bool,
     /// Received bytes.
     buffer: Vec<u8>,
@@ -40,14 +40,14 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// Returns a reader for `response`. It fails if no data arrives within `silence`.
-    pub(super) fn new(response: Response, silence: Duration) -> Body {
+    /// Returns a reader for `response`. It fails if no data arrives within `idle_timeout`.
+    pub(super) fn new(response: Response, idle_timeout: Duration) -> Body {
         let kind = response.headers().get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         Body {
             is_stream: !kind.trim_start().starts_with("application/json"),
             response,
-            silence,
+            idle_timeout,
             buffer: Vec::new(),
             n_read: 0,
             has_ended: false,
@@ -116,8 +116,8 @@ impl Body {
 
     /// Waits for more data; returns false at the end.
     async fn more(&mut self) -> Result<bool, BodyError> {
-        let chunk = tokio::time::timeout(self.silence, self.response.chunk()).await;
-        let chunk = chunk.map_err(|_| BodyError::Silent)?;
+        let chunk = tokio::time::timeout(self.idle_timeout, self.response.chunk()).await;
+        let chunk = chunk.map_err(|_| BodyError::Idle)?;
         let Some(chunk) = chunk.map_err(BodyError::Broken)? else {
             self.has_ended = true;
             return Ok(false);
@@ -132,7 +132,11 @@ impl Body {
 }
 
 /// Returns the first `limit` bytes of a body, for error messages.
-pub(super) async fn beginning(mut response: Response, limit: usize, silence: Duration) -> String {
+pub(super) async fn beginning(
+    mut response: Response,
+    limit: usize,
+    idle_timeout: Duration,
+) -> String {
     let mut bytes = Vec::new();
     let reading = async {
         while let Ok(Some(chunk)) = response.chunk().await {
@@ -144,6 +148,6 @@ pub(super) async fn beginning(mut response: Response, limit: usize, silence: Dur
         }
     };
     // A timeout is not an error here; the bytes received so far are returned.
-    let _ = tokio::time::timeout(silence, reading).await;
+    let _ = tokio::time::timeout(idle_timeout, reading).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }

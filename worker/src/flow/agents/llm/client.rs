@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// It is below the default time limit of a flow. It is long because a repeated request to a model
 /// that thinks for minutes is paid for twice.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(240);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(240);
 /// The maximum number of models without JSON mode to remember, because model names come from
 /// documents.
 const MAX_REMEMBERED: usize = 1_000;
@@ -48,7 +48,7 @@ pub(super) struct AskOptions {
 #[derive(Debug)]
 pub(in crate::flow) struct Models {
     base_url: Option<String>,
-    silence: Duration,
+    idle_timeout: Duration,
     /// Created on the first request, so that a worker without models does not need CA certificates.
     client: OnceLock<Result<Client, String>>,
     /// Models whose providers rejected JSON mode, as `provider/model`.
@@ -69,7 +69,7 @@ impl Models {
     pub(in crate::flow) fn new(base_url: Option<String>) -> Self {
         Self {
             base_url,
-            silence: SILENCE_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
             client: OnceLock::new(),
             without_json_mode: Mutex::default(),
         }
@@ -139,9 +139,9 @@ impl Models {
         let request = self.prepare(model).map_err(AskError::Step)?;
         let body = conversation.request(model, json_mode).to_string();
         bill.sent();
-        let sending = tokio::time::timeout(self.silence, request.body(body).send()).await;
+        let sending = tokio::time::timeout(self.idle_timeout, request.body(body).send()).await;
         let sent = match sending {
-            Err(_) => return Err(AskError::Step(fault::silent(model, self.silence))),
+            Err(_) => return Err(AskError::Step(fault::idle(model, self.idle_timeout))),
             Ok(sent) => sent,
         };
         let response = sent.map_err(|error| {
@@ -154,7 +154,7 @@ impl Models {
         if !response.status().is_success() {
             bill.not_accepted();
             let (status, headers) = (response.status(), response.headers().clone());
-            let body = body::beginning(response, MAX_ERROR_BYTES, self.silence).await;
+            let body = body::beginning(response, MAX_ERROR_BYTES, self.idle_timeout).await;
             return Err(AskError::Refused(Refusal {
                 status,
                 headers,
@@ -208,12 +208,12 @@ impl Models {
         response: Response,
         bill: &Bill<'_>,
     ) -> Result<Answer, StepError> {
-        let mut body = Body::new(response, self.silence);
+        let mut body = Body::new(response, self.idle_timeout);
         let (mut answer, mut n_events) = (Answer::default(), 0);
         let mut is_whole = false;
         loop {
             let data = body.next().await.map_err(|error| match error {
-                BodyError::Silent => fault::silent(model, self.silence),
+                BodyError::Idle => fault::idle(model, self.idle_timeout),
                 BodyError::TooLong => fault::too_long(model),
                 BodyError::Broken(error) => fault::disconnected(model, error),
             })?;
@@ -232,7 +232,7 @@ impl Models {
                 }
                 Ok(false) => is_whole = !body.is_stream(),
                 Err(EventError::Malformed) => return Err(fault::malformed(model)),
-                Err(EventError::Failed(event)) => return Err(fault::broken_off(model, &event)),
+                Err(EventError::Failed(event)) => return Err(fault::error_event(model, &event)),
             }
             if answer.n_bytes > MAX_REPLY_BYTES {
                 return Err(fault::too_long(model));
@@ -327,7 +327,7 @@ mod tests {
         });
         let models = Models {
             // A short timeout for the server that sends nothing; the others answer immediately.
-            silence: Duration::from_secs(if bytes.is_some() { 240 } else { 1 }),
+            idle_timeout: Duration::from_secs(if bytes.is_some() { 240 } else { 1 }),
             ..Models::new(Some(format!("{scheme}://{address}/")))
         };
         let model = Model::find("a", Some("ollama"), "m").unwrap();
@@ -346,7 +346,7 @@ mod tests {
     #[tokio::test]
     async fn silence_and_a_server_without_tls_may_pass() {
         for (scheme, bytes, word) in [
-            ("http", None, "nothing for 1 s"),
+            ("http", None, "no data for 1 s"),
             (
                 "https",
                 Some(&b"HTTP/1.1 400 No TLS here\r\n\r\n"[..]),
@@ -361,19 +361,19 @@ mod tests {
             (
                 "http",
                 Some(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"),
-                "ended",
+                "incomplete",
             ),
         ] {
             let error = ask(scheme, bytes).await;
-            let passing = matches!(
+            let is_transient = matches!(
                 error,
-                StepError::Passing {
+                StepError::Transient {
                     retry_after: None,
                     ..
                 }
             );
             let words = error.to_string();
-            assert!(passing && words.contains(word), "{word}: {words}");
+            assert!(is_transient && words.contains(word), "{word}: {words}");
         }
     }
 

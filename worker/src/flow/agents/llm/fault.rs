@@ -29,7 +29,7 @@ pub(super) fn too_long(model: &Model) -> StepError {
 pub(super) fn disconnected(model: &Model, error: reqwest::Error) -> StepError {
     // The URL may contain a password.
     let error = error.without_url();
-    passing(format!(
+    transient(format!(
         "connection to model {model} failed: {}",
         shared::error::chain(&error)
     ))
@@ -37,20 +37,20 @@ pub(super) fn disconnected(model: &Model, error: reqwest::Error) -> StepError {
 
 /// The stream ended before the answer was complete.
 pub(super) fn cut_off(model: &Model) -> StepError {
-    passing(format!("answer of model {model} ended in its middle"))
+    transient(format!("the answer of model {model} is incomplete"))
 }
 
 /// The provider sent no data within the timeout.
-pub(super) fn silent(model: &Model, limit: Duration) -> StepError {
-    passing(format!(
-        "model {model} said nothing for {} s",
+pub(super) fn idle(model: &Model, limit: Duration) -> StepError {
+    transient(format!(
+        "model {model} sent no data for {} s",
         limit.as_secs()
     ))
 }
 
 /// The request exceeded the time limit of the agent.
 pub(super) fn timed_out(model: &Model, limit: Duration) -> StepError {
-    passing(format!(
+    transient(format!(
         "model {model} did not answer within {} ms, the agent's spec.timeout_ms",
         limit.as_millis()
     ))
@@ -58,24 +58,24 @@ pub(super) fn timed_out(model: &Model, limit: Duration) -> StepError {
 
 /// The answer does not follow the protocol. The error omits its text, which may contain the reply.
 pub(super) fn malformed(model: &Model) -> StepError {
-    passing(format!(
+    transient(format!(
         "model {model} answered in a form that does not follow its provider's protocol; look at {LLM_BASE_URL} if it is set"
     ))
 }
 
 /// The provider reported an error within an answer.
-pub(super) fn broken_off(model: &Model, event: &Value) -> StepError {
+pub(super) fn error_event(model: &Model, event: &Value) -> StepError {
     let kind = event["error"]["type"].as_str();
     let kind = kind.map(|kind| format!(": {}", quote::on_one_line(kind, MAX_QUOTED_CHARS)));
-    passing(format!(
-        "model {model} broke its answer off{}{}",
+    transient(format!(
+        "model {model} ended its answer with an error{}{}",
         kind.unwrap_or_default(),
         words_of(&event.to_string(), model)
     ))
 }
 
-fn passing(message: String) -> StepError {
-    StepError::Passing {
+fn transient(message: String) -> StepError {
+    StepError::Transient {
         message,
         retry_after: None,
     }
@@ -112,7 +112,7 @@ impl Refusal {
         let words = words_of(&self.body, model);
         let message = match code {
             408 | 425 | 429 | 500.. => {
-                return StepError::Passing {
+                return StepError::Transient {
                     message: format!("model {model} is not available now: HTTP {code}{words}"),
                     retry_after: retry_after(&self.headers, SystemTime::now()),
                 };
@@ -158,8 +158,8 @@ fn message_in(body: &Value) -> Option<String> {
     match body {
         Value::String(text) => return Some(text.clone()),
         Value::Array(items) => {
-            let told: Vec<String> = items.iter().filter_map(message_in).collect();
-            return (!told.is_empty()).then(|| told.join("; "));
+            let messages: Vec<String> = items.iter().filter_map(message_in).collect();
+            return (!messages.is_empty()).then(|| messages.join("; "));
         }
         Value::Object(_) => {}
         _ => return None,
@@ -222,7 +222,7 @@ mod tests {
     fn what_may_pass_is_told_from_what_will_not() {
         for status in [408, 429, 500, 502, 503, 504, 529] {
             assert!(
-                matches!(refused(status, None, ""), StepError::Passing { .. }),
+                matches!(refused(status, None, ""), StepError::Transient { .. }),
                 "{status}"
             );
         }
@@ -233,8 +233,8 @@ mod tests {
             );
         }
         let event = serde_json::json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
-        let overloaded = broken_off(&model(), &event);
-        assert!(matches!(overloaded, StepError::Passing { .. }));
+        let overloaded = error_event(&model(), &event);
+        assert!(matches!(overloaded, StepError::Transient { .. }));
         let words = overloaded.to_string();
         assert!(words.ends_with(": overloaded_error: Overloaded"), "{words}");
         let unauthorized = refused(401, None, "<html>").to_string();
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(read("soon"), None);
         assert!(matches!(
             refused(429, Some("3"), ""),
-            StepError::Passing { retry_after: Some(wait), .. } if wait.as_secs() == 3
+            StepError::Transient { retry_after: Some(wait), .. } if wait.as_secs() == 3
         ));
     }
 }

@@ -12,7 +12,6 @@ use shared::domain::axis_options::{LLM_JUDGE, split_model};
 use shared::domain::enhance_log::SpawnerUsage;
 
 use crate::flow::agents::Agent;
-use crate::flow::agents::agent_context::AgentContext;
 use crate::flow::agents::llm::bill::Bill;
 use crate::flow::agents::llm::client::{AskOptions, Models};
 use crate::flow::agents::llm::dialogue::Dialogue;
@@ -50,10 +49,7 @@ impl Judge {
     ///
     /// # Errors
     /// [`FlowError`] if the provider is unknown.
-    pub(in crate::flow) fn new(
-        options: &Doc,
-        agent_context: &AgentContext,
-    ) -> Result<Self, FlowError> {
+    pub(in crate::flow) fn new(options: &Doc, models: &Arc<Models>) -> Result<Self, FlowError> {
         let text = |name| options.get(name).and_then(Doc::as_str);
         let fault = || FlowError::AxisOptions {
             option: "llm-judge.model",
@@ -63,7 +59,7 @@ impl Judge {
         let model = Model::find(LLM_JUDGE, Some(provider), name)?;
         let prompt = text("prompt").unwrap_or(PROMPT);
         Ok(Self {
-            models: Arc::clone(&agent_context.models),
+            models: Arc::clone(models),
             model,
             prompt: format!("{}{CONTRACT}", prompt.trim_end()),
         })

@@ -92,7 +92,7 @@ impl LlmAgent {
 #[async_trait]
 impl Agent for LlmAgent {
     async fn run(&self, mut input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
-        self.tell_past_denials(&mut input, cx).await?;
+        self.add_past_denials(&mut input, cx).await?;
         let is_spawner = cx.step == SPAWNER;
         let question = Conversation::new(&self.system_prompt, json::emit(&input));
         drop(input);
@@ -125,7 +125,7 @@ impl Agent for LlmAgent {
 
 impl LlmAgent {
     /// Adds `past_denials` to the input, if this agent uses them and the list is not empty.
-    async fn tell_past_denials(
+    async fn add_past_denials(
         &self,
         input: &mut Doc,
         cx: &StepContext<'_>,

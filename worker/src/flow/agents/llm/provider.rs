@@ -212,7 +212,7 @@ impl Model {
                 agent: agent.to_owned(),
                 field: "spec.provider",
                 problem: format!(
-                    "is missing, and the model {name:?} does not tell it; providers are {}",
+                    "is missing, and the model {name:?} does not determine it; providers are {}",
                     providers().join(", ")
                 ),
             }),
@@ -266,8 +266,8 @@ mod tests {
         assert_eq!(find(Some("ollama"), "llama3").unwrap(), "ollama/llama3");
         for (provider, name, words) in [
             (Some("opanai"), "gpt-4o", "unknown provider \"opanai\""),
-            (None, "cluade", "\"cluade\" does not tell it"),
-            (None, "gpt-oss-120b", "does not tell it"),
+            (None, "cluade", "\"cluade\" does not determine it"),
+            (None, "gpt-oss-120b", "does not determine it"),
         ] {
             let problem = find(provider, name).unwrap_err().to_string();
             assert!(

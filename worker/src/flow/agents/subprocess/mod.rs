@@ -101,7 +101,7 @@ impl SubprocessAgent {
     }
 
     async fn output(&self, input: &Doc, step: &str) -> Result<Doc, StepError> {
-        let cannot_run = |error: io::Error| StepError::Passing {
+        let cannot_run = |error: io::Error| StepError::Transient {
             message: format!("no process could be started for {}: {error}", self.program),
             retry_after: None,
         };

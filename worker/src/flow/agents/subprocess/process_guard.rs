@@ -59,7 +59,7 @@ pub(crate) enum Report {
 impl Report {
     /// Returns the report of a failed start.
     fn of(error: &io::Error) -> Report {
-        let passing = [
+        let transient = [
             Errno::AGAIN,
             Errno::NOMEM,
             Errno::MFILE,
@@ -68,7 +68,7 @@ impl Report {
             Errno::TXTBSY,
         ];
         let errno = Errno::from_io_error(error);
-        if errno.is_some_and(|errno| passing.contains(&errno)) {
+        if errno.is_some_and(|errno| transient.contains(&errno)) {
             Report::Shortage(error.to_string())
         } else {
             Report::NotStarted(error.to_string())
@@ -137,7 +137,8 @@ fn run(worker: &UnixStream, program: OsString, args: Vec<OsString>) -> io::Resul
         .take(u64::from_le_bytes(length))
         .read_to_end(&mut input)?;
 
-    if let Some(errno) = fail_point::fault("keeper.spawn").and_then(|text| text.parse().ok()) {
+    if let Some(errno) = fail_point::fault("process_guard.spawn").and_then(|text| text.parse().ok())
+    {
         return Err(io::Error::from_raw_os_error(errno));
     }
     let started = Command::new(&program)

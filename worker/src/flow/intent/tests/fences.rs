@@ -78,7 +78,7 @@ fn a_patch_may_stand_in_any_fence() {
         (
             "Do:\n```\n[1]\n```",
             &[
-                "line 2, column 1: the fenced block is no patch",
+                "line 2, column 1: the fenced block is not a patch",
                 "element 0 has no member \"op\"",
             ],
         ),
@@ -97,11 +97,11 @@ fn a_patch_may_stand_in_any_fence() {
             "```\n[]\n```\nor\n```\n[]\n```",
             &["line 5, column 1: this is the second fenced block"],
         ),
-        ("```\n```", &["the fenced block is no patch"]),
+        ("```\n```", &["the fenced block is not a patch"]),
         (
             "```yaml\na: 1\n```",
             &[
-                "line 1, column 1: the fenced block is no patch",
+                "line 1, column 1: the fenced block is not a patch",
                 "line 2, column 1",
             ],
         ),

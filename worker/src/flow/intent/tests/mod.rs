@@ -157,7 +157,7 @@ fn what_begins_like_json_is_json_or_refused() {
         ("set /x to nil", at_value),
         (
             "set /x to “smart”",
-            &["line 1, column 11: “ is no quote of JSON", "\"smart\""],
+            &["line 1, column 11: “ is not a JSON quote", "\"smart\""],
         ),
         ("describe as „smart“", &["line 1, column 13: „"]),
         ("set model of agent a to ‘m’", &["line 1, column 25: ‘"]),

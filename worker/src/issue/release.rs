@@ -1,5 +1,5 @@
-//! Gives a claimed issue back: delayed after a temporary fault, handed back at shutdown, or
-//! released when the lease is no longer trusted.
+//! Releases a claimed issue: delayed after a temporary fault, at once at shutdown, or because the
+//! lease is no longer trusted.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use shared::fail_point;
 use shared::store::{Claimed, Head, Release};
 use shared::whole_ms::whole_ms;
 
-use crate::issue::attempt::Fault;
-use crate::issue::dispatch::Dispatcher;
+use crate::flow::{FlowError, RunOutcome};
+use crate::issue::dispatcher::Dispatcher;
 use crate::issue::leases::{Signal, Stop};
-use crate::issue::run_outcome::Outcome;
+use crate::issue::settlement;
 use crate::metrics::Metrics;
 use crate::pause::Pause;
 
@@ -23,29 +23,38 @@ const BUSY_DELAY: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Dispatcher {
-    /// Handles a temporary fault: delays the issue, or moves it to the dead list.
-    pub(crate) async fn put_off(&self, claimed: &Claimed, head: &Head, fault: Fault) {
-        if !fault.is_busy && claimed.retries >= self.max_retries {
-            let outcome = Outcome::of_exhausted(claimed, head, fault);
-            self.settle(claimed, claimed.head.seq, outcome, None).await;
+    /// Handles the temporary fault that a run ended with: delays the issue, or moves it to the dead
+    /// list.
+    pub(crate) async fn retry_later(
+        &self,
+        claimed: &Claimed,
+        head: &Head,
+        fault: &FlowError,
+        outcome: &RunOutcome,
+    ) {
+        let is_busy = fault.is_busy();
+        if !is_busy && claimed.retries >= self.max_retries {
+            let settlement = settlement::of_exhausted(claimed, head, fault, outcome);
+            // A failure does not depend on the head.
+            let _ = self.settle(claimed, settlement, None).await;
             return;
         }
         Metrics::count(&self.metrics.put_off);
-        let reason = fault.problem;
-        let release = if fault.is_busy {
+        let reason = chain(fault);
+        let release = if is_busy {
             let delay = BUSY_DELAY.mul_f64(0.5 + fastrand::f64());
             let delay_ms = whole_ms(delay);
             Release::Busy { delay_ms, reason }
         } else {
-            let delay = delay(claimed.retries, fault.wait, fastrand::f64());
+            let delay = delay(claimed.retries, fault.retry_after(), fastrand::f64());
             let delay_ms = whole_ms(delay);
             Release::Fault { delay_ms, reason }
         };
         // Does not log the problem: it may quote a provider's answer about the intent. The issue's
         // reason contains it.
         tracing::warn!(
-            is_busy = fault.is_busy,
-            "put off; the issue's reason says why"
+            is_busy,
+            "delayed after a transient fault; the issue's reason says why"
         );
         self.release(claimed, &release).await;
     }
@@ -61,14 +70,14 @@ impl Dispatcher {
             Some(Stop::Lost) | None => {
                 Metrics::count(&self.metrics.lost);
                 tracing::warn!("lease lost; work stopped");
-                self.let_go(claimed).await;
+                self.release_untrusted(claimed).await;
             }
         }
     }
 
     /// Releases a lease that may have expired, for example because Redis was unavailable. If
     /// another worker has the issue, the call returns `stale` and changes nothing.
-    pub(crate) async fn let_go(&self, claimed: &Claimed) {
+    pub(crate) async fn release_untrusted(&self, claimed: &Claimed) {
         let deadline = Instant::now() + self.lease;
         let goes_on = || Instant::now() < deadline;
         self.release_while(goes_on, claimed, &Release::Shutdown)
@@ -97,7 +106,7 @@ impl Dispatcher {
                 Err(error) => {
                     tracing::error!(
                         error = chain(&error),
-                        "could not give back; the lease will run out"
+                        "could not release; the lease will expire"
                     );
                     return;
                 }

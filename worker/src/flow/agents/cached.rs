@@ -12,12 +12,12 @@ use crate::flow::step_context::StepContext;
 
 /// Runs `agent` unless the memory of the run contains its output.
 #[derive(Debug)]
-pub(in crate::flow) struct Remembered<A> {
+pub(in crate::flow) struct Cached<A> {
     agent: A,
     identity: Doc,
 }
 
-impl<A: Agent> Remembered<A> {
+impl<A: Agent> Cached<A> {
     /// Wraps `agent`, called `name`, with its `definition`.
     pub(in crate::flow) fn new(agent: A, name: &str, definition: &Doc) -> Self {
         let member = |key| definition.get(key).cloned().unwrap_or_default();
@@ -32,7 +32,7 @@ impl<A: Agent> Remembered<A> {
 }
 
 #[async_trait]
-impl<A: Agent> Agent for Remembered<A> {
+impl<A: Agent> Agent for Cached<A> {
     async fn run(&self, input: Doc, cx: &StepContext<'_>) -> Result<Doc, StepError> {
         let memory = cx.run.memory();
         let Some((memory, lease)) = memory.and_then(|m| Some((m, m.lease()?))) else {
@@ -42,7 +42,7 @@ impl<A: Agent> Agent for Remembered<A> {
         let is_spawner = cx.step == SPAWNER;
         let (found, cost_before) = memory.recall(lease, &name).await?;
         if let Some((output, step)) = found {
-            tracing::info!(step = cx.step, "was paid for before; not run again");
+            tracing::info!(step = cx.step, "used the cached output");
             // The noted cost includes the cost of this step, unless the note failed.
             let is_noted = is_spawner && cost_before.calls >= step.usage.calls;
             if is_noted {
@@ -59,12 +59,12 @@ impl<A: Agent> Agent for Remembered<A> {
         if is_spawner {
             cx.run.note_usage_before(cost_before);
         }
-        let ran = self.agent.run(input, cx).await;
+        let result = self.agent.run(input, cx).await;
         if is_spawner && cx.meter.usage().calls > 0 {
             let cost = run_state::sum(&cx.run.usage(), &cx.meter.usage());
             memory.note_cost(lease, &cost).await;
         }
-        let output = ran?;
+        let output = result?;
         let step = CachedStep {
             output: json::emit(&output),
             usage: cx.meter.usage(),

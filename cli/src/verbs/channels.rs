@@ -1,0 +1,297 @@
+//! `channels`, `promote` and `rollback`.
+
+use std::io::{self, BufRead, Write};
+
+use proto::v1::{
+    Channel, ChannelMove, DiffBlueprintRequest, ListChannelMovesRequest, ListChannelsRequest,
+    SetChannelRequest,
+};
+use serde_json::{Value, json};
+
+use super::version_lookup::resolve;
+use super::versions::{newest, show_diff};
+use super::{blueprints, page_size, trial};
+use crate::args::{ChannelsArgs, Output, PromoteArgs, RollbackArgs};
+use crate::client::{CliError, Client};
+use crate::output;
+
+/// Prints the channels of one Blueprint or of all, or their moves.
+///
+/// # Errors
+/// Errors of intake or standard output.
+pub(crate) async fn channels(
+    mut client: Client,
+    args: ChannelsArgs,
+    format: Output,
+) -> Result<(), CliError> {
+    let blueprint_ids = match &args.blueprint_id {
+        Some(id) => vec![id.clone()],
+        None => blueprints::ids(&mut client).await?,
+    };
+    if args.moves {
+        let mut moves = Vec::new();
+        for id in &blueprint_ids {
+            moves.extend(moves_of(&mut client, id, args.channel.as_deref(), args.limit).await?);
+        }
+        return show_moves(&moves, format);
+    }
+    let mut channels = Vec::new();
+    for id in &blueprint_ids {
+        channels.extend(channels_of(&mut client, id).await?);
+    }
+    if let Some(name) = &args.channel {
+        channels.retain(|channel| channel.name == *name);
+    }
+    if format == Output::Json {
+        let channels: Vec<_> = channels.iter().map(channel_json).collect();
+        return Ok(output::json_document(&json!({ "channels": channels }))?);
+    }
+    let rows = channels.iter().map(|channel| {
+        [
+            channel.blueprint_id.clone(),
+            channel.name.clone(),
+            channel.seq.to_string(),
+            output::short(&channel.version).to_owned(),
+            channel.version_label.clone(),
+            channel.revision.to_string(),
+            output::time(channel.moved_at.as_ref()),
+            channel.moved_by.clone(),
+            output::brief(&channel.reason),
+        ]
+    });
+    let header = [
+        "BLUEPRINT",
+        "CHANNEL",
+        "SEQ",
+        "VERSION",
+        "LABEL",
+        "REVISION",
+        "MOVED",
+        "BY",
+        "REASON",
+    ];
+    Ok(output::line(output::table(header, rows))?)
+}
+
+fn show_moves(moves: &[ChannelMove], format: Output) -> Result<(), CliError> {
+    if format == Output::Json {
+        let moves: Vec<_> = moves.iter().map(move_json).collect();
+        return Ok(output::json_document(&json!({ "moves": moves }))?);
+    }
+    let version = |version: &str| match version {
+        "" => "-".to_owned(),
+        version => output::short(version).to_owned(),
+    };
+    let rows = moves.iter().map(|moved| {
+        [
+            moved.blueprint_id.clone(),
+            moved.channel.clone(),
+            moved.revision.to_string(),
+            version(&moved.from_version),
+            version(&moved.to_version),
+            output::time(moved.moved_at.as_ref()),
+            moved.actor.clone(),
+            output::brief(&moved.reason),
+        ]
+    });
+    let header = [
+        "BLUEPRINT",
+        "CHANNEL",
+        "REVISION",
+        "FROM",
+        "TO",
+        "MOVED",
+        "BY",
+        "REASON",
+    ];
+    Ok(output::line(output::table(header, rows))?)
+}
+
+/// Moves a channel to a version, after a question.
+///
+/// # Errors
+/// Errors of intake, standard input or standard output. The question was not answered with yes.
+pub(crate) async fn promote(
+    mut client: Client,
+    args: PromoteArgs,
+    format: Output,
+) -> Result<(), CliError> {
+    let id = &args.blueprint_id;
+    let version = match &args.version {
+        Some(given) => resolve(&mut client, id, given).await?,
+        None => newest(&mut client, id).await?.version,
+    };
+    let channels = channels_of(&mut client, id).await?;
+    let present = channels.into_iter().find(|c| c.name == args.channel);
+    if !args.yes && present.as_ref().is_none_or(|c| c.version != version) {
+        let question = match &present {
+            None => format!(
+                "create channel {} of {id} at version {}?",
+                args.channel,
+                output::short(&version)
+            ),
+            Some(present) => {
+                let request = DiffBlueprintRequest {
+                    blueprint_id: id.clone(),
+                    from_version: present.version.clone(),
+                    to_version: version.clone(),
+                };
+                let diff = client.blueprints.diff_blueprint(request).await?;
+                if format == Output::Text {
+                    show_diff(&diff.into_inner().unified_diff)?;
+                }
+                format!(
+                    "move channel {} of {id} from version {} to {}?",
+                    args.channel,
+                    output::short(&present.version),
+                    output::short(&version)
+                )
+            }
+        };
+        confirm(&question)?;
+    }
+    let request = SetChannelRequest {
+        blueprint_id: args.blueprint_id,
+        channel: args.channel,
+        version,
+        expected_revision: Some(present.map_or(0, |present| present.revision)),
+        reason: args.reason,
+    };
+    set(client, request, format).await
+}
+
+/// Moves a channel back to the version before its last move.
+///
+/// # Errors
+/// Errors of intake or standard output. The channel never had another version.
+pub(crate) async fn rollback(
+    mut client: Client,
+    args: RollbackArgs,
+    format: Output,
+) -> Result<(), CliError> {
+    let moves = moves_of(&mut client, &args.blueprint_id, Some(&args.channel), 1).await?;
+    let last = moves.into_iter().next();
+    let last = last.filter(|last| !last.from_version.is_empty() && !last.to_version.is_empty());
+    let Some(last) = last else {
+        return Err(CliError::NoVersionBefore {
+            blueprint_id: args.blueprint_id,
+            channel: args.channel,
+        });
+    };
+    let reason = args
+        .reason
+        .unwrap_or_else(|| format!("rollback of revision {}", last.revision));
+    let request = SetChannelRequest {
+        blueprint_id: args.blueprint_id,
+        channel: args.channel,
+        version: last.from_version,
+        expected_revision: Some(last.revision),
+        reason: Some(reason),
+    };
+    set(client, request, format).await
+}
+
+/// Moves a channel, and prints the result.
+async fn set(
+    mut client: Client,
+    request: SetChannelRequest,
+    format: Output,
+) -> Result<(), CliError> {
+    let answer = client.blueprints.set_channel(request).await?.into_inner();
+    let channel = answer
+        .channel
+        .ok_or(CliError::Answer { field: "channel" })?;
+    if format == Output::Json {
+        let value = json!({
+            "channel": channel_json(&channel),
+            "moved": answer.moved,
+            "trial": trial::json(answer.trial, &answer.trial_detail),
+        });
+        return Ok(output::json_document(&value)?);
+    }
+    let what = if answer.moved {
+        "is now"
+    } else {
+        "already was"
+    };
+    output::line(format_args!(
+        "{}: channel {} {what} at commit {}, version {} (revision {})",
+        channel.blueprint_id, channel.name, channel.seq, channel.version, channel.revision
+    ))?;
+    Ok(trial::show(answer.trial, &answer.trial_detail)?)
+}
+
+/// Asks on standard error, and reads the answer from standard input.
+fn confirm(question: &str) -> Result<(), CliError> {
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{question} [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(CliError::NotConfirmed),
+    }
+}
+
+async fn channels_of(client: &mut Client, blueprint_id: &str) -> Result<Vec<Channel>, CliError> {
+    let request = ListChannelsRequest {
+        blueprint_id: blueprint_id.to_owned(),
+    };
+    let answer = client.blueprints.list_channels(request).await?;
+    Ok(answer.into_inner().channels)
+}
+
+/// Returns the newest moves, at most `limit`.
+async fn moves_of(
+    client: &mut Client,
+    blueprint_id: &str,
+    channel: Option<&str>,
+    limit: usize,
+) -> Result<Vec<ChannelMove>, CliError> {
+    let (mut moves, mut page_token) = (Vec::new(), String::new());
+    while moves.len() < limit {
+        let request = ListChannelMovesRequest {
+            blueprint_id: blueprint_id.to_owned(),
+            channel: channel.map(str::to_owned),
+            page_size: page_size(limit - moves.len()),
+            page_token,
+        };
+        let page = client.blueprints.list_channel_moves(request).await?;
+        let page = page.into_inner();
+        moves.extend(page.moves);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    Ok(moves)
+}
+
+fn channel_json(channel: &Channel) -> Value {
+    json!({
+        "blueprint_id": channel.blueprint_id,
+        "name": channel.name,
+        "version": channel.version,
+        "seq": channel.seq,
+        "version_label": channel.version_label,
+        "revision": channel.revision,
+        "moved_at": channel.moved_at.as_ref().map(ToString::to_string),
+        "moved_by": channel.moved_by,
+        "reason": channel.reason,
+    })
+}
+
+fn move_json(moved: &ChannelMove) -> Value {
+    json!({
+        "blueprint_id": moved.blueprint_id,
+        "channel": moved.channel,
+        "from_version": moved.from_version,
+        "to_version": moved.to_version,
+        "seq": moved.seq,
+        "revision": moved.revision,
+        "actor": moved.actor,
+        "reason": moved.reason,
+        "moved_at": moved.moved_at.as_ref().map(ToString::to_string),
+    })
+}

@@ -1,0 +1,499 @@
+//! The file of an exported history.
+//!
+//! Each line is a JSON object `{"sha256":"…","entry":…}` with the hash of the bytes of `entry`. So
+//! damage is reported with its line, even in a field that no other hash covers, such as a
+//! rationale. The first entry is the header. Then follow the commits with the canonical YAML of
+//! their contents, and then the moves of channels, each oldest first. The last entry is marked.
+
+use std::io::{self, BufRead};
+use std::path::Path;
+
+use proto::v1::{ChannelMove, Commit, Epoch, ExportBlueprintResponse, ImportBlueprintRequest};
+use serde::{Deserialize, Serialize};
+use shared::ids::sha256_hex;
+
+use crate::client::CliError;
+
+const FORMAT: &str = "draftsman history";
+const FORMAT_VERSION: u32 = 1;
+/// Longest valid line: intake accepts no message of this size.
+const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The entry of the first line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Header {
+    format: String,
+    version: u32,
+    /// Id of the Blueprint.
+    pub(super) blueprint_id: String,
+}
+
+impl Header {
+    /// Returns the header of a file of this Blueprint.
+    pub(super) fn of(blueprint_id: String) -> Self {
+        Self {
+            format: FORMAT.to_owned(),
+            version: FORMAT_VERSION,
+            blueprint_id,
+        }
+    }
+}
+
+/// The entry of every other line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<CommitForm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document_yaml: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_move: Option<MoveForm>,
+    last: bool,
+}
+
+/// A move as in `channels --moves --output json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MoveForm {
+    blueprint_id: String,
+    channel: String,
+    from_version: String,
+    to_version: String,
+    seq: u64,
+    revision: u64,
+    actor: String,
+    reason: String,
+    moved_at: String,
+}
+
+/// A commit as in `history --output json`; times are RFC 3339.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommitForm {
+    blueprint_id: String,
+    seq: u64,
+    version: String,
+    parents: Vec<String>,
+    version_label: String,
+    rationale: String,
+    patch_hash: String,
+    issue_id: String,
+    epoch: Option<EpochForm>,
+    /// Absent in files of releases without actors.
+    #[serde(default)]
+    author: String,
+    committed_at: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EpochForm {
+    blueprint_id: String,
+    start_version: String,
+    started_at: String,
+}
+
+/// A damaged place of a file.
+#[derive(Debug, PartialEq)]
+pub(super) struct Damage {
+    line: usize,
+    problem: String,
+}
+
+impl Damage {
+    /// Returns the error for this file.
+    pub(super) fn of(self, path: &Path) -> CliError {
+        CliError::DamagedExport {
+            path: path.to_owned(),
+            line: self.line,
+            problem: self.problem,
+        }
+    }
+}
+
+/// The lines of a file, checked one by one.
+pub(super) struct Lines<R> {
+    file: R,
+    line: usize,
+    is_over: bool,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(super) fn new(file: R) -> Self {
+        Self {
+            file,
+            line: 0,
+            is_over: false,
+        }
+    }
+
+    /// Reads the header line.
+    pub(super) fn header(&mut self) -> Result<Header, Damage> {
+        let header: Option<Header> = self.entry()?;
+        match header {
+            Some(header) if header.format == FORMAT && header.version == FORMAT_VERSION => {
+                Ok(header)
+            }
+            Some(header) => Err(self.damage(format!(
+                "is {:?} of version {}, and this program reads {FORMAT:?} of version {FORMAT_VERSION}",
+                header.format, header.version
+            ))),
+            None => Err(self.damage("is missing: the file is empty")),
+        }
+    }
+
+    /// Reads the next commit or move; `None` after the last one.
+    pub(super) fn message(
+        &mut self,
+        blueprint_id: &str,
+    ) -> Result<Option<ImportBlueprintRequest>, Damage> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let Some(entry) = self.entry::<Entry>()? else {
+            return Err(self.damage("is missing: the file was cut"));
+        };
+        let message = from_entry(entry).map_err(|problem| self.damage(problem))?;
+        let commit = message.commit.iter().map(|commit| &commit.blueprint_id);
+        let moved = message.channel_move.iter().map(|moved| &moved.blueprint_id);
+        if commit.chain(moved).any(|id| id != blueprint_id) {
+            return Err(self.damage("is of another Blueprint than the first line says"));
+        }
+        if message.last && self.read()?.is_some() {
+            return Err(self.damage("comes after the last commit or move"));
+        }
+        self.is_over = message.last;
+        Ok(Some(message))
+    }
+
+    fn entry<T: for<'a> Deserialize<'a>>(&mut self) -> Result<Option<T>, Damage> {
+        let Some(line) = self.read()? else {
+            return Ok(None);
+        };
+        let entry = entry_of(&line).ok_or_else(|| self.damage("is damaged"))?;
+        serde_json::from_str(entry)
+            .map(Some)
+            .map_err(|error| self.damage(format!("is not what this program writes: {error}")))
+    }
+
+    fn read(&mut self) -> Result<Option<String>, Damage> {
+        let mut line = String::new();
+        self.line += 1;
+        let mut limited = io::Read::take(&mut self.file, MAX_LINE_BYTES);
+        match limited.read_line(&mut line) {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(line)),
+            Err(error) => Err(self.damage(format!("cannot be read: {error}"))),
+        }
+    }
+
+    fn damage(&self, problem: impl Into<String>) -> Damage {
+        Damage {
+            line: self.line,
+            problem: problem.into(),
+        }
+    }
+}
+
+const BEFORE_HASH: &str = "{\"sha256\":\"";
+const BEFORE_ENTRY: &str = "\",\"entry\":";
+const AFTER_ENTRY: &str = "}\n";
+
+/// Returns the line of an entry.
+pub(super) fn line_of(entry: &impl Serialize) -> String {
+    let entry = serde_json::to_string(entry).expect("these forms have string keys and no floats");
+    let hash = sha256_hex(entry.as_bytes());
+    format!("{BEFORE_HASH}{hash}{BEFORE_ENTRY}{entry}{AFTER_ENTRY}")
+}
+
+/// Returns the entry of a line if the line has exactly the form of [`line_of`].
+fn entry_of(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix(BEFORE_HASH)?;
+    let (hash, rest) = rest.split_once(BEFORE_ENTRY)?;
+    let entry = rest.strip_suffix(AFTER_ENTRY)?;
+    (sha256_hex(entry.as_bytes()) == hash).then_some(entry)
+}
+
+/// Returns the entry of a message.
+///
+/// # Errors
+/// [`CliError::Answer`] if a field is missing.
+pub(super) fn to_entry(message: ExportBlueprintResponse) -> Result<Entry, CliError> {
+    let (last, moved) = (message.last, message.channel_move);
+    let Some(moved) = moved else {
+        let commit = message.commit.ok_or(CliError::Answer { field: "commit" })?;
+        return Ok(Entry {
+            commit: Some(to_form(commit)?),
+            document_yaml: Some(message.document_yaml),
+            channel_move: None,
+            last,
+        });
+    };
+    let moved_at = moved
+        .moved_at
+        .ok_or(CliError::Answer { field: "moved_at" })?;
+    Ok(Entry {
+        commit: None,
+        document_yaml: None,
+        channel_move: Some(MoveForm {
+            blueprint_id: moved.blueprint_id,
+            channel: moved.channel,
+            from_version: moved.from_version,
+            to_version: moved.to_version,
+            seq: moved.seq,
+            revision: moved.revision,
+            actor: moved.actor,
+            reason: moved.reason,
+            moved_at: moved_at.to_string(),
+        }),
+        last,
+    })
+}
+
+fn from_entry(entry: Entry) -> Result<ImportBlueprintRequest, String> {
+    let last = entry.last;
+    match (entry.commit, entry.document_yaml, entry.channel_move) {
+        (Some(commit), Some(document_yaml), None) => Ok(ImportBlueprintRequest {
+            commit: Some(from_form(commit)?),
+            document_yaml,
+            channel_move: None,
+            last,
+        }),
+        (None, None, Some(moved)) => Ok(ImportBlueprintRequest {
+            channel_move: Some(ChannelMove {
+                moved_at: Some(time(&moved.moved_at)?),
+                blueprint_id: moved.blueprint_id,
+                channel: moved.channel,
+                from_version: moved.from_version,
+                to_version: moved.to_version,
+                seq: moved.seq,
+                revision: moved.revision,
+                actor: moved.actor,
+                reason: moved.reason,
+            }),
+            last,
+            ..ImportBlueprintRequest::default()
+        }),
+        _ => Err("has neither a commit with its document, nor a move alone".to_owned()),
+    }
+}
+
+fn time(text: &str) -> Result<prost_types::Timestamp, String> {
+    let time = text.parse::<prost_types::Timestamp>();
+    time.map_err(|error| format!("has the time {text:?}: {error}"))
+}
+
+fn to_form(commit: Commit) -> Result<CommitForm, CliError> {
+    let time = |time: Option<_>, field| {
+        time.map(|time: prost_types::Timestamp| time.to_string())
+            .ok_or(CliError::Answer { field })
+    };
+    let epoch = match commit.epoch {
+        None => None,
+        Some(epoch) => Some(EpochForm {
+            blueprint_id: epoch.blueprint_id,
+            start_version: epoch.start_version,
+            started_at: time(epoch.started_at, "started_at")?,
+        }),
+    };
+    Ok(CommitForm {
+        blueprint_id: commit.blueprint_id,
+        seq: commit.seq,
+        version: commit.version,
+        parents: commit.parents,
+        version_label: commit.version_label,
+        rationale: commit.rationale,
+        patch_hash: commit.patch_hash,
+        issue_id: commit.issue_id,
+        epoch,
+        author: commit.author,
+        committed_at: time(commit.committed_at, "committed_at")?,
+    })
+}
+
+fn from_form(form: CommitForm) -> Result<Commit, String> {
+    let epoch = match form.epoch {
+        None => None,
+        Some(epoch) => Some(Epoch {
+            started_at: Some(time(&epoch.started_at)?),
+            blueprint_id: epoch.blueprint_id,
+            start_version: epoch.start_version,
+        }),
+    };
+    Ok(Commit {
+        blueprint_id: form.blueprint_id,
+        seq: form.seq,
+        version: form.version,
+        parents: form.parents,
+        version_label: form.version_label,
+        rationale: form.rationale,
+        patch_hash: form.patch_hash,
+        issue_id: form.issue_id,
+        epoch,
+        author: form.author,
+        committed_at: Some(time(&form.committed_at)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample(seq: u64, last: bool) -> String {
+        let time = "2026-11-23T02:45:44.123Z".to_owned();
+        line_of(&Entry {
+            commit: Some(CommitForm {
+                blueprint_id: "swarm".to_owned(),
+                seq,
+                version: "v".to_owned(),
+                parents: vec!["p".to_owned()],
+                version_label: "1.0.0".to_owned(),
+                rationale: "größer\n\"☃\"".to_owned(),
+                patch_hash: String::new(),
+                issue_id: "i".to_owned(),
+                epoch: Some(EpochForm {
+                    blueprint_id: "swarm".to_owned(),
+                    start_version: "p".to_owned(),
+                    started_at: time.clone(),
+                }),
+                author: "größer".to_owned(),
+                committed_at: time,
+            }),
+            document_yaml: Some("id: swarm\n".to_owned()),
+            channel_move: None,
+            last,
+        })
+    }
+
+    fn sample_move() -> String {
+        line_of(&Entry {
+            commit: None,
+            document_yaml: None,
+            channel_move: Some(MoveForm {
+                blueprint_id: "swarm".to_owned(),
+                channel: "production".to_owned(),
+                from_version: String::new(),
+                to_version: "v".to_owned(),
+                seq: 2,
+                revision: 1,
+                actor: "größer".to_owned(),
+                reason: "\"☃\"".to_owned(),
+                moved_at: "2026-11-23T02:45:44.123Z".to_owned(),
+            }),
+            last: true,
+        })
+    }
+
+    fn file() -> [String; 3] {
+        let header = Header {
+            format: FORMAT.to_owned(),
+            version: FORMAT_VERSION,
+            blueprint_id: "swarm".to_owned(),
+        };
+        [line_of(&header), sample(1, false), sample(2, true)]
+    }
+
+    fn read(file: &[u8]) -> Result<Vec<ImportBlueprintRequest>, Damage> {
+        let mut lines = Lines::new(file);
+        let header = lines.header()?;
+        let mut messages = Vec::new();
+        while let Some(message) = lines.message(&header.blueprint_id)? {
+            messages.push(message);
+        }
+        Ok(messages)
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let messages = read(file().concat().as_bytes()).unwrap();
+        assert_eq!(messages.len(), 2);
+        assert_eq!((messages[0].last, messages[1].last), (false, true));
+        let mut again = String::new();
+        for message in messages {
+            again += &line_of(&to_entry(exported(message)).unwrap());
+        }
+        assert_eq!(again, file()[1..].concat());
+    }
+
+    /// The same message of an export.
+    fn exported(message: ImportBlueprintRequest) -> ExportBlueprintResponse {
+        ExportBlueprintResponse {
+            commit: message.commit,
+            document_yaml: message.document_yaml,
+            channel_move: message.channel_move,
+            last: message.last,
+        }
+    }
+
+    #[test]
+    fn moves_follow_the_commits() {
+        let [header, first, _] = file();
+        let moved = sample_move();
+        let messages = read(format!("{header}{first}{moved}").as_bytes()).unwrap();
+        assert_eq!((messages[0].last, messages[1].last), (false, true));
+        let again = messages.into_iter().map(exported).map(to_entry);
+        let again: String = again.map(|entry| line_of(&entry.unwrap())).collect();
+        assert_eq!(again, format!("{first}{moved}"));
+
+        let entry = moved[BEFORE_HASH.len() + 64 + BEFORE_ENTRY.len()..].trim_end_matches("}\n");
+        let mut both: serde_json::Value = serde_json::from_str(entry).unwrap();
+        both["document_yaml"] = json!("id: swarm\n");
+        let damage = read(format!("{header}{}", line_of(&both)).as_bytes()).unwrap_err();
+        assert!(damage.problem.contains("nor a move alone"), "{damage:?}");
+    }
+
+    #[test]
+    fn any_byte_that_changes_is_found_in_its_line() {
+        let lines = file();
+        let whole = lines.concat().into_bytes();
+        let mut line_of_byte = Vec::new();
+        for (number, line) in (1..).zip(&lines) {
+            line_of_byte.extend(std::iter::repeat_n(number, line.len()));
+        }
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            let damage = read(&damaged).expect_err("a byte is another one");
+            assert_eq!(damage.line, line_of_byte[at], "byte {at}: {damage:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_or_put_together_wrongly_is_found() {
+        let [header, first, last] = file();
+        let other = last.replace("swarm", "other");
+        let resummed = line_of(
+            &serde_json::from_str::<Entry>(
+                &other
+                    [BEFORE_HASH.len() + 64 + BEFORE_ENTRY.len()..other.len() - AFTER_ENTRY.len()],
+            )
+            .unwrap(),
+        );
+        for (file, line) in [
+            (String::new(), 1),
+            (first.clone(), 1),
+            (header.clone(), 2),
+            (format!("{header}{first}"), 3),
+            (format!("{header}{first}{}", &last[..last.len() - 1]), 3),
+            (format!("{header}{first}{last}{last}"), 4),
+            (format!("{header}{first}{last}\n"), 4),
+            (format!("{header}{first}{resummed}"), 3),
+        ] {
+            assert_eq!(read(file.as_bytes()).unwrap_err().line, line, "{file}");
+        }
+        let newer = header.replace("\"version\":1", "\"version\":2");
+        let newer = line_of(
+            &serde_json::from_str::<serde_json::Value>(
+                &newer
+                    [BEFORE_HASH.len() + 64 + BEFORE_ENTRY.len()..newer.len() - AFTER_ENTRY.len()],
+            )
+            .unwrap(),
+        );
+        let damage = read(newer.as_bytes()).unwrap_err();
+        assert!(damage.problem.contains("of version 2"), "{damage:?}");
+    }
+}
