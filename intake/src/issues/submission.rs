@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use shared::domain::issue::{Authority, IssueState, NewIssue};
+use shared::domain::issue::{Caller, IssueState, NewIssue};
 use shared::domain::trace_parent::TraceParent;
 use shared::fail_point;
 use shared::ids::IssueId;
