@@ -212,7 +212,7 @@ fn a_busy_blueprint_does_not_delay_the_others() {
     let mut watches = Watches::new();
     let (_, inbox) = watches.register(&[exact("a"), exact("b"), exact("c")], &[]);
     let mut order = Vec::new();
-    for n in 1..=4 {
+    for n in 1..=5 {
         watches.0.ask_all();
         watches.read(&[("a", heads(n)), ("b", heads(1)), ("c", heads(1))]);
         if let Next::Moved(moved) = inbox.next() {
