@@ -116,10 +116,8 @@ async fn a_report_is_kept_in_place_of_the_previous_one() {
     set_channel(whole, "a", "live", &second).await;
     assert!(!since("the channel moves", &sent, true).await);
     let live = ChannelName::parse("live").expect("a name");
-    let id = blueprint_id("a");
-    let deleted = fixture
-        .store
-        .delete_channel(&id, &live, None, &Actor::anonymous());
+    let (id, actor) = (blueprint_id("a"), Actor::anonymous());
+    let deleted = fixture.store.delete_channel(&id, &live, None, &actor);
     deleted.await.expect("an answer");
     assert!(listed(whole, Some("a"), 10).await[0].behind, "no channel");
 }

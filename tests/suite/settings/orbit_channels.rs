@@ -42,6 +42,7 @@ fn reason_of(status: &Status) -> (Code, String) {
 #[tokio::test]
 async fn a_setting_follows_a_channel_of_its_orbit() {
     let rig = Rig::start().await;
+    rig.until_registered(1).await;
     rig.client.put(factory::small("target")).await;
     let mut orbit = rig.client.head_json("enhance-default").await;
     orbit["id"] = json!("own-orbit");
