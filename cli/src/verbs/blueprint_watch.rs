@@ -62,6 +62,11 @@ impl<'a> BlueprintWatch<'a> {
         &mut self.request.known_versions
     }
 
+    /// Returns the client of the open stream.
+    pub(super) fn client(&mut self) -> Option<&mut Client> {
+        self.open.as_mut().map(|(client, _)| client)
+    }
+
     /// Returns the next event.
     ///
     /// # Errors
@@ -124,7 +129,7 @@ fn pauses() -> ExponentialBackoff {
 
 /// Returns whether another attempt can succeed. A connection that breaks under a stream yields
 /// UNKNOWN, CANCELLED or INTERNAL, depending on where it broke.
-fn is_passing(error: &CliError) -> bool {
+pub(super) fn is_passing(error: &CliError) -> bool {
     match error {
         CliError::Connect { .. } => true,
         CliError::Status(status) => matches!(

@@ -10,9 +10,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::watching::RETRY_AFTER;
 
 /// Interval between two polls.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
+const POLL_EVERY: Duration = Duration::from_secs(3);
 /// How long a topic stays subscribed after its last watcher has ended.
-const LINGER: Duration = Duration::from_secs(30);
+const UNSUBSCRIBE_AFTER: Duration = Duration::from_secs(30);
 /// The share of one call to Redis in the interval between two polls. So an idle hub makes at most
 /// two calls a second, whatever it watches.
 const PAUSE_PER_CALL: Duration = Duration::from_millis(500);
@@ -72,13 +72,13 @@ impl Demand {
         let _ = watchers.wait_for(|watchers| watchers.count > 0).await;
     }
 
-    /// Waits until the topic has had no watcher for [`LINGER`].
+    /// Waits until the topic has had no watcher for [`UNSUBSCRIBE_AFTER`].
     pub(crate) async fn ends(&self) {
         let mut watchers = self.watchers.subscribe();
         loop {
             // Neither wait can fail: `self` holds the sender.
             let idle = watchers.wait_for(|watchers| watchers.count == 0).await;
-            let Ok(until) = idle.map(|idle| idle.idle_since + LINGER) else {
+            let Ok(until) = idle.map(|idle| idle.idle_since + UNSUBSCRIBE_AFTER) else {
                 continue;
             };
             tokio::select! {
@@ -95,7 +95,7 @@ impl Demand {
         P: Future<Output = Result<usize, StoreError>>,
     {
         let mut subscriptions = self.subscriptions.subscribe();
-        let mut pause = LOOK_EVERY;
+        let mut pause = POLL_EVERY;
         loop {
             self.begins().await;
             tokio::select! {
@@ -106,7 +106,7 @@ impl Demand {
             pause = match poll().await {
                 Ok(calls) => {
                     let calls = u32::try_from(calls).unwrap_or(u32::MAX);
-                    LOOK_EVERY.max(PAUSE_PER_CALL.saturating_mul(calls))
+                    POLL_EVERY.max(PAUSE_PER_CALL.saturating_mul(calls))
                 }
                 Err(error) => {
                     tracing::debug!(%error, "cannot read what is watched");

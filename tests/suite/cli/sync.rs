@@ -9,7 +9,7 @@ use proto::v1;
 use serde_json::Value;
 use shared::ids::sha256_hex;
 use tests::client::Client;
-use tests::eventually::eventually_now;
+use tests::eventually::{eventually, eventually_now};
 use tests::factory;
 use tests::programs::{Finished, Process, Program, run};
 use tests::redis_server::{Aof, RedisServer};
@@ -204,6 +204,69 @@ async fn a_sync_killed_at_any_moment_leaves_complete_files() {
         let head = rig.client.head(id).await.commit.expect("a commit").version;
         assert_eq!(files(dir.path())[&format!("{id}.yaml")], head);
     }
+}
+
+#[tokio::test]
+async fn a_rollback_reaches_a_consumer_at_once_and_its_reports_are_listed() {
+    let rig = Rig::without_worker().await;
+    let addr = format!("http://{}", rig.address);
+    let first = rig.client.put(factory::small("a")).await.version;
+    let second = rig.client.put(version(&factory::small("a"), "a", 2)).await;
+    let set_channel = async |version: &str| {
+        let request = v1::SetChannelRequest {
+            blueprint_id: "a".to_owned(),
+            channel: "production".to_owned(),
+            version: version.to_owned(),
+            ..Default::default()
+        };
+        let answer = rig.client.blueprints.clone().set_channel(request).await;
+        answer.expect("SetChannel");
+    };
+    let reported = async |version: &str, status: v1::ConsumerStatus| {
+        eventually("the report is listed", async || {
+            let request = v1::ListConsumersRequest::default();
+            let answer = rig.client.blueprints.clone().list_consumers(request).await;
+            let consumers = answer.expect("ListConsumers").into_inner().consumers;
+            let is_listed = matches!(&consumers[..], [one]
+                if one.version == version && one.status() == status
+                    && one.consumer_id == "c-1" && one.channel == "production");
+            is_listed
+                .then_some(())
+                .ok_or_else(|| format!("{consumers:?}"))
+        })
+        .await;
+    };
+    set_channel(&second.version).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    // Only the first version can be applied.
+    let run = format!("sha256sum $DRAFTSMAN_DIR/a.yaml | grep -q {first}");
+    let args = [
+        "sync",
+        text(dir.path()),
+        "-p",
+        "a",
+        "--channel",
+        "production",
+        "--consumer",
+        "c-1",
+        "--run",
+        &run,
+        "--addr",
+        &addr,
+    ];
+    let _sync = Process::start(Program::Draftsman, &args, &[]);
+    reported(&second.version, v1::ConsumerStatus::Failed).await;
+    let start = std::time::Instant::now();
+    set_channel(&first).await;
+    eventually_now("the file is rolled back", || {
+        let found = files(dir.path());
+        let has = found.get("a.yaml") == Some(&first);
+        has.then_some(()).ok_or_else(|| format!("{found:?}"))
+    })
+    .await;
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    reported(&first, v1::ConsumerStatus::Applied).await;
 }
 
 #[tokio::test]

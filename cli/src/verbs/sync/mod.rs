@@ -2,6 +2,7 @@
 
 mod command;
 mod folder;
+mod report;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use self::command::{Applied, Changes};
 use self::folder::Folder;
+use self::report::Reports;
 use super::blueprint_watch::{BlueprintWatch, Heard, removal_reason};
 use super::follow::{commit_of, note};
 use crate::args::{Common, Output, SyncArgs};
@@ -43,14 +45,16 @@ pub(crate) async fn sync(options: &Common, args: SyncArgs) -> Result<bool, CliEr
         channel: args.channel.clone().unwrap_or_default(),
         known_versions,
         include_documents: true,
-        consumer_id: consumer,
+        consumer_id: consumer.clone(),
     };
+    let reports = Reports::new(consumer, args.channel.clone().unwrap_or_default());
     let mut sync = Sync {
         watch: BlueprintWatch::new(options, request),
         options,
         args: &args,
         folder,
         changes,
+        reports,
         has_synced: false,
         is_stale: false,
     };
@@ -65,6 +69,7 @@ struct Sync<'a> {
     /// What the command was not run for. At the start all files: an earlier process may have ended
     /// before its command.
     changes: Changes,
+    reports: Reports,
     has_synced: bool,
     is_stale: bool,
 }
@@ -94,6 +99,7 @@ impl Sync<'_> {
                     if self.args.once {
                         return self.apply().await;
                     }
+                    self.send_reports().await;
                 }
                 Heard::Away(error) if self.args.once && Instant::now() >= give_up_at => {
                     return Err(error);
@@ -168,7 +174,8 @@ impl Sync<'_> {
         Ok(())
     }
 
-    /// Runs the command for the changes so far. Returns true if it succeeded.
+    /// Runs the command for the changes so far and reports the result. Returns true if it
+    /// succeeded.
     async fn apply(&mut self) -> Result<bool, CliError> {
         let changes = std::mem::take(&mut self.changes);
         let applied = match &self.args.run {
@@ -178,7 +185,16 @@ impl Sync<'_> {
         if !applied.is_done {
             note(&format!("the command failed: {}", applied.message))?;
         }
+        let known = self.watch.known();
+        self.reports.add(&changes, &applied, |id| known.get(id));
+        self.send_reports().await;
         Ok(applied.is_done)
+    }
+
+    async fn send_reports(&mut self) {
+        if let Some(client) = self.watch.client() {
+            self.reports.send(client).await;
+        }
     }
 
     fn stale(&mut self, error: &CliError) -> Result<(), CliError> {

@@ -2,18 +2,24 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::future::join_all;
-use shared::ids::{BlueprintId, ChannelName, Version};
+use shared::ids::{BlueprintId, ChannelName, ConsumerId, Version};
 use shared::store::{Shard, Store, StoreError};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::blueprints::watch::inbox::Inbox;
-use crate::blueprints::watch::index::{Index, Pattern};
+use crate::blueprints::watch::index::{BATCH, Index, Pattern};
 use crate::blueprints::watch::state::KeptDocuments;
 use crate::watching::RETRY_AFTER;
 use crate::watching::demand::Demand;
+
+/// Interval between two notes of the consumers with an open stream.
+const NOTE_CONSUMERS_EVERY: Duration = Duration::from_secs(60);
+/// Pause between the notes of two Blueprints.
+const NOTE_PAUSE: Duration = Duration::from_millis(500);
 
 /// The watched Blueprints of this process. Clones share them.
 #[derive(Clone)]
@@ -57,7 +63,29 @@ impl Hub {
             self.wake_all();
             Ok(calls)
         };
-        tokio::join!(join_all(readers), self.0.demand.poll(poll));
+        tokio::join!(
+            join_all(readers),
+            self.0.demand.poll(poll),
+            self.note_consumers()
+        );
+    }
+
+    /// Notes the consumers with an open stream, so that their reports are kept. Never returns.
+    async fn note_consumers(&self) {
+        loop {
+            sleep(NOTE_CONSUMERS_EVERY).await;
+            let watched = self.index().watched();
+            for id in watched {
+                let consumers = self.index().consumers(&id);
+                for part in consumers.chunks(BATCH) {
+                    let noted = self.0.store.of(&id).seen_consumers(&id, part).await;
+                    if let Err(error) = noted {
+                        tracing::debug!(%error, "cannot note the consumers with a stream");
+                    }
+                    sleep(NOTE_PAUSE).await;
+                }
+            }
+        }
     }
 
     /// Notes that a Blueprint may have moved.
@@ -118,6 +146,7 @@ impl Hub {
         &self,
         patterns: Vec<Pattern>,
         channel: Option<ChannelName>,
+        consumer_id: Option<ConsumerId>,
         known: HashMap<BlueprintId, Version>,
     ) -> Result<Registration, StoreError> {
         let is_wildcard = |pattern: &Pattern| matches!(pattern, Pattern::Wildcard(_));
@@ -131,7 +160,7 @@ impl Hub {
             }
         }
         let mut index = self.index();
-        let (number, inbox) = index.register(&patterns, channel, known);
+        let (number, inbox) = index.register(&patterns, channel, consumer_id, known);
         self.0.demand.set(index.n_watchers());
         drop(index);
         self.wake_all();

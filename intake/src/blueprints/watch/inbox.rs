@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::ids::{BlueprintId, ChannelName, Version};
+use shared::ids::{BlueprintId, ChannelName, ConsumerId, Version};
 use tokio::sync::Notify;
 
 use crate::blueprints::watch::state::State;
@@ -16,6 +16,7 @@ use crate::blueprints::watch::state::State;
 #[derive(Debug)]
 pub(super) struct Inbox {
     channel: Option<ChannelName>,
+    consumer_id: Option<ConsumerId>,
     changes: Mutex<Changes>,
     wake: Notify,
 }
@@ -61,10 +62,12 @@ impl Inbox {
     /// has of each Blueprint that matches at the start.
     pub(super) fn new(
         channel: Option<ChannelName>,
+        consumer_id: Option<ConsumerId>,
         unread: BTreeMap<BlueprintId, Option<Version>>,
     ) -> Self {
         Self {
             channel,
+            consumer_id,
             changes: Mutex::new(Changes {
                 unread,
                 ..Changes::default()
@@ -76,6 +79,11 @@ impl Inbox {
     /// Returns the followed channel; `None`: the head.
     pub(super) fn channel(&self) -> Option<&ChannelName> {
         self.channel.as_ref()
+    }
+
+    /// Returns the consumer, if it named itself.
+    pub(super) fn consumer_id(&self) -> Option<&ConsumerId> {
+        self.consumer_id.as_ref()
     }
 
     /// Waits until [`Inbox::next`] may have something. Cancel safe.

@@ -3,11 +3,11 @@
 //! The states of all shards are in one index. What must be read is a set of ids for each shard, so
 //! a Blueprint is read once, however many events and watchers ask for it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use shared::domain::id_pattern::IdPattern;
-use shared::ids::{BlueprintId, ChannelName, Version};
+use shared::ids::{BlueprintId, ChannelName, ConsumerId, Version};
 use shared::store::{Heads, Store};
 
 use crate::blueprints::watch::inbox::Inbox;
@@ -99,10 +99,11 @@ impl Index {
         &mut self,
         patterns: &[Pattern],
         channel: Option<ChannelName>,
+        consumer_id: Option<ConsumerId>,
         known: HashMap<BlueprintId, Version>,
     ) -> (u64, Arc<Inbox>) {
         let unread = self.matching(patterns, known);
-        let inbox = Arc::new(Inbox::new(channel, unread.clone()));
+        let inbox = Arc::new(Inbox::new(channel, consumer_id, unread.clone()));
         for id in unread.into_keys() {
             let newcomers = &mut self.blueprints.entry(id.clone()).or_default().newcomers;
             newcomers.push(Arc::clone(&inbox));
@@ -282,10 +283,7 @@ impl Index {
         let is_kept = state.exists() || is_due || self.exact.contains_key(id);
         let is_changed = old.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &state));
         if is_changed {
-            let wildcards = self.wildcards.iter();
-            let matching = wildcards.filter(|(pattern, _)| pattern.matches(id));
-            let groups = matching.map(|(_, watchers)| watchers);
-            for inbox in groups.chain(self.exact.get(id)).flat_map(Watchers::values) {
+            for inbox in self.groups(id).flat_map(Watchers::values) {
                 inbox.change(old.as_deref(), &state);
             }
         }
@@ -295,6 +293,27 @@ impl Index {
         if !is_kept {
             self.forget(id);
         }
+    }
+
+    /// Returns the watched Blueprints.
+    pub(super) fn watched(&self) -> Vec<BlueprintId> {
+        self.blueprints.keys().cloned().collect()
+    }
+
+    /// Returns the consumers that watch this Blueprint.
+    pub(super) fn consumers(&self, id: &BlueprintId) -> Vec<ConsumerId> {
+        let watchers = self.groups(id).flat_map(Watchers::values);
+        let named = watchers.filter_map(|inbox| inbox.consumer_id().cloned());
+        let consumers: BTreeSet<ConsumerId> = named.collect();
+        consumers.into_iter().collect()
+    }
+
+    /// Returns the groups of watchers whose pattern matches.
+    fn groups<'a>(&'a self, id: &'a BlueprintId) -> impl Iterator<Item = &'a Watchers> {
+        let wildcards = self.wildcards.iter();
+        let matching = wildcards.filter(move |(pattern, _)| pattern.matches(id));
+        let matching = matching.map(|(_, watchers)| watchers);
+        matching.chain(self.exact.get(id))
     }
 
     /// Returns true if the ids of this shard must be listed again.

@@ -60,7 +60,12 @@ pub(crate) async fn watch(
     let request = request::parse(request)?;
     backend.store()?;
     let lifetime = Lifetime::begin(backend, limits)?;
-    let registration = hub.register(request.patterns, request.channel, request.known);
+    let registration = hub.register(
+        request.patterns,
+        request.channel,
+        request.consumer_id,
+        request.known,
+    );
     let watcher = Watcher {
         registration: registration.await?,
         lifetime,

@@ -24,6 +24,8 @@ pub(super) struct WatchRequest {
     pub(super) known: HashMap<BlueprintId, Version>,
     /// Whether documents are sent.
     pub(super) include_documents: bool,
+    /// The consumer, if it named itself.
+    pub(super) consumer_id: Option<ConsumerId>,
 }
 
 /// Parses a request.
@@ -54,7 +56,7 @@ pub(super) fn parse(request: v1::WatchBlueprintsRequest) -> Result<WatchRequest,
     let consumer_id = violations.check("consumer_id", consumer_id);
     let known: Result<HashMap<_, _>, String> = request.known_versions.iter().map(known).collect();
     let known = violations.check("known_versions", known);
-    let (Some(channel), Some(_), Some(known)) = (channel, consumer_id, known) else {
+    let (Some(channel), Some(consumer_id), Some(known)) = (channel, consumer_id, known) else {
         return Err(violations.into());
     };
     if counted.is_none() || !violations.is_empty() {
@@ -65,6 +67,7 @@ pub(super) fn parse(request: v1::WatchBlueprintsRequest) -> Result<WatchRequest,
         channel,
         known,
         include_documents: request.include_documents,
+        consumer_id,
     })
 }
 

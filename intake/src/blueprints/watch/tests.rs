@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use shared::domain::id_pattern::IdPattern;
-use shared::ids::{BlueprintId, ChannelName, Version};
+use shared::ids::{BlueprintId, ChannelName, ConsumerId, Version};
 use shared::store::{HeadPointer, Heads, Store};
 
 use super::inbox::{Inbox, Next};
@@ -50,7 +50,7 @@ impl Watches {
 
     fn register(&mut self, patterns: &[Pattern], known: &[(&str, u64)]) -> (u64, Arc<Inbox>) {
         let known = known.iter().map(|(name, n)| (id(name), version(*n)));
-        self.0.register(patterns, None, known.collect())
+        self.0.register(patterns, None, None, known.collect())
     }
 
     /// Reads what is due. A Blueprint that is not named does not exist. Returns the number of ids.
@@ -172,9 +172,12 @@ fn a_failed_read_is_repeated_with_its_newcomers() {
 fn a_channel_hides_moves_of_the_head() {
     let mut watches = Watches::new();
     let channel = ChannelName::parse("production").unwrap();
-    let (_, inbox) = watches
-        .0
-        .register(&[wildcard("*")], Some(channel.clone()), HashMap::new());
+    let (_, inbox) = watches.0.register(
+        &[wildcard("*")],
+        Some(channel.clone()),
+        None,
+        HashMap::new(),
+    );
     watches.0.list(0, vec![id("a")]);
     let with = |head: u64, channel_at: Option<u64>| Heads {
         channels: channel_at
@@ -239,6 +242,25 @@ fn what_nobody_watches_is_forgotten() {
     watches.0.remove(first, &both);
     assert_eq!((watches.0.n_watchers(), watched(&mut watches)), (0, 0));
     assert_eq!(watches.0.ask_all(), 0);
+}
+
+#[test]
+fn consumers_are_those_with_a_stream_once_each() {
+    let mut watches = Watches::new();
+    let consumer = |name: &str| ConsumerId::parse(name).unwrap();
+    for (pattern, name) in [("*", "one"), ("a*", "one"), ("b", "two")] {
+        let pattern = [if pattern == "b" {
+            exact(pattern)
+        } else {
+            wildcard(pattern)
+        }];
+        let name = Some(consumer(name));
+        watches.0.register(&pattern, None, name, HashMap::new());
+    }
+    watches.register(&[exact("a")], &[]);
+    assert_eq!(watches.0.consumers(&id("a")), [consumer("one")]);
+    let both = [consumer("one"), consumer("two")];
+    assert_eq!(watches.0.consumers(&id("b")), both);
 }
 
 #[test]

@@ -81,11 +81,11 @@ impl Hub {
 
     /// Polls the watched issues. Never returns.
     pub(crate) async fn run(&self, store: &Store) {
-        self.0.demand.poll(|| self.look_once(store)).await;
+        self.0.demand.poll(|| self.poll_once(store)).await;
     }
 
     /// Reads the revisions of all watched issues. Returns the number of calls.
-    async fn look_once(&self, store: &Store) -> Result<usize, StoreError> {
+    async fn poll_once(&self, store: &Store) -> Result<usize, StoreError> {
         let known: Vec<IssueRef> = {
             let issues = self.issues();
             let refs = issues.iter().filter_map(|(id, watched)| {
