@@ -11,7 +11,7 @@
 //!
 //! ```text
 //! ACL SETUSER draftsman on >PASSWORD ~{draftsman:* &draftsman:*
-//!   +brpop +brpoplpush +del +exists +get +hdel +hexists +hget +hgetall +hincrby +hkeys
+//!   +brpop +brpoplpush +del +exists +get +hdel +hexists +hget +hgetall +hincrby +hkeys +hlen
 //!   +hmget +hscan +hset +hsetnx +hvals +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem
 //!   +persist +pexpire +pttl +rename +rpoplpush +rpush +set +unlink +zadd +zcard +zcount +zrange
 //!   +zrangebylex +zrangebyscore +zrem +zremrangebyscore +zscan +zscore +publish +pubsub|numsub
@@ -38,7 +38,7 @@ const OLDEST_MAJOR: u32 = 7;
 /// Each used command as a complete call. Redis extracts its keys as for an execution, and 7.0
 /// crashes on a call that is too short. `K` stands for a key, `C` for a channel.
 const CALLS: &str = "brpop K 1, brpoplpush K K 1, del K, exists K, get K, hdel K f, hexists K f, hget K f, hgetall K, \
-    hincrby K f 1, hkeys K, hmget K f, hscan K 0, hset K f v, hsetnx K f v, hvals K, incr K, lindex K 0, llen K, lpop K, \
+    hincrby K f 1, hkeys K, hlen K, hmget K f, hscan K 0, hset K f v, hsetnx K f v, hvals K, incr K, lindex K 0, llen K, lpop K, \
     lpos K e, lpush K e, lrange K 0 1, lrem K 0 e, persist K, pexpire K 1, pttl K, rename K K, rpoplpush K K, rpush K e, set K v, unlink K, \
     zadd K 1 m, zcard K, zcount K 0 1, zrange K 0 1, zrangebylex K - +, zrangebyscore K 0 1, zrem K m, zremrangebyscore K 0 1, \
     zscan K 0, zscore K m, publish C m, pubsub|numsub C, subscribe C, client|info, client|kill id 1 addr a, client|unblock 1, cluster|slots, wait 0 1, info, time";
