@@ -71,7 +71,7 @@ pub(super) fn channel_cases(client: &Client, cases: &mut Vec<Case>) {
     refused! { cases, client, blueprints.get_blueprint(get), "GetBlueprint", "an unknown channel", NotFound, [] }
 }
 
-/// The cases of consumers.
+/// The cases of consumers and what they watch.
 pub(super) fn consumer_cases(client: &Client, cases: &mut Vec<Case>) {
     let report = |blueprint_id: &str, channel: &str| v1::ReportVersionRequest {
         consumer_id: "c".to_owned(),
@@ -107,4 +107,19 @@ pub(super) fn consumer_cases(client: &Client, cases: &mut Vec<Case>) {
         ..Default::default()
     };
     refused! { cases, client, blueprints.list_consumers(list), "ListConsumers", "no page", InvalidArgument, ["page_size", "page_token"] }
+    let watch = v1::WatchBlueprintsRequest {
+        patterns: vec!["a/b".to_owned()],
+        channel: "Production".to_owned(),
+        known_versions: [("a".to_owned(), "1".to_owned())].into(),
+        consumer_id: "a/b".to_owned(),
+        ..Default::default()
+    };
+    refused! { cases, client, blueprints.watch_blueprints(watch), "WatchBlueprints", "all wrong", InvalidArgument, ["patterns[0]", "channel", "consumer_id", "known_versions"] }
+    for n_patterns in [0, 65] {
+        let watch = v1::WatchBlueprintsRequest {
+            patterns: vec!["*".to_owned(); n_patterns],
+            ..Default::default()
+        };
+        refused! { cases, client, blueprints.watch_blueprints(watch), "WatchBlueprints", "no or too many patterns", InvalidArgument, ["patterns"] }
+    }
 }
