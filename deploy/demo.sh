@@ -10,10 +10,12 @@ cd "$(dirname "$0")/.."
 draftsman="${DRAFTSMAN:-target/debug/draftsman}"
 dir="$(mktemp -d "${TMPDIR:-/tmp}/draftsman-demo.XXXXXX")"
 up_pid=
+sync_pid=
 
 finish() {
     local status=$?
     trap - EXIT INT TERM
+    [ -z "$sync_pid" ] || kill -TERM "$sync_pid" 2>/dev/null || true
     if [ -n "$up_pid" ] && kill -TERM "$up_pid" 2>/dev/null; then
         wait "$up_pid" || status=1
     fi
@@ -92,6 +94,34 @@ expect 0 history support-swarm
 title "What changed, from the first commit to the newest"
 expect 0 diff support-swarm 1 4
 expect 0 stats
+
+title "Which version is in production: a channel, a program that follows it, and a rollback"
+expect 0 promote support-swarm production 1 --yes
+printf '\n$ draftsman sync %s --pattern support-swarm --channel production --run … &\n' "$dir/swarm"
+"$draftsman" sync "$dir/swarm" --pattern support-swarm --channel production --consumer demo \
+    --run "echo \"the swarm loads it\"" >"$dir/sync.out" 2>&1 &
+sync_pid=$!
+in_production() { sha256sum < <("$draftsman" get support-swarm --channel production) | cut -d' ' -f1; }
+follows_version() { "$draftsman" consumers support-swarm --output json | grep -q "\"version\": \"$1\""; }
+within_ten_seconds() {
+    for _ in $(seq 100); do "$@" && return; sleep 0.1; done
+    echo "demo: not within 10 s: $*" >&2
+    cat "$dir/sync.out" >&2
+    exit 1
+}
+within_ten_seconds follows_version "$(in_production)"
+expect 0 promote support-swarm production --yes
+within_ten_seconds follows_version "$(in_production)"
+expect 0 consumers support-swarm
+expect 0 rollback support-swarm production
+within_ten_seconds follows_version "$(in_production)"
+expect 0 consumers support-swarm
+expect 0 channels support-swarm --moves
+kill -TERM "$sync_pid" && wait "$sync_pid" || true
+sync_pid=
+sed 's/^/  /' "$dir/sync.out"
+same "the file is the version in production" "$(sha256sum <"$dir/swarm/support-swarm.yaml")" \
+    "$(sha256sum < <("$draftsman" get support-swarm --channel production))"
 
 title "And it is true"
 version="$("$draftsman" history support-swarm --limit 1 --output json | sed -n 's/^ *"version": "\([0-9a-f]*\)".*/\1/p')"

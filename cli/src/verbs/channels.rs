@@ -7,6 +7,7 @@ use proto::v1::{
     SetChannelRequest,
 };
 use serde_json::{Value, json};
+use tonic::Code;
 
 use super::version_lookup::resolve;
 use super::versions::{newest, show_diff};
@@ -123,7 +124,7 @@ pub(crate) async fn promote(
     };
     let channels = channels_of(&mut client, id).await?;
     let present = channels.into_iter().find(|c| c.name == args.channel);
-    if !args.yes && present.as_ref().is_none_or(|c| c.version != version) {
+    if present.as_ref().is_none_or(|c| c.version != version) {
         let question = match &present {
             None => format!(
                 "create channel {} of {id} at version {}?",
@@ -131,14 +132,8 @@ pub(crate) async fn promote(
                 output::short(&version)
             ),
             Some(present) => {
-                let request = DiffBlueprintRequest {
-                    blueprint_id: id.clone(),
-                    from_version: present.version.clone(),
-                    to_version: version.clone(),
-                };
-                let diff = client.blueprints.diff_blueprint(request).await?;
                 if format == Output::Text {
-                    show_diff(&diff.into_inner().unified_diff)?;
+                    show_move(&mut client, id, &present.version, &version).await?;
                 }
                 format!(
                     "move channel {} of {id} from version {} to {}?",
@@ -148,7 +143,9 @@ pub(crate) async fn promote(
                 )
             }
         };
-        confirm(&question)?;
+        if !args.yes {
+            confirm(&question)?;
+        }
     }
     let request = SetChannelRequest {
         blueprint_id: args.blueprint_id,
@@ -158,6 +155,23 @@ pub(crate) async fn promote(
         reason: args.reason,
     };
     set(client, request, format).await
+}
+
+/// Prints the difference that a move makes. A difference that is too large to send prevents no
+/// move.
+async fn show_move(client: &mut Client, id: &str, from: &str, to: &str) -> Result<(), CliError> {
+    let request = DiffBlueprintRequest {
+        blueprint_id: id.to_owned(),
+        from_version: from.to_owned(),
+        to_version: to.to_owned(),
+    };
+    match client.blueprints.diff_blueprint(request).await {
+        Ok(diff) => show_diff(&diff.into_inner().unified_diff),
+        Err(status) if status.code() == Code::FailedPrecondition => {
+            Ok(output::line("the difference is too large to show")?)
+        }
+        Err(status) => Err(status.into()),
+    }
 }
 
 /// Moves a channel back to the version before its last move.
