@@ -16,8 +16,6 @@ use shared::telemetry::prometheus::{Numbers, TIDY_EVERY};
 use shared::whole_ms::whole_ms;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::StepError;
-
 /// Maximum number of label values that come from documents (step names, model names). Later names
 /// are recorded as `other`.
 const MOST_NAMES: usize = 100;
@@ -218,18 +216,25 @@ pub(crate) fn denied(verdicts: &[Verdict]) {
     }
 }
 
+/// How a request to a model ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ModelRequest {
+    Answered,
+    FailedTemporarily,
+    FailedPermanently,
+}
+
 /// Records a request to a model.
-pub(crate) fn asked_model(name: &str, took: Duration, error: Option<&StepError>) {
+pub(crate) fn asked_model(name: &str, took: Duration, ended: ModelRequest) {
     let model = MODELS.label(name);
     histogram!("draftsman_worker_model_seconds", "model" => model.clone()).record(took);
-    let failed = error.map(|error| match error {
-        StepError::Transient { .. } => "temporary",
-        _ => "permanent",
-    });
-    for kind in ["temporary", "permanent"] {
+    for (kind, counted) in [
+        ("temporary", ModelRequest::FailedTemporarily),
+        ("permanent", ModelRequest::FailedPermanently),
+    ] {
         // Also adds 0, because a rate needs a sample before the first error.
         counter!("draftsman_worker_model_errors_total", "model" => model.clone(), "kind" => kind)
-            .increment(u64::from(failed == Some(kind)));
+            .increment(u64::from(ended == counted));
     }
 }
 
@@ -329,11 +334,11 @@ mod tests {
             detail: String::new(),
         };
         denied(&[verdict("des", true), verdict("size", false)]);
-        let silent = StepError::Transient {
-            message: String::new(),
-            retry_after: None,
-        };
-        asked_model("model-1", Duration::from_secs(3), Some(&silent));
+        asked_model(
+            "model-1",
+            Duration::from_secs(3),
+            ModelRequest::FailedTemporarily,
+        );
         let answer = metrics.answer(Probe::Metrics, Duration::ZERO, &numbers);
         let ProbeAnswer::Good(text) = answer else {
             panic!("metrics are always there");

@@ -19,7 +19,7 @@ use crate::flow::agents::llm::limits::MAX_REPLY_BYTES;
 use crate::flow::agents::llm::protocol::{Answer, Conversation, EventError};
 use crate::flow::agents::llm::provider::{Model, Protocol};
 use crate::flow::error::StepError;
-use crate::metrics;
+use crate::metrics::{self, ModelRequest};
 
 /// The maximum number of bytes to read from the body of an error.
 const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -99,7 +99,12 @@ impl Models {
                 Err(_) => Err(fault::timed_out(model, limit)),
             },
         };
-        metrics::asked_model(&model.name, began.elapsed(), answer.as_ref().err());
+        let ended = match &answer {
+            Ok(_) => ModelRequest::Answered,
+            Err(StepError::Transient { .. }) => ModelRequest::FailedTemporarily,
+            Err(_) => ModelRequest::FailedPermanently,
+        };
+        metrics::asked_model(&model.name, began.elapsed(), ended);
         answer
     }
 
