@@ -8,7 +8,9 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
+use redis::AsyncConnectionConfig;
 use tempfile::TempDir;
 
 use crate::eventually::eventually_blocking;
@@ -16,6 +18,8 @@ use crate::programs::{Signal, send_signal};
 
 /// The name of the socket in the server's directory.
 const SOCKET: &str = "redis.sock";
+/// How long a connection waits for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// The mode of the append-only file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,8 +188,10 @@ impl RedisServer {
     /// If the server does not answer.
     pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url()).expect("a valid URL");
+        // The default is half a second. The checker reads every key after ten minutes of load.
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WITHIN));
         client
-            .get_multiplexed_async_connection()
+            .get_multiplexed_async_connection_with_config(&config)
             .await
             .expect("a connection to the private redis-server")
     }

@@ -12,9 +12,10 @@ use tests::programs::{Process, workspace_dir};
 use tests::redis_server::{Aof, RedisServer};
 use tests::rig::Rig;
 
-const WORKER_SERVICES: [&str; 11] = [
+const WORKER_SERVICES: [&str; 12] = [
     "auditor",
     "consumer",
+    "gauges",
     "heartbeat",
     "listener",
     "orbits",
