@@ -51,7 +51,7 @@ for i = 13, #ARGV do
     local id, submitted = string.match(item, '^(.-)|(%d+)$')
     local element = bp .. '/' .. id
     local f = call('HMGET', issue_of .. id,
-      'state', 'blueprint_id', 'submitted_at', 'token', 'worker_id', 'crashes')
+      'state', 'blueprint_id', 'submitted_at', 'token', 'worker_id', 'deaths')
     hold(not open[element], 'queue', element, ' is queued twice')
     hold(f[2] == bp and f[3] == submitted, 'queue', element, ' does not belong there')
     hold(tonumber(submitted) >= last_at, 'queue', element, ' is not in order')

@@ -145,7 +145,7 @@ mod tests {
         ("LPUSH backlog:M unknown|1", "queue"),
         ("RPUSH backlog:B H|1", "queue"),
         ("HSET issue:L state applied", "queue"),
-        ("HSET issue:L crashes 99", "attempts"),
+        ("HSET issue:L deaths 99", "attempts"),
         ("HDEL issue:L token", "token"),
         ("HSET issue:H token t", "token"),
         ("ZADD waiting 1 B", "waiting"),

@@ -18,8 +18,8 @@
 --@include orbit_right
 --@include grant
 local worker, nonce, known_version, log = arg.holder, arg.nonce, arg.known_version, arg.log
-local bearable = arg.shared_run_limit
-local alone = not bearable
+local shared_run_limit = arg.shared_run_limit
+local alone = not shared_run_limit
 
 local head_id, behind = head_and_next()
 local is_head = head_id == id
@@ -58,8 +58,8 @@ if setting then
   fail(needs_admin(setting))
   return { 'orbit_needs_admin' }
 end
-local crashes = tonumber(issue.crashes or 0)
-if not alone and crashes > bearable then return { 'alone' } end
+local deaths = tonumber(issue.deaths or 0)
+if not alone and deaths > shared_run_limit then return { 'alone' } end
 
 grant(worker, nonce, arg.lease_ms, behind)
 if note then redis.call('HSET', blueprint, 'orbit_as_of', note) end

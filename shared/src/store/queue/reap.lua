@@ -22,8 +22,8 @@ end
 if issue.worker_id ~= holder then return { 'moved' } end
 
 redis.call('HINCRBY', K.counts, 'reaped', 1)
-local crashes = redis.call('HINCRBY', K.issue, 'crashes', 1)
-if crashes >= max_attempts and issue.alone then
+local deaths = redis.call('HINCRBY', K.issue, 'deaths', 1)
+if deaths >= max_attempts and issue.alone then
   local reason = 'dispatch failed after ' .. issue.attempt .. ' attempts: the worker died or stalled each time; last ' .. holder
   decide({ state = 'rejected', cause = 'failed', reason = reason, new_version = '', dead = true,
     log = failed_log(log, reason) })
@@ -31,7 +31,7 @@ if crashes >= max_attempts and issue.alone then
   announce()
   return { 'dead' }
 end
-local delay = math.floor(math.min(60000, 1000 * 2 ^ (crashes - 1)) * jitter)
+local delay = math.floor(math.min(60000, 1000 * 2 ^ (deaths - 1)) * jitter)
 redis.call('ZREM', K.leases, element)
 redis.call('LREM', K.processing, 0, element)
 redis.call('HDEL', K.issue, 'token', 'nonce', 'alone')

@@ -37,7 +37,7 @@ for i = 1, n_issues do
     local entry = redis.call('HGET', KEYS[7], id)
     entry = entry and cjson.decode(entry)
     lines[#lines + 1] = id .. ' ' .. state_of(id, f) .. ' attempt ' .. f.attempt
-      .. ' retries ' .. (f.retries or '0') .. ' deaths ' .. (f.crashes or '0')
+      .. ' retries ' .. (f.retries or '0') .. ' deaths ' .. (f.deaths or '0')
       .. ' alone ' .. (f.alone or '0') .. ' token ' .. (f.token or '-') .. ' nonce ' .. (f.nonce or '-')
       .. ' worker ' .. (f.worker_id or '-') .. ' lease ' .. lease
       .. ' delayed ' .. (redis.call('ZSCORE', KEYS[5], element) and '1' or '0')
