@@ -166,7 +166,7 @@ async fn show_move(client: &mut Client, id: &str, from: &str, to: &str) -> Resul
         to_version: to.to_owned(),
     };
     match client.blueprints.diff_blueprint(request).await {
-        Ok(diff) => show_diff(&diff.into_inner().unified_diff),
+        Ok(diff) => Ok(show_diff(&diff.into_inner().unified_diff)?),
         Err(status) if status.code() == Code::FailedPrecondition => {
             Ok(output::line("the difference is too large to show")?)
         }
