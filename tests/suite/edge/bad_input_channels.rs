@@ -24,13 +24,13 @@ pub(super) fn channel_cases(client: &Client, cases: &mut Vec<Case>) {
     };
     refused! { cases, client, blueprints.set_channel(long), "SetChannel", "all wrong", InvalidArgument, ["blueprint_id", "channel", "version", "reason"] }
     for bad in ["", "Production", "1st", "latest", "a_b"] {
-        refused! { cases, client, blueprints.set_channel(set("door", bad, &zero)), "SetChannel", "no name", InvalidArgument, ["channel"] }
+        refused! { cases, client, blueprints.set_channel(set("sample", bad, &zero)), "SetChannel", "no name", InvalidArgument, ["channel"] }
     }
     refused! { cases, client, blueprints.set_channel(set("nobody", "a", &zero)), "SetChannel", "unknown", NotFound, [] }
-    refused! { cases, client, blueprints.set_channel(set("door", "a", &zero)), "SetChannel", "an unknown version", FailedPrecondition, ["version"] }
+    refused! { cases, client, blueprints.set_channel(set("sample", "a", &zero)), "SetChannel", "an unknown version", FailedPrecondition, ["version"] }
     let stale = v1::SetChannelRequest {
         expected_revision: Some(1),
-        ..set("door", "a", &zero)
+        ..set("sample", "a", &zero)
     };
     refused! { cases, client, blueprints.set_channel(stale), "SetChannel", "another revision", Aborted, [] }
     let delete = |blueprint_id: &str, channel: &str| v1::DeleteChannelRequest {
@@ -40,7 +40,7 @@ pub(super) fn channel_cases(client: &Client, cases: &mut Vec<Case>) {
     };
     refused! { cases, client, blueprints.delete_channel(delete("", "")), "DeleteChannel", "all wrong", InvalidArgument, ["blueprint_id", "channel"] }
     refused! { cases, client, blueprints.delete_channel(delete("nobody", "a")), "DeleteChannel", "unknown", NotFound, [] }
-    refused! { cases, client, blueprints.delete_channel(delete("door", "a")), "DeleteChannel", "an unknown channel", NotFound, [] }
+    refused! { cases, client, blueprints.delete_channel(delete("sample", "a")), "DeleteChannel", "an unknown channel", NotFound, [] }
     let list = |blueprint_id: &str| v1::ListChannelsRequest {
         blueprint_id: blueprint_id.to_owned(),
     };
@@ -53,19 +53,19 @@ pub(super) fn channel_cases(client: &Client, cases: &mut Vec<Case>) {
         page_token: "zz".to_owned(),
     };
     refused! { cases, client, blueprints.list_channel_moves(moves("", "A", 0)), "ListChannelMoves", "no names", InvalidArgument, ["blueprint_id", "channel"] }
-    refused! { cases, client, blueprints.list_channel_moves(moves("door", "", -1)), "ListChannelMoves", "no page", InvalidArgument, ["page_size", "page_token"] }
+    refused! { cases, client, blueprints.list_channel_moves(moves("sample", "", -1)), "ListChannelMoves", "no page", InvalidArgument, ["page_size", "page_token"] }
     let unknown = v1::ListChannelMovesRequest {
         blueprint_id: "nobody".to_owned(),
         ..Default::default()
     };
     refused! { cases, client, blueprints.list_channel_moves(unknown), "ListChannelMoves", "unknown", NotFound, [] }
     let get = v1::GetBlueprintRequest {
-        blueprint_id: "door".to_owned(),
+        blueprint_id: "sample".to_owned(),
         selector: selector(Selector::Channel("head".to_owned())),
     };
     refused! { cases, client, blueprints.get_blueprint(get), "GetBlueprint", "no name of a channel", InvalidArgument, ["selector.channel"] }
     let get = v1::GetBlueprintRequest {
-        blueprint_id: "door".to_owned(),
+        blueprint_id: "sample".to_owned(),
         selector: selector(Selector::Channel("a".to_owned())),
     };
     refused! { cases, client, blueprints.get_blueprint(get), "GetBlueprint", "an unknown channel", NotFound, [] }
@@ -89,12 +89,12 @@ pub(super) fn consumer_cases(client: &Client, cases: &mut Vec<Case>) {
     refused! { cases, client, blueprints.report_version(wrong), "ReportVersion", "all wrong", InvalidArgument, ["consumer_id", "blueprint_id", "channel", "version", "status", "message"] }
     let status = v1::ReportVersionRequest {
         status: 99,
-        ..report("door", "")
+        ..report("sample", "")
     };
     refused! { cases, client, blueprints.report_version(status), "ReportVersion", "no status", InvalidArgument, ["status"] }
     refused! { cases, client, blueprints.report_version(report("nobody", "")), "ReportVersion", "unknown", NotFound, [] }
-    refused! { cases, client, blueprints.report_version(report("door", "a")), "ReportVersion", "an unknown channel", NotFound, [] }
-    refused! { cases, client, blueprints.report_version(report("door", "")), "ReportVersion", "an unknown version", FailedPrecondition, ["version"] }
+    refused! { cases, client, blueprints.report_version(report("sample", "a")), "ReportVersion", "an unknown channel", NotFound, [] }
+    refused! { cases, client, blueprints.report_version(report("sample", "")), "ReportVersion", "an unknown version", FailedPrecondition, ["version"] }
     let list = v1::ListConsumersRequest {
         blueprint_id: Some("a/b".to_owned()),
         page_size: 0,
