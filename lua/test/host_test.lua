@@ -20,7 +20,7 @@ assert(value == nil and type(problem) == "string")
 value, problem = host.json_parse('{"a": 1, "a": 2}')
 assert(value == nil and problem:find("twice"))
 assert(host.json_parse("null") == host.null and select(2, host.json_parse("null")) == nil)
-fails("argument 1: nil is no JSON value", host.canonical_yaml, nil)
+fails("argument 1: nil is not a JSON value", host.canonical_yaml, nil)
 
 -- Patches.
 local changed = assert(host.json_patch(document, { { op = "add", path = "/x", value = _CTX.list } }))
@@ -72,13 +72,13 @@ fails("expected an array, got an object", host.array, _CTX.object)
 fails("expected a table", host.object, 5)
 
 -- Values that JSON cannot represent are rejected, with their position.
-fails("at a.b[2]: a function is no JSON value", host.canonical_yaml, { a = { b = { 1, print or fails } } })
+fails("at a.b[2]: a function is not a JSON value", host.canonical_yaml, { a = { b = { 1, print or fails } } })
 fails("the number NaN", host.canonical_yaml, { 0 / 0 })
 fails("the number inf", host.canonical_yaml, { 1 / 0 })
 fails("neither array nor object", host.canonical_yaml, { 1, 2, x = 3 })
 fails("must be a string", host.canonical_yaml, host.object({ 1 }))
 fails("must be a string", host.canonical_yaml, { [true] = 1 })
-fails("no UTF-8", host.canonical_yaml, { "\xff" })
+fails("not UTF-8", host.canonical_yaml, { "\xff" })
 fails("neither array nor object", host.canonical_yaml, host.array({ x = 1 }))
 
 -- Axes.

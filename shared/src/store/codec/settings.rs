@@ -112,7 +112,7 @@ pub(crate) fn setting(setting_id: &SettingId, text: &str) -> Result<EnhanceSetti
             .map_err(|e| damaged("setting", id, e))?
             .as_object()
             .cloned()
-            .ok_or_else(|| damaged("setting", id, "axis_options is no object"))?,
+            .ok_or_else(|| damaged("setting", id, "axis_options is not an object"))?,
     };
     Ok(EnhanceSetting {
         id: setting_id.clone(),

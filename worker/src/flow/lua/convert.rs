@@ -123,26 +123,26 @@ impl Conversion<'_> {
     fn convert(&mut self, value: &Value) -> std::result::Result<Doc, String> {
         self.bytes += size_of::<Doc>();
         match value {
-            Value::Nil => Err("nil is no JSON value; use host.null".into()),
+            Value::Nil => Err("nil is not a JSON value; use host.null".into()),
             Value::Boolean(b) => Ok(Doc::Bool(*b)),
             Value::Integer(i) => Ok(Doc::Num(Num::Int(*i))),
             Value::Number(f) if f.is_finite() => Ok(Doc::Num(Num::Float(*f))),
-            Value::Number(f) => Err(format!("the number {f} is no JSON value")),
+            Value::Number(f) => Err(format!("the number {f} is not a JSON value")),
             Value::String(s) => Ok(Doc::Str(self.text(s)?)),
             Value::LightUserData(pointer) if pointer.0.is_null() => Ok(Doc::Null),
             Value::UserData(data) => match data.borrow::<View>() {
                 Ok(view) => Ok(view.0.clone()),
-                Err(_) => Err("a userdata is no JSON value".into()),
+                Err(_) => Err("a userdata is not a JSON value".into()),
             },
             Value::Table(table) => self.table(table),
-            other => Err(format!("a {} is no JSON value", other.type_name())),
+            other => Err(format!("a {} is not a JSON value", other.type_name())),
         }
     }
 
     fn text(&mut self, s: &mlua::LuaString) -> std::result::Result<Arc<str>, String> {
         let text = s
             .to_str()
-            .map_err(|_| "a string that is no UTF-8".to_owned())?;
+            .map_err(|_| "a string that is not UTF-8".to_owned())?;
         self.bytes += text.len();
         if self.bytes > MAX_BYTES {
             return Err(format!("the value is larger than {} MiB", MAX_BYTES >> 20));

@@ -149,7 +149,7 @@ fn changes(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
                     return refuse(
                         lua,
                         format!(
-                            "version_label is an invalid semver: a {}, no string",
+                            "version_label is an invalid semver: a {}, not a string",
                             other.type_name()
                         ),
                     );
@@ -391,7 +391,7 @@ fn log(lua: &Lua, (first, second): (LuaString, Option<LuaString>)) -> Result<()>
         "error" => tracing::error!(script, "{message}"),
         other => {
             return Err(Error::runtime(format!(
-                "host.log: level {other:?} is none of debug, info, warn, error"
+                "host.log: level {other:?} is not debug, info, warn or error"
             )));
         }
     }

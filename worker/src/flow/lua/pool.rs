@@ -136,7 +136,7 @@ impl Pool {
             Ok(value) => {
                 let doc = value.map_err(|problem| ScriptError::Raised {
                     script: name(),
-                    message: format!("what it returned is no JSON: {problem}"),
+                    message: format!("the returned value is not JSON: {problem}"),
                 });
                 machine.tidy_up(cx.run.document_bytes());
                 self.put_back(machine);

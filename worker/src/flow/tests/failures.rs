@@ -29,12 +29,12 @@ async fn a_script_that_fails_is_no_denial() {
         (
             "committer.lua",
             "return host.json_patch(1, function() end)",
-            "committer.lua:1: host.json_patch: argument 2: a function is no JSON value",
+            "committer.lua:1: host.json_patch: argument 2: a function is not a JSON value",
         ),
         (
             "committer.lua",
             "return {a = {1, nil, 3}}",
-            "what it returned is no JSON: at a: an array with a hole",
+            "the returned value is not JSON: at a: an array with a hole",
         ),
         (
             "committer.lua",
