@@ -225,7 +225,7 @@ pub(crate) fn reason(given: Option<String>) -> Result<String, String> {
     let text = given.unwrap_or_default();
     if text.len() > MAX_REASON_BYTES {
         return Err(format!(
-            "has {} bytes; the limit is {MAX_REASON_BYTES} (64 KiB)",
+            "has {} bytes; the limit is {MAX_REASON_BYTES}",
             text.len()
         ));
     }

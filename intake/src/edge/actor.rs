@@ -31,20 +31,26 @@ pub(crate) fn claimed(headers: &HeaderMap) -> Result<Actor, RequestError> {
 }
 
 /// Returns the actor of a verified client certificate (DER): its first DNS name or URI among the
-/// subject alternative names, else its common name. Skips names that are not valid actors. `None`
-/// if no name remains.
+/// subject alternative names, else its common name. `None` if that name is not a valid actor: the
+/// authority may have checked one name and copied another.
 pub(crate) fn of_certificate(der: &[u8]) -> Option<Actor> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    let alternatives = certificate.subject_alternative_name().ok().flatten();
+    let alternatives = certificate.subject_alternative_name().ok()?;
     let alternatives = alternatives.iter().flat_map(|san| &san.value.general_names);
-    let alternatives = alternatives.filter_map(|name| match name {
+    let mut alternatives = alternatives.filter_map(|name| match name {
         GeneralName::DNSName(name) | GeneralName::URI(name) => Some(*name),
         _ => None,
     });
-    let common_names = certificate.subject().iter_common_name();
-    let common_names = common_names.filter_map(|name| name.as_str().ok());
-    let mut names = alternatives.chain(common_names);
-    names.find_map(|name| Actor::parse(name).ok())
+    let name = match alternatives.next() {
+        Some(name) => name,
+        None => certificate
+            .subject()
+            .iter_common_name()
+            .next()?
+            .as_str()
+            .ok()?,
+    };
+    Actor::parse(name).ok()
 }
 
 #[cfg(test)]

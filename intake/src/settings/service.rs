@@ -97,7 +97,9 @@ impl Settings {
         let mut orbit_commit = None;
         if let Some(orbit) = orbit {
             let rationale = format!("orbit of setting {}", setting.id);
-            let id = Some(&setting.id);
+            // The stored setting is not judged where the new one runs the document in its place.
+            let takes_over = store.follower(&setting).await?.will_choose(&orbit);
+            let id = takes_over.then_some(&setting.id);
             let written =
                 crate::blueprints::write::write(store, &orbit, head, &rationale, &actor, id);
             let written = written.await.map_err(as_orbit_document)?;

@@ -1,14 +1,14 @@
 //! A channel: a named pointer from a Blueprint to one of its versions, and its moves.
 
 use crate::domain::actor::Actor;
-use crate::domain::commit::MAX_RATIONALE_BYTES;
 use crate::ids::{BlueprintId, ChannelName, Version};
 
 /// The maximum number of channels of one Blueprint.
 pub const MAX_CHANNELS: usize = 32;
 
-/// The maximum length of the reason of a move, in bytes.
-pub const MAX_REASON_BYTES: usize = MAX_RATIONALE_BYTES;
+/// The maximum length of the reason of a move, in bytes. The last reason of each channel is read
+/// with every read of its Blueprint for watchers.
+pub const MAX_REASON_BYTES: usize = 1_024;
 
 /// A channel.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,7 @@ pub(super) fn channel_cases(client: &Client, cases: &mut Vec<Case>) {
         ..Default::default()
     };
     let long = v1::SetChannelRequest {
-        reason: Some("x".repeat(64 * 1024 + 1)),
+        reason: Some("x".repeat(1025)),
         ..set("", "head", "")
     };
     refused! { cases, client, blueprints.set_channel(long), "SetChannel", "all wrong", InvalidArgument, ["blueprint_id", "channel", "version", "reason"] }

@@ -273,6 +273,27 @@ async fn an_orbit_is_tried_with_each_setting_that_would_run_it() {
 }
 
 #[tokio::test]
+async fn a_document_is_judged_with_the_stored_setting_if_the_new_one_does_not_run_it() {
+    let rig = with_worker().await;
+    let first = bundled(&rig, |_| {}).await;
+    rig.client
+        .put_setting(with_orbit(&first))
+        .await
+        .expect("PutSetting");
+    let history = rig.client.history("own-orbit").await;
+    let version = history[0].version.clone();
+    for (what, document, words) in never_decided() {
+        let mut request = with_orbit(&document);
+        let setting = request.setting.as_mut().expect("a setting");
+        setting.selector = selector(Selector::Fixed(version.clone()));
+        let status = rig.client.put_setting(request).await.expect_err(what);
+        assert_eq!(status.code(), Code::FailedPrecondition, "{what}: {status}");
+        assert!(status.message().contains(words), "{what}: {status}");
+        assert_eq!(rig.client.head_json("own-orbit").await, first, "{what}");
+    }
+}
+
+#[tokio::test]
 async fn an_issue_cannot_break_an_orbit_for_a_setting_that_follows_it_by_label() {
     let rig = with_worker().await;
     let first = bundled(&rig, |orbit| {

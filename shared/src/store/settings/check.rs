@@ -122,13 +122,17 @@ impl Store {
     pub async fn orbit_state(&self, setting: &EnhanceSetting) -> Result<CheckedOrbit, StoreError> {
         let orbit = &setting.blueprint_id;
         let shard = self.of(orbit);
-        let channel = match &setting.selector {
-            VersionSelector::Channel(name) => shard.channel(orbit, name).await?,
+        // What does not exist has the number 0, because `None` would match any later state.
+        let channel_revision = match &setting.selector {
+            VersionSelector::Channel(name) => {
+                let channel = shard.channel(orbit, name).await?;
+                Some(channel.map_or(0, |channel| channel.revision))
+            }
             _ => None,
         };
         Ok(CheckedOrbit {
-            seq: shard.head_seq(orbit).await?,
-            channel_revision: channel.map(|channel| channel.revision),
+            seq: Some(shard.head_seq(orbit).await?.unwrap_or(0)),
+            channel_revision,
         })
     }
 
