@@ -10,7 +10,8 @@ use std::time::Duration;
 use proto::v1::{BlueprintRemoval, BlueprintUpdate, RemovalReason, WatchBlueprintsRequest};
 use serde_json::json;
 use shared::ids::{BlueprintId, Version};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
 
 use self::command::{Applied, Changes};
 use self::folder::Folder;
@@ -21,10 +22,12 @@ use crate::args::{Common, Output, SyncArgs};
 use crate::client::CliError;
 use crate::output;
 
-/// How long `--once` waits for intake.
+/// How long `--once` waits for intake, or for the next Blueprint.
 const ONCE_WITHIN: Duration = Duration::from_secs(60);
 /// Changes within this time are one run of the command.
 const TOGETHER: Duration = Duration::from_millis(50);
+/// The pause before reports that intake could not take are sent again.
+const REPORT_AGAIN: Duration = Duration::from_secs(5);
 
 /// Keeps the folder up to date: with `--once` until it is, else until an error. Returns false if
 /// the command failed in a run with `--once`.
@@ -76,23 +79,43 @@ struct Sync<'a> {
 
 impl Sync<'_> {
     async fn run(&mut self) -> Result<bool, CliError> {
-        let give_up_at = Instant::now() + ONCE_WITHIN;
+        let mut give_up_at = Instant::now() + ONCE_WITHIN;
+        let mut due_at = None;
         loop {
             let is_due = self.has_synced && !self.changes.is_empty();
-            let heard = if is_due {
-                match timeout(TOGETHER, self.watch.next()).await {
-                    Ok(heard) => heard?,
-                    Err(_) => {
-                        self.apply().await?;
-                        continue;
-                    }
-                }
-            } else {
-                self.watch.next().await?
+            // From the first change on, so that a busy stream does not put the command off.
+            due_at = is_due.then(|| due_at.unwrap_or_else(|| Instant::now() + TOGETHER));
+            let must_report = self.reports.are_unsent() && self.watch.client().is_some();
+            let wake_at = match self.args.once {
+                true => Some(give_up_at),
+                false => due_at.or_else(|| must_report.then(|| Instant::now() + REPORT_AGAIN)),
             };
-            match heard {
-                Heard::Update(update) => self.update(&update)?,
-                Heard::Removal(removal) => self.removal(&removal)?,
+            let heard = match wake_at {
+                None => Ok(self.watch.next().await),
+                Some(at) if at <= Instant::now() => Err(()),
+                Some(at) => timeout_at(at, self.watch.next()).await.map_err(drop),
+            };
+            let Ok(heard) = heard else {
+                if self.args.once {
+                    let late = "intake did not send everything in time";
+                    return Err(Status::deadline_exceeded(late).into());
+                }
+                if is_due {
+                    self.apply().await?;
+                } else {
+                    self.send_reports().await;
+                }
+                continue;
+            };
+            match heard? {
+                Heard::Update(update) => {
+                    give_up_at = Instant::now() + ONCE_WITHIN;
+                    self.update(&update)?;
+                }
+                Heard::Removal(removal) => {
+                    give_up_at = Instant::now() + ONCE_WITHIN;
+                    self.removal(&removal)?;
+                }
                 Heard::Synced => {
                     self.has_synced = true;
                     self.fresh()?;

@@ -1,13 +1,19 @@
 //! Reports what this instance runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proto::v1::{ConsumerStatus, ReportVersionRequest};
+use tokio::time::timeout;
+use tonic::Status;
 
 use super::command::{Applied, Changes};
 use crate::client::Client;
 use crate::verbs::blueprint_watch::is_passing;
 use crate::verbs::follow::note;
+
+/// How long a report waits for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The reports that intake does not have yet: the newest of each Blueprint.
 pub(super) struct Reports {
@@ -53,21 +59,29 @@ impl Reports {
         }
     }
 
-    /// Sends the reports. Those that fail for the moment are sent again with the next call; others
-    /// are noted on standard error. The files do not depend on reports.
+    /// Returns true if reports wait for another call of [`Reports::send`].
+    pub(super) fn are_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Sends the reports. From the first one that fails for the moment on, they wait for the next
+    /// call. Others that fail are noted on standard error. The files do not depend on reports.
     pub(super) async fn send(&mut self, client: &mut Client) {
-        let unsent = std::mem::take(&mut self.unsent);
-        for (id, report) in unsent {
-            let sent = client.blueprints.report_version(report.clone()).await;
-            if let Err(status) = sent {
-                let error = status.into();
-                if is_passing(&error) {
-                    self.unsent.insert(id, report);
-                } else {
-                    // Standard error is the last place to report a failure.
-                    let _ = note(&format!("cannot report the version of {id}: {error}"));
-                }
+        while let Some((id, report)) = self.unsent.pop_first() {
+            let sending = client.blueprints.report_version(report.clone());
+            // Nothing else of `sync` happens meanwhile.
+            let sent = match timeout(ANSWER_WITHIN, sending).await {
+                Ok(sent) => sent.map(drop),
+                Err(_) => Err(Status::unavailable("intake does not answer")),
+            };
+            let Err(status) = sent else { continue };
+            let error = status.into();
+            if is_passing(&error) {
+                self.unsent.insert(id, report);
+                return;
             }
+            // Standard error is the last place to report a failure.
+            let _ = note(&format!("cannot report the version of {id}: {error}"));
         }
     }
 }

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use shared::ids::{BlueprintId, ChannelName, ConsumerId, Version};
 use shared::store::{Shard, Store, StoreError};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::blueprints::watch::inbox::Inbox;
@@ -77,6 +78,7 @@ impl Hub {
             let watched = self.index().watched();
             for id in watched {
                 let consumers = self.index().consumers(&id);
+                yield_now().await;
                 for part in consumers.chunks(BATCH) {
                     let noted = self.0.store.of(&id).seen_consumers(&id, part).await;
                     if let Err(error) = noted {
@@ -113,11 +115,13 @@ impl Hub {
             };
             match shard.heads(&batch.ids).await {
                 Ok(page) => {
-                    let must_list = {
-                        let mut index = self.index();
-                        index.apply(batch, page.heads);
-                        index.must_list(number, page.n_blueprints)
-                    };
+                    // One Blueprint can have thousands of watchers, and this task also serves the
+                    // watchers of issues.
+                    for read in batch.read(page.heads) {
+                        self.index().apply(read);
+                        yield_now().await;
+                    }
+                    let must_list = self.index().must_list(number, page.n_blueprints);
                     if must_list && let Err(error) = self.list(shard).await {
                         // The next poll compares the number again.
                         tracing::debug!(%error, "cannot list the Blueprints");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use shared::domain::id_pattern::IdPattern;
 use shared::ids::{BlueprintId, ChannelName, ConsumerId, Version};
-use shared::store::{Heads, Store};
+use shared::store::{Heads, Store, StoreError};
 
 use crate::blueprints::watch::inbox::Inbox;
 use crate::blueprints::watch::state::State;
@@ -72,6 +72,25 @@ struct ShardPart {
 pub(super) struct Batch {
     pub(super) ids: Vec<BlueprintId>,
     newcomers: Vec<Vec<Arc<Inbox>>>,
+}
+
+/// What was read of one Blueprint of a batch.
+pub(super) struct Read {
+    id: BlueprintId,
+    newcomers: Vec<Arc<Inbox>>,
+    heads: Result<Heads, StoreError>,
+}
+
+impl Batch {
+    /// Joins the batch with what was read of each of its Blueprints.
+    pub(super) fn read(self, heads: Vec<Result<Heads, StoreError>>) -> impl Iterator<Item = Read> {
+        let read = self.ids.into_iter().zip(self.newcomers).zip(heads);
+        read.map(|((id, newcomers), heads)| Read {
+            id,
+            newcomers,
+            heads,
+        })
+    }
 }
 
 impl Index {
@@ -248,27 +267,25 @@ impl Index {
         }
     }
 
-    /// Takes over what was read, and tells the watchers.
-    pub(super) fn apply(
-        &mut self,
-        batch: Batch,
-        heads: Vec<Result<Heads, shared::store::StoreError>>,
-    ) {
-        let read = batch.ids.into_iter().zip(batch.newcomers).zip(heads);
-        for ((id, newcomers), heads) in read {
-            match heads {
-                Ok(heads) => self.apply_one(&id, newcomers, heads),
-                Err(error) => {
-                    tracing::error!(blueprint_id = %id, %error, "watchers are not told of it");
-                    for inbox in newcomers {
-                        inbox.begin(&id, None);
-                    }
+    /// Takes over what was read of one Blueprint, and tells its watchers.
+    pub(super) fn apply(&mut self, read: Read) {
+        let Read {
+            id,
+            newcomers,
+            heads,
+        } = read;
+        match heads {
+            Ok(heads) => self.apply_heads(&id, newcomers, heads),
+            Err(error) => {
+                tracing::error!(blueprint_id = %id, %error, "watchers are not told of it");
+                for inbox in newcomers {
+                    inbox.begin(&id, None);
                 }
             }
         }
     }
 
-    fn apply_one(&mut self, id: &BlueprintId, newcomers: Vec<Arc<Inbox>>, heads: Heads) {
+    fn apply_heads(&mut self, id: &BlueprintId, newcomers: Vec<Arc<Inbox>>, heads: Heads) {
         let Some(watched) = self.blueprints.get_mut(id) else {
             return;
         };

@@ -63,7 +63,9 @@ impl Watches {
                 Ok(found.map_or_else(Heads::default, |(_, heads)| heads.clone()))
             });
             let found = found.collect();
-            self.0.apply(batch, found);
+            for read in batch.read(found) {
+                self.0.apply(read);
+            }
         }
         count
     }
@@ -140,7 +142,9 @@ fn a_newcomer_waits_for_a_read_that_begins_after_it() {
     let (_, first) = watches.register(&[exact("a")], &[]);
     let early = watches.0.take(0).unwrap();
     let (_, late) = watches.register(&[exact("a")], &[("a", 2)]);
-    watches.0.apply(early, vec![Ok(heads(1))]);
+    for read in early.read(vec![Ok(heads(1))]) {
+        watches.0.apply(read);
+    }
     assert_eq!(sent(&first), [told("a", 1), synced()]);
     assert!(sent(&late).is_empty(), "the read began before");
     watches.read(&[("a", heads(2))]);
