@@ -183,6 +183,15 @@ pub(crate) enum CliError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// A public host of the console is invalid.
+    #[error(transparent)]
+    PublicHost(#[from] console::InvalidHost),
+    /// The console failed to start.
+    #[error("the console failed")]
+    Console(#[from] console::StartError),
+    /// The signal handlers cannot be installed.
+    #[error("cannot listen to signals")]
+    Signals(#[source] io::Error),
     /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),
@@ -273,25 +282,7 @@ impl Client {
         let user = env::var("USER").ok();
         let headers = CallHeaders::new(options.token.as_deref(), user.as_deref())?;
         let addr = &options.addr;
-        let endpoint = Endpoint::from_shared(addr.to_owned())
-            .ok()
-            .filter(|endpoint| endpoint.uri().scheme().is_some() && endpoint.uri().host().is_some())
-            .ok_or_else(|| CliError::Address {
-                addr: addr.to_owned(),
-            })?
-            .connect_timeout(CONNECT_TIMEOUT);
-        let endpoint = match endpoint.uri().scheme_str() {
-            Some("https") => {
-                endpoint
-                    .tls_config(tls(options)?)
-                    .map_err(|source| CliError::Connect {
-                        addr: addr.clone(),
-                        source,
-                    })?
-            }
-            _ => endpoint,
-        };
-        let channel = endpoint
+        let channel = endpoint(options)?
             .connect()
             .await
             .map_err(|source| CliError::Connect {
@@ -313,6 +304,33 @@ impl Client {
             calls,
         })
     }
+}
+
+/// Returns the address of intake with its TLS options.
+pub(crate) fn endpoint(options: &Common) -> Result<Endpoint, CliError> {
+    let addr = &options.addr;
+    let endpoint = Endpoint::from_shared(addr.to_owned())
+        .ok()
+        .filter(|endpoint| endpoint.uri().scheme().is_some() && endpoint.uri().host().is_some())
+        .ok_or_else(|| CliError::Address {
+            addr: addr.to_owned(),
+        })?
+        .connect_timeout(CONNECT_TIMEOUT);
+    match endpoint.uri().scheme_str() {
+        Some("https") => {
+            let configured = endpoint.tls_config(tls(options)?);
+            configured.map_err(|source| CliError::Connect {
+                addr: addr.clone(),
+                source,
+            })
+        }
+        _ => Ok(endpoint),
+    }
+}
+
+/// Returns the metadata `draftsman-actor` of the user of this process.
+pub(crate) fn user_actor() -> Option<MetadataValue<Ascii>> {
+    CallHeaders::actor(&env::var("USER").ok()?)
 }
 
 /// Returns the trusted CA and the client certificate.

@@ -12,6 +12,7 @@ mod manual;
 mod output;
 mod redis_server;
 mod up;
+mod up_console;
 mod verbs;
 
 use std::error::Error;
@@ -27,8 +28,8 @@ use crate::client::{CliError, Client};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    blueprints, channels, consumers, doctor, follow, issues, log, preview, probe, queue, retry,
-    settings, stats, sync, transfer, verify, versions,
+    blueprints, channels, console, consumers, doctor, follow, issues, log, preview, probe, queue,
+    retry, settings, stats, sync, transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.
@@ -102,7 +103,7 @@ fn completions(shell: Shell) -> Result<(), CliError> {
 /// `up` must run here and not in a task of its own: see [`redis_server`].
 async fn run(cli: Cli) -> Result<u8, CliError> {
     if let Verb::Up(args) = cli.verb {
-        up::up(args, cli.common.output).await?;
+        up::up(args, &cli.common).await?;
         return Ok(0);
     }
     if let Verb::Completions(args) = cli.verb {
@@ -135,9 +136,14 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         let is_applied = sync::sync(&cli.common, args).await?;
         return Ok(if is_applied { 0 } else { ERROR });
     }
+    if let Verb::Console(args) = cli.verb {
+        console::console(&cli.common, args).await?;
+        return Ok(0);
+    }
     let client = Client::connect(&cli.common).await?;
     match cli.verb {
         Verb::Up(_)
+        | Verb::Console(_)
         | Verb::Doctor
         | Verb::Probe(_)
         | Verb::Follow(_)

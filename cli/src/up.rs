@@ -23,9 +23,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{Output, UpArgs};
+use crate::args::{Common, Output, UpArgs};
 use crate::output;
 use crate::redis_server::{RedisServer, RedisServerError};
+use crate::up_console::ConsoleListen;
 
 /// Interval between checks that everything is ready.
 const POLL: Duration = Duration::from_millis(20);
@@ -56,6 +57,20 @@ pub(crate) enum UpError {
     /// A worker failed to start, or ended.
     #[error("a worker failed")]
     Worker(#[from] worker::StartError),
+    /// The console failed to start.
+    #[error("the console failed")]
+    Console(#[from] console::StartError),
+    /// The certificates for the connection of the console to intake cannot be used.
+    #[error("the console cannot connect to intake: {0}")]
+    ConsoleTls(String),
+    /// The address of the console is invalid.
+    #[error(
+        "`{given}` is not an address to listen on; write 127.0.0.1:50080, or off (--console-listen)"
+    )]
+    ConsoleAddress {
+        /// The given address.
+        given: String,
+    },
     /// A part ended without a request to stop.
     #[error("{part} ended unexpectedly")]
     Ended {
@@ -90,8 +105,10 @@ pub(crate) enum UpError {
 /// # Errors
 /// [`UpError`]. All parts have been stopped by then, except after [`UpError::SecondSignal`], where
 /// they end with this process.
-pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
+pub(crate) async fn up(args: UpArgs, common: &Common) -> Result<(), UpError> {
+    let format = common.output;
     let (mut intake_config, mut worker_config, telemetry) = configurations(&args)?;
+    let console_listen = ConsoleListen::parse(args.console_listen.as_deref())?;
     let telemetry = telemetry::init(&telemetry, "draftsman")?;
     let mut signals = Signals::new().map_err(UpError::Signals)?;
 
@@ -123,9 +140,22 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
             stop_workers.clone().cancelled_owned(),
         ));
     }
+    let console = console_listen.bind(common, &url).await?;
+    let console_url = console
+        .as_ref()
+        .map(|server| format!("http://{}", server.local_addr()));
+    let stop_console = CancellationToken::new();
+    let mut consoles = JoinSet::new();
+    if let Some(server) = console {
+        let stop = stop_console.clone().cancelled_owned();
+        consoles.spawn(async move {
+            server.serve(stop).await;
+            Ok::<(), UpError>(())
+        });
+    }
     let life = async {
         answers(ready, &store, args.workers.into()).await;
-        greet(&url, &args.data_dir, format)?;
+        greet(&url, console_url.as_deref(), &args.data_dir, format)?;
         // From here on only the other branches of `select!` end `up`.
         std::future::pending::<io::Result<()>>().await
     };
@@ -136,15 +166,18 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
         error = redis.ended() => Err(error.into()),
         Some(ended) = intake.join_next() => Err(too_early("intake", ended)),
         Some(ended) = workers.join_next() => Err(too_early("a worker", ended)),
+        Some(ended) = consoles.join_next() => Err(too_early("the console", ended)),
     };
 
     let drain = async {
+        stop_console.cancel();
+        let console = drained("the console", &mut consoles).await;
         stop_workers.cancel();
         let workers = drained("a worker", &mut workers).await;
         stop_intake.cancel();
         let intake = drained("intake", &mut intake).await;
         let redis = redis.stop().await.map_err(UpError::from);
-        workers.and(intake).and(redis)
+        console.and(workers).and(intake).and(redis)
     };
     let drained = tokio::select! {
         drained = drain => drained,
@@ -228,13 +261,21 @@ async fn answers(mut ready: watch::Receiver<bool>, store: &Store, workers: usize
 }
 
 /// Prints the addresses.
-fn greet(url: &str, data_dir: &Path, format: Output) -> io::Result<()> {
+fn greet(url: &str, console: Option<&str>, data_dir: &Path, format: Output) -> io::Result<()> {
     match format {
-        Output::Json => output::json_line(&json!({ "addr": url, "data_dir": data_dir })),
-        Output::Text => output::line(format_args!(
-            "draftsman is up: {url} (data in {}; Ctrl-C stops it)",
-            data_dir.display()
-        )),
+        Output::Json => {
+            output::json_line(&json!({ "addr": url, "console": console, "data_dir": data_dir }))
+        }
+        Output::Text => {
+            output::line(format_args!(
+                "draftsman is up: {url} (data in {}; Ctrl-C stops it)",
+                data_dir.display()
+            ))?;
+            match console {
+                Some(console) => output::line(format_args!("the console is at {console}")),
+                None => Ok(()),
+            }
+        }
     }
 }
 

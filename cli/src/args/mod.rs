@@ -21,7 +21,9 @@ pub(crate) use self::document_format::DocumentFormat;
 pub(crate) use self::issues::{
     CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
 };
-pub(crate) use self::local::{CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs};
+pub(crate) use self::local::{
+    CompletionsArgs, ConsoleArgs, DEFAULT_CONSOLE, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs,
+};
 pub(crate) use self::settings::{SettingPutArgs, SettingVerb, UseModelArgs, UseOrbitArgs};
 
 /// The default address of intake.
@@ -120,6 +122,9 @@ pub(crate) enum Verb {
     /// Run everything on this machine: a private redis-server, intake and workers. Ctrl-C ends all
     /// of them.
     Up(UpArgs),
+    /// Serve the console, the web page, for the intake of --addr. People sign in there with their
+    /// own tokens; --token is not used.
+    Console(ConsoleArgs),
     /// Write a Blueprint (YAML or JSON) without verification.
     Put(PutArgs),
     /// Print a Blueprint, or list all Blueprints.

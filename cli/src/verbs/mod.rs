@@ -3,6 +3,7 @@
 mod blueprint_watch;
 pub(crate) mod blueprints;
 pub(crate) mod channels;
+pub(crate) mod console;
 pub(crate) mod consumers;
 pub(crate) mod decision;
 pub(crate) mod doctor;
