@@ -116,6 +116,7 @@ pub(crate) fn state_name(issue: &Issue) -> &'static str {
         IssueState::InFlight => "in_flight",
         IssueState::Applied => "applied",
         IssueState::Rejected => "rejected",
+        IssueState::InReview => "in_review",
     }
 }
 
@@ -126,6 +127,7 @@ pub(crate) fn cause_name(issue: &Issue) -> &'static str {
         RejectionCause::Denied => "denied",
         RejectionCause::Failed => "failed",
         RejectionCause::Cancelled => "cancelled",
+        RejectionCause::Declined => "declined",
     }
 }
 
@@ -138,6 +140,7 @@ pub(crate) fn standing(issue: &Issue) -> String {
             "in flight, attempt {} by {}",
             issue.attempt, issue.worker_id
         ),
+        IssueState::InReview => format!("in review: {}", issue.reason),
         IssueState::Applied => format!("applied, version {}", short(&issue.new_version)),
         IssueState::Rejected => format!("rejected ({}): {}", cause_name(issue), issue.reason),
         IssueState::Unspecified => "in an unknown state".to_owned(),
@@ -182,6 +185,8 @@ pub(crate) fn commit_json(commit: &Commit) -> Value {
             "started_at": epoch.started_at.as_ref().map(ToString::to_string),
         })),
         "author": commit.author,
+        "decided_by": commit.decided_by,
+        "comment": commit.comment,
         "committed_at": commit.committed_at.as_ref().map(ToString::to_string),
     })
 }
@@ -224,6 +229,7 @@ pub(crate) fn entry_json(entry: &LogEntry) -> Value {
         "unusable_reply": entry.unusable_reply,
         "submitted_by": entry.submitted_by,
         "decided_by": entry.decided_by,
+        "comment": entry.comment,
     })
 }
 
