@@ -114,6 +114,7 @@ pub(crate) fn state_name(issue: &Issue) -> &'static str {
         IssueState::Unspecified => "unspecified",
         IssueState::Pending => "pending",
         IssueState::InFlight => "in_flight",
+        IssueState::InReview => "in_review",
         IssueState::Applied => "applied",
         IssueState::Rejected => "rejected",
     }
@@ -126,6 +127,7 @@ pub(crate) fn cause_name(issue: &Issue) -> &'static str {
         RejectionCause::Denied => "denied",
         RejectionCause::Failed => "failed",
         RejectionCause::Cancelled => "cancelled",
+        RejectionCause::Declined => "declined",
     }
 }
 
@@ -138,6 +140,7 @@ pub(crate) fn standing(issue: &Issue) -> String {
             "in flight, attempt {} by {}",
             issue.attempt, issue.worker_id
         ),
+        IssueState::InReview => format!("in review: {}", issue.reason),
         IssueState::Applied => format!("applied, version {}", short(&issue.new_version)),
         IssueState::Rejected => format!("rejected ({}): {}", cause_name(issue), issue.reason),
         IssueState::Unspecified => "in an unknown state".to_owned(),
