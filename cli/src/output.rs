@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use proto::v1::{
     BlueprintSummary, Commit, GetQueueStatsResponse, Issue, IssueState, LogEntry, RejectionCause,
-    Verdict,
+    SpawnerUsage, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -114,9 +114,9 @@ pub(crate) fn state_name(issue: &Issue) -> &'static str {
         IssueState::Unspecified => "unspecified",
         IssueState::Pending => "pending",
         IssueState::InFlight => "in_flight",
+        IssueState::InReview => "in_review",
         IssueState::Applied => "applied",
         IssueState::Rejected => "rejected",
-        IssueState::InReview => "in_review",
     }
 }
 
@@ -218,18 +218,23 @@ pub(crate) fn entry_json(entry: &LogEntry) -> Value {
         "attempt": entry.attempt,
         "patch_json": entry.patch_json,
         "ts_ms": entry.ts_ms,
-        "usage": entry.usage.as_ref().map(|usage| json!({
-            "agent_kind": usage.agent_kind,
-            "model": usage.model,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "calls": usage.calls,
-            "duration_ms": usage.duration_ms,
-        })),
+        "usage": entry.usage.as_ref().map(usage_json),
         "unusable_reply": entry.unusable_reply,
         "submitted_by": entry.submitted_by,
         "decided_by": entry.decided_by,
         "comment": entry.comment,
+    })
+}
+
+/// Returns the cost of a spawner as JSON.
+pub(crate) fn usage_json(usage: &SpawnerUsage) -> Value {
+    json!({
+        "agent_kind": usage.agent_kind,
+        "model": usage.model,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "calls": usage.calls,
+        "duration_ms": usage.duration_ms,
     })
 }
 
@@ -259,6 +264,8 @@ pub(crate) fn stats_json(stats: &GetQueueStatsResponse) -> Value {
         "max_memory": stats.max_memory,
         "warnings": stats.warnings,
         "now": stats.now.as_ref().map(ToString::to_string),
+        "in_review": stats.in_review,
+        "oldest_in_review_at": stats.oldest_in_review_at.as_ref().map(ToString::to_string),
     })
 }
 

@@ -84,9 +84,9 @@ pub(crate) fn state_filter(given: Option<i32>) -> Result<Option<IssueState>, Req
         Ok(v1::IssueState::Unspecified) => Ok(None),
         Ok(v1::IssueState::Pending) => Ok(Some(IssueState::Pending)),
         Ok(v1::IssueState::InFlight) => Ok(Some(IssueState::InFlight)),
+        Ok(v1::IssueState::InReview) => Ok(Some(IssueState::InReview)),
         Ok(v1::IssueState::Applied) => Ok(Some(IssueState::Applied)),
         Ok(v1::IssueState::Rejected) => Ok(Some(IssueState::Rejected)),
-        Ok(v1::IssueState::InReview) => Ok(Some(IssueState::InReview)),
         Err(_) => Err(RequestError::field(
             "state",
             format!("{number} is not a valid IssueState"),
@@ -171,8 +171,6 @@ pub(crate) fn stats_to_wire(stats: QueueStats) -> v1::GetQueueStatsResponse {
         delayed: stats.delayed,
         in_flight: stats.in_flight,
         dead: stats.dead,
-        in_review: stats.in_review,
-        oldest_in_review_at: stats.oldest_in_review_at_ms.map(timestamp),
         oldest_pending_at: stats.oldest_pending_at_ms.map(timestamp),
         paused: stats.paused,
         paused_blueprint_ids: stats
@@ -183,6 +181,8 @@ pub(crate) fn stats_to_wire(stats: QueueStats) -> v1::GetQueueStatsResponse {
         workers: stats.workers.into_iter().map(worker_to_wire).collect(),
         used_memory: stats.used_memory,
         max_memory: stats.max_memory,
+        in_review: stats.in_review,
+        oldest_in_review_at: stats.oldest_in_review_at_ms.map(timestamp),
     }
 }
 

@@ -48,7 +48,8 @@ pub(crate) fn verdict_to_wire(verdict: Verdict) -> v1::Verdict {
     }
 }
 
-fn usage_to_wire(usage: SpawnerUsage) -> v1::SpawnerUsage {
+/// Converts the cost of a spawner.
+pub(crate) fn usage_to_wire(usage: SpawnerUsage) -> v1::SpawnerUsage {
     v1::SpawnerUsage {
         agent_kind: usage.agent_kind,
         model: usage.model,

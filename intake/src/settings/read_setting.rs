@@ -65,10 +65,10 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
     let review_ttl_secs = violations.check(
         "setting.review_ttl_secs",
         match given.review_ttl_secs.unwrap_or(DEFAULT_REVIEW_TTL_SECS) {
-            other if other > MAX_REVIEW_TTL_SECS => Err(format!(
+            secs @ 0..=MAX_REVIEW_TTL_SECS => Ok(secs),
+            other => Err(format!(
                 "{other} is above {MAX_REVIEW_TTL_SECS} seconds (a year); 0 means no limit"
             )),
-            ttl_secs => Ok(ttl_secs),
         },
     );
     let spawner = match given.spawner {
@@ -91,20 +91,20 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         Some(selector),
         Some(verifier_axes),
         Some(ttl_secs),
+        Some(review_ttl_secs),
         Some(spawner),
         Some(applies_to),
         Some(axis_options),
-        Some(review_ttl_secs),
     ) = (
         id,
         blueprint_id,
         selector,
         verifier_axes,
         ttl_secs,
+        review_ttl_secs,
         spawner,
         applies_to,
         axis_options,
-        review_ttl_secs,
     )
     else {
         return Err(violations.into());
