@@ -28,8 +28,8 @@ use crate::client::{CliError, Client};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    blueprints, channels, console, consumers, doctor, follow, issues, log, preview, probe, queue,
-    retry, settings, stats, sync, transfer, verify, versions,
+    approval, blueprints, channels, console, consumers, doctor, follow, issues, log, preview,
+    probe, queue, retry, review, settings, stats, sync, transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.
@@ -169,6 +169,9 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         Verb::Watch(args) => return Ok(issues::watch(client, args, format).await?.exit_status()),
         Verb::Issues(args) => issues::issues(client, args, format).await?,
         Verb::Cancel(args) => issues::cancel(client, args, format).await?,
+        Verb::Review(args) => review::review(client, args, format).await?,
+        Verb::Approve(args) => approval::approve(client, args, format).await?,
+        Verb::Decline(args) => approval::decline(client, args, format).await?,
         Verb::Log(args) => log::log(client, args, format).await?,
         Verb::History(args) => versions::history(client, args, format).await?,
         Verb::Diff(args) => versions::diff(client, args, format).await?,

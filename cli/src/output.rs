@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use proto::v1::{
     BlueprintSummary, Commit, GetQueueStatsResponse, Issue, IssueState, LogEntry, RejectionCause,
-    Verdict,
+    SpawnerUsage, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -114,6 +114,7 @@ pub(crate) fn state_name(issue: &Issue) -> &'static str {
         IssueState::Unspecified => "unspecified",
         IssueState::Pending => "pending",
         IssueState::InFlight => "in_flight",
+        IssueState::InReview => "in_review",
         IssueState::Applied => "applied",
         IssueState::Rejected => "rejected",
     }
@@ -126,6 +127,7 @@ pub(crate) fn cause_name(issue: &Issue) -> &'static str {
         RejectionCause::Denied => "denied",
         RejectionCause::Failed => "failed",
         RejectionCause::Cancelled => "cancelled",
+        RejectionCause::Declined => "declined",
     }
 }
 
@@ -138,6 +140,7 @@ pub(crate) fn standing(issue: &Issue) -> String {
             "in flight, attempt {} by {}",
             issue.attempt, issue.worker_id
         ),
+        IssueState::InReview => format!("in review: {}", issue.reason),
         IssueState::Applied => format!("applied, version {}", short(&issue.new_version)),
         IssueState::Rejected => format!("rejected ({}): {}", cause_name(issue), issue.reason),
         IssueState::Unspecified => "in an unknown state".to_owned(),
@@ -182,6 +185,8 @@ pub(crate) fn commit_json(commit: &Commit) -> Value {
             "started_at": epoch.started_at.as_ref().map(ToString::to_string),
         })),
         "author": commit.author,
+        "decided_by": commit.decided_by,
+        "comment": commit.comment,
         "committed_at": commit.committed_at.as_ref().map(ToString::to_string),
     })
 }
@@ -213,17 +218,23 @@ pub(crate) fn entry_json(entry: &LogEntry) -> Value {
         "attempt": entry.attempt,
         "patch_json": entry.patch_json,
         "ts_ms": entry.ts_ms,
-        "usage": entry.usage.as_ref().map(|usage| json!({
-            "agent_kind": usage.agent_kind,
-            "model": usage.model,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "calls": usage.calls,
-            "duration_ms": usage.duration_ms,
-        })),
+        "usage": entry.usage.as_ref().map(usage_json),
         "unusable_reply": entry.unusable_reply,
         "submitted_by": entry.submitted_by,
         "decided_by": entry.decided_by,
+        "comment": entry.comment,
+    })
+}
+
+/// Returns the cost of a spawner as JSON.
+pub(crate) fn usage_json(usage: &SpawnerUsage) -> Value {
+    json!({
+        "agent_kind": usage.agent_kind,
+        "model": usage.model,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "calls": usage.calls,
+        "duration_ms": usage.duration_ms,
     })
 }
 
@@ -253,6 +264,8 @@ pub(crate) fn stats_json(stats: &GetQueueStatsResponse) -> Value {
         "max_memory": stats.max_memory,
         "warnings": stats.warnings,
         "now": stats.now.as_ref().map(ToString::to_string),
+        "in_review": stats.in_review,
+        "oldest_in_review_at": stats.oldest_in_review_at.as_ref().map(ToString::to_string),
     })
 }
 

@@ -17,6 +17,9 @@ pub(crate) struct SubmitArgs {
     /// Submit only; do not wait for the decision.
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Do not wait for a review: exit with status 5 when the issue needs one.
+    #[arg(long)]
+    pub(crate) detach_on_review: bool,
 }
 
 /// Options of `preview`.
@@ -42,6 +45,20 @@ pub(crate) struct RetryArgs {
     /// Submit only; do not wait for the decision.
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Do not wait for a review: exit with status 5 when the issue needs one.
+    #[arg(long)]
+    pub(crate) detach_on_review: bool,
+}
+
+/// Options of `watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Id of the issue.
+    #[arg(value_name = "ISSUE")]
+    pub(crate) issue_id: String,
+    /// Do not wait for a review: exit with status 5 when the issue needs one.
+    #[arg(long)]
+    pub(crate) detach_on_review: bool,
 }
 
 /// Selects the queue or one Blueprint.
@@ -94,6 +111,8 @@ pub(crate) enum StateArg {
     Pending,
     /// A worker runs it.
     InFlight,
+    /// Its change waits for a review.
+    InReview,
     /// Its change was committed.
     Applied,
     /// It was rejected.
@@ -109,6 +128,8 @@ pub(crate) enum CauseArg {
     Failed,
     /// A user cancelled it.
     Cancelled,
+    /// A reviewer declined it, or nobody reviewed it in time.
+    Declined,
 }
 
 /// Options of `log`.

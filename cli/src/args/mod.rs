@@ -6,6 +6,7 @@ mod consumers;
 mod document_format;
 mod issues;
 mod local;
+mod review;
 mod settings;
 
 use std::path::PathBuf;
@@ -19,11 +20,13 @@ pub(crate) use self::channels::{ChannelsArgs, ConsumersArgs, PromoteArgs, Rollba
 pub(crate) use self::consumers::{FollowArgs, SyncArgs};
 pub(crate) use self::document_format::DocumentFormat;
 pub(crate) use self::issues::{
-    CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
+    CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg,
+    SubmitArgs, WatchArgs,
 };
 pub(crate) use self::local::{
     CompletionsArgs, ConsoleArgs, DEFAULT_CONSOLE, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs,
 };
+pub(crate) use self::review::{ApproveArgs, DeclineArgs, ReviewArgs};
 pub(crate) use self::settings::{SettingPutArgs, SettingVerb, UseModelArgs, UseOrbitArgs};
 
 /// The default address of intake.
@@ -46,8 +49,9 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit status:
-  submit, watch, retry  0 applied, 2 denied, 3 failed, 4 cancelled
-  preview               0 would be applied, 2 denied, 3 failed
+  submit, watch, retry  0 applied, 2 denied or declined, 3 failed, 4 cancelled,
+                        5 in review (only with --detach-on-review)
+  preview               0 would be applied, 2 denied, 3 failed, 5 would need a review
   verify                0 pass, 2 deny
   doctor                0 no problem, 1 a problem
   probe                 0 healthy, 1 unhealthy
@@ -134,7 +138,7 @@ pub(crate) enum Verb {
     /// Show what an issue would change, without changing anything.
     Preview(PreviewArgs),
     /// Watch an issue until it is decided.
-    Watch(IssueArg),
+    Watch(WatchArgs),
     /// List issues, newest first, or show one.
     Issues(IssuesArgs),
     /// Cancel an issue.
@@ -146,6 +150,12 @@ pub(crate) enum Verb {
     Pause(QueueArg),
     /// Resume the queue or one Blueprint.
     Resume(QueueArg),
+    /// List the issues that wait for a review, or show one with its diff and take a decision.
+    Review(ReviewArgs),
+    /// Approve what an issue in review proposes. Shows it and asks first.
+    Approve(ApproveArgs),
+    /// Decline what an issue in review proposes.
+    Decline(DeclineArgs),
     /// Show decisions and their reasons: the log entry of one issue, or the latest entries.
     Log(LogArgs),
     /// List the commits of a Blueprint, newest first.

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use proto::v1::{Issue, StepProgress, StepStatus, WatchIssueRequest};
+use proto::v1::{Issue, IssueState, StepProgress, StepStatus, WatchIssueRequest};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -41,10 +41,13 @@ impl Progress {
         Self { spinner, format }
     }
 
-    /// Prints the state of the issue above the spinner.
+    /// Prints the state of the issue above the spinner; in review also who can decide it.
     fn state(&self, issue: &Issue) -> Result<(), CliError> {
         if self.format == Output::Text {
             self.line(&format!("  {}", output::standing(issue)))?;
+            if issue.state() == IssueState::InReview {
+                self.line(&format!("  {}", who_decides(issue)))?;
+            }
         }
         self.spinner
             .set_message(output::state_name(issue).replace('_', " "));
@@ -85,8 +88,18 @@ fn ended(step: &StepProgress) -> Option<String> {
     }
 }
 
+/// Says who can decide an issue in review, and with which verb.
+fn who_decides(issue: &Issue) -> String {
+    let id = &issue.issue_id;
+    let who = match issue.submitted_by.as_str() {
+        "" | "anonymous" => String::new(),
+        submitter => format!(", and not {submitter}"),
+    };
+    format!("draftsman review {id}\n    decides it: a token of scope review{who}")
+}
+
 /// Follows an issue, prints its progress and passes every state to `each`, starting with `known`.
-/// Returns the last state and the decision.
+/// Returns the last state and the decision. An issue in review also ends it if `detach_on_review`.
 ///
 /// If intake becomes unavailable or ends the watch at its maximum duration, the watch is repeated.
 /// No state is passed twice.
@@ -95,6 +108,7 @@ pub(super) async fn follow(
     issue_id: &str,
     known: Option<&Issue>,
     progress: &Progress,
+    detach_on_review: bool,
     each: impl Fn(&Issue) -> Result<(), CliError>,
 ) -> Result<(Issue, Decision), CliError> {
     let mut seen_revision = known.map(|issue| issue.revision);
@@ -126,7 +140,8 @@ pub(super) async fn follow(
                                 progress.state(&issue)?;
                                 each(&issue)?;
                             }
-                            if let Some(decision) = Decision::of(&issue) {
+                            let ended = Decision::or_review(&issue, detach_on_review);
+                            if let Some(decision) = ended {
                                 progress.spinner.finish_and_clear();
                                 return Ok((issue, decision));
                             }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::decision::Decision;
 use super::issue_progress::{Progress, follow};
 use super::{log, page_size};
-use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs};
+use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs, WatchArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
@@ -47,7 +47,8 @@ pub(crate) async fn submit(
     } else {
         ""
     };
-    let (last, decision) = wait_for_decision(&mut client, &issue, known, format).await?;
+    let waiting = wait_for_decision(&mut client, &issue, known, args.detach_on_review, format);
+    let (last, decision) = waiting.await?;
     if format == Output::Json {
         output::json_document(
             &json!({ "issue": output::issue_json(&last), "already_existed": answer.already_existed }),
@@ -78,6 +79,7 @@ pub(super) async fn wait_for_decision(
     client: &mut Client,
     issue: &Issue,
     note: &str,
+    detach_on_review: bool,
     format: Output,
 ) -> Result<(Issue, Decision), CliError> {
     if format == Output::Text {
@@ -87,12 +89,25 @@ pub(super) async fn wait_for_decision(
         ))?;
     }
     let progress = Progress::new(format);
-    let (last, decision) =
-        follow(client, &issue.issue_id, Some(issue), &progress, |_| Ok(())).await?;
-    if format == Output::Text {
-        log::print_brief(client, &last.issue_id).await?;
-    }
+    let (id, known) = (&issue.issue_id, Some(issue));
+    let following = follow(client, id, known, &progress, detach_on_review, |_| Ok(()));
+    let (last, decision) = following.await?;
+    print_judgement(client, &last, decision, format).await?;
     Ok((last, decision))
+}
+
+/// Prints how a decided issue was judged, as text.
+async fn print_judgement(
+    client: &mut Client,
+    issue: &Issue,
+    decision: Decision,
+    format: Output,
+) -> Result<(), CliError> {
+    // An undecided issue has no log entry.
+    match (format, decision) {
+        (Output::Json, _) | (Output::Text, Decision::InReview) => Ok(()),
+        (Output::Text, _) => log::print_brief(client, &issue.issue_id).await,
+    }
 }
 
 /// Follows an issue until it is decided, and returns the decision.
@@ -101,7 +116,7 @@ pub(super) async fn wait_for_decision(
 /// Errors of intake or standard output.
 pub(crate) async fn watch(
     mut client: Client,
-    args: IssueArg,
+    args: WatchArgs,
     format: Output,
 ) -> Result<Decision, CliError> {
     let progress = Progress::new(format);
@@ -111,10 +126,10 @@ pub(crate) async fn watch(
             &json!({ "issue": output::issue_json(issue) }),
         )?),
     };
-    let (last, decision) = follow(&mut client, &args.issue_id, None, &progress, print).await?;
-    if format == Output::Text {
-        log::print_brief(&mut client, &last.issue_id).await?;
-    }
+    let (id, detach_on_review) = (&args.issue_id, args.detach_on_review);
+    let following = follow(&mut client, id, None, &progress, detach_on_review, print);
+    let (last, decision) = following.await?;
+    print_judgement(&mut client, &last, decision, format).await?;
     Ok(decision)
 }
 
@@ -216,7 +231,11 @@ pub(crate) async fn cancel(
     )
 }
 
-fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError> {
+/// Prints an issue in full.
+///
+/// # Errors
+/// Errors of standard output.
+pub(super) fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError> {
     if format == Output::Json {
         return Ok(output::json_document(
             &json!({ "issue": output::issue_json(issue) }),
@@ -260,6 +279,7 @@ fn wire_state(state: StateArg) -> IssueState {
     match state {
         StateArg::Pending => IssueState::Pending,
         StateArg::InFlight => IssueState::InFlight,
+        StateArg::InReview => IssueState::InReview,
         StateArg::Applied => IssueState::Applied,
         StateArg::Rejected => IssueState::Rejected,
     }
@@ -270,5 +290,6 @@ fn wire_cause(cause: CauseArg) -> RejectionCause {
         CauseArg::Denied => RejectionCause::Denied,
         CauseArg::Failed => RejectionCause::Failed,
         CauseArg::Cancelled => RejectionCause::Cancelled,
+        CauseArg::Declined => RejectionCause::Declined,
     }
 }

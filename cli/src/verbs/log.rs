@@ -132,6 +132,9 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     if !entry.decided_by.is_empty() {
         output::line(format_args!("decided by {}", entry.decided_by))?;
     }
+    if !entry.comment.is_empty() {
+        output::line(format_args!("comment    {}", entry.comment))?;
+    }
     output::line(format_args!(
         "when       {}",
         output::time(Some(&decided_at(entry)))

@@ -1,5 +1,6 @@
 //! The verbs, in one file per group.
 
+pub(crate) mod approval;
 mod blueprint_watch;
 pub(crate) mod blueprints;
 pub(crate) mod channels;
@@ -14,8 +15,10 @@ pub(crate) mod issues;
 pub(crate) mod log;
 pub(crate) mod preview;
 pub(crate) mod probe;
+mod question;
 pub(crate) mod queue;
 pub(crate) mod retry;
+pub(crate) mod review;
 mod setting_file;
 pub(crate) mod settings;
 pub(crate) mod stats;

@@ -49,10 +49,15 @@ pub(crate) async fn preview(
             "rationale": preview.rationale,
             "verdicts": preview.verdicts.iter().map(output::verdict_json).collect::<Vec<_>>(),
             "reasons": preview.reasons,
+            "needs_review": preview.needs_review,
         }))?,
         Output::Text => print(&preview)?,
     }
-    Ok(if preview.would_apply { 0 } else { 2 })
+    Ok(match (preview.would_apply, preview.needs_review) {
+        (_, true) => 5,
+        (true, false) => 0,
+        (false, false) => 2,
+    })
 }
 
 fn has_failed(status: &Status) -> bool {
@@ -63,7 +68,10 @@ fn has_failed(status: &Status) -> bool {
 fn print(preview: &PreviewIssueResponse) -> Result<(), CliError> {
     output::exact(&preview.unified_diff)?;
     print_judgement(&preview.rationale, &preview.verdicts, str::to_owned)?;
-    if preview.would_apply {
+    if preview.needs_review {
+        let reasons = preview.reasons.join("; ");
+        output::line(format_args!("would need a review: {reasons}"))?;
+    } else if preview.would_apply {
         output::line("would be applied")?;
     } else {
         output::line(format_args!(

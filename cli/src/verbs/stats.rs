@@ -53,6 +53,11 @@ pub(super) fn print(stats: &GetQueueStatsResponse) -> Result<(), CliError> {
             output::time(stats.oldest_pending_at.as_ref()),
         ],
         ["in flight".to_owned(), stats.in_flight.to_string()],
+        ["in review".to_owned(), stats.in_review.to_string()],
+        [
+            "  oldest since".to_owned(),
+            output::time(stats.oldest_in_review_at.as_ref()),
+        ],
         ["dead".to_owned(), stats.dead.to_string()],
         ["paused".to_owned(), paused],
         ["Redis memory".to_owned(), memory],

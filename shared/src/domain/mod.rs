@@ -1,5 +1,6 @@
 //! The domain: issues, commits, settings, previews and the decision log, as plain types.
 
+pub mod activity;
 pub mod actor;
 pub mod axis_options;
 pub mod bundled;
@@ -14,6 +15,7 @@ pub mod issue;
 pub mod issue_ref;
 pub mod preview;
 pub mod progress;
+pub mod proposal;
 pub mod setting;
 pub mod trace_parent;
 pub mod version_selector;

@@ -38,10 +38,11 @@ impl Store {
         for shard in shards {
             parts.push(shard.list_issues(filter, page).await?);
         }
-        // The dead list has the order of failure, which is the last change of its issues.
-        let dead_only = filter.dead_only;
+        // The dead list and the list of reviews have the order of failure and of proposal, which is
+        // the last change of their issues.
+        let is_by_change = filter.is_by_change();
         let place = |issue: &Issue| {
-            let at = if dead_only {
+            let at = if is_by_change {
                 issue.updated_at_ms
             } else {
                 issue.submitted_at_ms
@@ -167,6 +168,9 @@ impl Store {
             all.delayed += part.delayed;
             all.in_flight += part.in_flight;
             all.dead += part.dead;
+            all.in_review += part.in_review;
+            let oldest = [all.oldest_in_review_at_ms, part.oldest_in_review_at_ms];
+            all.oldest_in_review_at_ms = oldest.into_iter().flatten().min();
             let oldest = [all.oldest_pending_at_ms, part.oldest_pending_at_ms];
             all.oldest_pending_at_ms = oldest.into_iter().flatten().min();
             let oldest = [all.oldest_active_at_ms, part.oldest_active_at_ms];

@@ -1,5 +1,6 @@
 //! The store and its stored forms. The only engine is Redis; see [`redis`].
 
+pub mod activity;
 pub mod blueprints;
 pub mod channels;
 pub mod consumers;
@@ -9,6 +10,7 @@ pub mod log;
 pub mod previews;
 pub mod queue;
 pub mod redis;
+pub mod reviews;
 pub mod seed;
 pub mod settings;
 pub mod stats;
@@ -41,7 +43,7 @@ pub use self::queue::promote::PromoteOutcome;
 pub use self::queue::reap::ReapOutcome;
 pub use self::queue::release::{Release, ReleaseOutcome};
 pub use self::queue::return_element::ReturnOutcome;
-pub use self::queue::settle::{NextClaim, SettleOutcome, Settlement};
+pub use self::queue::settle::{NewProposal, NextClaim, SettleOutcome, Settlement};
 pub use self::queue::step_cache::{CacheOutcome, CachedStep, CostOutcome};
 pub use self::queue::submit::SubmitOutcome;
 pub use self::redis::error::StoreError;
@@ -50,6 +52,10 @@ pub use self::redis::handle::RedisHandle;
 pub use self::redis::pop_handle::{ConnectionId, PopHandle};
 pub use self::redis::shard::Shard;
 pub use self::redis::store::Store;
+pub use self::reviews::approve::ApproveOutcome;
+pub use self::reviews::decline::DeclineOutcome;
+pub use self::reviews::expire::ExpireOutcome;
+pub use self::reviews::read::ProposalLookup;
 pub use self::seed::Seed;
 pub use self::settings::check::{CheckedOrbit, Follower, SettingFault};
 pub use self::settings::records::{DeleteSettingOutcome, PutSettingOutcome};

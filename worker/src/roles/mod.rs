@@ -1,5 +1,6 @@
 //! The background loops of a worker, one file for each role.
 
+pub(crate) mod activity_counter;
 pub(crate) mod auditor;
 mod background_loop;
 pub(crate) mod consumer;
@@ -10,3 +11,4 @@ pub(crate) mod previewer;
 pub(crate) mod promoter;
 pub(crate) mod pruner;
 pub(crate) mod reaper;
+pub(crate) mod review_expirer;

@@ -29,6 +29,11 @@ pub struct IssueFilter {
 }
 
 impl IssueFilter {
+    /// True if the list has the order in which its issues last changed.
+    pub(crate) fn is_by_change(&self) -> bool {
+        self.dead_only || self.state == Some(IssueState::InReview)
+    }
+
     fn wants(&self, issue: &Issue) -> bool {
         self.blueprint_id
             .as_ref()
@@ -115,7 +120,7 @@ impl Shard {
         Ok(issues)
     }
 
-    /// Returns matching issues, newest first. A page can be incomplete and still have a next one.
+    /// Returns matching issues, newest first; those in review by the time of their proposals. A page can be incomplete and still have a next one.
     ///
     /// # Errors
     /// [`StoreError::Cursor`] for a cursor of another list; otherwise as [`Shard::issue`].
@@ -124,10 +129,11 @@ impl Shard {
         filter: &IssueFilter,
         page: &PageRequest,
     ) -> Result<Page<Issue>, StoreError> {
-        let index = match (&filter.blueprint_id, filter.dead_only) {
-            (_, true) => self.keys.dead(),
-            (Some(blueprint), false) => self.keys.issues_of(blueprint),
-            (None, false) => self.keys.issues(),
+        let index = match (&filter.blueprint_id, filter.state) {
+            _ if filter.dead_only => self.keys.dead(),
+            (_, Some(IssueState::InReview)) => self.keys.in_review(),
+            (Some(blueprint), _) => self.keys.issues_of(blueprint),
+            (None, _) => self.keys.issues(),
         };
         let mut cursor = page.after.as_deref().map(Cursor::parse).transpose()?;
         let mut items = Vec::new();

@@ -89,8 +89,9 @@ impl Keys {
     pub fn places(&self) -> String {
         self.key("places")
     }
-    /// LIST of `<issue_id>|<submitted ms>`: a Blueprint's undecided issues in the order of
-    /// acceptance.
+    /// LIST of `<issue_id>|<joined ms>`: a Blueprint's undecided issues in the order in which they
+    /// joined the queue: at their acceptance, or when their approval found another head. An issue in
+    /// review is not in it.
     pub fn backlog(&self, blueprint: &BlueprintId) -> String {
         self.of("backlog", blueprint.as_str())
     }
@@ -110,14 +111,30 @@ impl Keys {
     pub fn waiting(&self) -> String {
         self.key("waiting")
     }
-    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled, retries,
-    /// reaped, repaired.
+    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled, declined,
+    /// proposed, retries, reaped, repaired.
     pub fn counts(&self) -> String {
         self.key("counts")
     }
     /// STRING with expiry: present while no audit of the queues is due.
     pub fn audited(&self) -> String {
         self.key("audited")
+    }
+    /// STRING with expiry: present while no count of the decisions is due.
+    pub fn activity_counted(&self) -> String {
+        self.key("activity_counted")
+    }
+    /// STRING: the number of entries of [`Keys::decided`] that the figures of activity have.
+    pub fn activity_cursor(&self) -> String {
+        self.key("activity_cursor")
+    }
+    /// HASH `<part>|<figure>` → number, with expiry: the figures of one hour by minute, of one day
+    /// by hour, or of 32 days by day (see `activity/figures.rs`); of one Blueprint, or of all.
+    pub fn activity(&self, level: &str, span: u64, blueprint: Option<&BlueprintId>) -> String {
+        match blueprint {
+            Some(blueprint) => self.of(&format!("activity_{level}:{span}"), blueprint.as_str()),
+            None => self.of(&format!("activity_{level}"), &span.to_string()),
+        }
     }
     /// STRING with expiry: present while no prune is due.
     pub fn pruned(&self) -> String {
@@ -148,6 +165,11 @@ impl Keys {
     pub fn steps(&self, issue: &IssueId) -> String {
         self.of("steps", issue.as_str())
     }
+    /// HASH: the newest proposal of an undecided issue (see `codec/proposal.rs`). Deleted by the
+    /// decision. While the issue is verified again, only its patch is used.
+    pub fn proposal(&self, issue: &IssueId) -> String {
+        self.of("proposal", issue.as_str())
+    }
     /// ZSET holder → end of its slot, ms, with expiry: the runs of the agent with this key (see
     /// `agent_slots.rs`).
     pub fn agent_slots(&self, agent: &str) -> String {
@@ -164,6 +186,14 @@ impl Keys {
     /// ZSET issue_id → time of its failure, ms: the dead list.
     pub fn dead(&self) -> String {
         self.key("dead")
+    }
+    /// ZSET issue_id → time of its proposal, ms: the issues that wait for a review.
+    pub fn in_review(&self) -> String {
+        self.key("in_review")
+    }
+    /// ZSET `<blueprint_id>/<issue_id>` → time at which its proposal is declined, ms.
+    pub fn review_due(&self) -> String {
+        self.key("review_due")
     }
     /// HASH issue_id → log entry (JSON).
     pub fn log(&self) -> String {
@@ -308,11 +338,12 @@ mod tests {
     }
 
     /// The keys of the scripts of an issue, with their names in `include/keys.lua`.
-    fn of_an_issue(keys: &Keys, bp: &BlueprintId, issue: &IssueId) -> [(&'static str, String); 27] {
+    fn of_an_issue(keys: &Keys, bp: &BlueprintId, issue: &IssueId) -> [(&'static str, String); 30] {
         [
             ("issue", keys.issue(issue)),
             ("intent", keys.intent(issue)),
             ("steps", keys.steps(issue)),
+            ("proposal", keys.proposal(issue)),
             ("backlog", keys.backlog(bp)),
             ("decided_here", keys.decided_of(bp)),
             ("issues_here", keys.issues_of(bp)),
@@ -332,6 +363,8 @@ mod tests {
             ("log", keys.log()),
             ("decided", keys.decided()),
             ("dead", keys.dead()),
+            ("in_review", keys.in_review()),
+            ("review_due", keys.review_due()),
             ("issues", keys.issues()),
             ("fence", keys.fence()),
             ("orbits", keys.orbits()),
@@ -398,15 +431,20 @@ mod tests {
             keys.consumers(&bp),
             keys.consumers_seen(&bp),
             keys.consumed(),
+            keys.activity_counted(),
+            keys.activity_cursor(),
+            keys.activity("minutes", 7, None),
+            keys.activity("days", 7, Some(&bp)),
         ]);
         all.extend(keys.staged("n"));
-        let expected = "issue:i-1 intent:i-1 steps:i-1 backlog:team.alpha decided:team.alpha issues:team.alpha \
+        let expected = "issue:i-1 intent:i-1 steps:i-1 proposal:i-1 backlog:team.alpha decided:team.alpha issues:team.alpha \
             blueprint:team.alpha documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha \
-            processing:w-1 places pending paused leases delayed waiting counts log decided dead issues fence orbits \
+            processing:w-1 places pending paused leases delayed waiting counts log decided dead in_review review_due issues fence orbits \
             settings_counter workers blueprint: blueprints settings setting_revisions worker_load meta worker_scripts worker_versions \
             audited pruned previews preview:i-1 ids agent_places:a channels:team.alpha \
             channel_revisions:team.alpha channel_moves:team.alpha consumers:team.alpha consumers_seen:team.alpha \
-            consumed staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_channels:n \
+            consumed activity_counted activity_cursor activity_minutes:7 activity_days:7:team.alpha \
+            staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_channels:n \
             staged_channel_revisions:n staged_channel_moves:n";
         let expected: Vec<String> = expected
             .split_whitespace()
