@@ -304,6 +304,7 @@ impl Fixture {
             unusable_reply: String::new(),
             submitted_by: found.submitted_by,
             decided_by: found.decided_by,
+            comment: String::new(),
         };
         assert_eq!(self.log_entry(issue).await, entry);
     }

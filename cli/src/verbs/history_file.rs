@@ -84,6 +84,12 @@ struct CommitForm {
     /// Absent in files of releases without actors.
     #[serde(default)]
     author: String,
+    /// Absent if no review was needed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    decided_by: String,
+    /// Absent without a comment.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    comment: String,
     committed_at: String,
 }
 
@@ -309,6 +315,8 @@ fn to_form(commit: Commit) -> Result<CommitForm, CliError> {
         issue_id: commit.issue_id,
         epoch,
         author: commit.author,
+        decided_by: commit.decided_by,
+        comment: commit.comment,
         committed_at: time(commit.committed_at, "committed_at")?,
     })
 }
@@ -333,6 +341,8 @@ fn from_form(form: CommitForm) -> Result<Commit, String> {
         issue_id: form.issue_id,
         epoch,
         author: form.author,
+        decided_by: form.decided_by,
+        comment: form.comment,
         committed_at: Some(time(&form.committed_at)?),
     })
 }

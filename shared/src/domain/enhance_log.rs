@@ -46,6 +46,13 @@ pub struct Verdict {
     pub detail: String,
 }
 
+impl Verdict {
+    /// True for a pass.
+    pub fn is_pass(&self) -> bool {
+        self.status == VerdictStatus::Pass
+    }
+}
+
 /// The cost of the patch-spawner step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SpawnerUsage {

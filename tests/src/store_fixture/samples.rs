@@ -2,7 +2,7 @@
 
 use shared::blueprint::Blueprint;
 use shared::domain::commit::Epoch;
-use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict, VerdictStatus};
 use shared::domain::issue::{NewIssue, RejectionCause};
 use shared::ids::{BlueprintId, IssueId, WorkerId};
 use shared::store::{ClaimMode, ClaimOutcome, Claimed, IssueRef, Lease, Release};
@@ -93,7 +93,10 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
     let reason = Some(how.reason().to_owned()).filter(|r| !r.is_empty());
     let verdict = Verdict {
         axis: "noop".to_owned(),
-        pass: how == How::Applied,
+        status: match how {
+            How::Applied => VerdictStatus::Pass,
+            _ => VerdictStatus::Deny,
+        },
         detail: "{\"a\":[],\"b\":{}}".to_owned(),
     };
     LogEntry {
@@ -120,6 +123,7 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
         unusable_reply: "{\"ops\": \u{1b}".to_owned(),
         submitted_by: claimed.submitted_by.clone(),
         decided_by: None,
+        comment: String::new(),
     }
 }
 

@@ -34,6 +34,10 @@ fn setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting
         spawner: Some(shared::blueprint::json::parse(spawner).expect("JSON")),
         applies_to: vec![IdPattern::parse("team.*").expect("a pattern")],
         axis_options: axis_options.as_object().expect("an object").clone(),
+        review: ReviewPolicy {
+            ttl_secs: 90,
+            allow_self_review: true,
+        },
         revision: 99,
         updated_by: Some(Actor::parse("größer \"☃\"").expect("an actor")),
         updated_at_ms: None,

@@ -157,6 +157,7 @@ async fn handle(dispatcher: &Dispatcher, text: &str, cancel: &CancellationToken)
 
 fn outcome(answer: &PreviewAnswer) -> &'static str {
     match answer {
+        PreviewAnswer::Decided(preview) if preview.needs_review => "needs_review",
         PreviewAnswer::Decided(preview) if preview.would_apply => "would_apply",
         PreviewAnswer::Decided(_) => "would_be_denied",
         PreviewAnswer::Failed { .. } => "failed",
@@ -278,6 +279,7 @@ fn compare(prev: &Blueprint, decision: Decision, patch_json: &str) -> PreviewAns
             blueprint,
             rationale,
             verdicts,
+            review,
             ..
         } => Preview {
             would_apply: true,
@@ -285,7 +287,8 @@ fn compare(prev: &Blueprint, decision: Decision, patch_json: &str) -> PreviewAns
             unified_diff: unified(prev, blueprint.canonical_yaml()),
             rationale,
             verdicts,
-            reasons: Vec::new(),
+            needs_review: !review.is_empty(),
+            reasons: review,
         },
         Decision::Deny {
             reasons,
@@ -306,6 +309,7 @@ fn compare(prev: &Blueprint, decision: Decision, patch_json: &str) -> PreviewAns
                 rationale,
                 verdicts,
                 reasons,
+                needs_review: false,
             }
         }
     };
@@ -348,6 +352,7 @@ mod tests {
             rationale,
             verdicts: Vec::new(),
             patch_hash: String::new(),
+            review: Vec::new(),
         }
     }
 

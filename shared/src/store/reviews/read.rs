@@ -37,8 +37,7 @@ impl Shard {
         let head = self.keys.blueprint(&issue.blueprint_id);
         pipeline.cmd("HGET").arg(head).arg("seq");
         type Row = (HashMap<String, String>, HashMap<String, String>, u64);
-        let (fields, proposal, head_seq): Row =
-            self.handle.pipeline("proposal", &pipeline).await?;
+        let (fields, proposal, head_seq): Row = self.handle.pipeline("proposal", &pipeline).await?;
         if fields.is_empty() {
             return Ok(ProposalLookup::NotFound);
         }
