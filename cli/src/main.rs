@@ -27,8 +27,8 @@ use crate::client::{CliError, Client};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    approval, blueprints, channels, consumers, doctor, follow, issues, log, preview, probe, queue, retry,
-    review, settings, stats, sync, transfer, verify, versions,
+    approval, blueprints, channels, consumers, doctor, follow, issues, log, preview, probe, queue,
+    retry, review, settings, stats, sync, transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.

@@ -14,8 +14,7 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    pub(crate) const ALL: [Scope; 4] =
-        [Scope::Read, Scope::Submit, Scope::Review, Scope::Admin];
+    pub(crate) const ALL: [Scope; 4] = [Scope::Read, Scope::Submit, Scope::Review, Scope::Admin];
 
     /// Returns the name in the tokens file and in responses.
     pub(crate) fn as_str(self) -> &'static str {

@@ -100,7 +100,10 @@ pub(super) async fn approve_shown(
     };
     let answer = client.intake.approve_issue(request).await;
     let answer = answer.map_err(|status| match is_stale(&status) {
-        true => CliError::Stale { issue_id, status: Box::new(status) },
+        true => CliError::Stale {
+            issue_id,
+            status: Box::new(status),
+        },
         false => status.into(),
     })?;
     let issue = answer.into_inner().issue;
@@ -137,7 +140,10 @@ pub(super) async fn decline_for(
 ) -> Result<(), CliError> {
     let request = DeclineIssueRequest { issue_id, reason };
     let answer = client.intake.decline_issue(request).await?.into_inner();
-    print(answer.issue.ok_or(CliError::Answer { field: "issue" })?, format)
+    print(
+        answer.issue.ok_or(CliError::Answer { field: "issue" })?,
+        format,
+    )
 }
 
 /// Prints a decided issue: one sentence, or JSON.

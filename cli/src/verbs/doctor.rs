@@ -12,7 +12,9 @@ mod versions;
 use std::fmt;
 use std::time::SystemTime;
 
-use proto::v1::{DeclineIssueRequest, GetQueueStatsRequest, PutBlueprintRequest, SubmitIssueRequest};
+use proto::v1::{
+    DeclineIssueRequest, GetQueueStatsRequest, PutBlueprintRequest, SubmitIssueRequest,
+};
 use serde_json::{Value, json};
 use tonic::codegen::http::Uri;
 use tonic::{Code, Status};
@@ -239,7 +241,11 @@ async fn token(
     let submit = intake.submit_issue(SubmitIssueRequest::default()).await;
     let denied =
         |status: Option<Status>| status.is_some_and(|s| s.code() == Code::PermissionDenied);
-    let scope = match (denied(put.err()), denied(decline.err()), denied(submit.err())) {
+    let scope = match (
+        denied(put.err()),
+        denied(decline.err()),
+        denied(submit.err()),
+    ) {
         (false, _, _) => "admin: everything",
         (true, false, _) => "review: reading, issues and reviews",
         (true, true, false) => "submit: reading and issues",

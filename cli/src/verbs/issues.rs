@@ -47,8 +47,7 @@ pub(crate) async fn submit(
     } else {
         ""
     };
-    let waiting =
-        wait_for_decision(&mut client, &issue, known, args.detach_on_review, format);
+    let waiting = wait_for_decision(&mut client, &issue, known, args.detach_on_review, format);
     let (last, decision) = waiting.await?;
     if format == Output::Json {
         output::json_document(

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::approval::{self, Approval};
 use super::log::print_judgement;
+use super::page_size;
 use super::question::{ask, ask_for};
 use super::versions::show_diff;
-use super::page_size;
 use crate::args::{Output, ReviewArgs};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -130,7 +130,10 @@ pub(super) fn show(proposal: &Proposal) -> Result<(), CliError> {
     }
     if proposal.round > 1 {
         let moves = output::count(u64::from(proposal.round) - 1, "time");
-        line("again", &format!("the head moved {moves} before an approval"))?;
+        line(
+            "again",
+            &format!("the head moved {moves} before an approval"),
+        )?;
     }
     let head = if proposal.head_moved {
         "which is no longer the head"

@@ -192,7 +192,10 @@ mod tests {
         }
         // A wider scope includes the narrower ones.
         assert!(Scope::ALL.is_sorted());
-        assert_eq!(Scope::ALL.map(Scope::as_str), ["read", "submit", "review", "admin"]);
+        assert_eq!(
+            Scope::ALL.map(Scope::as_str),
+            ["read", "submit", "review", "admin"]
+        );
     }
 
     #[test]

@@ -32,7 +32,9 @@ impl Stage {
             eventually(&format!("{id} is in review"), async || {
                 let issue = self.issue(ADMIN, id).await.map_err(|s| s.to_string())?;
                 let is_proposed = issue.state() == v1::IssueState::InReview;
-                is_proposed.then_some(()).ok_or_else(|| format!("{issue:?}"))
+                is_proposed
+                    .then_some(())
+                    .ok_or_else(|| format!("{issue:?}"))
             })
             .await;
         }

@@ -11,14 +11,20 @@ const COLUMNS: u16 = 80;
 /// Runs a verb in a script, as the holder of `token`.
 async fn script(stage: &Stage, token: &str, args: &[&str]) -> Finished {
     let addr = format!("http://{}", stage.rig.address);
-    let env = [("DRAFTSMAN_ADDR", addr.as_str()), ("DRAFTSMAN_TOKEN", token)];
+    let env = [
+        ("DRAFTSMAN_ADDR", addr.as_str()),
+        ("DRAFTSMAN_TOKEN", token),
+    ];
     run(Program::Draftsman, args, &env).await
 }
 
 /// Starts a verb on a terminal, as the holder of `token`.
 fn terminal(stage: &Stage, token: &str, args: &[&str]) -> Terminal {
     let addr = format!("http://{}", stage.rig.address);
-    let env = [("DRAFTSMAN_ADDR", addr.as_str()), ("DRAFTSMAN_TOKEN", token)];
+    let env = [
+        ("DRAFTSMAN_ADDR", addr.as_str()),
+        ("DRAFTSMAN_TOKEN", token),
+    ];
     Terminal::start(COLUMNS, args, &env)
 }
 
@@ -30,18 +36,31 @@ fn json(finished: &Finished) -> Value {
 async fn a_reviewer_sees_the_change_and_decides_on_a_terminal() {
     let stage = Stage::start().await;
     let empty = script(&stage, BOB, &["review"]).await;
-    assert_eq!((empty.code, empty.stdout.as_str()), (Some(0), ""), "{empty:?}");
+    assert_eq!(
+        (empty.code, empty.stdout.as_str()),
+        (Some(0), ""),
+        "{empty:?}"
+    );
     // A submitter who waits is told what happens and who can decide it.
     let mut submitter = terminal(&stage, ALICE, &["submit", TARGET, "tag calm"]);
     submitter.until("in review").await;
-    for words in ["human-review", "draftsman review ", "scope review", "not alice"] {
+    for words in [
+        "human-review",
+        "draftsman review ",
+        "scope review",
+        "not alice",
+    ] {
         submitter.until(words).await;
     }
     let inbox = terminal(&stage, BOB, &["review"]).finished().await;
     assert_eq!(inbox.code, Some(0), "{inbox:?}");
     assert!(inbox.stdout.contains("tag calm"), "{inbox:?}");
     for line in inbox.stdout.lines() {
-        assert!(line.chars().count() <= COLUMNS.into(), "{line:?} in\n{}", inbox.stdout);
+        assert!(
+            line.chars().count() <= COLUMNS.into(),
+            "{line:?} in\n{}",
+            inbox.stdout
+        );
     }
 
     let listed = json(&script(&stage, BOB, &["review", "--output", "json"]).await);
@@ -54,7 +73,8 @@ async fn a_reviewer_sees_the_change_and_decides_on_a_terminal() {
     let mut rest = shown.as_str();
     for part in parts {
         let at = rest.find(part);
-        let at = at.unwrap_or_else(|| panic!("{part} is missing after the other parts in\n{shown}"));
+        let at =
+            at.unwrap_or_else(|| panic!("{part} is missing after the other parts in\n{shown}"));
         rest = &rest[at..];
     }
     // Nobody sees the end of a line that is wider than the terminal only by scrolling.
@@ -87,7 +107,10 @@ async fn a_reviewer_declines_or_skips_on_a_terminal() {
     reviewer.type_line("");
     let skipped = reviewer.finished().await;
     assert_eq!(skipped.code, Some(0), "{skipped:?}");
-    assert!(skipped.stdout.contains("nothing was decided"), "{skipped:?}");
+    assert!(
+        skipped.stdout.contains("nothing was decided"),
+        "{skipped:?}"
+    );
 
     let mut reviewer = terminal(&stage, BOB, &["review", id]);
     reviewer.until("approve, decline or skip?").await;
@@ -136,7 +159,11 @@ async fn a_reviewer_is_told_that_the_head_has_moved() {
         })
         .await;
     let approved = script(&stage, BOB, &["approve", id, "--yes", "--output", "json"]).await;
-    assert_eq!(json(&approved)["issue"]["decided_by"], "bob", "{approved:?}");
+    assert_eq!(
+        json(&approved)["issue"]["decided_by"],
+        "bob",
+        "{approved:?}"
+    );
 }
 
 #[tokio::test]
@@ -144,8 +171,18 @@ async fn a_script_names_what_it_decides() {
     let stage = Stage::start().await;
     let previewed = script(&stage, ALICE, &["preview", TARGET, "tag calm"]).await;
     assert_eq!(previewed.code, Some(5), "{previewed:?}");
-    assert!(previewed.stdout.contains("would need a review"), "{previewed:?}");
-    let submit = ["submit", TARGET, "tag calm", "--detach-on-review", "--output", "json"];
+    assert!(
+        previewed.stdout.contains("would need a review"),
+        "{previewed:?}"
+    );
+    let submit = [
+        "submit",
+        TARGET,
+        "tag calm",
+        "--detach-on-review",
+        "--output",
+        "json",
+    ];
     let submitted = script(&stage, ALICE, &submit).await;
     assert_eq!(submitted.code, Some(5), "{submitted:?}");
     let submitted = json(&submitted);
@@ -155,8 +192,12 @@ async fn a_script_names_what_it_decides() {
     assert_eq!(watched.code, Some(5), "{watched:?}");
 
     let shown = json(&script(&stage, BOB, &["review", id, "--output", "json"]).await);
-    let version = shown["proposal"]["new_version"].as_str().expect("a version");
-    let base = shown["proposal"]["base_version"].as_str().expect("a version");
+    let version = shown["proposal"]["new_version"]
+        .as_str()
+        .expect("a version");
+    let base = shown["proposal"]["base_version"]
+        .as_str()
+        .expect("a version");
     // Without a terminal nothing is asked, and nothing is decided.
     let text = script(&stage, BOB, &["review", id]).await;
     assert_eq!(text.code, Some(0), "{text:?}");
@@ -170,24 +211,60 @@ async fn a_script_names_what_it_decides() {
     assert!(refused.stderr.contains(&version[..12]), "{refused:?}");
     let usage = script(&stage, BOB, &["approve", id, "--version", version]).await;
     assert_eq!(usage.code, Some(64), "{usage:?}");
-    let refused = script(&stage, ALICE, &["approve", id, "--version", version, "--base", base]).await;
+    let refused = script(
+        &stage,
+        ALICE,
+        &["approve", id, "--version", version, "--base", base],
+    )
+    .await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("SCOPE_TOO_NARROW"), "{refused:?}");
-    let approve = ["approve", id, "--version", &version[..8], "--base", &base[..8], "--comment", "ok"];
+    let approve = [
+        "approve",
+        id,
+        "--version",
+        &version[..8],
+        "--base",
+        &base[..8],
+        "--comment",
+        "ok",
+    ];
     let approved = script(&stage, BOB, &approve).await;
     assert_eq!(approved.code, Some(0), "{approved:?}");
     // In full, a repeated approval has the same answer.
-    let again = ["approve", id, "--version", version, "--base", base, "--output", "json"];
+    let again = [
+        "approve",
+        id,
+        "--version",
+        version,
+        "--base",
+        base,
+        "--output",
+        "json",
+    ];
     let again = json(&script(&stage, BOB, &again).await);
     assert_eq!(again["issue"]["new_version"], version);
     let history = json(&script(&stage, BOB, &["history", TARGET, "--output", "json"]).await);
     let commit = &history["commits"][0];
-    assert_eq!((&commit["author"], &commit["decided_by"], &commit["comment"]), (&"alice".into(), &"bob".into(), &"ok".into()));
+    assert_eq!(
+        (&commit["author"], &commit["decided_by"], &commit["comment"]),
+        (&"alice".into(), &"bob".into(), &"ok".into())
+    );
 
     let proposal = stage.propose(ALICE, "tag more").await;
-    let decline = ["decline", &proposal.issue_id, "not", "now", "--output", "json"];
+    let decline = [
+        "decline",
+        &proposal.issue_id,
+        "not",
+        "now",
+        "--output",
+        "json",
+    ];
     let declined = json(&script(&stage, BOB, &decline).await);
-    assert_eq!((&declined["issue"]["cause"], &declined["issue"]["reason"]), (&"declined".into(), &"not now".into()));
+    assert_eq!(
+        (&declined["issue"]["cause"], &declined["issue"]["reason"]),
+        (&"declined".into(), &"not now".into())
+    );
     let stats = json(&script(&stage, BOB, &["stats", "--output", "json"]).await);
     assert_eq!(stats["in_review"], 0);
 }
@@ -201,7 +278,10 @@ async fn text_from_a_submitter_is_escaped() {
     let mut reviewer = terminal(&stage, BOB, &["review", &proposal.issue_id]);
     reviewer.until("approve, decline or skip?").await;
     let shown = reviewer.screen();
-    assert!(!shown.contains('\x07') && !shown.contains("\x1b]") && !shown.contains('\u{202e}'), "{shown:?}");
+    assert!(
+        !shown.contains('\x07') && !shown.contains("\x1b]") && !shown.contains('\u{202e}'),
+        "{shown:?}"
+    );
     assert!(shown.contains("\\u{1b}]0;owned"), "{shown:?}");
     reviewer.type_line("s");
     reviewer.finished().await;

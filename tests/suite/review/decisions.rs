@@ -22,15 +22,24 @@ async fn an_approval_commits_the_document_that_was_shown() {
         (proposal.base_version.as_str(), proposal.base_seq),
         (base.version.as_str(), base.seq)
     );
-    assert_eq!((proposal.blueprint_id.as_str(), proposal.round), (TARGET, 1));
+    assert_eq!(
+        (proposal.blueprint_id.as_str(), proposal.round),
+        (TARGET, 1)
+    );
     assert_eq!(
         (proposal.submitted_by.as_str(), proposal.intent.as_str()),
         ("alice", "tag calm")
     );
     assert!(!proposal.head_moved && !proposal.allow_self_review);
-    assert!(proposal.unified_diff.contains("+  - calm\n"), "{proposal:?}");
+    assert!(
+        proposal.unified_diff.contains("+  - calm\n"),
+        "{proposal:?}"
+    );
     assert!(proposal.json_patch.contains("calm"), "{proposal:?}");
-    assert!(proposal.reasons[0].starts_with("human-review: "), "{proposal:?}");
+    assert!(
+        proposal.reasons[0].starts_with("human-review: "),
+        "{proposal:?}"
+    );
     let asks = proposal.verdicts.iter().filter(|v| v.status == "review");
     let asks: Vec<&str> = asks.map(|verdict| verdict.axis.as_str()).collect();
     assert_eq!(asks, ["human-review"]);
@@ -52,16 +61,30 @@ async fn an_approval_commits_the_document_that_was_shown() {
     assert_eq!(commit.version, proposal.new_version);
     assert_eq!(commit.parents, [proposal.base_version.clone()]);
     assert_eq!(
-        (commit.author.as_str(), commit.decided_by.as_str(), commit.comment.as_str()),
+        (
+            commit.author.as_str(),
+            commit.decided_by.as_str(),
+            commit.comment.as_str()
+        ),
         ("alice", "bob", "read twice")
     );
     let entry = stage.entry(&issue_id).await;
     assert_eq!(
-        (entry.submitted_by.as_str(), entry.decided_by.as_str(), entry.comment.as_str()),
+        (
+            entry.submitted_by.as_str(),
+            entry.decided_by.as_str(),
+            entry.comment.as_str()
+        ),
         ("alice", "bob", "read twice")
     );
-    assert_eq!((entry.status.as_str(), &entry.new_hash), ("applied", &proposal.new_version));
-    assert_eq!((entry.patch_json, entry.verdicts), (proposal.json_patch.clone(), proposal.verdicts.clone()));
+    assert_eq!(
+        (entry.status.as_str(), &entry.new_hash),
+        ("applied", &proposal.new_version)
+    );
+    assert_eq!(
+        (entry.patch_json, entry.verdicts),
+        (proposal.json_patch.clone(), proposal.verdicts.clone())
+    );
 
     // A repeated call has the same answer, by whomever.
     for token in [BOB, OPS] {
@@ -72,7 +95,10 @@ async fn an_approval_commits_the_document_that_was_shown() {
         new_version: proposal.base_version.clone(),
         ..proposal.clone()
     };
-    let refused = stage.approve(BOB, &other).await.expect_err("another version");
+    let refused = stage
+        .approve(BOB, &other)
+        .await
+        .expect_err("another version");
     assert_eq!(reason(&refused), "ISSUE_DECIDED", "{refused:?}");
     let refused = stage.proposal(&issue_id).await.expect_err("it is decided");
     assert_eq!(reason(&refused), "ISSUE_DECIDED", "{refused:?}");
@@ -83,7 +109,9 @@ async fn a_declined_issue_has_the_reason_of_its_reviewer() {
     let stage = Stage::start().await;
     let proposal = stage.propose(ALICE, "tag calm").await;
     let before = stage.head().await;
-    let declined = stage.decline(BOB, &proposal.issue_id, "the tag is \"loud\"").await;
+    let declined = stage
+        .decline(BOB, &proposal.issue_id, "the tag is \"loud\"")
+        .await;
     let declined = declined.expect("DeclineIssue");
     assert_eq!(
         (declined.state(), declined.cause()),
@@ -96,12 +124,18 @@ async fn a_declined_issue_has_the_reason_of_its_reviewer() {
     assert_eq!(stage.head().await, before);
     let entry = stage.entry(&proposal.issue_id).await;
     assert_eq!(
-        (entry.cause.as_str(), entry.reasons, entry.decided_by.as_str()),
+        (
+            entry.cause.as_str(),
+            entry.reasons,
+            entry.decided_by.as_str()
+        ),
         ("declined", vec!["the tag is \"loud\"".to_owned()], "bob")
     );
     assert_eq!(entry.patch_json, proposal.json_patch);
     // The first decline stays.
-    let again = stage.decline(OPS, &proposal.issue_id, "another reason").await;
+    let again = stage
+        .decline(OPS, &proposal.issue_id, "another reason")
+        .await;
     assert_eq!(again.expect("DeclineIssue"), declined);
     let refused = stage.approve(BOB, &proposal).await.expect_err("declined");
     assert_eq!(reason(&refused), "ISSUE_DECIDED", "{refused:?}");
@@ -144,14 +178,25 @@ async fn a_review_is_seen_by_watchers_and_holds_nothing_up() {
     let later = stage.submit(ALICE, "tag later").await;
     let later = stage.until(&later, "applied", |i| i.state() == IssueState::Applied);
     later.await;
-    stage.decline(BOB, &first.issue_id, "no").await.expect("DeclineIssue");
+    stage
+        .decline(BOB, &first.issue_id, "no")
+        .await
+        .expect("DeclineIssue");
     assert_eq!(next().await, Some(IssueState::Rejected));
     assert_eq!(next().await, None, "the stream ends with the decision");
     let events = events.until_decided(&first.issue_id).await;
-    let states: Vec<&str> = events.iter().filter_map(|event| event["state"].as_str()).collect();
+    let states: Vec<&str> = events
+        .iter()
+        .filter_map(|event| event["state"].as_str())
+        .collect();
     assert_eq!(states, ["pending", "in_flight", "in_review", "rejected"]);
     let review = &events[2];
-    assert!(review["reason"].as_str().is_some_and(|r| r.contains("human-review")), "{review}");
+    assert!(
+        review["reason"]
+            .as_str()
+            .is_some_and(|r| r.contains("human-review")),
+        "{review}"
+    );
     assert_eq!(events[3]["cause"], "declined");
 }
 
@@ -161,7 +206,10 @@ async fn nobody_approves_their_own_issue() {
     let stage = Stage::start().await;
     let own = stage.propose(BOB, "tag own").await;
     let refused = stage.approve(BOB, &own).await.expect_err("a self-review");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "SELF_REVIEW"));
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::PermissionDenied, "SELF_REVIEW")
+    );
     assert!(refused.message().contains("bob"), "{refused:?}");
     stage.approve(OPS, &own).await.expect("ApproveIssue");
     let own = stage.propose(OPS, "tag admin").await;
@@ -171,11 +219,19 @@ async fn nobody_approves_their_own_issue() {
     stage.approve(REVIEWER, &own).await.expect("ApproveIssue");
     // One's own issue can be declined.
     let own = stage.propose(BOB, "tag mine").await;
-    stage.decline(BOB, &own.issue_id, "a mistake").await.expect("DeclineIssue");
+    stage
+        .decline(BOB, &own.issue_id, "a mistake")
+        .await
+        .expect("DeclineIssue");
 
-    stage.put_setting(|setting| setting.allow_self_review = true).await;
+    stage
+        .put_setting(|setting| setting.allow_self_review = true)
+        .await;
     let own = stage.propose(BOB, "tag allowed").await;
     assert!(own.allow_self_review);
     let approved = stage.approve(BOB, &own).await.expect("ApproveIssue");
-    assert_eq!((approved.submitted_by, approved.decided_by), ("bob".to_owned(), "bob".to_owned()));
+    assert_eq!(
+        (approved.submitted_by, approved.decided_by),
+        ("bob".to_owned(), "bob".to_owned())
+    );
 }

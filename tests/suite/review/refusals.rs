@@ -24,8 +24,13 @@ async fn a_submitter_decides_nothing() {
     assert_eq!(issue.state(), IssueState::InReview);
     // A reviewer submits, and writes nothing past the review.
     let mut blueprints = stage.rig.client.blueprints.clone();
-    let put = blueprints.put_blueprint(with(BOB, v1::PutBlueprintRequest::default())).await;
-    assert_eq!(reason(&put.expect_err("a reviewer is no admin")), "SCOPE_TOO_NARROW");
+    let put = blueprints
+        .put_blueprint(with(BOB, v1::PutBlueprintRequest::default()))
+        .await;
+    assert_eq!(
+        reason(&put.expect_err("a reviewer is no admin")),
+        "SCOPE_TOO_NARROW"
+    );
     stage.submit(REVIEWER, "tag more").await;
 }
 
@@ -44,25 +49,47 @@ async fn what_is_decided_or_not_proposed_is_not_approved() {
     for answer in [
         stage.approve(BOB, &proposal).await,
         stage.decline(BOB, &proposal.issue_id, "no").await,
-        stage.proposal(&proposal.issue_id).await.map(|_| cancelled.clone()),
+        stage
+            .proposal(&proposal.issue_id)
+            .await
+            .map(|_| cancelled.clone()),
     ] {
         let (found, status) = refused(answer);
-        assert_eq!((found.as_str(), status.code()), ("ISSUE_DECIDED", Code::FailedPrecondition));
+        assert_eq!(
+            (found.as_str(), status.code()),
+            ("ISSUE_DECIDED", Code::FailedPrecondition)
+        );
         assert_eq!(metadata(&status, "cause"), "cancelled");
     }
 
     // Expired.
-    stage.put_setting(|setting| setting.review_ttl_secs = Some(1)).await;
+    stage
+        .put_setting(|setting| setting.review_ttl_secs = Some(1))
+        .await;
     let proposal = stage.propose(ALICE, "tag late").await;
     let is_rejected = |issue: &v1::Issue| issue.state() == IssueState::Rejected;
-    let expired = stage.until(&proposal.issue_id, "declined", is_rejected).await;
+    let expired = stage
+        .until(&proposal.issue_id, "declined", is_rejected)
+        .await;
     assert_eq!(expired.cause(), RejectionCause::Declined);
-    assert_eq!((expired.reason.as_str(), expired.decided_by.as_str()), ("no review within 1 second", ""));
+    assert_eq!(
+        (expired.reason.as_str(), expired.decided_by.as_str()),
+        ("no review within 1 second", "")
+    );
     let entry = stage.entry(&proposal.issue_id).await;
-    assert_eq!((entry.cause.as_str(), entry.decided_by.as_str()), ("declined", ""));
+    assert_eq!(
+        (entry.cause.as_str(), entry.decided_by.as_str()),
+        ("declined", "")
+    );
     let (found, status) = refused(stage.approve(BOB, &proposal).await);
-    assert_eq!((found.as_str(), status.code()), ("PROPOSAL_EXPIRED", Code::FailedPrecondition));
-    let gone = stage.proposal(&proposal.issue_id).await.expect_err("it is decided");
+    assert_eq!(
+        (found.as_str(), status.code()),
+        ("PROPOSAL_EXPIRED", Code::FailedPrecondition)
+    );
+    let gone = stage
+        .proposal(&proposal.issue_id)
+        .await
+        .expect_err("it is decided");
     assert_eq!(reason(&gone), "PROPOSAL_EXPIRED");
 
     // Expired, and no worker has declined it yet.
@@ -77,7 +104,10 @@ async fn what_is_decided_or_not_proposed_is_not_approved() {
     .await;
     let (found, _) = refused(stage.approve(BOB, &proposal).await);
     assert_eq!(found, "PROPOSAL_EXPIRED");
-    assert_eq!(stage.issue(&proposal.issue_id).await.cause(), RejectionCause::Declined);
+    assert_eq!(
+        stage.issue(&proposal.issue_id).await.cause(),
+        RejectionCause::Declined
+    );
 
     // Waiting: nothing is proposed yet.
     let waiting = stage.submit(ALICE, "tag waits").await;
@@ -90,7 +120,10 @@ async fn what_is_decided_or_not_proposed_is_not_approved() {
         stage.decline(BOB, &waiting, "no").await,
     ] {
         let (found, status) = refused(answer);
-        assert_eq!((found.as_str(), status.code()), ("ISSUE_NOT_IN_REVIEW", Code::FailedPrecondition));
+        assert_eq!(
+            (found.as_str(), status.code()),
+            ("ISSUE_NOT_IN_REVIEW", Code::FailedPrecondition)
+        );
         assert_eq!(metadata(&status, "state"), "pending");
     }
     let unknown = v1::Proposal {
@@ -98,7 +131,10 @@ async fn what_is_decided_or_not_proposed_is_not_approved() {
         ..proposal
     };
     let (found, status) = refused(stage.approve(BOB, &unknown).await);
-    assert_eq!((found.as_str(), status.code()), ("ISSUE_NOT_FOUND", Code::NotFound));
+    assert_eq!(
+        (found.as_str(), status.code()),
+        ("ISSUE_NOT_FOUND", Code::NotFound)
+    );
 }
 
 #[tokio::test]
@@ -112,7 +148,10 @@ async fn an_archived_blueprint_takes_no_approval() {
     let archived = blueprints.archive_blueprint(with(OPS, archive)).await;
     archived.expect("ArchiveBlueprint");
     let refused = stage.approve(BOB, &proposal).await.expect_err("archived");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "BLUEPRINT_ARCHIVED"));
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::FailedPrecondition, "BLUEPRINT_ARCHIVED")
+    );
     let unarchive = v1::UnarchiveBlueprintRequest {
         blueprint_id: TARGET.to_owned(),
     };

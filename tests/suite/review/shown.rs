@@ -35,7 +35,10 @@ async fn the_inbox_has_the_longest_waiting_first() {
     for page_size in [1, 2, 0] {
         assert_eq!(inbox(&stage, page_size).await, expected);
     }
-    stage.decline(BOB, &expected[1], "no").await.expect("DeclineIssue");
+    stage
+        .decline(BOB, &expected[1], "no")
+        .await
+        .expect("DeclineIssue");
     expected.remove(1);
     assert_eq!(inbox(&stage, 3).await, expected);
     let declined = v1::ListIssuesRequest {
@@ -80,7 +83,9 @@ async fn statistics_and_metrics_know_reviews() {
     let until = async |lines: &[&str]| {
         eventually("the metrics", async || {
             let text = scrape(&address).await;
-            let missing = lines.iter().find(|line| !text.lines().any(|found| found == **line));
+            let missing = lines
+                .iter()
+                .find(|line| !text.lines().any(|found| found == **line));
             match missing {
                 None => Ok(()),
                 Some(line) => Err(format!("{line} in\n{text}")),
@@ -96,17 +101,28 @@ async fn statistics_and_metrics_know_reviews() {
     let first = stage.propose(ALICE, "tag first").await;
     let second = stage.propose(ALICE, "tag second").await;
     let stats = stage.stats().await;
-    assert_eq!((stats.in_review, stats.pending, stats.in_flight), (2, 0, 0), "{stats:?}");
+    assert_eq!(
+        (stats.in_review, stats.pending, stats.in_flight),
+        (2, 0, 0),
+        "{stats:?}"
+    );
     assert_eq!(stats.oldest_in_review_at, first.proposed_at);
     until(&[
         "draftsman_queue_issues{place=\"in_review\"} 2",
         "draftsman_queue_proposed_total 2",
     ])
     .await;
-    stage.decline(BOB, &first.issue_id, "no").await.expect("DeclineIssue");
+    stage
+        .decline(BOB, &first.issue_id, "no")
+        .await
+        .expect("DeclineIssue");
     stage.approve(BOB, &second).await.expect("ApproveIssue");
     let stats = stage.stats().await;
-    assert_eq!((stats.in_review, stats.oldest_in_review_at), (0, None), "{stats:?}");
+    assert_eq!(
+        (stats.in_review, stats.oldest_in_review_at),
+        (0, None),
+        "{stats:?}"
+    );
     until(&[
         "draftsman_queue_issues{place=\"in_review\"} 0",
         "draftsman_queue_decided_total{outcome=\"rejected\",cause=\"declined\"} 1",
@@ -138,7 +154,9 @@ async fn a_setting_has_its_rules_of_reviews() {
             .await;
         assert_eq!(get().await, (Some(secs), allowed));
     }
-    stage.put_setting(|setting| setting.review_ttl_secs = Some(0)).await;
+    stage
+        .put_setting(|setting| setting.review_ttl_secs = Some(0))
+        .await;
     let proposal = stage.propose(ALICE, "tag calm").await;
     assert_eq!(proposal.expires_at, None, "no limit");
 }

@@ -15,13 +15,26 @@ async fn a_stale_approval_returns_as_a_new_proposal() {
     let moved = stage.put(document).await;
     let seen = stage.proposal(&first.issue_id).await.expect("GetProposal");
     assert!(seen.head_moved);
-    assert_eq!((&seen.new_version, &seen.unified_diff), (&first.new_version, &first.unified_diff));
+    assert_eq!(
+        (&seen.new_version, &seen.unified_diff),
+        (&first.new_version, &first.unified_diff)
+    );
 
-    let refused = stage.approve(BOB, &first).await.expect_err("a stale approval");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Aborted, "PROPOSAL_STALE"));
+    let refused = stage
+        .approve(BOB, &first)
+        .await
+        .expect_err("a stale approval");
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::Aborted, "PROPOSAL_STALE")
+    );
     assert_eq!(metadata(&refused, "blueprint_id"), TARGET);
     let head = stage.head().await;
-    assert_eq!(head.commit.expect("a commit").version, moved.version, "nothing was committed");
+    assert_eq!(
+        head.commit.expect("a commit").version,
+        moved.version,
+        "nothing was committed"
+    );
 
     let issue = stage
         .until(&first.issue_id, "in review again", |issue| {
@@ -30,18 +43,33 @@ async fn a_stale_approval_returns_as_a_new_proposal() {
         .await;
     assert_eq!(issue.decided_by, "");
     let second = stage.proposal(&first.issue_id).await.expect("GetProposal");
-    assert_eq!((second.base_version.as_str(), second.round), (moved.version.as_str(), 2));
+    assert_eq!(
+        (second.base_version.as_str(), second.round),
+        (moved.version.as_str(), 2)
+    );
     assert!(!second.head_moved);
     assert_eq!(second.json_patch, first.json_patch, "the same patch");
     assert_ne!(second.new_version, first.new_version);
     // The diff is that of the change on the new head: what moved the head is not part of it.
     assert!(second.unified_diff.contains("+  - calm\n"), "{second:?}");
-    assert!(!second.unified_diff.contains("+  description"), "{second:?}");
-    assert!(second.document_yaml.contains("another description"), "{second:?}");
+    assert!(
+        !second.unified_diff.contains("+  description"),
+        "{second:?}"
+    );
+    assert!(
+        second.document_yaml.contains("another description"),
+        "{second:?}"
+    );
 
     // Whoever read the first proposal approves nothing by it.
-    let refused = stage.approve(BOB, &first).await.expect_err("the first proposal");
-    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Aborted, "PROPOSAL_STALE"));
+    let refused = stage
+        .approve(BOB, &first)
+        .await
+        .expect_err("the first proposal");
+    assert_eq!(
+        (refused.code(), reason(&refused).as_str()),
+        (Code::Aborted, "PROPOSAL_STALE")
+    );
     assert_eq!(metadata(&refused, "new_version"), second.new_version);
     assert_eq!(metadata(&refused, "base_version"), second.base_version);
     let approved = stage.approve(BOB, &second).await.expect("ApproveIssue");
@@ -60,8 +88,14 @@ async fn an_approval_of_other_versions_commits_nothing() {
     let mut other_base = proposal.clone();
     other_base.base_version = "0".repeat(64);
     for other in [other_version, other_base] {
-        let refused = stage.approve(BOB, &other).await.expect_err("other versions");
-        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Aborted, "PROPOSAL_STALE"));
+        let refused = stage
+            .approve(BOB, &other)
+            .await
+            .expect_err("other versions");
+        assert_eq!(
+            (refused.code(), reason(&refused).as_str()),
+            (Code::Aborted, "PROPOSAL_STALE")
+        );
         assert_eq!(metadata(&refused, "new_version"), proposal.new_version);
         assert_eq!(stage.head().await, before);
     }

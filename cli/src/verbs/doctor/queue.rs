@@ -123,7 +123,10 @@ fn reviews(stats: &GetQueueStatsResponse, now: SystemTime) -> Check {
     let age = age(stats.oldest_in_review_at, now);
     let issues = count(stats.in_review, "issue");
     let hours = age.as_secs() / 3600;
-    let found = format!("{issues} in review, the oldest for {}", count(hours, "hour"));
+    let found = format!(
+        "{issues} in review, the oldest for {}",
+        count(hours, "hour")
+    );
     if age < LONG_REVIEW {
         return Check::ok("review", found);
     }
