@@ -146,13 +146,6 @@ impl Shard {
             .arg(k.leases())
             .cmd("ZCARD")
             .arg(k.dead())
-            .cmd("ZCARD")
-            .arg(k.in_review())
-            .cmd("ZRANGE")
-            .arg(k.in_review())
-            .arg(0)
-            .arg(0)
-            .arg("WITHSCORES")
             .cmd("ZRANGE")
             .arg(k.waiting())
             .arg(0)
@@ -176,8 +169,6 @@ impl Shard {
             u64,
             u64,
             u64,
-            u64,
-            Vec<(String, f64)>,
             Vec<(String, f64)>,
             Vec<String>,
             Vec<(String, f64)>,
@@ -191,8 +182,6 @@ impl Shard {
             delayed,
             in_flight,
             dead,
-            in_review,
-            oldest_in_review,
             oldest,
             paused,
             workers,
@@ -206,6 +195,7 @@ impl Shard {
             Some(_) => self.oldest_active(&paused).await?,
             None => None,
         };
+        let (in_review, oldest_in_review_at_ms) = self.waiting_reviews().await?;
         let (used_memory, max_memory) = self.memory().await?;
         let mut workers: Vec<WorkerStats> = workers
             .into_iter()
@@ -226,7 +216,7 @@ impl Shard {
             in_flight,
             dead,
             in_review,
-            oldest_in_review_at_ms: oldest_in_review.first().map(|(_, at)| score_ms(*at)),
+            oldest_in_review_at_ms,
             oldest_pending_at_ms: oldest.first().map(|(_, score)| score_ms(*score)),
             oldest_active_at_ms,
             paused: paused.iter().any(|p| p == ALL),

@@ -21,7 +21,6 @@ pub(crate) use self::commit::{commit, commit_draft, commit_whole};
 pub(crate) use self::format::{FORMAT, check_format, damaged, from_json, read_actor, to_json};
 pub(crate) use self::issue::issue;
 pub(crate) use self::log::{
-    StoredUsage, StoredVerdict, failed_log_draft, log_draft, log_entry, proposed_log,
-    proposed_log_draft,
+    StoredUsage, StoredVerdict, failed_log_draft, log_draft, log_entry, proposed_log_draft,
 };
 pub(crate) use self::proposal::{proposal, stored_patch, stored_patch_draft};

@@ -8,6 +8,7 @@ use crate::ids::IssueId;
 use crate::store::codec;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
+use crate::whole_ms::score_ms;
 
 /// The proposal of an issue, or why it has none.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,5 +48,21 @@ impl Shard {
         }
         let proposal = codec::proposal(&issue, &proposal, head_seq)?;
         Ok(ProposalLookup::Found(Box::new(proposal)))
+    }
+
+    /// Returns the number of issues in review, and the time of the oldest proposal among them, Redis
+    /// time.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is unavailable.
+    pub(crate) async fn waiting_reviews(&self) -> Result<(u64, Option<u64>), StoreError> {
+        let list = self.keys.in_review();
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ZCARD").arg(&list);
+        pipeline.cmd("ZRANGE").arg(&list).arg(0).arg(0);
+        pipeline.arg("WITHSCORES");
+        let (n, oldest): (u64, Vec<(String, f64)>) =
+            self.handle.pipeline("reviews", &pipeline).await?;
+        Ok((n, oldest.first().map(|(_, at)| score_ms(*at))))
     }
 }
