@@ -23,7 +23,11 @@ mod suite {
     mod cli {
         mod cli;
         mod doctor;
+        mod escaping;
+        mod json;
+        mod lists;
         mod sync;
+        mod tables;
         mod verify;
     }
     mod deploy {
