@@ -29,6 +29,7 @@ mod suite {
         mod sync;
         mod tables;
         mod verify;
+        mod walk;
     }
     mod deploy {
         mod alerts;

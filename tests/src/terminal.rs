@@ -25,7 +25,14 @@ pub async fn run_on_terminal(
     env: &[(&str, &str)],
     columns: u16,
 ) -> Finished {
-    let command = command(program, args, env);
+    run_command_on_terminal(command(program, args, env), columns).await
+}
+
+/// As [`run_on_terminal`], for a prepared command.
+///
+/// # Panics
+/// As [`run_on_terminal`].
+pub async fn run_command_on_terminal(command: Command, columns: u16) -> Finished {
     let running = tokio::task::spawn_blocking(move || run(command, columns));
     running.await.expect("the thread does not panic")
 }
@@ -76,4 +83,77 @@ fn read(screen: OwnedFd) -> Vec<u8> {
         output.extend_from_slice(&part[..n]);
     }
     output
+}
+
+/// Returns what a person sees at the end: the lines of a terminal of this width after `output`,
+/// without colours. A line that is too long wraps, as on a terminal.
+pub fn screen(output: &str, columns: usize) -> String {
+    let mut lines: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0, 0);
+    let mut rest = output.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\r' => column = 0,
+            '\n' => (row, column) = (row + 1, 0),
+            '\x1b' => {
+                let (number, command) = sequence(&mut rest);
+                match command {
+                    'A' => row = row.saturating_sub(number.max(1)),
+                    'B' => row += number.max(1),
+                    'H' => (row, column) = (0, 0),
+                    'K' if number == 2 => lines[row].clear(),
+                    'K' => lines[row].truncate(column),
+                    'J' => {
+                        lines.truncate(row + 1);
+                        lines[row].truncate(column);
+                    }
+                    _ => {}
+                }
+            }
+            c => {
+                if column == columns {
+                    (row, column) = (row + 1, 0);
+                }
+                lines.resize(lines.len().max(row + 1), Vec::new());
+                let line = &mut lines[row];
+                line.resize(line.len().max(column + 1), ' ');
+                line[column] = c;
+                column += 1;
+            }
+        }
+        lines.resize(lines.len().max(row + 1), Vec::new());
+    }
+    let lines = lines.into_iter().map(String::from_iter);
+    let lines: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n").trim_end().to_owned()
+}
+
+/// Reads a control sequence after ESC (ECMA-48): its first number and its final character.
+fn sequence(rest: &mut std::str::Chars<'_>) -> (usize, char) {
+    let mut number = String::new();
+    for c in rest.skip_while(|c| *c == '[') {
+        match c {
+            '0'..='9' => number.push(c),
+            '@'..='~' => return (number.parse().unwrap_or(0), c),
+            _ => {}
+        }
+    }
+    (0, ' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::screen;
+
+    #[test]
+    fn the_screen_has_what_was_not_written_over() {
+        assert_eq!(screen("a\nb\n", 80), "a\nb");
+        assert_eq!(
+            screen("spin\r\x1b[2Kdone\n\x1b[1A\x1b[31mD\x1b[0m", 80),
+            "Done"
+        );
+        assert_eq!(screen("x\ny\x1b[H\x1b[Jz", 80), "z");
+        assert_eq!(screen("abcdef", 4), "abcd\nef");
+        assert_eq!(screen("\x1b[?25lhidden\x1b[?25h", 80), "hidden");
+    }
 }

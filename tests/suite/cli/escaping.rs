@@ -4,6 +4,7 @@
 //! terminal, as text and as JSON.
 
 use proto::v1;
+use shared::blueprint::Doc;
 use tests::factory;
 use tests::programs::{Finished, Program, run};
 use tests::rig::Rig;
@@ -136,16 +137,10 @@ async fn hostile_rig(rng: &mut SeededRng) -> (Rig, tempfile::TempDir) {
     let dir = scripts.path().to_str().expect("a plain path").to_owned();
     rig.add_worker(&[("DRAFTSMAN_LUA_DIR", &dir)]);
     rig.until_registered(1).await;
-    let quoted = prost_types::Value {
-        kind: Some(prost_types::value::Kind::StringValue(options)),
-    };
     rig.write_setting(|setting| {
         setting.verifier_axes.push("hostile".to_owned());
-        let fields = [("note".to_owned(), quoted)].into_iter().collect();
-        let object = prost_types::value::Kind::StructValue(prost_types::Struct { fields });
-        let object = prost_types::Value { kind: Some(object) };
-        let options = [("hostile".to_owned(), object)].into_iter().collect();
-        setting.axis_options = Some(prost_types::Struct { fields: options });
+        let options = Doc::object([("note", Doc::Str(options.into()))]);
+        setting.axis_options.insert("hostile".into(), options);
     })
     .await;
     for id in ["denied", "odd"] {
