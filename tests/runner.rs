@@ -23,8 +23,13 @@ mod suite {
     mod cli {
         mod cli;
         mod doctor;
+        mod escaping;
+        mod json;
+        mod lists;
         mod sync;
+        mod tables;
         mod verify;
+        mod walk;
     }
     mod deploy {
         mod alerts;

@@ -1,151 +1,159 @@
-//! `draftsman` on a terminal, as a person uses it: a pseudoterminal with a width.
+//! Programs on a terminal: a pseudo-terminal of a given width.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::process::{Command, Stdio};
 
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use crate::eventually::eventually_now;
+use crate::eventually::eventually_blocking;
 use crate::programs::{Finished, Program, command};
 
-/// A running program whose standard streams are a terminal. Dropping it kills the program.
-#[derive(Debug)]
-pub struct Terminal {
-    child: Child,
-    /// The keyboard.
-    keys: File,
-    /// Everything that the program has written, and the echo of what was typed.
-    screen: Arc<Mutex<Vec<u8>>>,
-    reader: JoinHandle<()>,
+/// Number of lines of the terminal.
+const ROWS: u16 = 24;
+
+/// Runs `program` until it ends, on a terminal with this number of columns, without blocking the
+/// runtime. Its whole output is `stdout` of the result.
+///
+/// # Panics
+/// If there is no pseudo-terminal, or the program does not end within the wait limit.
+pub async fn run_on_terminal(
+    program: Program,
+    args: &[&str],
+    env: &[(&str, &str)],
+    columns: u16,
+) -> Finished {
+    run_command_on_terminal(command(program, args, env), columns).await
 }
 
-impl Terminal {
-    /// Starts `draftsman` on a terminal with `columns` columns.
-    ///
-    /// # Panics
-    /// If there is no pseudoterminal, or the program does not start.
-    pub fn start(columns: u16, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let keyboard = openpt(flags).expect("a pseudoterminal");
-        grantpt(&keyboard).expect("grantpt");
-        unlockpt(&keyboard).expect("unlockpt");
-        let name = ptsname(&keyboard, Vec::new()).expect("ptsname");
-        let path = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let line = rustix::fs::open(path, flags, Mode::empty()).expect("the terminal");
-        let size = Winsize {
-            ws_row: 50,
-            ws_col: columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&line, size).expect("tcsetwinsize");
-        let stream = |line: &OwnedFd| Stdio::from(line.try_clone().expect("a descriptor"));
-        let mut command = command(Program::Draftsman, args, env);
-        command.env("TERM", "xterm-256color");
-        command.stdin(stream(&line)).stdout(stream(&line));
-        let child = command.stderr(stream(&line)).spawn();
-        let child = child.expect("draftsman starts");
-        // Only the program holds the terminal now, so that the reader ends with it.
-        drop((command, line));
+/// As [`run_on_terminal`], for a prepared command.
+///
+/// # Panics
+/// As [`run_on_terminal`].
+pub async fn run_command_on_terminal(command: Command, columns: u16) -> Finished {
+    let running = tokio::task::spawn_blocking(move || run(command, columns));
+    running.await.expect("the thread does not panic")
+}
 
-        let screen: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let keys = File::from(keyboard);
-        let mut output = keys.try_clone().expect("a descriptor");
-        let shown = Arc::clone(&screen);
-        let reader = std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            // EIO is the end of a pseudoterminal.
-            while let Ok(n @ 1..) = output.read(&mut buffer) {
-                let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-                shown.extend_from_slice(&buffer[..n]);
+fn run(mut command: Command, columns: u16) -> Finished {
+    let (screen, terminal) = open(columns).expect("a pseudo-terminal");
+    let share = || Stdio::from(terminal.try_clone().expect("a file descriptor"));
+    command.stdin(share()).stdout(share()).stderr(share());
+    let mut child = command.spawn().expect("the program starts");
+    // The screen ends when no process has the terminal open.
+    drop((command, terminal));
+    let reading = std::thread::spawn(move || read(screen));
+    let status = eventually_blocking("the program ends", || match child.try_wait() {
+        Ok(Some(status)) => Ok(status),
+        Ok(None) => Err("it runs".to_owned()),
+        Err(error) => Err(error.to_string()),
+    });
+    let output = reading.join().expect("the reader does not panic");
+    Finished {
+        code: status.code(),
+        // The terminal writes a line break as two characters.
+        stdout: String::from_utf8_lossy(&output).replace("\r\n", "\n"),
+        stderr: String::new(),
+    }
+}
+
+/// Returns both ends of a new terminal: the screen, and what programs use.
+pub(crate) fn open(columns: u16) -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let screen = openpt(flags)?;
+    grantpt(&screen)?;
+    unlockpt(&screen)?;
+    let terminal = ioctl_tiocgptpeer(&screen, flags)?;
+    let size = Winsize {
+        ws_row: ROWS,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&terminal, size)?;
+    Ok((screen, terminal))
+}
+
+/// Reads what appears on the screen. Linux ends it with an error.
+fn read(screen: OwnedFd) -> Vec<u8> {
+    let (mut screen, mut output, mut part) = (File::from(screen), Vec::new(), [0; 4096]);
+    while let Ok(n @ 1..) = screen.read(&mut part) {
+        output.extend_from_slice(&part[..n]);
+    }
+    output
+}
+
+/// Returns what a person sees at the end: the lines of a terminal of this width after `output`,
+/// without colours. A line that is too long wraps, as on a terminal.
+pub fn screen(output: &str, columns: usize) -> String {
+    let mut lines: Vec<Vec<char>> = vec![Vec::new()];
+    let (mut row, mut column) = (0, 0);
+    let mut rest = output.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\r' => column = 0,
+            '\n' => (row, column) = (row + 1, 0),
+            '\x1b' => {
+                let (number, command) = sequence(&mut rest);
+                match command {
+                    'A' => row = row.saturating_sub(number.max(1)),
+                    'B' => row += number.max(1),
+                    'H' => (row, column) = (0, 0),
+                    'K' if number == 2 => lines[row].clear(),
+                    'K' => lines[row].truncate(column),
+                    'J' => {
+                        lines.truncate(row + 1);
+                        lines[row].truncate(column);
+                    }
+                    _ => {}
+                }
             }
-        });
-        Self {
-            child,
-            keys,
-            screen,
-            reader,
+            c => {
+                if column == columns {
+                    (row, column) = (row + 1, 0);
+                }
+                lines.resize(lines.len().max(row + 1), Vec::new());
+                let line = &mut lines[row];
+                line.resize(line.len().max(column + 1), ' ');
+                line[column] = c;
+                column += 1;
+            }
         }
+        lines.resize(lines.len().max(row + 1), Vec::new());
     }
-
-    /// What the terminal has shown so far, without colours.
-    pub fn screen(&self) -> String {
-        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner);
-        without_colours(&String::from_utf8_lossy(&screen)).replace("\r\n", "\n")
-    }
-
-    /// Waits until the terminal shows `words`.
-    ///
-    /// # Panics
-    /// If it does not within the wait limit.
-    pub async fn until(&self, words: &str) {
-        eventually_now(&format!("the terminal shows {words:?}"), || {
-            let screen = self.screen();
-            screen.contains(words).then_some(()).ok_or(screen)
-        })
-        .await;
-    }
-
-    /// Types a line.
-    ///
-    /// # Panics
-    /// If the terminal is closed.
-    pub fn type_line(&mut self, text: &str) {
-        let line = format!("{text}\n");
-        self.keys.write_all(line.as_bytes()).expect("the terminal");
-    }
-
-    /// Waits until the program ends. Its output is that of the terminal.
-    ///
-    /// # Panics
-    /// If it does not end within the wait limit.
-    pub async fn finished(mut self) -> Finished {
-        let status = eventually_now("draftsman ends", || {
-            let ended = self.child.try_wait().expect("the state of a child process");
-            ended.ok_or_else(|| self.screen())
-        })
-        .await;
-        // The reader may be behind the program. It ends when nobody holds the terminal.
-        eventually_now("the terminal is read to its end", || {
-            let is_read = self.reader.is_finished();
-            is_read.then_some(()).ok_or_else(|| self.screen())
-        })
-        .await;
-        Finished {
-            code: status.code(),
-            stdout: self.screen(),
-            stderr: String::new(),
-        }
-    }
+    let lines = lines.into_iter().map(String::from_iter);
+    let lines: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n").trim_end().to_owned()
 }
 
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            // It may have ended in the meantime.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+/// Reads a control sequence after ESC (ECMA-48): its first number and its final character.
+fn sequence(rest: &mut std::str::Chars<'_>) -> (usize, char) {
+    let mut number = String::new();
+    for c in rest.skip_while(|c| *c == '[') {
+        match c {
+            '0'..='9' => number.push(c),
+            '@'..='~' => return (number.parse().unwrap_or(0), c),
+            _ => {}
         }
     }
+    (0, ' ')
 }
 
-/// Removes the control sequences of ECMA-48 that colour text and move the cursor.
-fn without_colours(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, sequence)) = rest.split_once("\x1b[") {
-        plain.push_str(before);
-        let end = sequence.find(|c: char| ('@'..='~').contains(&c));
-        rest = end.map_or("", |end| &sequence[end + 1..]);
+#[cfg(test)]
+mod tests {
+    use super::screen;
+
+    #[test]
+    fn the_screen_has_what_was_not_written_over() {
+        assert_eq!(screen("a\nb\n", 80), "a\nb");
+        assert_eq!(
+            screen("spin\r\x1b[2Kdone\n\x1b[1A\x1b[31mD\x1b[0m", 80),
+            "Done"
+        );
+        assert_eq!(screen("x\ny\x1b[H\x1b[Jz", 80), "z");
+        assert_eq!(screen("abcdef", 4), "abcd\nef");
+        assert_eq!(screen("\x1b[?25lhidden\x1b[?25h", 80), "hidden");
     }
-    plain + rest
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tests::programs::{Finished, Program, run};
-use tests::terminal::Terminal;
+use tests::prompt::Prompt;
 
 use super::stage::{ALICE, BOB, Stage, TARGET};
 
@@ -19,13 +19,13 @@ async fn script(stage: &Stage, token: &str, args: &[&str]) -> Finished {
 }
 
 /// Starts a verb on a terminal, as the holder of `token`.
-fn terminal(stage: &Stage, token: &str, args: &[&str]) -> Terminal {
+fn terminal(stage: &Stage, token: &str, args: &[&str]) -> Prompt {
     let addr = format!("http://{}", stage.rig.address);
     let env = [
         ("DRAFTSMAN_ADDR", addr.as_str()),
         ("DRAFTSMAN_TOKEN", token),
     ];
-    Terminal::start(COLUMNS, args, &env)
+    Prompt::start(COLUMNS, args, &env)
 }
 
 fn json(finished: &Finished) -> Value {
@@ -77,7 +77,6 @@ async fn a_reviewer_sees_the_change_and_decides_on_a_terminal() {
             at.unwrap_or_else(|| panic!("{part} is missing after the other parts in\n{shown}"));
         rest = &rest[at..];
     }
-    // Nobody sees the end of a line that is wider than the terminal only by scrolling.
     reviewer.type_line("a");
     reviewer.until("comment").await;
     reviewer.type_line("looks right");
@@ -277,7 +276,7 @@ async fn text_from_a_submitter_is_escaped() {
     let proposal = stage.propose(ALICE, intent).await;
     let mut reviewer = terminal(&stage, BOB, &["review", &proposal.issue_id]);
     reviewer.until("approve, decline or skip?").await;
-    let shown = reviewer.screen();
+    let shown = reviewer.output();
     assert!(
         !shown.contains('\x07') && !shown.contains("\x1b]") && !shown.contains('\u{202e}'),
         "{shown:?}"
