@@ -44,7 +44,8 @@ impl Progress {
     /// Prints the state of the issue above the spinner.
     fn state(&self, issue: &Issue) -> Result<(), CliError> {
         if self.format == Output::Text {
-            self.line(Styled::from("  ").then(output::standing(issue)))?;
+            let standing = output::standing(issue).wrap(2, output::wrap_width());
+            self.line(Styled::from("  ").then(standing))?;
         }
         self.spinner
             .set_message(output::state_name(issue).replace('_', " "));
