@@ -3,7 +3,7 @@
 use tests::factory;
 use tests::programs::{Finished, Program, command, run};
 use tests::rig::Rig;
-use tests::terminal::{run_on_terminal, run_until, screen};
+use tests::screen::{run_on_terminal, run_until, screen};
 
 const INTENT: &str = "tag the swarm with a word that is so long that no terminal of eighty columns \
                       shows all of it, which is why it is cut";
