@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use crate::eventually::eventually_now;
 use crate::programs::{Finished, Program, command};
-use crate::terminal::{open, screen};
+use crate::screen::{open, screen};
 
 /// A running program whose standard streams are a terminal. Dropping it kills the program.
 #[derive(Debug)]

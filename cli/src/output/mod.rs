@@ -104,10 +104,7 @@ pub(crate) fn warning(text: impl Display) -> Styled {
 /// # Errors
 /// As [`line`].
 pub(crate) fn field(name: &str, text: impl Into<Styled>) -> io::Result<()> {
-    let indent = format!("\n{}", " ".repeat(FIELD_WIDTH));
-    let text = text
-        .into()
-        .map(|text| text.trim_end().replace('\n', &indent));
+    let text = text.into().trim_end().wrap(FIELD_WIDTH, wrap_width());
     let name = format!("{name:<FIELD_WIDTH$}");
     line(Styled::of(Paint::Muted, name).then(text))
 }
@@ -125,6 +122,14 @@ pub(crate) fn list<const N: usize>(
         return note(format_args!("no {items}"));
     }
     line(table(columns, rows, reader()))
+}
+
+/// Returns the width at which sentences for a person are wrapped; `None` for a program.
+pub(crate) fn wrap_width() -> Option<usize> {
+    match reader() {
+        Reader::Person { width } => Some(width),
+        Reader::Program => None,
+    }
 }
 
 /// Returns who reads standard output.

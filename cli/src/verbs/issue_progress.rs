@@ -44,9 +44,11 @@ impl Progress {
     /// Prints the state of the issue above the spinner; in review also who can decide it.
     fn state(&self, issue: &Issue) -> Result<(), CliError> {
         if self.format == Output::Text {
-            self.line(Styled::from("  ").then(output::standing(issue)))?;
+            let standing = output::standing(issue).wrap(2, output::wrap_width());
+            self.line(Styled::from("  ").then(standing))?;
             if issue.state() == IssueState::InReview {
-                self.line(who_decides(issue))?;
+                let who = Styled::from(who_decides(issue)).wrap(4, output::wrap_width());
+                self.line(Styled::from("    ").then(who))?;
             }
         }
         self.spinner
@@ -96,7 +98,7 @@ fn who_decides(issue: &Issue) -> String {
         submitter => format!(", not {submitter}"),
     };
     let id = output::short_id(&issue.issue_id);
-    format!("    `draftsman review {id}` decides it (a token of scope review{who})")
+    format!("`draftsman review {id}` decides it (a token of scope review{who})")
 }
 
 /// Follows an issue, prints its progress and passes every state to `each`, starting with `known`.

@@ -80,6 +80,6 @@ fn print(preview: &PreviewIssueResponse) -> Result<(), CliError> {
         let reasons = preview.reasons.join("; ");
         Styled::of(Paint::Bad, "would be denied").plain(format_args!(": {reasons}"))
     };
-    output::line(outcome)?;
+    output::line(outcome.wrap(0, output::wrap_width()))?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use tests::factory;
 use tests::programs::{Finished, Program, run};
 use tests::rig::Rig;
 use tests::rng::SeededRng;
-use tests::terminal::run_on_terminal;
+use tests::screen::run_on_terminal;
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 

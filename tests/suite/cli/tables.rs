@@ -1,9 +1,9 @@
 //! Tables on a terminal and behind a pipe, and the short forms of ids that they show.
 
 use tests::factory;
-use tests::programs::{Finished, Program, run};
+use tests::programs::{Finished, Program, command, run};
 use tests::rig::Rig;
-use tests::terminal::run_on_terminal;
+use tests::screen::{run_on_terminal, run_until, screen};
 
 const INTENT: &str = "tag the swarm with a word that is so long that no terminal of eighty columns \
                       shows all of it, which is why it is cut";
@@ -205,4 +205,44 @@ async fn colours_are_only_on_a_terminal_that_wants_them() {
         let piped = piped(&rig, args).await;
         assert!(!piped.stdout.contains('\x1b'), "{args:?}: {piped:?}");
     }
+}
+
+#[tokio::test]
+async fn the_log_of_up_has_colours_only_on_a_terminal_that_wants_them() {
+    for (env, is_coloured) in [
+        (("TERM", "xterm"), true),
+        (("TERM", "dumb"), false),
+        (("NO_COLOR", "1"), false),
+    ] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let args = ["up", "--listen", "127.0.0.1:0", "--workers", "1"];
+        let mut up = command(Program::Draftsman, &args, &[env]);
+        up.current_dir(dir.path());
+        let done = run_until(up, 80, "draftsman is up").await;
+        assert_eq!(done.code, Some(0), "{env:?}: {done:?}");
+        assert!(done.stdout.contains("INFO"), "{env:?}: {done:?}");
+        assert_eq!(
+            done.stdout.contains('\x1b'),
+            is_coloured,
+            "{env:?}: {done:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_watched_list_replaces_the_screen() {
+    let (rig, ids) = filled().await;
+    let addr = format!("http://{}", rig.address);
+    let env = [("DRAFTSMAN_ADDR", addr.as_str()), ("TERM", "xterm")];
+    let watch = command(
+        Program::Draftsman,
+        &["issues", "--watch", "--limit", "2"],
+        &env,
+    );
+    let seen = run_until(watch, 80, "showing 2").await;
+    let seen = screen(&seen.stdout, 80);
+    let lines: Vec<&str> = seen.lines().collect();
+    assert!(lines[0].starts_with("ISSUE"), "{seen}");
+    assert_eq!(lines.len(), 4, "{seen}");
+    assert!(ids[3].ends_with(&lines[1][..8]), "{seen}");
 }

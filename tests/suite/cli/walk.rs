@@ -20,7 +20,7 @@ use tests::eventually::eventually_blocking;
 use tests::factory;
 use tests::programs::{Finished, Program, command, workspace_dir};
 use tests::rig::Rig;
-use tests::terminal::{run_command_on_terminal, screen};
+use tests::screen::{run_command_on_terminal, screen};
 
 /// Width of the terminal.
 const COLUMNS: u16 = 80;

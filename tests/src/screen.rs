@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -33,18 +34,30 @@ pub async fn run_on_terminal(
 /// # Panics
 /// As [`run_on_terminal`].
 pub async fn run_command_on_terminal(command: Command, columns: u16) -> Finished {
-    let running = tokio::task::spawn_blocking(move || run(command, columns));
+    let running = tokio::task::spawn_blocking(move || run(command, columns, None));
     running.await.expect("the thread does not panic")
 }
 
-fn run(mut command: Command, columns: u16) -> Finished {
+/// As [`run_command_on_terminal`], and presses Ctrl-C when `text` appears.
+///
+/// # Panics
+/// As [`run_on_terminal`].
+pub async fn run_until(command: Command, columns: u16, text: &str) -> Finished {
+    let text = text.to_owned();
+    let running = tokio::task::spawn_blocking(move || run(command, columns, Some(text)));
+    running.await.expect("the thread does not panic")
+}
+
+fn run(mut command: Command, columns: u16, until: Option<String>) -> Finished {
     let (screen, terminal) = open(columns).expect("a pseudo-terminal");
     let share = || Stdio::from(terminal.try_clone().expect("a file descriptor"));
     command.stdin(share()).stdout(share()).stderr(share());
     let mut child = command.spawn().expect("the program starts");
     // The screen ends when no process has the terminal open.
     drop((command, terminal));
-    let reading = std::thread::spawn(move || read(screen));
+    let pid = Pid::from_child(&child);
+    let interrupt = move || kill_process(pid, Signal::INT).expect("it runs");
+    let reading = std::thread::spawn(move || read(screen, until, interrupt));
     let status = eventually_blocking("the program ends", || match child.try_wait() {
         Ok(Some(status)) => Ok(status),
         Ok(None) => Err("it runs".to_owned()),
@@ -76,11 +89,20 @@ pub(crate) fn open(columns: u16) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((screen, terminal))
 }
 
-/// Reads what appears on the screen. Linux ends it with an error.
-fn read(screen: OwnedFd) -> Vec<u8> {
+/// Reads what appears on the screen. Linux ends it with an error. Calls `interrupt` once, when the
+/// text of `until` has appeared.
+fn read(screen: OwnedFd, mut until: Option<String>, interrupt: impl FnOnce()) -> Vec<u8> {
     let (mut screen, mut output, mut part) = (File::from(screen), Vec::new(), [0; 4096]);
+    let mut interrupt = Some(interrupt);
     while let Ok(n @ 1..) = screen.read(&mut part) {
         output.extend_from_slice(&part[..n]);
+        let shown = String::from_utf8_lossy(&output);
+        if until.as_ref().is_some_and(|text| shown.contains(text)) {
+            until = None;
+            if let Some(interrupt) = interrupt.take() {
+                interrupt();
+            }
+        }
     }
     output
 }
@@ -89,7 +111,7 @@ fn read(screen: OwnedFd) -> Vec<u8> {
 /// without colours. A line that is too long wraps, as on a terminal.
 pub fn screen(output: &str, columns: usize) -> String {
     let mut lines: Vec<Vec<char>> = vec![Vec::new()];
-    let (mut row, mut column) = (0, 0);
+    let (mut row, mut column) = (0_usize, 0_usize);
     let mut rest = output.chars();
     while let Some(c) = rest.next() {
         match c {
