@@ -5,6 +5,7 @@ mod channels;
 mod consumers;
 mod document_format;
 mod issues;
+mod lists;
 mod local;
 mod review;
 mod settings;
@@ -20,8 +21,8 @@ pub(crate) use self::channels::{ChannelsArgs, ConsumersArgs, PromoteArgs, Rollba
 pub(crate) use self::consumers::{FollowArgs, SyncArgs};
 pub(crate) use self::document_format::DocumentFormat;
 pub(crate) use self::issues::{
-    CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg,
-    SubmitArgs, WatchArgs,
+    IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
+    WatchArgs,
 };
 pub(crate) use self::local::{
     CompletionsArgs, ConsoleArgs, DEFAULT_CONSOLE, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs,

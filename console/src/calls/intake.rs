@@ -134,6 +134,9 @@ rpcs! {
     list_issues = issues(ListIssuesRequest) -> ListIssuesResponse within READ_WITHIN;
     cancel_issue = issues(CancelIssueRequest) -> CancelIssueResponse within WRITE_WITHIN;
     retry_issue = issues(RetryIssueRequest) -> RetryIssueResponse within WRITE_WITHIN;
+    get_proposal = issues(GetProposalRequest) -> GetProposalResponse within READ_WITHIN;
+    approve_issue = issues(ApproveIssueRequest) -> ApproveIssueResponse within WRITE_WITHIN;
+    decline_issue = issues(DeclineIssueRequest) -> DeclineIssueResponse within WRITE_WITHIN;
     preview_issue = issues(PreviewIssueRequest) -> PreviewIssueResponse within PREVIEW_WITHIN;
     pause_queue = issues(PauseQueueRequest) -> PauseQueueResponse within WRITE_WITHIN;
     resume_queue = issues(ResumeQueueRequest) -> ResumeQueueResponse within WRITE_WITHIN;
@@ -153,6 +156,7 @@ rpcs! {
     get_setting = settings(GetSettingRequest) -> GetSettingResponse within READ_WITHIN;
     list_settings = settings(ListSettingsRequest) -> ListSettingsResponse within READ_WITHIN;
     get_log_entry = log(GetLogEntryRequest) -> GetLogEntryResponse within READ_WITHIN;
+    get_activity = log(GetActivityRequest) -> GetActivityResponse within READ_WITHIN;
     list_log_entries = log(ListLogEntriesRequest) -> ListLogEntriesResponse within READ_WITHIN;
 }
 

@@ -264,7 +264,8 @@ pub(crate) fn previewed(
         section {
             h2 { "Preview" }
             p.now {
-                @if answer.would_apply { (crate::view::issue_state::mark("would be applied", "applied")) }
+                @if answer.needs_review { (crate::view::issue_state::mark("would wait for a review", "review")) }
+                @else if answer.would_apply { (crate::view::issue_state::mark("would be applied", "applied")) }
                 @else { (crate::view::issue_state::mark("would be rejected", "denied")) }
             }
             pre.prose.asked { (visible(intent)) }

@@ -14,7 +14,7 @@ use crate::edge::guard::{Viewer, see_other};
 use crate::failure::Failure;
 use crate::pages::given;
 use crate::view::layout::{self, Page, Place, token};
-use crate::view::text::{short, visible};
+use crate::view::text::{grouped, short, visible};
 use crate::view::time;
 
 /// Rows of a page. Each takes two more calls.
@@ -57,7 +57,7 @@ pub(crate) async fn show(
             button type="submit" { "Filter" }
         }
         @if rows.is_empty() { (layout::empty("There is no Blueprint.")) }
-        @else { (table(&rows)) }
+        @else { (table(&rows)) p.quiet { "Applied and rejected issues are those of the last " (DAYS) " days." } }
         (layout::pager(&first, query.get("page").is_none(), next))
     };
     Ok(layout::page(
@@ -72,14 +72,31 @@ pub(crate) async fn show(
 struct Row {
     blueprint: BlueprintSummary,
     channels: Vec<Channel>,
+    applied: u64,
+    rejected: u64,
 }
+
+/// The days of the counts.
+const DAYS: u64 = 30;
 
 async fn row(asker: &Asker, blueprint: BlueprintSummary) -> Result<Row, Failure> {
     let request = v1::ListChannelsRequest {
         blueprint_id: blueprint.blueprint_id.clone(),
     };
+    let activity = v1::GetActivityRequest {
+        window_secs: DAYS * 86_400,
+        bucket_secs: 86_400,
+        blueprint_id: Some(blueprint.blueprint_id.clone()),
+    };
+    let (channels, activity) =
+        tokio::try_join!(asker.list_channels(request), asker.get_activity(activity))?;
+    let sum = |of: fn(&v1::ActivityBucket) -> u64| activity.buckets.iter().map(of).sum();
     Ok(Row {
-        channels: asker.list_channels(request).await?.channels,
+        channels: channels.channels,
+        applied: sum(|bucket| bucket.applied),
+        rejected: sum(|bucket| {
+            bucket.denied + bucket.failed + bucket.cancelled + bucket.declined
+        }),
         blueprint,
     })
 }
@@ -89,10 +106,10 @@ fn table(rows: &[Row]) -> Markup {
         table.rows {
             thead { tr {
                 th scope="col" { "Blueprint" } th scope="col" { "Head" } th.extra scope="col" { "Channels" }
-                th scope="col" { "Changed" }
+                th.extra.number scope="col" { "Applied" } th.extra.number scope="col" { "Rejected" } th scope="col" { "Changed" }
             } }
             tbody {
-                @for Row { blueprint, channels } in rows {
+                @for Row { blueprint, channels, applied, rejected } in rows {
                     tr {
                         td.wide {
                             a href={ "/blueprints/" (segment(&blueprint.blueprint_id)) } { (visible(&blueprint.blueprint_id)) }
@@ -114,6 +131,8 @@ fn table(rows: &[Row]) -> Markup {
                                 }
                             }
                         }
+                        td.fit.extra.number { (grouped(*applied)) }
+                        td.fit.extra.number { (grouped(*rejected)) }
                         td.fit.quiet { (time::ago(blueprint.updated_at.as_ref())) }
                     }
                 }

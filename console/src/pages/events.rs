@@ -164,6 +164,7 @@ pub(crate) async fn issue(
     stream(&app, move |mut sender| async move {
         let mut last: Option<v1::Issue> = None;
         let mut steps: Vec<issue::Step> = Vec::new();
+        let mut first = None;
         loop {
             let Ok(message) = timeout(SILENT_AT_MOST, watch.message()).await else {
                 sender.still_here().await?;
@@ -185,7 +186,10 @@ pub(crate) async fn issue(
                 last = Some(issue);
             }
             let Some(issue) = &last else { continue };
-            if is_final(issue) {
+            let in_review =
+                *first.get_or_insert(issue.state() == v1::IssueState::InReview);
+            // The page then has a decision, or the forms for one.
+            if is_final(issue) || (issue.state() == v1::IssueState::InReview) != in_review {
                 return sender.reload().await;
             }
             sender

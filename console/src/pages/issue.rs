@@ -11,7 +11,7 @@ use crate::calls::{Asker, Scope};
 use crate::edge::fields::{Fields, segment};
 use crate::edge::guard::{Viewer, see_other};
 use crate::failure::Failure;
-use crate::pages::{fixed, given};
+use crate::pages::{fixed, given, reviews};
 use crate::view::issue_state::{is_final, mark, word};
 use crate::view::layout::{self, Page, Place, action};
 use crate::view::text::{first_line, grouped, short, visible};
@@ -44,6 +44,7 @@ pub(crate) async fn show(
         Some(entry) => change(&asker, &issue, entry).await?,
         None => Change::default(),
     };
+    let proposal = reviews::proposal(&asker, &issue).await?;
     let path = format!("/issues/{}", segment(&issue.issue_id));
     let live = (!is_final(&issue)).then(|| format!("{path}/events"));
     let main = html! {
@@ -58,6 +59,7 @@ pub(crate) async fn show(
                     section { h2 { "Intent" } pre.prose { (visible(&issue.intent)) } }
                 }
                 div #live-issue { (state(&issue, &[], changed.started.as_ref())) }
+                @if let Some(proposal) = &proposal { (reviews::decide(&viewer, &path, proposal)) }
                 @if let Some(entry) = &entry { (decision(&issue, entry, &changed)) }
             }
             aside { (facts(&issue, entry.as_ref())) }
@@ -172,6 +174,10 @@ pub(crate) fn state(
                             @if !steps.is_empty() { (running_steps(steps)) }
                         }
                     }
+                    None if issue.state() == IssueState::InReview => {
+                        li.done { span.what { "Verified" } span.when { (length(submitted, updated)) } }
+                        li.doing { span.what { "Waits for a person" } span.when { (length(updated, now)) } }
+                    }
                     None if is_final(issue) => {
                         li.done {
                             span.what { @if issue.attempt == 0 { "Waited" } @else { "Waited and ran" }
@@ -226,6 +232,7 @@ fn decision(issue: &Issue, entry: &LogEntry, change: &Change) -> Markup {
         @if !reasons.is_empty() {
             section { h2 { "Reasons" } ul.reasons { @for reason in reasons { li.prose { (visible(reason)) } } } }
         }
+        @if !entry.comment.is_empty() { section { h2 { "Comment of the reviewer" } p.prose { (visible(&entry.comment)) } } }
         @if !entry.verdicts.is_empty() { section { h2 { "Verdicts" } (verdicts::table(&entry.verdicts)) } }
         @if let Some(diff) = &change.diff { section { h2 { "What changed" } (diff) } }
         @if !entry.rationale.is_empty() { section { h2 { "Rationale" } p.prose { (visible(&entry.rationale)) } } }

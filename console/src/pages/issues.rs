@@ -18,44 +18,19 @@ use crate::view::text::{first_line, visible};
 use crate::view::time;
 
 /// The choices of the filter: the name in the URL, the label, and the filter of the call.
-const STATES: [(&str, &str, IssueState, RejectionCause); 6] = [
-    (
-        "waiting",
-        "Waiting",
-        IssueState::Pending,
-        RejectionCause::Unspecified,
-    ),
-    (
-        "in-flight",
-        "In flight",
-        IssueState::InFlight,
-        RejectionCause::Unspecified,
-    ),
-    (
-        "applied",
-        "Applied",
-        IssueState::Applied,
-        RejectionCause::Unspecified,
-    ),
-    (
-        "denied",
-        "Denied",
-        IssueState::Rejected,
-        RejectionCause::Denied,
-    ),
-    (
-        "failed",
-        "Failed",
-        IssueState::Rejected,
-        RejectionCause::Failed,
-    ),
-    (
-        "cancelled",
-        "Cancelled",
-        IssueState::Rejected,
-        RejectionCause::Cancelled,
-    ),
-];
+const STATES: [(&str, &str, IssueState, RejectionCause); 8] = {
+    use {IssueState as State, RejectionCause as Cause};
+    [
+        ("waiting", "Waiting", State::Pending, Cause::Unspecified),
+        ("in-flight", "In flight", State::InFlight, Cause::Unspecified),
+        ("in-review", "In review", State::InReview, Cause::Unspecified),
+        ("applied", "Applied", State::Applied, Cause::Unspecified),
+        ("denied", "Denied", State::Rejected, Cause::Denied),
+        ("declined", "Declined", State::Rejected, Cause::Declined),
+        ("failed", "Failed", State::Rejected, Cause::Failed),
+        ("cancelled", "Cancelled", State::Rejected, Cause::Cancelled),
+    ]
+};
 
 /// Shows the list.
 pub(crate) async fn show(
@@ -81,6 +56,7 @@ pub(crate) async fn show(
         dead_only: query.get("dead").is_some(),
         page_size: ROWS,
         page_token: query.get("page").unwrap_or_default().to_owned(),
+        ..Default::default()
     };
     let list = asker.list_issues(listing).await?;
     let next = Some(&list.next_page_token).filter(|next| !next.is_empty());

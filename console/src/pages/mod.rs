@@ -1,5 +1,6 @@
 //! The pages, one file for each.
 
+mod activity;
 mod blueprint;
 mod blueprint_actions;
 mod blueprint_parts;
@@ -9,6 +10,7 @@ mod issue;
 mod issues;
 mod overview;
 pub(crate) mod problem;
+mod reviews;
 mod settings;
 pub(crate) mod sign_in;
 mod workers;
@@ -46,6 +48,9 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
         .route("/issues/{id}", get(issue::show))
         .route("/issues/{id}/cancel", post(issue::cancel))
         .route("/issues/{id}/retry", post(issue::retry))
+        .route("/issues/{id}/approve", post(reviews::approve))
+        .route("/issues/{id}/decline", post(reviews::decline))
+        .route("/reviews", get(reviews::show))
         .route("/blueprints", get(blueprints::show).post(blueprints::put))
         .route("/blueprints/{id}", get(blueprint::show))
         .route("/blueprints/{id}/promote", post(blueprint_actions::promote))

@@ -11,6 +11,7 @@ use crate::calls::{Asker, Scope};
 use crate::edge::fields::{Fields, segment};
 use crate::edge::guard::{Viewer, see_other};
 use crate::failure::Failure;
+use crate::pages::activity;
 use crate::view::issue_state::{decided, mark};
 use crate::view::layout::{self, Page, Place, action};
 use crate::view::text::{counted, first_line, grouped, visible};
@@ -58,15 +59,17 @@ pub(crate) struct Live {
 }
 
 /// Returns the live parts.
-pub(crate) async fn live(asker: &Asker, _query: &Fields) -> Result<Live, Failure> {
+pub(crate) async fn live(asker: &Asker, query: &Fields) -> Result<Live, Failure> {
+    let window = activity::Window::of(query.get("window"));
     let entries = v1::ListLogEntriesRequest {
         newest_first: true,
         page_size: DECISIONS,
         ..Default::default()
     };
-    let (stats, entries) = tokio::try_join!(
+    let (stats, entries, figures_of_window) = tokio::try_join!(
         asker.get_queue_stats(v1::GetQueueStatsRequest {}),
         asker.list_log_entries(entries),
+        asker.get_activity(window.request()),
     )?;
     let (sentence, class) = sentence(&stats);
     let rest = html! {
@@ -81,6 +84,7 @@ pub(crate) async fn live(asker: &Asker, _query: &Fields) -> Result<Live, Failure
             }
         }
         (figures(&stats))
+        (activity::section(window, &figures_of_window.buckets))
         section {
             h2 { "Newest decisions" }
             (decisions(&entries.entries))
@@ -146,6 +150,7 @@ fn figures(stats: &GetQueueStatsResponse) -> Markup {
         dl.figures {
             (figure("Waiting", &grouped(stats.pending), "/issues?state=waiting"))
             (figure("In flight", &grouped(stats.in_flight), "/issues?state=in-flight"))
+            (figure("In review", &grouped(stats.in_review), "/reviews"))
             (figure("Oldest", oldest.as_deref().unwrap_or("–"), ""))
             (figure("Workers", &grouped(workers), "/workers"))
         }

@@ -8,11 +8,11 @@ pub(crate) struct Bar {
     /// When it begins, in words.
     pub(crate) label: String,
     /// The numbers, in the order of [`OUTCOMES`].
-    pub(crate) counts: [u64; 4],
+    pub(crate) counts: [u64; 5],
 }
 
 /// The outcomes: names, which are also their classes in the style sheet.
-pub(crate) const OUTCOMES: [&str; 4] = ["applied", "denied", "failed", "cancelled"];
+pub(crate) const OUTCOMES: [&str; 5] = ["applied", "denied", "failed", "cancelled", "declined"];
 
 const HEIGHT: u64 = 100;
 const STEP: usize = 12;
@@ -79,7 +79,7 @@ mod tests {
     fn parts_are_stacked_from_the_bottom_and_never_vanish() {
         let bar = Bar {
             label: String::new(),
-            counts: [50, 0, 1, 49],
+            counts: [50, 0, 1, 49, 0],
         };
         let parts = stack(&bar, 100);
         let expected = [("applied", 50, 50), ("failed", 48, 2), ("cancelled", 0, 48)];

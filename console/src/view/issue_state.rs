@@ -10,10 +10,12 @@ pub(crate) fn word(issue: &Issue) -> (&'static str, &'static str) {
         IssueState::Pending if issue.attempt > 0 => ("waiting to retry", "waiting"),
         IssueState::Pending => ("waiting", "waiting"),
         IssueState::InFlight => ("in flight", "running"),
+        IssueState::InReview => ("in review", "review"),
         IssueState::Applied => ("applied", "applied"),
         IssueState::Rejected => match issue.cause() {
             RejectionCause::Denied => ("denied", "denied"),
             RejectionCause::Cancelled => ("cancelled", "cancelled"),
+            RejectionCause::Declined => ("declined", "denied"),
             _ => ("failed", "failed"),
         },
         IssueState::Unspecified => ("unknown", "waiting"),

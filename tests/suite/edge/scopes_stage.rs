@@ -108,6 +108,7 @@ impl Stage {
                 .await;
             put.expect("a setting");
         }
+        stage.propose().await;
         let denied = stage.submit(ADMIN, ORBIT, "nobody understands this", DENIED);
         denied.await.expect("an issue");
         stage.decided(DENIED).await;
@@ -243,6 +244,9 @@ impl Stage {
                 };
                 intake.cancel_issue(with(token, request)).await.map(drop)
             }
+            "IntakeService/GetProposal"
+            | "IntakeService/ApproveIssue"
+            | "IntakeService/DeclineIssue" => self.attack_review(token, rpc).await,
             "IntakeService/GetIssue" => self.issue(token, DENIED).await.map(drop),
             "IntakeService/ListIssues" => {
                 let request = v1::ListIssuesRequest::default();
@@ -438,6 +442,10 @@ impl Stage {
             "EnhanceLogService/ListLogEntries" => {
                 let request = v1::ListLogEntriesRequest::default();
                 log.list_log_entries(with(token, request)).await.map(drop)
+            }
+            "EnhanceLogService/GetActivity" => {
+                let request = v1::GetActivityRequest::default();
+                log.get_activity(with(token, request)).await.map(drop)
             }
             new => panic!(
                 "{new} is not tried here: say how it could change what is verified, and docs/security.md who may"
