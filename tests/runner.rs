@@ -31,6 +31,10 @@ mod suite {
         mod verify;
         mod walk;
     }
+    mod console {
+        mod browser;
+        mod security;
+    }
     mod deploy {
         mod alerts;
         mod dashboard;
@@ -80,6 +84,7 @@ mod suite {
         mod undecidable;
     }
     mod queue {
+        mod activity;
         mod agent_slots;
         mod auditor;
         mod cancelling;

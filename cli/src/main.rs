@@ -29,8 +29,8 @@ use crate::failure::{fail, fail_usage};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    approval, blueprints, channels, console, consumers, doctor, follow, issues, log, near_miss, preview,
-    probe, queue, retry, review, settings, stats, sync, transfer, verify, versions,
+    approval, blueprints, channels, console, consumers, doctor, follow, issues, log, near_miss,
+    preview, probe, queue, retry, review, settings, stats, sync, transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.

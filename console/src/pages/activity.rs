@@ -134,7 +134,11 @@ pub(crate) fn section(window: Window, buckets: &[ActivityBucket]) -> Markup {
 
 /// Returns when a bar begins.
 fn label(window: Window, bucket: &ActivityBucket) -> String {
-    let start = bucket.start.as_ref().map(ToString::to_string).unwrap_or_default();
+    let start = bucket
+        .start
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let part = match window.window_secs {
         ..=86_400 => start.get(11..16),
         _ => start.get(5..16),

@@ -94,9 +94,7 @@ async fn row(asker: &Asker, blueprint: BlueprintSummary) -> Result<Row, Failure>
     Ok(Row {
         channels: channels.channels,
         applied: sum(|bucket| bucket.applied),
-        rejected: sum(|bucket| {
-            bucket.denied + bucket.failed + bucket.cancelled + bucket.declined
-        }),
+        rejected: sum(|bucket| bucket.denied + bucket.failed + bucket.cancelled + bucket.declined),
         blueprint,
     })
 }

@@ -186,8 +186,7 @@ pub(crate) async fn issue(
                 last = Some(issue);
             }
             let Some(issue) = &last else { continue };
-            let in_review =
-                *first.get_or_insert(issue.state() == v1::IssueState::InReview);
+            let in_review = *first.get_or_insert(issue.state() == v1::IssueState::InReview);
             // The page then has a decision, or the forms for one.
             if is_final(issue) || (issue.state() == v1::IssueState::InReview) != in_review {
                 return sender.reload().await;

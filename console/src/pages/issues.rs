@@ -22,8 +22,18 @@ const STATES: [(&str, &str, IssueState, RejectionCause); 8] = {
     use {IssueState as State, RejectionCause as Cause};
     [
         ("waiting", "Waiting", State::Pending, Cause::Unspecified),
-        ("in-flight", "In flight", State::InFlight, Cause::Unspecified),
-        ("in-review", "In review", State::InReview, Cause::Unspecified),
+        (
+            "in-flight",
+            "In flight",
+            State::InFlight,
+            Cause::Unspecified,
+        ),
+        (
+            "in-review",
+            "In review",
+            State::InReview,
+            Cause::Unspecified,
+        ),
         ("applied", "Applied", State::Applied, Cause::Unspecified),
         ("denied", "Denied", State::Rejected, Cause::Denied),
         ("declined", "Declined", State::Rejected, Cause::Declined),

@@ -52,7 +52,13 @@ pub(crate) async fn show(Extension(viewer): Extension<Viewer>) -> Result<Page, F
             @if has_more { p.quiet { "More than " (n) " changes wait; older ones are not in this list." } }
         }
     };
-    Ok(layout::page(&viewer, Place::Reviews, "Reviews", None, &main))
+    Ok(layout::page(
+        &viewer,
+        Place::Reviews,
+        "Reviews",
+        None,
+        &main,
+    ))
 }
 
 fn waits(issue: &Issue) -> String {
@@ -150,7 +156,10 @@ pub(crate) async fn approve(
         comment: fields.trimmed("comment"),
     };
     viewer.asker()?.approve_issue(request).await?;
-    Ok(see_other(&format!("/issues/{}?done=approved", segment(&id))))
+    Ok(see_other(&format!(
+        "/issues/{}?done=approved",
+        segment(&id)
+    )))
 }
 
 /// Declines the change.
@@ -164,5 +173,8 @@ pub(crate) async fn decline(
         reason: fields.needed("reason")?,
     };
     viewer.asker()?.decline_issue(request).await?;
-    Ok(see_other(&format!("/issues/{}?done=declined", segment(&id))))
+    Ok(see_other(&format!(
+        "/issues/{}?done=declined",
+        segment(&id)
+    )))
 }

@@ -19,6 +19,7 @@ pub mod workers;
 mod all_shards;
 mod codec;
 
+pub use self::activity::CountedDecisions;
 pub use self::blueprints::archive::ArchiveOutcome;
 pub use self::blueprints::heads::{HeadPointer, Heads, HeadsPage};
 pub use self::blueprints::put::{ExpectedHead, PutOutcome};
