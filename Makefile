@@ -5,6 +5,8 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PY_VENV    := target/py-venv
 PY_STAMP   := $(PY_VENV)/.ready
 PY_LIBS    := tests/python/requirements.txt
+# Carries axe-core; what else it needs is not used.
+PY_AXE     := axe-playwright-python==0.1.8
 # The programs under test can be made to die at named places (shared/src/fail_point.rs); no other
 # build can.
 FAIL_POINTS := --features worker/fail-points,intake/fail-points
@@ -86,7 +88,8 @@ missing:
 py-venv:
 	@if [ '$(PY_STAMP)' -nt '$(PY_LIBS)' ]; then exit 0; fi; \
 	rm -rf '$(PY_VENV)'; mkdir -p target; \
-	if python3 -m venv '$(PY_VENV)' && '$(PY_VENV)/bin/python' -m pip install --quiet --disable-pip-version-check --requirement $(PY_LIBS); then \
+	if python3 -m venv '$(PY_VENV)' && '$(PY_VENV)/bin/python' -m pip install --quiet --disable-pip-version-check --requirement $(PY_LIBS) \
+	    && '$(PY_VENV)/bin/python' -m pip install --quiet --disable-pip-version-check --no-deps $(PY_AXE); then \
 	    touch '$(PY_STAMP)'; \
 	else \
 	    rm -rf '$(PY_VENV)'; \

@@ -18,8 +18,8 @@ pub(crate) struct ConsoleArgs {
     #[arg(long, env = "DRAFTSMAN_CONSOLE_LISTEN", default_value = DEFAULT_CONSOLE, value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
     /// Names under which browsers reach the console, besides those of this machine. Write
-    /// https://NAME if they use HTTPS, so that cookies are sent by HTTPS only. Repeat it, or separate
-    /// names by commas.
+    /// https://NAME if they use HTTPS, so that cookies are sent by HTTPS only. Repeat it, or
+    /// separate names by commas.
     #[arg(
         long,
         env = "DRAFTSMAN_CONSOLE_PUBLIC_HOST",

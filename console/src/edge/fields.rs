@@ -64,7 +64,7 @@ impl Fields {
         parsed.map_err(|_| Failure::Field(format!("{name} must be a whole number, not {text:?}")))
     }
 
-    /// Returns the query with `name` set to `value`, and removed if that is `None`. Begins with `?`.
+    /// Returns the query with `name` set to `value`, or without it for `None`. Begins with `?`.
     pub(crate) fn with(&self, name: &str, value: Option<&str>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         let others = self

@@ -47,8 +47,8 @@ impl Viewer {
         self.app.intake.asker(token)
     }
 
-    /// Returns true if this person can do what needs `scope`. Where intake wants no token, everybody
-    /// can do everything.
+    /// Returns true if this person can do what needs `scope`. Where intake wants no token,
+    /// everybody can do everything.
     pub(crate) fn may(&self, scope: Scope) -> bool {
         self.scope().is_none_or(|own| own >= scope)
     }

@@ -58,7 +58,8 @@ impl Level {
         }
     }
 
-    /// Returns the coarsest level whose parts make buckets of this length; `None` if there is none.
+    /// Returns the coarsest level whose parts make buckets of this length; `None` if the length is
+    /// not a multiple of 60.
     pub fn of_bucket(bucket_secs: u64) -> Option<Level> {
         let mut levels = Level::ALL.into_iter().rev();
         levels.find(|level| bucket_secs > 0 && bucket_secs.is_multiple_of(level.part_secs()))

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Adds figures of decided issues, and moves the cursor behind them. Both or nothing, so that nothing
--- is counted twice.
+-- Adds figures of decided issues, and moves the cursor behind them. Both or nothing, so that
+-- nothing is counted twice.
 -- KEYS  1 activity_cursor; 2.. the hashes of figures
 -- ARGV  1 a map (MessagePack): from, to: the cursor before and after; hashes: for each hash of KEYS
 --       a map with expires_at (s) and figures, a list of field and number in turn
