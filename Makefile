@@ -71,7 +71,7 @@ mutants: missing ## mistakes put into the Redis scripts; each must fail a test
 	'$(TARGET_DIR)/debug/mutants' $(MUTANTS)
 
 bench: missing ## measure release builds; options go in BENCH_ARGS, as in BENCH_ARGS=--json
-	cargo build --release --package intake --package worker --package tests
+	cargo build --release --package intake --package worker --package cli --package tests
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/release' '$(TARGET_DIR)/release/bench' $(BENCH_ARGS)
 
 docs: ## write the generated pages of docs/ again

@@ -50,12 +50,6 @@ fn has_no_reason(status: &Status) -> bool {
     status.get_error_details().error_info().is_none()
 }
 
-/// Returns the reason in the details of an error, such as `SCOPE_TOO_NARROW`.
-pub(crate) fn reason(status: &Status) -> Option<String> {
-    let details = status.get_error_details();
-    details.error_info().map(|info| info.reason.clone())
-}
-
 impl Failure {
     /// Returns the status of the response.
     pub(crate) fn status(&self) -> StatusCode {
