@@ -116,6 +116,8 @@ mod suite {
         mod scripts_published;
         mod scripts_queue;
         mod scripts_repair;
+        mod scripts_review;
+        mod scripts_review_moved;
         mod scripts_shards;
         mod scripts_steps;
         mod scripts_submit;

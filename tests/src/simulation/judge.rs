@@ -334,6 +334,7 @@ impl Ledger {
                 }
                 let (count, name) = match how {
                     How::Applied => ("applied", "applied"),
+                    How::Review => ("proposed", "in_review"),
                     How::Denied => ("denied", "denied"),
                     How::Failed => ("failed", "failed"),
                     How::Dead => ("failed", "dead"),

@@ -4,6 +4,7 @@ use futures::future::{join, join_all};
 use shared::blueprint::Blueprint;
 use shared::domain::actor::Actor;
 use shared::domain::id_pattern::IdPattern;
+use shared::domain::proposal::ReviewPolicy;
 use shared::domain::setting::EnhanceSetting;
 use shared::domain::version_selector::VersionSelector;
 use shared::ids::{SettingId, Version};
