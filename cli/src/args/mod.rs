@@ -51,7 +51,7 @@ const EXIT_CODES: &str = "Exit status:
   submit, watch, retry  0 applied, 2 denied or declined, 3 failed, 4 cancelled,
                         5 in review (only with --detach-on-review)
   preview               0 would be applied, 2 denied, 3 failed, 5 would need a review
-  verify                0 pass, 2 deny
+  verify                0 pass, 2 deny, 5 review
   doctor                0 no problem, 1 a problem
   probe                 0 healthy, 1 unhealthy
   every verb            0 done, 1 error, 64 wrong arguments";
