@@ -97,7 +97,7 @@ fn who_decides(issue: &Issue) -> String {
         "" | "anonymous" => String::new(),
         submitter => format!(", not {submitter}"),
     };
-    let id = output::short_id(&issue.issue_id);
+    let id = output::short_ids(&[&issue.issue_id])[0];
     format!("`draftsman review {id}` decides it (a token of scope review{who})")
 }
 
