@@ -64,6 +64,7 @@ mod suite {
         mod poison;
         mod redis_away;
         mod resp_proxy;
+        mod reviews;
         mod rolling_restarts;
         mod scripts_redis;
         mod sentinels;
@@ -95,6 +96,7 @@ mod suite {
         mod repair;
         mod replay;
         mod retrying;
+        mod review_again;
         mod sandbox;
         mod scripts_actors;
         mod scripts_audit;
