@@ -23,8 +23,13 @@ mod suite {
     mod cli {
         mod cli;
         mod doctor;
+        mod escaping;
+        mod json;
+        mod lists;
         mod sync;
+        mod tables;
         mod verify;
+        mod walk;
     }
     mod deploy {
         mod alerts;
@@ -42,6 +47,7 @@ mod suite {
         mod authenticated_actors;
         mod bad_input;
         mod bad_input_channels;
+        mod bad_input_reviews;
         mod documentation;
         mod errors;
         mod limits;
@@ -49,6 +55,7 @@ mod suite {
         mod reflected_errors;
         mod reflection_health;
         mod scopes;
+        mod scopes_review;
         mod scopes_stage;
         mod security;
         mod submit_errors;
@@ -123,6 +130,14 @@ mod suite {
         mod steps;
         mod subprocess;
         mod watch_costs;
+    }
+    mod review {
+        mod cli;
+        mod decisions;
+        mod refusals;
+        mod shown;
+        mod stage;
+        mod stale;
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]
     mod settings {

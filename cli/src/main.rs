@@ -8,13 +8,13 @@
 mod args;
 mod client;
 mod data_dir;
+mod failure;
 mod manual;
 mod output;
 mod redis_server;
 mod up;
 mod verbs;
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -22,13 +22,14 @@ use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use tokio::runtime::Runtime;
 
-use crate::args::{Cli, Verb};
+use crate::args::{Cli, Output, Verb};
 use crate::client::{CliError, Client};
+use crate::failure::{fail, fail_usage};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    approval, blueprints, channels, consumers, doctor, follow, issues, log, preview, probe, queue,
-    retry, review, settings, stats, sync, transfer, verify, versions,
+    approval, blueprints, channels, consumers, doctor, follow, issues, log, near_miss, preview,
+    probe, queue, retry, review, settings, stats, sync, transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.
@@ -45,17 +46,17 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(refusal) => {
+            if refusal.use_stderr() {
+                return fail_usage(USAGE, &refusal);
+            }
             let _ = refusal.print();
-            return if refusal.use_stderr() {
-                USAGE.into()
-            } else {
-                ExitCode::SUCCESS
-            };
+            return ExitCode::SUCCESS;
         }
     };
+    let format = cli.common.output;
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(ERROR, &error),
+        Err(error) => return fail(ERROR, &error, format),
     };
     let outcome = runtime.block_on(run(cli));
     // A thread that still runs must not delay the exit.
@@ -67,27 +68,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error @ CliError::Up(UpError::Config(_) | UpError::Arguments(_))) => {
-            fail(USAGE, &error)
+            fail(USAGE, &error, format)
         }
-        Err(error) => fail(ERROR, &error),
+        Err(error) => fail(ERROR, &error, format),
     }
-}
-
-/// Prints an error and its sources. Returns the exit status.
-fn fail(status: u8, error: &dyn Error) -> ExitCode {
-    let mut text = format!("error: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let line = format!("\n  because: {cause}");
-        // Some error types repeat the message of their source.
-        if !text.ends_with(&line) {
-            text.push_str(&line);
-        }
-        source = cause.source();
-    }
-    // A failed write to standard error has no other place to be reported.
-    let _ = writeln!(io::stderr(), "{text}");
-    status.into()
 }
 
 /// Prints the completion script of `shell`.
@@ -136,7 +120,16 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         return Ok(if is_applied { 0 } else { ERROR });
     }
     let client = Client::connect(&cli.common).await?;
-    match cli.verb {
+    let mut asking = client.clone();
+    match call(client, cli.verb, format).await {
+        Err(error) => Err(near_miss::explain(&mut asking, error).await),
+        done => done,
+    }
+}
+
+/// Runs a verb that calls intake over one connection. Returns the exit status.
+async fn call(client: Client, verb: Verb, format: Output) -> Result<u8, CliError> {
+    match verb {
         Verb::Up(_)
         | Verb::Doctor
         | Verb::Probe(_)

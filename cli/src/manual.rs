@@ -27,6 +27,9 @@ mod tests {
         Generated from the program by `make docs`; `draftsman VERB --help` prints the same. Manual\n\
         pages: `draftsman man DIR`.\n\n";
 
+    /// The description of what verbs print.
+    const OUTPUT: &str = include_str!("output/json.md");
+
     /// Generates `docs/cli.md`.
     fn page() -> String {
         let options = clap_markdown::MarkdownOptions::new()
@@ -36,7 +39,7 @@ mod tests {
         let body = clap_markdown::help_markdown_command_custom(&Cli::command(), &options);
         let body = body.replacen("# Reference", "## Reference", 1);
         let lines: Vec<&str> = body.lines().map(str::trim_end).collect();
-        format!("{PREAMBLE}{}\n", lines.join("\n").trim())
+        format!("{PREAMBLE}{}\n\n{OUTPUT}", lines.join("\n").trim())
     }
 
     #[test]

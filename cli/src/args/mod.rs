@@ -5,6 +5,7 @@ mod channels;
 mod consumers;
 mod document_format;
 mod issues;
+mod lists;
 mod local;
 mod review;
 mod settings;
@@ -20,8 +21,8 @@ pub(crate) use self::channels::{ChannelsArgs, ConsumersArgs, PromoteArgs, Rollba
 pub(crate) use self::consumers::{FollowArgs, SyncArgs};
 pub(crate) use self::document_format::DocumentFormat;
 pub(crate) use self::issues::{
-    CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg,
-    SubmitArgs, WatchArgs,
+    IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
+    WatchArgs,
 };
 pub(crate) use self::local::{CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs};
 pub(crate) use self::review::{ApproveArgs, DeclineArgs, ReviewArgs};
@@ -50,7 +51,7 @@ const EXIT_CODES: &str = "Exit status:
   submit, watch, retry  0 applied, 2 denied or declined, 3 failed, 4 cancelled,
                         5 in review (only with --detach-on-review)
   preview               0 would be applied, 2 denied, 3 failed, 5 would need a review
-  verify                0 pass, 2 deny
+  verify                0 pass, 2 deny, 5 review
   doctor                0 no problem, 1 a problem
   probe                 0 healthy, 1 unhealthy
   every verb            0 done, 1 error, 64 wrong arguments";

@@ -2,24 +2,26 @@
 
 use clap::Args;
 
+use super::lists::LimitArgs;
+
 /// Options of `review`.
 #[derive(Debug, Args)]
 pub(crate) struct ReviewArgs {
-    /// Id of an issue in review. Default: list all of them, the longest waiting first.
-    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "limit"])]
+    /// Show this issue and take a decision: its id, or the beginning or end of it. Default: list
+    /// all issues in review, the longest waiting first.
+    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "limit", "all"])]
     pub(crate) issue_id: Option<String>,
     /// List only issues of this Blueprint.
     #[arg(long, value_name = "ID")]
     pub(crate) blueprint: Option<String>,
-    /// Maximum number of issues.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) limit: LimitArgs,
 }
 
 /// Options of `approve`.
 #[derive(Debug, Args)]
 pub(crate) struct ApproveArgs {
-    /// Id of the issue.
+    /// Id of the issue, or its beginning or end.
     #[arg(value_name = "ISSUE")]
     pub(crate) issue_id: String,
     /// The proposed version that you have seen, or its first digits. Needs `--base`, and asks no
@@ -40,7 +42,7 @@ pub(crate) struct ApproveArgs {
 /// Options of `decline`.
 #[derive(Debug, Args)]
 pub(crate) struct DeclineArgs {
-    /// Id of the issue.
+    /// Id of the issue, or its beginning or end.
     #[arg(value_name = "ISSUE")]
     pub(crate) issue_id: String,
     /// Why, for the submitter. Several words need no quotes.

@@ -4,13 +4,14 @@ use proto::v1::{ApproveIssueRequest, DeclineIssueRequest, Issue, IssueState, Pro
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use super::issue_lookup::find;
 use super::issues::print_issue;
 use super::question::is_confirmed;
 use super::review::{fetch, show};
 use super::version_lookup::is_whole;
 use crate::args::{ApproveArgs, DeclineArgs, Output};
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Paint, Styled};
 
 /// An approval of the change that a person has seen.
 pub(super) struct Approval {
@@ -42,35 +43,36 @@ pub(crate) async fn approve(
     args: ApproveArgs,
     format: Output,
 ) -> Result<(), CliError> {
+    let issue_id = find(&mut client, args.issue_id).await?;
     let approval = match args.version.zip(args.base) {
         // In full, they need no lookup. So a repeated approval is answered again.
         Some((new_version, base_version)) if is_whole(&new_version) && is_whole(&base_version) => {
             Approval {
-                issue_id: args.issue_id,
+                issue_id,
                 new_version,
                 base_version,
                 comment: args.comment,
             }
         }
         Some((new_version, base_version)) => {
-            let proposal = fetch(&mut client, &args.issue_id).await?;
+            let proposal = fetch(&mut client, &issue_id).await?;
             let is_named = proposal.new_version.starts_with(&new_version)
                 && proposal.base_version.starts_with(&base_version);
             if !is_named {
                 return Err(CliError::OtherProposal {
-                    issue_id: args.issue_id,
-                    version: output::short(&proposal.new_version).to_owned(),
-                    base: output::short(&proposal.base_version).to_owned(),
+                    issue_id,
+                    version: output::short_version(&proposal.new_version).to_owned(),
+                    base: output::short_version(&proposal.base_version).to_owned(),
                 });
             }
             Approval::of(&proposal, args.comment)
         }
         None => {
-            let proposal = fetch(&mut client, &args.issue_id).await?;
+            let proposal = fetch(&mut client, &issue_id).await?;
             if format == Output::Text {
                 show(&proposal)?;
             }
-            let version = output::short(&proposal.new_version);
+            let version = output::short_version(&proposal.new_version);
             let question = format!("approve version {version} of {}?", proposal.blueprint_id);
             if !args.yes && !is_confirmed(&question)? {
                 return Err(CliError::NotConfirmed);
@@ -124,8 +126,8 @@ pub(crate) async fn decline(
     args: DeclineArgs,
     format: Output,
 ) -> Result<(), CliError> {
-    let reason = args.reason.join(" ");
-    decline_for(&mut client, args.issue_id, reason, format).await
+    let issue_id = find(&mut client, args.issue_id).await?;
+    decline_for(&mut client, issue_id, args.reason.join(" "), format).await
 }
 
 /// Declines an issue for a reason, and prints the result.
@@ -152,11 +154,18 @@ fn print(issue: Issue, format: Output) -> Result<(), CliError> {
         return print_issue(&issue, format);
     }
     let (id, blueprint_id) = (&issue.issue_id, &issue.blueprint_id);
-    Ok(match issue.state() {
-        IssueState::Applied => output::line(format_args!(
-            "approved: {blueprint_id} is now at version {}",
-            output::short(&issue.new_version)
-        )),
-        _ => output::line(format_args!("declined: issue {id} against {blueprint_id}")),
-    }?)
+    let (paint, outcome) = match issue.state() {
+        IssueState::Applied => (Paint::Good, "approved"),
+        _ => (Paint::Bad, "declined"),
+    };
+    let what = match issue.state() {
+        IssueState::Applied => {
+            let version = output::short_version(&issue.new_version);
+            format!("{blueprint_id} is now at version {version}")
+        }
+        _ => format!("issue {id} against {blueprint_id}"),
+    };
+    Ok(output::line(
+        Styled::of(paint, outcome).plain(format_args!(": {what}")),
+    )?)
 }

@@ -12,7 +12,7 @@ use tonic_types::StatusExt;
 use super::decision::Decision;
 use crate::args::Output;
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Styled};
 
 /// How long a watch is retried while intake is unavailable.
 const REJOIN_FOR: Duration = Duration::from_secs(60);
@@ -44,9 +44,11 @@ impl Progress {
     /// Prints the state of the issue above the spinner; in review also who can decide it.
     fn state(&self, issue: &Issue) -> Result<(), CliError> {
         if self.format == Output::Text {
-            self.line(&format!("  {}", output::standing(issue)))?;
+            let standing = output::standing(issue).wrap(2, output::wrap_width());
+            self.line(Styled::from("  ").then(standing))?;
             if issue.state() == IssueState::InReview {
-                self.line(&format!("  {}", who_decides(issue)))?;
+                let who = Styled::from(who_decides(issue)).wrap(4, output::wrap_width());
+                self.line(Styled::from("    ").then(who))?;
             }
         }
         self.spinner
@@ -57,7 +59,7 @@ impl Progress {
     /// Prints a finished step; shows a started step in the spinner.
     fn step(&self, step: &StepProgress) -> Result<(), CliError> {
         match ended(step) {
-            Some(text) => self.line(&format!("    {text}")),
+            Some(text) => self.line(format_args!("    {text}")),
             None => {
                 self.spinner.set_message(named(step));
                 Ok(())
@@ -65,14 +67,15 @@ impl Progress {
         }
     }
 
-    fn line(&self, text: &str) -> Result<(), CliError> {
+    fn line(&self, text: impl Into<Styled>) -> Result<(), CliError> {
         Ok(self.spinner.suspend(|| output::line(text))?)
     }
 }
 
 /// Formats the name of a step, with the axis of a verifier. Both are untrusted text of a document.
 fn named(step: &StepProgress) -> String {
-    output::brief(&format!("{} {}", step.step, step.axis))
+    // The spinner and the duration need about 30 columns.
+    output::one_line(&format!("{} {}", step.step, step.axis), 30)
 }
 
 /// Describes how a step ended; `None` if it still runs.
@@ -90,12 +93,12 @@ fn ended(step: &StepProgress) -> Option<String> {
 
 /// Says who can decide an issue in review, and with which verb.
 fn who_decides(issue: &Issue) -> String {
-    let id = &issue.issue_id;
     let who = match issue.submitted_by.as_str() {
         "" | "anonymous" => String::new(),
-        submitter => format!(", and not {submitter}"),
+        submitter => format!(", not {submitter}"),
     };
-    format!("draftsman review {id}\n    decides it: a token of scope review{who}")
+    let id = output::short_id(&issue.issue_id);
+    format!("`draftsman review {id}` decides it (a token of scope review{who})")
 }
 
 /// Follows an issue, prints its progress and passes every state to `each`, starting with `known`.

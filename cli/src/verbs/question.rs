@@ -1,6 +1,8 @@
 //! Questions to a person: on standard error, answered on standard input.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
+
+use crate::output;
 
 /// Asks a question. Returns the answer in lower case; empty at the end of the input.
 ///
@@ -28,9 +30,7 @@ pub(super) fn is_confirmed(question: &str) -> io::Result<bool> {
 }
 
 fn read(question: &str) -> io::Result<String> {
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "{question} ")?;
-    stderr.flush()?;
+    output::ask(question)?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(answer.trim().to_owned())

@@ -6,13 +6,13 @@ use proto::v1::{GetProposalRequest, Issue, IssueState, ListIssuesRequest, Propos
 use serde_json::{Value, json};
 
 use super::approval::{self, Approval};
+use super::issue_lookup::find;
 use super::log::print_judgement;
-use super::page_size;
 use super::question::{ask, ask_for};
-use super::versions::show_diff;
+use super::{near_miss, page_size};
 use crate::args::{Output, ReviewArgs};
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Cell, Column, Paint, Styled};
 
 /// Prints the issues in review, or one proposal. On a terminal it then asks for a decision.
 ///
@@ -23,9 +23,10 @@ pub(crate) async fn review(
     args: ReviewArgs,
     format: Output,
 ) -> Result<(), CliError> {
-    let Some(issue_id) = args.issue_id else {
-        return inbox(&mut client, args.blueprint, args.limit, format).await;
+    let Some(given) = args.issue_id else {
+        return inbox(client, args.blueprint, args.limit.number(), format).await;
     };
+    let issue_id = find(&mut client, given).await?;
     let proposal = fetch(&mut client, &issue_id).await?;
     if format == Output::Json {
         let value = json!({ "proposal": proposal_json(&proposal) });
@@ -52,7 +53,7 @@ pub(crate) async fn review(
 
 /// Prints the issues in review, the longest waiting first.
 async fn inbox(
-    client: &mut Client,
+    mut client: Client,
     blueprint_id: Option<String>,
     limit: usize,
     format: Output,
@@ -74,29 +75,40 @@ async fn inbox(
             break;
         }
     }
-    issues.truncate(limit);
+    let has_more = !page_token.is_empty();
+    if issues.is_empty() {
+        near_miss::check_filter(&mut client, blueprint_id.as_deref()).await?;
+    }
     if format == Output::Json {
         let issues: Vec<_> = issues.iter().map(output::issue_json).collect();
-        return Ok(output::json_document(&json!({ "issues": issues }))?);
+        let value = json!({ "issues": issues, "has_more": has_more });
+        return Ok(output::json_document(&value)?);
     }
-    if issues.is_empty() {
-        return Ok(output::line("nothing waits for a review")?);
-    }
-    let rows = issues.iter().map(|issue| {
+    let ids: Vec<&str> = issues.iter().map(|issue| issue.issue_id.as_str()).collect();
+    let rows = issues.iter().zip(output::short_ids(&ids));
+    let rows = rows.map(|(issue, short_id)| {
         [
-            issue.issue_id.clone(),
-            issue.blueprint_id.clone(),
-            output::time(issue.updated_at.as_ref()),
-            issue.submitted_by.clone(),
-            output::brief(&issue.intent),
-            output::brief(&issue.reason),
+            Cell::short(short_id, &issue.issue_id),
+            Cell::from(&issue.blueprint_id),
+            Cell::time(issue.updated_at.as_ref()),
+            Cell::from(&issue.submitted_by),
+            Cell::from(&issue.intent),
+            Cell::from(&issue.reason),
         ]
     });
-    let header = ["ISSUE", "BLUEPRINT", "SINCE", "BY", "INTENT", "WHY"];
-    output::line(output::table(header, rows))?;
-    Ok(output::line(
-        "\n`draftsman review ISSUE` shows one and takes your decision",
-    )?)
+    let columns = [
+        Column::value("ISSUE"),
+        Column::value("BLUEPRINT").omitted(1),
+        Column::value("SINCE").omitted(3),
+        Column::text("BY").omitted(2),
+        Column::text("INTENT"),
+        Column::text("WHY").omitted(4),
+    ];
+    output::list(columns, &rows.collect::<Vec<_>>(), "issues in review")?;
+    if has_more {
+        output::note(output::left_out(issues.len(), None))?;
+    }
+    Ok(())
 }
 
 /// Returns the proposal of an issue in review.
@@ -117,43 +129,42 @@ pub(super) async fn fetch(client: &mut Client, issue_id: &str) -> Result<Proposa
 /// # Errors
 /// Errors of standard output.
 pub(super) fn show(proposal: &Proposal) -> Result<(), CliError> {
-    let line = |name: &str, text: &str| output::line(format_args!("{name:<10} {text}"));
     let (id, blueprint_id) = (&proposal.issue_id, &proposal.blueprint_id);
-    line("issue", &format!("{id} against {blueprint_id}"))?;
+    output::field("issue", format_args!("{id} against {blueprint_id}"))?;
     if !proposal.submitted_by.is_empty() {
-        line("submitted", &format!("by {}", proposal.submitted_by))?;
+        output::field("submitted", format_args!("by {}", proposal.submitted_by))?;
     }
-    line("intent", &proposal.intent)?;
-    line("proposed", &output::time(proposal.proposed_at.as_ref()))?;
+    output::field("intent", &proposal.intent)?;
+    let mut proposed = output::relative(proposal.proposed_at.as_ref());
     if proposal.expires_at.is_some() {
-        line("expires", &output::time(proposal.expires_at.as_ref()))?;
+        let end = output::relative(proposal.expires_at.as_ref());
+        proposed.push_str(&format!(", declined {end} without a review"));
     }
+    output::field("proposed", proposed)?;
     if proposal.round > 1 {
         let moves = output::count(u64::from(proposal.round) - 1, "time");
-        line(
+        output::field(
             "again",
-            &format!("the head moved {moves} before an approval"),
+            format_args!("an approval found another head {moves}"),
         )?;
     }
     let head = if proposal.head_moved {
-        "which is no longer the head"
+        Styled::of(Paint::Warn, "which is no longer the head")
     } else {
-        "the head"
+        Styled::from("the head")
     };
-    let (base, seq) = (output::short(&proposal.base_version), proposal.base_seq);
-    line("base", &format!("version {base}, commit {seq}, {head}"))?;
-    let proposed = output::short(&proposal.new_version);
-    line("proposes", &format!("version {proposed}"))?;
-    for reason in &proposal.reasons {
-        line("needs you", reason)?;
-    }
-    show_diff(&proposal.unified_diff)?;
-    print_judgement(&proposal.rationale, &proposal.verdicts, str::to_owned)?;
+    let base = output::short_version(&proposal.base_version);
+    let base = format!("version {base}, commit {}, ", proposal.base_seq);
+    output::field("base", Styled::from(base).then(head))?;
+    let version = output::short_version(&proposal.new_version);
+    output::field("proposes", format_args!("version {version}"))?;
+    output::show_diff(&proposal.unified_diff)?;
+    print_judgement(&proposal.rationale, &proposal.verdicts)?;
     if proposal.head_moved {
-        output::line(format_args!(
+        output::line(output::warning(format_args!(
             "the head of {blueprint_id} has moved: an approval commits nothing, and the change is \
              verified on the new head"
-        ))?;
+        )))?;
     }
     Ok(())
 }
@@ -167,7 +178,7 @@ fn proposal_json(proposal: &Proposal) -> Value {
         "base_version": proposal.base_version,
         "base_seq": proposal.base_seq,
         "head_moved": proposal.head_moved,
-        "json_patch": proposal.json_patch,
+        "json_patch": output::nested_json(&proposal.json_patch),
         "unified_diff": proposal.unified_diff,
         "document_yaml": proposal.document_yaml,
         "rationale": proposal.rationale,
@@ -176,8 +187,8 @@ fn proposal_json(proposal: &Proposal) -> Value {
         "usage": proposal.usage.as_ref().map(output::usage_json),
         "intent": proposal.intent,
         "submitted_by": proposal.submitted_by,
-        "proposed_at": proposal.proposed_at.as_ref().map(ToString::to_string),
-        "expires_at": proposal.expires_at.as_ref().map(ToString::to_string),
+        "proposed_at": output::time_json(proposal.proposed_at.as_ref()),
+        "expires_at": output::time_json(proposal.expires_at.as_ref()),
         "round": proposal.round,
         "allow_self_review": proposal.allow_self_review,
     })

@@ -8,6 +8,8 @@ use proto::v1::{EnhanceSetting, VersionSelector};
 use serde_json::{Value, json};
 use shared::blueprint::{Doc, Num};
 
+use crate::output::time_json;
+
 /// The fields of a setting in a file.
 const FIELDS: [&str; 14] = [
     "id",
@@ -181,7 +183,7 @@ pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
         "allow_self_review": setting.allow_self_review,
         "revision": setting.revision,
         "updated_by": setting.updated_by,
-        "updated_at": setting.updated_at.as_ref().map(ToString::to_string),
+        "updated_at": time_json(setting.updated_at.as_ref()),
     })
 }
 

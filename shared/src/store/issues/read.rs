@@ -6,9 +6,9 @@ use redis::cmd;
 
 use crate::domain::actor::Actor;
 use crate::domain::issue::{Issue, IssueState, RejectionCause};
-use crate::ids::{BlueprintId, IssueId};
+use crate::ids::{BlueprintId, IdPart, IssueId};
 use crate::store::codec;
-use crate::store::codec::paging::{Cursor, LOOKED_AT_PER_PAGE, Page, PageRequest};
+use crate::store::codec::paging::{Cursor, LOOKED_AT_PER_PAGE, Order, Page, PageRequest};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 use crate::whole_ms::score_ms;
@@ -24,6 +24,8 @@ pub struct IssueFilter {
     pub cause: Option<RejectionCause>,
     /// The actor that submitted it.
     pub submitted_by: Option<Actor>,
+    /// The beginning or end of the id.
+    pub id_part: Option<IdPart>,
     /// True for only the dead list.
     pub dead_only: bool,
 }
@@ -32,6 +34,14 @@ impl IssueFilter {
     /// True if the list has the order in which its issues last changed.
     pub(crate) fn is_by_change(&self) -> bool {
         self.dead_only || self.state == Some(IssueState::InReview)
+    }
+
+    /// The order of the list: who has waited longest for a review comes first.
+    pub(crate) fn order(&self) -> Order {
+        match (self.dead_only, self.state) {
+            (false, Some(IssueState::InReview)) => Order::OldestFirst,
+            _ => Order::NewestFirst,
+        }
     }
 
     fn wants(&self, issue: &Issue) -> bool {
@@ -86,6 +96,9 @@ impl Shard {
     }
 
     async fn read_issues(&self, ids: &[IssueId]) -> Result<Vec<Option<Issue>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut pipeline = redis::pipe();
         for id in ids {
             pipeline
@@ -120,7 +133,8 @@ impl Shard {
         Ok(issues)
     }
 
-    /// Returns matching issues, newest first; those in review by the time of their proposals. A page can be incomplete and still have a next one.
+    /// Returns matching issues, newest first. A filter for those in review returns the oldest
+    /// proposal first. A page can be incomplete and still have a next one.
     ///
     /// # Errors
     /// [`StoreError::Cursor`] for a cursor of another list; otherwise as [`Shard::issue`].
@@ -135,15 +149,25 @@ impl Shard {
             (Some(blueprint), _) => self.keys.issues_of(blueprint),
             (None, _) => self.keys.issues(),
         };
+        let order = filter.order();
         let mut cursor = page.after.as_deref().map(Cursor::parse).transpose()?;
         let mut items = Vec::new();
         let mut looked_at = 0;
         while looked_at < LOOKED_AT_PER_PAGE {
-            let batch = self.ids_before(&index, cursor.as_ref()).await?;
+            let batch = self.ids_after(&index, cursor.as_ref(), order).await?;
             if batch.is_empty() {
                 return Ok(Page { items, next: None });
             }
             looked_at += batch.len();
+            let last = batch.last().cloned();
+            // Ids alone decide this part of the filter, so no other issue is read.
+            let is_read = |at: &Cursor| {
+                filter
+                    .id_part
+                    .as_ref()
+                    .is_none_or(|part| part.is_of(at.id.as_str()))
+            };
+            let batch: Vec<Cursor> = batch.into_iter().filter(is_read).collect();
             let ids: Vec<IssueId> = batch.iter().map(|c| c.id.clone()).collect();
             for (found, at) in self.read_issues(&ids).await?.into_iter().zip(batch) {
                 if let Some(issue) = found.filter(|issue| filter.wants(issue)) {
@@ -157,6 +181,7 @@ impl Shard {
                 }
                 cursor = Some(at);
             }
+            cursor = last;
         }
         Ok(Page {
             items,
@@ -164,26 +189,34 @@ impl Shard {
         })
     }
 
-    /// Returns the next ids of an index after the cursor: by descending score, then by descending
-    /// id. It does not use ranks, which shift when issues are added or removed between two pages.
-    async fn ids_before(
+    /// Returns the next ids of an index after the cursor. It does not use ranks, which shift when
+    /// issues are added or removed between two pages.
+    async fn ids_after(
         &self,
         index: &str,
         cursor: Option<&Cursor>,
+        order: Order,
     ) -> Result<Vec<Cursor>, StoreError> {
-        let from = cursor.map_or("+inf".to_owned(), |cursor| cursor.score.to_string());
+        let (first, last) = match order {
+            Order::NewestFirst => ("+inf", "-inf"),
+            Order::OldestFirst => ("-inf", "+inf"),
+        };
+        let from = cursor.map_or(first.to_owned(), |cursor| cursor.score.to_string());
         let mut skip = 0;
         loop {
             let mut range = cmd("ZRANGE");
-            range.arg(index).arg(&from).arg("-inf").arg("BYSCORE");
-            range.arg("REV").arg("LIMIT").arg(skip).arg(BATCH);
+            range.arg(index).arg(&from).arg(last).arg("BYSCORE");
+            if order == Order::NewestFirst {
+                range.arg("REV");
+            }
+            range.arg("LIMIT").arg(skip).arg(BATCH);
             range.arg("WITHSCORES");
             let rows: Vec<(String, f64)> = self.handle.command("list issues", &range).await?;
             let n_rows = rows.len();
             let mut found = Vec::with_capacity(n_rows);
             for (id, score) in rows {
                 let place = Cursor::new(&id, score_ms(score))?;
-                if cursor.is_none_or(|cursor| place.is_after(cursor)) {
+                if cursor.is_none_or(|cursor| place.is_after(cursor, order)) {
                     found.push(place);
                 }
             }
