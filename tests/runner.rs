@@ -71,6 +71,7 @@ mod suite {
         mod poison;
         mod redis_away;
         mod resp_proxy;
+        mod reviews;
         mod rolling_restarts;
         mod scripts_redis;
         mod sentinels;
@@ -102,6 +103,7 @@ mod suite {
         mod repair;
         mod replay;
         mod retrying;
+        mod review_again;
         mod sandbox;
         mod scripts_actors;
         mod scripts_audit;
