@@ -23,7 +23,7 @@ use clap_complete::Shell;
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Verb};
-use crate::client::{CliError, Client};
+use crate::client::{CliError, Client, diagnose};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
@@ -36,6 +36,8 @@ const ERROR: u8 = 1;
 /// The exit status of invalid arguments (`EX_USAGE` of sysexits.h). clap's own 2 means *denied*
 /// here.
 const USAGE: u8 = 64;
+/// The exit status after Ctrl-C, as of a shell: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     // The workers of `up` run in this process, so this program also serves as their process guard.
@@ -57,7 +59,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(ERROR, &error),
     };
-    let outcome = runtime.block_on(run(cli));
+    let common = cli.common.clone();
+    let outcome = runtime.block_on(async {
+        match run(cli).await {
+            Err(error) => Err(diagnose(&common, error).await),
+            done => done,
+        }
+    });
     // A thread that still runs must not delay the exit.
     runtime.shutdown_background();
     match outcome {
@@ -68,6 +76,11 @@ fn main() -> ExitCode {
         }
         Err(error @ CliError::Up(UpError::Config(_) | UpError::Arguments(_))) => {
             fail(USAGE, &error)
+        }
+        Err(error @ (CliError::Interrupted { .. } | CliError::PreviewInterrupted)) => {
+            // Not an error: the user asked for it.
+            let _ = writeln!(io::stderr(), "{error}");
+            INTERRUPTED.into()
         }
         Err(error) => fail(ERROR, &error),
     }

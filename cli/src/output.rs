@@ -162,6 +162,7 @@ pub(crate) fn issue_json(issue: &Issue) -> Value {
         "submitted_at": issue.submitted_at.as_ref().map(ToString::to_string),
         "updated_at": issue.updated_at.as_ref().map(ToString::to_string),
         "revision": issue.revision,
+        "waiting_for": issue.waiting_for.as_ref().map(crate::verbs::waiting::json),
     })
 }
 

@@ -1,6 +1,7 @@
 //! `submit`, `watch`, `issues` and `cancel`.
 
 use std::io::{self, Read};
+use std::time::SystemTime;
 
 use proto::v1::{
     CancelIssueRequest, GetIssueRequest, Issue, IssueState, ListIssuesRequest, RejectionCause,
@@ -10,6 +11,7 @@ use serde_json::json;
 
 use super::decision::Decision;
 use super::issue_progress::{Progress, follow};
+use super::waiting::describe;
 use super::{log, page_size};
 use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs};
 use crate::client::{CliError, Client};
@@ -29,6 +31,7 @@ pub(crate) async fn submit(
         blueprint_id: args.blueprint_id,
         intent: read_intent(&args.intent)?,
         issue_id: args.issue_id,
+        ..Default::default()
     };
     let answer = client.intake.submit_issue(request).await?.into_inner();
     let issue = answer.issue.ok_or(CliError::Answer { field: "issue" })?;
@@ -228,6 +231,10 @@ fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError> {
     ))?;
     output::line(format_args!("intent     {}", issue.intent))?;
     output::line(format_args!("state      {}", output::standing(issue)))?;
+    let waiting = issue.waiting_for.as_ref();
+    if let Some(waits) = waiting.and_then(|w| describe(w, &issue.blueprint_id, SystemTime::now())) {
+        output::line(format_args!("waiting    {waits}"))?;
+    }
     output::line(format_args!(
         "submitted  {}{}",
         output::time(issue.submitted_at.as_ref()),

@@ -26,6 +26,7 @@ mod use_orbit;
 pub(crate) mod verify;
 mod version_lookup;
 pub(crate) mod versions;
+pub(crate) mod waiting;
 
 /// Largest page of a list.
 const MAX_PAGE: usize = 1000;

@@ -4,4 +4,5 @@ pub(crate) mod convert;
 pub(crate) mod preview;
 pub(crate) mod service;
 mod submission;
+mod waiting;
 pub(crate) mod watch;

@@ -72,8 +72,7 @@ async fn submit_until(
         let request = v1::SubmitIssueRequest {
             blueprint_id: "full".to_owned(),
             intent: format!("tag t{}", accepted.len()),
-            issue_id: None,
-        };
+            issue_id: None, ..Default::default() };
         let answer = rig.client.intake.clone().submit_issue(request).await;
         let status = match answer {
             Ok(answer) => {

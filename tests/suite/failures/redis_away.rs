@@ -17,8 +17,7 @@ fn request(issue_id: &str) -> v1::SubmitIssueRequest {
         blueprint_id: "away".to_owned(),
         intent: "tag x".to_owned(),
         issue_id: Some(issue_id.to_owned()),
-    }
-}
+    }, ..Default::default() }
 
 #[tokio::test]
 async fn both_programs_wait_for_redis_at_start() {
