@@ -25,7 +25,9 @@ fn submission(blueprint_id: &str, intent: &str, issue_id: Option<&str>) -> v1::S
         blueprint_id: blueprint_id.into(),
         intent: intent.into(),
         issue_id: issue_id.map(Into::into),
-    }, ..Default::default() }
+        ..Default::default()
+    }
+}
 
 fn number(number: f64) -> Value {
     Value {

@@ -165,7 +165,9 @@ impl Intake {
     ) -> Result<v1::PauseQueueResponse, RequestError> {
         let blueprint_id = paused_blueprint(request.blueprint_id.as_deref())?;
         let store = self.backend.store()?;
-        let known = store.pause_queue(blueprint_id.as_ref(), &caller.actor).await?;
+        let known = store
+            .pause_queue(blueprint_id.as_ref(), &caller.actor)
+            .await?;
         check_known(known, blueprint_id)?;
         Ok(v1::PauseQueueResponse {
             stats: Some(paused_stats(store).await?),

@@ -88,7 +88,9 @@ async fn a_token_has_its_name_and_a_claim_does_not_count() {
     let mut request = Request::new(v1::SubmitIssueRequest {
         blueprint_id: "target".to_owned(),
         intent: "tag x".to_owned(),
-        issue_id: None, ..Default::default() });
+        issue_id: None,
+        ..Default::default()
+    });
     let metadata = request.metadata_mut();
     let bearer = format!("Bearer {NAMED}").parse().expect("a header");
     metadata.insert("authorization", bearer);

@@ -72,7 +72,9 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
         let submit = || v1::SubmitIssueRequest {
             blueprint_id: "sample".to_owned(),
             intent: "tag x".to_owned(),
-            issue_id: None, ..Default::default() };
+            issue_id: None,
+            ..Default::default()
+        };
         let to = v1::SubmitIssueRequest {
             blueprint_id: id(),
             ..submit()
@@ -125,7 +127,9 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
         let submit = v1::SubmitIssueRequest {
             blueprint_id: "sample".to_owned(),
             intent: intent.clone(),
-            issue_id: None, ..Default::default() };
+            issue_id: None,
+            ..Default::default()
+        };
         refused! { cases, client, intake.submit_issue(submit), "SubmitIssue", what, InvalidArgument, ["intent"] }
         let preview = v1::PreviewIssueRequest {
             blueprint_id: "sample".to_owned(),
@@ -138,7 +142,9 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
     let submit = v1::SubmitIssueRequest {
         blueprint_id: unknown(),
         intent: "x".to_owned(),
-        issue_id: None, ..Default::default() };
+        issue_id: None,
+        ..Default::default()
+    };
     refused! { cases, client, intake.submit_issue(submit), "SubmitIssue", "an unknown target", NotFound, [] }
     refused! { cases, client, intake.get_issue(v1::GetIssueRequest { issue_id: unknown() }), "GetIssue", "unknown", NotFound, [] }
     refused! { cases, client, intake.watch_issue(v1::WatchIssueRequest { issue_id: unknown(), ..Default::default() }), "WatchIssue", "unknown", NotFound, [] }
@@ -368,7 +374,9 @@ async fn bad_input_is_refused_by_every_rpc_and_changes_nothing() {
     let submit = |issue_id: &str| v1::SubmitIssueRequest {
         blueprint_id: "sample".to_owned(),
         intent: "tag x".to_owned(),
-        issue_id: Some(issue_id.to_owned()), ..Default::default() };
+        issue_id: Some(issue_id.to_owned()),
+        ..Default::default()
+    };
     let mut intake = rig.client.intake.clone();
     intake
         .submit_issue(submit("done"))

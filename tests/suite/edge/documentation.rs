@@ -25,7 +25,9 @@ async fn submit_and_wait(
     let request = SubmitIssueRequest {
         blueprint_id: blueprint_id.to_owned(),
         intent: intent.to_owned(),
-        issue_id: Some(uuid::Uuid::now_v7().to_string()), ..Default::default() };
+        issue_id: Some(uuid::Uuid::now_v7().to_string()),
+        ..Default::default()
+    };
     let submitted = loop {
         match intake.submit_issue(request.clone()).await {
             Ok(response) => break response.into_inner().issue.unwrap_or_default(),
@@ -48,7 +50,9 @@ async fn watch(
 ) -> Result<Option<Issue>, Status> {
     let request = WatchIssueRequest {
         issue_id: issue_id.to_owned(),
-        include_steps: false, ..Default::default() };
+        include_steps: false,
+        ..Default::default()
+    };
     let mut stream = intake.watch_issue(request).await?.into_inner();
     while let Some(message) = stream.message().await? {
         let issue = message.issue.unwrap_or_default();

@@ -167,7 +167,9 @@ impl Stage {
         let request = v1::SubmitIssueRequest {
             blueprint_id: blueprint_id.to_owned(),
             intent: intent.to_owned(),
-            issue_id: (!issue_id.is_empty()).then(|| issue_id.to_owned()), ..Default::default() };
+            issue_id: (!issue_id.is_empty()).then(|| issue_id.to_owned()),
+            ..Default::default()
+        };
         let answer = self
             .client
             .intake

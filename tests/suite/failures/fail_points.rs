@@ -153,8 +153,8 @@ fn submission(id: &str) -> v1::SubmitIssueRequest {
     v1::SubmitIssueRequest {
         blueprint_id: "target".to_owned(),
         intent: "tag x".to_owned(),
-        issue_id: Some(id.to_owned()),
-    }, ..Default::default() }
+        issue_id: Some(id.to_owned()), ..Default::default() }
+}
 
 #[tokio::test]
 async fn intake_dies_after_it_has_stored_an_issue() {

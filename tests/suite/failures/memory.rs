@@ -72,7 +72,9 @@ async fn submit_until(
         let request = v1::SubmitIssueRequest {
             blueprint_id: "full".to_owned(),
             intent: format!("tag t{}", accepted.len()),
-            issue_id: None, ..Default::default() };
+            issue_id: None,
+            ..Default::default()
+        };
         let answer = rig.client.intake.clone().submit_issue(request).await;
         let status = match answer {
             Ok(answer) => {

@@ -41,7 +41,9 @@ async fn run(max_attempts: u32, deaths: u32) {
     let poison = v1::SubmitIssueRequest {
         blueprint_id: "poisoned".to_owned(),
         intent: "tag x".to_owned(),
-        issue_id: ids.first().cloned(), ..Default::default() };
+        issue_id: ids.first().cloned(),
+        ..Default::default()
+    };
     rig.client
         .intake
         .submit_issue(poison)

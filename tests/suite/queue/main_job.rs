@@ -159,7 +159,9 @@ async fn every_change_is_published_for_consumers_without_grpc() {
     let request = v1::SubmitIssueRequest {
         blueprint_id: "published".to_owned(),
         intent: "tag told".to_owned(),
-        issue_id: Some("the-issue".to_owned()), ..Default::default() };
+        issue_id: Some("the-issue".to_owned()),
+        ..Default::default()
+    };
     rig.client
         .intake
         .clone()
@@ -227,7 +229,9 @@ async fn submitting_again_under_the_same_id_changes_nothing() {
     let request = v1::SubmitIssueRequest {
         blueprint_id: "again".to_owned(),
         intent: "tag once".to_owned(),
-        issue_id: Some("mine".to_owned()), ..Default::default() };
+        issue_id: Some("mine".to_owned()),
+        ..Default::default()
+    };
     let mut intake = rig.client.intake.clone();
     let first = intake
         .submit_issue(request.clone())
@@ -261,8 +265,7 @@ async fn submitting_again_under_the_same_id_changes_nothing() {
 
     let other = v1::SubmitIssueRequest {
         intent: "tag twice".to_owned(),
-        ..request
-    };
+        ..request, ..Default::default() };
     let status = intake
         .submit_issue(other)
         .await

@@ -249,7 +249,9 @@ async fn a_pruned_issue_is_answered_by_its_log_entry() {
     let again = v1::SubmitIssueRequest {
         blueprint_id: old.blueprint_id.clone(),
         intent: old.intent.clone(),
-        issue_id: Some(issue_id()), ..Default::default() };
+        issue_id: Some(issue_id()),
+        ..Default::default()
+    };
     let refused = intake.submit_issue(again).await.expect_err("a duplicate");
     assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");
     let entry = rig.client.entry(&old.issue_id).await;

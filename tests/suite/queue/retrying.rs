@@ -123,7 +123,9 @@ async fn the_same_new_id_gives_the_same_issue() {
     let submitted = v1::SubmitIssueRequest {
         blueprint_id: "same".to_owned(),
         intent: old.intent.clone(),
-        issue_id: Some("new".to_owned()), ..Default::default() };
+        issue_id: Some("new".to_owned()),
+        ..Default::default()
+    };
     let refused = rig.client.intake.clone().submit_issue(submitted).await;
     assert_eq!(
         refused.expect_err("it is no retry").code(),

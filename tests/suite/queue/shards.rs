@@ -50,7 +50,9 @@ async fn submit(client: &Client, blueprint: &str, issue: &str) -> Result<bool, t
     let request = v1::SubmitIssueRequest {
         blueprint_id: blueprint.to_owned(),
         intent: format!("tag {issue}"),
-        issue_id: Some(issue.to_owned()), ..Default::default() };
+        issue_id: Some(issue.to_owned()),
+        ..Default::default()
+    };
     let answer = client.intake.clone().submit_issue(request).await?;
     Ok(answer.into_inner().already_existed)
 }

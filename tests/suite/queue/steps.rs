@@ -48,7 +48,9 @@ async fn watch(
 ) -> tonic::Streaming<v1::WatchIssueResponse> {
     let request = v1::WatchIssueRequest {
         issue_id: issue_id.to_owned(),
-        include_steps, ..Default::default() };
+        include_steps,
+        ..Default::default()
+    };
     let stream = rig.client.intake.clone().watch_issue(request).await;
     stream.expect("WatchIssue").into_inner()
 }
@@ -206,7 +208,9 @@ async fn a_person_sees_the_steps_of_a_flow_that_takes_its_time() {
     let mut told = eventually("the issue is there", async || {
         let request = v1::WatchIssueRequest {
             issue_id: "seen".to_owned(),
-            include_steps: true, ..Default::default() };
+            include_steps: true,
+            ..Default::default()
+        };
         let stream = rig.client.intake.clone().watch_issue(request).await;
         stream
             .map(tonic::Response::into_inner)

@@ -100,7 +100,10 @@ async fn a_look_wakes_for_what_differs_and_for_nothing_else() {
 #[tokio::test]
 async fn what_one_watcher_reads_wakes_another_that_has_not() {
     let hub = Hub::new();
-    let (mut early, mut late) = (hub.register(&id("a"), Include::default()), hub.register(&id("a"), Include::default()));
+    let (mut early, mut late) = (
+        hub.register(&id("a"), Include::default()),
+        hub.register(&id("a"), Include::default()),
+    );
     for watcher in [&mut early, &mut late] {
         watcher.about_to_read();
         watcher.has_read(&issue("a", 1), None);
