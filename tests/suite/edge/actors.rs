@@ -26,7 +26,9 @@ fn submission(blueprint_id: &str, intent: &str) -> v1::SubmitIssueRequest {
     v1::SubmitIssueRequest {
         blueprint_id: blueprint_id.to_owned(),
         intent: intent.to_owned(),
-        issue_id: None, ..Default::default() }
+        issue_id: None,
+        ..Default::default()
+    }
 }
 
 async fn submit(client: &Client, actor: &str, intent: &str) -> v1::Issue {

@@ -120,7 +120,9 @@ fn issue(blueprint_id: &str, intent: &str, issue_id: &str) -> v1::SubmitIssueReq
     v1::SubmitIssueRequest {
         blueprint_id: blueprint_id.to_owned(),
         intent: intent.to_owned(),
-        issue_id: Some(issue_id.to_owned()), ..Default::default() }
+        issue_id: Some(issue_id.to_owned()),
+        ..Default::default()
+    }
 }
 
 fn document(text: impl Into<String>, expected_head: Option<&str>) -> v1::PutBlueprintRequest {

@@ -153,7 +153,9 @@ fn submission(id: &str) -> v1::SubmitIssueRequest {
     v1::SubmitIssueRequest {
         blueprint_id: "target".to_owned(),
         intent: "tag x".to_owned(),
-        issue_id: Some(id.to_owned()), ..Default::default() }
+        issue_id: Some(id.to_owned()),
+        ..Default::default()
+    }
 }
 
 #[tokio::test]

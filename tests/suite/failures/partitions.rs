@@ -243,7 +243,9 @@ fn request(issue_id: &str) -> v1::SubmitIssueRequest {
     v1::SubmitIssueRequest {
         blueprint_id: "bp-0".to_owned(),
         intent: "tag late".to_owned(),
-        issue_id: Some(issue_id.to_owned()), ..Default::default() }
+        issue_id: Some(issue_id.to_owned()),
+        ..Default::default()
+    }
 }
 
 /// Submits until intake gives up, and returns whether the error says that nothing was stored.

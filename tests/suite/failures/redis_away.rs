@@ -16,7 +16,9 @@ fn request(issue_id: &str) -> v1::SubmitIssueRequest {
     v1::SubmitIssueRequest {
         blueprint_id: "away".to_owned(),
         intent: "tag x".to_owned(),
-        issue_id: Some(issue_id.to_owned()), ..Default::default() }
+        issue_id: Some(issue_id.to_owned()),
+        ..Default::default()
+    }
 }
 
 #[tokio::test]
@@ -79,7 +81,8 @@ async fn a_long_absence_is_answered_with_what_is_safe_to_do() {
     rig.redis.stop();
     let anonymous = v1::SubmitIssueRequest {
         issue_id: None,
-        ..request("") };
+        ..request("")
+    };
     let (mut first, mut second) = (rig.client.intake.clone(), rig.client.intake.clone());
     let (named, anonymous) = tokio::join!(
         first.submit_issue(request("mine")),

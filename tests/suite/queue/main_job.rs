@@ -265,7 +265,8 @@ async fn submitting_again_under_the_same_id_changes_nothing() {
 
     let other = v1::SubmitIssueRequest {
         intent: "tag twice".to_owned(),
-        ..request, ..Default::default() };
+        ..request
+    };
     let status = intake
         .submit_issue(other)
         .await
