@@ -22,9 +22,11 @@ mod suite {
     #[expect(clippy::module_inception, reason = "the folder's main file")]
     mod cli {
         mod cli;
+        mod deadlines;
         mod doctor;
         mod sync;
         mod verify;
+        mod waiting;
     }
     mod deploy {
         mod alerts;
@@ -112,6 +114,7 @@ mod suite {
         mod scripts_shards;
         mod scripts_steps;
         mod scripts_submit;
+        mod scripts_waiting;
         mod shards;
         mod simulation;
         mod spawner;

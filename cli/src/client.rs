@@ -131,6 +131,15 @@ pub(crate) enum CliError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// A certificate cannot be created.
+    #[error("cannot create the certificates; check the names")]
+    Certificate(#[source] rcgen::Error),
+    /// A file that would be overwritten.
+    #[error("{} exists; give another directory, or remove it first", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is not a complete export.
     #[error("{}, line {line}: {problem}; nothing was imported", .path.display())]
     DamagedExport {

@@ -27,8 +27,8 @@ use crate::client::{CliError, Client, diagnose};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    blueprints, channels, consumers, doctor, follow, issues, log, preview, probe, queue, retry,
-    settings, stats, sync, transfer, verify, versions,
+    blueprints, certs, channels, consumers, doctor, follow, issues, log, preview, probe, queue,
+    retry, settings, stats, sync, transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.
@@ -126,6 +126,10 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         manual::write_pages(&args.dir)?;
         return Ok(0);
     }
+    if let Verb::Certs(args) = cli.verb {
+        certs::certs(&args, cli.common.output)?;
+        return Ok(0);
+    }
     if let Verb::Verify(args) = cli.verb {
         return verify::verify(args, cli.common.output).await;
     }
@@ -151,6 +155,7 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
     let client = Client::connect(&cli.common).await?;
     match cli.verb {
         Verb::Up(_)
+        | Verb::Certs(_)
         | Verb::Doctor
         | Verb::Probe(_)
         | Verb::Follow(_)

@@ -23,7 +23,9 @@ pub(crate) use self::document_format::DocumentFormat;
 pub(crate) use self::issues::{
     CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
 };
-pub(crate) use self::local::{CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs};
+pub(crate) use self::local::{
+    CertsArgs, CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs,
+};
 pub(crate) use self::settings::{SettingPutArgs, SettingVerb, UseModelArgs, UseOrbitArgs};
 
 /// The default address of intake.
@@ -187,6 +189,8 @@ pub(crate) enum Verb {
     Doctor,
     /// Ask the intake or worker on this machine for its health. Meant for container health checks.
     Probe(ProbeArgs),
+    /// Write certificates to try TLS with: a CA, a server and a client, each with its key.
+    Certs(CertsArgs),
     /// Print shell completions.
     Completions(CompletionsArgs),
     /// Write the manual pages, one per verb, to a directory.

@@ -2,6 +2,7 @@
 
 mod blueprint_watch;
 pub(crate) mod blueprints;
+pub(crate) mod certs;
 pub(crate) mod channels;
 pub(crate) mod consumers;
 pub(crate) mod decision;

@@ -109,6 +109,7 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
         [
             setting.id.clone(),
             setting.blueprint_id.clone(),
+            output::brief(&use_model::author(setting.spawner.as_ref())),
             match setting.verifier_axes.as_slice() {
                 [] => "none".to_owned(),
                 axes => axes.join(","),
@@ -122,6 +123,7 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
     let header = [
         "SETTING",
         "ORBIT",
+        "SPAWNER",
         "AXES",
         "SECONDS",
         "APPLIES TO",
