@@ -25,6 +25,8 @@ mod suite {
         mod deadlines;
         mod doctor;
         mod sync;
+        mod tls;
+        mod understanding;
         mod verify;
         mod waiting;
     }

@@ -83,7 +83,7 @@ pub(crate) async fn diagnose(options: &Common, error: CliError) -> CliError {
 }
 
 /// Asks the server in plain text which protocol it speaks. Returns the mistake in the address;
-/// `None` if there is none, or the server is gone.
+/// `None` if the address is right, or the server is gone.
 async fn look(endpoint: &Endpoint) -> Option<ConnectProblem> {
     let uri = endpoint.uri();
     let is_tls = uri.scheme_str() == Some("https");

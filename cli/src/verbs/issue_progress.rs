@@ -20,6 +20,8 @@ use crate::output;
 
 /// How long a watch is retried while intake is unavailable.
 const REJOIN_FOR: Duration = Duration::from_secs(60);
+/// How long a submission normally takes at most.
+const SLOW: Duration = Duration::from_secs(1);
 /// Pause between two attempts.
 const REJOIN_EVERY: Duration = Duration::from_millis(500);
 
@@ -32,8 +34,8 @@ pub(super) struct Progress {
     waiting: RefCell<Option<WaitingKey>>,
 }
 
-/// The part of what an issue waits for whose change is a new line: the reason, the actor of a pause,
-/// and the time of the next attempt.
+/// The part of what an issue waits for whose change is a new line: the reason, the actor of a
+/// pause, and the time of the next attempt.
 type WaitingKey = (i32, String, Option<prost_types::Timestamp>);
 
 impl Progress {
@@ -143,8 +145,8 @@ fn ended(step: &StepProgress) -> Option<String> {
 /// If intake becomes unavailable or ends the watch at its maximum duration, the watch is repeated.
 ///
 /// # Errors
-/// [`CliError::Interrupted`] after Ctrl-C, and [`CliError::NotDecided`] after `--timeout`. Errors of
-/// intake that do not pass, and those of `each`.
+/// [`CliError::Interrupted`] after Ctrl-C, and [`CliError::NotDecided`] after `--timeout`. Errors
+/// of intake that do not pass, and those of `each`.
 pub(super) async fn follow(
     client: &mut Client,
     issue_id: &str,
@@ -166,6 +168,21 @@ pub(super) async fn follow(
     };
     progress.spinner.finish_and_clear();
     followed
+}
+
+/// Waits for a submission. Notes on standard error that it takes long: intake repeats it for some
+/// seconds while Redis is unavailable.
+pub(super) async fn note_if_slow<T>(
+    submitting: impl Future<Output = Result<T, Status>>,
+) -> Result<T, CliError> {
+    let mut submitting = std::pin::pin!(submitting);
+    match timeout(SLOW, submitting.as_mut()).await {
+        Ok(submitted) => Ok(submitted?),
+        Err(_) => {
+            note("intake has not accepted the issue yet; Redis may be unavailable")?;
+            Ok(submitting.await?)
+        }
+    }
 }
 
 /// Returns the limit after it has passed; never returns without one.

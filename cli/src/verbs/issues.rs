@@ -10,7 +10,7 @@ use proto::v1::{
 use serde_json::json;
 
 use super::decision::Decision;
-use super::issue_progress::{Progress, follow};
+use super::issue_progress::{Progress, follow, note_if_slow};
 use super::waiting::describe;
 use super::{log, page_size};
 use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs};
@@ -31,9 +31,10 @@ pub(crate) async fn submit(
         blueprint_id: args.blueprint_id,
         intent: read_intent(&args.intent)?,
         issue_id: args.issue_id,
-        ..Default::default()
+        must_be_understood: !args.unchecked,
     };
-    let answer = client.intake.submit_issue(request).await?.into_inner();
+    let answer = note_if_slow(client.intake.submit_issue(request)).await?;
+    let answer = answer.into_inner();
     let issue = answer.issue.ok_or(CliError::Answer { field: "issue" })?;
 
     if args.detach {

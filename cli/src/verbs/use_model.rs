@@ -69,7 +69,7 @@ pub(crate) async fn use_model(
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }
 
-/// Describes who writes the patches of a setting: the kind of its spawner, with the provider and the
+/// Describes who writes the patches of a setting: the kind of its spawner, or the provider and the
 /// model of an agent of kind `llm`.
 pub(super) fn author(spawner: Option<&Struct>) -> String {
     let Some(spawner) = spawner else {

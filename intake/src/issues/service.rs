@@ -22,7 +22,7 @@ use crate::issues::convert::{
     cause_filter, issue_to_wire, new_issue, paused_blueprint, retry, state_filter, stats_to_wire,
 };
 use crate::issues::watch::{self, Hub, Include};
-use crate::issues::{preview, submission, waiting};
+use crate::issues::{preview, submission, understanding, waiting};
 use crate::paging::PageQuery;
 use crate::rpc::Rpc;
 use crate::watching::lifetime::WatchLimits;
@@ -51,7 +51,11 @@ impl Intake {
         caller: Caller,
         callers_trace: Option<TraceParent>,
     ) -> Result<v1::SubmitIssueResponse, RequestError> {
+        let must_be_understood = request.must_be_understood;
         let (issue, generated) = new_issue(request)?;
+        if must_be_understood {
+            understanding::check(&self.backend, &issue).await?;
+        }
         // The caller's trace is passed on even if this process records no traces.
         let issue = issue
             .on_authority(caller.authority)

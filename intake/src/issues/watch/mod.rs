@@ -11,8 +11,9 @@
 //! A watcher that requests steps receives them from a short queue that all watchers of the issue
 //! share. A slow watcher misses the oldest steps. Steps received before a state are sent before it.
 //!
-//! A watcher that requests what the issue waits for receives it with each pending state. The poll of
-//! the hub reads it again, and a change is a message of its own. Only such watchers have this cost.
+//! A watcher that requests what the issue waits for receives it with each pending state. The poll
+//! of the hub reads it again, and a change is a message of its own. Only such watchers have this
+//! cost.
 
 mod hub;
 
