@@ -226,6 +226,8 @@ impl From<Status> for CliError {
     }
 }
 
+/// The error reason of a change that the bundled spawner does not understand.
+const NOT_UNDERSTOOD: &str = "NOT_UNDERSTOOD";
 /// The message of a call whose time limit has passed.
 const LATE: &str = "intake did not answer in time; ask `draftsman doctor`, or give it longer with --timeout. \
                     A change may still happen";
@@ -303,6 +305,9 @@ fn explain(status: &Status) -> String {
     }
     if let Some(info) = details.error_info() {
         text.push_str(&format!("\n  reason: {}", info.reason));
+        if info.reason == NOT_UNDERSTOOD {
+            text.push_str("\n  correct the change, or submit it nevertheless with --unchecked");
+        }
         let mut metadata: Vec<_> = info.metadata.iter().collect();
         metadata.sort();
         for (name, value) in metadata {

@@ -60,7 +60,11 @@ pub(crate) fn certs(args: &CertsArgs, format: Output) -> Result<(), CliError> {
     let written: Vec<PathBuf> = files.iter().map(|(name, ..)| path(name)).collect();
     match format {
         Output::Json => output::json_document(&json!({ "written": written }))?,
-        Output::Text => output::exact(&usage(&args.dir, &args.name[0]))?,
+        Output::Text => {
+            // Absolute, so that the variables are right in every directory.
+            let dir = args.dir.canonicalize().unwrap_or_else(|_| args.dir.clone());
+            output::exact(&usage(&dir, &args.name[0]))?;
+        }
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::args::{Common, Output};
-use crate::client::{CliError, Client, TimeLimits, diagnose};
+use crate::client::{CliError, Client, ConnectProblem, TimeLimits, diagnose};
 use crate::output;
 
 /// The result of a check.
@@ -178,11 +178,21 @@ async fn examine(options: &Common) -> Result<Vec<Check>, CliError> {
 }
 
 fn unreachable(error: &CliError) -> Check {
-    Check::bad(
-        "address",
-        shared::error::chain(error),
-        "start intake or `draftsman up`, or set --addr; for https:// see --ca and --client-cert",
-    )
+    match error {
+        CliError::Connect {
+            addr,
+            problem: ConnectProblem::Unreachable,
+            source: Some(source),
+        } => Check::bad(
+            "address",
+            format!(
+                "no server answers at {addr}: {}",
+                shared::error::chain(source)
+            ),
+            "start intake or `draftsman up`, or set --addr; for https:// see --ca and --client-cert",
+        ),
+        other => Check::bad("address", other.to_string(), ""),
+    }
 }
 
 /// Returns true if a call was not answered within its time limit.

@@ -38,11 +38,8 @@ async fn a_typo_is_refused_without_a_worker_and_leaves_nothing() {
     }
     let long = format!("please {}", "x ".repeat(20_000));
     for intent in ["tagg urgent", "set /a", "{\"ops\": 1}", &long] {
-        let submitted = rig
-            .client
-            .intake
-            .clone()
-            .submit_issue(submission(intent, true));
+        let mut intake = rig.client.intake.clone();
+        let submitted = intake.submit_issue(submission(intent, true));
         let status = submitted.await.expect_err("it is not understood");
         assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
         let details = status.get_error_details();
@@ -61,11 +58,8 @@ async fn a_typo_is_refused_without_a_worker_and_leaves_nothing() {
         ("[{\"op\": \"remove\", \"path\": \"/note\"}]", true),
         ("tagg urgent", false),
     ] {
-        let submitted = rig
-            .client
-            .intake
-            .clone()
-            .submit_issue(submission(intent, must));
+        let mut intake = rig.client.intake.clone();
+        let submitted = intake.submit_issue(submission(intent, must));
         submitted
             .await
             .unwrap_or_else(|status| panic!("{intent}: {status:?}"));
