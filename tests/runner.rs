@@ -22,13 +22,17 @@ mod suite {
     #[expect(clippy::module_inception, reason = "the folder's main file")]
     mod cli {
         mod cli;
+        mod deadlines;
         mod doctor;
         mod escaping;
         mod json;
         mod lists;
         mod sync;
         mod tables;
+        mod tls;
+        mod understanding;
         mod verify;
+        mod waiting;
         mod walk;
     }
     mod deploy {
@@ -117,6 +121,7 @@ mod suite {
         mod scripts_shards;
         mod scripts_steps;
         mod scripts_submit;
+        mod scripts_waiting;
         mod shards;
         mod simulation;
         mod spawner;

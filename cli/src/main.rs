@@ -23,13 +23,13 @@ use clap_complete::Shell;
 use tokio::runtime::Runtime;
 
 use crate::args::{Cli, Output, Verb};
-use crate::client::{CliError, Client};
+use crate::client::{CliError, Client, diagnose};
 use crate::failure::{fail, fail_usage};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    blueprints, channels, consumers, doctor, follow, issues, log, near_miss, preview, probe, queue,
-    retry, settings, stats, sync, transfer, verify, versions,
+    blueprints, certs, channels, consumers, doctor, follow, issues, log, near_miss, preview, probe,
+    queue, retry, settings, stats, sync, transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.
@@ -37,6 +37,8 @@ const ERROR: u8 = 1;
 /// The exit status of invalid arguments (`EX_USAGE` of sysexits.h). clap's own 2 means *denied*
 /// here.
 const USAGE: u8 = 64;
+/// The exit status after Ctrl-C, as of a shell: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     // The workers of `up` run in this process, so this program also serves as their process guard.
@@ -58,7 +60,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(ERROR, &error, format),
     };
-    let outcome = runtime.block_on(run(cli));
+    let common = cli.common.clone();
+    let outcome = runtime.block_on(async {
+        match run(cli).await {
+            Err(error) => Err(diagnose(&common, error).await),
+            done => done,
+        }
+    });
     // A thread that still runs must not delay the exit.
     runtime.shutdown_background();
     match outcome {
@@ -69,6 +77,16 @@ fn main() -> ExitCode {
         }
         Err(error @ CliError::Up(UpError::Config(_) | UpError::Arguments(_))) => {
             fail(USAGE, &error, format)
+        }
+        Err(error @ (CliError::Interrupted { .. } | CliError::PreviewInterrupted)) => {
+            // Not an error: the user asked for it.
+            match format {
+                Output::Text => {
+                    let _ = output::note(&error);
+                    INTERRUPTED.into()
+                }
+                Output::Json => fail(INTERRUPTED, &error, format),
+            }
         }
         Err(error) => fail(ERROR, &error, format),
     }
@@ -95,6 +113,10 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
     }
     if let Verb::Man(args) = cli.verb {
         manual::write_pages(&args.dir)?;
+        return Ok(0);
+    }
+    if let Verb::Certs(args) = cli.verb {
+        certs::certs(&args, cli.common.output)?;
         return Ok(0);
     }
     if let Verb::Verify(args) = cli.verb {
@@ -131,6 +153,7 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
 async fn call(client: Client, verb: Verb, format: Output) -> Result<u8, CliError> {
     match verb {
         Verb::Up(_)
+        | Verb::Certs(_)
         | Verb::Doctor
         | Verb::Probe(_)
         | Verb::Follow(_)

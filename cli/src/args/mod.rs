@@ -4,12 +4,14 @@ mod blueprints;
 mod channels;
 mod consumers;
 mod document_format;
+mod duration;
 mod issues;
 mod lists;
 mod local;
 mod settings;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -22,7 +24,9 @@ pub(crate) use self::document_format::DocumentFormat;
 pub(crate) use self::issues::{
     IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
 };
-pub(crate) use self::local::{CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs};
+pub(crate) use self::local::{
+    CertsArgs, CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs,
+};
 pub(crate) use self::settings::{SettingPutArgs, SettingVerb, UseModelArgs, UseOrbitArgs};
 
 /// The default address of intake.
@@ -50,6 +54,7 @@ const EXIT_CODES: &str = "Exit status:
   verify                0 pass, 2 deny
   doctor                0 no problem, 1 a problem
   probe                 0 healthy, 1 unhealthy
+  submit, watch, retry, preview  130 after Ctrl-C
   every verb            0 done, 1 error, 64 wrong arguments";
 
 /// Options of every verb.
@@ -90,6 +95,10 @@ pub(crate) struct Common {
         requires = "client_cert"
     )]
     pub(crate) client_key: Option<PathBuf>,
+    /// Time limit of a call, such as 30s or 2m; 0 for none. Also ends the wait of `submit`,
+    /// `retry`, `watch` and `preview`, which is not limited otherwise. [default: 10s for a call]
+    #[arg(long, global = true, env = "DRAFTSMAN_TIMEOUT", value_name = "TIME", value_parser = duration::parse)]
+    pub(crate) timeout: Option<Duration>,
     /// Text for people, or JSON with the field names of the gRPC response. A stream prints one line
     /// per message.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
@@ -181,6 +190,8 @@ pub(crate) enum Verb {
     Doctor,
     /// Ask the intake or worker on this machine for its health. Meant for container health checks.
     Probe(ProbeArgs),
+    /// Write certificates to try TLS with: a CA, a server and a client, each with its key.
+    Certs(CertsArgs),
     /// Print shell completions.
     Completions(CompletionsArgs),
     /// Write the manual pages, one per verb, to a directory.

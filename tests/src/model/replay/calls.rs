@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use serde_json::json;
+use shared::domain::actor::Actor;
 use shared::store::{
     Beat, ClaimMode, ClaimOutcome, Claimed, ExpectedHead, Head, IssueRef, Lease, NextClaim,
     PromoteOutcome, PutOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, StoreError,
@@ -184,7 +185,11 @@ impl Stage<'_> {
                     other => unexpected(other),
                 }
             }
-            Request::Pause(b) => done(answer(store.pause_queue(Some(&target(b))).await)),
+            Request::Pause(b) => done(answer(
+                store
+                    .pause_queue(Some(&target(b)), &Actor::anonymous())
+                    .await,
+            )),
             Request::Resume(b) => done(answer(store.resume_queue(Some(&target(b))).await)),
             Request::Audit(b) => self.audit(before, b).await,
             Request::NameOrbit(b) => {
