@@ -4,6 +4,7 @@
 mod suite {
     mod blueprints {
         mod archive;
+        mod bundled_imports;
         mod channels;
         mod consumers;
         mod documents;
@@ -21,9 +22,15 @@ mod suite {
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]
     mod cli {
+        mod backups;
         mod cli;
+        mod completion;
+        mod contexts;
+        mod copies;
         mod doctor;
+        mod editing;
         mod sync;
+        mod top;
         mod verify;
     }
     mod deploy {

@@ -20,7 +20,10 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::args::Common;
+use crate::contexts::ContextError;
 use crate::up::UpError;
+use crate::verbs::backup::BackupError;
+use crate::verbs::edit::EditError;
 
 /// Time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -183,6 +186,23 @@ pub(crate) enum CliError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The id of a new Blueprint is invalid.
+    #[error("`{given}` is not a valid id of a Blueprint: {problem}")]
+    NewId {
+        /// The given id.
+        given: String,
+        /// The problem.
+        problem: String,
+    },
+    /// A context cannot be used, or the file of contexts cannot be changed.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// An edited text was not written.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A store was not copied.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),
@@ -430,6 +450,7 @@ mod tests {
     async fn what_is_no_address_is_refused_by_name() {
         let options = Common {
             addr: "not an address".to_owned(),
+            context: None,
             token: None,
             ca: None,
             client_cert: None,

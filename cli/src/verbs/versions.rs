@@ -50,7 +50,7 @@ pub(crate) async fn history(
     Ok(output::line(output::table(header, rows))?)
 }
 
-/// Prints the difference between two versions.
+/// Prints the difference between two versions. Returns true if they differ.
 ///
 /// # Errors
 /// Errors of intake or standard output. An argument matches no version, or several.
@@ -58,7 +58,7 @@ pub(crate) async fn diff(
     mut client: Client,
     args: DiffArgs,
     format: Output,
-) -> Result<(), CliError> {
+) -> Result<bool, CliError> {
     let id = &args.blueprint_id;
     let (from, to) = match (args.from, args.to) {
         (Some(from), Some(to)) => (
@@ -83,6 +83,7 @@ pub(crate) async fn diff(
             (before, to.version)
         }
     };
+    let is_different = from != to;
     let request = DiffBlueprintRequest {
         blueprint_id: id.clone(),
         from_version: from,
@@ -98,7 +99,7 @@ pub(crate) async fn diff(
         (Output::Text, true) => output::line(answer.json_patch)?,
         (Output::Text, false) => show_diff(&answer.unified_diff)?,
     }
-    Ok(())
+    Ok(is_different)
 }
 
 /// Prints a unified diff, coloured on a terminal.
