@@ -22,8 +22,11 @@ pub(crate) use self::connection::{ConnectProblem, diagnose};
 use self::headers::CallHeaders;
 pub(crate) use self::headers::TimeLimits;
 use crate::args::Common;
+use crate::contexts::ContextError;
 use crate::output;
 use crate::up::UpError;
+use crate::verbs::backup::BackupError;
+use crate::verbs::edit::EditError;
 
 /// Largest accepted response: a Blueprint of 1 MiB as YAML and as JSON, which may escape much of
 /// it.
@@ -240,6 +243,23 @@ pub(crate) enum CliError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The id of a new Blueprint is invalid.
+    #[error("`{given}` is not a valid id of a Blueprint: {problem}")]
+    NewId {
+        /// The given id.
+        given: String,
+        /// The problem.
+        problem: String,
+    },
+    /// A context cannot be used, or the file of contexts cannot be changed.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// An edited text was not written.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A store was not copied.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),
@@ -432,6 +452,7 @@ mod tests {
     async fn what_is_no_address_is_refused_by_name() {
         let options = Common {
             addr: "not an address".to_owned(),
+            context: None,
             token: None,
             ca: None,
             client_cert: None,

@@ -76,6 +76,9 @@ impl CliError {
             Self::NotDecided { .. } => "NOT_DECIDED",
             Self::Certificate(_) => "CERTIFICATE_FAILED",
             Self::Exists { .. } => "FILE_EXISTS",
+            Self::Context(_) => "INVALID_CONTEXT",
+            Self::Edit(_) => "NOT_EDITED",
+            Self::Backup(_) => "NOT_COPIED",
         }
     }
 }

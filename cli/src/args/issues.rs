@@ -58,6 +58,17 @@ pub(crate) struct QueueArg {
     pub(crate) blueprint_id: Option<String>,
 }
 
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Seconds between two readings.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) interval: u64,
+    /// Print once and end, as without a terminal.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
 /// Selects an issue.
 #[derive(Debug, Args)]
 pub(crate) struct IssueArg {

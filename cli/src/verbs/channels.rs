@@ -246,7 +246,7 @@ async fn set(
 
 /// Asks on standard error, and reads the answer from standard input.
 fn confirm(question: &str) -> Result<(), CliError> {
-    output::ask(question)?;
+    output::ask(format_args!("{question} [y/N]"))?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     match answer.trim().to_ascii_lowercase().as_str() {
