@@ -1,9 +1,9 @@
 -- Runs the verifier of the axis in `$.axis` and returns its verdict with the axis added.
 --
 -- A verifier is a script in `verifiers/`. It sees the same `_CTX` and returns
--- `{status = "pass", evidence = ...}`, or `{status = ..., reason = "..."}` with the status "deny" or
--- "review". An axis without a script is denied. A verifier that fails, or returns another value, fails the issue, because that
--- is not a judgement of the document.
+-- `{status = "pass", evidence = ...}`, or `{status = ..., reason = "..."}` with the status "deny"
+-- or "review". An axis without a script is denied. A verifier that fails, or returns another
+-- value, fails the issue, because that is not a judgement of the document.
 
 local axis = _CTX.axis
 

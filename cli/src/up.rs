@@ -23,7 +23,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{Common, Output, UpArgs};
+use crate::args::{Common, DEFAULT_ADDR, Output, UpArgs};
 use crate::output;
 use crate::redis_server::{RedisServer, RedisServerError};
 use crate::up_console::ConsoleListen;
@@ -54,6 +54,18 @@ pub(crate) enum UpError {
     /// Intake failed to start, or ended.
     #[error("intake failed")]
     Intake(#[from] intake::StartError),
+    /// An address is used by another process.
+    #[error(
+        "{address} is used by another process; stop that, or choose another address with {option}, such as {free} for a free port"
+    )]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+        /// The option or variable that chooses it.
+        option: &'static str,
+        /// An address with a free port.
+        free: SocketAddr,
+    },
     /// A worker failed to start, or ended.
     #[error("a worker failed")]
     Worker(#[from] worker::StartError),
@@ -125,7 +137,9 @@ pub(crate) async fn up(args: UpArgs, common: &Common) -> Result<(), UpError> {
     intake_config.redis_url = url.clone();
     worker_config.redis_url = url;
 
-    let server = intake::bind(intake_config).await?;
+    let server = intake::bind(intake_config).await;
+    let server = server.map_err(|error| taken(error, &args.listen))?;
+    let metrics = server.metrics_addr().map(reachable);
     let url = format!("{}://{}", server.scheme(), reachable(server.local_addr()));
     let ready = server.ready();
     let store = Store::open(worker_config.redis_url.as_str(), worker_config.shards)?;
@@ -143,7 +157,7 @@ pub(crate) async fn up(args: UpArgs, common: &Common) -> Result<(), UpError> {
     let console = console_listen.bind(common, &url).await?;
     let console_url = console
         .as_ref()
-        .map(|server| format!("http://{}", server.local_addr()));
+        .map(|server| format!("http://{}", reachable(server.local_addr())));
     let stop_console = CancellationToken::new();
     let mut consoles = JoinSet::new();
     if let Some(server) = console {
@@ -155,7 +169,14 @@ pub(crate) async fn up(args: UpArgs, common: &Common) -> Result<(), UpError> {
     }
     let life = async {
         answers(ready, &store, args.workers.into()).await;
-        greet(&url, console_url.as_deref(), &args.data_dir, format)?;
+        let running = Running {
+            url: &url,
+            data_dir: &args.data_dir,
+            workers: args.workers,
+            console: console_url,
+            metrics,
+        };
+        greet(&running, format)?;
         // From here on only the other branches of `select!` end `up`.
         std::future::pending::<io::Result<()>>().await
     };
@@ -232,6 +253,27 @@ fn configurations(
     }
 }
 
+/// Names the option with which to choose another address, if one is taken.
+fn taken(error: intake::StartError, listen: &str) -> UpError {
+    match error {
+        intake::StartError::Bind { address, source }
+            if source.kind() == io::ErrorKind::AddrInUse =>
+        {
+            let is_main = listen.parse() == Ok(address);
+            UpError::Taken {
+                address,
+                option: if is_main {
+                    "--listen or DRAFTSMAN_LISTEN"
+                } else {
+                    shared::config::METRICS_LISTEN
+                },
+                free: SocketAddr::new(address.ip(), 0),
+            }
+        }
+        other => other.into(),
+    }
+}
+
 /// Returns the address at which this machine reaches intake, which may listen on an unspecified
 /// address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
@@ -260,23 +302,58 @@ async fn answers(mut ready: watch::Receiver<bool>, store: &Store, workers: usize
     }
 }
 
-/// Prints the addresses.
-fn greet(url: &str, console: Option<&str>, data_dir: &Path, format: Output) -> io::Result<()> {
-    match format {
-        Output::Json => {
-            output::json_line(&json!({ "addr": url, "console": console, "data_dir": data_dir }))
-        }
-        Output::Text => {
-            output::line(format_args!(
-                "draftsman is up: {url} (data in {}; Ctrl-C stops it)",
-                data_dir.display()
-            ))?;
-            match console {
-                Some(console) => output::line(format_args!("the console is at {console}")),
-                None => Ok(()),
-            }
-        }
+/// What runs, for the banner.
+struct Running<'a> {
+    url: &'a str,
+    data_dir: &'a Path,
+    workers: u16,
+    console: Option<String>,
+    metrics: Option<SocketAddr>,
+}
+
+/// Prints the addresses and the next steps. Logs go to standard error.
+fn greet(running: &Running<'_>, format: Output) -> io::Result<()> {
+    let url = running.url;
+    let metrics = running.metrics.map(|at| format!("http://{at}/metrics"));
+    if format == Output::Json {
+        return output::json_line(&json!({
+            "addr": url,
+            "data_dir": running.data_dir,
+            "workers": running.workers,
+            "console": running.console,
+            "metrics": metrics,
+        }));
     }
+    let facts = [
+        (
+            "data",
+            Some(format!(
+                "{} (kept between runs)",
+                running.data_dir.display()
+            )),
+        ),
+        ("workers", Some(running.workers.to_string())),
+        ("console", running.console.clone()),
+        ("metrics", metrics),
+    ];
+    let addr = match url {
+        DEFAULT_ADDR => String::new(),
+        url => format!("  export DRAFTSMAN_ADDR={url}\n"),
+    };
+    let facts = facts
+        .into_iter()
+        .filter_map(|(name, fact)| Some((name, fact?)));
+    let facts: String = facts
+        .map(|(name, fact)| format!("  {name:<8} {fact}\n"))
+        .collect();
+    // Blank lines around it, because a terminal shows the logs, too.
+    output::line(format_args!(
+        "\ndraftsman is up: {url}\n{facts}\nnext, in a second terminal:\n{addr}  \
+         draftsman put FILE                       store a Blueprint\n  \
+         draftsman submit BLUEPRINT CHANGE        ask for a change in plain words\n  \
+         draftsman doctor                         check everything\n\n\
+         Ctrl-C stops everything in order\n"
+    ))
 }
 
 /// Returns the error for a part that ended early.

@@ -47,8 +47,8 @@ impl ConsoleListen {
             addr: url.to_owned(),
             ..common.clone()
         };
-        let intake =
-            client::endpoint(&options).map_err(|error| UpError::ConsoleTls(error.to_string()))?;
+        let intake = client::lazy_endpoint(&options)
+            .map_err(|error| UpError::ConsoleTls(error.to_string()))?;
         let config = |listen| Config {
             listen,
             intake: intake.clone(),

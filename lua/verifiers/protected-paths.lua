@@ -1,6 +1,6 @@
 -- Axis `protected-paths`: the values at the pointers in `metadata.verifiers.protected-paths` are
--- unchanged. Off unless a setting names it. With the option `level: review` a person may approve the
--- change; otherwise it is denied.
+-- unchanged. Off unless a setting names it. With the option `level: review` a person may approve
+-- the change; otherwise it is denied.
 --
 -- The pointers (RFC 6901) come from the Blueprint before the patch. Everything in
 -- `metadata.verifiers` is protected too: an issue cannot remove its own protection, but a Put can.

@@ -93,7 +93,9 @@ async fn load(client: &Client, blueprints: usize, issues: usize) {
         .collect::<Vec<_>>()
         .await;
     // Just below 1 MiB.
-    client.put(factory::document("console-large", 1_200, 780)).await;
+    client
+        .put(factory::document("console-large", 1_200, 780))
+        .await;
     let mut rng = fastrand::Rng::with_seed(SEED);
     let filed = (0..issues).map(|n| {
         let blueprint_id = format!("console-{}", rng.usize(..blueprints));
@@ -125,13 +127,19 @@ async fn get(console: &Console, path: &str) -> (Duration, usize) {
         "GET {path} HTTP/1.1\r\nhost: {host}\r\naccept-encoding: gzip\r\nconnection: close\r\n\r\n"
     );
     let started = Instant::now();
-    stream.write_all(request.as_bytes()).await.expect("a request");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("a request");
     let mut first = [0; 12];
     stream.read_exact(&mut first).await.expect("an answer");
     let time = started.elapsed();
     assert_eq!(&first, b"HTTP/1.1 200", "{path}");
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).await.expect("an answer");
-    let head = rest.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+    let head = rest
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a head");
     (time, rest.len() - head - 4)
 }

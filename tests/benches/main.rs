@@ -142,7 +142,11 @@ impl Args {
 fn main() {
     let args = Args::parse();
     let programs = [Program::Intake, Program::Worker, Program::Draftsman];
-    build_only(if args.console { &programs } else { &programs[..2] });
+    build_only(if args.console {
+        &programs
+    } else {
+        &programs[..2]
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

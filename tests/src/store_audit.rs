@@ -297,8 +297,8 @@ impl<'a> Queues<'a> {
         }
     }
 
-    /// Checks that the undecided issues that are not in review equal the content of the backlogs, in
-    /// the order in which they joined.
+    /// Checks that the undecided issues that are not in review equal the content of the backlogs,
+    /// in the order in which they joined.
     fn check_issues(&self, found: &mut Vec<String>) {
         let mut queued = BTreeMap::new();
         for (blueprint, backlog) in &self.backlogs {

@@ -13,7 +13,7 @@ pub(crate) async fn console(options: &Common, args: ConsoleArgs) -> Result<(), C
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Signals)?;
     let server = console::bind(Config {
         listen: args.listen,
-        intake: client::endpoint(options)?,
+        intake: client::lazy_endpoint(options)?,
         hosts: Hosts::parse(&args.public_host)?,
         actor: client::user_actor(),
     })

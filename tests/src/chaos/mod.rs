@@ -14,12 +14,14 @@
 //! | `programs.rs` | the lane of faults of workers and intakes |
 //! | `network.rs` | the lane of faults of Redis and the connections to it |
 //! | `load.rs` | submitters, cancellers, operators and watchers |
+//! | `reviewers.rs` | issues that need a review, and their reviewer |
 //! | `report.rs` | the table at the end |
 
 mod load;
 mod network;
 mod programs;
 mod report;
+mod reviewers;
 mod stage;
 
 use std::sync::Arc;
@@ -107,6 +109,7 @@ pub async fn run(options: &Options) -> Report {
     }
     let mut snapshot = Snapshot::read(&rig, &loaded.acknowledged).await;
     snapshot.watched = loaded.watched;
+    snapshot.reviewed = loaded.reviewed;
     let attempts = if options.faults {
         Attempts::UpTo(stage::MAX_ATTEMPTS + stage::MAX_RETRIES)
     } else {

@@ -12,8 +12,10 @@
 //! 5. the queues are empty
 //! 6. watchers see revisions that only rise and end with the final state
 //! 7. folding the applied patches over the first version gives the head
+//! 8. what is committed after a review is what a person approved, on the base that they saw
 
 mod fold;
+mod reviews;
 mod rules;
 mod snapshot;
 

@@ -108,13 +108,13 @@ mistakes! {
     /// settle does not check the token of a proposal.
     ProposeUnfenced: reviews_stall => [Fenced];
     /// A proposal stays in its queue.
-    ReviewKeepsQueue: reviews => [QueueSound, PlaceTrue];
+    ReviewKeepsQueue: reviews => [QueueSound, OneList];
     /// approve does not compare the head.
     ApproveOverAnyHead: reviews_moved => [Chain];
     /// approve does not compare what the reviewer has seen with the proposal.
-    ApproveAnyProposal: reviews_moved => [Approved];
+    ApproveAnyProposal: reviews_moved => [Told, Approved];
     /// approve does not check whether the issue is in review.
-    ApproveAnyState: reviews => [OneEntry, TerminalStays];
+    ApproveAnyState: reviews => [TerminalStays, Told];
     /// approve does not check who submitted the issue.
     ApproveIgnoresSubmitter: reviews => [Approved, SelfReview];
     /// approve does not check whether the target has become an orbit.
@@ -126,5 +126,5 @@ mistakes! {
     /// A change that is verified again is committed without a review.
     RerunCommits: reviews_moved => [Approved];
     /// decline does not check whether the issue is in review.
-    DeclineAnyState: reviews => [OneEntry, TerminalStays];
+    DeclineAnyState: reviews => [OneEntry];
 }

@@ -308,12 +308,12 @@ scenarios! {
     reviews { n_workers: 1, reviews: &[0], self_reviews: true }
         faults { approvals: 1, declines: 1, cancels: 1, lost: 1, late: 1 }
         reaches &[
-            ("propose", "ok"), ("propose", "ok, as before"), ("approve", "ok"), ("approve", "again"),
-            ("approve", "self_review"), ("approve", "not_in_review"), ("decline", "ok"),
-            ("decline", "again"), ("decline", "not_in_review"), ("cancel", "ok, not the head"),
+            ("propose", "ok"), ("propose", "ok, as before"), ("approve", "ok"),
+            ("approve", "again"), ("approve", "self_review"), ("approve", "not_in_review"),
+            ("decline", "ok"), ("decline", "again"), ("decline", "not_in_review"), ("cancel", "ok, not the head"),
         ];
-    /// The head moves while an issue is in review. It joins its queue again, and its next proposal is
-    /// approved too, while the first approval is late.
+    /// The head moves while an issue is in review. It joins its queue again, and its next proposal
+    /// is approved too, while the first approval is late.
     reviews_moved { n_workers: 1, reviews: &[0], late_verbs: &["approve"] }
         faults { approvals: 2, puts: 1, lost: 1, late: 1 }
         reaches &[

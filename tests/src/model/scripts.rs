@@ -153,6 +153,9 @@ impl Scripts<'_> {
         let lease = self.redis.leases[issue as usize];
         if self.issue(issue).state != IssueState::InReview {
             self.leave_queue(issue, holder, leaves_next);
+        } else if matches!(how, IssueState::Cancelled | IssueState::Refused) {
+            // A repeated settle of the proposal is told so.
+            self.truth.decided_by[issue as usize] = None;
         }
         if self.makes(Mistake::CancelKeepsLease) && how == IssueState::Cancelled {
             self.redis.leases[issue as usize] = lease;

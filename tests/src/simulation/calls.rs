@@ -5,6 +5,7 @@
 //! executed. The actor then follows the protocol and repeats the call.
 
 use shared::blueprint::Blueprint;
+use shared::domain::actor::Actor;
 use shared::domain::enhance_log::SpawnerUsage;
 use shared::domain::issue::Authority;
 use shared::ids::{BlueprintId, IssueId, WorkerId};
@@ -58,12 +59,12 @@ impl Fault {
 
 /// The subject of a call.
 #[derive(Clone, Copy, Default)]
-struct About<'a> {
+pub(super) struct About<'a> {
     blueprint: Option<&'a BlueprintId>,
     issue: Option<&'a IssueId>,
 }
 
-fn about(issue: &IssueRef) -> About<'_> {
+pub(super) fn about(issue: &IssueRef) -> About<'_> {
     About {
         blueprint: Some(&issue.blueprint_id),
         issue: Some(&issue.issue_id),
@@ -83,7 +84,7 @@ impl World {
         }
     }
 
-    async fn call<T>(
+    pub(super) async fn call<T>(
         &mut self,
         name: &str,
         words: &str,
@@ -340,7 +341,12 @@ impl World {
             "pause",
             name,
             About::default(),
-            async |fixture| fixture.store.pause_queue(target.as_ref()).await,
+            async |fixture| {
+                fixture
+                    .store
+                    .pause_queue(target.as_ref(), &Actor::anonymous())
+                    .await
+            },
             |ledger, known| ledger.was_paused(name, *known),
         )
         .await

@@ -74,6 +74,7 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
             blueprint_id: "sample".to_owned(),
             intent: "tag x".to_owned(),
             issue_id: None,
+            ..Default::default()
         };
         let to = v1::SubmitIssueRequest {
             blueprint_id: id(),
@@ -125,17 +126,16 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
         };
         refused! { cases, client, log.get_activity(activity), "GetActivity", what, InvalidArgument, ["blueprint_id"] }
     }
-    for (what, window_secs, bucket_secs, field) in [
-        ("parts of a second", 60, 1, "bucket_secs"),
-        ("too long a window", 9 * 86_400, 3_600, "window_secs"),
-        ("too many parts", 8 * 86_400, 60, "window_secs"),
+    for (what, window_secs, bucket_secs) in [
+        ("too long a window", 9 * 86_400, 3_600),
+        ("too many parts", 8 * 86_400, 60),
     ] {
         let activity = v1::GetActivityRequest {
             window_secs,
             bucket_secs,
             blueprint_id: None,
         };
-        refused! { cases, client, log.get_activity(activity), "GetActivity", what, InvalidArgument, [field] }
+        refused! { cases, client, log.get_activity(activity), "GetActivity", what, InvalidArgument, ["window_secs"] }
     }
     for (what, intent) in [
         ("no intent", String::new()),
@@ -145,6 +145,7 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
             blueprint_id: "sample".to_owned(),
             intent: intent.clone(),
             issue_id: None,
+            ..Default::default()
         };
         refused! { cases, client, intake.submit_issue(submit), "SubmitIssue", what, InvalidArgument, ["intent"] }
         let preview = v1::PreviewIssueRequest {
@@ -159,6 +160,7 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
         blueprint_id: unknown(),
         intent: "x".to_owned(),
         issue_id: None,
+        ..Default::default()
     };
     refused! { cases, client, intake.submit_issue(submit), "SubmitIssue", "an unknown target", NotFound, [] }
     refused! { cases, client, intake.get_issue(v1::GetIssueRequest { issue_id: unknown() }), "GetIssue", "unknown", NotFound, [] }
@@ -390,6 +392,7 @@ async fn bad_input_is_refused_by_every_rpc_and_changes_nothing() {
         blueprint_id: "sample".to_owned(),
         intent: "tag x".to_owned(),
         issue_id: Some(issue_id.to_owned()),
+        ..Default::default()
     };
     let mut intake = rig.client.intake.clone();
     intake

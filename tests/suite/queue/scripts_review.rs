@@ -232,7 +232,7 @@ async fn the_guards_of_settle_hold_for_a_proposal() {
 async fn an_approval_commits_what_was_seen() {
     let fixture = Fixture::with(&["a", "other"]).await;
     let (issue, claimed) = in_review(&fixture, "i", ReviewPolicy::default()).await;
-    // Settings that change meanwhile do not matter for a Blueprint that is no orbit.
+    // Settings that change meanwhile do not matter for a Blueprint that is not an orbit.
     fixture.set_orbit("other", true, true).await;
     let approval = approval(&fixture, &issue).await;
     let ApproveOutcome::Approved(approved) = approve(&fixture, &issue, &approval).await else {

@@ -42,7 +42,7 @@ async fn a_reviewer_sees_the_change_and_decides_on_a_terminal() {
         "{empty:?}"
     );
     // A submitter who waits is told what happens and who can decide it.
-    let mut submitter = terminal(&stage, ALICE, &["submit", TARGET, "tag calm"]);
+    let submitter = terminal(&stage, ALICE, &["submit", TARGET, "tag calm"]);
     submitter.until("in review").await;
     for words in [
         "human-review",

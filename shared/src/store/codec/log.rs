@@ -12,7 +12,7 @@ use crate::store::redis::error::StoreError;
 pub(crate) struct StoredVerdict {
     axis: String,
     pass: bool,
-    /// True for a review, which is no pass. Absent in data of releases without reviews.
+    /// True for a review; `pass` is false then. Absent in data of releases without reviews.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     review: bool,
     detail: String,

@@ -37,8 +37,8 @@ pub(crate) fn stored_patch(issue_id: &IssueId, text: &str) -> Result<StoredPatch
     })
 }
 
-/// Reads a proposal of `issue` from the fields of its hash. `head_seq` is the number of the target's
-/// newest commit.
+/// Reads a proposal of `issue` from the fields of its hash. `head_seq` is the number of the newest
+/// commit of its target.
 pub(crate) fn proposal(
     issue: &Issue,
     fields: &HashMap<String, String>,

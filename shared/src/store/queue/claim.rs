@@ -48,8 +48,8 @@ pub struct Claimed {
     pub trace: Option<TraceParent>,
     /// The actor that submitted it; `None` in data of releases without actors.
     pub submitted_by: Option<Actor>,
-    /// The patch of its proposal, if the approval of that found another head. The change is verified
-    /// on the present head and goes to review again.
+    /// The patch of its proposal, if the approval of that found another head. The change is
+    /// verified on the present head and goes to review again.
     pub stored_patch: Option<StoredPatch>,
 }
 

@@ -90,12 +90,12 @@ impl Keys {
         self.key("places")
     }
     /// LIST of `<issue_id>|<joined ms>`: a Blueprint's undecided issues in the order in which they
-    /// joined the queue: at their acceptance, or when their approval found another head. An issue in
-    /// review is not in it.
+    /// joined the queue: at their acceptance, or when their approval found another head. An issue
+    /// in review is not in it.
     pub fn backlog(&self, blueprint: &BlueprintId) -> String {
         self.of("backlog", blueprint.as_str())
     }
-    /// HASH blueprint_id (or `*` for all) → pause time, ms: the pauses.
+    /// HASH blueprint_id (or `*` for all) → `<ms> <actor>`: the pauses.
     pub fn paused(&self) -> String {
         self.key("paused")
     }
@@ -111,8 +111,8 @@ impl Keys {
     pub fn waiting(&self) -> String {
         self.key("waiting")
     }
-    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled, declined,
-    /// proposed, retries, reaped, repaired.
+    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled,
+    /// declined, proposed, retries, reaped, repaired.
     pub fn counts(&self) -> String {
         self.key("counts")
     }

@@ -2,10 +2,10 @@
 //!
 //! # Who owns what
 //!
-//! `settle` makes a proposal: it stores the verified document with the head that it was verified on,
-//! and takes the issue out of its queue. From then on no worker holds the issue. Only the scripts of
-//! this module, and `cancel`, change it. Each ends the review and decides the issue in one step, or
-//! returns the issue to its queue.
+//! `settle` makes a proposal: it stores the verified document with the head that it was verified
+//! on, and takes the issue out of its queue. From then on no worker holds the issue. Only the
+//! scripts of this module, and `cancel`, change it. Each ends the review and decides the issue in
+//! one step, or returns the issue to its queue.
 //!
 //! # No stale approval
 //!
@@ -17,11 +17,11 @@
 //!
 //! * The reply of `settle` is lost. The worker repeats the call with its token, and gets the state
 //!   of the issue.
-//! * The reply of `approve` or `decline` is lost. The caller repeats the call. An approval that was
-//!   committed answers `again`, one that found another head answers `moved_head` again.
+//! * The reply of `approve` or `decline` is lost. The caller repeats the call. An approval that
+//!   was committed answers `again`, one that found another head answers `moved_head` again.
 //! * Two reviewers decide at once. The second finds the issue decided.
-//! * A worker dies while it verifies an issue again. The stored patch stays with the issue until the
-//!   decision, so the next worker has it too.
+//! * A worker dies while it verifies an issue again. The stored patch stays with the issue until
+//!   the decision, so the next worker has it too.
 //! * No worker runs when a proposal expires. An approval or a decline declines it first.
 
 pub mod approve;

@@ -50,8 +50,8 @@ impl Shard {
         Ok(ProposalLookup::Found(Box::new(proposal)))
     }
 
-    /// Returns the number of issues in review, and the time of the oldest proposal among them, Redis
-    /// time.
+    /// Returns the number of issues in review, and the time of the oldest proposal among them,
+    /// Redis time.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is unavailable.

@@ -2,8 +2,8 @@
 -- Returns the content of Redis as text: one line for each issue and each Blueprint, and one for
 -- the lists. `content.rs` writes the same text for a state of the model.
 -- KEYS  1 pending; 2 places; 3 paused; 4 leases; 5 delayed; 6 fence; 7 log; 8 decided; 9 dead;
---       10 in_review; 11 review_due; then hash and proposal of each issue; then backlog, head and commits of each Blueprint; then the
---       processing list of each worker
+--       10 in_review; 11 review_due; then hash and proposal of each issue; then backlog, head and
+--       commits of each Blueprint; then the processing list of each worker
 -- ARGV  1 number of issues; 2 number of Blueprints; 3.. the element of each issue
 local n_issues, n_blueprints = tonumber(ARGV[1]), tonumber(ARGV[2])
 local t = redis.call('TIME')

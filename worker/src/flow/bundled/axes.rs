@@ -1,5 +1,5 @@
-//! The four default axes, and `human-review`. Each returns `{status: "pass", evidence}`, or `{status,
-//! reason}` with the status `deny` or `review`.
+//! The four default axes, and `human-review`. Each returns `{status: "pass", evidence}`, or
+//! `{status, reason}` with the status `deny` or `review`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

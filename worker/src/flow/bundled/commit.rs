@@ -1,7 +1,7 @@
 //! The committer: combines the verdicts into `$.commit`.
 //!
-//! Any denial denies the change; otherwise the new document is committed, after a review if any axis
-//! asks for one. If the spawner's reply is
+//! Any denial denies the change; otherwise the new document is committed, after a review if any
+//! axis asks for one. If the spawner's reply is
 //! not a patch, or the patch did not apply, the change is denied regardless of the axes.
 
 use shared::blueprint::Doc;
