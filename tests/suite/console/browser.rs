@@ -128,10 +128,10 @@ async fn a_review_is_approved_by_keyboard_alone() {
     in_review(&rig).await;
     browser.open(&format!("{}/reviews", console.url)).await;
     press(&browser, "j").await;
-    press(&browser, Key::Enter + "").await;
+    press(&browser, Key::Enter).await;
     browser.until_text("A person has to decide").await;
     for _ in 0..60 {
-        press(&browser, Key::Tab + "").await;
+        press(&browser, Key::Tab).await;
         let at = browser
             .driver
             .active_element()
@@ -141,7 +141,7 @@ async fn a_review_is_approved_by_keyboard_alone() {
             .await
             .expect("a text");
         if at == "Approve" {
-            press(&browser, Key::Enter + "").await;
+            press(&browser, Key::Enter).await;
             break;
         }
     }
