@@ -21,6 +21,7 @@ use tonic_types::StatusExt;
 
 use crate::args::Common;
 use crate::contexts::ContextError;
+use crate::output;
 use crate::up::UpError;
 use crate::verbs::backup::BackupError;
 use crate::verbs::edit::EditError;
@@ -30,6 +31,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest accepted response: a Blueprint of 1 MiB as YAML and as JSON, which may escape much of
 /// it.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+/// Length of a line about a candidate.
+const CANDIDATE_WIDTH: usize = 100;
 
 /// The characters to encode in the metadata `draftsman-actor`, besides those outside of ASCII.
 const ENCODED: AsciiSet = CONTROLS.add(b'%');
@@ -143,12 +147,36 @@ pub(crate) enum CliError {
         given: String,
     },
     /// The argument matches several versions.
-    #[error("`{given}` matches several versions of {blueprint_id}; give more digits")]
+    #[error(
+        "`{given}` matches several versions of {blueprint_id}; give more digits{}", Candidate::lines(.candidates, false)
+    )]
     AmbiguousVersion {
         /// The Blueprint.
         blueprint_id: String,
         /// The argument.
         given: String,
+        /// Versions that match.
+        candidates: Vec<Candidate>,
+    },
+    /// The argument matches several issues.
+    #[error(
+        "`{given}` matches several issues; give more characters{}", Candidate::lines(.candidates, *.has_more)
+    )]
+    AmbiguousIssue {
+        /// The argument.
+        given: String,
+        /// Issues that match.
+        candidates: Vec<Candidate>,
+        /// True if other issues match, too.
+        has_more: bool,
+    },
+    /// No Blueprint has the id.
+    #[error("no Blueprint has the id `{given}`; {}", did_you_mean(.near.as_deref()))]
+    NoSuchBlueprint {
+        /// The given id.
+        given: String,
+        /// A Blueprint with nearly this id.
+        near: Option<String>,
     },
     /// The channel has no version before its last move.
     #[error(
@@ -206,6 +234,68 @@ pub(crate) enum CliError {
     /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),
+}
+
+/// What an ambiguous argument may mean.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    /// The id or version.
+    pub(crate) id: String,
+    /// A description, which is cut to the line.
+    pub(crate) about: String,
+}
+
+impl Candidate {
+    /// Returns a line for each candidate, each after a line break.
+    fn lines(candidates: &[Self], has_more: bool) -> String {
+        let lines = candidates.iter().map(|Self { id, about }| {
+            let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
+            format!(
+                "\n  {}",
+                output::cut(&format!("{id}  {about}"), CANDIDATE_WIDTH)
+            )
+        });
+        let end = if has_more { "\n  …" } else { "" };
+        lines.chain([end.to_owned()]).collect()
+    }
+}
+
+/// Returns how to find the right id of a Blueprint.
+fn did_you_mean(near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`draftsman get --archived` lists the Blueprints".to_owned(),
+    }
+}
+
+impl CliError {
+    /// Returns a name of the error for programs, in the style of the reasons of intake.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Address { .. } | Self::ProbeAddress { .. } => "INVALID_ADDRESS",
+            Self::Token => "INVALID_TOKEN",
+            Self::Connect { .. } => "NOT_CONNECTED",
+            Self::Status(_) | Self::Answer { .. } => "UNEXPECTED_ANSWER",
+            Self::Read { .. } => "UNREADABLE_FILE",
+            Self::Write(_) | Self::WriteFile { .. } => "UNWRITABLE_FILE",
+            Self::Setting { .. } => "INVALID_SETTING",
+            Self::Model { .. } => "UNKNOWN_PROVIDER",
+            Self::TryAxis(_) => "NO_VERDICT",
+            Self::DamagedExport { .. } | Self::ImportRefused { .. } => "DAMAGED_EXPORT",
+            Self::NoSuchVersion { .. } | Self::NoVersionBefore { .. } => "VERSION_NOT_FOUND",
+            Self::NoSuchBlueprint { .. } => "BLUEPRINT_NOT_FOUND",
+            Self::AmbiguousVersion { .. } => "AMBIGUOUS_VERSION",
+            Self::AmbiguousIssue { .. } => "AMBIGUOUS_ISSUE",
+            Self::NotConfirmed => "NOT_CONFIRMED",
+            Self::FolderInUse { .. } | Self::Folder { .. } => "UNUSABLE_FOLDER",
+            Self::Run { .. } => "COMMAND_FAILED",
+            Self::Up(_) => "UP_FAILED",
+            Self::NewId { .. } => "INVALID_ID",
+            Self::Context(_) => "UNUSABLE_CONTEXT",
+            Self::Edit(_) => "NOT_WRITTEN",
+            Self::Backup(_) => "NOT_COPIED",
+        }
+    }
 }
 
 impl From<Status> for CliError {
@@ -385,7 +475,7 @@ fn explain(status: &Status) -> String {
 }
 
 /// Returns the name of a status code as in the gRPC documentation.
-fn code_name(code: Code) -> &'static str {
+pub(crate) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -11,26 +11,28 @@ mod client;
 mod completion;
 mod contexts;
 mod data_dir;
+mod failure;
 mod manual;
 mod output;
 mod redis_server;
 mod up;
 mod verbs;
 
-use std::error::Error;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{ArgMatches, FromArgMatches};
 use tokio::runtime::Runtime;
 
-use crate::args::{Cli, Verb};
+use crate::args::{Cli, Output, Verb};
 use crate::client::{CliError, Client};
+use crate::failure::{fail, fail_usage};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
     backup, blueprints, channels, consumers, context, doctor, edit, follow, fork, issues, log,
-    preview, probe, queue, retry, settings, stats, sync, top, transfer, verify, versions,
+    near_miss, preview, probe, queue, retry, settings, stats, sync, top, transfer, verify,
+    versions,
 };
 
 /// The exit status of any failed verb.
@@ -52,21 +54,21 @@ fn main() -> ExitCode {
     let (cli, given) = match parsed {
         Ok(parsed) => parsed,
         Err(refusal) => {
+            if refusal.use_stderr() {
+                return fail_usage(USAGE, &refusal);
+            }
             let _ = refusal.print();
-            return if refusal.use_stderr() {
-                USAGE.into()
-            } else {
-                ExitCode::SUCCESS
-            };
+            return ExitCode::SUCCESS;
         }
     };
+    let format = cli.common.output;
     let error_status = match &cli.verb {
         Verb::Diff(args) if args.exit_code => DIFF_ERROR,
         _ => ERROR,
     };
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(error_status, &error),
+        Err(error) => return fail(error_status, &error, format),
     };
     let outcome = runtime.block_on(run(cli, &given));
     // A thread that still runs must not delay the exit.
@@ -78,28 +80,13 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error @ CliError::Up(UpError::Config(_) | UpError::Arguments(_))) => {
-            fail(USAGE, &error)
+            fail(USAGE, &error, format)
         }
-        Err(CliError::Context(error)) if error.is_usage() => fail(USAGE, &error),
-        Err(error) => fail(error_status, &error),
-    }
-}
-
-/// Prints an error and its sources. Returns the exit status.
-fn fail(status: u8, error: &dyn Error) -> ExitCode {
-    let mut text = format!("error: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let line = format!("\n  because: {cause}");
-        // Some error types repeat the message of their source.
-        if !text.ends_with(&line) {
-            text.push_str(&line);
+        Err(CliError::Context(error)) if error.is_usage() => {
+            fail(USAGE, &CliError::Context(error), format)
         }
-        source = cause.source();
+        Err(error) => fail(error_status, &error, format),
     }
-    // A failed write to standard error has no other place to be reported.
-    let _ = writeln!(io::stderr(), "{text}");
-    status.into()
 }
 
 /// Runs the verb. Returns the exit status.
@@ -151,13 +138,27 @@ async fn run(mut cli: Cli, given: &ArgMatches) -> Result<u8, CliError> {
         let is_applied = sync::sync(&cli.common, args).await?;
         return Ok(if is_applied { 0 } else { ERROR });
     }
+    if let Verb::Top(args) = cli.verb {
+        top::top(&cli.common, args).await?;
+        return Ok(0);
+    }
     let client = Client::connect(&cli.common).await?;
-    match cli.verb {
+    let mut asking = client.clone();
+    match call(client, cli.verb, format).await {
+        Err(error) => Err(near_miss::explain(&mut asking, error).await),
+        done => done,
+    }
+}
+
+/// Runs a verb that calls intake over one connection. Returns the exit status.
+async fn call(client: Client, verb: Verb, format: Output) -> Result<u8, CliError> {
+    match verb {
         Verb::Up(_)
         | Verb::Doctor
         | Verb::Probe(_)
         | Verb::Follow(_)
         | Verb::Sync(_)
+        | Verb::Top(_)
         | Verb::Completions(_)
         | Verb::Man(_)
         | Verb::Context(_)
@@ -201,7 +202,6 @@ async fn run(mut cli: Cli, given: &ArgMatches) -> Result<u8, CliError> {
         Verb::Setting(verb) => settings::setting(client, verb, format).await?,
         Verb::Backup(args) => backup::backup(client, args, format).await?,
         Verb::Restore(args) => backup::restore(client, args, format).await?,
-        Verb::Top(args) => top::top(client, &cli.common, args).await?,
         Verb::Stats => stats::stats(client, format).await?,
     }
     Ok(0)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::DocumentFormat;
+use super::lists::LimitArgs;
 
 /// Options of `put`.
 #[derive(Debug, Args)]
@@ -12,7 +13,8 @@ pub(crate) struct PutArgs {
     /// File of the document. `-` reads standard input. The document's `id` selects the Blueprint.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Refuse unless the head has this version.
+    /// Refuse unless the head has this version: a version, its first digits, or the number of its
+    /// commit.
     #[arg(long, value_name = "VERSION", conflicts_with = "new")]
     pub(crate) expected_head: Option<String>,
     /// Refuse if the Blueprint exists.
@@ -65,9 +67,8 @@ pub(crate) struct HistoryArgs {
     /// List only commits of this actor.
     #[arg(long, value_name = "NAME")]
     pub(crate) actor: Option<String>,
-    /// Maximum number of commits.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) limit: LimitArgs,
 }
 
 /// Options of `diff`.

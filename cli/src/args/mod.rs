@@ -7,6 +7,7 @@ mod contexts;
 mod document_format;
 mod groups;
 mod issues;
+mod lists;
 mod local;
 mod settings;
 mod stores;
@@ -27,8 +28,7 @@ pub(crate) use self::groups::command;
 #[cfg(test)]
 pub(crate) use self::groups::listing;
 pub(crate) use self::issues::{
-    CauseArg, IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg,
-    SubmitArgs, TopArgs,
+    IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs, TopArgs,
 };
 pub(crate) use self::local::{CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs};
 pub(crate) use self::settings::{

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::args::{Common, ContextAddArgs, ContextUseArgs, ContextVerb, Output};
 use crate::client::CliError;
 use crate::contexts::{self, Context, ContextError};
-use crate::output;
+use crate::output::{self, Cell, Column};
 
 /// Runs a verb of `context`. `given` says which options are on the command line.
 ///
@@ -119,7 +119,7 @@ fn list(format: Output) -> Result<(), CliError> {
     }
     if all.contexts.is_empty() {
         let hint = "no contexts; add one with `draftsman context add NAME --addr URL`";
-        return Ok(output::line(hint)?);
+        return Ok(output::note(hint)?);
     }
     let rows = all.contexts.iter().map(|(name, context)| {
         let token = match (&context.token_file, &context.token_env) {
@@ -129,15 +129,25 @@ fn list(format: Output) -> Result<(), CliError> {
         };
         let ca = context.ca.as_ref();
         [
-            if is_used(name) { "*" } else { "" }.to_owned(),
-            name.clone(),
-            context.addr.clone(),
-            token,
-            ca.map_or_else(String::new, |ca| ca.display().to_string()),
+            Cell::from(if is_used(name) { "*" } else { "" }),
+            Cell::from(name),
+            Cell::from(&context.addr),
+            Cell::from(token),
+            Cell::from(ca.map_or_else(String::new, |ca| ca.display().to_string())),
         ]
     });
-    let header = ["", "CONTEXT", "ADDRESS", "TOKEN", "CA"];
-    Ok(output::line(output::table(header, rows))?)
+    let columns = [
+        Column::value(""),
+        Column::value("CONTEXT"),
+        Column::text("ADDRESS"),
+        Column::text("TOKEN"),
+        Column::text("CA").omitted(1),
+    ];
+    Ok(output::list(
+        columns,
+        &rows.collect::<Vec<_>>(),
+        "contexts",
+    )?)
 }
 
 fn json_of(name: &str, context: &Context, is_used: bool) -> Value {

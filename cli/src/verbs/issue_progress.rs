@@ -12,7 +12,7 @@ use tonic_types::StatusExt;
 use super::decision::Decision;
 use crate::args::Output;
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Styled};
 
 /// How long a watch is retried while intake is unavailable.
 const REJOIN_FOR: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ impl Progress {
     /// Prints the state of the issue above the spinner.
     fn state(&self, issue: &Issue) -> Result<(), CliError> {
         if self.format == Output::Text {
-            self.line(&format!("  {}", output::standing(issue)))?;
+            self.line(Styled::from("  ").then(output::standing(issue)))?;
         }
         self.spinner
             .set_message(output::state_name(issue).replace('_', " "));
@@ -54,7 +54,7 @@ impl Progress {
     /// Prints a finished step; shows a started step in the spinner.
     fn step(&self, step: &StepProgress) -> Result<(), CliError> {
         match ended(step) {
-            Some(text) => self.line(&format!("    {text}")),
+            Some(text) => self.line(format_args!("    {text}")),
             None => {
                 self.spinner.set_message(named(step));
                 Ok(())
@@ -62,14 +62,15 @@ impl Progress {
         }
     }
 
-    fn line(&self, text: &str) -> Result<(), CliError> {
+    fn line(&self, text: impl Into<Styled>) -> Result<(), CliError> {
         Ok(self.spinner.suspend(|| output::line(text))?)
     }
 }
 
 /// Formats the name of a step, with the axis of a verifier. Both are untrusted text of a document.
 fn named(step: &StepProgress) -> String {
-    output::brief(&format!("{} {}", step.step, step.axis))
+    // The spinner and the duration need about 30 columns.
+    output::one_line(&format!("{} {}", step.step, step.axis), 30)
 }
 
 /// Describes how a step ended; `None` if it still runs.

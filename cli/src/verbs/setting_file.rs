@@ -10,6 +10,8 @@ use shared::blueprint::{Doc, Num, yaml};
 
 use crate::client::CliError;
 
+use crate::output::time_json;
+
 /// The fields of a setting in a file.
 const FIELDS: [&str; 12] = [
     "id",
@@ -168,7 +170,7 @@ pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
         "axis_options": setting.axis_options.as_ref().map(struct_to_json),
         "revision": setting.revision,
         "updated_by": setting.updated_by,
-        "updated_at": setting.updated_at.as_ref().map(ToString::to_string),
+        "updated_at": time_json(setting.updated_at.as_ref()),
     })
 }
 

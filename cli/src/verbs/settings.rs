@@ -12,7 +12,7 @@ use super::setting_file::{from_doc, to_json, to_yaml};
 use super::{edit, page_size, trial, use_model, use_orbit};
 use crate::args::{DocumentFormat, Output, SettingPutArgs, SettingVerb};
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Cell, Column, Paint};
 
 /// Runs a verb of `setting`.
 ///
@@ -41,10 +41,9 @@ async fn get(mut client: Client, setting_id: String, format: Output) -> Result<(
     let setting = answer.await?.into_inner().setting;
     let setting = setting.ok_or(CliError::Answer { field: "setting" })?;
     if format == Output::Json {
-        let value = json!({ "setting": to_json(&setting) });
-        return Ok(output::json_document(&value)?);
+        return Ok(output::json_document(&to_json(&setting))?);
     }
-    Ok(output::exact(&to_yaml(&setting)?)?)
+    Ok(output::document(&to_yaml(&setting)?)?)
 }
 
 async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result<(), CliError> {
@@ -123,28 +122,32 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
     }
     let rows = settings.iter().map(|setting| {
         [
-            setting.id.clone(),
-            setting.blueprint_id.clone(),
+            Cell::from(&setting.id),
+            Cell::from(&setting.blueprint_id),
             match setting.verifier_axes.as_slice() {
-                [] => "none".to_owned(),
-                axes => axes.join(","),
+                [] => Cell::from("none").painted(Paint::Warn),
+                axes => Cell::from(axes.join(",")),
             },
-            setting.ttl_secs.to_string(),
-            setting.applies_to.join(" "),
-            setting.revision.to_string(),
-            setting.updated_by.clone(),
+            Cell::number(setting.ttl_secs),
+            Cell::from(setting.applies_to.join(" ")),
+            Cell::number(setting.revision),
+            Cell::from(&setting.updated_by),
         ]
     });
-    let header = [
-        "SETTING",
-        "ORBIT",
-        "AXES",
-        "SECONDS",
-        "APPLIES TO",
-        "REVISION",
-        "BY",
+    let columns = [
+        Column::value("SETTING"),
+        Column::value("ORBIT"),
+        Column::text("AXES").omitted(1),
+        Column::value("SECONDS").omitted(4),
+        Column::text("APPLIES TO").omitted(2),
+        Column::value("REVISION").omitted(5),
+        Column::text("BY").omitted(3),
     ];
-    Ok(output::line(output::table(header, rows))?)
+    Ok(output::list(
+        columns,
+        &rows.collect::<Vec<_>>(),
+        "settings",
+    )?)
 }
 
 async fn delete(mut client: Client, setting_id: String, format: Output) -> Result<(), CliError> {

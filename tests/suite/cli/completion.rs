@@ -162,12 +162,20 @@ async fn the_scripts_complete_in_bash_zsh_and_fish() {
 
     // zsh completes only in its line editor, so its function is called with a line, and what it
     // gives to the editor is printed.
-    let script = "autoload -Uz compinit && compinit -u -d /dev/null; \
-        source <(draftsman completions zsh); \
-        _describe() { print -l -- ${(@P)3} }; \
-        words=(draftsman get swa); CURRENT=3; \
-        f=${_comps[draftsman]}; $f";
-    if let Some(zsh) = in_shell(&rig, "zsh", &["-f", "-c"], script.to_owned()).await {
-        assert!(zsh.contains("swarm-a") && zsh.contains("swarm-b"), "{zsh}");
+    for load in [
+        "source <(draftsman completions zsh)",
+        "d=$(mktemp -d); draftsman completions zsh > $d/_draftsman; fpath=($d $fpath); compinit -u -D",
+    ] {
+        let script = format!(
+            "autoload -Uz compinit && compinit -u -D; {load}; \
+             _describe() {{ print -l -- ${{(@P)3}} }}; \
+             words=(draftsman get swa); CURRENT=3; $_comps[draftsman]"
+        );
+        if let Some(zsh) = in_shell(&rig, "zsh", &["-f", "-c"], script).await {
+            assert!(
+                zsh.contains("swarm-a") && zsh.contains("swarm-b"),
+                "{load}: {zsh}"
+            );
+        }
     }
 }

@@ -77,10 +77,10 @@ async fn the_picture_is_kept_up_to_date_and_leaves_the_terminal_as_it_was() {
     }
     terminal.resize((100, 30));
 
-    // An intake that stops is reported, and the picture goes on when it is there again.
+    // An intake that stops is reported, and keys still work.
     let n = terminal.output().len();
     rig.intake.terminate().await;
-    terminal.until_after(n, "does not answer").await;
+    terminal.until_after(n, "has not answered").await;
     terminal.press("q");
     terminal.until("modes kept").await;
     assert!(terminal.wait().await.success());

@@ -12,6 +12,7 @@ use tokio::process::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::client::CliError;
+use crate::output;
 
 /// The editor if no variable names one.
 const DEFAULT_EDITOR: &str = "vi";
@@ -138,11 +139,10 @@ impl Draft {
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return Err(self.kept("", problem));
         }
-        let question = format!("{}\nedit again? [Y/n] ", chain(&problem));
+        let problem_text = chain(&problem);
         let answer = tokio::task::spawn_blocking(move || -> io::Result<String> {
-            let mut stderr = io::stderr().lock();
-            write!(stderr, "{question}")?;
-            stderr.flush()?;
+            output::note(problem_text)?;
+            output::ask("edit again? [Y/n]")?;
             let mut answer = String::new();
             match io::stdin().lock().read_line(&mut answer)? {
                 0 => Ok("n".to_owned()),

@@ -66,7 +66,7 @@ pub(crate) async fn edit(
                     Code::Aborted => format!(
                         "\n`draftsman diff {id} {}` shows what changed meanwhile; with that in your \
                          text, `draftsman put {}` writes it",
-                        output::short(&head.version),
+                        output::short_version(&head.version),
                         draft.path().display()
                     ),
                     _ => format!(

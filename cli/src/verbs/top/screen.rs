@@ -7,6 +7,8 @@ use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
 };
 
+use crate::output::{self, Styled};
+
 /// Switches to the other screen and hides the cursor.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 /// Shows the cursor and switches back.
@@ -26,12 +28,6 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Returns true if standard output is a terminal that understands escape sequences.
-    pub(super) fn is_available() -> bool {
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-        io::stdout().is_terminal() && !is_dumb
-    }
-
     /// Enters the other screen.
     ///
     /// # Errors
@@ -71,22 +67,17 @@ impl Screen {
         }
     }
 
-    /// Shows the lines in place of the previous ones. What does not fit is cut.
+    /// Shows the text in place of the previous one. Lines that do not fit are left out. No line may
+    /// be longer than the terminal is wide.
     ///
     /// # Errors
     /// The error of the terminal.
-    pub(super) fn draw(&self, lines: &[String]) -> io::Result<()> {
-        let (columns, rows) = self.size();
-        let mut text = HOME.to_owned();
-        for (number, line) in lines.iter().take(rows).enumerate() {
-            if number > 0 {
-                text.push_str("\r\n");
-            }
-            text.extend(line.chars().take(columns));
-            text.push_str(CLEAR_LINE);
-        }
-        text.push_str(CLEAR_BELOW);
-        write(&text)
+    pub(super) fn draw(&self, text: &Styled) -> io::Result<()> {
+        let (_, rows) = self.size();
+        let text = text.render(output::stdout_has_colours());
+        let lines: Vec<&str> = text.lines().take(rows).collect();
+        let lines = lines.join(&format!("{CLEAR_LINE}\r\n"));
+        write(&format!("{HOME}{lines}{CLEAR_LINE}{CLEAR_BELOW}"))
     }
 }
 
