@@ -149,7 +149,10 @@ impl Line {
             .enable_all()
             .build()
             .ok()?;
-        let answer = runtime.block_on(tokio::time::timeout(DEADLINE, self.ask(&common, subject)));
+        let answer = runtime.block_on(async {
+            // The timer needs the runtime, so it is made inside.
+            tokio::time::timeout(DEADLINE, self.ask(&common, subject)).await
+        });
         // The name of a host may still be looked up in a thread.
         runtime.shutdown_background();
         Some(matching(answer.ok()?.ok()?, prefix))

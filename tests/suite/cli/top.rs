@@ -36,7 +36,7 @@ async fn the_picture_is_kept_up_to_date_and_leaves_the_terminal_as_it_was() {
     let mut rig = Rig::without_worker().await;
     rig.client.put(factory::small("seen")).await;
     let addr = format!("http://{}", rig.address);
-    let env = [("DRAFTSMAN_ADDR", addr.as_str())];
+    let env = [("DRAFTSMAN_ADDR", addr.as_str()), ("NO_COLOR", "1")];
     for end in ["q", "\x03"] {
         let mut terminal = Terminal::start(SCRIPT, (100, 30), &env);
         terminal.until("q ends").await;
