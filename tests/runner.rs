@@ -27,11 +27,20 @@ mod suite {
         mod completion;
         mod contexts;
         mod copies;
+        mod deadlines;
         mod doctor;
         mod editing;
+        mod escaping;
+        mod json;
+        mod lists;
         mod sync;
+        mod tables;
+        mod tls;
         mod top;
+        mod understanding;
         mod verify;
+        mod waiting;
+        mod walk;
     }
     mod deploy {
         mod alerts;
@@ -119,6 +128,7 @@ mod suite {
         mod scripts_shards;
         mod scripts_steps;
         mod scripts_submit;
+        mod scripts_waiting;
         mod shards;
         mod simulation;
         mod spawner;
@@ -133,6 +143,7 @@ mod suite {
         mod no_verification;
         mod orbit_channels;
         mod orbit_trials;
+        mod scripts_orbit_edits;
         mod scripts_orbits;
         mod scripts_settings;
         mod setting_checks;

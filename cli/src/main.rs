@@ -24,14 +24,14 @@ use std::process::ExitCode;
 use clap::{ArgMatches, FromArgMatches};
 use tokio::runtime::Runtime;
 
-use crate::args::{Cli, Output, Verb};
-use crate::client::{CliError, Client};
+use crate::args::{Cli, Common, Output, Verb};
+use crate::client::{CliError, Client, diagnose};
 use crate::failure::{fail, fail_usage};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    backup, blueprints, channels, consumers, context, doctor, edit, follow, fork, issues, log,
-    near_miss, preview, probe, queue, retry, settings, stats, sync, top, transfer, verify,
+    backup, blueprints, certs, channels, consumers, context, doctor, edit, follow, fork, issues,
+    log, near_miss, preview, probe, queue, retry, settings, stats, sync, top, transfer, verify,
     versions,
 };
 
@@ -40,6 +40,8 @@ const ERROR: u8 = 1;
 /// The exit status of invalid arguments (`EX_USAGE` of sysexits.h). clap's own 2 means *denied*
 /// here.
 const USAGE: u8 = 64;
+/// The exit status after Ctrl-C, as of a shell: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
 /// The exit status of any other error of `diff --exit-code`, as of diff(1).
 const DIFF_ERROR: u8 = 2;
 
@@ -61,11 +63,11 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let format = cli.common.output;
     let error_status = match &cli.verb {
         Verb::Diff(args) if args.exit_code => DIFF_ERROR,
         _ => ERROR,
     };
+    let format = cli.common.output;
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(error_status, &error, format),
@@ -84,6 +86,16 @@ fn main() -> ExitCode {
         }
         Err(CliError::Context(error)) if error.is_usage() => {
             fail(USAGE, &CliError::Context(error), format)
+        }
+        Err(error @ (CliError::Interrupted { .. } | CliError::PreviewInterrupted)) => {
+            // Not an error: the user asked for it.
+            match format {
+                Output::Text => {
+                    let _ = output::note(&error);
+                    INTERRUPTED.into()
+                }
+                Output::Json => fail(INTERRUPTED, &error, format),
+            }
         }
         Err(error) => fail(error_status, &error, format),
     }
@@ -105,6 +117,10 @@ async fn run(mut cli: Cli, given: &ArgMatches) -> Result<u8, CliError> {
         manual::write_pages(&args.dir)?;
         return Ok(0);
     }
+    if let Verb::Certs(args) = cli.verb {
+        certs::certs(&args, cli.common.output)?;
+        return Ok(0);
+    }
     if let Verb::Verify(args) = cli.verb {
         return verify::verify(args, cli.common.output).await;
     }
@@ -123,6 +139,15 @@ async fn run(mut cli: Cli, given: &ArgMatches) -> Result<u8, CliError> {
         return Ok(0);
     }
     contexts::apply(&mut cli.common, given)?;
+    let common = cli.common.clone();
+    match ask_intake(cli, format).await {
+        Err(error) => Err(diagnose(&common, error).await),
+        done => done,
+    }
+}
+
+/// Runs a verb that calls intake. Returns the exit status.
+async fn ask_intake(cli: Cli, format: Output) -> Result<u8, CliError> {
     if let Verb::Doctor = cli.verb {
         return Ok(if doctor::doctor(&cli.common, format).await? {
             0
@@ -144,16 +169,18 @@ async fn run(mut cli: Cli, given: &ArgMatches) -> Result<u8, CliError> {
     }
     let client = Client::connect(&cli.common).await?;
     let mut asking = client.clone();
-    match call(client, cli.verb, format).await {
+    match call(client, cli.verb, &cli.common).await {
         Err(error) => Err(near_miss::explain(&mut asking, error).await),
         done => done,
     }
 }
 
 /// Runs a verb that calls intake over one connection. Returns the exit status.
-async fn call(client: Client, verb: Verb, format: Output) -> Result<u8, CliError> {
+async fn call(client: Client, verb: Verb, common: &Common) -> Result<u8, CliError> {
+    let format = common.output;
     match verb {
         Verb::Up(_)
+        | Verb::Certs(_)
         | Verb::Doctor
         | Verb::Probe(_)
         | Verb::Follow(_)

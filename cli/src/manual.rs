@@ -28,6 +28,9 @@ mod tests {
         Generated from the program by `make docs`; `draftsman VERB --help` prints the same. Manual\n\
         pages: `draftsman man DIR`.\n\n";
 
+    /// The description of what verbs print.
+    const OUTPUT: &str = include_str!("output/json.md");
+
     /// Generates `docs/cli.md`.
     fn page() -> String {
         let options = clap_markdown::MarkdownOptions::new()
@@ -37,7 +40,8 @@ mod tests {
         let body = clap_markdown::help_markdown_command_custom(&Cli::command(), &options);
         let body = body.replacen("# Reference", "## Reference", 1);
         let lines: Vec<&str> = body.lines().map(str::trim_end).collect();
-        format!("{PREAMBLE}{}{}\n", subjects(), lines.join("\n").trim())
+        let reference = lines.join("\n");
+        format!("{PREAMBLE}{}{}\n\n{OUTPUT}", subjects(), reference.trim())
     }
 
     /// Generates the table of verbs by subject.

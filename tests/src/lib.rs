@@ -29,6 +29,7 @@ pub mod redis_server;
 pub mod resp_proxy;
 pub mod rig;
 pub mod rng;
+pub mod screen;
 pub mod simulation;
 pub mod store_audit;
 pub mod store_fixture;

@@ -19,6 +19,10 @@ pub(crate) struct SubmitArgs {
     /// Submit only; do not wait for the decision.
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Submit a sentence that the bundled spawner does not understand, too. It is then denied and
+    /// logged, unless the workers have another spawner of the same name.
+    #[arg(long)]
+    pub(crate) unchecked: bool,
 }
 
 /// Options of `preview`.

@@ -5,6 +5,7 @@ mod channels;
 mod consumers;
 mod contexts;
 mod document_format;
+mod duration;
 mod groups;
 mod issues;
 mod lists;
@@ -13,6 +14,7 @@ mod settings;
 mod stores;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -30,7 +32,9 @@ pub(crate) use self::groups::listing;
 pub(crate) use self::issues::{
     IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs, TopArgs,
 };
-pub(crate) use self::local::{CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs};
+pub(crate) use self::local::{
+    CertsArgs, CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs,
+};
 pub(crate) use self::settings::{
     SettingEditArgs, SettingPutArgs, SettingVerb, UseModelArgs, UseOrbitArgs,
 };
@@ -62,6 +66,7 @@ const EXIT_CODES: &str = "Exit status:
   verify                0 pass, 2 deny
   doctor                0 no problem, 1 a problem
   probe                 0 healthy, 1 unhealthy
+  submit, watch, retry, preview  130 after Ctrl-C
   every verb            0 done, 1 error, 64 wrong arguments";
 
 /// Options of every verb.
@@ -107,6 +112,10 @@ pub(crate) struct Common {
         requires = "client_cert"
     )]
     pub(crate) client_key: Option<PathBuf>,
+    /// Time limit of a call, such as 30s or 2m; 0 for none. Also ends the wait of `submit`,
+    /// `retry`, `watch` and `preview`, which is not limited otherwise. [default: 10s for a call]
+    #[arg(long, global = true, env = "DRAFTSMAN_TIMEOUT", value_name = "TIME", value_parser = duration::parse)]
+    pub(crate) timeout: Option<Duration>,
     /// Text for people, or JSON with the field names of the gRPC response. A stream prints one line
     /// per message.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
@@ -208,6 +217,8 @@ pub(crate) enum Verb {
     Doctor,
     /// Ask the intake or worker on this machine for its health. Meant for container health checks.
     Probe(ProbeArgs),
+    /// Write certificates to try TLS with: a CA, a server and a client, each with its key.
+    Certs(CertsArgs),
     /// Name the intakes that you use, and choose one of them.
     #[command(subcommand)]
     Context(ContextVerb),

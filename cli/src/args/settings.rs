@@ -69,8 +69,9 @@ pub(crate) struct SettingEditArgs {
 /// Options of `setting use-model`.
 #[derive(Debug, Args)]
 pub(crate) struct UseModelArgs {
-    /// The model, such as anthropic/claude-sonnet-4-5, openai/gpt-4o or ollama/llama3.1.
-    #[arg(value_name = "PROVIDER/MODEL")]
+    /// The model, such as anthropic/claude-sonnet-4-5, openai/gpt-4o or ollama/llama3.1. `none`:
+    /// the spawner of the orbit writes the patches again.
+    #[arg(value_name = "PROVIDER/MODEL|none")]
     pub(crate) model: String,
     /// Id of the setting to change.
     #[arg(long, value_name = "SETTING", default_value = "default")]

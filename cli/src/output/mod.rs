@@ -14,7 +14,6 @@ mod table;
 mod time;
 
 use std::env;
-use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
@@ -66,20 +65,21 @@ pub(crate) fn note_json(value: &Value) -> io::Result<()> {
     writeln!(io::stderr().lock(), "{}", escape_json(&value.to_string()))
 }
 
-/// Asks on standard error. `question` ends with the possible answers, such as `[y/N]`. The answer
-/// comes on the same line.
+/// Asks on standard error. The answer comes on the same line.
 ///
 /// # Errors
 /// As [`note`].
-pub(crate) fn ask(question: &str) -> io::Result<()> {
+pub(crate) fn ask(question: impl Into<Styled>) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{} ", escape(question))?;
+    let question = question.into().render(stderr_has_colours());
+    write!(stderr, "{question} ")?;
     stderr.flush()
 }
 
 /// Returns whether standard output is a terminal whose screen can be written again.
 pub(crate) fn can_redraw() -> bool {
-    io::stdout().is_terminal() && env::var_os("TERM").as_deref() != Some(OsStr::new("dumb"))
+    let is_dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stdout().is_terminal() && !is_dumb
 }
 
 /// Replaces the screen of the terminal.
@@ -105,10 +105,7 @@ pub(crate) fn warning(text: impl Display) -> Styled {
 /// # Errors
 /// As [`line`].
 pub(crate) fn field(name: &str, text: impl Into<Styled>) -> io::Result<()> {
-    let indent = format!("\n{}", " ".repeat(FIELD_WIDTH));
-    let text = text
-        .into()
-        .map(|text| text.trim_end().replace('\n', &indent));
+    let text = text.into().trim_end().wrap(FIELD_WIDTH, wrap_width());
     let name = format!("{name:<FIELD_WIDTH$}");
     line(Styled::of(Paint::Muted, name).then(text))
 }
@@ -128,6 +125,14 @@ pub(crate) fn list<const N: usize>(
     line(table(columns, rows, reader()))
 }
 
+/// Returns the width at which sentences for a person are wrapped; `None` for a program.
+pub(crate) fn wrap_width() -> Option<usize> {
+    match reader() {
+        Reader::Person { width } => Some(width),
+        Reader::Program => None,
+    }
+}
+
 /// Returns who reads standard output.
 pub(crate) fn reader() -> Reader {
     let stdout = io::stdout();
@@ -145,12 +150,16 @@ pub(crate) fn reader() -> Reader {
 /// Shortens text to one line: to the rest of the terminal's width after `before` characters for a
 /// person, not at all for a program.
 pub(crate) fn one_line(text: &str, before: usize) -> String {
-    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let one_line = escape(&one_line);
     match reader() {
-        Reader::Program => one_line.into_owned(),
-        Reader::Person { width } => cut(&one_line, width.saturating_sub(before).max(20)),
+        Reader::Program => brief(text, usize::MAX),
+        Reader::Person { width } => brief(text, width.saturating_sub(before).max(20)),
     }
+}
+
+/// Escapes text and shortens it to one line of at most `width` columns.
+pub(crate) fn brief(text: &str, width: usize) -> String {
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    cut(&escape(&one_line), width)
 }
 
 /// Writes a document: exactly to a program, escaped on a terminal.

@@ -9,8 +9,10 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal};
 
 use shared::telemetry::colours;
+use unicode_width::UnicodeWidthStr;
 
-use super::escape::escape_lines;
+use super::escape::{escape, escape_lines};
+use super::table::cut;
 
 /// The meaning of a piece of text, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,14 +113,68 @@ impl Styled {
         self
     }
 
-    /// Replaces the text of each piece.
-    pub(crate) fn map(mut self, change: impl Fn(&str) -> String) -> Self {
-        for (_, piece) in &mut self.pieces {
-            match piece {
-                Piece::Raw(text) | Piece::Escaped(text) => *text = change(text),
+    /// Removes blanks and line breaks at the end.
+    pub(crate) fn trim_end(mut self) -> Self {
+        while let Some((_, Piece::Raw(text) | Piece::Escaped(text))) = self.pieces.last_mut() {
+            text.truncate(text.trim_end().len());
+            if !text.is_empty() {
+                break;
             }
+            self.pieces.pop();
         }
         self
+    }
+
+    /// Breaks lines between words, so that a line has at most `width` columns. The first line
+    /// begins after `indent` columns, further ones after as many blanks. Longer words are kept.
+    pub(crate) fn wrap(mut self, indent: usize, width: Option<usize>) -> Self {
+        let line_break = format!("\n{}", " ".repeat(indent));
+        let mut column = indent;
+        for (_, Piece::Raw(text) | Piece::Escaped(text)) in &mut self.pieces {
+            let mut wrapped = String::with_capacity(text.len());
+            for (n, line) in text.split('\n').enumerate() {
+                if n > 0 {
+                    wrapped.push_str(&line_break);
+                    column = indent;
+                }
+                for word in line.split_inclusive(' ') {
+                    // The blank after a word may be beyond the last column.
+                    let needed = escape(word.trim_end()).width();
+                    if column > indent && width.is_some_and(|width| column + needed > width) {
+                        wrapped.truncate(wrapped.trim_end_matches(' ').len());
+                        wrapped.push_str(&line_break);
+                        column = indent;
+                    }
+                    wrapped.push_str(word);
+                    column += escape(word).width();
+                }
+            }
+            *text = wrapped;
+        }
+        self
+    }
+
+    /// Returns each line, cut to `width` columns.
+    pub(crate) fn lines(&self, width: usize) -> Vec<Self> {
+        let mut lines = vec![Self::new()];
+        let mut left = width;
+        for (paint, piece) in &self.pieces {
+            let text = match piece {
+                Piece::Raw(text) => escape_lines(text),
+                Piece::Escaped(text) => Cow::Borrowed(text.as_str()),
+            };
+            for (n, part) in text.split('\n').enumerate() {
+                if n > 0 {
+                    lines.push(Self::new());
+                    left = width;
+                }
+                let part = cut(part, left);
+                left -= part.width();
+                let line = lines.last_mut().expect("at least one line");
+                line.pieces.push((*paint, Piece::Escaped(part)));
+            }
+        }
+        lines
     }
 
     /// Returns the text alone.
@@ -170,5 +226,26 @@ mod tests {
         assert_eq!(text.render(true), "\x1b[31ma\\u{1b}[1mb\x1b[0m\nc");
         assert_eq!(text.render(false), "a\\u{1b}[1mb\nc");
         assert_eq!(Styled::from("x").then("y").text(), "xy");
+    }
+
+    #[test]
+    fn long_lines_break_between_words() {
+        let text = || Styled::from("one two ").paint(Paint::Bad, "three four\nfive");
+        let lines = text().lines(10);
+        let lines: Vec<String> = lines.iter().map(Styled::text).collect();
+        assert_eq!(lines, ["one two t…", "five"]);
+        assert_eq!(
+            text().wrap(2, Some(12)).text(),
+            "one two\n  three four\n  five"
+        );
+        assert_eq!(text().wrap(2, None).text(), "one two three four\n  five");
+        assert_eq!(
+            Styled::from("longerthan x").wrap(0, Some(4)).text(),
+            "longerthan\nx"
+        );
+        assert_eq!(
+            text().plain(" \n").trim_end().text(),
+            "one two three four\nfive"
+        );
     }
 }

@@ -15,6 +15,8 @@ use super::time;
 const SHORT_VERSION: usize = 12;
 /// Number of blanks between two columns.
 const GAP: usize = 2;
+/// Width of a relative time such as `59m ago`.
+const TIME_WIDTH: usize = 7;
 /// The width below which a column of text is not cut, if others can be omitted.
 const MIN_TEXT: usize = 16;
 
@@ -36,6 +38,8 @@ pub(crate) struct Column {
     name: &'static str,
     /// Whether its cells can be cut.
     is_text: bool,
+    /// The least width.
+    least: usize,
     /// Columns with the highest number are omitted first; 0: never.
     omitted: u8,
 }
@@ -46,7 +50,16 @@ impl Column {
         Self {
             name,
             is_text: false,
+            least: 0,
             omitted: 0,
+        }
+    }
+
+    /// Returns a column of times. Its width does not change as time passes.
+    pub(crate) const fn time(name: &'static str) -> Self {
+        Self {
+            least: TIME_WIDTH,
+            ..Self::value(name)
         }
     }
 
@@ -55,6 +68,7 @@ impl Column {
         Self {
             name,
             is_text: true,
+            least: 0,
             omitted: 0,
         }
     }
@@ -147,7 +161,8 @@ pub(crate) fn table<const N: usize>(
 fn aligned<const N: usize>(columns: [Column; N], rows: &[[Cell; N]], width: usize) -> Styled {
     let natural: [usize; N] = std::array::from_fn(|n| {
         let cells = rows.iter().map(|row| row[n].brief.width());
-        cells.chain([columns[n].name.width()]).max().unwrap_or(0)
+        let least = [columns[n].name.width(), columns[n].least];
+        cells.chain(least).max().unwrap_or(0)
     });
     let is_empty: [bool; N] =
         std::array::from_fn(|n| !rows.is_empty() && rows.iter().all(|row| row[n].brief.is_empty()));

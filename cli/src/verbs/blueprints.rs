@@ -164,7 +164,7 @@ async fn list(mut client: Client, include_archived: bool, format: Output) -> Res
         Column::value("BLUEPRINT"),
         Column::value("HEAD").omitted(2),
         Column::text("LABEL").omitted(3),
-        Column::value("UPDATED").omitted(1),
+        Column::time("UPDATED").omitted(1),
         Column::value(""),
     ];
     Ok(output::list(

@@ -71,7 +71,7 @@ pub(crate) async fn channels(
         Column::value("VERSION"),
         Column::text("LABEL").omitted(5),
         Column::value("REVISION").omitted(6),
-        Column::value("MOVED").omitted(1),
+        Column::time("MOVED").omitted(1),
         Column::text("BY").omitted(2),
         Column::text("REASON").omitted(3),
     ];
@@ -106,7 +106,7 @@ fn show_moves(moves: &[ChannelMove], has_more: bool, format: Output) -> Result<(
         Column::value("REVISION").omitted(4),
         Column::value("FROM"),
         Column::value("TO"),
-        Column::value("MOVED").omitted(1),
+        Column::time("MOVED").omitted(1),
         Column::text("BY").omitted(2),
         Column::text("REASON").omitted(3),
     ];
@@ -246,7 +246,7 @@ async fn set(
 
 /// Asks on standard error, and reads the answer from standard input.
 fn confirm(question: &str) -> Result<(), CliError> {
-    output::ask(&format!("{question} [y/N]"))?;
+    output::ask(format_args!("{question} [y/N]"))?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     match answer.trim().to_ascii_lowercase().as_str() {

@@ -56,8 +56,8 @@ pub(crate) async fn consumers(
         Column::value("VERSION").omitted(3),
         Column::value("STATUS"),
         Column::value(""),
-        Column::value("SINCE").omitted(5),
-        Column::value("LAST SEEN").omitted(1),
+        Column::time("SINCE").omitted(5),
+        Column::time("LAST SEEN").omitted(1),
         Column::text("DETAIL").omitted(2),
     ];
     Ok(output::list(

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::args::{Common, ContextAddArgs, ContextUseArgs, ContextVerb, Output};
 use crate::client::CliError;
 use crate::contexts::{self, Context, ContextError};
-use crate::output::{self, Cell, Column};
+use crate::output::{self, Cell, Column, Paint};
 
 /// Runs a verb of `context`. `given` says which options are on the command line.
 ///
@@ -129,19 +129,19 @@ fn list(format: Output) -> Result<(), CliError> {
         };
         let ca = context.ca.as_ref();
         [
-            Cell::from(if is_used(name) { "*" } else { "" }),
             Cell::from(name),
+            Cell::from(if is_used(name) { "used" } else { "" }).painted(Paint::Good),
             Cell::from(&context.addr),
             Cell::from(token),
             Cell::from(ca.map_or_else(String::new, |ca| ca.display().to_string())),
         ]
     });
     let columns = [
-        Column::value(""),
         Column::value("CONTEXT"),
+        Column::value(""),
         Column::text("ADDRESS"),
-        Column::text("TOKEN"),
-        Column::text("CA").omitted(1),
+        Column::text("TOKEN").omitted(1),
+        Column::text("CA").omitted(2),
     ];
     Ok(output::list(
         columns,

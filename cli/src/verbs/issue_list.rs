@@ -20,7 +20,7 @@ const COLUMNS: [Column; 7] = [
     Column::value("ISSUE"),
     Column::value("BLUEPRINT").omitted(2),
     Column::value("STATE"),
-    Column::value("SUBMITTED").omitted(3),
+    Column::time("SUBMITTED").omitted(3),
     Column::text("BY").omitted(4),
     Column::text("INTENT"),
     Column::text("REASON").omitted(1),

@@ -88,7 +88,7 @@ pub(crate) async fn log(mut client: Client, args: LogArgs, format: Output) -> Re
         ]
     });
     let columns = [
-        Column::value("WHEN"),
+        Column::time("WHEN"),
         Column::value("ISSUE"),
         Column::value("BLUEPRINT").omitted(2),
         Column::value("OUTCOME"),

@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 mod blueprint_watch;
 pub(crate) mod blueprints;
+pub(crate) mod certs;
 pub(crate) mod channels;
 pub(crate) mod consumers;
 pub(crate) mod context;
@@ -35,6 +36,7 @@ mod use_orbit;
 pub(crate) mod verify;
 mod version_lookup;
 pub(crate) mod versions;
+pub(crate) mod waiting;
 
 /// Largest page of a list.
 const MAX_PAGE: usize = 1000;

@@ -124,6 +124,7 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
         [
             Cell::from(&setting.id),
             Cell::from(&setting.blueprint_id),
+            Cell::from(use_model::author(setting.spawner.as_ref())),
             match setting.verifier_axes.as_slice() {
                 [] => Cell::from("none").painted(Paint::Warn),
                 axes => Cell::from(axes.join(",")),
@@ -137,11 +138,12 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
     let columns = [
         Column::value("SETTING"),
         Column::value("ORBIT"),
+        Column::text("SPAWNER").omitted(2),
         Column::text("AXES").omitted(1),
-        Column::value("SECONDS").omitted(4),
-        Column::text("APPLIES TO").omitted(2),
-        Column::value("REVISION").omitted(5),
-        Column::text("BY").omitted(3),
+        Column::value("SECONDS").omitted(5),
+        Column::text("APPLIES TO").omitted(3),
+        Column::value("REVISION").omitted(6),
+        Column::text("BY").omitted(4),
     ];
     Ok(output::list(
         columns,

@@ -86,7 +86,7 @@ pub(super) fn print(stats: &GetQueueStatsResponse) -> Result<(), CliError> {
         let columns = [
             Column::value("WORKER"),
             Column::value("IN FLIGHT"),
-            Column::value("LAST SEEN"),
+            Column::time("LAST SEEN"),
             Column::value("VERSION").omitted(1),
         ];
         output::list(columns, &workers.collect::<Vec<_>>(), "workers")?;

@@ -44,7 +44,7 @@ pub(crate) async fn history(
         Column::value("SEQ"),
         Column::value("VERSION"),
         Column::text("LABEL").omitted(4),
-        Column::value("COMMITTED").omitted(1),
+        Column::time("COMMITTED").omitted(1),
         Column::text("BY").omitted(2),
         Column::value("ISSUE").omitted(3),
         Column::text("RATIONALE"),

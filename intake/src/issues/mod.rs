@@ -4,4 +4,6 @@ pub(crate) mod convert;
 pub(crate) mod preview;
 pub(crate) mod service;
 mod submission;
+mod understanding;
+mod waiting;
 pub(crate) mod watch;

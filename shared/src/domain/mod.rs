@@ -17,3 +17,4 @@ pub mod progress;
 pub mod setting;
 pub mod trace_parent;
 pub mod version_selector;
+pub mod waiting;

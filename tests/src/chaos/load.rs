@@ -155,6 +155,7 @@ impl Load {
             blueprint_id: blueprint_id(blueprint),
             intent,
             issue_id: Some(id.to_owned()),
+            ..Default::default()
         };
         let call = |n: usize| {
             let mut intake = IntakeServiceClient::new(self.stage.channel(n));

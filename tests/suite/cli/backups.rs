@@ -226,7 +226,7 @@ async fn a_damaged_backup_is_refused_by_its_line_and_nothing_is_written() {
         ),
         (lines[..lines.len() - 1].concat(), "was cut"),
         (without(lines.len() - 2), "lines are missing"),
-        (without(2), "does not follow"),
+        (without(2), "is not of the history"),
         (String::new(), "is empty"),
         (lines[1..].concat(), "line 1"),
     ] {

@@ -156,7 +156,9 @@ async fn the_scripts_complete_in_bash_zsh_and_fish() {
 
     let script = "draftsman completions fish | source; complete --do-complete 'draftsman get swa'";
     if let Some(fish) = in_shell(&rig, "fish", &["--no-config", "-c"], script.to_owned()).await {
-        let found: Vec<&str> = fish.split_whitespace().collect();
+        // A tab and the description follow the value.
+        let values = fish.lines().filter_map(|line| line.split('\t').next());
+        let found: Vec<&str> = values.collect();
         assert_eq!(found, ["swarm-a", "swarm-b"], "{fish}");
     }
 

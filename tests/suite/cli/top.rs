@@ -73,6 +73,7 @@ async fn the_picture_is_kept_up_to_date_and_leaves_the_terminal_as_it_was() {
     assert!(lines.len() <= 5, "{lines:?}");
     for line in lines {
         let shown = line.replace("\x1b[H", "").replace("\x1b[K", "");
+        let shown = shown.trim_end_matches('\r');
         assert!(shown.chars().count() <= 30, "{shown:?}");
     }
     terminal.resize((100, 30));

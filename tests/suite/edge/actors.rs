@@ -27,6 +27,7 @@ fn submission(blueprint_id: &str, intent: &str) -> v1::SubmitIssueRequest {
         blueprint_id: blueprint_id.to_owned(),
         intent: intent.to_owned(),
         issue_id: None,
+        ..Default::default()
     }
 }
 

@@ -168,6 +168,7 @@ impl Stage {
             blueprint_id: blueprint_id.to_owned(),
             intent: intent.to_owned(),
             issue_id: (!issue_id.is_empty()).then(|| issue_id.to_owned()),
+            ..Default::default()
         };
         let answer = self
             .client

@@ -10,3 +10,4 @@ pub(crate) mod previewer;
 pub(crate) mod promoter;
 pub(crate) mod pruner;
 pub(crate) mod reaper;
+pub(crate) mod running_previews;

@@ -139,10 +139,9 @@ impl Draft {
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return Err(self.kept("", problem));
         }
-        let problem_text = chain(&problem);
+        let question = format!("{}\nedit again? [Y/n]", chain(&problem));
         let answer = tokio::task::spawn_blocking(move || -> io::Result<String> {
-            output::note(problem_text)?;
-            output::ask("edit again? [Y/n]")?;
+            output::ask(question)?;
             let mut answer = String::new();
             match io::stdin().lock().read_line(&mut answer)? {
                 0 => Ok("n".to_owned()),
