@@ -92,7 +92,7 @@ async fn fork_head(client: &mut Client, from: &str, to: &BlueprintId) -> Result<
         _ => status.into(),
     })?;
     let answer = answer.into_inner();
-    // An unchanged document is no error of a write, whatever head is expected.
+    // A write accepts an unchanged document, whatever head is expected.
     if !answer.created {
         return Err(exists());
     }
