@@ -185,6 +185,24 @@ pub(super) async fn note_if_slow<T>(
     }
 }
 
+/// Repeats a call of intake for a minute while intake is unavailable, as right after the return of
+/// Redis. Returns its last result.
+pub(super) async fn while_unavailable<T>(
+    mut call: impl AsyncFnMut() -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let deadline = Instant::now() + REJOIN_FOR;
+    loop {
+        match call().await {
+            Err(CliError::Status(status))
+                if status.code() == Code::Unavailable && Instant::now() < deadline =>
+            {
+                sleep(REJOIN_EVERY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Returns the limit after it has passed; never returns without one.
 async fn passes(limit: Option<Duration>) -> Duration {
     match limit {

@@ -10,7 +10,7 @@ use proto::v1::{
 use serde_json::json;
 
 use super::decision::Decision;
-use super::issue_progress::{Progress, follow, note_if_slow};
+use super::issue_progress::{Progress, follow, note_if_slow, while_unavailable};
 use super::waiting::describe;
 use super::{log, page_size};
 use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs};
@@ -94,7 +94,7 @@ pub(super) async fn wait_for_decision(
     let (last, decision) =
         follow(client, &issue.issue_id, Some(issue), &progress, |_| Ok(())).await?;
     if format == Output::Text {
-        log::print_brief(client, &last.issue_id).await?;
+        while_unavailable(async || log::print_brief(client, &last.issue_id).await).await?;
     }
     Ok((last, decision))
 }
@@ -117,7 +117,7 @@ pub(crate) async fn watch(
     };
     let (last, decision) = follow(&mut client, &args.issue_id, None, &progress, print).await?;
     if format == Output::Text {
-        log::print_brief(&mut client, &last.issue_id).await?;
+        while_unavailable(async || log::print_brief(&mut client, &last.issue_id).await).await?;
     }
     Ok(decision)
 }

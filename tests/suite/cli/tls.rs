@@ -33,6 +33,7 @@ async fn intake(
     env.extend(more);
     let mut intake = Process::intake(&redis.url(), &env);
     let address = intake.address().await;
+    intake.until_ready().await;
     (intake, address)
 }
 
