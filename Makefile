@@ -47,11 +47,12 @@ check: ## formatting and lints only, warnings are errors
 	else echo 'python3 tests/language.py' && python3 tests/language.py; fi
 
 # The suites start `intake`, `worker` and `draftsman` as processes: built here with everything else,
-# in
-# one go, so that no dependency is built twice for other features.
+# in one go, so that no dependency is built twice for other features. The tests wait for processes
+# most of the time, so twice as many run as there are cores.
 unit: ## every test, without formatting and lints
 	cargo build --workspace --all-targets $(FAIL_POINTS)
 	if [ -e '$(PY_STAMP)' ]; then export DRAFTSMAN_TEST_PYTHON='$(CURDIR)/$(PY_VENV)/bin/python'; fi; \
+	export RUST_TEST_THREADS="$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))}"; \
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' cargo test --workspace $(FAIL_POINTS)
 
 # Both kinds of programs are those of `unit`, so that nothing is built again after `make test`.

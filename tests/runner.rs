@@ -131,6 +131,7 @@ mod suite {
         mod no_verification;
         mod orbit_channels;
         mod orbit_trials;
+        mod scripts_orbit_edits;
         mod scripts_orbits;
         mod scripts_settings;
         mod setting_checks;

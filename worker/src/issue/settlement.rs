@@ -67,6 +67,7 @@ pub(crate) fn of_run(
             Settlement::Applied {
                 blueprint,
                 expected_seq: head.seq,
+                settings_counter: claimed.settings_counter,
                 patch_hash,
                 epoch: Epoch {
                     blueprint_id: claimed.lease.issue.blueprint_id.clone(),

@@ -5,13 +5,17 @@
 -- KEYS, ARGV  of include/keys.lua, with the caller as holder. ARGV also has:
 --       token; kind: applied | denied | failed | dead; reason; log: log entry;
 --       applied and denied: expected_seq, refused_log: log entry for archived and
---       orbit_needs_admin; applied: version, commit, label or '', and as ARGV 2 the document;
+--       orbit_needs_admin; applied: settings_counter: the settings that the run knew, version,
+--       commit, label or '', and as ARGV 2 the document;
 --       next: nil for no next issue, or a map: nonce and lease_ms of the next issue's lease;
 --       known_version: a head version whose document the caller will have, or nil;
 --       yields: true for no next issue while another queue waits in `pending`
 -- Outcomes  ok: state, new_version; with a next issue also its id and the reply of a claim's `ok`
 --   stale: the caller does not hold the issue
---   moved_head: seq, version, document; the lease is kept | archived: decided, failed
+--   moved_head: seq, version, document, settings counter; the lease is kept. The head moved, or
+--     the target is an orbit and the settings changed: the run has not tried the new version with
+--     them
+--   archived: decided, failed
 --   orbit_needs_admin: its target has become an orbit, and no admin submitted it; decided, failed
 --@include keys
 --@include place_head
@@ -83,8 +87,10 @@ if kind == 'applied' or kind == 'denied' then
     fail(needs_admin(setting))
     return { 'orbit_needs_admin' }
   end
-  if tonumber(head[1]) ~= expected_seq then
-    return { 'moved_head', tonumber(head[1]), head[2], redis.call('HGET', documents, head[2]) or '' }
+  local knows_settings = not named_by or kind == 'denied' or int(arg.settings_counter) == counter
+  if tonumber(head[1]) ~= expected_seq or not knows_settings then
+    return { 'moved_head', tonumber(head[1]), head[2], redis.call('HGET', documents, head[2]) or '',
+      tonumber(counter) }
   end
 end
 

@@ -28,6 +28,9 @@ pub enum Settlement {
         blueprint: Arc<Blueprint>,
         /// The sequence number of the head that it is based on.
         expected_seq: u64,
+        /// The settings counter that the run's settings were read at. If the target is an orbit,
+        /// the run has tried the content with these settings.
+        settings_counter: u64,
         /// SHA-256 of the patch's canonical JSON.
         patch_hash: String,
         /// The attempt.
@@ -96,8 +99,14 @@ pub enum SettleOutcome {
     Settled(IssueState),
     /// The caller no longer holds the issue.
     Stale,
-    /// The head has changed. The caller keeps the lease.
-    MovedHead(Head),
+    /// The head has changed, or the target is an orbit and the settings have changed. The caller
+    /// keeps the lease and runs the issue again.
+    MovedHead {
+        /// The present head.
+        head: Head,
+        /// The present settings counter.
+        settings_counter: u64,
+    },
     /// The Blueprint was archived in the meantime. The issue is decided.
     Archived,
     /// The Blueprint has become an orbit, and no admin submitted the issue. The issue is decided.
@@ -112,6 +121,7 @@ struct SettleArg<'a> {
     reason: &'a str,
     log: String,
     expected_seq: Option<u64>,
+    settings_counter: Option<u64>,
     refused_log: Option<String>,
     version: Option<&'a str>,
     commit: Option<String>,
@@ -181,6 +191,7 @@ impl Shard {
             Settlement::Applied {
                 blueprint,
                 expected_seq,
+                settings_counter,
                 patch_hash,
                 epoch,
                 ..
@@ -188,6 +199,7 @@ impl Shard {
                 let label = blueprint.version_label().unwrap_or_default();
                 arg.kind = "applied";
                 arg.expected_seq = Some(*expected_seq);
+                arg.settings_counter = Some(*settings_counter);
                 arg.version = Some(blueprint.version().as_str());
                 document = Some(&**blueprint.canonical_yaml());
                 arg.label = Some(label);
@@ -242,7 +254,12 @@ impl Shard {
             "stale" => Ok((SettleOutcome::Stale, None)),
             "moved_head" => {
                 let head = read_head(&mut reply, &issue.blueprint_id)?;
-                Ok((SettleOutcome::MovedHead(head), None))
+                let settings_counter = reply.take()?;
+                let moved = SettleOutcome::MovedHead {
+                    head,
+                    settings_counter,
+                };
+                Ok((moved, None))
             }
             "archived" => Ok((SettleOutcome::Archived, None)),
             "orbit_needs_admin" => Ok((SettleOutcome::OrbitNeedsAdmin, None)),

@@ -242,7 +242,9 @@ impl Stage<'_> {
             Verdict::Applied => How::Applied,
             Verdict::Denied => How::Denied,
         };
-        let claimed = self.claimed(held, seq);
+        let mut claimed = self.claimed(held, seq);
+        // The model does not know the content of settings.
+        claimed.settings_counter = answer(self.fixture.store.settings_counter().await);
         let nonce = next.map(nonce_text);
         let next = nonce.as_deref().map(|nonce| NextClaim {
             nonce,
@@ -260,7 +262,7 @@ impl Stage<'_> {
                 number(next.head.seq)
             ),
             (SettleOutcome::Stale, None) => "stale".to_owned(),
-            (SettleOutcome::MovedHead(head), None) => {
+            (SettleOutcome::MovedHead { head, .. }, None) => {
                 format!("moved_head {}", number(head.seq))
             }
             (SettleOutcome::OrbitNeedsAdmin, None) => "orbit_needs_admin".to_owned(),
