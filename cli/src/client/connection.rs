@@ -45,7 +45,10 @@ pub(super) async fn open(options: &Common) -> Result<Channel, CliError> {
     let source = match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
         Ok(Ok(channel)) => return Ok(channel),
         Ok(Err(source)) => source,
-        Err(_) => return Err(failed(ConnectProblem::Silent, None)),
+        Err(_) => {
+            let problem = if is_tls { look(&endpoint).await } else { None };
+            return Err(failed(problem.unwrap_or(ConnectProblem::Silent), None));
+        }
     };
     let problem = match of_tls(&source) {
         None if is_tls => look(&endpoint).await,
