@@ -30,7 +30,13 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-title() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+# Colours only where `draftsman` shows them, too.
+bold='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-}" != dumb ]; then
+    bold=$'\033[1m' plain=$'\033[0m'
+fi
+
+title() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 
 # expect STATUS VERB…: prints and runs a command of draftsman. Any other exit status ends the demo.
 expect() {

@@ -4,6 +4,7 @@
 mod suite {
     mod blueprints {
         mod archive;
+        mod bundled_imports;
         mod channels;
         mod consumers;
         mod documents;
@@ -21,14 +22,25 @@ mod suite {
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]
     mod cli {
+        mod backups;
         mod cli;
+        mod completion;
+        mod contexts;
+        mod copies;
         mod deadlines;
         mod doctor;
+        mod editing;
+        mod escaping;
+        mod json;
+        mod lists;
         mod sync;
+        mod tables;
         mod tls;
+        mod top;
         mod understanding;
         mod verify;
         mod waiting;
+        mod walk;
     }
     mod deploy {
         mod alerts;

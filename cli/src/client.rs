@@ -22,11 +22,18 @@ pub(crate) use self::connection::{ConnectProblem, diagnose};
 use self::headers::CallHeaders;
 pub(crate) use self::headers::TimeLimits;
 use crate::args::Common;
+use crate::contexts::ContextError;
+use crate::output;
 use crate::up::UpError;
+use crate::verbs::backup::BackupError;
+use crate::verbs::edit::EditError;
 
 /// Largest accepted response: a Blueprint of 1 MiB as YAML and as JSON, which may escape much of
 /// it.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+/// Length of a line about a candidate.
+const CANDIDATE_WIDTH: usize = 100;
 
 /// Why a verb ended with status 1.
 #[derive(Debug, Error)]
@@ -169,12 +176,36 @@ pub(crate) enum CliError {
         given: String,
     },
     /// The argument matches several versions.
-    #[error("`{given}` matches several versions of {blueprint_id}; give more digits")]
+    #[error(
+        "`{given}` matches several versions of {blueprint_id}; give more digits{}", Candidate::lines(.candidates, false)
+    )]
     AmbiguousVersion {
         /// The Blueprint.
         blueprint_id: String,
         /// The argument.
         given: String,
+        /// Versions that match.
+        candidates: Vec<Candidate>,
+    },
+    /// The argument matches several issues.
+    #[error(
+        "`{given}` matches several issues; give more characters{}", Candidate::lines(.candidates, *.has_more)
+    )]
+    AmbiguousIssue {
+        /// The argument.
+        given: String,
+        /// Issues that match.
+        candidates: Vec<Candidate>,
+        /// True if other issues match, too.
+        has_more: bool,
+    },
+    /// No Blueprint has the id.
+    #[error("no Blueprint has the id `{given}`; {}", did_you_mean(.near.as_deref()))]
+    NoSuchBlueprint {
+        /// The given id.
+        given: String,
+        /// A Blueprint with nearly this id.
+        near: Option<String>,
     },
     /// The channel has no version before its last move.
     #[error(
@@ -212,9 +243,58 @@ pub(crate) enum CliError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The id of a new Blueprint is invalid.
+    #[error("`{given}` is not a valid id of a Blueprint: {problem}")]
+    NewId {
+        /// The given id.
+        given: String,
+        /// The problem.
+        problem: String,
+    },
+    /// A context cannot be used, or the file of contexts cannot be changed.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// An edited text was not written.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A store was not copied.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),
+}
+
+/// What an ambiguous argument may mean.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    /// The id or version.
+    pub(crate) id: String,
+    /// A description, which is cut to the line.
+    pub(crate) about: String,
+}
+
+impl Candidate {
+    /// Returns a line for each candidate, each after a line break.
+    fn lines(candidates: &[Self], has_more: bool) -> String {
+        let lines = candidates.iter().map(|Self { id, about }| {
+            let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
+            format!(
+                "\n  {}",
+                output::cut(&format!("{id}  {about}"), CANDIDATE_WIDTH)
+            )
+        });
+        let end = if has_more { "\n  …" } else { "" };
+        lines.chain([end.to_owned()]).collect()
+    }
+}
+
+/// Returns how to find the right id of a Blueprint.
+fn did_you_mean(near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`draftsman get --archived` lists the Blueprints".to_owned(),
+    }
 }
 
 impl From<Status> for CliError {
@@ -321,7 +401,7 @@ fn explain(status: &Status) -> String {
 }
 
 /// Returns the name of a status code as in the gRPC documentation.
-fn code_name(code: Code) -> &'static str {
+pub(crate) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
@@ -372,6 +452,7 @@ mod tests {
     async fn what_is_no_address_is_refused_by_name() {
         let options = Common {
             addr: "not an address".to_owned(),
+            context: None,
             token: None,
             ca: None,
             client_cert: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use shared::config::problem::{InvalidConfig, Problems};
 use shared::config::{self, RedisUrl};
-use shared::telemetry::{TelemetryConfig, filter};
+use shared::telemetry::{TelemetryConfig, colours, filter};
 
 use crate::edge::tls::Tls;
 use crate::edge::tokens::TokensFile;
@@ -195,6 +195,7 @@ impl Args {
         let telemetry = TelemetryConfig {
             filter: filter.expect(sound),
             format: format.expect(sound),
+            has_colours: colours::are_wanted(|name| std::env::var_os(name)),
             otlp_endpoint: otlp_endpoint.expect(sound),
         };
         let config = Config {

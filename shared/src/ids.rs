@@ -24,9 +24,11 @@ fn is_id(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=MAX_ID_BYTES).contains(&bytes.len())
         && bytes[0].is_ascii_alphanumeric()
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && text.bytes().all(is_of_id)
+}
+
+fn is_of_id(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
 macro_rules! id_type {
@@ -153,6 +155,40 @@ impl Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The beginning or end of an id: 1 to 128 of the characters of ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdPart(Arc<str>);
+
+/// An invalid part of an id.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{given:?} is not the beginning or end of an id: 1 to 128 of A-Z a-z 0-9 . _ -")]
+pub struct InvalidIdPart {
+    /// The given text, cut to 160 characters.
+    pub given: String,
+}
+
+impl IdPart {
+    /// Parses a part.
+    ///
+    /// # Errors
+    /// [`InvalidIdPart`] if no id begins or ends with `text`.
+    pub fn parse(text: &str) -> Result<Self, InvalidIdPart> {
+        // An id begins with a letter or digit, its end need not.
+        if (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(is_of_id) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidIdPart {
+                given: text.chars().take(160).collect(),
+            })
+        }
+    }
+
+    /// Returns whether the text of an id begins or ends with this part.
+    pub fn is_of(&self, id: &str) -> bool {
+        id.starts_with(&*self.0) || id.ends_with(&*self.0)
     }
 }
 

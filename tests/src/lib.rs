@@ -29,10 +29,12 @@ pub mod redis_server;
 pub mod resp_proxy;
 pub mod rig;
 pub mod rng;
+pub mod screen;
 pub mod simulation;
 pub mod store_audit;
 pub mod store_fixture;
 pub mod store_orbits;
+pub mod terminal;
 pub mod tools;
 pub mod yaml_texts;
 

@@ -386,7 +386,8 @@ fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-fn command(program: Program, args: &[&str], env: &[(&str, &str)]) -> Command {
+/// Returns the command of a program, without variables of the developer.
+pub fn command(program: Program, args: &[&str], env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program.path());
     command.args(args).env_clear().envs(env.iter().copied());
     for inherited in ["PATH", "HOME", "TMPDIR", mutants::SCRIPTS_DIR] {

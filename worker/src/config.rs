@@ -9,7 +9,7 @@ use clap::Parser;
 use shared::config::problem::{InvalidConfig, Problems};
 use shared::config::{self, RedisUrl};
 use shared::ids::SettingId;
-use shared::telemetry::{TelemetryConfig, filter};
+use shared::telemetry::{TelemetryConfig, colours, filter};
 
 use crate::flow::Programs;
 
@@ -200,6 +200,7 @@ impl Args {
         let telemetry = TelemetryConfig {
             filter: filter.expect(sound),
             format: format.expect(sound),
+            has_colours: colours::are_wanted(|name| std::env::var_os(name)),
             otlp_endpoint: otlp_endpoint.expect(sound),
         };
         let config = Config {

@@ -17,6 +17,9 @@ pub(crate) struct ChannelsArgs {
     /// Maximum number of moves of each Blueprint.
     #[arg(long, value_name = "N", default_value_t = 50, requires = "moves")]
     pub(crate) limit: usize,
+    /// Show all moves.
+    #[arg(long, requires = "moves", conflicts_with = "limit")]
+    pub(crate) all: bool,
 }
 
 /// Options of `promote`.

@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use super::lists::ListArgs;
+
 /// Options of `submit`.
 #[derive(Debug, Args)]
 pub(crate) struct SubmitArgs {
@@ -37,7 +39,7 @@ pub(crate) struct PreviewArgs {
 /// Options of `retry`.
 #[derive(Debug, Args)]
 pub(crate) struct RetryArgs {
-    /// Id of the rejected issue.
+    /// Id of the rejected issue, or its beginning or end.
     #[arg(value_name = "ISSUE")]
     pub(crate) issue_id: String,
     /// Id of the new issue. The same issue can be retried again under the same id.
@@ -56,10 +58,21 @@ pub(crate) struct QueueArg {
     pub(crate) blueprint_id: Option<String>,
 }
 
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Seconds between two readings.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) interval: u64,
+    /// Print once and end, as without a terminal.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
 /// Selects an issue.
 #[derive(Debug, Args)]
 pub(crate) struct IssueArg {
-    /// Id of the issue.
+    /// Id of the issue, or its beginning or end.
     #[arg(value_name = "ISSUE")]
     pub(crate) issue_id: String,
 }
@@ -67,27 +80,22 @@ pub(crate) struct IssueArg {
 /// Options of `issues`.
 #[derive(Debug, Args)]
 pub(crate) struct IssuesArgs {
-    /// Show this issue in full.
-    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "state", "cause", "actor", "dead", "limit"])]
+    /// Show this issue in full. Its id, or the beginning or end of it.
+    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "state", "actor", "since", "dead", "watch", "limit", "all"])]
     pub(crate) issue_id: Option<String>,
-    /// List only issues of this Blueprint.
-    #[arg(long, value_name = "ID")]
-    pub(crate) blueprint: Option<String>,
-    /// List only issues in this state.
+    /// List only issues in this state, as the column STATE shows it; `rejected` is all of denied,
+    /// failed and cancelled.
     #[arg(long, value_enum)]
     pub(crate) state: Option<StateArg>,
-    /// List only issues that were rejected for this cause.
-    #[arg(long, value_enum)]
-    pub(crate) cause: Option<CauseArg>,
-    /// List only issues that this actor submitted.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) actor: Option<String>,
     /// List only issues on the dead-letter list.
     #[arg(long)]
     pub(crate) dead: bool,
-    /// Maximum number of issues.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(crate) limit: usize,
+    /// Show the list again whenever it changes, until Ctrl-C. To a program: one line for each
+    /// change of an issue.
+    #[arg(long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
 }
 
 /// The states of an issue.
@@ -100,37 +108,25 @@ pub(crate) enum StateArg {
     InFlight,
     /// Its change was committed.
     Applied,
-    /// It was rejected.
+    /// It was rejected, for any cause.
     Rejected,
-}
-
-/// The causes of a rejection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CauseArg {
-    /// A verifier denied it.
+    /// It was rejected: a verifier denied it.
     Denied,
-    /// It could not be decided.
+    /// It was rejected: it could not be decided.
     Failed,
-    /// A user cancelled it.
+    /// It was rejected: a user cancelled it.
     Cancelled,
 }
 
 /// Options of `log`.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// Show the entry of this issue in full.
-    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "actor", "oldest_first", "limit"])]
+    /// Show the entry of this issue in full. Its id, or the beginning or end of it.
+    #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "actor", "since", "oldest_first", "limit", "all"])]
     pub(crate) issue_id: Option<String>,
-    /// List only decisions about this Blueprint.
-    #[arg(long, value_name = "ID")]
-    pub(crate) blueprint: Option<String>,
-    /// List only decisions about issues that this actor submitted.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) actor: Option<String>,
     /// List the oldest entry first.
     #[arg(long)]
     pub(crate) oldest_first: bool,
-    /// Maximum number of entries.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
 }

@@ -13,6 +13,8 @@ pub(crate) enum SettingVerb {
     Get(SettingArg),
     /// Write a setting (YAML or JSON, with the field names of `setting get`).
     Put(SettingPutArgs),
+    /// Change a setting in your editor.
+    Edit(SettingEditArgs),
     /// List the settings by id.
     List,
     /// Delete a setting. `default` cannot be deleted.
@@ -54,6 +56,14 @@ pub(crate) struct SettingPutArgs {
     /// Allow a setting without `verifier_axes`: every patch of the spawner is committed unverified.
     #[arg(long)]
     pub(crate) no_verification: bool,
+}
+
+/// Options of `setting edit`.
+#[derive(Debug, Args)]
+pub(crate) struct SettingEditArgs {
+    /// Id of the setting. The editor is the one of VISUAL, else of EDITOR, else vi.
+    #[arg(value_name = "SETTING")]
+    pub(crate) setting_id: String,
 }
 
 /// Options of `setting use-model`.

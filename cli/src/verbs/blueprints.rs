@@ -6,15 +6,16 @@ use std::path::Path;
 use proto::v1::version_selector::Selector;
 use proto::v1::{
     ArchiveBlueprintRequest, BlueprintSummary, ListBlueprintsRequest, PutBlueprintRequest,
-    UnarchiveBlueprintRequest,
+    PutBlueprintResponse, UnarchiveBlueprintRequest,
 };
 use serde_json::json;
+use shared::blueprint::yaml;
 
 use super::version_lookup::{fetch, resolve};
 use super::{page_size, trial};
 use crate::args::{BlueprintArg, DocumentFormat, GetArgs, Output, PutArgs};
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Cell, Column};
 
 /// Writes a document without verification.
 ///
@@ -22,10 +23,10 @@ use crate::output;
 /// Errors of the file, intake or standard output.
 pub(crate) async fn put(mut client: Client, args: PutArgs, format: Output) -> Result<(), CliError> {
     let document = read(&args.file)?;
-    let expected_head = if args.new {
-        Some(String::new())
-    } else {
-        args.expected_head
+    let expected_head = match args.expected_head {
+        _ if args.new => Some(String::new()),
+        Some(given) => Some(expected_head(&mut client, &document, args.format, given).await?),
+        None => None,
     };
     let request = PutBlueprintRequest {
         document,
@@ -33,7 +34,15 @@ pub(crate) async fn put(mut client: Client, args: PutArgs, format: Output) -> Re
         rationale: args.rationale,
         format: DocumentFormat::to_wire(args.format).into(),
     };
-    let answer = client.blueprints.put_blueprint(request).await?.into_inner();
+    let answer = client.blueprints.put_blueprint(request).await?;
+    show_put(answer.into_inner(), format)
+}
+
+/// Prints what a write of a document did.
+///
+/// # Errors
+/// Errors of standard output.
+pub(super) fn show_put(answer: PutBlueprintResponse, format: Output) -> Result<(), CliError> {
     let commit = answer.commit.ok_or(CliError::Answer { field: "commit" })?;
     if format == Output::Json {
         let value = json!({
@@ -45,7 +54,7 @@ pub(crate) async fn put(mut client: Client, args: PutArgs, format: Output) -> Re
         return Ok(output::json_document(&value)?);
     }
     for warning in &answer.warnings {
-        output::line(format_args!("warning: {warning}"))?;
+        output::line(output::warning(warning))?;
     }
     let what = if answer.created {
         "commit"
@@ -57,6 +66,22 @@ pub(crate) async fn put(mut client: Client, args: PutArgs, format: Output) -> Re
         commit.blueprint_id, commit.seq, commit.version
     ))?;
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
+}
+
+/// Returns the version that `given` names in the history of the document's Blueprint. Leaves it to
+/// intake to report a document without an id.
+async fn expected_head(
+    client: &mut Client,
+    document: &str,
+    format: Option<DocumentFormat>,
+    given: String,
+) -> Result<String, CliError> {
+    let doc = yaml::parse_as(document, DocumentFormat::to_reader(format)).ok();
+    let id = doc.as_ref().and_then(|doc| doc.get("id")?.as_str());
+    match id {
+        Some(id) => resolve(client, id, &given).await,
+        None => Ok(given),
+    }
 }
 
 /// Prints a document, or the list of all Blueprints.
@@ -75,18 +100,11 @@ pub(crate) async fn get(mut client: Client, args: GetArgs, format: Output) -> Re
     };
     let answer = fetch(&mut client, &blueprint_id, selector).await?;
     if format == Output::Json {
-        let commit = answer
-            .commit
-            .as_ref()
-            .ok_or(CliError::Answer { field: "commit" })?;
-        return Ok(output::json_document(&json!({
-            "document_yaml": answer.document_yaml,
-            "document_json": answer.document_json,
-            "commit": output::commit_json(commit),
-        }))?);
+        // The document itself, so that `put` reads it.
+        return Ok(output::line(output::escape_json(&answer.document_json))?);
     }
-    // Prints exactly the canonical bytes, so that the SHA-256 of the output is the version.
-    Ok(output::exact(&answer.document_yaml)?)
+    // To a program these are the canonical bytes, so that the SHA-256 of the output is the version.
+    Ok(output::document(&answer.document_yaml)?)
 }
 
 /// Returns the ids of all Blueprints that are not archived.
@@ -98,7 +116,11 @@ pub(super) async fn ids(client: &mut Client) -> Result<Vec<String>, CliError> {
     Ok(all.map(|summary| summary.blueprint_id).collect())
 }
 
-async fn summaries(
+/// Returns all Blueprints by id.
+///
+/// # Errors
+/// Errors of intake.
+pub(super) async fn summaries(
     client: &mut Client,
     include_archived: bool,
 ) -> Result<Vec<BlueprintSummary>, CliError> {
@@ -131,17 +153,25 @@ async fn list(mut client: Client, include_archived: bool, format: Output) -> Res
     }
     let rows = blueprints.iter().map(|summary| {
         [
-            summary.blueprint_id.clone(),
-            output::short(&summary.head).to_owned(),
-            summary.version_label.clone(),
-            output::time(summary.updated_at.as_ref()),
-            if summary.archived { "archived" } else { "" }.to_owned(),
+            Cell::from(&summary.blueprint_id),
+            Cell::version(&summary.head),
+            Cell::from(&summary.version_label),
+            Cell::time(summary.updated_at.as_ref()),
+            Cell::from(if summary.archived { "archived" } else { "" }),
         ]
     });
-    Ok(output::line(output::table(
-        ["BLUEPRINT", "HEAD", "LABEL", "UPDATED", ""],
-        rows,
-    ))?)
+    let columns = [
+        Column::value("BLUEPRINT"),
+        Column::value("HEAD").omitted(2),
+        Column::text("LABEL").omitted(3),
+        Column::time("UPDATED").omitted(1),
+        Column::value(""),
+    ];
+    Ok(output::list(
+        columns,
+        &rows.collect::<Vec<_>>(),
+        "Blueprints",
+    )?)
 }
 
 /// Archives a Blueprint.

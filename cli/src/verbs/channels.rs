@@ -1,6 +1,6 @@
 //! `channels`, `promote` and `rollback`.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 
 use proto::v1::{
     Channel, ChannelMove, DiffBlueprintRequest, ListChannelMovesRequest, ListChannelsRequest,
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use super::version_lookup::resolve;
-use super::versions::{newest, show_diff};
+use super::versions::newest;
 use super::{blueprints, page_size, trial};
 use crate::args::{ChannelsArgs, Output, PromoteArgs, RollbackArgs};
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Cell, Column, time_json};
 
 /// Prints the channels of one Blueprint or of all, or their moves.
 ///
@@ -30,11 +30,15 @@ pub(crate) async fn channels(
         None => blueprints::ids(&mut client).await?,
     };
     if args.moves {
-        let mut moves = Vec::new();
+        let limit = if args.all { usize::MAX } else { args.limit };
+        let (mut moves, mut has_more) = (Vec::new(), false);
         for id in &blueprint_ids {
-            moves.extend(moves_of(&mut client, id, args.channel.as_deref(), args.limit).await?);
+            let (found, has_rest) =
+                moves_of(&mut client, id, args.channel.as_deref(), limit).await?;
+            moves.extend(found);
+            has_more |= has_rest;
         }
-        return show_moves(&moves, format);
+        return show_moves(&moves, has_more, format);
     }
     let mut channels = Vec::new();
     for id in &blueprint_ids {
@@ -49,63 +53,68 @@ pub(crate) async fn channels(
     }
     let rows = channels.iter().map(|channel| {
         [
-            channel.blueprint_id.clone(),
-            channel.name.clone(),
-            channel.seq.to_string(),
-            output::short(&channel.version).to_owned(),
-            channel.version_label.clone(),
-            channel.revision.to_string(),
-            output::time(channel.moved_at.as_ref()),
-            channel.moved_by.clone(),
-            output::brief(&channel.reason),
+            Cell::from(&channel.blueprint_id),
+            Cell::from(&channel.name),
+            Cell::number(channel.seq),
+            Cell::version(&channel.version),
+            Cell::from(&channel.version_label),
+            Cell::number(channel.revision),
+            Cell::time(channel.moved_at.as_ref()),
+            Cell::from(&channel.moved_by),
+            Cell::from(&channel.reason),
         ]
     });
-    let header = [
-        "BLUEPRINT",
-        "CHANNEL",
-        "SEQ",
-        "VERSION",
-        "LABEL",
-        "REVISION",
-        "MOVED",
-        "BY",
-        "REASON",
+    let columns = [
+        Column::value("BLUEPRINT"),
+        Column::value("CHANNEL"),
+        Column::value("SEQ").omitted(4),
+        Column::value("VERSION"),
+        Column::text("LABEL").omitted(5),
+        Column::value("REVISION").omitted(6),
+        Column::time("MOVED").omitted(1),
+        Column::text("BY").omitted(2),
+        Column::text("REASON").omitted(3),
     ];
-    Ok(output::line(output::table(header, rows))?)
+    Ok(output::list(
+        columns,
+        &rows.collect::<Vec<_>>(),
+        "channels",
+    )?)
 }
 
-fn show_moves(moves: &[ChannelMove], format: Output) -> Result<(), CliError> {
+fn show_moves(moves: &[ChannelMove], has_more: bool, format: Output) -> Result<(), CliError> {
     if format == Output::Json {
         let moves: Vec<_> = moves.iter().map(move_json).collect();
-        return Ok(output::json_document(&json!({ "moves": moves }))?);
+        let value = json!({ "moves": moves, "has_more": has_more });
+        return Ok(output::json_document(&value)?);
     }
-    let version = |version: &str| match version {
-        "" => "-".to_owned(),
-        version => output::short(version).to_owned(),
-    };
     let rows = moves.iter().map(|moved| {
         [
-            moved.blueprint_id.clone(),
-            moved.channel.clone(),
-            moved.revision.to_string(),
-            version(&moved.from_version),
-            version(&moved.to_version),
-            output::time(moved.moved_at.as_ref()),
-            moved.actor.clone(),
-            output::brief(&moved.reason),
+            Cell::from(&moved.blueprint_id),
+            Cell::from(&moved.channel),
+            Cell::number(moved.revision),
+            Cell::version(&moved.from_version),
+            Cell::version(&moved.to_version),
+            Cell::time(moved.moved_at.as_ref()),
+            Cell::from(&moved.actor),
+            Cell::from(&moved.reason),
         ]
     });
-    let header = [
-        "BLUEPRINT",
-        "CHANNEL",
-        "REVISION",
-        "FROM",
-        "TO",
-        "MOVED",
-        "BY",
-        "REASON",
+    let columns = [
+        Column::value("BLUEPRINT"),
+        Column::value("CHANNEL"),
+        Column::value("REVISION").omitted(4),
+        Column::value("FROM"),
+        Column::value("TO"),
+        Column::time("MOVED").omitted(1),
+        Column::text("BY").omitted(2),
+        Column::text("REASON").omitted(3),
     ];
-    Ok(output::line(output::table(header, rows))?)
+    output::list(columns, &rows.collect::<Vec<_>>(), "moves")?;
+    if has_more {
+        output::note(output::left_out(moves.len(), None))?;
+    }
+    Ok(())
 }
 
 /// Moves a channel to a version, after a question.
@@ -129,7 +138,7 @@ pub(crate) async fn promote(
             None => format!(
                 "create channel {} of {id} at version {}?",
                 args.channel,
-                output::short(&version)
+                output::short_version(&version)
             ),
             Some(present) => {
                 if format == Output::Text {
@@ -138,8 +147,8 @@ pub(crate) async fn promote(
                 format!(
                     "move channel {} of {id} from version {} to {}?",
                     args.channel,
-                    output::short(&present.version),
-                    output::short(&version)
+                    output::short_version(&present.version),
+                    output::short_version(&version)
                 )
             }
         };
@@ -166,7 +175,7 @@ async fn show_move(client: &mut Client, id: &str, from: &str, to: &str) -> Resul
         to_version: to.to_owned(),
     };
     match client.blueprints.diff_blueprint(request).await {
-        Ok(diff) => Ok(show_diff(&diff.into_inner().unified_diff)?),
+        Ok(diff) => Ok(output::show_diff(&diff.into_inner().unified_diff)?),
         Err(status) if status.code() == Code::FailedPrecondition => {
             Ok(output::line("the difference is too large to show")?)
         }
@@ -183,7 +192,7 @@ pub(crate) async fn rollback(
     args: RollbackArgs,
     format: Output,
 ) -> Result<(), CliError> {
-    let moves = moves_of(&mut client, &args.blueprint_id, Some(&args.channel), 1).await?;
+    let (moves, _) = moves_of(&mut client, &args.blueprint_id, Some(&args.channel), 1).await?;
     let last = moves.into_iter().next();
     let last = last.filter(|last| !last.from_version.is_empty() && !last.to_version.is_empty());
     let Some(last) = last else {
@@ -237,9 +246,7 @@ async fn set(
 
 /// Asks on standard error, and reads the answer from standard input.
 fn confirm(question: &str) -> Result<(), CliError> {
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "{question} [y/N] ")?;
-    stderr.flush()?;
+    output::ask(format_args!("{question} [y/N]"))?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     match answer.trim().to_ascii_lowercase().as_str() {
@@ -256,13 +263,13 @@ async fn channels_of(client: &mut Client, blueprint_id: &str) -> Result<Vec<Chan
     Ok(answer.into_inner().channels)
 }
 
-/// Returns the newest moves, at most `limit`.
+/// Returns the newest moves, at most `limit`, and whether there are more.
 async fn moves_of(
     client: &mut Client,
     blueprint_id: &str,
     channel: Option<&str>,
     limit: usize,
-) -> Result<Vec<ChannelMove>, CliError> {
+) -> Result<(Vec<ChannelMove>, bool), CliError> {
     let (mut moves, mut page_token) = (Vec::new(), String::new());
     while moves.len() < limit {
         let request = ListChannelMovesRequest {
@@ -279,7 +286,7 @@ async fn moves_of(
             break;
         }
     }
-    Ok(moves)
+    Ok((moves, !page_token.is_empty()))
 }
 
 fn channel_json(channel: &Channel) -> Value {
@@ -290,7 +297,7 @@ fn channel_json(channel: &Channel) -> Value {
         "seq": channel.seq,
         "version_label": channel.version_label,
         "revision": channel.revision,
-        "moved_at": channel.moved_at.as_ref().map(ToString::to_string),
+        "moved_at": time_json(channel.moved_at.as_ref()),
         "moved_by": channel.moved_by,
         "reason": channel.reason,
     })
@@ -306,6 +313,6 @@ fn move_json(moved: &ChannelMove) -> Value {
         "revision": moved.revision,
         "actor": moved.actor,
         "reason": moved.reason,
-        "moved_at": moved.moved_at.as_ref().map(ToString::to_string),
+        "moved_at": time_json(moved.moved_at.as_ref()),
     })
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::page_size;
 use crate::args::{ConsumersArgs, Output};
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Cell, Column, Paint, status_paint, time_json};
 
 /// Prints the instances that run Blueprints, with their last reports.
 ///
@@ -38,32 +38,33 @@ pub(crate) async fn consumers(
     }
     let rows = consumers.iter().map(|consumer| {
         [
-            consumer.blueprint_id.clone(),
-            consumer.consumer_id.clone(),
-            match consumer.channel.as_str() {
-                "" => "-".to_owned(),
-                channel => channel.to_owned(),
-            },
-            output::short(&consumer.version).to_owned(),
-            status_name(consumer).to_owned(),
-            if consumer.behind { "behind" } else { "" }.to_owned(),
-            output::time(consumer.since.as_ref()),
-            output::time(consumer.last_seen.as_ref()),
-            output::brief(&consumer.message),
+            Cell::from(&consumer.blueprint_id),
+            Cell::from(&consumer.consumer_id),
+            Cell::from(&consumer.channel),
+            Cell::version(&consumer.version),
+            Cell::from(status_name(consumer)).painted(status_paint(status_name(consumer))),
+            Cell::from(if consumer.behind { "behind" } else { "" }).painted(Paint::Warn),
+            Cell::time(consumer.since.as_ref()),
+            Cell::time(consumer.last_seen.as_ref()),
+            Cell::from(&consumer.message),
         ]
     });
-    let header = [
-        "BLUEPRINT",
-        "CONSUMER",
-        "CHANNEL",
-        "VERSION",
-        "STATUS",
-        "",
-        "SINCE",
-        "LAST SEEN",
-        "DETAIL",
+    let columns = [
+        Column::value("BLUEPRINT"),
+        Column::value("CONSUMER"),
+        Column::value("CHANNEL").omitted(4),
+        Column::value("VERSION").omitted(3),
+        Column::value("STATUS"),
+        Column::value(""),
+        Column::time("SINCE").omitted(5),
+        Column::time("LAST SEEN").omitted(1),
+        Column::text("DETAIL").omitted(2),
     ];
-    Ok(output::line(output::table(header, rows))?)
+    Ok(output::list(
+        columns,
+        &rows.collect::<Vec<_>>(),
+        "consumers",
+    )?)
 }
 
 fn status_name(consumer: &Consumer) -> &'static str {
@@ -83,8 +84,8 @@ fn consumer_json(consumer: &Consumer) -> Value {
         "version": consumer.version,
         "status": status_name(consumer),
         "message": consumer.message,
-        "since": consumer.since.as_ref().map(ToString::to_string),
-        "last_seen": consumer.last_seen.as_ref().map(ToString::to_string),
+        "since": time_json(consumer.since.as_ref()),
+        "last_seen": time_json(consumer.last_seen.as_ref()),
         "behind": consumer.behind,
     })
 }

@@ -22,7 +22,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::args::{Common, Output};
 use crate::client::{CliError, Client, ConnectProblem, TimeLimits, diagnose};
-use crate::output;
+use crate::output::{self, Styled};
 
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,8 @@ pub(crate) async fn doctor(options: &Common, format: Output) -> Result<bool, Cli
         Output::Text => {
             for check in &checks {
                 let (finding, name) = (check.finding.as_str(), check.name);
-                output::line(format_args!("{finding:<5} {name:<8} {}", check.found))?;
+                let line = Styled::of(output::status_paint(finding), format_args!("{finding:<5}"));
+                output::line(line.plain(format_args!(" {name:<8} {}", check.found)))?;
                 if !check.remedy.is_empty() {
                     output::line(format_args!("               → {}", check.remedy))?;
                 }

@@ -1,7 +1,5 @@
 //! `follow`: prints each move of Blueprints.
 
-use std::io::{self, Write};
-
 use proto::v1::{BlueprintUpdate, WatchBlueprintsRequest};
 use serde_json::json;
 
@@ -50,12 +48,13 @@ pub(crate) async fn follow(options: &Common, args: FollowArgs) -> Result<(), Cli
                     output::json_line(&json!({ "synced": {} }))?;
                 }
                 if std::mem::take(&mut is_away) {
-                    note("intake is available again")?;
+                    output::note("intake is available again")?;
                 }
             }
             Heard::Away(error) => {
                 if !std::mem::replace(&mut is_away, true) {
-                    note(&format!("intake is unavailable, trying again: {error}"))?;
+                    let away = format_args!("intake is unavailable, trying again: {error}");
+                    output::note(output::warning(away))?;
                 }
                 watch.pause().await;
             }
@@ -71,11 +70,6 @@ pub(super) fn commit_of(update: &BlueprintUpdate) -> Result<&proto::v1::Commit, 
         .ok_or(CliError::Answer { field: "commit" })
 }
 
-/// Writes a line to standard error.
-pub(super) fn note(text: &str) -> io::Result<()> {
-    writeln!(io::stderr(), "{text}")
-}
-
 fn print_update(update: &BlueprintUpdate, channel: &str, format: Output) -> Result<(), CliError> {
     let commit = commit_of(update)?;
     if format == Output::Json {
@@ -89,11 +83,12 @@ fn print_update(update: &BlueprintUpdate, channel: &str, format: Output) -> Resu
         0 => String::new(),
         revision => format!("  {channel} revision {revision}"),
     };
-    Ok(output::line(format_args!(
-        "{}{place}  commit {}, version {}  {}",
+    let line = format!(
+        "{}{place}  commit {}, version {}  ",
         commit.blueprint_id,
         commit.seq,
-        output::short(&commit.version),
-        output::brief(&commit.rationale)
-    ))?)
+        output::short_version(&commit.version)
+    );
+    let rationale = output::one_line(&commit.rationale, output::width(&line));
+    Ok(output::line(format_args!("{line}{rationale}"))?)
 }

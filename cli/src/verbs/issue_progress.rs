@@ -12,11 +12,10 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::decision::Decision;
-use super::follow::note;
 use super::waiting::describe;
 use crate::args::Output;
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Styled};
 
 /// How long a watch is retried while intake is unavailable.
 const REJOIN_FOR: Duration = Duration::from_secs(60);
@@ -51,7 +50,8 @@ impl Progress {
     /// Prints the state of the issue above the spinner.
     fn state(&self, issue: &Issue) -> Result<(), CliError> {
         if self.format == Output::Text {
-            self.line(&format!("  {}", output::standing(issue)))?;
+            let standing = output::standing(issue).wrap(2, output::wrap_width());
+            self.line(Styled::from("  ").then(standing))?;
         }
         self.spinner
             .set_message(output::state_name(issue).replace('_', " "));
@@ -82,7 +82,8 @@ impl Progress {
         if is_new && (lasts || waiting.reason() != WaitingReason::Worker) {
             self.waiting.replace(Some(key));
             if self.format == Output::Text {
-                self.line(&format!("    {text}"))?;
+                let text = Styled::from(&text).wrap(4, output::wrap_width());
+                self.line(Styled::from("    ").then(text))?;
             }
         }
         self.spinner.set_message(text);
@@ -92,7 +93,7 @@ impl Progress {
     /// Prints a finished step; shows a started step in the spinner.
     fn step(&self, step: &StepProgress) -> Result<(), CliError> {
         match ended(step) {
-            Some(text) => self.line(&format!("    {text}")),
+            Some(text) => self.line(format_args!("    {text}")),
             None => {
                 self.spinner.set_message(named(step));
                 Ok(())
@@ -100,7 +101,7 @@ impl Progress {
         }
     }
 
-    fn line(&self, text: &str) -> Result<(), CliError> {
+    fn line(&self, text: impl Into<Styled>) -> Result<(), CliError> {
         Ok(self.spinner.suspend(|| output::line(text))?)
     }
 }
@@ -122,7 +123,8 @@ pub(super) fn spinner(message: &'static str) -> ProgressBar {
 
 /// Formats the name of a step, with the axis of a verifier. Both are untrusted text of a document.
 fn named(step: &StepProgress) -> String {
-    output::brief(&format!("{} {}", step.step, step.axis))
+    // The spinner and the duration need about 30 columns.
+    output::one_line(&format!("{} {}", step.step, step.axis), 30)
 }
 
 /// Describes how a step ended; `None` if it still runs.
@@ -179,7 +181,7 @@ pub(super) async fn note_if_slow<T>(
     match timeout(SLOW, submitting.as_mut()).await {
         Ok(submitted) => Ok(submitted?),
         Err(_) => {
-            note("intake has not accepted the issue yet; Redis may be unavailable")?;
+            output::note("intake has not accepted the issue yet; Redis may be unavailable")?;
             Ok(submitting.await?)
         }
     }
@@ -289,7 +291,7 @@ async fn follow_to_the_end(
                     match stream.message().await {
                         Ok(Some(message)) => {
                             if give_up_at.take().is_some() {
-                                note("intake is available again")?;
+                                output::note("intake is available again")?;
                             }
                             if let Some(step) = &message.step {
                                 progress.step(step)?;
@@ -331,8 +333,9 @@ async fn follow_to_the_end(
             return Err(ended.into());
         }
         if is_first {
-            let away = format!("intake is unavailable, trying again: {}", ended.message());
-            progress.spinner.suspend(|| note(&output::brief(&away)))?;
+            let away = format_args!("intake is unavailable, trying again: {}", ended.message());
+            let away = output::warning(away);
+            progress.spinner.suspend(|| output::note(away))?;
         }
         progress
             .spinner

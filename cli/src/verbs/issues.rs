@@ -3,17 +3,15 @@
 use std::io::{self, Read};
 use std::time::SystemTime;
 
-use proto::v1::{
-    CancelIssueRequest, GetIssueRequest, Issue, IssueState, ListIssuesRequest, RejectionCause,
-    SubmitIssueRequest,
-};
+use proto::v1::{CancelIssueRequest, GetIssueRequest, Issue, SubmitIssueRequest};
 use serde_json::json;
 
 use super::decision::Decision;
+use super::issue_lookup::find;
 use super::issue_progress::{Progress, follow, note_if_slow, while_unavailable};
 use super::waiting::describe;
-use super::{log, page_size};
-use crate::args::{CauseArg, IssueArg, IssuesArgs, Output, StateArg, SubmitArgs};
+use super::{issue_list, log};
+use crate::args::{IssueArg, IssuesArgs, Output, SubmitArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
@@ -115,7 +113,8 @@ pub(crate) async fn watch(
             &json!({ "issue": output::issue_json(issue) }),
         )?),
     };
-    let (last, decision) = follow(&mut client, &args.issue_id, None, &progress, print).await?;
+    let issue_id = find(&mut client, args.issue_id).await?;
+    let (last, decision) = follow(&mut client, &issue_id, None, &progress, print).await?;
     if format == Output::Text {
         while_unavailable(async || log::print_brief(&mut client, &last.issue_id).await).await?;
     }
@@ -131,71 +130,19 @@ pub(crate) async fn issues(
     args: IssuesArgs,
     format: Output,
 ) -> Result<(), CliError> {
-    if let Some(issue_id) = args.issue_id {
-        let answer = client
-            .intake
-            .get_issue(GetIssueRequest { issue_id })
-            .await?
-            .into_inner();
-        return print_issue(
-            &answer.issue.ok_or(CliError::Answer { field: "issue" })?,
-            format,
-        );
-    }
-
-    let mut issues: Vec<Issue> = Vec::new();
-    let mut page_token = String::new();
-    while issues.len() < args.limit {
-        let page = client
-            .intake
-            .list_issues(ListIssuesRequest {
-                blueprint_id: args.blueprint.clone(),
-                state: args.state.map(|state| wire_state(state).into()),
-                cause: args.cause.map(|cause| wire_cause(cause).into()),
-                dead_only: args.dead,
-                page_size: page_size(args.limit - issues.len()),
-                page_token,
-                submitted_by: args.actor.clone(),
-            })
-            .await?
-            .into_inner();
-        issues.extend(page.issues);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    issues.truncate(args.limit);
-
-    if format == Output::Json {
-        let issues: Vec<_> = issues.iter().map(output::issue_json).collect();
-        return Ok(output::json_document(&json!({ "issues": issues }))?);
-    }
-    let rows = issues.iter().map(|issue| {
-        let state = match output::cause_name(issue) {
-            "" => output::state_name(issue).replace('_', " "),
-            cause => cause.to_owned(),
-        };
-        [
-            issue.issue_id.clone(),
-            issue.blueprint_id.clone(),
-            state,
-            output::time(issue.submitted_at.as_ref()),
-            issue.submitted_by.clone(),
-            output::brief(&issue.intent),
-            output::brief(&issue.reason),
-        ]
-    });
-    let header = [
-        "ISSUE",
-        "BLUEPRINT",
-        "STATE",
-        "SUBMITTED",
-        "BY",
-        "INTENT",
-        "REASON",
-    ];
-    Ok(output::line(output::table(header, rows))?)
+    let Some(given) = args.issue_id else {
+        return issue_list::issues(client, args, format).await;
+    };
+    let issue_id = find(&mut client, given).await?;
+    let answer = client
+        .intake
+        .get_issue(GetIssueRequest { issue_id })
+        .await?
+        .into_inner();
+    print_issue(
+        &answer.issue.ok_or(CliError::Answer { field: "issue" })?,
+        format,
+    )
 }
 
 /// Cancels an issue.
@@ -207,11 +154,10 @@ pub(crate) async fn cancel(
     args: IssueArg,
     format: Output,
 ) -> Result<(), CliError> {
+    let issue_id = find(&mut client, args.issue_id).await?;
     let answer = client
         .intake
-        .cancel_issue(CancelIssueRequest {
-            issue_id: args.issue_id,
-        })
+        .cancel_issue(CancelIssueRequest { issue_id })
         .await?
         .into_inner();
     print_issue(
@@ -226,32 +172,29 @@ fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError> {
             &json!({ "issue": output::issue_json(issue) }),
         )?);
     }
-    output::line(format_args!(
-        "issue      {} against {}",
-        issue.issue_id, issue.blueprint_id
-    ))?;
-    output::line(format_args!("intent     {}", issue.intent))?;
-    output::line(format_args!("state      {}", output::standing(issue)))?;
+    output::field(
+        "issue",
+        format_args!("{} against {}", issue.issue_id, issue.blueprint_id),
+    )?;
+    output::field("intent", &issue.intent)?;
+    output::field("state", output::standing(issue))?;
     let waiting = issue.waiting_for.as_ref();
     if let Some(waits) = waiting.and_then(|w| describe(w, &issue.blueprint_id, SystemTime::now())) {
-        output::line(format_args!("waiting    {waits}"))?;
+        output::field("waiting", waits)?;
     }
-    output::line(format_args!(
-        "submitted  {}{}",
-        output::time(issue.submitted_at.as_ref()),
-        by(&issue.submitted_by)
-    ))?;
-    output::line(format_args!(
-        "updated    {}, revision {}",
-        output::time(issue.updated_at.as_ref()),
-        issue.revision
-    ))?;
+    let submitted = output::both(issue.submitted_at.as_ref());
+    output::field("submitted", submitted + &by(&issue.submitted_by))?;
+    let updated = output::both(issue.updated_at.as_ref());
+    output::field(
+        "updated",
+        format_args!("{updated}, revision {}", issue.revision),
+    )?;
     if !issue.decided_by.is_empty() {
-        output::line(format_args!("decided    by {}", issue.decided_by))?;
+        output::field("decided", format_args!("by {}", issue.decided_by))?;
     }
-    output::line(format_args!("attempts   {}", issue.attempt))?;
+    output::field("attempts", issue.attempt)?;
     if !issue.retry_of.is_empty() {
-        output::line(format_args!("retry of   {}", issue.retry_of))?;
+        output::field("retry of", &issue.retry_of)?;
     }
     Ok(())
 }
@@ -261,22 +204,5 @@ fn by(actor: &str) -> String {
     match actor {
         "" => String::new(),
         actor => format!(" by {actor}"),
-    }
-}
-
-fn wire_state(state: StateArg) -> IssueState {
-    match state {
-        StateArg::Pending => IssueState::Pending,
-        StateArg::InFlight => IssueState::InFlight,
-        StateArg::Applied => IssueState::Applied,
-        StateArg::Rejected => IssueState::Rejected,
-    }
-}
-
-fn wire_cause(cause: CauseArg) -> RejectionCause {
-    match cause {
-        CauseArg::Denied => RejectionCause::Denied,
-        CauseArg::Failed => RejectionCause::Failed,
-        CauseArg::Cancelled => RejectionCause::Cancelled,
     }
 }

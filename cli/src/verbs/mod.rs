@@ -1,25 +1,34 @@
 //! The verbs, in one file per group.
 
+pub(crate) mod backup;
 mod blueprint_watch;
 pub(crate) mod blueprints;
 pub(crate) mod certs;
 pub(crate) mod channels;
 pub(crate) mod consumers;
+pub(crate) mod context;
 pub(crate) mod decision;
 pub(crate) mod doctor;
+pub(crate) mod edit;
 pub(crate) mod follow;
+pub(crate) mod fork;
 mod history_file;
+mod issue_list;
+mod issue_lookup;
 mod issue_progress;
 pub(crate) mod issues;
 pub(crate) mod log;
+pub(crate) mod near_miss;
 pub(crate) mod preview;
 pub(crate) mod probe;
 pub(crate) mod queue;
+mod renamed;
 pub(crate) mod retry;
 mod setting_file;
 pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod sync;
+pub(crate) mod top;
 pub(crate) mod transfer;
 mod trial;
 mod use_model;

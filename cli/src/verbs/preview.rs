@@ -11,7 +11,7 @@ use super::issues::read_intent;
 use super::log::print_judgement;
 use crate::args::{Output, PreviewArgs};
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Paint, Styled};
 
 /// The error reason when the flow itself failed, as it would for an issue.
 const FLOW_FAILED: &str = "PREVIEW_FAILED";
@@ -47,7 +47,8 @@ pub(crate) async fn preview(
             match format {
                 Output::Json => output::json_document(&json!({ "failed": status.message() }))?,
                 Output::Text => {
-                    output::line(format_args!("would be rejected: {}", status.message()))?;
+                    let outcome = Styled::of(Paint::Bad, "would be rejected");
+                    output::line(outcome.plain(format_args!(": {}", status.message())))?;
                 }
             }
             return Ok(3);
@@ -57,7 +58,7 @@ pub(crate) async fn preview(
     match format {
         Output::Json => output::json_document(&json!({
             "would_apply": preview.would_apply,
-            "json_patch": preview.json_patch,
+            "json_patch": output::nested_json(&preview.json_patch),
             "unified_diff": preview.unified_diff,
             "rationale": preview.rationale,
             "verdicts": preview.verdicts.iter().map(output::verdict_json).collect::<Vec<_>>(),
@@ -74,15 +75,16 @@ fn has_failed(status: &Status) -> bool {
 }
 
 fn print(preview: &PreviewIssueResponse) -> Result<(), CliError> {
-    output::exact(&preview.unified_diff)?;
-    print_judgement(&preview.rationale, &preview.verdicts, str::to_owned)?;
-    if preview.would_apply {
-        output::line("would be applied")?;
-    } else {
-        output::line(format_args!(
-            "would be denied: {}",
-            preview.reasons.join("; ")
-        ))?;
+    if !preview.unified_diff.is_empty() {
+        output::show_diff(&preview.unified_diff)?;
     }
+    print_judgement(&preview.rationale, &preview.verdicts)?;
+    let outcome = if preview.would_apply {
+        Styled::of(Paint::Good, "would be applied")
+    } else {
+        let reasons = preview.reasons.join("; ");
+        Styled::of(Paint::Bad, "would be denied").plain(format_args!(": {reasons}"))
+    };
+    output::line(outcome.wrap(0, output::wrap_width()))?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use proto::v1::RetryIssueRequest;
 use serde_json::json;
 
 use super::decision::Decision;
+use super::issue_lookup::find;
 use super::issue_progress::note_if_slow;
 use super::issues::wait_for_decision;
 use crate::args::{Output, RetryArgs};
@@ -21,7 +22,7 @@ pub(crate) async fn retry(
     format: Output,
 ) -> Result<Option<Decision>, CliError> {
     let request = RetryIssueRequest {
-        issue_id: args.issue_id,
+        issue_id: find(&mut client, args.issue_id).await?,
         new_issue_id: args.new_issue_id,
     };
     let answer = note_if_slow(client.intake.retry_issue(request)).await?;

@@ -6,7 +6,7 @@ use proto::v1::{GetQueueStatsRequest, GetQueueStatsResponse};
 
 use crate::args::Output;
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Cell, Column, Paint, Styled};
 use crate::verbs::doctor::Finding;
 use crate::verbs::doctor::queue;
 
@@ -44,20 +44,23 @@ pub(super) fn print(stats: &GetQueueStatsResponse) -> Result<(), CliError> {
             mebibytes(max)
         ),
     };
-    let numbers = [
-        ["pending".to_owned(), stats.pending.to_string()],
-        ["  ready".to_owned(), stats.ready.to_string()],
-        ["  delayed".to_owned(), stats.delayed.to_string()],
-        [
-            "  oldest since".to_owned(),
-            output::time(stats.oldest_pending_at.as_ref()),
-        ],
-        ["in flight".to_owned(), stats.in_flight.to_string()],
-        ["dead".to_owned(), stats.dead.to_string()],
-        ["paused".to_owned(), paused],
-        ["Redis memory".to_owned(), memory],
-    ];
-    output::line(output::table(["QUEUE", ""], numbers))?;
+    let oldest = match stats.oldest_pending_at.as_ref() {
+        None => String::new(),
+        at => format!(", the oldest submitted {}", output::both(at)),
+    };
+    let pending = format!(
+        "{} ({} ready, {} delayed){oldest}",
+        stats.pending, stats.ready, stats.delayed
+    );
+    output::field("pending", pending)?;
+    output::field("in flight", stats.in_flight)?;
+    output::field("dead", stats.dead)?;
+    let paint = match paused.as_str() {
+        "nothing" => Paint::Plain,
+        _ => Paint::Warn,
+    };
+    output::field("paused", Styled::of(paint, paused))?;
+    output::field("memory", memory)?;
     // Those of intake, and those of `doctor` about the same numbers.
     let checks = queue::examine(stats, SystemTime::now());
     let found = checks.iter().filter(|check| check.finding != Finding::Ok);
@@ -68,20 +71,25 @@ pub(super) fn print(stats: &GetQueueStatsResponse) -> Result<(), CliError> {
         }
     }
     for warning in &warnings {
-        output::line(format_args!("warning: {warning}"))?;
+        output::line(output::warning(warning))?;
     }
     if !stats.workers.is_empty() {
         output::line("")?;
         let workers = stats.workers.iter().map(|worker| {
             [
-                worker.worker_id.clone(),
-                worker.in_flight.to_string(),
-                output::time(worker.last_seen.as_ref()),
-                worker.version.clone(),
+                Cell::from(&worker.worker_id),
+                Cell::number(worker.in_flight),
+                Cell::time(worker.last_seen.as_ref()),
+                Cell::from(&worker.version),
             ]
         });
-        let header = ["WORKER", "IN FLIGHT", "LAST SEEN", "VERSION"];
-        output::line(output::table(header, workers))?;
+        let columns = [
+            Column::value("WORKER"),
+            Column::value("IN FLIGHT"),
+            Column::time("LAST SEEN"),
+            Column::value("VERSION").omitted(1),
+        ];
+        output::list(columns, &workers.collect::<Vec<_>>(), "workers")?;
     }
     Ok(())
 }

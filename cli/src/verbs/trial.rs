@@ -15,7 +15,9 @@ pub(crate) fn show(trial: i32, detail: &str) -> io::Result<()> {
     match Trial::try_from(trial) {
         Ok(Trial::NotTried) => {
             let detail = detail.split_whitespace().collect::<Vec<_>>().join(" ");
-            output::line(format_args!("the orbit was not tried: {detail}"))
+            output::line(output::warning(format_args!(
+                "the orbit was not tried: {detail}"
+            )))
         }
         _ => Ok(()),
     }

@@ -7,7 +7,7 @@ use worker::flow::Trial;
 
 use crate::args::{DocumentFormat, Output, VerifyArgs};
 use crate::client::CliError;
-use crate::output;
+use crate::output::{self, Styled};
 
 /// The exit status of a verdict that denies; the same as that of a denied issue.
 const DENIED: u8 = 2;
@@ -34,10 +34,13 @@ pub(crate) async fn verify(args: VerifyArgs, format: Output) -> Result<u8, CliEr
     let detail = Value::from(&judgement.detail);
     match format {
         Output::Json => output::json_document(&json!({"status": status, "detail": detail}))?,
-        Output::Text => match detail.as_str() {
-            Some(text) => output::line(format!("{status}: {text}"))?,
-            None => output::line(format!("{status}: {detail}"))?,
-        },
+        Output::Text => {
+            let line = Styled::of(output::status_paint(status), status);
+            match detail.as_str() {
+                Some(text) => output::line(line.plain(format_args!(": {text}")))?,
+                None => output::line(line.plain(format_args!(": {detail}")))?,
+            }
+        }
     }
     Ok(if judgement.pass { 0 } else { DENIED })
 }

@@ -6,7 +6,7 @@ use proto::v1::{
 };
 use shared::ids::VersionPrefix;
 
-use crate::client::{CliError, Client};
+use crate::client::{Candidate, CliError, Client};
 
 /// Length of a version: a SHA-256 in hexadecimal.
 const VERSION_CHARACTERS: usize = 64;
@@ -84,19 +84,24 @@ fn choose(commits: &[Commit], blueprint_id: &str, given: &str) -> Result<String,
             .ok_or_else(not_found)?;
         return Ok(commit.version.clone());
     }
-    let mut named = commits
+    let named = commits
         .iter()
-        .map(|commit| &commit.version)
-        .filter(|version| version.starts_with(given));
-    let first = named.next().ok_or_else(not_found)?;
+        .filter(|commit| commit.version.starts_with(given));
+    let named: Vec<&Commit> = named.collect();
+    let first = named.first().ok_or_else(not_found)?;
     // Several commits may have the same content.
-    if named.any(|other| other != first) {
+    if named.iter().any(|other| other.version != first.version) {
+        let candidates = named.iter().map(|commit| Candidate {
+            id: commit.version.clone(),
+            about: format!("commit {}  {}", commit.seq, commit.rationale),
+        });
         return Err(CliError::AmbiguousVersion {
             blueprint_id: blueprint_id.to_owned(),
             given: given.to_owned(),
+            candidates: candidates.collect(),
         });
     }
-    Ok(first.clone())
+    Ok(first.version.clone())
 }
 
 #[cfg(test)]

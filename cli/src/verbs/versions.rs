@@ -1,8 +1,5 @@
 //! `history`, `diff` and `revert`.
 
-use std::env;
-use std::io::{self, IsTerminal};
-
 use proto::v1::version_selector::Selector;
 use proto::v1::{Commit, DiffBlueprintRequest, ListCommitsRequest, RevertBlueprintRequest};
 use serde_json::json;
@@ -11,7 +8,7 @@ use super::version_lookup::{fetch, resolve};
 use super::{page_size, trial};
 use crate::args::{DiffArgs, HistoryArgs, Output, RevertArgs};
 use crate::client::{CliError, Client};
-use crate::output;
+use crate::output::{self, Cell, Column};
 
 /// Prints the commits of a Blueprint, newest first.
 ///
@@ -22,35 +19,47 @@ pub(crate) async fn history(
     args: HistoryArgs,
     format: Output,
 ) -> Result<(), CliError> {
-    let commits = commits(&mut client, &args.blueprint_id, args.actor, args.limit).await?;
+    let by_actor = args.actor.is_some();
+    let limit = args.limit.number();
+    let (commits, has_more) = commits(&mut client, &args.blueprint_id, args.actor, limit).await?;
     if format == Output::Json {
         let commits: Vec<_> = commits.iter().map(output::commit_json).collect();
-        return Ok(output::json_document(&json!({ "commits": commits }))?);
+        let value = json!({ "commits": commits, "has_more": has_more });
+        return Ok(output::json_document(&value)?);
     }
-    let rows = commits.iter().map(|commit| {
+    let issue_ids: Vec<&str> = commits.iter().map(|c| c.issue_id.as_str()).collect();
+    let short_ids = output::short_ids(&issue_ids);
+    let rows = commits.iter().zip(short_ids).map(|(commit, short_id)| {
         [
-            commit.seq.to_string(),
-            output::short(&commit.version).to_owned(),
-            commit.version_label.clone(),
-            output::time(commit.committed_at.as_ref()),
-            commit.author.clone(),
-            commit.issue_id.clone(),
-            output::brief(&commit.rationale),
+            Cell::number(commit.seq),
+            Cell::version(&commit.version),
+            Cell::from(&commit.version_label),
+            Cell::time(commit.committed_at.as_ref()),
+            Cell::from(&commit.author),
+            Cell::short(short_id, &commit.issue_id),
+            Cell::from(&commit.rationale),
         ]
     });
-    let header = [
-        "SEQ",
-        "VERSION",
-        "LABEL",
-        "COMMITTED",
-        "BY",
-        "ISSUE",
-        "RATIONALE",
+    let columns = [
+        Column::value("SEQ"),
+        Column::value("VERSION"),
+        Column::text("LABEL").omitted(4),
+        Column::time("COMMITTED").omitted(1),
+        Column::text("BY").omitted(2),
+        Column::value("ISSUE").omitted(3),
+        Column::text("RATIONALE"),
     ];
-    Ok(output::line(output::table(header, rows))?)
+    output::list(columns, &rows.collect::<Vec<_>>(), "commits")?;
+    if has_more {
+        // The commits of a Blueprint are numbered from 1.
+        let total = commits.first().map(|newest| newest.seq);
+        let total = total.filter(|_| !by_actor);
+        output::note(output::left_out(commits.len(), total))?;
+    }
+    Ok(())
 }
 
-/// Prints the difference between two versions.
+/// Prints the difference between two versions. Returns true if they differ.
 ///
 /// # Errors
 /// Errors of intake or standard output. An argument matches no version, or several.
@@ -58,7 +67,7 @@ pub(crate) async fn diff(
     mut client: Client,
     args: DiffArgs,
     format: Output,
-) -> Result<(), CliError> {
+) -> Result<bool, CliError> {
     let id = &args.blueprint_id;
     let (from, to) = match (args.from, args.to) {
         (Some(from), Some(to)) => (
@@ -83,6 +92,7 @@ pub(crate) async fn diff(
             (before, to.version)
         }
     };
+    let is_different = from != to;
     let request = DiffBlueprintRequest {
         blueprint_id: id.clone(),
         from_version: from,
@@ -92,50 +102,13 @@ pub(crate) async fn diff(
     let answer = answer.into_inner();
     match (format, args.patch) {
         (Output::Json, _) => output::json_document(&json!({
-            "json_patch": answer.json_patch,
+            "json_patch": output::nested_json(&answer.json_patch),
             "unified_diff": answer.unified_diff,
         }))?,
-        (Output::Text, true) => output::line(answer.json_patch)?,
-        (Output::Text, false) => show_diff(&answer.unified_diff)?,
+        (Output::Text, true) => output::line(output::escape_json(&answer.json_patch))?,
+        (Output::Text, false) => output::show_diff(&answer.unified_diff)?,
     }
-    Ok(())
-}
-
-/// Prints a unified diff, coloured on a terminal.
-///
-/// # Errors
-/// The error of the operating system.
-pub(super) fn show_diff(diff: &str) -> io::Result<()> {
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if diff.is_empty() {
-        output::line("no difference")
-    } else if io::stdout().is_terminal() && !no_color {
-        output::exact(&coloured(diff))
-    } else {
-        output::exact(diff)
-    }
-}
-
-/// Colours a unified diff for a terminal: deletions red, insertions green, positions cyan.
-fn coloured(diff: &str) -> String {
-    let mut text = String::with_capacity(diff.len() * 2);
-    let mut in_header = true;
-    for line in diff.lines() {
-        in_header &= !line.starts_with("@@");
-        let code = match line.as_bytes().first() {
-            _ if in_header => "1",
-            Some(b'-') => "31",
-            Some(b'+') => "32",
-            Some(b'@') => "36",
-            _ => "",
-        };
-        match code {
-            "" => text.push_str(line),
-            code => text.push_str(&format!("\x1b[{code}m{line}\x1b[0m")),
-        }
-        text.push('\n');
-    }
-    text
+    Ok(is_different)
 }
 
 /// Makes the content of an earlier version the head again.
@@ -173,18 +146,18 @@ pub(crate) async fn revert(
 /// # Errors
 /// Errors of intake.
 pub(super) async fn newest(client: &mut Client, blueprint_id: &str) -> Result<Commit, CliError> {
-    let commits = commits(client, blueprint_id, None, 1).await?;
+    let (commits, _) = commits(client, blueprint_id, None, 1).await?;
     let newest = commits.into_iter().next();
     newest.ok_or(CliError::Answer { field: "commits" })
 }
 
-/// Returns the newest commits, or those of one author, at most `limit`.
+/// Returns the newest commits, or those of one author, at most `limit`, and whether there are more.
 async fn commits(
     client: &mut Client,
     blueprint_id: &str,
     author: Option<String>,
     limit: usize,
-) -> Result<Vec<Commit>, CliError> {
+) -> Result<(Vec<Commit>, bool), CliError> {
     let mut commits = Vec::new();
     let mut page_token = String::new();
     while commits.len() < limit {
@@ -202,21 +175,7 @@ async fn commits(
             break;
         }
     }
+    let has_more = !page_token.is_empty() || commits.len() > limit;
     commits.truncate(limit);
-    Ok(commits)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_diff_is_coloured_line_by_line() {
-        let diff = "--- a\n+++ b\n@@ -1,2 +1,2 @@\n same\n--- gone\n+new\n";
-        assert_eq!(
-            coloured(diff),
-            "\x1b[1m--- a\x1b[0m\n\x1b[1m+++ b\x1b[0m\n\x1b[36m@@ -1,2 +1,2 @@\x1b[0m\n same\n\
-             \x1b[31m--- gone\x1b[0m\n\x1b[32m+new\x1b[0m\n"
-        );
-    }
+    Ok((commits, has_more))
 }

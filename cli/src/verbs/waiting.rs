@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use proto::v1::{WaitingFor, WaitingReason};
 use serde_json::{Value, json};
 
-use crate::output;
+use crate::output::{self, time_json};
 
 /// Describes what an issue of this Blueprint waits for; `None` if it does not wait.
 pub(super) fn describe(
@@ -16,10 +16,10 @@ pub(super) fn describe(
     let pause = || {
         let by = match waiting.paused_by.as_str() {
             "" => String::new(),
-            by => format!(" by {}", output::brief(by)),
+            by => format!(" by {}", output::one_line(by, 40)),
         };
         let since = match &waiting.paused_at {
-            Some(since) => format!(" since {}", output::time(Some(since))),
+            Some(since) => format!(" {}", output::relative(Some(since))),
             None => String::new(),
         };
         format!("{by}{since}")
@@ -33,7 +33,7 @@ pub(super) fn describe(
     Some(match waiting.reason() {
         WaitingReason::Unspecified if waiting.message.is_empty() => return None,
         // A reason of a newer intake.
-        WaitingReason::Unspecified => output::brief(&waiting.message),
+        WaitingReason::Unspecified => output::one_line(&waiting.message, 20),
         WaitingReason::Worker => match waiting.blueprints_ahead {
             0 => "waits for a free worker".to_owned(),
             n => format!(
@@ -78,10 +78,10 @@ pub(crate) fn json(waiting: &WaitingFor) -> Value {
         "reason": waiting.reason().as_str_name().trim_start_matches("WAITING_REASON_").to_lowercase(),
         "message": waiting.message,
         "paused_by": waiting.paused_by,
-        "paused_at": waiting.paused_at.as_ref().map(|at| output::time(Some(at))),
+        "paused_at": time_json(waiting.paused_at.as_ref()),
         "issues_ahead": waiting.issues_ahead,
         "blueprints_ahead": waiting.blueprints_ahead,
-        "next_attempt_at": waiting.next_attempt_at.as_ref().map(|at| output::time(Some(at))),
+        "next_attempt_at": time_json(waiting.next_attempt_at.as_ref()),
     })
 }
 

@@ -178,8 +178,8 @@ impl Blueprints {
         blueprint_id: &BlueprintId,
         prefix: &str,
     ) -> Result<v1::ListCommitsResponse, RequestError> {
-        /// Two commits show that a prefix is ambiguous.
-        const MAX_NAMED: usize = 2;
+        /// Most commits that an ambiguous prefix names.
+        const MAX_NAMED: usize = 10;
         let prefix = VersionPrefix::parse(prefix)
             .map_err(|error| RequestError::field("version_prefix", error))?;
         let shard = self.backend.store()?.of(blueprint_id);

@@ -10,7 +10,7 @@ use prost_types::Timestamp;
 use proto::v1;
 use shared::domain::actor::Actor;
 use shared::domain::version_selector::VersionSelector;
-use shared::ids::{BlueprintId, ChannelName, IssueId, SettingId, Version};
+use shared::ids::{BlueprintId, ChannelName, IdPart, IssueId, SettingId, Version};
 
 use crate::error::request_error::RequestError;
 
@@ -52,6 +52,14 @@ pub(crate) fn optional_actor(
     let given = given.filter(|actor| !actor.is_empty());
     let actor = given.map(Actor::parse).transpose();
     actor.map_err(|error| RequestError::field(field, error))
+}
+
+/// Parses the beginning or end of the id of an issue, in the field `issue_id_part`. Absent or empty
+/// means `None`.
+pub(crate) fn issue_id_part(given: Option<&str>) -> Result<Option<IdPart>, RequestError> {
+    let given = given.filter(|part| !part.is_empty());
+    let part = given.map(IdPart::parse).transpose();
+    part.map_err(|error| RequestError::field("issue_id_part", error))
 }
 
 /// Parses a version selector in the field `field`. Absent or unset means latest.

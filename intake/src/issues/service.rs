@@ -115,6 +115,7 @@ impl Intake {
             state: state_filter(request.state)?,
             cause: cause_filter(request.cause)?,
             submitted_by: convert::optional_actor("submitted_by", request.submitted_by.as_deref())?,
+            id_part: convert::issue_id_part(request.issue_id_part.as_deref())?,
             dead_only: request.dead_only,
         };
         let query = PageQuery::parse(

@@ -2,6 +2,7 @@
 
 use proto::v1;
 use proto::v1::enhance_log_service_server::EnhanceLogService;
+use shared::store::LogFilter;
 use tonic::{Request, Response, Status};
 
 use crate::backend::Backend;
@@ -39,19 +40,20 @@ impl EnhanceLog {
         &self,
         request: v1::ListLogEntriesRequest,
     ) -> Result<v1::ListLogEntriesResponse, RequestError> {
-        let blueprint_id = convert::blueprint_filter(request.blueprint_id.as_deref())?;
         let given = request.submitted_by.as_deref();
-        let submitted_by = convert::optional_actor("submitted_by", given)?;
-        let (blueprint_id, submitted_by) = (blueprint_id.as_ref(), submitted_by.as_ref());
+        let filter = LogFilter {
+            blueprint_id: convert::blueprint_filter(request.blueprint_id.as_deref())?,
+            submitted_by: convert::optional_actor("submitted_by", given)?,
+            id_part: convert::issue_id_part(request.issue_id_part.as_deref())?,
+        };
         let newest_first = request.newest_first;
-        let list = format!("log {blueprint_id:?} {submitted_by:?} {newest_first}");
+        let list = format!("log {filter:?} {newest_first}");
+        let filter = &filter;
         let query = PageQuery::parse(request.page_size, &request.page_token, &list)?;
         let store = self.backend.store()?;
         let (entries, next_page_token) = query
             .collect(entry_to_wire, |page| async move {
-                Ok(store
-                    .list_log_entries(blueprint_id, submitted_by, newest_first, &page)
-                    .await?)
+                Ok(store.list_log_entries(filter, newest_first, &page).await?)
             })
             .await?;
         Ok(v1::ListLogEntriesResponse {

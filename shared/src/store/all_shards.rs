@@ -6,14 +6,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::domain::actor::Actor;
 use crate::domain::enhance_log::LogEntry;
 use crate::domain::issue::Issue;
 use crate::ids::{BlueprintId, WorkerId};
 use crate::store::codec::paging::{Page, PageRequest};
 use crate::store::events::{CancelStream, EventStream};
 use crate::store::issues::read::IssueFilter;
-use crate::store::log::LogPart;
+use crate::store::log::{LogFilter, LogPart};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
@@ -77,20 +76,18 @@ impl Store {
     /// As [`Shard::list_log_entries`].
     pub async fn list_log_entries(
         &self,
-        blueprint: Option<&BlueprintId>,
-        submitted_by: Option<&Actor>,
+        filter: &LogFilter,
         newest_first: bool,
         page: &PageRequest,
     ) -> Result<Page<LogEntry>, StoreError> {
-        let shards = self.of_blueprint(blueprint);
+        let shards = self.of_blueprint(filter.blueprint_id.as_ref());
         if let [shard] = shards {
-            let listed = shard.list_log_entries(blueprint, submitted_by, newest_first, page);
-            return listed.await;
+            return shard.list_log_entries(filter, newest_first, page).await;
         }
         let places = log_places(page.after.as_deref(), shards.len())?;
         let mut parts = Vec::with_capacity(shards.len());
         for (shard, place) in shards.iter().zip(places) {
-            let part = shard.log_part(None, submitted_by, newest_first, place, page.size);
+            let part = shard.log_part(filter, newest_first, place, page.size);
             parts.push(part.await?);
         }
         // Always takes the first item of some shard. So the cursor has a position in each,

@@ -30,6 +30,7 @@ pub use self::consumers::ReportOutcome;
 pub use self::events::{CancelStream, EventStream, IssueEvent, IssueSteps, News, Topic};
 pub use self::issues::read::IssueFilter;
 pub use self::issues::revisions::{IssueRevision, IssueRevisions, REVISIONS_PER_CALL};
+pub use self::log::LogFilter;
 pub use self::previews::preview::{
     MAX_WAITING_PREVIEWS, PreviewRequestOutcome, PreviewStatus, PreviewTicket,
 };

@@ -1,6 +1,7 @@
 //! Telemetry of a program: log lines on stderr (text or JSON), HTTP [`probes`] with
 //! [`metrics`](crate::telemetry::prometheus), and optional [`trace`]s.
 
+pub mod colours;
 pub mod filter;
 mod json_lines;
 pub mod probes;
@@ -26,6 +27,8 @@ pub struct TelemetryConfig {
     pub filter: String,
     /// The format of a line.
     pub format: LogFormat,
+    /// True for colours in text on a terminal; see [`colours::are_wanted`].
+    pub has_colours: bool,
     /// The OTLP/gRPC endpoint for traces; `None` disables traces.
     pub otlp_endpoint: Option<String>,
 }
@@ -35,6 +38,7 @@ impl Default for TelemetryConfig {
         Self {
             filter: crate::config::DEFAULT_LOG.to_owned(),
             format: LogFormat::Text,
+            has_colours: true,
             otlp_endpoint: None,
         }
     }
@@ -86,7 +90,7 @@ pub fn init(config: &TelemetryConfig, program: &'static str) -> Result<Telemetry
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         // Escape codes only on a terminal: a pipe needs `address=…` as one plain word.
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(config.has_colours && std::io::stderr().is_terminal());
     let lines = match config.format {
         LogFormat::Text => lines.with_filter(filter).boxed(),
         LogFormat::Json => {

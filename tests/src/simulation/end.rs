@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use shared::domain::issue::{IssueState, RejectionCause};
 use shared::domain::version_selector::VersionSelector;
 use shared::ids::{BlueprintId, IssueId};
-use shared::store::{PageRequest, Shard};
+use shared::store::{LogFilter, PageRequest, Shard};
 
 use crate::simulation::calls::Seen;
 use crate::simulation::ledger::{Ledger, Place};
@@ -114,7 +114,7 @@ async fn check_history(
     findings: &mut Findings,
 ) {
     let entries = store
-        .list_log_entries(Some(name), None, false, &EVERYTHING)
+        .list_log_entries(&LogFilter::of_blueprint(name), false, &EVERYTHING)
         .await;
     let entries = entries.expect("Redis answers").items;
     let queue = &ledger.queues[name];

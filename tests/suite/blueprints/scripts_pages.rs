@@ -1,6 +1,6 @@
 //! Pages of the lists of the store.
 
-use shared::store::{IssueFilter, StoreError};
+use shared::store::{IssueFilter, LogFilter, StoreError};
 use tests::store_fixture::{Fixture, How, LONG, blueprint_id, worker_id};
 
 use super::scripts_store::{all, page};
@@ -20,7 +20,7 @@ async fn pages_put_together_are_the_whole_list() {
         fixture.step(fixture.settle(&claimed, How::Applied)).await;
     }
     let whole_log = store
-        .list_log_entries(None, None, false, &page(100, None))
+        .list_log_entries(&LogFilter::default(), false, &page(100, None))
         .await
         .unwrap();
     let whole_log: Vec<_> = whole_log.items.into_iter().map(|e| e.issue_id).collect();
@@ -36,7 +36,7 @@ async fn pages_put_together_are_the_whole_list() {
         for newest_first in [false, true] {
             let entries = all(size, async |page| {
                 let entries = store
-                    .list_log_entries(None, None, newest_first, &page)
+                    .list_log_entries(&LogFilter::default(), newest_first, &page)
                     .await;
                 entries.unwrap()
             });
@@ -58,7 +58,7 @@ async fn pages_put_together_are_the_whole_list() {
         let found = store.list_commits(&id, None, &cursor()).await.map(drop);
         assert!(matches!(found, Err(StoreError::Cursor(_))), "{found:?}");
         let found = store
-            .list_log_entries(None, None, true, &cursor())
+            .list_log_entries(&LogFilter::default(), true, &cursor())
             .await
             .map(drop);
         assert!(matches!(found, Err(StoreError::Cursor(_))), "{found:?}");

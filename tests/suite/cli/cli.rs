@@ -119,10 +119,10 @@ async fn every_verb_speaks_json() {
     }
     // The time of the decision, to the second, as in the entry.
     let entry = json(&draftsman(&rig, &["log", "one", "--output", "json"]).await);
-    let ms = entry["entry"]["ts_ms"].as_i64().expect("a time");
+    let at = entry["entry"]["decided_at"].as_str().expect("a time");
     let decided = prost_types::Timestamp {
-        seconds: ms / 1000,
         nanos: 0,
+        ..at.parse().expect("RFC 3339")
     };
     for args in [&["log"][..], &["log", "one"]] {
         let text = draftsman(&rig, args).await.stdout;

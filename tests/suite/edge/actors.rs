@@ -296,6 +296,7 @@ async fn an_import_keeps_authors_and_is_the_author_of_the_rest() {
             document_yaml: message.document_yaml,
             last: message.last,
             channel_move: message.channel_move,
+            replace_bundled: false,
         });
     }
     let second = |messages: &mut [v1::ImportBlueprintRequest], author: &str| {

@@ -485,6 +485,7 @@ impl Stage {
                 document_yaml: message.document_yaml,
                 last: message.last,
                 channel_move: message.channel_move,
+                replace_bundled: false,
             });
         }
         Ok(messages)

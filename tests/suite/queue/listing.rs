@@ -219,8 +219,8 @@ async fn every_combination_of_filters_lists_what_matches_all() {
                         blueprint_id: blueprint.map(blueprint_id),
                         state,
                         cause,
-                        submitted_by: None,
                         dead_only,
+                        ..IssueFilter::default()
                     };
                     let matching = all.iter().filter(|known| {
                         blueprint.is_none_or(|name| name == known.blueprint)

@@ -9,7 +9,8 @@ use shared::domain::issue::{Authority, Caller, NewIssue, RejectionCause};
 use shared::ids::Version;
 use shared::store::{
     CancelOutcome, ClaimMode, ClaimOutcome, ExpectedHead, ImportOutcome, IssueFilter, IssueRef,
-    NextClaim, Page, PageRequest, ReapOutcome, SettleOutcome, StageOutcome, Store, SubmitOutcome,
+    LogFilter, NextClaim, Page, PageRequest, ReapOutcome, SettleOutcome, StageOutcome, Store,
+    SubmitOutcome,
 };
 use tests::redis_server::{Aof, RedisServer};
 use tests::store_fixture::{
@@ -219,9 +220,13 @@ async fn the_lists_of_an_actor_are_whole_in_any_number_of_shards() {
             }
         }
         let by = actor("rare");
+        let logged = LogFilter {
+            submitted_by: Some(by.clone()),
+            ..LogFilter::default()
+        };
         for newest_first in [false, true] {
             let (entries, _) = pages(async |page| {
-                let listed = store.list_log_entries(None, Some(&by), newest_first, &page);
+                let listed = store.list_log_entries(&logged, newest_first, &page);
                 listed.await.expect("an answer")
             })
             .await;
@@ -246,10 +251,12 @@ async fn the_lists_of_an_actor_are_whole_in_any_number_of_shards() {
             pages(async |page| store.list_issues(&filter, &page).await.expect("an answer")).await;
         let listed: BTreeSet<_> = issues.iter().map(|i| i.issue_id.to_string()).collect();
         assert_eq!(listed, rare.iter().cloned().collect(), "{n_shards} shards");
-        let one = blueprint_id("bp-5");
+        let one = LogFilter {
+            blueprint_id: Some(blueprint_id("bp-5")),
+            ..logged
+        };
         let (entries, _) = pages(async |page| {
-            let listed =
-                store.list_log_entries(Some(&one), filter.submitted_by.as_ref(), true, &page);
+            let listed = store.list_log_entries(&one, true, &page);
             listed.await.expect("an answer")
         })
         .await;
@@ -325,9 +332,12 @@ async fn a_page_of_a_submitter_reads_a_bounded_size_of_entries() {
         let _: i64 = fixture.raw(&["HSET", &keys.log(), &id, &large]).await;
         let _: i64 = fixture.raw(&["RPUSH", &keys.decided(), &id]).await;
     }
-    let by = actor("rare");
+    let filter = LogFilter {
+        submitted_by: Some(actor("rare")),
+        ..LogFilter::default()
+    };
     let (entries, n_pages) = pages(async |page| {
-        let listed = fixture.store.list_log_entries(None, Some(&by), true, &page);
+        let listed = fixture.store.list_log_entries(&filter, true, &page);
         listed.await.expect("an answer")
     })
     .await;

@@ -1,7 +1,7 @@
 //! The script that accepts an issue: each outcome, its effects, and the order of the queues.
 
 use shared::domain::issue::{Authority, IssueState, NewIssue};
-use shared::store::{Page, PageRequest, Shard, SubmitOutcome};
+use shared::store::{LogFilter, Page, PageRequest, Shard, SubmitOutcome};
 use tests::events::{ALL_CHANNEL, Events};
 use tests::store_fixture::{Fixture, How, LONG, blueprint_id, issue_ref, new_issue, worker_id};
 
@@ -175,7 +175,8 @@ async fn decided(store: &Shard, blueprint: &str) -> Vec<String> {
             after: None,
         },
     );
-    let entries = store.list_log_entries(Some(&id), None, false, &page);
+    let filter = LogFilter::of_blueprint(&id);
+    let entries = store.list_log_entries(&filter, false, &page);
     let Page { items, .. } = entries.await.expect("Redis answers");
     items
         .into_iter()

@@ -11,7 +11,7 @@ use shared::blueprint::{Doc, json};
 use shared::domain::enhance_log::LogEntry;
 use shared::domain::issue::RejectionCause;
 use shared::error::chain;
-use shared::store::PageRequest;
+use shared::store::{LogFilter, PageRequest};
 
 use crate::flow::error::StepError;
 use crate::flow::memory::{RunMemory, persistently};
@@ -32,14 +32,14 @@ const MAX_PATCH: usize = 4 << 10;
 /// [`StepError::Transient`] if the log cannot be read now.
 pub(super) async fn read(memory: &RunMemory, n: usize) -> Result<Vec<Doc>, StepError> {
     let (mut denials, mut after) = (Vec::new(), None);
+    let filter = LogFilter::of_blueprint(memory.blueprint());
     for _ in 0..LOOK_BACK.0 / LOOK_BACK.1 {
         let page = PageRequest {
             size: LOOK_BACK.1,
             after,
         };
-        let (store, blueprint) = (memory.store(), memory.blueprint());
-        let found =
-            persistently(|| store.list_log_entries(Some(blueprint), None, true, &page)).await;
+        let store = memory.store();
+        let found = persistently(|| store.list_log_entries(&filter, true, &page)).await;
         let found = found.map_err(|error| StepError::Transient {
             message: format!("the past denials could not be read: {}", chain(&error)),
             retry_after: None,

@@ -16,7 +16,7 @@ use self::command::{Applied, Changes};
 use self::folder::Folder;
 use self::report::Reports;
 use super::blueprint_watch::{BlueprintWatch, Heard, removal_reason};
-use super::follow::{commit_of, note};
+use super::follow::commit_of;
 use crate::args::{Common, Output, SyncArgs};
 use crate::client::CliError;
 use crate::output;
@@ -157,7 +157,7 @@ impl Sync<'_> {
                 "{}  commit {}, version {}",
                 self.folder.path(&id).display(),
                 commit.seq,
-                output::short(&commit.version)
+                output::short_version(&commit.version)
             ))?,
             Output::Json => output::json_line(&json!({ "written": {
                 "path": self.folder.path(&id),
@@ -206,7 +206,10 @@ impl Sync<'_> {
         };
         self.folder.forget_removed()?;
         if !applied.is_done {
-            note(&format!("the command failed: {}", applied.message))?;
+            output::note(output::warning(format_args!(
+                "the command failed: {}",
+                applied.message
+            )))?;
         }
         let known = self.watch.known();
         self.reports.add(&changes, &applied, |id| known.get(id));
@@ -225,7 +228,9 @@ impl Sync<'_> {
             if self.options.output == Output::Json {
                 output::json_line(&json!({ "stale": true }))?;
             }
-            note(&format!("STALE: the files stay as they are: {error}"))?;
+            output::note(output::warning(format_args!(
+                "STALE: the files stay as they are: {error}"
+            )))?;
         }
         Ok(())
     }
@@ -235,7 +240,7 @@ impl Sync<'_> {
             if self.options.output == Output::Json {
                 output::json_line(&json!({ "stale": false }))?;
             }
-            note("up to date again")?;
+            output::note("up to date again")?;
         }
         Ok(())
     }

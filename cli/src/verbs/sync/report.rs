@@ -9,8 +9,8 @@ use tonic::Status;
 
 use super::command::{Applied, Changes};
 use crate::client::Client;
+use crate::output;
 use crate::verbs::blueprint_watch::is_passing;
-use crate::verbs::follow::note;
 
 /// How long a report waits for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -81,7 +81,9 @@ impl Reports {
                 return;
             }
             // Standard error is the last place to report a failure.
-            let _ = note(&format!("cannot report the version of {id}: {error}"));
+            let _ = output::note(output::warning(format_args!(
+                "cannot report the version of {id}: {error}"
+            )));
         }
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn cursor_at(score: u64, id: &IssueId) -> String {
 }
 
 /// A position in an index: `<score>/<id>`.
+#[derive(Clone)]
 pub(crate) struct Cursor {
     pub(crate) score: u64,
     pub(crate) id: IssueId,

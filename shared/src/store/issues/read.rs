@@ -6,7 +6,7 @@ use redis::cmd;
 
 use crate::domain::actor::Actor;
 use crate::domain::issue::{Issue, IssueState, RejectionCause};
-use crate::ids::{BlueprintId, IssueId};
+use crate::ids::{BlueprintId, IdPart, IssueId};
 use crate::store::codec;
 use crate::store::codec::paging::{Cursor, LOOKED_AT_PER_PAGE, Page, PageRequest};
 use crate::store::redis::error::StoreError;
@@ -24,6 +24,8 @@ pub struct IssueFilter {
     pub cause: Option<RejectionCause>,
     /// The actor that submitted it.
     pub submitted_by: Option<Actor>,
+    /// The beginning or end of the id.
+    pub id_part: Option<IdPart>,
     /// True for only the dead list.
     pub dead_only: bool,
 }
@@ -81,6 +83,9 @@ impl Shard {
     }
 
     async fn read_issues(&self, ids: &[IssueId]) -> Result<Vec<Option<Issue>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut pipeline = redis::pipe();
         for id in ids {
             pipeline
@@ -138,6 +143,15 @@ impl Shard {
                 return Ok(Page { items, next: None });
             }
             looked_at += batch.len();
+            let last = batch.last().cloned();
+            // Ids alone decide this part of the filter, so no other issue is read.
+            let is_read = |at: &Cursor| {
+                filter
+                    .id_part
+                    .as_ref()
+                    .is_none_or(|part| part.is_of(at.id.as_str()))
+            };
+            let batch: Vec<Cursor> = batch.into_iter().filter(is_read).collect();
             let ids: Vec<IssueId> = batch.iter().map(|c| c.id.clone()).collect();
             for (found, at) in self.read_issues(&ids).await?.into_iter().zip(batch) {
                 if let Some(issue) = found.filter(|issue| filter.wants(issue)) {
@@ -151,6 +165,7 @@ impl Shard {
                 }
                 cursor = Some(at);
             }
+            cursor = last;
         }
         Ok(Page {
             items,
