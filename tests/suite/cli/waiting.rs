@@ -43,7 +43,7 @@ async fn submit_says_why_it_waits_and_each_change_of_it() {
     assert_eq!(paused.code, Some(0), "{paused:?}");
     until_said(
         &submit,
-        &["team is paused by alice since 2", "`draftsman resume team`"],
+        &["team is paused by alice", "`draftsman resume team`"],
     )
     .await;
     let paused = draftsman(&rig, &["pause"]).await;
