@@ -49,7 +49,8 @@ async fn fill(rig: &Rig) {
     rig.client.put(format!("{orbit}x-note: changed\n")).await;
     rig.client
         .put_setting(factory::setting("mine", |_| {}))
-        .await;
+        .await
+        .expect("a setting");
     rig.client
         .edit_setting(|setting| setting.ttl_secs = 77)
         .await;
