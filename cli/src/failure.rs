@@ -82,6 +82,7 @@ impl CliError {
             Self::Context(_) => "INVALID_CONTEXT",
             Self::Edit(_) => "NOT_EDITED",
             Self::Backup(_) => "NOT_COPIED",
+            Self::NewId { .. } => "INVALID_ID",
         }
     }
 }
