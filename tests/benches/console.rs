@@ -108,7 +108,7 @@ async fn load(client: &Client, blueprints: usize, issues: usize) {
             let request = v1::SubmitIssueRequest {
                 blueprint_id,
                 intent,
-                issue_id: None,
+                ..Default::default()
             };
             intake.submit_issue(request).await.expect("it is accepted");
         }

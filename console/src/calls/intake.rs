@@ -169,6 +169,7 @@ impl Asker {
         let request = v1::WatchIssueRequest {
             issue_id,
             include_steps: true,
+            ..Default::default()
         };
         let mut client = self.issues.clone();
         within(READ_WITHIN, client.watch_issue(request)).await

@@ -166,6 +166,8 @@ pub(crate) async fn file(
         blueprint_id: fields.needed("blueprint")?,
         intent: fields.text("intent"),
         issue_id: None,
+        // The page says at once which sentence the bundled spawner does not understand.
+        must_be_understood: true,
     };
     let issue = given(viewer.asker()?.submit_issue(request).await?.issue)?;
     Ok(see_other(&format!(

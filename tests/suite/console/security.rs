@@ -224,7 +224,7 @@ async fn people_sign_in_and_see_what_their_scope_allows() {
             "{scope}: {}",
             answer.body
         );
-        let form = format!("{form}&blueprint=none&intent=x");
+        let form = format!("{form}&blueprint=none&intent=tag+x");
         let answer = console.post("/issues", &cookies, &form).await;
         assert_eq!(
             answer.status,
