@@ -9,7 +9,6 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities;
-use thirtyfour::extensions::cdp::ChromeDevTools;
 use thirtyfour::prelude::*;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -119,8 +118,7 @@ impl Browser {
     }
 
     async fn cdp(&self, command: &str, parameters: Value) {
-        let tools = ChromeDevTools::new(self.driver.handle().clone());
-        let called = tools.execute_cdp_with_params(command, parameters).await;
+        let called = self.driver.cdp().send_raw(command, parameters).await;
         called.unwrap_or_else(|error| panic!("{command}: {error}"));
     }
 
