@@ -101,6 +101,9 @@ impl Browser {
         ] {
             capabilities.add_arg(arg).expect("a capability");
         }
+        // The HTTP client of WebDriver wants a cryptography, even for plain text. Only the first
+        // call of a process installs it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let url = format!("http://127.0.0.1:{port}");
         let driver =
             within_wait_limit("the browser starts", WebDriver::new(&*url, capabilities)).await;

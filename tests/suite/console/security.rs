@@ -168,9 +168,15 @@ async fn with_tokens() -> (RedisServer, Process, Console, tempfile::TempDir) {
     let address = intake.address().await;
     let console = Console::start(&address, &[]).await;
     // Any answer of intake but UNAVAILABLE leads to the page for signing in.
-    tests::eventually::eventually("intake is ready", async || {
+    tests::eventually::eventually("intake is up", async || {
         let page = console.get("/", "").await;
         (page.status == 401).then_some(()).ok_or(page.body)
+    })
+    .await;
+    let cookies = console.sign_in(READER).await;
+    tests::eventually::eventually("intake has reached Redis", async || {
+        let page = console.get("/", &cookies).await;
+        (page.status == 200).then_some(()).ok_or(page.body)
     })
     .await;
     (redis, intake, console, dir)
