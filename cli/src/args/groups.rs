@@ -41,7 +41,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ),
     ("Settings and checks of changes", &["setting", "verify"]),
     ("Copies", &["export", "import", "backup", "restore"]),
-    ("Operation", &["up", "doctor", "probe"]),
+    ("Operation", &["up", "doctor", "probe", "certs"]),
     ("This program", &["context", "completions", "man", "help"]),
 ];
 

@@ -187,6 +187,24 @@ pub(super) async fn note_if_slow<T>(
     }
 }
 
+/// Repeats a call of intake for a minute while intake is unavailable, as right after the return of
+/// Redis. Returns its last result.
+pub(super) async fn while_unavailable<T>(
+    mut call: impl AsyncFnMut() -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let deadline = Instant::now() + REJOIN_FOR;
+    loop {
+        match call().await {
+            Err(CliError::Status(status))
+                if status.code() == Code::Unavailable && Instant::now() < deadline =>
+            {
+                sleep(REJOIN_EVERY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Returns the limit after it has passed; never returns without one.
 async fn passes(limit: Option<Duration>) -> Duration {
     match limit {
@@ -208,20 +226,17 @@ struct Told<'a, E> {
 impl<E: Fn(&Issue) -> Result<(), CliError>> Told<'_, E> {
     /// Passes a state on, unless it is older than the last one. Returns the decision.
     fn issue(&mut self, issue: Issue) -> Result<Option<Decision>, CliError> {
-        let is_newer = |last: &Issue| issue.revision > last.revision;
-        let is_same = |last: &Issue| issue.revision == last.revision;
-        if self.last.as_ref().is_none_or(is_newer) {
+        let decision = Decision::of(&issue);
+        let last = self.last.as_ref();
+        if last.is_none_or(|last| issue.revision > last.revision) {
             self.progress.state(&issue)?;
-        } else if !self.last.as_ref().is_some_and(is_same) {
-            return Ok(Decision::of(&issue));
-        } else if self.last.as_ref() == Some(&issue) {
-            return Ok(Decision::of(&issue));
+        } else if last.is_some_and(|last| issue.revision < last.revision || issue == *last) {
+            return Ok(decision);
         }
         if let Some(waiting) = &issue.waiting_for {
             self.progress.waiting(waiting, &issue.blueprint_id, false)?;
         }
         (self.each)(&issue)?;
-        let decision = Decision::of(&issue);
         self.last = Some(issue);
         Ok(decision)
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::decision::Decision;
 use super::issue_lookup::find;
-use super::issue_progress::{Progress, follow, note_if_slow};
+use super::issue_progress::{Progress, follow, note_if_slow, while_unavailable};
 use super::waiting::describe;
 use super::{issue_list, log};
 use crate::args::{IssueArg, IssuesArgs, Output, SubmitArgs};
@@ -92,7 +92,7 @@ pub(super) async fn wait_for_decision(
     let (last, decision) =
         follow(client, &issue.issue_id, Some(issue), &progress, |_| Ok(())).await?;
     if format == Output::Text {
-        log::print_brief(client, &last.issue_id).await?;
+        while_unavailable(async || log::print_brief(client, &last.issue_id).await).await?;
     }
     Ok((last, decision))
 }
@@ -116,7 +116,7 @@ pub(crate) async fn watch(
     let issue_id = find(&mut client, args.issue_id).await?;
     let (last, decision) = follow(&mut client, &issue_id, None, &progress, print).await?;
     if format == Output::Text {
-        log::print_brief(&mut client, &last.issue_id).await?;
+        while_unavailable(async || log::print_brief(&mut client, &last.issue_id).await).await?;
     }
     Ok(decision)
 }

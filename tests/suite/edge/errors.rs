@@ -140,6 +140,11 @@ async fn provoke_by_requests(rig: &Rig, provoked: &mut Provoked) {
     let get = v1::GetIssueRequest { issue_id: id() };
     provoked.note("no issue", intake.get_issue(get).await);
     provoked.note("no intent", intake.submit_issue(issue("b", "", "i")).await);
+    let typo = v1::SubmitIssueRequest {
+        must_be_understood: true,
+        ..issue("b", "tagg x", "i")
+    };
+    provoked.note("a typo", intake.submit_issue(typo).await);
     provoked.note(
         "no target",
         intake.submit_issue(issue("nobody", "x", "i")).await,
