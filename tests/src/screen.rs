@@ -37,8 +37,8 @@ pub async fn run_command_on_terminal(command: Command, columns: u16) -> Finished
     running.await.expect("the thread does not panic")
 }
 
-/// As [`run_command_on_terminal`], and ends the program with SIGTERM when `text` appears. (A shell in
-/// the background ignores SIGINT, and so do its children.)
+/// As [`run_command_on_terminal`], and ends the program with SIGTERM when `text` appears. (The
+/// children of a shell in the background ignore SIGINT.)
 ///
 /// # Panics
 /// As [`run_on_terminal`].

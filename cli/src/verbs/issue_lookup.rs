@@ -109,8 +109,8 @@ pub(super) async fn find_logged(client: &mut Client, given: String) -> Result<St
     }
 }
 
-/// Returns whether `given` names the issue: the beginning of its id, or as much of its end as a table
-/// shows.
+/// Returns whether `given` names the issue: the beginning of its id, or as much of its end as a
+/// table shows.
 fn is_named(id: &str, given: &str) -> bool {
     id.starts_with(given) || (given.len() >= output::MIN_ID && id.ends_with(given))
 }
