@@ -274,7 +274,6 @@ async fn follow_to_the_end(
             issue_id: issue_id.to_owned(),
             include_steps: progress.format == Output::Text,
             include_waiting: true,
-            ..Default::default()
         };
         let opening = client.intake.watch_issue(request);
         let opened = match client.limits.call() {
