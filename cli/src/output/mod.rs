@@ -49,6 +49,15 @@ pub(crate) fn line(text: impl Into<Styled>) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", text.render(stdout_has_colours()))
 }
 
+/// Writes lines to copy, such as commands of a shell: a long line is not broken.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn verbatim(text: impl Into<Styled>) -> io::Result<()> {
+    let text = text.into().render(stdout_has_colours());
+    writeln!(io::stdout().lock(), "{text}")
+}
+
 /// Writes one or several lines to standard error.
 ///
 /// # Errors

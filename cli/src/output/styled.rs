@@ -62,7 +62,6 @@ enum Piece {
     Escaped(String),
 }
 
-#[cfg(test)]
 impl Piece {
     fn text(&self) -> &str {
         match self {
@@ -129,25 +128,34 @@ impl Styled {
     pub(crate) fn wrap(mut self, indent: usize, width: Option<usize>) -> Self {
         let line_break = format!("\n{}", " ".repeat(indent));
         let mut column = indent;
-        for (_, Piece::Raw(text) | Piece::Escaped(text)) in &mut self.pieces {
-            let mut wrapped = String::with_capacity(text.len());
-            for (n, line) in text.split('\n').enumerate() {
-                if n > 0 {
+        // Whether the line has only blanks so far: a break would not help then.
+        let mut is_blank = true;
+        for n in 0..self.pieces.len() {
+            let mut wrapped = String::new();
+            for (line, text) in self.pieces[n].1.text().split('\n').enumerate() {
+                if line > 0 {
                     wrapped.push_str(&line_break);
-                    column = indent;
+                    (column, is_blank) = (indent, true);
                 }
-                for word in line.split_inclusive(' ') {
+                for word in text.split_inclusive(' ') {
                     // The blank after a word may be beyond the last column.
                     let needed = escape(word.trim_end()).width();
-                    if column > indent && width.is_some_and(|width| column + needed > width) {
+                    if needed > 0 && !is_blank && width.is_some_and(|width| column + needed > width)
+                    {
                         wrapped.truncate(wrapped.trim_end_matches(' ').len());
                         wrapped.push_str(&line_break);
                         column = indent;
                     }
+                    is_blank &= needed == 0;
                     wrapped.push_str(word);
                     column += escape(word).width();
                 }
             }
+            if let (true, Some(before)) = (wrapped.starts_with('\n'), n.checked_sub(1)) {
+                let (_, Piece::Raw(text) | Piece::Escaped(text)) = &mut self.pieces[before];
+                text.truncate(text.trim_end_matches(' ').len());
+            }
+            let (_, Piece::Raw(text) | Piece::Escaped(text)) = &mut self.pieces[n];
             *text = wrapped;
         }
         self

@@ -176,7 +176,7 @@ async fn no_verb_prints_raw_text_of_others() {
     let addr = format!("http://{}", rig.address);
     let env = [("DRAFTSMAN_ADDR", addr.as_str()), ("TERM", "xterm")];
     let odd = hostile(&mut rng, false);
-    let verbs: [&[&str]; 29] = [
+    let verbs: [&[&str]; 33] = [
         &["issues"],
         &["issues", "odd"],
         &["issues", "denied"],
@@ -206,6 +206,10 @@ async fn no_verb_prints_raw_text_of_others() {
         &["get", &odd],
         &["issues", &odd],
         &["stats"],
+        &["top", "--once"],
+        &["doctor"],
+        &["fork", "swarm", &odd],
+        &["setting", "get", &odd],
     ];
     for verb in verbs {
         for format in [&[][..], &["--output", "json"]] {
