@@ -108,7 +108,7 @@ impl Progress {
 
 /// Creates a spinner with the elapsed time on a terminal, and a hidden one elsewhere.
 pub(super) fn spinner(message: &'static str) -> ProgressBar {
-    let spinner = if io::stderr().is_terminal() {
+    let spinner = if io::stderr().is_terminal() && output::moves_cursor() {
         ProgressBar::new_spinner()
     } else {
         ProgressBar::hidden()
