@@ -1,5 +1,5 @@
 //! The load of a run: one submitter for each Blueprint, and tasks over all Blueprints that cancel
-//! issues, write documents, and watch.
+//! issues, write documents, move channels, and watch.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::client::is_terminal;
 use crate::factory;
 use crate::rng::SeededRng;
 
-const N_BLUEPRINTS: usize = 10;
+pub(super) const N_BLUEPRINTS: usize = 10;
 /// Pauses between two submissions to one Blueprint. The first Blueprint is hot.
 const PAUSES_MS: (usize, usize) = (30, 500);
 /// The delay before the caller retries after a temporary error.
@@ -30,6 +30,8 @@ pub(super) struct Loaded {
     pub(super) acknowledged: Vec<String>,
     /// The issues that each watcher received.
     pub(super) watched: Vec<Vec<v1::Issue>>,
+    /// The channels as answered after each move.
+    pub(super) moved: Vec<v1::Channel>,
     /// Unexpected answers.
     pub(super) problems: Vec<String>,
 }
@@ -37,8 +39,8 @@ pub(super) struct Loaded {
 /// State that the tasks of the load share.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
-    stage: Arc<Stage>,
-    seed: u64,
+    pub(super) stage: Arc<Stage>,
+    pub(super) seed: u64,
     loaded: Arc<Mutex<Loaded>>,
 }
 
@@ -58,7 +60,7 @@ impl Loading {
     }
 }
 
-fn blueprint_id(n: usize) -> String {
+pub(super) fn blueprint_id(n: usize) -> String {
     format!("bp-{n}")
 }
 
@@ -78,7 +80,7 @@ fn intent(n: usize) -> String {
 }
 
 /// Whether the error only reports an unavailable program, so that the call is repeated.
-fn is_passing(status: &Status) -> bool {
+pub(super) fn is_passing(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Unknown
@@ -112,17 +114,20 @@ impl Load {
         }
         tasks.spawn(self.clone().canceller(stopped.clone()));
         tasks.spawn(self.clone().operator(stopped.clone()));
+        for part in [7, 8] {
+            tasks.spawn(self.clone().mover(part, stopped.clone()));
+        }
         Loading {
             load: self.clone(),
             tasks,
         }
     }
 
-    fn note(&self, note: impl FnOnce(&mut Loaded)) {
+    pub(super) fn note(&self, note: impl FnOnce(&mut Loaded)) {
         note(&mut self.loaded.lock().expect("no holder of this lock panics"));
     }
 
-    fn problem(&self, problem: String) {
+    pub(super) fn problem(&self, problem: String) {
         self.note(|loaded| loaded.problems.push(problem));
     }
 

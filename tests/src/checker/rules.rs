@@ -7,6 +7,7 @@ use proto::v1;
 use shared::ids::sha256_hex;
 
 use crate::checker::Attempts;
+use crate::checker::channels::{followed, moves};
 use crate::checker::fold::fold;
 use crate::checker::snapshot::Snapshot;
 use crate::client::is_terminal;
@@ -28,6 +29,10 @@ pub enum Rule {
     Watched,
     /// 7: folding the patches gives the head.
     Fold,
+    /// 8: moves link, and each channel is its last move.
+    Moves,
+    /// 9: watchers of Blueprints have the final versions.
+    Followed,
 }
 
 /// A violation of a rule.
@@ -64,6 +69,8 @@ pub fn violations(snapshot: &Snapshot, attempts: Attempts) -> Vec<Violation> {
     report(Rule::Empty, empty(snapshot));
     report(Rule::Watched, watched(snapshot));
     report(Rule::Fold, fold(snapshot));
+    report(Rule::Moves, moves(snapshot));
+    report(Rule::Followed, followed(snapshot));
     found
 }
 
