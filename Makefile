@@ -18,7 +18,7 @@ SEED ?=
 MUTANTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up install dist test test-compose check unit chaos mutants bench docs fmt missing py-venv clean
+.PHONY: help demo up install dist test test-compose check proto unit chaos mutants bench docs fmt missing py-venv clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,18 +40,24 @@ dist: missing ## release packages in target/dist-packages: tarball, .deb, SBOM, 
 
 test: missing py-venv check unit ## formatting, lints, every test with private redis-servers
 
-check: ## formatting and lints only, warnings are errors
+check: proto ## formatting and lints only, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(FAIL_POINTS) -- -D warnings
 	@if ! command -v python3 >/dev/null; then echo 'check: language.py is skipped: no python3'; \
 	else echo 'python3 tests/language.py' && python3 tests/language.py; fi
 
+proto: py-venv ## lints, form and compatibility of the protos, with buf
+	@if [ ! -e '$(PY_STAMP)' ]; then echo 'proto: skipped: no Python with $(PY_LIBS)'; exit 0; fi; \
+	cd proto && buf='$(CURDIR)/$(PY_VENV)/bin/buf' && set -ex && \
+	"$$buf" lint && "$$buf" format --diff --exit-code && "$$buf" breaking --against baseline.binpb
+
 # The suites start `intake`, `worker` and `draftsman` as processes: built here with everything else,
-# in
-# one go, so that no dependency is built twice for other features.
+# in one go, so that no dependency is built twice for other features. The tests wait for processes
+# most of the time, so twice as many run as there are cores.
 unit: ## every test, without formatting and lints
 	cargo build --workspace --all-targets $(FAIL_POINTS)
 	if [ -e '$(PY_STAMP)' ]; then export DRAFTSMAN_TEST_PYTHON='$(CURDIR)/$(PY_VENV)/bin/python'; fi; \
+	export RUST_TEST_THREADS="$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))}"; \
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/debug' cargo test --workspace $(FAIL_POINTS)
 
 # Both kinds of programs are those of `unit`, so that nothing is built again after `make test`.

@@ -4,6 +4,7 @@
 mod suite {
     mod blueprints {
         mod archive;
+        mod bundled_imports;
         mod channels;
         mod consumers;
         mod documents;
@@ -21,14 +22,24 @@ mod suite {
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]
     mod cli {
+        mod backups;
         mod cli;
+        mod completion;
+        mod contexts;
+        mod copies;
+        mod deadlines;
         mod doctor;
+        mod editing;
         mod escaping;
         mod json;
         mod lists;
         mod sync;
         mod tables;
+        mod tls;
+        mod top;
+        mod understanding;
         mod verify;
+        mod waiting;
         mod walk;
     }
     mod deploy {
@@ -123,6 +134,7 @@ mod suite {
         mod scripts_shards;
         mod scripts_steps;
         mod scripts_submit;
+        mod scripts_waiting;
         mod shards;
         mod simulation;
         mod spawner;
@@ -145,6 +157,7 @@ mod suite {
         mod no_verification;
         mod orbit_channels;
         mod orbit_trials;
+        mod scripts_orbit_edits;
         mod scripts_orbits;
         mod scripts_settings;
         mod setting_checks;

@@ -1,39 +1,39 @@
 //! The connection to intake, and the errors of the CLI.
 
+mod connection;
+mod headers;
+
 use std::env;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use proto::v1::blueprint_service_client::BlueprintServiceClient;
 use proto::v1::enhance_log_service_client::EnhanceLogServiceClient;
 use proto::v1::intake_service_client::IntakeServiceClient;
 use proto::v1::setting_service_client::SettingServiceClient;
-use shared::domain::actor::Actor;
 use thiserror::Error;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Code, Request, Status};
+use tonic::transport::Channel;
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
+pub(crate) use self::connection::{ConnectProblem, diagnose};
+use self::headers::CallHeaders;
+pub(crate) use self::headers::TimeLimits;
 use crate::args::Common;
+use crate::contexts::ContextError;
 use crate::output;
 use crate::up::UpError;
+use crate::verbs::backup::BackupError;
+use crate::verbs::edit::EditError;
 
-/// Time limit for connecting.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest accepted response: a Blueprint of 1 MiB as YAML and as JSON, which may escape much of
 /// it.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// Length of a line about a candidate.
 const CANDIDATE_WIDTH: usize = 100;
-
-/// The characters to encode in the metadata `draftsman-actor`, besides those outside of ASCII.
-const ENCODED: AsciiSet = CONTROLS.add(b'%');
 
 /// Why a verb ended with status 1.
 #[derive(Debug, Error)]
@@ -59,14 +59,37 @@ pub(crate) enum CliError {
         given: String,
     },
     /// The connection failed.
-    #[error(
-        "no intake answers at {addr}; start one with `draftsman up`, or set --addr or DRAFTSMAN_ADDR"
-    )]
+    #[error("{}", .problem.sentence(.addr))]
     Connect {
         /// The address of intake.
         addr: String,
+        /// What is wrong with it.
+        problem: ConnectProblem,
         /// The error of the transport.
-        source: tonic::transport::Error,
+        source: Option<Box<tonic::transport::Error>>,
+    },
+    /// Ctrl-C ended the wait for a decision.
+    #[error(
+        "stopped waiting; the issue goes on: `draftsman watch {issue_id}` follows it, `draftsman cancel {issue_id}` \
+         cancels it"
+    )]
+    Interrupted {
+        /// The issue.
+        issue_id: String,
+    },
+    /// Ctrl-C called a preview off.
+    #[error("the preview is called off; nothing was changed")]
+    PreviewInterrupted,
+    /// The issue was not decided within `--timeout`.
+    #[error(
+        "the issue is not decided after {} s; it goes on: `draftsman watch {issue_id}` follows it",
+        .waited.as_secs_f64()
+    )]
+    NotDecided {
+        /// The issue.
+        issue_id: String,
+        /// How long it was watched.
+        waited: Duration,
     },
     /// Intake returned an error.
     #[error("{}", explain(.0))]
@@ -114,6 +137,15 @@ pub(crate) enum CliError {
         path: PathBuf,
         /// The error of the operating system.
         source: io::Error,
+    },
+    /// A certificate cannot be created.
+    #[error("cannot create the certificates; check the names")]
+    Certificate(#[source] rcgen::Error),
+    /// A file that would be overwritten.
+    #[error("{} exists; give another directory, or remove it first", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is not a complete export.
     #[error("{}, line {line}: {problem}; nothing was imported", .path.display())]
@@ -238,6 +270,23 @@ pub(crate) enum CliError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// The id of a new Blueprint is invalid.
+    #[error("`{given}` is not a valid id of a Blueprint: {problem}")]
+    NewId {
+        /// The given id.
+        given: String,
+        /// The problem.
+        problem: String,
+    },
+    /// A context cannot be used, or the file of contexts cannot be changed.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// An edited text was not written.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// A store was not copied.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),
@@ -275,95 +324,34 @@ fn did_you_mean(near: Option<&str>) -> String {
     }
 }
 
-impl CliError {
-    /// Returns a name of the error for programs, in the style of the reasons of intake.
-    pub(crate) fn reason(&self) -> &'static str {
-        match self {
-            Self::Address { .. } | Self::ProbeAddress { .. } => "INVALID_ADDRESS",
-            Self::Token => "INVALID_TOKEN",
-            Self::Connect { .. } => "NOT_CONNECTED",
-            Self::Status(_) | Self::Answer { .. } => "UNEXPECTED_ANSWER",
-            Self::Read { .. } => "UNREADABLE_FILE",
-            Self::Write(_) | Self::WriteFile { .. } => "UNWRITABLE_FILE",
-            Self::Setting { .. } => "INVALID_SETTING",
-            Self::Model { .. } => "UNKNOWN_PROVIDER",
-            Self::TryAxis(_) => "NO_VERDICT",
-            Self::DamagedExport { .. } | Self::ImportRefused { .. } => "DAMAGED_EXPORT",
-            Self::NoSuchVersion { .. } | Self::NoVersionBefore { .. } => "VERSION_NOT_FOUND",
-            Self::NoSuchBlueprint { .. } => "BLUEPRINT_NOT_FOUND",
-            Self::AmbiguousVersion { .. } => "AMBIGUOUS_VERSION",
-            Self::AmbiguousIssue { .. } => "AMBIGUOUS_ISSUE",
-            Self::NotConfirmed => "NOT_CONFIRMED",
-            Self::FolderInUse { .. } | Self::Folder { .. } => "UNUSABLE_FOLDER",
-            Self::Run { .. } => "COMMAND_FAILED",
-            Self::Up(_) => "UP_FAILED",
-        }
-    }
-}
-
 impl From<Status> for CliError {
     fn from(status: Status) -> Self {
+        if is_late(&status) {
+            return Self::Status(Box::new(Status::deadline_exceeded(LATE)));
+        }
         Self::Status(Box::new(status))
     }
 }
 
-/// A connection that sends the token and the actor with every call.
+/// The error reason of a change that the bundled spawner does not understand.
+const NOT_UNDERSTOOD: &str = "NOT_UNDERSTOOD";
+/// The message of a call whose time limit has passed.
+const LATE: &str = "intake did not answer in time; ask `draftsman doctor`, or give it longer with --timeout. \
+                    A change may still happen";
+
+/// Returns true if the transport of this process or of intake ended the call at its time limit.
+fn is_late(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.message() == TimeoutExpired(()).to_string()
+}
+
+/// A connection that sends the token, the actor and the time limit with every call.
 pub(crate) type Calls = InterceptedService<Channel, CallHeaders>;
-
-/// The headers of every call.
-#[derive(Debug, Clone)]
-pub(crate) struct CallHeaders {
-    /// The token, if one is given.
-    authorization: Option<MetadataValue<Ascii>>,
-    /// The user of this process, for an intake that authenticates nobody.
-    actor: Option<MetadataValue<Ascii>>,
-}
-
-impl CallHeaders {
-    fn new(token: Option<&str>, user: Option<&str>) -> Result<Self, CliError> {
-        Ok(Self {
-            authorization: Self::authorization(token)?,
-            actor: user.and_then(Self::actor),
-        })
-    }
-
-    /// Returns the header of a user; `None` for a name that is not a valid actor.
-    fn actor(user: &str) -> Option<MetadataValue<Ascii>> {
-        let actor = Actor::parse(user).ok()?;
-        let encoded = utf8_percent_encode(actor.as_str(), &ENCODED);
-        encoded.to_string().parse().ok()
-    }
-
-    /// Returns the header of a token. An empty token counts as absent.
-    fn authorization(token: Option<&str>) -> Result<Option<MetadataValue<Ascii>>, CliError> {
-        let Some(token) = token.map(str::trim).filter(|token| !token.is_empty()) else {
-            return Ok(None);
-        };
-        let mut value: MetadataValue<Ascii> = format!("Bearer {token}")
-            .parse()
-            .map_err(|_| CliError::Token)?;
-        // Keeps the token out of debug output of a request.
-        value.set_sensitive(true);
-        Ok(Some(value))
-    }
-}
-
-impl Interceptor for CallHeaders {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let metadata = request.metadata_mut();
-        if let Some(value) = &self.authorization {
-            metadata.insert("authorization", value.clone());
-        }
-        if let Some(value) = &self.actor {
-            metadata.insert("draftsman-actor", value.clone());
-        }
-        Ok(request)
-    }
-}
 
 /// The services of intake, over one connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
+    /// The time limits of calls and waits.
+    pub(crate) limits: TimeLimits,
     /// The connection itself.
     pub(crate) calls: Calls,
     /// Issues and the queue.
@@ -384,33 +372,9 @@ impl Client {
     /// invalid credentials.
     pub(crate) async fn connect(options: &Common) -> Result<Self, CliError> {
         let user = env::var("USER").ok();
-        let headers = CallHeaders::new(options.token.as_deref(), user.as_deref())?;
-        let addr = &options.addr;
-        let endpoint = Endpoint::from_shared(addr.to_owned())
-            .ok()
-            .filter(|endpoint| endpoint.uri().scheme().is_some() && endpoint.uri().host().is_some())
-            .ok_or_else(|| CliError::Address {
-                addr: addr.to_owned(),
-            })?
-            .connect_timeout(CONNECT_TIMEOUT);
-        let endpoint = match endpoint.uri().scheme_str() {
-            Some("https") => {
-                endpoint
-                    .tls_config(tls(options)?)
-                    .map_err(|source| CliError::Connect {
-                        addr: addr.clone(),
-                        source,
-                    })?
-            }
-            _ => endpoint,
-        };
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|source| CliError::Connect {
-                addr: addr.to_owned(),
-                source,
-            })?;
+        let limits = TimeLimits::new(options.timeout);
+        let headers = CallHeaders::new(options.token.as_deref(), user.as_deref(), limits)?;
+        let channel = connection::open(options).await?;
         let calls = InterceptedService::new(channel, headers);
         Ok(Self {
             intake: IntakeServiceClient::new(calls.clone())
@@ -423,27 +387,10 @@ impl Client {
                 .max_encoding_message_size(MAX_ANSWER_BYTES),
             log: EnhanceLogServiceClient::new(calls.clone())
                 .max_decoding_message_size(MAX_ANSWER_BYTES),
+            limits,
             calls,
         })
     }
-}
-
-/// Returns the trusted CA and the client certificate.
-fn tls(options: &Common) -> Result<ClientTlsConfig, CliError> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| CliError::Read {
-            path: path.clone(),
-            source,
-        })
-    };
-    let mut config = match &options.ca {
-        Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
-        None => ClientTlsConfig::new().with_native_roots(),
-    };
-    if let (Some(certificate), Some(key)) = (&options.client_cert, &options.client_key) {
-        config = config.identity(Identity::from_pem(read(certificate)?, read(key)?));
-    }
-    Ok(config)
 }
 
 /// Formats a status: its message, then each detail on its own line.
@@ -465,6 +412,9 @@ fn explain(status: &Status) -> String {
     }
     if let Some(info) = details.error_info() {
         text.push_str(&format!("\n  reason: {}", info.reason));
+        if info.reason == NOT_UNDERSTOOD {
+            text.push_str("\n  correct the change, or submit it nevertheless with --unchecked");
+        }
         let mut metadata: Vec<_> = info.metadata.iter().collect();
         metadata.sort();
         for (name, value) in metadata {
@@ -525,28 +475,16 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_user_is_sent_in_ascii_or_not_at_all() {
-        let sent = |user| {
-            let headers = CallHeaders::new(None, Some(user)).unwrap();
-            headers
-                .actor
-                .map(|value| value.to_str().unwrap().to_owned())
-        };
-        assert_eq!(sent("alice").as_deref(), Some("alice"));
-        assert_eq!(sent("Jürgen 100%").as_deref(), Some("J%C3%BCrgen 100%25"));
-        assert_eq!(sent(""), None);
-        assert_eq!(sent("a\nb"), None);
-    }
-
     #[tokio::test]
     async fn what_is_no_address_is_refused_by_name() {
         let options = Common {
             addr: "not an address".to_owned(),
+            context: None,
             token: None,
             ca: None,
             client_cert: None,
             client_key: None,
+            timeout: None,
             output: crate::args::Output::Text,
         };
         let refused = Client::connect(&options).await.unwrap_err();

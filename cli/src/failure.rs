@@ -50,6 +50,39 @@ fn asked_format() -> Output {
     if is_json { Output::Json } else { Output::Text }
 }
 
+impl CliError {
+    /// Returns a name of the error for programs, in the style of the reasons of intake.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Address { .. } | Self::ProbeAddress { .. } => "INVALID_ADDRESS",
+            Self::Token => "INVALID_TOKEN",
+            Self::Connect { .. } => "NOT_CONNECTED",
+            Self::Status(_) | Self::Answer { .. } => "UNEXPECTED_ANSWER",
+            Self::Read { .. } => "UNREADABLE_FILE",
+            Self::Write(_) | Self::WriteFile { .. } => "UNWRITABLE_FILE",
+            Self::Setting { .. } => "INVALID_SETTING",
+            Self::Model { .. } => "UNKNOWN_PROVIDER",
+            Self::TryAxis(_) => "NO_VERDICT",
+            Self::DamagedExport { .. } | Self::ImportRefused { .. } => "DAMAGED_EXPORT",
+            Self::NoSuchVersion { .. } | Self::NoVersionBefore { .. } => "VERSION_NOT_FOUND",
+            Self::NoSuchBlueprint { .. } => "BLUEPRINT_NOT_FOUND",
+            Self::AmbiguousVersion { .. } => "AMBIGUOUS_VERSION",
+            Self::AmbiguousIssue { .. } => "AMBIGUOUS_ISSUE",
+            Self::NotConfirmed => "NOT_CONFIRMED",
+            Self::FolderInUse { .. } | Self::Folder { .. } => "UNUSABLE_FOLDER",
+            Self::Run { .. } => "COMMAND_FAILED",
+            Self::Up(_) => "UP_FAILED",
+            Self::Interrupted { .. } | Self::PreviewInterrupted => "INTERRUPTED",
+            Self::NotDecided { .. } => "NOT_DECIDED",
+            Self::Certificate(_) => "CERTIFICATE_FAILED",
+            Self::Exists { .. } => "FILE_EXISTS",
+            Self::Context(_) => "INVALID_CONTEXT",
+            Self::Edit(_) => "NOT_EDITED",
+            Self::Backup(_) => "NOT_COPIED",
+        }
+    }
+}
+
 fn text(error: &dyn Error) -> Styled {
     let mut text = error.to_string();
     for cause in causes(error) {

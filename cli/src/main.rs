@@ -5,8 +5,11 @@
 // A conversion that could truncate a number must fail or saturate instead.
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 
+mod address;
 mod args;
 mod client;
+mod completion;
+mod contexts;
 mod data_dir;
 mod failure;
 mod manual;
@@ -15,21 +18,21 @@ mod redis_server;
 mod up;
 mod verbs;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use clap_complete::Shell;
+use clap::{ArgMatches, FromArgMatches};
 use tokio::runtime::Runtime;
 
-use crate::args::{Cli, Output, Verb};
-use crate::client::{CliError, Client};
+use crate::args::{Cli, Common, Output, Verb};
+use crate::client::{CliError, Client, diagnose};
 use crate::failure::{fail, fail_usage};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    approval, blueprints, channels, consumers, doctor, follow, issues, log, near_miss, preview,
-    probe, queue, retry, review, settings, stats, sync, transfer, verify, versions,
+    approval, backup, blueprints, certs, channels, consumers, context, doctor, edit, follow, fork,
+    issues, log, near_miss, preview, probe, queue, retry, review, settings, stats, sync, top,
+    transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.
@@ -37,14 +40,21 @@ const ERROR: u8 = 1;
 /// The exit status of invalid arguments (`EX_USAGE` of sysexits.h). clap's own 2 means *denied*
 /// here.
 const USAGE: u8 = 64;
+/// The exit status after Ctrl-C, as of a shell: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+/// The exit status of any other error of `diff --exit-code`, as of diff(1).
+const DIFF_ERROR: u8 = 2;
 
 fn main() -> ExitCode {
     // The workers of `up` run in this process, so this program also serves as their process guard.
     if let Some(ended) = worker::guard_if_asked() {
         return ended;
     }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    completion::answer_if_asked();
+    let parsed = args::command().try_get_matches();
+    let parsed = parsed.and_then(|given| Ok((Cli::from_arg_matches(&given)?, given)));
+    let (cli, given) = match parsed {
+        Ok(parsed) => parsed,
         Err(refusal) => {
             if refusal.use_stderr() {
                 return fail_usage(USAGE, &refusal);
@@ -53,12 +63,16 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
+    let error_status = match &cli.verb {
+        Verb::Diff(args) if args.exit_code => DIFF_ERROR,
+        _ => ERROR,
+    };
     let format = cli.common.output;
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(ERROR, &error, format),
+        Err(error) => return fail(error_status, &error, format),
     };
-    let outcome = runtime.block_on(run(cli));
+    let outcome = runtime.block_on(run(cli, &given));
     // A thread that still runs must not delay the exit.
     runtime.shutdown_background();
     match outcome {
@@ -70,31 +84,41 @@ fn main() -> ExitCode {
         Err(error @ CliError::Up(UpError::Config(_) | UpError::Arguments(_))) => {
             fail(USAGE, &error, format)
         }
-        Err(error) => fail(ERROR, &error, format),
+        Err(CliError::Context(error)) if error.is_usage() => {
+            fail(USAGE, &CliError::Context(error), format)
+        }
+        Err(error @ (CliError::Interrupted { .. } | CliError::PreviewInterrupted)) => {
+            // Not an error: the user asked for it.
+            match format {
+                Output::Text => {
+                    let _ = output::note(&error);
+                    INTERRUPTED.into()
+                }
+                Output::Json => fail(INTERRUPTED, &error, format),
+            }
+        }
+        Err(error) => fail(error_status, &error, format),
     }
-}
-
-/// Prints the completion script of `shell`.
-fn completions(shell: Shell) -> Result<(), CliError> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "draftsman", &mut script);
-    Ok(io::stdout().lock().write_all(&script)?)
 }
 
 /// Runs the verb. Returns the exit status.
 ///
 /// `up` must run here and not in a task of its own: see [`redis_server`].
-async fn run(cli: Cli) -> Result<u8, CliError> {
+async fn run(mut cli: Cli, given: &ArgMatches) -> Result<u8, CliError> {
     if let Verb::Up(args) = cli.verb {
         up::up(args, cli.common.output).await?;
         return Ok(0);
     }
     if let Verb::Completions(args) = cli.verb {
-        completions(args.shell)?;
+        completion::print_script(args.shell)?;
         return Ok(0);
     }
     if let Verb::Man(args) = cli.verb {
         manual::write_pages(&args.dir)?;
+        return Ok(0);
+    }
+    if let Verb::Certs(args) = cli.verb {
+        certs::certs(&args, cli.common.output)?;
         return Ok(0);
     }
     if let Verb::Verify(args) = cli.verb {
@@ -104,6 +128,26 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
         return Ok(if probe::probe(args).await? { 0 } else { ERROR });
     }
     let format = cli.common.output;
+    if let Verb::Context(verb) = cli.verb {
+        context::context(verb, &cli.common, given)?;
+        return Ok(0);
+    }
+    if let Verb::Restore(args) = &cli.verb
+        && args.check
+    {
+        backup::check(args, format)?;
+        return Ok(0);
+    }
+    contexts::apply(&mut cli.common, given)?;
+    let common = cli.common.clone();
+    match ask_intake(cli, format).await {
+        Err(error) => Err(diagnose(&common, error).await),
+        done => done,
+    }
+}
+
+/// Runs a verb that calls intake. Returns the exit status.
+async fn ask_intake(cli: Cli, format: Output) -> Result<u8, CliError> {
     if let Verb::Doctor = cli.verb {
         return Ok(if doctor::doctor(&cli.common, format).await? {
             0
@@ -121,24 +165,29 @@ async fn run(cli: Cli) -> Result<u8, CliError> {
     }
     let client = Client::connect(&cli.common).await?;
     let mut asking = client.clone();
-    match call(client, cli.verb, format).await {
+    match call(client, cli.verb, &cli.common).await {
         Err(error) => Err(near_miss::explain(&mut asking, error).await),
         done => done,
     }
 }
 
 /// Runs a verb that calls intake over one connection. Returns the exit status.
-async fn call(client: Client, verb: Verb, format: Output) -> Result<u8, CliError> {
+async fn call(client: Client, verb: Verb, common: &Common) -> Result<u8, CliError> {
+    let format = common.output;
     match verb {
         Verb::Up(_)
+        | Verb::Certs(_)
         | Verb::Doctor
         | Verb::Probe(_)
         | Verb::Follow(_)
         | Verb::Sync(_)
         | Verb::Completions(_)
         | Verb::Man(_)
+        | Verb::Context(_)
         | Verb::Verify(_) => {}
         Verb::Put(args) => blueprints::put(client, args, format).await?,
+        Verb::Edit(args) => edit::edit(client, args, format).await?,
+        Verb::Fork(args) => fork::fork(client, args, format).await?,
         Verb::Get(args) => blueprints::get(client, args, format).await?,
         Verb::Submit(args) => {
             return Ok(issues::submit(client, args, format)
@@ -161,7 +210,11 @@ async fn call(client: Client, verb: Verb, format: Output) -> Result<u8, CliError
         Verb::Decline(args) => approval::decline(client, args, format).await?,
         Verb::Log(args) => log::log(client, args, format).await?,
         Verb::History(args) => versions::history(client, args, format).await?,
-        Verb::Diff(args) => versions::diff(client, args, format).await?,
+        Verb::Diff(args) => {
+            let has_status = args.exit_code;
+            let is_different = versions::diff(client, args, format).await?;
+            return Ok(u8::from(has_status && is_different));
+        }
         Verb::Revert(args) => versions::revert(client, args, format).await?,
         Verb::Archive(args) => blueprints::archive(client, args, format).await?,
         Verb::Unarchive(args) => blueprints::unarchive(client, args, format).await?,
@@ -172,6 +225,9 @@ async fn call(client: Client, verb: Verb, format: Output) -> Result<u8, CliError
         Verb::Export(args) => transfer::export(client, args).await?,
         Verb::Import(args) => transfer::import(client, args, format).await?,
         Verb::Setting(verb) => settings::setting(client, verb, format).await?,
+        Verb::Backup(args) => backup::backup(client, args, format).await?,
+        Verb::Restore(args) => backup::restore(client, args, format).await?,
+        Verb::Top(args) => top::top(client, common, args).await?,
         Verb::Stats => stats::stats(client, format).await?,
     }
     Ok(0)

@@ -22,6 +22,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::args::listing;
 
     const PREAMBLE: &str = "# Verbs of `draftsman`\n\n\
         Generated from the program by `make docs`; `draftsman VERB --help` prints the same. Manual\n\
@@ -39,7 +40,21 @@ mod tests {
         let body = clap_markdown::help_markdown_command_custom(&Cli::command(), &options);
         let body = body.replacen("# Reference", "## Reference", 1);
         let lines: Vec<&str> = body.lines().map(str::trim_end).collect();
-        format!("{PREAMBLE}{}\n\n{OUTPUT}", lines.join("\n").trim())
+        let reference = lines.join("\n");
+        format!("{PREAMBLE}{}{}\n\n{OUTPUT}", subjects(), reference.trim())
+    }
+
+    /// Generates the table of verbs by subject.
+    fn subjects() -> String {
+        let mut table = "| subject | verbs |\n|---|---|\n".to_owned();
+        for (subject, verbs) in listing(&Cli::command()) {
+            // `help` has no section.
+            let verbs = verbs.iter().filter(|(verb, _)| verb != "help");
+            let links = verbs.map(|(verb, _)| format!("[`{verb}`](#draftsman-{verb})"));
+            let links = links.collect::<Vec<_>>().join(", ");
+            table.push_str(&format!("| {subject} | {links} |\n"));
+        }
+        table + "\n"
     }
 
     #[test]

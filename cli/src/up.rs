@@ -23,7 +23,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{Output, UpArgs};
+use crate::args::{DEFAULT_ADDR, Output, UpArgs};
 use crate::output;
 use crate::redis_server::{RedisServer, RedisServerError};
 
@@ -53,6 +53,18 @@ pub(crate) enum UpError {
     /// Intake failed to start, or ended.
     #[error("intake failed")]
     Intake(#[from] intake::StartError),
+    /// An address is used by another process.
+    #[error(
+        "{address} is used by another process; stop that, or choose another address with {option}, such as {free} for a free port"
+    )]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+        /// The option or variable that chooses it.
+        option: &'static str,
+        /// An address with a free port.
+        free: SocketAddr,
+    },
     /// A worker failed to start, or ended.
     #[error("a worker failed")]
     Worker(#[from] worker::StartError),
@@ -108,7 +120,9 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
     intake_config.redis_url = url.clone();
     worker_config.redis_url = url;
 
-    let server = intake::bind(intake_config).await?;
+    let server = intake::bind(intake_config).await;
+    let server = server.map_err(|error| taken(error, &args.listen))?;
+    let metrics = server.metrics_addr().map(reachable);
     let url = format!("{}://{}", server.scheme(), reachable(server.local_addr()));
     let ready = server.ready();
     let store = Store::open(worker_config.redis_url.as_str(), worker_config.shards)?;
@@ -125,7 +139,13 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
     }
     let life = async {
         answers(ready, &store, args.workers.into()).await;
-        greet(&url, &args.data_dir, format)?;
+        let running = Running {
+            url: &url,
+            data_dir: &args.data_dir,
+            workers: args.workers,
+            metrics,
+        };
+        greet(&running, format)?;
         // From here on only the other branches of `select!` end `up`.
         std::future::pending::<io::Result<()>>().await
     };
@@ -199,6 +219,27 @@ fn configurations(
     }
 }
 
+/// Names the option with which to choose another address, if one is taken.
+fn taken(error: intake::StartError, listen: &str) -> UpError {
+    match error {
+        intake::StartError::Bind { address, source }
+            if source.kind() == io::ErrorKind::AddrInUse =>
+        {
+            let is_main = listen.parse() == Ok(address);
+            UpError::Taken {
+                address,
+                option: if is_main {
+                    "--listen or DRAFTSMAN_LISTEN"
+                } else {
+                    shared::config::METRICS_LISTEN
+                },
+                free: SocketAddr::new(address.ip(), 0),
+            }
+        }
+        other => other.into(),
+    }
+}
+
 /// Returns the address at which this machine reaches intake, which may listen on an unspecified
 /// address.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
@@ -227,15 +268,56 @@ async fn answers(mut ready: watch::Receiver<bool>, store: &Store, workers: usize
     }
 }
 
-/// Prints the addresses.
-fn greet(url: &str, data_dir: &Path, format: Output) -> io::Result<()> {
-    match format {
-        Output::Json => output::json_line(&json!({ "addr": url, "data_dir": data_dir })),
-        Output::Text => output::line(format_args!(
-            "draftsman is up: {url} (data in {}; Ctrl-C stops it)",
-            data_dir.display()
-        )),
+/// What runs, for the banner.
+struct Running<'a> {
+    url: &'a str,
+    data_dir: &'a Path,
+    workers: u16,
+    metrics: Option<SocketAddr>,
+}
+
+/// Prints the addresses and the next steps. Logs go to standard error.
+fn greet(running: &Running<'_>, format: Output) -> io::Result<()> {
+    let url = running.url;
+    let metrics = running.metrics.map(|at| format!("http://{at}/metrics"));
+    if format == Output::Json {
+        return output::json_line(&json!({
+            "addr": url,
+            "data_dir": running.data_dir,
+            "workers": running.workers,
+            "metrics": metrics,
+        }));
     }
+    let facts = [
+        (
+            "data",
+            Some(format!(
+                "{} (kept between runs)",
+                running.data_dir.display()
+            )),
+        ),
+        ("workers", Some(running.workers.to_string())),
+        // The address of the console belongs here.
+        ("metrics", metrics),
+    ];
+    let addr = match url {
+        DEFAULT_ADDR => String::new(),
+        url => format!("  export DRAFTSMAN_ADDR={url}\n"),
+    };
+    let facts = facts
+        .into_iter()
+        .filter_map(|(name, fact)| Some((name, fact?)));
+    let facts: String = facts
+        .map(|(name, fact)| format!("  {name:<8} {fact}\n"))
+        .collect();
+    // Blank lines around it, because a terminal shows the logs, too.
+    output::line(format_args!(
+        "\ndraftsman is up: {url}\n{facts}\nnext, in a second terminal:\n{addr}  \
+         draftsman put FILE                       store a Blueprint\n  \
+         draftsman submit BLUEPRINT CHANGE        ask for a change in plain words\n  \
+         draftsman doctor                         check everything\n\n\
+         Ctrl-C stops everything in order\n"
+    ))
 }
 
 /// Returns the error for a part that ended early.

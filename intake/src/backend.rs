@@ -53,6 +53,11 @@ impl Backend {
         *self.ready.borrow()
     }
 
+    /// Returns a receiver of [`Backend::is_ready`].
+    pub(crate) fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
     /// Waits until Redis answers and is prepared, and returns the store. Never returns if Redis
     /// stays unavailable.
     pub(crate) async fn store_when_ready(&self) -> &Store {

@@ -56,7 +56,7 @@ impl Trial {
 /// Has a worker run `orbit` as `setting` would. `Err` is the reason for which the flow reaches no
 /// decision.
 ///
-/// Cancel safety: a dropped call withdraws its request if no worker has taken it yet.
+/// Cancel safety: a dropped call withdraws its request, and a worker that runs it stops.
 pub(crate) async fn try_orbit(
     store: &Store,
     orbit: Arc<Blueprint>,

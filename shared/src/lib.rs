@@ -15,6 +15,7 @@ pub mod domain;
 pub mod error;
 pub mod fail_point;
 pub mod ids;
+pub mod intent;
 pub mod program;
 pub mod single_flight;
 pub mod store;

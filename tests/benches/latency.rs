@@ -76,6 +76,7 @@ pub(crate) async fn measure(
             blueprint_id: fixture.blueprint_ids[n % fixture.blueprint_ids.len()].clone(),
             intent: intent(n),
             issue_id: Some(format!("bench-{n}")),
+            ..Default::default()
         };
         submissions.spawn(async move {
             let start = Instant::now();

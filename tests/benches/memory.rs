@@ -70,6 +70,7 @@ async fn submit_all(fixture: &Fixture, first: usize, count: usize) {
                     blueprint_id: blueprint_ids[n % blueprint_ids.len()].clone(),
                     intent: intent(n),
                     issue_id: None,
+                    ..Default::default()
                 };
                 intake.submit_issue(request).await.expect("SubmitIssue");
             }

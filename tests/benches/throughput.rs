@@ -99,6 +99,7 @@ impl Load {
                         blueprint_id: blueprint_ids[n % blueprint_ids.len()].clone(),
                         intent: intent(n),
                         issue_id: None,
+                        ..Default::default()
                     };
                     intake.submit_issue(request).await.expect("SubmitIssue");
                     submitted.fetch_add(1, Ordering::Relaxed);

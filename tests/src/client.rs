@@ -131,6 +131,7 @@ impl Client {
             blueprint_id: blueprint_id.to_owned(),
             intent: intent.into(),
             issue_id: None,
+            ..Default::default()
         };
         let answer = self
             .intake

@@ -90,6 +90,7 @@ async fn submit(client: &Client, n: usize, id: &str) {
         blueprint_id: format!("bp-{n}"),
         intent: format!("tag t{id}"),
         issue_id: Some(id.to_owned()),
+        ..Default::default()
     };
     while let Err(status) = client.intake.clone().submit_issue(request.clone()).await {
         assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");

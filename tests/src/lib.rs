@@ -35,6 +35,7 @@ pub mod simulation;
 pub mod store_audit;
 pub mod store_fixture;
 pub mod store_orbits;
+pub mod terminal;
 pub mod tools;
 pub mod yaml_texts;
 

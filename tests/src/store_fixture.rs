@@ -339,6 +339,7 @@ impl Fixture {
             How::Applied => Settlement::Applied {
                 blueprint: Arc::new(new),
                 expected_seq,
+                settings_counter: claimed.settings_counter,
                 patch_hash: PATCH_HASH.to_owned(),
                 epoch: epoch_of(claimed),
                 log,

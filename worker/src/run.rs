@@ -30,6 +30,7 @@ use crate::metrics::{self, Metrics};
 use crate::roles::consumer::Consumer;
 use crate::roles::heartbeat::{Beating, BeatingShard};
 use crate::roles::previewer::Previewer;
+use crate::roles::running_previews::RunningPreviews;
 
 /// An error that prevents the start of a worker, or ends it.
 #[derive(Debug, Error)]
@@ -163,13 +164,20 @@ pub async fn run(
     services.spawn("heartbeat", &ended, heartbeat.run());
     services.spawn("gauges", &ended, metrics::keep_gauges(ended.clone()));
     // The listener runs until the last issue is settled.
-    let listening = crate::roles::listener::run(store.clone(), Arc::clone(&leases), ended.clone());
+    let previews = RunningPreviews::default();
+    let listening = crate::roles::listener::run(
+        store.clone(),
+        Arc::clone(&leases),
+        previews.clone(),
+        ended.clone(),
+    );
     services.spawn("listener", &ended, listening);
     services.spawn("progress", &ended, {
         let (dispatcher, ended) = (Arc::clone(&dispatcher), ended.clone());
         async move { dispatcher.progress.run(ended).await }
     });
     let previewer = Previewer {
+        previews,
         dispatcher: Arc::clone(&dispatcher),
         grace: config.grace,
         stop: stopping.clone(),

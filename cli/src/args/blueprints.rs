@@ -87,6 +87,9 @@ pub(crate) struct DiffArgs {
     /// Print an RFC 6902 patch instead of a unified diff.
     #[arg(long)]
     pub(crate) patch: bool,
+    /// Exit with 1 if the versions differ and 0 if not. The status of an error is then 2.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
 }
 
 /// Options of `revert`.
@@ -125,7 +128,36 @@ pub(crate) struct ExportArgs {
 /// Options of `import`.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// A file written by `export`.
+    /// A file written by `export`. `-` reads standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Import the history as this Blueprint. Its versions then differ from those of the file, and
+    /// its commits name no issues: their rationale does.
+    #[arg(long = "as", value_name = "NEW_ID")]
+    pub(crate) new_id: Option<String>,
+}
+
+/// Options of `fork`.
+#[derive(Debug, Args)]
+pub(crate) struct ForkArgs {
+    /// Id of the Blueprint to copy.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+    /// Id of the new Blueprint. It must not exist.
+    #[arg(value_name = "NEW_ID")]
+    pub(crate) new_id: String,
+    /// Begin a new history with the present version.
+    #[arg(long)]
+    pub(crate) head_only: bool,
+}
+
+/// Options of `edit`.
+#[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// Id of the Blueprint. The editor is the one of VISUAL, else of EDITOR, else vi.
+    #[arg(value_name = "BLUEPRINT")]
+    pub(crate) blueprint_id: String,
+    /// Reason of the change, kept in the history.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) rationale: Option<String>,
 }

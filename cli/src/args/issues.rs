@@ -22,6 +22,10 @@ pub(crate) struct SubmitArgs {
     /// Do not wait for a review: exit with status 5 when the issue needs one.
     #[arg(long)]
     pub(crate) detach_on_review: bool,
+    /// Submit a sentence that the bundled spawner does not understand, too. It is then denied and
+    /// logged, unless the workers have another spawner of the same name.
+    #[arg(long)]
+    pub(crate) unchecked: bool,
 }
 
 /// Options of `preview`.
@@ -69,6 +73,17 @@ pub(crate) struct QueueArg {
     /// Id of the Blueprint. Default: the whole queue.
     #[arg(value_name = "BLUEPRINT")]
     pub(crate) blueprint_id: Option<String>,
+}
+
+/// Options of `top`.
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Seconds between two readings.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) interval: u64,
+    /// Print once and end, as without a terminal.
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 /// Selects an issue.

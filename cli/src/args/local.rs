@@ -1,11 +1,12 @@
 //! Arguments of the verbs that call no intake.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use shared::config;
 
-use super::DocumentFormat;
+use super::{DocumentFormat, duration};
 
 /// Options of `up`.
 #[derive(Debug, Args)]
@@ -41,6 +42,12 @@ pub(crate) struct VerifyArgs {
     /// File of the Blueprint after the change.
     #[arg(value_name = "AFTER")]
     pub(crate) after: PathBuf,
+    /// The text of the issue, for axes that compare it with the change, such as llm-judge.
+    #[arg(long, value_name = "TEXT", default_value = "to try a verifier")]
+    pub(crate) intent: String,
+    /// Time limit of the verifier, such as 30s or 5m.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) time_limit: Duration,
     /// File of the options of the axis, as in a setting's axis_options (YAML or JSON).
     #[arg(long, value_name = "FILE")]
     pub(crate) options: Option<PathBuf>,
@@ -94,4 +101,21 @@ pub(crate) struct CompletionsArgs {
     /// The shell.
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
+}
+
+/// Options of `certs`.
+#[derive(Debug, Args)]
+pub(crate) struct CertsArgs {
+    /// Directory for the files. Created if missing. Existing files are not overwritten.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// A name or an address of the server. Can be given several times.
+    #[arg(long, value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+    pub(crate) name: Vec<String>,
+    /// The name of the client.
+    #[arg(long, value_name = "NAME", default_value = "client")]
+    pub(crate) client: String,
+    /// Validity in days.
+    #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=3650))]
+    pub(crate) days: u64,
 }

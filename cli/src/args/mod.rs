@@ -3,30 +3,44 @@
 mod blueprints;
 mod channels;
 mod consumers;
+mod contexts;
 mod document_format;
+mod duration;
+mod groups;
 mod issues;
 mod lists;
 mod local;
 mod review;
 mod settings;
+mod stores;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::blueprints::{
-    BlueprintArg, DiffArgs, ExportArgs, GetArgs, HistoryArgs, ImportArgs, PutArgs, RevertArgs,
+    BlueprintArg, DiffArgs, EditArgs, ExportArgs, ForkArgs, GetArgs, HistoryArgs, ImportArgs,
+    PutArgs, RevertArgs,
 };
 pub(crate) use self::channels::{ChannelsArgs, ConsumersArgs, PromoteArgs, RollbackArgs};
 pub(crate) use self::consumers::{FollowArgs, SyncArgs};
+pub(crate) use self::contexts::{ContextAddArgs, ContextUseArgs, ContextVerb};
 pub(crate) use self::document_format::DocumentFormat;
+pub(crate) use self::groups::command;
+#[cfg(test)]
+pub(crate) use self::groups::listing;
 pub(crate) use self::issues::{
-    IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs,
-    WatchArgs,
+    IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs, TopArgs,
 };
-pub(crate) use self::local::{CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs};
+pub(crate) use self::local::{
+    CertsArgs, CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs,
+};
 pub(crate) use self::review::{ApproveArgs, DeclineArgs, ReviewArgs};
-pub(crate) use self::settings::{SettingPutArgs, SettingVerb, UseModelArgs, UseOrbitArgs};
+pub(crate) use self::settings::{
+    SettingEditArgs, SettingPutArgs, SettingVerb, UseModelArgs, UseOrbitArgs,
+};
+pub(crate) use self::stores::{BackupArgs, RestoreArgs};
 
 /// The default address of intake.
 pub(crate) const DEFAULT_ADDR: &str = "http://127.0.0.1:50051";
@@ -51,17 +65,24 @@ const EXIT_CODES: &str = "Exit status:
   submit, watch, retry  0 applied, 2 denied or declined, 3 failed, 4 cancelled,
                         5 in review (only with --detach-on-review)
   preview               0 would be applied, 2 denied, 3 failed, 5 would need a review
+  diff --exit-code      0 no difference, 1 a difference, 2 error
   verify                0 pass, 2 deny, 5 review
   doctor                0 no problem, 1 a problem
   probe                 0 healthy, 1 unhealthy
+  submit, watch, retry, preview  130 after Ctrl-C
   every verb            0 done, 1 error, 64 wrong arguments";
 
 /// Options of every verb.
 #[derive(Clone, Args)]
 pub(crate) struct Common {
-    /// Address of intake.
+    /// Address of intake. Without `http://` or `https://`: plain text to this machine, TLS to any
+    /// other, and TLS with --ca or --client-cert; without a port: 50051.
     #[arg(long, global = true, env = "DRAFTSMAN_ADDR", default_value = DEFAULT_ADDR, value_name = "URL")]
     pub(crate) addr: String,
+    /// Use this context instead of the current one, and ignore the DRAFTSMAN_ variables of the
+    /// connection. See `draftsman context`.
+    #[arg(long, global = true, env = "DRAFTSMAN_CONTEXT", value_name = "CONTEXT")]
+    pub(crate) context: Option<String>,
     /// Token of the caller, if intake requires one. Prefer the environment: other users can see
     /// command lines.
     #[arg(
@@ -94,6 +115,10 @@ pub(crate) struct Common {
         requires = "client_cert"
     )]
     pub(crate) client_key: Option<PathBuf>,
+    /// Time limit of a call, such as 30s or 2m; 0 for none. Also ends the wait of `submit`,
+    /// `retry`, `watch` and `preview`, which is not limited otherwise. [default: 10s for a call]
+    #[arg(long, global = true, env = "DRAFTSMAN_TIMEOUT", value_name = "TIME", value_parser = duration::parse)]
+    pub(crate) timeout: Option<Duration>,
     /// Text for people, or JSON with the field names of the gRPC response. A stream prints one line
     /// per message.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
@@ -129,6 +154,8 @@ pub(crate) enum Verb {
     Put(PutArgs),
     /// Print a Blueprint, or list all Blueprints.
     Get(GetArgs),
+    /// Change a Blueprint in your editor, and write it without verification.
+    Edit(EditArgs),
     /// Submit an issue, a change in plain words, and wait for its decision.
     Submit(SubmitArgs),
     /// Show what an issue would change, without changing anything.
@@ -162,6 +189,8 @@ pub(crate) enum Verb {
     Verify(VerifyArgs),
     /// Make the content of an earlier version the head again, as a new commit.
     Revert(RevertArgs),
+    /// Make a new Blueprint from another one, with its history.
+    Fork(ForkArgs),
     /// Archive a Blueprint: it is kept, hidden from lists and not writable. Its queued issues fail.
     Archive(BlueprintArg),
     /// Unarchive a Blueprint.
@@ -178,6 +207,10 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Import a Blueprint with its whole history from an exported file.
     Import(ImportArgs),
+    /// Copy the whole store to a file: Blueprints, channels, settings, log entries and issues.
+    Backup(BackupArgs),
+    /// Write a backup into an empty store.
+    Restore(RestoreArgs),
     /// Print each move of the Blueprints that match. Prints the present versions first.
     Follow(FollowArgs),
     /// Keep a folder of files up to date with the Blueprints that match.
@@ -187,11 +220,18 @@ pub(crate) enum Verb {
     Setting(SettingVerb),
     /// Show the queue: waiting issues, issues in flight, and workers.
     Stats,
+    /// Show the queue, the workers and the issues that they run, and keep the picture up to date.
+    Top(TopArgs),
     /// Check a deployment, and show each problem with its remedy.
     Doctor,
     /// Ask the intake or worker on this machine for its health. Meant for container health checks.
     Probe(ProbeArgs),
-    /// Print shell completions.
+    /// Write certificates to try TLS with: a CA, a server and a client, each with its key.
+    Certs(CertsArgs),
+    /// Name the intakes that you use, and choose one of them.
+    #[command(subcommand)]
+    Context(ContextVerb),
+    /// Print a script for the shell that completes verbs, options, and the ids that intake has.
     Completions(CompletionsArgs),
     /// Write the manual pages, one per verb, to a directory.
     Man(ManArgs),

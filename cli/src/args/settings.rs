@@ -13,6 +13,8 @@ pub(crate) enum SettingVerb {
     Get(SettingArg),
     /// Write a setting (YAML or JSON, with the field names of `setting get`).
     Put(SettingPutArgs),
+    /// Change a setting in your editor.
+    Edit(SettingEditArgs),
     /// List the settings by id.
     List,
     /// Delete a setting. `default` cannot be deleted.
@@ -56,11 +58,20 @@ pub(crate) struct SettingPutArgs {
     pub(crate) no_verification: bool,
 }
 
+/// Options of `setting edit`.
+#[derive(Debug, Args)]
+pub(crate) struct SettingEditArgs {
+    /// Id of the setting. The editor is the one of VISUAL, else of EDITOR, else vi.
+    #[arg(value_name = "SETTING")]
+    pub(crate) setting_id: String,
+}
+
 /// Options of `setting use-model`.
 #[derive(Debug, Args)]
 pub(crate) struct UseModelArgs {
-    /// The model, such as anthropic/claude-sonnet-4-5, openai/gpt-4o or ollama/llama3.1.
-    #[arg(value_name = "PROVIDER/MODEL")]
+    /// The model, such as anthropic/claude-sonnet-4-5, openai/gpt-4o or ollama/llama3.1. `none`:
+    /// the spawner of the orbit writes the patches again.
+    #[arg(value_name = "PROVIDER/MODEL|none")]
     pub(crate) model: String,
     /// Id of the setting to change.
     #[arg(long, value_name = "SETTING", default_value = "default")]

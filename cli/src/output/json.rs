@@ -46,6 +46,7 @@ pub(crate) fn issue_json(issue: &Issue) -> Value {
         "submitted_at": time_json(issue.submitted_at.as_ref()),
         "updated_at": time_json(issue.updated_at.as_ref()),
         "revision": issue.revision,
+        "waiting_for": issue.waiting_for.as_ref().map(crate::verbs::waiting::json),
     })
 }
 

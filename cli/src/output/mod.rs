@@ -14,7 +14,6 @@ mod table;
 mod time;
 
 use std::env;
-use std::ffi::OsStr;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
@@ -70,15 +69,17 @@ pub(crate) fn note_json(value: &Value) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`note`].
-pub(crate) fn ask(question: &str) -> io::Result<()> {
+pub(crate) fn ask(question: impl Into<Styled>) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{} ", escape(question))?;
+    let question = question.into().render(stderr_has_colours());
+    write!(stderr, "{question} ")?;
     stderr.flush()
 }
 
 /// Returns whether standard output is a terminal whose screen can be written again.
 pub(crate) fn can_redraw() -> bool {
-    io::stdout().is_terminal() && env::var_os("TERM").as_deref() != Some(OsStr::new("dumb"))
+    let is_dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stdout().is_terminal() && !is_dumb
 }
 
 /// Replaces the screen of the terminal.
@@ -149,12 +150,16 @@ pub(crate) fn reader() -> Reader {
 /// Shortens text to one line: to the rest of the terminal's width after `before` characters for a
 /// person, not at all for a program.
 pub(crate) fn one_line(text: &str, before: usize) -> String {
-    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let one_line = escape(&one_line);
     match reader() {
-        Reader::Program => one_line.into_owned(),
-        Reader::Person { width } => cut(&one_line, width.saturating_sub(before).max(20)),
+        Reader::Program => brief(text, usize::MAX),
+        Reader::Person { width } => brief(text, width.saturating_sub(before).max(20)),
     }
+}
+
+/// Escapes text and shortens it to one line of at most `width` columns.
+pub(crate) fn brief(text: &str, width: usize) -> String {
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    cut(&escape(&one_line), width)
 }
 
 /// Writes a document: exactly to a program, escaped on a terminal.

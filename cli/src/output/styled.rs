@@ -12,6 +12,7 @@ use shared::telemetry::colours;
 use unicode_width::UnicodeWidthStr;
 
 use super::escape::{escape, escape_lines};
+use super::table::cut;
 
 /// The meaning of a piece of text, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +154,29 @@ impl Styled {
         self
     }
 
+    /// Returns each line, cut to `width` columns.
+    pub(crate) fn lines(&self, width: usize) -> Vec<Self> {
+        let mut lines = vec![Self::new()];
+        let mut left = width;
+        for (paint, piece) in &self.pieces {
+            let text = match piece {
+                Piece::Raw(text) => escape_lines(text),
+                Piece::Escaped(text) => Cow::Borrowed(text.as_str()),
+            };
+            for (n, part) in text.split('\n').enumerate() {
+                if n > 0 {
+                    lines.push(Self::new());
+                    left = width;
+                }
+                let part = cut(part, left);
+                left -= part.width();
+                let line = lines.last_mut().expect("at least one line");
+                line.pieces.push((*paint, Piece::Escaped(part)));
+            }
+        }
+        lines
+    }
+
     /// Returns the text alone.
     #[cfg(test)]
     pub(crate) fn text(&self) -> String {
@@ -207,6 +231,9 @@ mod tests {
     #[test]
     fn long_lines_break_between_words() {
         let text = || Styled::from("one two ").paint(Paint::Bad, "three four\nfive");
+        let lines = text().lines(10);
+        let lines: Vec<String> = lines.iter().map(Styled::text).collect();
+        assert_eq!(lines, ["one two t…", "five"]);
         assert_eq!(
             text().wrap(2, Some(12)).text(),
             "one two\n  three four\n  five"

@@ -17,7 +17,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::issue_progress::is_over;
 use crate::args::Common;
-use crate::client::{CliError, Client};
+use crate::client::{CliError, Client, diagnose};
 
 /// First and longest pause between two attempts.
 const PAUSE: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(5)];
@@ -41,7 +41,7 @@ pub(super) enum Heard {
     Removal(BlueprintRemoval),
     /// Everything that differed was sent. Repeated after each interruption.
     Synced,
-    /// An attempt failed. The next one follows after a pause.
+    /// An attempt failed, or the stream ended. The next attempt follows after a pause.
     Away(CliError),
 }
 
@@ -99,11 +99,15 @@ impl<'a> BlueprintWatch<'a> {
                 Err(_) => Status::unavailable("intake sends nothing"),
             };
             self.open = None;
-            let is_over = is_over(&ended);
-            let ended = CliError::from(ended);
-            if !is_over && !is_passing(&ended) {
-                return Err(ended);
+            // Intake ends a watch at its maximum duration, and serves the next one at once.
+            if is_over(&ended) {
+                continue;
             }
+            let ended = CliError::from(ended);
+            return match is_passing(&ended) {
+                true => Ok(Heard::Away(ended)),
+                false => Err(ended),
+            };
         }
     }
 
@@ -116,7 +120,12 @@ impl<'a> BlueprintWatch<'a> {
         let mut client = Client::connect(self.options).await?;
         let opening = client.blueprints.watch_blueprints(self.request.clone());
         let late = |_| Status::unavailable("intake does not answer");
-        let stream = timeout(SILENCE, opening).await.map_err(late)??;
+        let limit = client.limits.call().unwrap_or(SILENCE);
+        let stream = match timeout(limit, opening).await.map_err(late)? {
+            Ok(stream) => stream,
+            // An address of another protocol is named, because waiting does not help.
+            Err(status) => return Err(diagnose(self.options, status.into()).await),
+        };
         Ok((client, stream.into_inner()))
     }
 }

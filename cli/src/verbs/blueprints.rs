@@ -6,7 +6,7 @@ use std::path::Path;
 use proto::v1::version_selector::Selector;
 use proto::v1::{
     ArchiveBlueprintRequest, BlueprintSummary, ListBlueprintsRequest, PutBlueprintRequest,
-    UnarchiveBlueprintRequest,
+    PutBlueprintResponse, UnarchiveBlueprintRequest,
 };
 use serde_json::json;
 use shared::blueprint::yaml;
@@ -34,7 +34,15 @@ pub(crate) async fn put(mut client: Client, args: PutArgs, format: Output) -> Re
         rationale: args.rationale,
         format: DocumentFormat::to_wire(args.format).into(),
     };
-    let answer = client.blueprints.put_blueprint(request).await?.into_inner();
+    let answer = client.blueprints.put_blueprint(request).await?;
+    show_put(answer.into_inner(), format)
+}
+
+/// Prints what a write of a document did.
+///
+/// # Errors
+/// Errors of standard output.
+pub(super) fn show_put(answer: PutBlueprintResponse, format: Output) -> Result<(), CliError> {
     let commit = answer.commit.ok_or(CliError::Answer { field: "commit" })?;
     if format == Output::Json {
         let value = json!({
@@ -108,7 +116,11 @@ pub(super) async fn ids(client: &mut Client) -> Result<Vec<String>, CliError> {
     Ok(all.map(|summary| summary.blueprint_id).collect())
 }
 
-async fn summaries(
+/// Returns all Blueprints by id.
+///
+/// # Errors
+/// Errors of intake.
+pub(super) async fn summaries(
     client: &mut Client,
     include_archived: bool,
 ) -> Result<Vec<BlueprintSummary>, CliError> {

@@ -23,7 +23,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::args::{Common, Output};
-use crate::client::{CliError, Client};
+use crate::client::{CliError, Client, ConnectProblem, TimeLimits, diagnose};
 use crate::output::{self, Styled};
 
 /// The result of a check.
@@ -122,14 +122,7 @@ pub(crate) async fn doctor(options: &Common, format: Output) -> Result<bool, Cli
 async fn examine(options: &Common) -> Result<Vec<Check>, CliError> {
     let client = match Client::connect(options).await {
         Ok(client) => client,
-        Err(CliError::Connect { addr, source }) => {
-            let cause = shared::error::chain(&source);
-            return Ok(vec![Check::bad(
-                "address",
-                format!("no server answers at {addr}: {cause}"),
-                "start intake or `draftsman up`, or set --addr; for https:// see --ca and --client-cert",
-            )]);
-        }
+        Err(error @ CliError::Connect { .. }) => return Ok(vec![unreachable(&error)]),
         Err(error) => return Err(error),
     };
     let mut checks = vec![
@@ -137,16 +130,31 @@ async fn examine(options: &Common) -> Result<Vec<Check>, CliError> {
         transport(options),
     ];
     let asked = SystemTime::now();
-    let stats = client
-        .intake
-        .clone()
-        .get_queue_stats(GetQueueStatsRequest {})
-        .await;
-    let answered = SystemTime::now();
+    let mut intake = client.intake.clone();
+    // At once, so that a stopped intake costs the time limit of one call.
+    let (stats, health) = tokio::join!(
+        async {
+            let stats = intake.get_queue_stats(GetQueueStatsRequest {}).await;
+            (stats, SystemTime::now())
+        },
+        health(&client),
+    );
+    let (stats, answered) = stats;
+    if let Err(status) = &stats {
+        let error = CliError::from(status.clone());
+        if let error @ CliError::Connect { .. } = diagnose(options, error).await {
+            return Ok(vec![unreachable(&error)]);
+        }
+        if is_silent(status) {
+            checks.push(no_answer(options, health.finding == Finding::Ok));
+            checks.push(health);
+            return Ok(checks);
+        }
+    }
     // The time of the reading: half of the round trip after the question.
     let now = asked + answered.duration_since(asked).unwrap_or_default() / 2;
     checks.push(token(options, &client, stats.as_ref().err()).await?);
-    checks.push(health(&client).await);
+    checks.push(health);
     match stats {
         Ok(stats) => {
             checks.extend(versions::examine(
@@ -170,6 +178,50 @@ async fn examine(options: &Common) -> Result<Vec<Check>, CliError> {
         )),
     }
     Ok(checks)
+}
+
+fn unreachable(error: &CliError) -> Check {
+    match error {
+        CliError::Connect {
+            addr,
+            problem: ConnectProblem::Unreachable,
+            source: Some(source),
+        } => Check::bad(
+            "address",
+            format!(
+                "no server answers at {addr}: {}",
+                shared::error::chain(source)
+            ),
+            "start intake or `draftsman up`, or set --addr; for https:// see --ca and --client-cert",
+        ),
+        other => Check::bad("address", other.to_string(), ""),
+    }
+}
+
+/// Returns true if a call was not answered within its time limit.
+fn is_silent(status: &Status) -> bool {
+    matches!(CliError::from(status.clone()), CliError::Status(status) if status.code() == Code::DeadlineExceeded)
+}
+
+/// Returns the check for an intake that did not answer.
+fn no_answer(options: &Common, is_alive: bool) -> Check {
+    let limit = TimeLimits::new(options.timeout).call().unwrap_or_default();
+    let silent = format!(
+        "GetQueueStats was not answered within {} s",
+        limit.as_secs_f64()
+    );
+    match is_alive {
+        true => Check::bad(
+            "queue",
+            format!("{silent}, while intake answers without Redis"),
+            "look at Redis and at intake's log, or give it longer with --timeout",
+        ),
+        false => Check::bad(
+            "queue",
+            silent,
+            "the process that listens at this address may be stopped or overloaded: look at it, and at its log",
+        ),
+    }
 }
 
 fn transport(options: &Common) -> Check {

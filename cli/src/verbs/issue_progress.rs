@@ -1,21 +1,28 @@
 //! Follows an issue until it is decided, across interruptions of intake and its streams.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use proto::v1::{Issue, IssueState, StepProgress, StepStatus, WatchIssueRequest};
-use tokio::time::Instant;
+use proto::v1::{
+    Issue, IssueState, StepProgress, StepStatus, WaitingFor, WaitingReason, WatchIssueRequest,
+};
+use tokio::signal::ctrl_c;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::decision::Decision;
+use super::waiting::describe;
 use crate::args::Output;
 use crate::client::{CliError, Client};
 use crate::output::{self, Styled};
 
 /// How long a watch is retried while intake is unavailable.
 const REJOIN_FOR: Duration = Duration::from_secs(60);
+/// How long a submission normally takes at most.
+const SLOW: Duration = Duration::from_secs(1);
 /// Pause between two attempts.
 const REJOIN_EVERY: Duration = Duration::from_millis(500);
 
@@ -24,21 +31,22 @@ const REJOIN_EVERY: Duration = Duration::from_millis(500);
 pub(super) struct Progress {
     spinner: ProgressBar,
     format: Output,
+    /// What the last line about waiting says, without what changes all the time.
+    waiting: RefCell<Option<WaitingKey>>,
 }
+
+/// The part of what an issue waits for whose change is a new line: the reason, the actor of a
+/// pause, and the time of the next attempt.
+type WaitingKey = (i32, String, Option<prost_types::Timestamp>);
 
 impl Progress {
     /// Creates the progress output and prints nothing yet.
     pub(super) fn new(format: Output) -> Self {
-        let spinner = if io::stderr().is_terminal() {
-            ProgressBar::new_spinner()
-        } else {
-            ProgressBar::hidden()
-        };
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-            spinner.set_style(style);
+        Self {
+            spinner: spinner(""),
+            format,
+            waiting: RefCell::new(None),
         }
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        Self { spinner, format }
     }
 
     /// Prints the state of the issue above the spinner; in review also who can decide it.
@@ -53,6 +61,38 @@ impl Progress {
         }
         self.spinner
             .set_message(output::state_name(issue).replace('_', " "));
+        if issue.waiting_for.is_none() {
+            self.waiting.take();
+        }
+        Ok(())
+    }
+
+    /// Prints what the issue waits for if it is another reason, and shows it in the spinner. A wait
+    /// for a free worker usually ends at once, so it is printed only if it `lasts`.
+    fn waiting(
+        &self,
+        waiting: &WaitingFor,
+        blueprint_id: &str,
+        lasts: bool,
+    ) -> Result<(), CliError> {
+        let Some(text) = describe(waiting, blueprint_id, SystemTime::now()) else {
+            self.waiting.take();
+            return Ok(());
+        };
+        let key = (
+            waiting.reason,
+            waiting.paused_by.clone(),
+            waiting.next_attempt_at,
+        );
+        let is_new = self.waiting.borrow().as_ref() != Some(&key);
+        if is_new && (lasts || waiting.reason() != WaitingReason::Worker) {
+            self.waiting.replace(Some(key));
+            if self.format == Output::Text {
+                let text = Styled::from(&text).wrap(4, output::wrap_width());
+                self.line(Styled::from("    ").then(text))?;
+            }
+        }
+        self.spinner.set_message(text);
         Ok(())
     }
 
@@ -70,6 +110,21 @@ impl Progress {
     fn line(&self, text: impl Into<Styled>) -> Result<(), CliError> {
         Ok(self.spinner.suspend(|| output::line(text))?)
     }
+}
+
+/// Creates a spinner with the elapsed time on a terminal, and a hidden one elsewhere.
+pub(super) fn spinner(message: &'static str) -> ProgressBar {
+    let spinner = if io::stderr().is_terminal() {
+        ProgressBar::new_spinner()
+    } else {
+        ProgressBar::hidden()
+    };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        spinner.set_style(style);
+    }
+    spinner.set_message(message);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 /// Formats the name of a step, with the axis of a verifier. Both are untrusted text of a document.
@@ -102,10 +157,14 @@ fn who_decides(issue: &Issue) -> String {
 }
 
 /// Follows an issue, prints its progress and passes every state to `each`, starting with `known`.
-/// Returns the last state and the decision. An issue in review also ends it if `detach_on_review`.
+/// A state is passed again if only what the issue waits for has changed. Returns the last state and
+/// the decision. An issue in review also ends it if `detach_on_review`.
 ///
 /// If intake becomes unavailable or ends the watch at its maximum duration, the watch is repeated.
-/// No state is passed twice.
+///
+/// # Errors
+/// [`CliError::Interrupted`] after Ctrl-C, and [`CliError::NotDecided`] after `--timeout`. Errors
+/// of intake that do not pass, and those of `each`.
 pub(super) async fn follow(
     client: &mut Client,
     issue_id: &str,
@@ -114,38 +173,141 @@ pub(super) async fn follow(
     detach_on_review: bool,
     each: impl Fn(&Issue) -> Result<(), CliError>,
 ) -> Result<(Issue, Decision), CliError> {
-    let mut seen_revision = known.map(|issue| issue.revision);
+    let limit = client.limits.wait();
+    let followed = tokio::select! {
+        followed = follow_to_the_end(client, issue_id, known, progress, detach_on_review, each) => followed,
+        interrupted = ctrl_c() => {
+            interrupted?;
+            Err(CliError::Interrupted { issue_id: issue_id.to_owned() })
+        }
+        waited = passes(limit) => Err(CliError::NotDecided {
+            issue_id: issue_id.to_owned(),
+            waited,
+        }),
+    };
+    progress.spinner.finish_and_clear();
+    followed
+}
+
+/// Waits for a submission. Notes on standard error that it takes long: intake repeats it for some
+/// seconds while Redis is unavailable.
+pub(super) async fn note_if_slow<T>(
+    submitting: impl Future<Output = Result<T, Status>>,
+) -> Result<T, CliError> {
+    let mut submitting = std::pin::pin!(submitting);
+    match timeout(SLOW, submitting.as_mut()).await {
+        Ok(submitted) => Ok(submitted?),
+        Err(_) => {
+            output::note("intake has not accepted the issue yet; Redis may be unavailable")?;
+            Ok(submitting.await?)
+        }
+    }
+}
+
+/// Returns the limit after it has passed; never returns without one.
+async fn passes(limit: Option<Duration>) -> Duration {
+    match limit {
+        Some(limit) => {
+            sleep(limit).await;
+            limit
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The issue as it was last told.
+struct Told<'a, E> {
+    progress: &'a Progress,
+    detach_on_review: bool,
+    each: E,
+    last: Option<Issue>,
+}
+
+impl<E: Fn(&Issue) -> Result<(), CliError>> Told<'_, E> {
+    /// Passes a state on, unless it is older than the last one. Returns the decision.
+    fn issue(&mut self, issue: Issue) -> Result<Option<Decision>, CliError> {
+        let is_newer = |last: &Issue| issue.revision > last.revision;
+        let is_same = |last: &Issue| issue.revision == last.revision;
+        if self.last.as_ref().is_none_or(is_newer) {
+            self.progress.state(&issue)?;
+        } else if !self.last.as_ref().is_some_and(is_same) {
+            return Ok(Decision::or_review(&issue, self.detach_on_review));
+        } else if self.last.as_ref() == Some(&issue) {
+            return Ok(Decision::or_review(&issue, self.detach_on_review));
+        }
+        if let Some(waiting) = &issue.waiting_for {
+            self.progress.waiting(waiting, &issue.blueprint_id, false)?;
+        }
+        (self.each)(&issue)?;
+        let decision = Decision::or_review(&issue, self.detach_on_review);
+        self.last = Some(issue);
+        Ok(decision)
+    }
+
+    /// Passes the last state on with what the issue waits for now.
+    fn waiting(&mut self, waiting: WaitingFor) -> Result<(), CliError> {
+        let Some(last) = &mut self.last else {
+            return Ok(());
+        };
+        self.progress.waiting(&waiting, &last.blueprint_id, true)?;
+        let is_waiting = waiting.reason() != WaitingReason::Unspecified;
+        last.waiting_for = is_waiting.then_some(waiting);
+        (self.each)(last)
+    }
+}
+
+async fn follow_to_the_end(
+    client: &mut Client,
+    issue_id: &str,
+    known: Option<&Issue>,
+    progress: &Progress,
+    detach_on_review: bool,
+    each: impl Fn(&Issue) -> Result<(), CliError>,
+) -> Result<(Issue, Decision), CliError> {
+    let mut told = Told {
+        progress,
+        detach_on_review,
+        each,
+        last: None,
+    };
     if let Some(issue) = known {
-        progress.state(issue)?;
-        each(issue)?;
+        told.issue(issue.clone())?;
     }
     let mut give_up_at = None;
     loop {
         let request = WatchIssueRequest {
             issue_id: issue_id.to_owned(),
             include_steps: progress.format == Output::Text,
+            include_waiting: true,
+            ..Default::default()
         };
-        let ended = match client.intake.watch_issue(request).await {
+        let opening = client.intake.watch_issue(request);
+        let opened = match client.limits.call() {
+            Some(limit) => timeout(limit, opening)
+                .await
+                .unwrap_or_else(|_| Err(Status::unavailable("intake does not answer"))),
+            None => opening.await,
+        };
+        let ended = match opened {
             Err(status) => status,
             Ok(stream) => {
                 let mut stream = stream.into_inner();
                 loop {
                     match stream.message().await {
                         Ok(Some(message)) => {
-                            give_up_at = None;
+                            if give_up_at.take().is_some() {
+                                output::note("intake is available again")?;
+                            }
                             if let Some(step) = &message.step {
                                 progress.step(step)?;
                                 continue;
                             }
-                            let issue = message.issue.ok_or(CliError::Answer { field: "issue" })?;
-                            if seen_revision.is_none_or(|seen| issue.revision > seen) {
-                                seen_revision = Some(issue.revision);
-                                progress.state(&issue)?;
-                                each(&issue)?;
+                            if let Some(waiting) = message.waiting_for {
+                                told.waiting(waiting)?;
+                                continue;
                             }
-                            let ended = Decision::or_review(&issue, detach_on_review);
-                            if let Some(decision) = ended {
-                                progress.spinner.finish_and_clear();
+                            let issue = message.issue.ok_or(CliError::Answer { field: "issue" })?;
+                            if let Some(decision) = told.issue(issue.clone())? {
                                 return Ok((issue, decision));
                             }
                         }
@@ -167,16 +329,23 @@ pub(super) async fn follow(
         // it broke.
         let passing = match ended.code() {
             Code::Unavailable => true,
-            Code::Unknown | Code::Cancelled | Code::Internal => seen_revision.is_some(),
+            Code::Unknown | Code::Cancelled | Code::Internal => told.last.is_some(),
             _ => false,
         };
+        let is_first = give_up_at.is_none();
         let deadline = *give_up_at.get_or_insert_with(|| Instant::now() + REJOIN_FOR);
         if !passing || Instant::now() >= deadline {
-            progress.spinner.finish_and_clear();
             return Err(ended.into());
         }
-        progress.spinner.set_message("intake is away, trying again");
-        tokio::time::sleep(REJOIN_EVERY).await;
+        if is_first {
+            let away = format_args!("intake is unavailable, trying again: {}", ended.message());
+            let away = output::warning(away);
+            progress.spinner.suspend(|| output::note(away))?;
+        }
+        progress
+            .spinner
+            .set_message("intake is unavailable, trying again");
+        sleep(REJOIN_EVERY).await;
     }
 }
 

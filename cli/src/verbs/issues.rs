@@ -1,13 +1,15 @@
 //! `submit`, `watch`, `issues` and `cancel`.
 
 use std::io::{self, Read};
+use std::time::SystemTime;
 
 use proto::v1::{CancelIssueRequest, GetIssueRequest, Issue, SubmitIssueRequest};
 use serde_json::json;
 
 use super::decision::Decision;
 use super::issue_lookup::find;
-use super::issue_progress::{Progress, follow};
+use super::issue_progress::{Progress, follow, note_if_slow};
+use super::waiting::describe;
 use super::{issue_list, log};
 use crate::args::{IssueArg, IssuesArgs, Output, SubmitArgs, WatchArgs};
 use crate::client::{CliError, Client};
@@ -27,8 +29,10 @@ pub(crate) async fn submit(
         blueprint_id: args.blueprint_id,
         intent: read_intent(&args.intent)?,
         issue_id: args.issue_id,
+        must_be_understood: !args.unchecked,
     };
-    let answer = client.intake.submit_issue(request).await?.into_inner();
+    let answer = note_if_slow(client.intake.submit_issue(request)).await?;
+    let answer = answer.into_inner();
     let issue = answer.issue.ok_or(CliError::Answer { field: "issue" })?;
 
     if args.detach {
@@ -193,6 +197,10 @@ pub(super) fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError>
     )?;
     output::field("intent", &issue.intent)?;
     output::field("state", output::standing(issue))?;
+    let waiting = issue.waiting_for.as_ref();
+    if let Some(waits) = waiting.and_then(|w| describe(w, &issue.blueprint_id, SystemTime::now())) {
+        output::field("waiting", waits)?;
+    }
     let submitted = output::both(issue.submitted_at.as_ref());
     output::field("submitted", submitted + &by(&issue.submitted_by))?;
     let updated = output::both(issue.updated_at.as_ref());

@@ -1,13 +1,18 @@
 //! The verbs, in one file per group.
 
 pub(crate) mod approval;
+pub(crate) mod backup;
 mod blueprint_watch;
 pub(crate) mod blueprints;
+pub(crate) mod certs;
 pub(crate) mod channels;
 pub(crate) mod consumers;
+pub(crate) mod context;
 pub(crate) mod decision;
 pub(crate) mod doctor;
+pub(crate) mod edit;
 pub(crate) mod follow;
+pub(crate) mod fork;
 mod history_file;
 mod issue_list;
 mod issue_lookup;
@@ -19,12 +24,14 @@ pub(crate) mod preview;
 pub(crate) mod probe;
 mod question;
 pub(crate) mod queue;
+mod renamed;
 pub(crate) mod retry;
 pub(crate) mod review;
 mod setting_file;
 pub(crate) mod settings;
 pub(crate) mod stats;
 pub(crate) mod sync;
+pub(crate) mod top;
 pub(crate) mod transfer;
 mod trial;
 mod use_model;
@@ -32,6 +39,7 @@ mod use_orbit;
 pub(crate) mod verify;
 mod version_lookup;
 pub(crate) mod versions;
+pub(crate) mod waiting;
 
 /// Largest page of a list.
 const MAX_PAGE: usize = 1000;

@@ -2,9 +2,11 @@
 
 use proto::v1::{PreviewIssueRequest, PreviewIssueResponse};
 use serde_json::json;
+use tokio::signal::ctrl_c;
 use tonic::Status;
 use tonic_types::StatusExt;
 
+use super::issue_progress::spinner;
 use super::issues::read_intent;
 use super::log::print_judgement;
 use crate::args::{Output, PreviewArgs};
@@ -28,7 +30,18 @@ pub(crate) async fn preview(
         blueprint_id: args.blueprint_id,
         intent: read_intent(&args.intent)?,
     };
-    let preview = match client.intake.preview_issue(request).await {
+    let spinner = spinner("drafting and verifying; Ctrl-C calls it off");
+    // A dropped call withdraws the preview, and stops the worker that runs it.
+    let previewed = tokio::select! {
+        previewed = client.intake.preview_issue(request) => previewed,
+        interrupted = ctrl_c() => {
+            spinner.finish_and_clear();
+            interrupted?;
+            return Err(CliError::PreviewInterrupted);
+        }
+    };
+    spinner.finish_and_clear();
+    let preview = match previewed {
         Ok(answer) => answer.into_inner(),
         Err(status) if has_failed(&status) => {
             match format {

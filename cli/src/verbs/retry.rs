@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::decision::Decision;
 use super::issue_lookup::find;
+use super::issue_progress::note_if_slow;
 use super::issues::wait_for_decision;
 use crate::args::{Output, RetryArgs};
 use crate::client::{CliError, Client};
@@ -24,7 +25,8 @@ pub(crate) async fn retry(
         issue_id: find(&mut client, args.issue_id).await?,
         new_issue_id: args.new_issue_id,
     };
-    let answer = client.intake.retry_issue(request).await?.into_inner();
+    let answer = note_if_slow(client.intake.retry_issue(request)).await?;
+    let answer = answer.into_inner();
     let issue = answer.issue.ok_or(CliError::Answer { field: "issue" })?;
     let (last, decision) = if args.detach {
         if format == Output::Text {

@@ -6,7 +6,9 @@ use prost_types::{ListValue, Struct, Value as WireValue};
 use proto::v1::version_selector::Selector;
 use proto::v1::{EnhanceSetting, VersionSelector};
 use serde_json::{Value, json};
-use shared::blueprint::{Doc, Num};
+use shared::blueprint::{Doc, Num, yaml};
+
+use crate::client::CliError;
 
 use crate::output::time_json;
 
@@ -184,6 +186,18 @@ pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
         "revision": setting.revision,
         "updated_by": setting.updated_by,
         "updated_at": time_json(setting.updated_at.as_ref()),
+    })
+}
+
+/// Returns a setting as YAML, in the form that `setting put` reads.
+///
+/// # Errors
+/// [`CliError::Answer`] if intake sent what cannot be written.
+pub(super) fn to_yaml(setting: &EnhanceSetting) -> Result<String, CliError> {
+    let doc = Doc::try_from(&to_json(setting)).ok();
+    let text = doc.and_then(|doc| yaml::emit(&doc).ok());
+    text.ok_or(CliError::Answer {
+        field: "setting.spawner",
     })
 }
 

@@ -1,12 +1,15 @@
 //! `setting get`, `put`, `list` and `delete`.
 
-use proto::v1::{DeleteSettingRequest, GetSettingRequest, ListSettingsRequest, PutSettingRequest};
+use proto::v1::{
+    DeleteSettingRequest, EnhanceSetting, GetSettingRequest, ListSettingsRequest,
+    PutSettingRequest, PutSettingResponse,
+};
 use serde_json::json;
-use shared::blueprint::{Doc, yaml};
+use shared::blueprint::yaml;
 
 use super::blueprints::read;
-use super::setting_file::{from_doc, to_json};
-use super::{page_size, trial, use_model, use_orbit};
+use super::setting_file::{from_doc, to_json, to_yaml};
+use super::{edit, page_size, trial, use_model, use_orbit};
 use crate::args::{DocumentFormat, Output, SettingPutArgs, SettingVerb};
 use crate::client::{CliError, Client};
 use crate::output::{self, Cell, Column, Paint};
@@ -23,6 +26,7 @@ pub(crate) async fn setting(
     match verb {
         SettingVerb::Get(args) => get(client, args.setting_id, format).await,
         SettingVerb::Put(args) => put(client, args, format).await,
+        SettingVerb::Edit(args) => edit::edit_setting(client, args, format).await,
         SettingVerb::List => list(client, format).await,
         SettingVerb::Delete(args) => delete(client, args.setting_id, format).await,
         SettingVerb::UseModel(args) => use_model::use_model(client, args, format).await,
@@ -35,16 +39,11 @@ async fn get(mut client: Client, setting_id: String, format: Output) -> Result<(
         .settings
         .get_setting(GetSettingRequest { setting_id });
     let setting = answer.await?.into_inner().setting;
-    let value = to_json(&setting.ok_or(CliError::Answer { field: "setting" })?);
+    let setting = setting.ok_or(CliError::Answer { field: "setting" })?;
     if format == Output::Json {
-        return Ok(output::json_document(&value)?);
+        return Ok(output::json_document(&to_json(&setting))?);
     }
-    let as_yaml = Doc::try_from(&value)
-        .ok()
-        .and_then(|doc| yaml::emit(&doc).ok());
-    Ok(output::document(&as_yaml.ok_or(CliError::Answer {
-        field: "setting.spawner",
-    })?)?)
+    Ok(output::document(&to_yaml(&setting)?)?)
 }
 
 async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result<(), CliError> {
@@ -63,7 +62,15 @@ async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result
         orbit_format: DocumentFormat::to_wire(args.orbit_format).into(),
         expected_revision: args.expected_revision,
     };
-    let answer = client.settings.put_setting(request).await?.into_inner();
+    let answer = client.settings.put_setting(request).await?;
+    show_put(answer.into_inner(), format)
+}
+
+/// Prints what a write of a setting did.
+///
+/// # Errors
+/// Errors of standard output.
+pub(super) fn show_put(answer: PutSettingResponse, format: Output) -> Result<(), CliError> {
     let setting = answer
         .setting
         .ok_or(CliError::Answer { field: "setting" })?;
@@ -87,7 +94,11 @@ async fn put(mut client: Client, args: SettingPutArgs, format: Output) -> Result
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }
 
-async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
+/// Returns all settings by id.
+///
+/// # Errors
+/// Errors of intake.
+pub(super) async fn all(client: &mut Client) -> Result<Vec<EnhanceSetting>, CliError> {
     let (mut settings, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = ListSettingsRequest {
@@ -98,9 +109,13 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
         settings.extend(page.settings);
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            break;
+            return Ok(settings);
         }
     }
+}
+
+async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
+    let settings = all(&mut client).await?;
     if format == Output::Json {
         let settings: Vec<_> = settings.iter().map(to_json).collect();
         return Ok(output::json_document(&json!({ "settings": settings }))?);
@@ -109,6 +124,7 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
         [
             Cell::from(&setting.id),
             Cell::from(&setting.blueprint_id),
+            Cell::from(use_model::author(setting.spawner.as_ref())),
             match setting.verifier_axes.as_slice() {
                 [] => Cell::from("none").painted(Paint::Warn),
                 axes => Cell::from(axes.join(",")),
@@ -122,11 +138,12 @@ async fn list(mut client: Client, format: Output) -> Result<(), CliError> {
     let columns = [
         Column::value("SETTING"),
         Column::value("ORBIT"),
+        Column::text("SPAWNER").omitted(2),
         Column::text("AXES").omitted(1),
-        Column::value("SECONDS").omitted(4),
-        Column::text("APPLIES TO").omitted(2),
-        Column::value("REVISION").omitted(5),
-        Column::text("BY").omitted(3),
+        Column::value("SECONDS").omitted(5),
+        Column::text("APPLIES TO").omitted(3),
+        Column::value("REVISION").omitted(6),
+        Column::text("BY").omitted(4),
     ];
     Ok(output::list(
         columns,

@@ -4,7 +4,8 @@
 //! history.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use futures::stream;
@@ -12,7 +13,9 @@ use proto::v1::ExportBlueprintRequest;
 use serde_json::json;
 use tonic::Code;
 
+use super::fork::new_id;
 use super::history_file::{Header, Lines, line_of, to_entry};
+use super::renamed::Renamed;
 use crate::args::{ExportArgs, ImportArgs, Output};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -81,18 +84,44 @@ pub(crate) async fn import(
     args: ImportArgs,
     format: Output,
 ) -> Result<(), CliError> {
-    let path = args.file;
-    let file = File::open(&path).map_err(|source| CliError::Read {
-        path: path.clone(),
-        source,
-    })?;
-    let mut lines = Lines::new(BufReader::new(file));
+    let is_stdin = args.file == Path::new("-");
+    let path = if is_stdin {
+        PathBuf::from("standard input")
+    } else {
+        args.file
+    };
+    let mut renamed = args
+        .new_id
+        .as_deref()
+        .map(new_id)
+        .transpose()?
+        .map(Renamed::to);
+    let file: Box<dyn BufRead + Send> = if is_stdin {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        let file = File::open(&path).map_err(|source| CliError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        Box::new(BufReader::new(file))
+    };
+    let mut lines = Lines::new(file);
     let header = lines.header().map_err(|problem| problem.of(&path))?;
     let damage = Arc::new(Mutex::new(None));
     let found = damage.clone();
+    let mut next = move || {
+        let message = lines.message(&header.blueprint_id)?;
+        match (message, &mut renamed) {
+            (Some(message), Some(renamed)) => {
+                let message = renamed.message(message);
+                message.map(Some).map_err(|problem| lines.damage(problem))
+            }
+            (message, _) => Ok(message),
+        }
+    };
     // At a damaged line the stream ends without its last message, so intake rejects it as
     // incomplete.
-    let messages = std::iter::from_fn(move || match lines.message(&header.blueprint_id) {
+    let messages = std::iter::from_fn(move || match next() {
         Ok(message) => message,
         Err(damage) => {
             *found.lock().expect("no holder of this lock panics") = Some(damage);

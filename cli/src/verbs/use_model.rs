@@ -1,4 +1,4 @@
-//! `setting use-model`: uses a language model to write the patches.
+//! `setting use-model`: uses a language model to write the patches, or none.
 //!
 //! The setting gets the bundled definition of the `llm` spawner. If its spawner already is of kind
 //! `llm`, only the model changes; the prompt and the rest are kept.
@@ -16,7 +16,10 @@ use crate::args::{Output, UseModelArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
-/// Sets the model of the setting's spawner.
+/// The argument for no model.
+const NONE: &str = "none";
+
+/// Sets the model of the setting's spawner, or removes the spawner of the setting.
 ///
 /// # Errors
 /// [`CliError::Model`] before any call of intake. Then errors of intake, for example if another
@@ -26,18 +29,23 @@ pub(crate) async fn use_model(
     args: UseModelArgs,
     format: Output,
 ) -> Result<(), CliError> {
-    let (provider, model) = split(&args.model)?;
+    let wanted = match args.model.as_str() {
+        NONE => None,
+        given => Some(split(given)?),
+    };
     let request = GetSettingRequest {
         setting_id: args.setting,
     };
     let answer = client.settings.get_setting(request).await?.into_inner();
     let missing = || CliError::Answer { field: "setting" };
     let mut setting = answer.setting.ok_or_else(missing)?;
-    let own = setting.spawner.take().filter(asks_a_model);
-    let mut spawner = own.unwrap_or_else(bundled);
-    put(&mut spawner, "spec", "provider", provider);
-    put(&mut spawner, "profile", "model", model);
-    setting.spawner = Some(spawner);
+    let own = setting.spawner.take();
+    if let Some((provider, model)) = wanted {
+        let mut spawner = own.filter(asks_a_model).unwrap_or_else(bundled);
+        put(&mut spawner, "spec", "provider", provider);
+        put(&mut spawner, "profile", "model", model);
+        setting.spawner = Some(spawner);
+    }
     let request = PutSettingRequest {
         expected_revision: Some(setting.revision),
         setting: Some(setting),
@@ -50,11 +58,45 @@ pub(crate) async fn use_model(
         let value = json!({ "setting": to_json(&setting), "trial": trial });
         return Ok(output::json_document(&value)?);
     }
+    let author = match wanted {
+        Some((provider, model)) => format!("{model} of {provider}"),
+        None => format!("the spawner of the orbit {}", setting.blueprint_id),
+    };
     output::line(format_args!(
-        "setting {}: revision {}; {model} of {provider} writes the patches from the next issue on",
+        "setting {}: revision {}; {author} writes the patches from the next issue on",
         setting.id, setting.revision
     ))?;
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
+}
+
+/// Describes who writes the patches of a setting: the kind of its spawner, or the provider and the
+/// model of an agent of kind `llm`.
+pub(super) fn author(spawner: Option<&Struct>) -> String {
+    let Some(spawner) = spawner else {
+        return "of the orbit".to_owned();
+    };
+    let text = |group: &str, field: &str| {
+        let group = spawner.fields.get(group)?.kind.as_ref()?;
+        let Kind::StructValue(members) = group else {
+            return None;
+        };
+        match members.fields.get(field)?.kind.as_ref()? {
+            Kind::StringValue(text) => Some(text.clone()),
+            _ => None,
+        }
+    };
+    if asks_a_model(spawner) {
+        let part = |group, field| text(group, field).unwrap_or_else(|| "?".to_owned());
+        return format!("{}/{}", part("spec", "provider"), part("profile", "model"));
+    }
+    match spawner
+        .fields
+        .get("kind")
+        .and_then(|kind| kind.kind.as_ref())
+    {
+        Some(Kind::StringValue(kind)) => kind.clone(),
+        _ => "?".to_owned(),
+    }
 }
 
 /// Splits `PROVIDER/MODEL` at the first slash; the model may contain slashes.
@@ -115,6 +157,7 @@ mod tests {
     fn the_bundled_definition_takes_a_model() {
         let mut spawner = bundled();
         assert!(asks_a_model(&spawner));
+        assert_eq!(author(None), "of the orbit");
         put(&mut spawner, "spec", "provider", "openai");
         put(&mut spawner, "profile", "model", "a/b");
         let Some(Kind::StructValue(profile)) = &spawner.fields["profile"].kind else {
@@ -125,6 +168,7 @@ mod tests {
             profile.fields["model"].kind,
             Some(Kind::StringValue("a/b".into()))
         );
+        assert_eq!(author(Some(&spawner)), "openai/a/b");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) async fn verify(args: VerifyArgs, format: Output) -> Result<u8, CliEr
         before: &before,
         after: &after,
         format: DocumentFormat::to_reader(args.format),
+        intent: &args.intent,
+        time_limit: args.time_limit,
         llm_base_url: args.llm_base_url.filter(|url| !url.is_empty()),
     })
     .await?;

@@ -59,7 +59,7 @@ pub(crate) async fn history(
     Ok(())
 }
 
-/// Prints the difference between two versions.
+/// Prints the difference between two versions. Returns true if they differ.
 ///
 /// # Errors
 /// Errors of intake or standard output. An argument matches no version, or several.
@@ -67,7 +67,7 @@ pub(crate) async fn diff(
     mut client: Client,
     args: DiffArgs,
     format: Output,
-) -> Result<(), CliError> {
+) -> Result<bool, CliError> {
     let id = &args.blueprint_id;
     let (from, to) = match (args.from, args.to) {
         (Some(from), Some(to)) => (
@@ -92,6 +92,7 @@ pub(crate) async fn diff(
             (before, to.version)
         }
     };
+    let is_different = from != to;
     let request = DiffBlueprintRequest {
         blueprint_id: id.clone(),
         from_version: from,
@@ -107,7 +108,7 @@ pub(crate) async fn diff(
         (Output::Text, true) => output::line(output::escape_json(&answer.json_patch))?,
         (Output::Text, false) => output::show_diff(&answer.unified_diff)?,
     }
-    Ok(())
+    Ok(is_different)
 }
 
 /// Makes the content of an earlier version the head again.

@@ -19,6 +19,7 @@ use tonic::{Status, Streaming};
 
 use crate::blueprints::channels::move_to_wire;
 use crate::blueprints::convert::commit_to_wire;
+use crate::blueprints::write;
 use crate::convert;
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
@@ -125,7 +126,13 @@ pub(crate) async fn import(
     let blueprint_id = first_commit.map_or("", |commit| commit.blueprint_id.as_str());
     let blueprint_id = BlueprintId::parse(blueprint_id)
         .map_err(|error| RequestError::field("commit.blueprint_id", error))?;
-    let Some(mut import) = store.of(&blueprint_id).begin_import(&blueprint_id).await? else {
+    let shard = store.of(&blueprint_id);
+    let import = if first.replace_bundled {
+        shard.begin_replacement(&blueprint_id).await?
+    } else {
+        shard.begin_import(&blueprint_id).await?
+    };
+    let Some(mut import) = import else {
         return Err(RequestError::BlueprintExists(blueprint_id));
     };
     let taken = take(&mut import, first, messages, importer).await;
@@ -138,10 +145,24 @@ pub(crate) async fn import(
             return Err(error);
         }
     };
-    match import.finish().await? {
+    let outcome = match write::finish_import(store, &import, &head).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let _ = import.give_up().await;
+            return Err(error);
+        }
+    };
+    match outcome {
         ImportOutcome::Imported => Ok(v1::ImportBlueprintResponse {
-            commit: Some(commit_to_wire(head)),
+            commit: Some(commit_to_wire(head.commit)),
         }),
+        ImportOutcome::OrbitInUse => {
+            let _ = import.give_up().await;
+            Err(RequestError::HeadMoved {
+                blueprint_id,
+                actual: None,
+            })
+        }
         ImportOutcome::Expired => Err(RequestError::ImportExpired),
         ImportOutcome::Exists => {
             let _ = import.give_up().await;
@@ -150,32 +171,32 @@ pub(crate) async fn import(
     }
 }
 
-/// Checks and stages every message up to the last. Returns the newest commit.
+/// Checks and stages every message up to the last. Returns the newest commit and its content.
 async fn take(
     import: &mut Import,
     first: v1::ImportBlueprintRequest,
     mut messages: Streaming<v1::ImportBlueprintRequest>,
     importer: &Actor,
-) -> Result<Commit, RequestError> {
+) -> Result<HistoryEntry, RequestError> {
     let mut number: u64 = 1;
     let (newest, first_move) =
         take_commits(import, first, &mut messages, importer, &mut number).await?;
     if let Some(first_move) = first_move {
-        let chain = ChannelChain::of(newest.blueprint_id.clone());
+        let chain = ChannelChain::of(newest.commit.blueprint_id.clone());
         take_moves(import, chain, first_move, &mut messages, number + 1).await?;
     }
     Ok(newest)
 }
 
 /// Checks and stages the commits. `number` is that of the last message. Returns the newest commit
-/// and the message with the first move, if any.
+/// with its content, and the message with the first move, if any.
 async fn take_commits(
     import: &mut Import,
     first: v1::ImportBlueprintRequest,
     messages: &mut Streaming<v1::ImportBlueprintRequest>,
     importer: &Actor,
     number: &mut u64,
-) -> Result<(Commit, Option<v1::ImportBlueprintRequest>), RequestError> {
+) -> Result<(HistoryEntry, Option<v1::ImportBlueprintRequest>), RequestError> {
     let mut chain = Chain::default();
     let mut batch: Vec<HistoryEntry> = Vec::with_capacity(BATCH);
     let mut bytes = 0;
@@ -188,18 +209,22 @@ async fn take_commits(
             .map_err(|problem| not_next(&problem, *number))?;
         entry.commit.author.get_or_insert_with(|| importer.clone());
         bytes += entry.document.len() + entry.commit.rationale.len();
-        let newest = entry.commit.clone();
         batch.push(entry);
         let following = following(messages, last, *number).await?;
         let is_newest = following.as_ref().is_none_or(|m| m.channel_move.is_some());
         if is_newest || batch.len() == BATCH || bytes >= BATCH_BYTES {
             staged(import.stage(&batch).await?)?;
-            batch.clear();
+            if !is_newest {
+                batch.clear();
+            }
             bytes = 0;
         }
         match following {
             Some(following) if !is_newest => message = following,
-            first_move => return Ok((newest, first_move)),
+            first_move => {
+                let newest = batch.pop().expect("it was pushed in this round");
+                return Ok((newest, first_move));
+            }
         }
         *number += 1;
     }

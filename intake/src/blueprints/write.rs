@@ -6,10 +6,13 @@ use futures::future::try_join_all;
 use shared::blueprint::Blueprint;
 use shared::domain::actor::Actor;
 use shared::domain::commit::Commit;
+use shared::domain::history::HistoryEntry;
 use shared::domain::setting::EnhanceSetting;
 use shared::fail_point;
 use shared::ids::SettingId;
-use shared::store::{ExpectedHead, PutOutcome, SettingFault, Store};
+use shared::store::{
+    ExpectedHead, Import, ImportOutcome, OrbitUse, PutOutcome, SettingFault, Store,
+};
 
 use crate::error::request_error::RequestError;
 use crate::orbit_trial::{self, Trial};
@@ -44,19 +47,7 @@ pub(crate) async fn write(
 ) -> Result<Written, RequestError> {
     let blueprint_id = || blueprint.id().clone();
     for _ in 0..MAX_WRITES {
-        let used = store.orbit_use(blueprint).await?;
-        let settings = used.settings.iter();
-        let settings = settings.filter(|setting| Some(&setting.id) != except);
-        let judged = settings.map(async |setting| {
-            let checked = store.check_setting(setting, Some(blueprint)).await?;
-            let judged = judge(store, checked, setting).await;
-            judged.map_err(|problem| RequestError::NotRunnable {
-                blueprint_id: blueprint_id(),
-                problem,
-            })
-        });
-        let trials = try_join_all(judged).await?;
-        let trial = trials.into_iter().fold(Trial::Nothing, Trial::and);
+        let (used, trial) = check_use(store, blueprint, except).await?;
         let put = store.put_checked_blueprint(blueprint, &expected, rationale, author, &used);
         let put = put.await?;
         fail_point::pass("put.after");
@@ -91,6 +82,58 @@ pub(crate) async fn write(
         blueprint_id: blueprint_id(),
         actual: head.map(|head| head.head),
     })
+}
+
+/// Checks and tries a document with each setting that would run it as the new head of its
+/// Blueprint. `except` is a setting that was checked before.
+///
+/// # Errors
+/// A setting cannot run it, or its flow reaches no decision.
+async fn check_use(
+    store: &Store,
+    blueprint: &Blueprint,
+    except: Option<&SettingId>,
+) -> Result<(OrbitUse, Trial), RequestError> {
+    let used = store.orbit_use(blueprint).await?;
+    let settings = used.settings.iter();
+    let settings = settings.filter(|setting| Some(&setting.id) != except);
+    let judged = settings.map(async |setting| {
+        let checked = store.check_setting(setting, Some(blueprint)).await?;
+        let judged = judge(store, checked, setting).await;
+        judged.map_err(|problem| RequestError::NotRunnable {
+            blueprint_id: blueprint.id().clone(),
+            problem,
+        })
+    });
+    let trials = try_join_all(judged).await?;
+    let trial = trials.into_iter().fold(Trial::Nothing, Trial::and);
+    Ok((used, trial))
+}
+
+/// Ends an import whose newest entry is `head`. One that replaces an orbit is first checked as a
+/// write of that orbit.
+///
+/// # Errors
+/// It is an orbit that cannot run or reach a decision.
+pub(crate) async fn finish_import(
+    store: &Store,
+    import: &Import,
+    head: &HistoryEntry,
+) -> Result<ImportOutcome, RequestError> {
+    if !import.is_replacement() {
+        return Ok(import.finish().await?);
+    }
+    let version = &head.commit.version;
+    let blueprint = Blueprint::from_canonical(version, &head.document)
+        .map_err(|error| RequestError::field("document_yaml", error))?;
+    for _ in 0..MAX_WRITES {
+        let (used, _) = check_use(store, &blueprint, None).await?;
+        match store.finish_replacement(import, &used).await? {
+            ImportOutcome::OrbitInUse => continue,
+            outcome => return Ok(outcome),
+        }
+    }
+    Ok(ImportOutcome::OrbitInUse)
 }
 
 /// Has a worker try an orbit that was checked with `setting`. `Err` is the reason for which the

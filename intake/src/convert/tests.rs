@@ -25,6 +25,7 @@ fn submission(blueprint_id: &str, intent: &str, issue_id: Option<&str>) -> v1::S
         blueprint_id: blueprint_id.into(),
         intent: intent.into(),
         issue_id: issue_id.map(Into::into),
+        ..Default::default()
     }
 }
 

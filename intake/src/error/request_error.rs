@@ -25,6 +25,8 @@ pub(crate) enum RequestError {
     /// Invalid fields.
     #[error("{}", .0.iter().map(|v| format!("{}: {}", v.field, v.problem)).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<Violation>),
+    #[error("intent: {problem}")]
+    NotUnderstood { problem: String },
     #[error("there is no issue {0}")]
     IssueNotFound(IssueId),
     #[error(

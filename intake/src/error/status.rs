@@ -108,6 +108,9 @@ fn answer(error: &RequestError) -> Answer {
             answer.violations.clone_from(violations);
             answer
         }
+        E::NotUnderstood { problem } => {
+            Answer::new(Code::InvalidArgument, "NOT_UNDERSTOOD").field("intent", problem)
+        }
         E::IssueNotFound(id) => Answer::new(Code::NotFound, "ISSUE_NOT_FOUND").with("issue_id", id),
         E::IssueGone(id) => Answer::new(Code::NotFound, "ISSUE_PRUNED").with("issue_id", id),
         E::BlueprintNotFound(id) => {

@@ -158,6 +158,8 @@ pub(crate) fn issue_to_wire(issue: Issue) -> v1::Issue {
         submitted_at: Some(timestamp(issue.submitted_at_ms)),
         updated_at: Some(timestamp(issue.updated_at_ms)),
         revision: issue.revision,
+        // Read separately, and only for the responses that have it.
+        waiting_for: None,
     }
 }
 

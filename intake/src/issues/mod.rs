@@ -5,4 +5,6 @@ pub(crate) mod preview;
 mod review;
 pub(crate) mod service;
 mod submission;
+mod understanding;
+mod waiting;
 pub(crate) mod watch;

@@ -4,6 +4,7 @@
 //! reads the number of connected workers. When no worker is connected any more, the call fails
 //! without waiting for the deadline.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -40,7 +41,7 @@ const NO_WORKER_FOR: Duration = Duration::from_secs(2);
 /// - The failures and faults of the flow.
 /// - [`RequestError::PreviewLate`] after the time limit of the flow.
 ///
-/// Cancel safety: a dropped call withdraws its request if no worker has taken it yet.
+/// Cancel safety: a dropped call withdraws its request, and a worker that runs it stops.
 pub(crate) async fn preview(
     backend: &Backend,
     request: v1::PreviewIssueRequest,
@@ -99,15 +100,20 @@ pub(crate) async fn preview(
     }
 }
 
-/// A pending request; dropping it withdraws the request.
+/// A pending request; dropping it before its answer withdraws the request and stops its run.
 pub(crate) struct Awaited {
     home: Shard,
     ticket: PreviewTicket,
+    is_answered: AtomicBool,
 }
 
 impl Awaited {
     pub(crate) fn new(home: Shard, ticket: PreviewTicket) -> Self {
-        Self { home, ticket }
+        Self {
+            home,
+            ticket,
+            is_answered: AtomicBool::new(false),
+        }
     }
 
     /// Waits for the answer.
@@ -126,6 +132,7 @@ impl Awaited {
             match self.home.look_for_preview(id).await {
                 Ok(sight) => {
                     if let Some(answer) = sight.answer {
+                        self.is_answered.store(true, Ordering::Relaxed);
                         return Ok(answer);
                     }
                     if sight.n_workers > 0 {
@@ -148,6 +155,9 @@ impl Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
+        if self.is_answered.load(Ordering::Relaxed) {
+            return;
+        }
         let (home, ticket) = (self.home.clone(), self.ticket.clone());
         tokio::spawn(async move {
             if let Err(error) = home.withdraw_preview(&ticket).await {

@@ -21,8 +21,8 @@ use crate::error::request_error::RequestError;
 use crate::issues::convert::{
     cause_filter, issue_to_wire, new_issue, paused_blueprint, retry, state_filter, stats_to_wire,
 };
-use crate::issues::watch::{self, Hub};
-use crate::issues::{preview, review, submission};
+use crate::issues::watch::{self, Hub, Include};
+use crate::issues::{preview, review, submission, understanding, waiting};
 use crate::paging::PageQuery;
 use crate::rpc::Rpc;
 use crate::watching::lifetime::WatchLimits;
@@ -51,7 +51,11 @@ impl Intake {
         caller: Caller,
         callers_trace: Option<TraceParent>,
     ) -> Result<v1::SubmitIssueResponse, RequestError> {
+        let must_be_understood = request.must_be_understood;
         let (issue, generated) = new_issue(request)?;
+        if must_be_understood {
+            understanding::check(&self.backend, &issue).await?;
+        }
         // The caller's trace is passed on even if this process records no traces.
         let issue = issue
             .on_authority(caller.authority)
@@ -96,8 +100,9 @@ impl Intake {
         let Some(issue) = store.issue(&issue_id).await? else {
             return Err(no_issue(store, issue_id).await);
         };
+        let waiting = waiting::read(store, &issue).await?;
         Ok(v1::GetIssueResponse {
-            issue: Some(issue_to_wire(issue)),
+            issue: Some(waiting::issue_to_wire(issue, waiting.as_ref())),
         })
     }
 
@@ -161,10 +166,13 @@ impl Intake {
     async fn pause(
         &self,
         request: v1::PauseQueueRequest,
+        caller: Caller,
     ) -> Result<v1::PauseQueueResponse, RequestError> {
         let blueprint_id = paused_blueprint(request.blueprint_id.as_deref())?;
         let store = self.backend.store()?;
-        let known = store.pause_queue(blueprint_id.as_ref()).await?;
+        let known = store
+            .pause_queue(blueprint_id.as_ref(), &caller.actor)
+            .await?;
         check_known(known, blueprint_id)?;
         Ok(v1::PauseQueueResponse {
             stats: Some(paused_stats(store).await?),
@@ -270,8 +278,12 @@ impl IntakeService for Intake {
         let watching = async {
             let request = request.get_ref();
             let issue_id = convert::issue_id(&request.issue_id)?;
-            let (include_steps, limits) = (request.include_steps, self.limits.clone());
-            let stream = watch::watch(&self.hub, &self.backend, issue_id, include_steps, limits);
+            let include = Include {
+                steps: request.include_steps,
+                waiting: request.include_waiting,
+            };
+            let limits = self.limits.clone();
+            let stream = watch::watch(&self.hub, &self.backend, issue_id, include, limits);
             Ok(Box::pin(stream.await?) as WatchStream)
         };
         self.backend.answer(Rpc::WatchIssue, watching).await
@@ -351,9 +363,9 @@ impl IntakeService for Intake {
         &self,
         request: Request<v1::PauseQueueRequest>,
     ) -> Result<Response<v1::PauseQueueResponse>, Status> {
-        self.backend
-            .answer(Rpc::PauseQueue, self.pause(request.into_inner()))
-            .await
+        let caller = auth_layer::caller(request.extensions());
+        let pausing = self.pause(request.into_inner(), caller);
+        self.backend.answer(Rpc::PauseQueue, pausing).await
     }
 
     async fn resume_queue(

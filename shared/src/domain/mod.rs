@@ -18,3 +18,4 @@ pub mod proposal;
 pub mod setting;
 pub mod trace_parent;
 pub mod version_selector;
+pub mod waiting;

@@ -121,10 +121,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]. Some shards may be paused nevertheless.
-    pub async fn pause_queue(&self, blueprint: Option<&BlueprintId>) -> Result<bool, StoreError> {
+    pub async fn pause_queue(
+        &self,
+        blueprint: Option<&BlueprintId>,
+        by: &Actor,
+    ) -> Result<bool, StoreError> {
         let mut is_known = true;
         for shard in self.of_blueprint(blueprint) {
-            is_known &= shard.pause_queue(blueprint).await?;
+            is_known &= shard.pause_queue(blueprint, by).await?;
         }
         Ok(is_known)
     }

@@ -46,6 +46,7 @@ pub use self::queue::return_element::ReturnOutcome;
 pub use self::queue::settle::{NewProposal, NextClaim, SettleOutcome, Settlement};
 pub use self::queue::step_cache::{CacheOutcome, CachedStep, CostOutcome};
 pub use self::queue::submit::SubmitOutcome;
+pub use self::queue::waiting::{PendingIssue, WaitingIssues};
 pub use self::redis::error::StoreError;
 pub use self::redis::finding::Finding;
 pub use self::redis::handle::RedisHandle;

@@ -175,6 +175,7 @@ impl Load {
             blueprint_id: blueprint_id.to_owned(),
             intent,
             issue_id: Some(id.to_owned()),
+            ..Default::default()
         };
         let call = |n: usize| {
             let mut intake = IntakeServiceClient::new(self.stage.channel(n));

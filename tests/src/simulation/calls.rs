@@ -5,6 +5,7 @@
 //! executed. The actor then follows the protocol and repeats the call.
 
 use shared::blueprint::Blueprint;
+use shared::domain::actor::Actor;
 use shared::domain::enhance_log::SpawnerUsage;
 use shared::domain::issue::Authority;
 use shared::ids::{BlueprintId, IssueId, WorkerId};
@@ -340,7 +341,12 @@ impl World {
             "pause",
             name,
             About::default(),
-            async |fixture| fixture.store.pause_queue(target.as_ref()).await,
+            async |fixture| {
+                fixture
+                    .store
+                    .pause_queue(target.as_ref(), &Actor::anonymous())
+                    .await
+            },
             |ledger, known| ledger.was_paused(name, *known),
         )
         .await

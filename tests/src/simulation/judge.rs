@@ -365,8 +365,13 @@ impl Ledger {
                 });
                 "stale"
             }
-            SettleOutcome::MovedHead(head) => {
-                let is_moved = is_holder && uses_head && head.seq == seq && seq != expected_seq;
+            SettleOutcome::MovedHead { head, .. } => {
+                // The settings of an orbit may have changed.
+                let settings_moved = has_change && self.queues[blueprint].is_orbit;
+                let is_moved = is_holder
+                    && uses_head
+                    && head.seq == seq
+                    && (seq != expected_seq || settings_moved);
                 self.hold(is_moved, || {
                     format!(
                         "compare-and-set: {issue:?} at {expected_seq}, the head is {seq}: {head:?}"

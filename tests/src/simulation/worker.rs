@@ -232,8 +232,15 @@ async fn settle(
     }
     Ok(match world.settle(&claimed, how, next.as_ref()).await? {
         None => Some(Job::Settling(claimed, how, next)),
-        Some((SettleOutcome::MovedHead(head), _)) => {
+        Some((
+            SettleOutcome::MovedHead {
+                head,
+                settings_counter,
+            },
+            _,
+        )) => {
             claimed.head = head;
+            claimed.settings_counter = settings_counter;
             Some(Job::Working(claimed))
         }
         Some((_, handed_over)) => handed_over.map(|claimed| Job::Working(*claimed)),

@@ -95,6 +95,7 @@ async fn an_archived_blueprint_is_kept_and_not_written() {
         blueprint_id: "kept".to_owned(),
         intent: "tag y".to_owned(),
         issue_id: None,
+        ..Default::default()
     };
     let submit = rig.client.intake.clone().submit_issue(request).await;
     refused.push(submit.expect_err("archived"));

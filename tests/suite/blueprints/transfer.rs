@@ -75,6 +75,7 @@ async fn export(rig: &Rig, id: &str) -> Vec<v1::ImportBlueprintRequest> {
             document_yaml: message.document_yaml,
             last: message.last,
             channel_move: message.channel_move,
+            replace_bundled: false,
         });
     }
     messages

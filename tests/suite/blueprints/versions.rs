@@ -195,7 +195,7 @@ async fn what_may_not_be_written_today_is_not_reverted_to() {
         }),
         document_yaml: document.to_owned(),
         last: true,
-        channel_move: None,
+        ..Default::default()
     };
     let mut blueprints = rig.client.blueprints.clone();
     let imported = blueprints.import_blueprint(futures::stream::iter([message]));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tests::client::Client;
-use tests::eventually::eventually;
+use tests::eventually::{eventually, eventually_now};
 use tests::factory;
 use tests::programs::{Finished, Process, Program, Signal, run};
 use tests::rig::Rig;
@@ -24,7 +24,8 @@ async fn the_exit_status_tells_how_an_issue_ended() {
     rig.client.put(factory::small("exits")).await;
     let applied = draftsman(&rig, &["submit", "exits", "tag one"]).await;
     assert_eq!(applied.code, Some(0), "{applied:?}");
-    let denied = draftsman(&rig, &["submit", "exits", "nobody understands this"]).await;
+    let args = ["submit", "exits", "nobody understands this", "--unchecked"];
+    let denied = draftsman(&rig, &args).await;
     assert_eq!(denied.code, Some(2), "{denied:?}");
     assert!(
         denied.stdout.contains("noop"),
@@ -226,4 +227,64 @@ async fn up_runs_everything_and_the_data_is_there_next_time() {
         "{}",
         second.stderr()
     );
+}
+
+#[tokio::test]
+async fn up_shows_what_runs_and_names_the_option_for_a_taken_address() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data = dir.path().join("data");
+    let data = data.to_str().expect("a plain path");
+    let args = [
+        "up",
+        "--listen",
+        "127.0.0.1:0",
+        "--workers",
+        "1",
+        "--data-dir",
+        data,
+    ];
+    let mut up = Process::start(Program::Draftsman, &args, &[]);
+    let banner = eventually_now("the banner is printed", || {
+        let said = up.stdout();
+        said.contains("Ctrl-C").then_some(said.clone()).ok_or(said)
+    })
+    .await;
+    let address = banner.split("draftsman is up: http://").nth(1);
+    let address = address
+        .and_then(|rest| rest.lines().next())
+        .expect("an address");
+    for words in [
+        data,
+        "workers",
+        "draftsman submit",
+        "export DRAFTSMAN_ADDR=http://",
+    ] {
+        assert!(banner.contains(words), "{words}: {banner}");
+    }
+    let other = dir.path().join("other");
+    let other = other.to_str().expect("a plain path");
+    let args = ["up", "--listen", address, "--data-dir", other];
+    let taken = run(Program::Draftsman, &args, &[]).await;
+    assert_eq!(taken.code, Some(1), "{taken:?}");
+    let words = format!("{address} is used by another process");
+    assert!(taken.stderr.contains(&words), "{taken:?}");
+    assert!(taken.stderr.contains("--listen"), "{taken:?}");
+    assert_eq!(up.terminate().await.code(), Some(0), "{}", up.stderr());
+}
+
+#[tokio::test]
+async fn a_list_of_settings_says_who_writes_the_patches() {
+    let rig = Rig::without_worker().await;
+    let shown = async |words: &str| {
+        let listed = draftsman(&rig, &["setting", "list"]).await;
+        assert!(listed.stdout.contains(words), "{words}: {listed:?}");
+    };
+    shown("of the orbit").await;
+    let model = draftsman(&rig, &["setting", "use-model", "ollama/llama3.1"]).await;
+    assert_eq!(model.code, Some(0), "{model:?}");
+    shown("ollama/llama3.1").await;
+    let none = draftsman(&rig, &["setting", "use-model", "none"]).await;
+    assert_eq!(none.code, Some(0), "{none:?}");
+    assert!(none.stdout.contains("the spawner of the orbit"), "{none:?}");
+    shown("of the orbit").await;
 }

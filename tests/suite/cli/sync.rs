@@ -299,3 +299,49 @@ async fn follow_prints_each_move() {
     let removal = serde_json::json!({ "blueprint_id": "a", "reason": "archived" });
     assert_eq!(all[3]["removal"], removal);
 }
+
+#[tokio::test]
+async fn a_removal_before_a_crash_still_runs_the_command_in_an_empty_folder() {
+    let rig = Rig::without_worker().await;
+    let addr = format!("http://{}", rig.address);
+    rig.client.put(factory::small("gone")).await;
+    let place = tempfile::tempdir().expect("a folder");
+    let (dir, log) = (place.path().join("blueprints"), place.path().join("log"));
+    let run = format!(
+        "echo \"$DRAFTSMAN_CHANGED|$DRAFTSMAN_REMOVED\" >> {}",
+        text(&log)
+    );
+    let done = sync_once(&addr, &dir, &["-p", "*"]).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    archive(&rig.client, "gone").await;
+    // The command outlives the process, so the removal does not count as applied.
+    let wait = "while kill -0 $PPID 2>/dev/null; do sleep 0.1; done";
+    let hanging = [
+        "sync",
+        text(&dir),
+        "-p",
+        "*",
+        "--addr",
+        &addr,
+        "--run",
+        wait,
+    ];
+    let mut sync = Process::start(Program::Draftsman, &hanging, &[]);
+    eventually_now("the file is removed", || {
+        let found = files(&dir);
+        let is_gone = found.is_empty() && sync.stdout().contains("removed");
+        is_gone.then_some(()).ok_or_else(|| format!("{found:?}"))
+    })
+    .await;
+    sync.kill();
+    let done = sync_once(&addr, &dir, &["-p", "*", "--run", &run]).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let logged = std::fs::read_to_string(&log).expect("the log");
+    assert_eq!(logged, "|gone\n");
+    // Once is enough.
+    std::fs::remove_file(&log).expect("the log");
+    let done = sync_once(&addr, &dir, &["-p", "*", "--run", &run]).await;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let logged = std::fs::read_to_string(&log).unwrap_or_default();
+    assert!(!logged.contains("gone"), "{logged}");
+}

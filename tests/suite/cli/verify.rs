@@ -95,3 +95,18 @@ async fn the_language_of_the_documents_can_be_given() {
         "{judged:?}"
     );
 }
+
+#[tokio::test]
+async fn the_intent_and_the_time_limit_are_options() {
+    let dir = example();
+    let intent = "return {status = 'deny', reason = _CTX.issue.intent}";
+    std::fs::write(dir.path().join("intent.lua"), intent).expect("a file");
+    std::fs::write(dir.path().join("loops.lua"), "while true do end").expect("a file");
+    let files = ["intent.lua", "before.yaml", "good.yaml"];
+    let denied = verify(&dir, files, &["--intent", "Use large models."]).await;
+    assert_eq!(denied.stdout, "deny: Use large models.\n", "{denied:?}");
+    let files = ["loops.lua", "before.yaml", "good.yaml"];
+    let ended = verify(&dir, files, &["--time-limit", "200ms"]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("within 0.2 s"), "{ended:?}");
+}

@@ -203,6 +203,7 @@ async fn submit_traced(rig: &Rig, blueprint_id: &str) -> v1::Issue {
         blueprint_id: blueprint_id.to_owned(),
         intent: "tag x".to_owned(),
         issue_id: None,
+        ..Default::default()
     });
     let header = format!("00-{TRACE}-{PARENT}-01").parse().expect("a header");
     request.metadata_mut().insert("traceparent", header);

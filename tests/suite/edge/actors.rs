@@ -27,6 +27,7 @@ fn submission(blueprint_id: &str, intent: &str) -> v1::SubmitIssueRequest {
         blueprint_id: blueprint_id.to_owned(),
         intent: intent.to_owned(),
         issue_id: None,
+        ..Default::default()
     }
 }
 
@@ -295,6 +296,7 @@ async fn an_import_keeps_authors_and_is_the_author_of_the_rest() {
             document_yaml: message.document_yaml,
             last: message.last,
             channel_move: message.channel_move,
+            replace_bundled: false,
         });
     }
     let second = |messages: &mut [v1::ImportBlueprintRequest], author: &str| {

@@ -89,6 +89,7 @@ async fn a_token_has_its_name_and_a_claim_does_not_count() {
         blueprint_id: "target".to_owned(),
         intent: "tag x".to_owned(),
         issue_id: None,
+        ..Default::default()
     });
     let metadata = request.metadata_mut();
     let bearer = format!("Bearer {NAMED}").parse().expect("a header");

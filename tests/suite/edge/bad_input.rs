@@ -74,6 +74,7 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
             blueprint_id: "sample".to_owned(),
             intent: "tag x".to_owned(),
             issue_id: None,
+            ..Default::default()
         };
         let to = v1::SubmitIssueRequest {
             blueprint_id: id(),
@@ -128,6 +129,7 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
             blueprint_id: "sample".to_owned(),
             intent: intent.clone(),
             issue_id: None,
+            ..Default::default()
         };
         refused! { cases, client, intake.submit_issue(submit), "SubmitIssue", what, InvalidArgument, ["intent"] }
         let preview = v1::PreviewIssueRequest {
@@ -142,6 +144,7 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
         blueprint_id: unknown(),
         intent: "x".to_owned(),
         issue_id: None,
+        ..Default::default()
     };
     refused! { cases, client, intake.submit_issue(submit), "SubmitIssue", "an unknown target", NotFound, [] }
     refused! { cases, client, intake.get_issue(v1::GetIssueRequest { issue_id: unknown() }), "GetIssue", "unknown", NotFound, [] }
@@ -373,6 +376,7 @@ async fn bad_input_is_refused_by_every_rpc_and_changes_nothing() {
         blueprint_id: "sample".to_owned(),
         intent: "tag x".to_owned(),
         issue_id: Some(issue_id.to_owned()),
+        ..Default::default()
     };
     let mut intake = rig.client.intake.clone();
     intake

@@ -26,6 +26,7 @@ async fn submit_and_wait(
         blueprint_id: blueprint_id.to_owned(),
         intent: intent.to_owned(),
         issue_id: Some(uuid::Uuid::now_v7().to_string()),
+        ..Default::default()
     };
     let submitted = loop {
         match intake.submit_issue(request.clone()).await {
@@ -50,6 +51,7 @@ async fn watch(
     let request = WatchIssueRequest {
         issue_id: issue_id.to_owned(),
         include_steps: false,
+        ..Default::default()
     };
     let mut stream = intake.watch_issue(request).await?.into_inner();
     while let Some(message) = stream.message().await? {

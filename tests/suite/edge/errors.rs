@@ -121,6 +121,7 @@ fn issue(blueprint_id: &str, intent: &str, issue_id: &str) -> v1::SubmitIssueReq
         blueprint_id: blueprint_id.to_owned(),
         intent: intent.to_owned(),
         issue_id: Some(issue_id.to_owned()),
+        ..Default::default()
     }
 }
 

@@ -169,6 +169,7 @@ impl Stage {
             blueprint_id: blueprint_id.to_owned(),
             intent: intent.to_owned(),
             issue_id: (!issue_id.is_empty()).then(|| issue_id.to_owned()),
+            ..Default::default()
         };
         let answer = self
             .client
@@ -488,6 +489,7 @@ impl Stage {
                 document_yaml: message.document_yaml,
                 last: message.last,
                 channel_move: message.channel_move,
+                replace_bundled: false,
             });
         }
         Ok(messages)

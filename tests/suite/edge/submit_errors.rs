@@ -19,6 +19,7 @@ fn request(blueprint_id: &str, intent: &str, issue_id: Option<&str>) -> v1::Subm
         blueprint_id: blueprint_id.to_owned(),
         intent: intent.to_owned(),
         issue_id: issue_id.map(str::to_owned),
+        ..Default::default()
     }
 }
 

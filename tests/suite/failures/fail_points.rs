@@ -162,6 +162,7 @@ fn submission(id: &str) -> v1::SubmitIssueRequest {
         blueprint_id: "target".to_owned(),
         intent: "tag x".to_owned(),
         issue_id: Some(id.to_owned()),
+        ..Default::default()
     }
 }
 

@@ -73,6 +73,7 @@ async fn submit_until(
             blueprint_id: "full".to_owned(),
             intent: format!("tag t{}", accepted.len()),
             issue_id: None,
+            ..Default::default()
         };
         let answer = rig.client.intake.clone().submit_issue(request).await;
         let status = match answer {

@@ -244,6 +244,7 @@ fn request(issue_id: &str) -> v1::SubmitIssueRequest {
         blueprint_id: "bp-0".to_owned(),
         intent: "tag late".to_owned(),
         issue_id: Some(issue_id.to_owned()),
+        ..Default::default()
     }
 }
 

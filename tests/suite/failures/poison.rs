@@ -42,6 +42,7 @@ async fn run(max_attempts: u32, deaths: u32) {
         blueprint_id: "poisoned".to_owned(),
         intent: "tag x".to_owned(),
         issue_id: ids.first().cloned(),
+        ..Default::default()
     };
     rig.client
         .intake

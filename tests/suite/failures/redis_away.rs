@@ -17,6 +17,7 @@ fn request(issue_id: &str) -> v1::SubmitIssueRequest {
         blueprint_id: "away".to_owned(),
         intent: "tag x".to_owned(),
         issue_id: Some(issue_id.to_owned()),
+        ..Default::default()
     }
 }
 

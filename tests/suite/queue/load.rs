@@ -49,6 +49,7 @@ fn submit_all(client: &Client, n_issues: usize) -> JoinSet<Vec<String>> {
                     blueprint_id: format!("bp-{blueprint}"),
                     intent: intent(n),
                     issue_id: Some(format!("i-{blueprint}-{n}")),
+                    ..Default::default()
                 };
                 match intake.submit_issue(request).await {
                     Ok(_) => acknowledged.push(format!("i-{blueprint}-{n}")),

@@ -160,6 +160,7 @@ async fn every_change_is_published_for_consumers_without_grpc() {
         blueprint_id: "published".to_owned(),
         intent: "tag told".to_owned(),
         issue_id: Some("the-issue".to_owned()),
+        ..Default::default()
     };
     rig.client
         .intake
@@ -229,6 +230,7 @@ async fn submitting_again_under_the_same_id_changes_nothing() {
         blueprint_id: "again".to_owned(),
         intent: "tag once".to_owned(),
         issue_id: Some("mine".to_owned()),
+        ..Default::default()
     };
     let mut intake = rig.client.intake.clone();
     let first = intake

@@ -250,6 +250,7 @@ async fn a_pruned_issue_is_answered_by_its_log_entry() {
         blueprint_id: old.blueprint_id.clone(),
         intent: old.intent.clone(),
         issue_id: Some(issue_id()),
+        ..Default::default()
     };
     let refused = intake.submit_issue(again).await.expect_err("a duplicate");
     assert_eq!(refused.code(), Code::AlreadyExists, "{refused}");

@@ -124,6 +124,7 @@ async fn the_same_new_id_gives_the_same_issue() {
         blueprint_id: "same".to_owned(),
         intent: old.intent.clone(),
         issue_id: Some("new".to_owned()),
+        ..Default::default()
     };
     let refused = rig.client.intake.clone().submit_issue(submitted).await;
     assert_eq!(

@@ -127,7 +127,7 @@ async fn a_moved_head_keeps_the_lease() {
     let put = fixture.put(&by_hand).await;
     for how in [How::Applied, How::Denied] {
         match fixture.refused(fixture.settle(&claimed, how)).await {
-            SettleOutcome::MovedHead(head) => {
+            SettleOutcome::MovedHead { head, .. } => {
                 assert_eq!((head.seq, &head.version), (put.seq, &put.version));
                 assert_eq!(head.document.as_deref(), Some(&**by_hand.canonical_yaml()));
                 if how == How::Denied {

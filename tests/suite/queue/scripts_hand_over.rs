@@ -223,7 +223,7 @@ async fn what_a_claim_would_not_grant_is_placed() {
     })
     .await;
     // The target is an orbit by now, and the issue is not an admin's.
-    is_not_handed_over(How::Applied, Authority::Submitter, async |fixture, _| {
+    is_not_handed_over(How::Denied, Authority::Submitter, async |fixture, _| {
         fixture.set_orbit("a", true, false).await;
     })
     .await;
@@ -271,8 +271,8 @@ async fn an_issue_of_an_admin_is_handed_over_though_its_target_is_an_orbit() {
     for id in ["i-1", "i-2"] {
         fixture.submit_by_admin("a", id).await;
     }
-    let claimed = fixture.take(&worker_id("w"), LONG).await;
     fixture.set_orbit("a", true, true).await;
+    let claimed = fixture.take(&worker_id("w"), LONG).await;
     let counter = fixture.store.settings_counter().await.unwrap();
     let handed = settle(&fixture, &claimed, How::Applied, &next("n-2")).await;
     let handed = handed.expect("the next issue");
@@ -306,7 +306,7 @@ async fn a_moved_head_hands_nothing_over() {
     let settling = fixture.settle_with(&claimed, How::Applied, Some(&asked));
     let (outcome, handed) = fixture.refused(settling).await;
     assert!(
-        matches!(outcome, SettleOutcome::MovedHead(_)),
+        matches!(outcome, SettleOutcome::MovedHead { .. }),
         "{outcome:?}"
     );
     assert!(handed.is_none(), "{handed:?}");

@@ -1,5 +1,6 @@
 //! Pausing and resuming: parked heads, heads that are placed again, and interrupted calls.
 
+use shared::domain::actor::Actor;
 use shared::ids::BlueprintId;
 use shared::store::ClaimOutcome;
 use tests::store_audit::dump;
@@ -7,7 +8,11 @@ use tests::store_fixture::{BESIDE, Fixture, How, LONG, OVER, blueprint_id, fault
 
 async fn pause(fixture: &Fixture, name: Option<&str>) {
     let id = name.map(blueprint_id);
-    assert!(fixture.step(fixture.store.pause_queue(id.as_ref())).await);
+    assert!(
+        fixture
+            .step(fixture.store.pause_queue(id.as_ref(), &Actor::anonymous()))
+            .await
+    );
 }
 
 async fn resume(fixture: &Fixture, name: Option<&str>) {
@@ -133,15 +138,27 @@ async fn the_same_again_changes_nothing() {
     for name in [None, Some(blueprint_id("a"))] {
         let name = name.as_ref();
         assert!(fixture.refused(fixture.store.resume_queue(name)).await);
-        assert!(fixture.step(fixture.store.pause_queue(name)).await);
-        assert!(fixture.refused(fixture.store.pause_queue(name)).await);
+        assert!(
+            fixture
+                .step(fixture.store.pause_queue(name, &Actor::anonymous()))
+                .await
+        );
+        assert!(
+            fixture
+                .refused(fixture.store.pause_queue(name, &Actor::anonymous()))
+                .await
+        );
         assert!(fixture.step(fixture.store.resume_queue(name)).await);
         assert!(fixture.refused(fixture.store.resume_queue(name)).await);
     }
     let nobody = blueprint_id("nobody");
     assert!(
         !fixture
-            .refused(fixture.store.pause_queue(Some(&nobody)))
+            .refused(
+                fixture
+                    .store
+                    .pause_queue(Some(&nobody), &Actor::anonymous())
+            )
             .await
     );
     assert!(
@@ -159,14 +176,19 @@ async fn thousands_of_queues_are_resumed_and_none_is_forgotten() {
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let fixture = Fixture::with(&all).await;
     let store = &fixture.store;
-    assert!(store.pause_queue(None).await.unwrap());
+    assert!(store.pause_queue(None, &Actor::anonymous()).await.unwrap());
     for name in &all {
         store
             .submit(&tests::store_fixture::new_issue(name, &format!("{name}.1")))
             .await
             .unwrap();
     }
-    assert!(store.pause_queue(Some(&blueprint_id("q7"))).await.unwrap());
+    assert!(
+        store
+            .pause_queue(Some(&blueprint_id("q7")), &Actor::anonymous())
+            .await
+            .unwrap()
+    );
     resume(&fixture, None).await;
     assert_eq!(fixture.pending().await.len(), N - 1);
     assert_eq!(fixture.place("q7").await, "parked");

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use shared::domain::actor::Actor;
 use shared::domain::issue::Authority;
 use shared::domain::trace_parent::TraceParent;
 use shared::store::{CancelOutcome, ClaimMode, ReapOutcome, Release, SettleOutcome, Store};
@@ -70,7 +71,11 @@ async fn times_are_those_of_the_server() {
     let began = now().await;
     let put = fixture.put(&marked("a", "first", "1.0.0")).await;
     let issue = fixture.submit("a", "i").await;
-    fixture.store.pause_queue(None).await.expect("paused");
+    fixture
+        .store
+        .pause_queue(None, &Actor::anonymous())
+        .await
+        .expect("paused");
     let paused = fixture.store.keys().paused();
     let paused_at: u64 = fixture.raw(&["HGET", &paused, "*"]).await;
     let submitted_at = fixture.issue(&issue).await.submitted_at_ms;

@@ -207,7 +207,7 @@ async fn the_guards_of_settle_hold_for_a_proposal() {
     fixture.put(&proposed("a", "other", 1)).await;
     let outcome = fixture.refused(fixture.settle(&claimed, How::Review)).await;
     assert!(
-        matches!(outcome, SettleOutcome::MovedHead(_)),
+        matches!(outcome, SettleOutcome::MovedHead { .. }),
         "{outcome:?}"
     );
 

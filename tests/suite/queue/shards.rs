@@ -51,6 +51,7 @@ async fn submit(client: &Client, blueprint: &str, issue: &str) -> Result<bool, t
         blueprint_id: blueprint.to_owned(),
         intent: format!("tag {issue}"),
         issue_id: Some(issue.to_owned()),
+        ..Default::default()
     };
     let answer = client.intake.clone().submit_issue(request).await?;
     Ok(answer.into_inner().already_existed)

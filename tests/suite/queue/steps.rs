@@ -49,6 +49,7 @@ async fn watch(
     let request = v1::WatchIssueRequest {
         issue_id: issue_id.to_owned(),
         include_steps,
+        ..Default::default()
     };
     let stream = rig.client.intake.clone().watch_issue(request).await;
     stream.expect("WatchIssue").into_inner()
@@ -208,6 +209,7 @@ async fn a_person_sees_the_steps_of_a_flow_that_takes_its_time() {
         let request = v1::WatchIssueRequest {
             issue_id: "seen".to_owned(),
             include_steps: true,
+            ..Default::default()
         };
         let stream = rig.client.intake.clone().watch_issue(request).await;
         stream

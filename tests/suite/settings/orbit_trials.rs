@@ -6,8 +6,9 @@ use proto::v1;
 use proto::v1::version_selector::Selector;
 use proto::v1::{IssueState, Trial};
 use serde_json::{Value, json};
+use tests::eventually::eventually;
 use tests::factory::{self, selector, setting, to_struct};
-use tests::programs::{Program, run};
+use tests::programs::{Program, Signal, run, send_signal};
 use tests::rig::Rig;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -325,6 +326,33 @@ async fn an_issue_cannot_break_an_orbit_for_a_setting_that_follows_it_by_label()
     ]);
     let issue = rig.client.run("own-orbit", away.to_string()).await;
     assert_eq!(issue.state(), IssueState::Applied, "{issue:?}");
+}
+
+/// At the claim no setting used the Blueprint, so the run did not try the new version with one.
+#[tokio::test]
+async fn a_setting_written_during_the_run_counts_for_the_edit_of_its_orbit() {
+    let mut rig = Rig::without_worker().await;
+    let stops = ("FAILPOINTS", "flow.after=1*return(stop)");
+    let pid = rig.add_worker(&[stops]).pid();
+    let first = bundled(&rig, |_| {}).await;
+    put(&rig, &first).await.expect("PutBlueprint");
+    // Removes the applier: valid, but the committer finds nothing applied.
+    let submitted = rig.client.submit("own-orbit", "remove /flow/children/1");
+    let issue_id = submitted.await.issue_id;
+    let stat = format!("/proc/{pid}/stat");
+    eventually("the worker is stopped", async || {
+        let stat = std::fs::read_to_string(&stat).expect("a process");
+        stat.contains(") T ").then_some(()).ok_or(stat)
+    })
+    .await;
+    let uses = setting("uses-it", |s| s.blueprint_id = "own-orbit".to_owned());
+    rig.client.put_setting(uses).await.expect("PutSetting");
+    send_signal(pid, Signal::Continue);
+    let issue = rig.client.decided(&issue_id).await;
+    assert_eq!(issue.state(), IssueState::Rejected, "{issue:?}");
+    let words = "orbit: the setting uses-it uses this Blueprint";
+    assert!(issue.reason.contains(words), "{issue:?}");
+    assert_eq!(rig.client.head_json("own-orbit").await, first);
 }
 
 #[tokio::test]

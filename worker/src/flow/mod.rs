@@ -23,7 +23,6 @@ mod error;
 mod evaluator;
 pub(crate) mod flow_threads;
 mod host;
-mod intent;
 mod lua;
 mod memo;
 mod memory;

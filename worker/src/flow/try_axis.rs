@@ -24,9 +24,6 @@ use crate::flow::run_state::RunState;
 use crate::flow::scripts::Scripts;
 use crate::flow::step_context::StepContext;
 
-/// The time limit of the script.
-const TIME: Duration = Duration::from_secs(30);
-
 /// The verdict of a verifier.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
@@ -49,6 +46,10 @@ pub struct Trial<'a> {
     pub after: &'a str,
     /// The format of the documents and the options.
     pub format: Format,
+    /// The text of the issue, which an axis such as `llm-judge` compares with the change.
+    pub intent: &'a str,
+    /// The time limit of the verifier.
+    pub time_limit: Duration,
     /// Base URL for all model providers, ending in `/`; `None`: each provider's own URL.
     pub llm_base_url: Option<String>,
 }
@@ -77,8 +78,11 @@ pub enum TryAxisError {
     #[error("the issue would fail")]
     Step(#[from] StepError),
     /// The script did not end in time.
-    #[error("the script did not end within {} s", TIME.as_secs())]
-    Time,
+    #[error("the verifier did not end within {} s", .limit.as_secs_f64())]
+    Time {
+        /// The time limit.
+        limit: Duration,
+    },
 }
 
 /// Runs a verifier on a change as the flow would. Its input is the same as in the bundled orbit;
@@ -122,7 +126,7 @@ pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
     let run = Arc::new(RunState::new(
         &before,
         Doc::Null,
-        Instant::now() + TIME,
+        Instant::now() + trial.time_limit,
         None,
     ));
     let meter = Meter::of("verifier-router", &run);
@@ -131,9 +135,10 @@ pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
         run: &run,
         meter: &meter,
     };
-    let judging = router.run(context(&axis, &before, &after), &cx);
-    let verdict = match tokio::time::timeout(TIME, judging).await {
-        Err(_) | Ok(Err(StepError::Interrupted)) => return Err(TryAxisError::Time),
+    let judging = router.run(context(&axis, trial.intent, &before, &after), &cx);
+    let limit = trial.time_limit;
+    let verdict = match tokio::time::timeout(limit, judging).await {
+        Err(_) | Ok(Err(StepError::Interrupted)) => return Err(TryAxisError::Time { limit }),
         Ok(verdict) => verdict?,
     };
     let status = verdict.get("status").and_then(Doc::as_str);
@@ -171,7 +176,7 @@ fn options(axis: &str, given: Option<&str>, format: Format) -> Result<AxisOption
     }
 }
 
-fn context(axis: &str, before: &Blueprint, after: &Blueprint) -> Doc {
+fn context(axis: &str, intent: &str, before: &Blueprint, after: &Blueprint) -> Doc {
     let epoch = || {
         Doc::object([
             ("blueprint_id", Doc::from(before.id().as_str())),
@@ -200,7 +205,7 @@ fn context(axis: &str, before: &Blueprint, after: &Blueprint) -> Doc {
     let issue = Doc::object([
         ("issue_id", Doc::from("try")),
         ("blueprint_id", Doc::from(before.id().as_str())),
-        ("intent", Doc::from("to try a verifier")),
+        ("intent", Doc::from(intent)),
     ]);
     Doc::object([
         ("issue", issue),

@@ -24,7 +24,7 @@ use shared::telemetry::trace;
 use tracing::Instrument;
 
 use crate::flow::{FlowError, FlowInput, Memory, RunOutcome, StepRecorder};
-use crate::issue::dispatcher::{DispatchStart, Dispatcher, Granted, HeadMoved, NeedsExclusiveRun};
+use crate::issue::dispatcher::{DispatchStart, Dispatcher, Granted, NeedsExclusiveRun};
 use crate::issue::hand_over::HandOvers;
 use crate::issue::launch::{Launch, LaunchError};
 use crate::issue::leases::Signal;
@@ -127,19 +127,8 @@ impl Dispatcher {
         signal: &Signal,
         hand_overs: Option<&HandOvers>,
     ) -> Option<Granted> {
-        let launch = match self.launch(&claimed, signal).await {
-            Ok(Some(launch)) => launch,
-            Ok(None) => {
-                self.stopped(&claimed, signal).await;
-                return None;
-            }
-            Err(error) => {
-                self.fail(&claimed, None, &chain(&error)).await;
-                return None;
-            }
-        };
-        let setting = &launch.setting;
-        tracing::Span::current().record("setting", setting.id.as_str());
+        let mut launch = self.launch(&claimed, signal).await?;
+        tracing::Span::current().record("setting", launch.setting.id.as_str());
         // Moves the document out, because it may be large; the version of the head stays.
         let document = claimed.head.document.take();
         let mut head = Arc::new(Head {
@@ -147,6 +136,7 @@ impl Dispatcher {
             ..claimed.head.clone()
         });
         for _ in 0..=MAX_RERUNS {
+            let setting = &launch.setting;
             // Each run has the full time limit.
             self.leases.set_time_limit(
                 &claimed.lease.issue.issue_id,
@@ -169,9 +159,14 @@ impl Dispatcher {
             let settlement = settlement::of_run(&claimed, &head, outcome, setting);
             match self.settle(&claimed, settlement, hand_overs).await {
                 Ok(next) => return next,
-                Err(HeadMoved(moved)) => {
-                    tracing::info!(from = %head.version, to = %moved.version, "head moved; starting over");
-                    head = Arc::new(moved);
+                Err(moved) => {
+                    tracing::info!(from = %head.version, to = %moved.head.version,
+                        "head or settings moved; starting over");
+                    head = Arc::new(moved.head);
+                    if claimed.settings_counter != moved.settings_counter {
+                        claimed.settings_counter = moved.settings_counter;
+                        launch = self.launch(&claimed, signal).await?;
+                    }
                 }
             }
         }
@@ -182,12 +177,9 @@ impl Dispatcher {
         None
     }
 
-    /// Returns the setting and orbit of the issue; `None` if the work must stop.
-    async fn launch(
-        &self,
-        claimed: &Claimed,
-        signal: &Signal,
-    ) -> Result<Option<Arc<Launch>>, LaunchError> {
+    /// Returns the setting and orbit of the issue as of its settings counter; `None` if the work
+    /// is stopped or the issue has failed.
+    async fn launch(&self, claimed: &Claimed, signal: &Signal) -> Option<Arc<Launch>> {
         let mut pause = Pause::default();
         loop {
             let blueprint_id = &claimed.lease.issue.blueprint_id;
@@ -201,10 +193,15 @@ impl Dispatcher {
                         () = signal.token().cancelled() => {}
                     }
                     if signal.why().is_some() {
-                        return Ok(None);
+                        self.stopped(claimed, signal).await;
+                        return None;
                     }
                 }
-                launch => return launch.map(Some),
+                Ok(launch) => return Some(launch),
+                Err(error) => {
+                    self.fail(claimed, None, &chain(&error)).await;
+                    return None;
+                }
             }
         }
     }

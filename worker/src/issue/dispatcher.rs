@@ -68,8 +68,12 @@ pub(crate) struct Granted {
 /// own list.
 pub(crate) struct NeedsExclusiveRun;
 
-/// The settlement was refused because the head has changed. The worker keeps the lease.
-pub(crate) struct HeadMoved(pub(crate) Head);
+/// The settlement was refused because the head has changed, or the settings of an orbit. The worker
+/// keeps the lease.
+pub(crate) struct HeadMoved {
+    pub(crate) head: Head,
+    pub(crate) settings_counter: u64,
+}
 
 /// Returns a nonce that identifies a repeated claim.
 pub(crate) fn new_nonce() -> String {

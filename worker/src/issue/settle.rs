@@ -81,7 +81,18 @@ impl Dispatcher {
                         asked,
                     }));
                 }
-                Ok((SettleOutcome::MovedHead(head), _)) => return Err(HeadMoved(head)),
+                Ok((
+                    SettleOutcome::MovedHead {
+                        head,
+                        settings_counter,
+                    },
+                    _,
+                )) => {
+                    return Err(HeadMoved {
+                        head,
+                        settings_counter,
+                    });
+                }
                 Ok((SettleOutcome::Stale, _)) => {
                     Metrics::count(&self.metrics.stale);
                     tracing::info!(

@@ -85,6 +85,7 @@ pub(crate) fn of_run(
             Settlement::Review(Box::new(NewProposal {
                 blueprint,
                 expected_seq: head.seq,
+                settings_counter: claimed.settings_counter,
                 patch_hash,
                 epoch,
                 reasons,

@@ -11,3 +11,4 @@ pub(crate) mod promoter;
 pub(crate) mod pruner;
 pub(crate) mod reaper;
 pub(crate) mod review_expirer;
+pub(crate) mod running_previews;

@@ -29,6 +29,7 @@ use crate::issue::settlement::failed_reason;
 use crate::metrics;
 use crate::pause::{Pause, RepeatedErrorLog};
 use crate::roles::background_loop;
+use crate::roles::running_previews::RunningPreviews;
 
 /// Number of previews that a worker runs at the same time. It is small because issues have
 /// priority.
@@ -39,6 +40,8 @@ const BLOCK: Duration = Duration::from_secs(1);
 /// The previewer role.
 pub(crate) struct Previewer {
     pub(crate) dispatcher: Arc<Dispatcher>,
+    /// The previews that run.
+    pub(crate) previews: RunningPreviews,
     /// Time that open previews have to finish after `stop`.
     pub(crate) grace: Duration,
     pub(crate) stop: CancellationToken,
@@ -63,8 +66,9 @@ impl Previewer {
                 Ok(Some(text)) => {
                     pause.reset();
                     let (dispatcher, cancel) = (Arc::clone(&self.dispatcher), cancel.clone());
+                    let previews = self.previews.clone();
                     running.spawn(async move {
-                        handle(&dispatcher, &text, &cancel).await;
+                        handle(&dispatcher, &previews, &text, &cancel).await;
                         drop(slot);
                     });
                 }
@@ -109,7 +113,12 @@ impl Previewer {
 }
 
 /// Runs one request, if its caller still waits, and stores the answer.
-async fn handle(dispatcher: &Dispatcher, text: &str, cancel: &CancellationToken) {
+async fn handle(
+    dispatcher: &Dispatcher,
+    previews: &RunningPreviews,
+    text: &str,
+    cancel: &CancellationToken,
+) {
     fail_point::pass("preview.taken");
     let request = match dispatcher.store.home().open_preview(text).await {
         Ok(Some(request)) => request,
@@ -122,18 +131,24 @@ async fn handle(dispatcher: &Dispatcher, text: &str, cancel: &CancellationToken)
             return;
         }
     };
+    let running = previews.begin(&request.id, cancel);
     let began = Instant::now();
     let deadline = began + request.time_limit;
     let span = tracing::info_span!("preview", preview_id = %request.id);
     if let Some(parent) = &request.trace {
         trace::continue_from(&span, parent);
     }
-    let run = run(dispatcher, &request, cancel).instrument(span);
+    let run = run(dispatcher, &request, running.token()).instrument(span);
     let Ok(answer) = tokio::time::timeout_at(deadline.into(), run).await else {
         metrics::previewed("abandoned", began.elapsed());
         tracing::debug!(preview_id = %request.id, "preview exceeded its time limit; stopped");
         return;
     };
+    if running.token().is_cancelled() && !cancel.is_cancelled() {
+        metrics::previewed("abandoned", began.elapsed());
+        tracing::info!(preview_id = %request.id, "the caller of this preview is gone; stopped");
+        return;
+    }
     let outcome = outcome(&answer);
     metrics::previewed(outcome, began.elapsed());
     tracing::info!(preview_id = %request.id, blueprint_id = %request.blueprint_id, outcome, "previewed");

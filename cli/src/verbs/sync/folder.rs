@@ -3,7 +3,7 @@
 //! A file is written under another name in the same folder, flushed, and renamed; then the folder
 //! is flushed. So a reader, and a machine that loses power, see either the old or the new file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,9 @@ use crate::client::CliError;
 const ENDING: &str = ".yaml";
 /// The end of the name of an unfinished file. Its name begins with a dot.
 const UNFINISHED: &str = ".yaml.unfinished";
+/// The end of the name of a removed file for which the command was not run yet. Its name begins
+/// with a dot. So the command runs even if this process ends in between.
+const REMOVED: &str = ".yaml.removed";
 
 /// A folder of files, locked for this process.
 pub(super) struct Folder {
@@ -109,13 +112,53 @@ impl Folder {
         })
     }
 
+    /// Returns the Blueprints whose file was removed by [`Folder::remove`] since the last
+    /// [`Folder::forget_removed`], except those with a new file.
+    ///
+    /// # Errors
+    /// [`CliError::Folder`] if the folder cannot be read.
+    pub(super) fn removed(&self) -> Result<BTreeSet<String>, CliError> {
+        let failed = |source| CliError::Folder {
+            dir: self.dir.clone(),
+            source,
+        };
+        let names = names(&self.dir).map_err(failed)?;
+        let ids = names
+            .iter()
+            .filter_map(|name| name.strip_prefix('.')?.strip_suffix(REMOVED))
+            .filter_map(|id| BlueprintId::parse(id).ok())
+            .filter(|id| !self.path(id).exists());
+        Ok(ids.map(|id| id.to_string()).collect())
+    }
+
+    /// Forgets which files were removed: the command has run for them.
+    ///
+    /// # Errors
+    /// [`CliError::Folder`] if a file cannot be removed.
+    pub(super) fn forget_removed(&self) -> Result<(), CliError> {
+        let forget = || -> io::Result<()> {
+            for name in names(&self.dir)? {
+                if name.starts_with('.') && name.ends_with(REMOVED) {
+                    fs::remove_file(self.dir.join(name))?;
+                }
+            }
+            Ok(())
+        };
+        forget().map_err(|source| CliError::Folder {
+            dir: self.dir.clone(),
+            source,
+        })
+    }
+
     /// Removes the file of a Blueprint. Returns false if it does not exist.
     ///
     /// # Errors
     /// [`CliError::WriteFile`] if it cannot be removed.
     pub(super) fn remove(&self, id: &BlueprintId) -> Result<bool, CliError> {
         let path = self.path(id);
-        let remove = || match fs::remove_file(&path) {
+        // One step removes the file and notes that it was removed.
+        let removed = self.dir.join(format!(".{id}{REMOVED}"));
+        let remove = || match fs::rename(&path, &removed) {
             Ok(()) => self.handle.sync_all().map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -166,6 +209,12 @@ mod tests {
         assert_eq!(versions, expected);
         assert!(folder.remove(&id("a")).unwrap());
         assert!(!folder.remove(&id("a")).unwrap());
+        assert_eq!(folder.removed().unwrap(), BTreeSet::from(["a".to_owned()]));
+        folder.write(&id("a"), "third").unwrap();
+        assert!(folder.removed().unwrap().is_empty(), "it has a file again");
+        assert!(folder.remove(&id("a")).unwrap());
+        folder.forget_removed().unwrap();
+        assert!(folder.removed().unwrap().is_empty());
         assert!(dir.join("b.yaml").exists() && dir.join("notes.txt").exists());
     }
 

@@ -4,7 +4,6 @@ mod command;
 mod folder;
 mod report;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proto::v1::{BlueprintRemoval, BlueprintUpdate, RemovalReason, WatchBlueprintsRequest};
@@ -40,7 +39,7 @@ pub(crate) async fn sync(options: &Common, args: SyncArgs) -> Result<bool, CliEr
     let known_versions = folder.versions(&args.patterns)?;
     let changes = Changes {
         changed: known_versions.keys().cloned().collect(),
-        removed: BTreeSet::new(),
+        removed: folder.removed()?,
     };
     let consumer = args.consumer.clone().unwrap_or_else(command::machine_name);
     let request = WatchBlueprintsRequest {
@@ -69,8 +68,8 @@ struct Sync<'a> {
     options: &'a Common,
     args: &'a SyncArgs,
     folder: Folder,
-    /// What the command was not run for. At the start all files: an earlier process may have ended
-    /// before its command.
+    /// What the command was not run for. At the start all files, and the noted removals: an earlier
+    /// process may have ended before its command.
     changes: Changes,
     reports: Reports,
     has_synced: bool,
@@ -205,6 +204,7 @@ impl Sync<'_> {
             Some(run) => command::run(run, &self.args.dir, &changes).await?,
             None => Applied::done(),
         };
+        self.folder.forget_removed()?;
         if !applied.is_done {
             output::note(output::warning(format_args!(
                 "the command failed: {}",

@@ -7,21 +7,30 @@
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shared::domain::issue::Issue;
+use shared::domain::issue::{Issue, IssueState};
 use shared::domain::progress::StepProgress;
+use shared::domain::waiting::Waiting;
 use shared::ids::{BlueprintId, IssueId};
 use shared::store::{
-    IssueEvent, IssueRef, IssueRevision, IssueSteps, REVISIONS_PER_CALL, Store, StoreError,
+    IssueEvent, IssueRef, IssueRevision, IssueSteps, PendingIssue, REVISIONS_PER_CALL, Store,
+    StoreError,
 };
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, watch};
 
+use crate::issues::watch::Include;
 use crate::watching::demand::Demand;
 
 /// Number of steps buffered for the watchers of one issue.
 const STEPS_KEPT: usize = 64;
+/// Number of pending issues of which a poll reads what they wait for. So the cost of a poll is
+/// bounded. With more such issues, each is read less often.
+const WAITING_PER_POLL: usize = 100;
+/// The calls of such a reading, as [`Demand::poll`] counts them.
+const CALLS_PER_WAITING: usize = 2;
 
 /// The watched issues and their watchers.
 #[derive(Clone)]
@@ -33,6 +42,8 @@ struct Inner {
     issues: Mutex<HashMap<IssueId, Watched>>,
     /// Counts the watched issues.
     demand: Demand,
+    /// Number of polls so far.
+    polls: AtomicU64,
 }
 
 /// A watched issue.
@@ -43,6 +54,18 @@ struct Watched {
     sight: watch::Sender<Sight>,
     /// Progress of its steps; set once a watcher has requested steps.
     steps: Option<broadcast::Sender<StepProgress>>,
+    /// What it waits for; set once a watcher has requested it.
+    waiting: Option<WatchedWaiting>,
+}
+
+/// What a watched issue waits for.
+struct WatchedWaiting {
+    /// The last known value; `None` before it was read, and after the wait has ended.
+    last: watch::Sender<Option<Waiting>>,
+    /// The issue while it is pending, as a watcher has read it.
+    pending: Option<PendingIssue>,
+    /// The number of the poll that read it last.
+    poll: u64,
 }
 
 /// The last known revision of an issue.
@@ -71,6 +94,7 @@ impl Hub {
         Self(Arc::new(Inner {
             issues: Mutex::new(HashMap::new()),
             demand: Demand::new(),
+            polls: AtomicU64::new(0),
         }))
     }
 
@@ -101,7 +125,48 @@ impl Hub {
             let sight = sight.map_or(Sight::Gone, Sight::Seen);
             self.see(&issue.issue_id, |_| sight);
         }
-        failed.map_or(Ok(known.len().div_ceil(REVISIONS_PER_CALL)), Err)
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
+        let n_waiting_calls = self.poll_waiting(store).await?;
+        Ok(known.len().div_ceil(REVISIONS_PER_CALL) + n_waiting_calls)
+    }
+
+    /// Reads what some pending issues wait for: those that were not read for the longest time.
+    /// Returns the number of calls.
+    async fn poll_waiting(&self, store: &Store) -> Result<usize, StoreError> {
+        let poll = self.0.polls.fetch_add(1, Ordering::Relaxed) + 1;
+        let pending: Vec<PendingIssue> = {
+            let mut issues = self.issues();
+            let watched = issues.values_mut();
+            let mut waiting: Vec<&mut WatchedWaiting> = watched
+                .filter_map(|watched| watched.waiting.as_mut())
+                .filter(|waiting| waiting.pending.is_some())
+                .collect();
+            waiting.sort_by_key(|waiting| waiting.poll);
+            waiting.truncate(WAITING_PER_POLL);
+            let chosen = waiting.into_iter().filter_map(|waiting| {
+                waiting.poll = poll;
+                waiting.pending.clone()
+            });
+            chosen.collect()
+        };
+        if pending.is_empty() {
+            return Ok(0);
+        }
+        for (issue_id, now) in store.waiting(&pending).await? {
+            let issues = self.issues();
+            let watched = issues.get(&issue_id).and_then(|w| w.waiting.as_ref());
+            // An issue that left its queue has a new revision, which wakes its watchers.
+            if let (Some(waiting), Some(_)) = (watched, &now) {
+                waiting.last.send_if_modified(|last| {
+                    let differs = *last != now;
+                    *last = now;
+                    differs
+                });
+            }
+        }
+        Ok(CALLS_PER_WAITING)
     }
 
     /// Wakes the watchers of a changed issue.
@@ -143,15 +208,24 @@ impl Hub {
     }
 
     /// Registers a watcher.
-    pub(super) fn register(&self, issue_id: &IssueId, include_steps: bool) -> Registration {
+    pub(super) fn register(&self, issue_id: &IssueId, include: Include) -> Registration {
         let mut issues = self.issues();
         let watched = issues.entry(issue_id.clone()).or_insert_with(|| Watched {
             blueprint_id: None,
             sight: watch::Sender::new(Sight::Unknown),
             steps: None,
+            waiting: None,
         });
         let sight = watched.sight.subscribe();
-        let steps = include_steps.then(|| {
+        let waiting = include.waiting.then(|| {
+            let waiting = watched.waiting.get_or_insert_with(|| WatchedWaiting {
+                last: watch::Sender::new(None),
+                pending: None,
+                poll: 0,
+            });
+            waiting.last.subscribe()
+        });
+        let steps = include.steps.then(|| {
             let told = watched
                 .steps
                 .get_or_insert_with(|| broadcast::Sender::new(STEPS_KEPT));
@@ -164,6 +238,7 @@ impl Hub {
             sight: Some(sight),
             last: Sight::Unknown,
             steps,
+            waiting,
         }
     }
 
@@ -183,6 +258,18 @@ pub(super) struct Registration {
     last: Sight,
     /// `None` if steps were not requested.
     steps: Option<broadcast::Receiver<StepProgress>>,
+    /// `None` if it was not requested.
+    waiting: Option<watch::Receiver<Option<Waiting>>>,
+}
+
+/// What wakes a watcher.
+pub(super) enum Wake {
+    /// The issue may differ from the last read.
+    Changed,
+    /// A step started or ended.
+    Step(StepProgress),
+    /// The issue waits for this now.
+    Waiting(Waiting),
 }
 
 impl Registration {
@@ -199,7 +286,8 @@ impl Registration {
     }
 
     /// Notes that the watcher has read `issue`, so that this revision does not wake it again.
-    pub(super) fn has_read(&mut self, issue: &Issue) {
+    /// `waiting` is what the watcher has read with it.
+    pub(super) fn has_read(&mut self, issue: &Issue, waiting: Option<&Waiting>) {
         let read = IssueRevision {
             revision: issue.revision,
             is_terminal: issue.state.is_terminal(),
@@ -218,21 +306,37 @@ impl Registration {
                 }
                 newer
             });
+            if let Some(shared) = &mut watched.waiting {
+                let is_pending = issue.state == IssueState::Pending;
+                shared.pending = is_pending.then(|| PendingIssue::of(issue));
+                shared.last.send_if_modified(|last| {
+                    let differs = last.as_ref() != waiting;
+                    *last = waiting.cloned();
+                    differs
+                });
+            }
+        }
+        // This watcher knows it already.
+        if let Some(waiting) = &mut self.waiting {
+            waiting.borrow_and_update();
         }
     }
 
-    /// Waits until the issue may differ from the last read. Returns the step if a step woke the
-    /// watcher. Cancel safe.
-    pub(super) async fn woken(&mut self) -> Option<StepProgress> {
+    /// Waits until the issue may differ from the last read, or for one of the requested messages.
+    /// Cancel safe.
+    pub(super) async fn woken(&mut self) -> Wake {
         loop {
-            let sight = self.sight.as_mut()?;
+            let Some(sight) = &mut self.sight else {
+                return Wake::Changed;
+            };
             tokio::select! {
                 _ = sight.changed() => {
                     if *sight.borrow_and_update() != self.last {
-                        return None;
+                        return Wake::Changed;
                     }
                 }
-                step = next_step(self.steps.as_mut()) => return Some(step),
+                step = next_step(self.steps.as_mut()) => return Wake::Step(step),
+                waiting = next_waiting(self.waiting.as_mut()) => return Wake::Waiting(waiting),
             }
         }
     }
@@ -270,10 +374,25 @@ async fn next_step(steps: Option<&mut broadcast::Receiver<StepProgress>>) -> Ste
     std::future::pending().await
 }
 
+/// Returns the next thing that the issue waits for; never returns if it was not requested. Cancel
+/// safe.
+async fn next_waiting(waiting: Option<&mut watch::Receiver<Option<Waiting>>>) -> Waiting {
+    if let Some(waiting) = waiting {
+        // Fails only if the registration keeps no sender, which cannot be.
+        while waiting.changed().await.is_ok() {
+            if let Some(now) = waiting.borrow_and_update().clone() {
+                return now;
+            }
+        }
+    }
+    std::future::pending().await
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         self.sight = None;
         self.steps = None;
+        self.waiting = None;
         let mut issues = self.hub.issues();
         if issues
             .get(&self.issue_id)

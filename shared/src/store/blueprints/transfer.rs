@@ -4,19 +4,25 @@
 //! nothing. An import stages the commits under separate keys with an expiry, which no other call
 //! reads. At the end, one script renames them if the Blueprint is still absent. So an import is
 //! atomic and needs no long script, independent of its size.
+//!
+//! A restored store has the bundled orbits already. An import can take the place of one that nobody
+//! has changed, under the rules for a write of an orbit: see [`Store::finish_replacement`].
 
 use redis::cmd;
 
 use crate::blueprint::DocumentError;
+use crate::domain::bundled::BUNDLED_ORBITS;
 use crate::domain::channel::ChannelMove;
 use crate::domain::commit::Commit;
 use crate::domain::history::HistoryEntry;
 use crate::ids::{BlueprintId, IssueId, Version};
+use crate::store::blueprints::put_orbit::OrbitUse;
 use crate::store::blueprints::read::read_commit;
 use crate::store::codec;
 use crate::store::redis::error::StoreError;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
+use crate::store::redis::store::Store;
 
 /// The maximum time between two steps of an import. Afterwards its staged data expires.
 const LIFETIME_MS: u64 = 600_000;
@@ -28,6 +34,8 @@ pub struct Import {
     id: BlueprintId,
     staged: [String; 7],
     last: Option<Commit>,
+    /// The version of the only commit that it replaces.
+    replaced: Option<Version>,
 }
 
 /// The outcome of staging.
@@ -57,6 +65,8 @@ pub enum ImportOutcome {
     Exists,
     /// The import paused for too long, and its staged data has expired.
     Expired,
+    /// A setting changed after the check of the orbit to replace.
+    OrbitInUse,
 }
 
 impl Shard {
@@ -110,15 +120,55 @@ impl Shard {
     /// # Errors
     /// [`StoreError`] if Redis is unavailable.
     pub async fn begin_import(&self, id: &BlueprintId) -> Result<Option<Import>, StoreError> {
-        if self.head_seq(id).await?.is_some() {
-            return Ok(None);
+        let is_absent = self.head_seq(id).await?.is_none();
+        Ok(is_absent.then(|| self.import(id, None)))
+    }
+
+    /// Starts the import of a history in place of a bundled orbit that is as the release wrote it;
+    /// of a new Blueprint if it is absent. `None` if the Blueprint is another one, or was changed.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is unavailable or a stored form is damaged.
+    pub async fn begin_replacement(&self, id: &BlueprintId) -> Result<Option<Import>, StoreError> {
+        match self.head_seq(id).await? {
+            None => Ok(Some(self.import(id, None))),
+            Some(1) if BUNDLED_ORBITS.contains(&id.as_str()) => {
+                let first = self.history(id, 1, 1).await?.into_iter().next();
+                let first = first.map(|entry| entry.commit);
+                let seeded = first.filter(|c| c.author.is_none() && c.issue_id.is_none());
+                Ok(seeded.map(|seeded| self.import(id, Some(seeded.version))))
+            }
+            Some(_) => Ok(None),
         }
-        Ok(Some(Import {
+    }
+
+    fn import(&self, id: &BlueprintId, replaced: Option<Version>) -> Import {
+        Import {
             store: self.clone(),
             id: id.clone(),
             staged: self.keys.staged(IssueId::generate().as_str()),
             last: None,
-        }))
+            replaced,
+        }
+    }
+}
+
+impl Store {
+    /// Makes the staged data the history of a bundled orbit, as [`Import::finish`]. `used` is its
+    /// use at the time when its head was checked.
+    ///
+    /// # Errors
+    /// As [`Import::finish`].
+    pub async fn finish_replacement(
+        &self,
+        import: &Import,
+        used: &OrbitUse,
+    ) -> Result<ImportOutcome, StoreError> {
+        let outcome = import.end(used.counter).await?;
+        if outcome == ImportOutcome::Imported {
+            self.tell_of_orbit(&import.store, &import.id).await?;
+        }
+        Ok(outcome)
     }
 }
 
@@ -232,6 +282,15 @@ impl Import {
     /// # Errors
     /// [`StoreError`]. The history may be imported nevertheless.
     pub async fn finish(&self) -> Result<ImportOutcome, StoreError> {
+        self.end(0).await
+    }
+
+    /// Returns true if it takes the place of a bundled orbit.
+    pub fn is_replacement(&self) -> bool {
+        self.replaced.is_some()
+    }
+
+    async fn end(&self, counter: u64) -> Result<ImportOutcome, StoreError> {
         let Some(head) = &self.last else {
             return Ok(ImportOutcome::Expired);
         };
@@ -247,6 +306,7 @@ impl Import {
             k.channel_moves(&self.id),
         ]);
         keys.extend(self.staged.iter().cloned());
+        keys.extend([k.settings_counter(), k.orbits()]);
         let reply = self
             .store
             .handle
@@ -255,11 +315,14 @@ impl Import {
                     .arg(head.seq)
                     .arg(head.version.as_str());
                 call.arg(&head.version_label).arg(head.committed_at_ms);
+                call.arg(self.replaced.as_ref().map_or("", Version::as_str));
+                call.arg(counter);
             })
             .await?;
         match reply.outcome() {
             "imported" => Ok(ImportOutcome::Imported),
             "exists" => Ok(ImportOutcome::Exists),
+            "orbit_in_use" => Ok(ImportOutcome::OrbitInUse),
             "lost" => Ok(ImportOutcome::Expired),
             _ => Err(reply.unknown()),
         }

@@ -54,7 +54,10 @@ pub enum PreviewRequestOutcome {
 
 /// A request as stored in the list, used to withdraw it.
 #[derive(Debug, Clone)]
-pub struct PreviewTicket(String);
+pub struct PreviewTicket {
+    id: IssueId,
+    text: String,
+}
 
 /// The status of a preview for its waiting caller.
 #[derive(Debug)]
@@ -181,7 +184,10 @@ impl Shard {
             })
             .await?;
         match reply.outcome() {
-            "ok" => Ok(PreviewRequestOutcome::Waits(PreviewTicket(text))),
+            "ok" => Ok(PreviewRequestOutcome::Waits(PreviewTicket {
+                id: id.clone(),
+                text,
+            })),
             "full" => Ok(PreviewRequestOutcome::TooMany),
             "orbit_needs_admin" => Ok(PreviewRequestOutcome::OrbitNeedsAdmin {
                 setting_id: read_setting_id(&mut reply)?,
@@ -190,14 +196,20 @@ impl Shard {
         }
     }
 
-    /// Withdraws a request that no worker has started.
+    /// Withdraws a request. If a worker has taken it, the worker is told to stop it. A worker that
+    /// is about to start it misses that, and stops it at its time limit.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is unavailable. The request then expires.
     pub async fn withdraw_preview(&self, ticket: &PreviewTicket) -> Result<(), StoreError> {
         let mut remove = cmd("LREM");
-        remove.arg(self.keys.previews()).arg(1).arg(&ticket.0);
-        let _: u64 = self.handle.command("withdraw preview", &remove).await?;
+        remove.arg(self.keys.previews()).arg(1).arg(&ticket.text);
+        let n_removed: u64 = self.handle.command("withdraw preview", &remove).await?;
+        if n_removed == 0 {
+            let mut stop = cmd("PUBLISH");
+            stop.arg(CANCEL_CHANNEL).arg(ticket.id.as_str());
+            let _: u64 = self.handle.command("stop preview", &stop).await?;
+        }
         Ok(())
     }
 

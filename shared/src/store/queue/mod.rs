@@ -14,3 +14,4 @@ pub mod return_element;
 pub mod settle;
 pub mod step_cache;
 pub mod submit;
+pub mod waiting;

@@ -9,6 +9,7 @@
 use redis::cmd;
 use serde::Serialize;
 
+use crate::domain::actor::Actor;
 use crate::ids::BlueprintId;
 use crate::store::queue::issue_block::{NO_HEAD, NOBODY};
 use crate::store::redis::error::StoreError;
@@ -31,17 +32,22 @@ struct ResumeArg<'a> {
 impl Shard {
     /// Pauses the queue of one Blueprint, or all queues: new issues are accepted and wait. Issues
     /// in flight are unaffected. Returns false if the Blueprint does not exist. Repeating it is
-    /// safe.
+    /// safe, and the first actor stays.
     ///
     /// # Errors
     /// [`StoreError`]. The queue may be paused nevertheless.
-    pub async fn pause_queue(&self, blueprint: Option<&BlueprintId>) -> Result<bool, StoreError> {
+    pub async fn pause_queue(
+        &self,
+        blueprint: Option<&BlueprintId>,
+        by: &Actor,
+    ) -> Result<bool, StoreError> {
         let mut keys = vec![self.keys.paused()];
         keys.extend(blueprint.map(|id| self.keys.blueprint(id)));
         let reply = self
             .handle
             .script(&script::PAUSE_QUEUE, &keys, |call| {
                 call.arg(blueprint.map_or(ALL, BlueprintId::as_str));
+                call.arg(by.as_str());
             })
             .await?;
         match reply.outcome() {

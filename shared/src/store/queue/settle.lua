@@ -5,15 +5,19 @@
 -- KEYS, ARGV  of include/keys.lua, with the caller as holder. ARGV also has:
 --       token; kind: applied | review | denied | failed | dead; reason; log: log entry;
 --       all but failed and dead: expected_seq, refused_log: log entry for archived and
---       orbit_needs_admin; applied and review: version, commit, label or '', and as ARGV 2 the
---       document; review: proposal, a map: reasons and patch (JSON), ttl_ms (0: none),
---       expiry_reason, allow_self_review, settings_counter as of the run;
+--       orbit_needs_admin; applied and review: settings_counter: the settings that the run knew,
+--       version, commit, label or '', and as ARGV 2 the document;
+--       review: proposal, a map: reasons and patch (JSON), ttl_ms (0: none), expiry_reason,
+--       allow_self_review;
 --       next: nil for no next issue, or a map: nonce and lease_ms of the next issue's lease;
 --       known_version: a head version whose document the caller will have, or nil;
 --       yields: true for no next issue while another queue waits in `pending`
 -- Outcomes  ok: state, new_version; with a next issue also its id and the reply of a claim's `ok`
 --   stale: the caller does not hold the issue
---   moved_head: seq, version, document; the lease is kept | archived: decided, failed
+--   moved_head: seq, version, document, settings counter; the lease is kept. The head moved, or
+--     the target is an orbit and the settings changed: the run has not tried the new version with
+--     them
+--   archived: decided, failed
 --   orbit_needs_admin: its target has become an orbit, and no admin submitted it; decided, failed
 --@include keys
 --@include place_head
@@ -38,7 +42,7 @@ local function propose(base)
     'proposed', version, 'base', base)
   redis.call('HSET', K.proposal, 'version', version, 'document', document, 'label', label, 'commit', commit,
     'base_version', base, 'base_seq', int(expected_seq), 'log', log, 'reasons', p.reasons, 'patch', p.patch,
-    'settings_counter', p.settings_counter, 'allow_self_review', p.allow_self_review and '1' or '',
+    'settings_counter', int(arg.settings_counter), 'allow_self_review', p.allow_self_review and '1' or '',
     'expiry_reason', p.expiry_reason, 'expires_at', expires_at, 'round', issue.round, 'at', at)
   redis.call('ZADD', K.in_review, at, id)
   if expires_at ~= '' then redis.call('ZADD', K.review_due, expires_at, element) end
@@ -102,8 +106,10 @@ if expected_seq then
     fail(needs_admin(setting))
     return { 'orbit_needs_admin' }
   end
-  if tonumber(head[1]) ~= expected_seq then
-    return { 'moved_head', tonumber(head[1]), head[2], redis.call('HGET', K.documents, head[2]) or '' }
+  local knows_settings = not named_by or kind == 'denied' or int(arg.settings_counter) == counter
+  if tonumber(head[1]) ~= expected_seq or not knows_settings then
+    return { 'moved_head', tonumber(head[1]), head[2], redis.call('HGET', K.documents, head[2]) or '',
+      tonumber(counter) }
   end
 end
 

@@ -39,7 +39,7 @@ pub struct NewProposal {
     pub patch: StoredPatch,
     /// The rules of the review.
     pub policy: ReviewPolicy,
-    /// The settings counter of the claim.
+    /// The settings counter of the run.
     pub settings_counter: u64,
 }
 
@@ -60,6 +60,9 @@ pub enum Settlement {
         blueprint: Arc<Blueprint>,
         /// The sequence number of the head that it is based on.
         expected_seq: u64,
+        /// The settings counter that the run's settings were read at. If the target is an orbit,
+        /// the run has tried the content with these settings.
+        settings_counter: u64,
         /// SHA-256 of the patch's canonical JSON.
         patch_hash: String,
         /// The attempt.
@@ -131,8 +134,14 @@ pub enum SettleOutcome {
     Settled(IssueState),
     /// The caller no longer holds the issue.
     Stale,
-    /// The head has changed. The caller keeps the lease.
-    MovedHead(Head),
+    /// The head has changed, or the target is an orbit and the settings have changed. The caller
+    /// keeps the lease and runs the issue again.
+    MovedHead {
+        /// The present head.
+        head: Head,
+        /// The present settings counter.
+        settings_counter: u64,
+    },
     /// The Blueprint was archived in the meantime. The issue is decided.
     Archived,
     /// The Blueprint has become an orbit, and no admin submitted the issue. The issue is decided.
@@ -147,6 +156,7 @@ struct SettleArg<'a> {
     reason: &'a str,
     log: String,
     expected_seq: Option<u64>,
+    settings_counter: Option<u64>,
     refused_log: Option<String>,
     version: Option<&'a str>,
     commit: Option<String>,
@@ -162,7 +172,6 @@ struct ProposalArg {
     ttl_ms: u64,
     expiry_reason: String,
     allow_self_review: bool,
-    settings_counter: String,
 }
 
 /// Returns the part of `arg` that commits a change, now or after a review.
@@ -256,6 +265,7 @@ impl Shard {
             Settlement::Applied {
                 blueprint,
                 expected_seq,
+                settings_counter,
                 patch_hash,
                 epoch,
                 ..
@@ -263,6 +273,7 @@ impl Shard {
                 document = Some(&**blueprint.canonical_yaml());
                 arg = with_change(arg, issue, blueprint, *expected_seq, patch_hash, epoch, log);
                 arg.kind = "applied";
+                arg.settings_counter = Some(*settings_counter);
             }
             Settlement::Review(new) => {
                 let NewProposal {
@@ -275,6 +286,7 @@ impl Shard {
                 document = Some(&**blueprint.canonical_yaml());
                 arg = with_change(arg, issue, blueprint, *expected_seq, patch_hash, epoch, log);
                 arg.kind = "review";
+                arg.settings_counter = Some(new.settings_counter);
                 arg.reason = &review_reason;
                 arg.log = codec::proposed_log_draft(log);
                 arg.proposal = Some(ProposalArg {
@@ -283,7 +295,6 @@ impl Shard {
                     ttl_ms: new.policy.ttl().map_or(0, whole_ms),
                     expiry_reason: new.policy.expiry_reason(),
                     allow_self_review: new.policy.allow_self_review,
-                    settings_counter: new.settings_counter.to_string(),
                 });
             }
             Settlement::Denied {
@@ -326,7 +337,12 @@ impl Shard {
             "stale" => Ok((SettleOutcome::Stale, None)),
             "moved_head" => {
                 let head = read_head(&mut reply, &issue.blueprint_id)?;
-                Ok((SettleOutcome::MovedHead(head), None))
+                let settings_counter = reply.take()?;
+                let moved = SettleOutcome::MovedHead {
+                    head,
+                    settings_counter,
+                };
+                Ok((moved, None))
             }
             "archived" => Ok((SettleOutcome::Archived, None)),
             "orbit_needs_admin" => Ok((SettleOutcome::OrbitNeedsAdmin, None)),

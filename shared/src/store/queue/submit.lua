@@ -33,16 +33,21 @@ local setting = forbidden_by(named_by, authority, arg.is_bundled)
 if setting then return { 'orbit_needs_admin', setting } end
 
 if note then redis.call('HSET', blueprint, 'orbit_as_of', note) end
-change('blueprint_id', bp, 'state', 'pending', 'attempt', '0', 'submitted_at', at, 'submitted_by', arg.submitted_by)
+local fields = { 'blueprint_id', bp, 'state', 'pending', 'attempt', '0', 'submitted_at', at,
+  'submitted_by', arg.submitted_by }
+local function add(name, value)
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
 if retry_of ~= '' then
-  redis.call('HSET', K.issue, 'retry_of', retry_of)
-  issue.retry_of = retry_of
+  add('retry_of', retry_of)
   -- The dead list holds only issues without a retry.
   redis.call('ZREM', K.dead, retry_of)
 end
 -- Stored with the issue, because its target can become an orbit before the decision.
-if authority == 'admin' then redis.call('HSET', K.issue, 'authority', 'admin') end
-if trace then redis.call('HSET', K.issue, 'trace', trace) end
+if authority == 'admin' then add('authority', 'admin') end
+if trace then add('trace', trace) end
+change(unpack(fields))
 redis.call('SET', K.intent, intent)
 redis.call('ZADD', issues, at, id)
 redis.call('ZADD', issues_here, at, id)

@@ -95,7 +95,7 @@ impl Keys {
     pub fn backlog(&self, blueprint: &BlueprintId) -> String {
         self.of("backlog", blueprint.as_str())
     }
-    /// HASH blueprint_id (or `*` for all) → pause time, ms: the pauses.
+    /// HASH blueprint_id (or `*` for all) → `<ms> <actor>`: the pauses.
     pub fn paused(&self) -> String {
         self.key("paused")
     }

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use serde_json::json;
+use shared::domain::actor::Actor;
 use shared::store::{
     Beat, ClaimMode, ClaimOutcome, Claimed, ExpectedHead, Head, IssueRef, Lease, NextClaim,
     PromoteOutcome, PutOutcome, Release, ReleaseOutcome, ReturnOutcome, SettleOutcome, StoreError,
@@ -196,7 +197,11 @@ impl Stage<'_> {
                     other => unexpected(other),
                 }
             }
-            Request::Pause(b) => done(answer(store.pause_queue(Some(&target(b))).await)),
+            Request::Pause(b) => done(answer(
+                store
+                    .pause_queue(Some(&target(b)), &Actor::anonymous())
+                    .await,
+            )),
             Request::Resume(b) => done(answer(store.resume_queue(Some(&target(b))).await)),
             Request::Audit(b) => self.audit(before, b).await,
             Request::NameOrbit(b) => {
@@ -250,7 +255,9 @@ impl Stage<'_> {
             Verdict::Review => How::Review,
             Verdict::Denied => How::Denied,
         };
-        let claimed = self.claimed(held, seq);
+        let mut claimed = self.claimed(held, seq);
+        // The model does not know the content of settings.
+        claimed.settings_counter = answer(self.fixture.store.settings_counter().await);
         let nonce = next.map(nonce_text);
         let next = nonce.as_deref().map(|nonce| NextClaim {
             nonce,
@@ -268,7 +275,7 @@ impl Stage<'_> {
                 number(next.head.seq)
             ),
             (SettleOutcome::Stale, None) => "stale".to_owned(),
-            (SettleOutcome::MovedHead(head), None) => {
+            (SettleOutcome::MovedHead { head, .. }, None) => {
                 format!("moved_head {}", number(head.seq))
             }
             (SettleOutcome::OrbitNeedsAdmin, None) => "orbit_needs_admin".to_owned(),

@@ -38,9 +38,9 @@ use mlua::{Error, IntoLua, Lua, LuaString, MultiValue, Result, Table, Value};
 use shared::blueprint::label::{self, Bump};
 use shared::blueprint::{Doc, json, patch, refs};
 use shared::ids::sha256_hex;
+use shared::intent;
 
 use crate::flow::bundled::{self, BundledAxis, BundledStep};
-use crate::flow::intent;
 use crate::flow::lua::convert::{Marks, to_doc};
 use crate::flow::lua::view::{View, to_lua};
 use crate::flow::run_state::RunState;
@@ -102,7 +102,7 @@ fn documents(lua: &Lua, host: &Table, marks: &Marks) -> Result<()> {
         "read_intent",
         lua.create_function(|lua, text: LuaString| {
             let text = text.to_str()?;
-            made(lua, intent::read(&text).map(|read| read.into_doc(&text)))
+            made(lua, intent::to_doc(&text))
         })?,
     )?;
     let m = marks.clone();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::flow::intent::source::lines;
+use crate::intent::source::lines;
 
 /// A fenced block in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]

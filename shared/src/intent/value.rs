@@ -1,11 +1,11 @@
 //! Values and texts in sentences: JSON, blocks and bare texts.
 
-use shared::blueprint::{Doc, DocumentError, json};
+use crate::blueprint::{Doc, DocumentError, json};
 
-use crate::flow::intent::advice::HOW_TO_QUOTE;
-use crate::flow::intent::limits::{MAX_CITED, cut};
-use crate::flow::intent::sentence::Reader;
-use crate::flow::intent::source::{is_blank, is_word, trim, trim_end, word_at};
+use crate::intent::advice::HOW_TO_QUOTE;
+use crate::intent::limits::{MAX_CITED, cut};
+use crate::intent::sentence::Reader;
+use crate::intent::source::{is_blank, is_word, trim, trim_end, word_at};
 
 /// The form of a value.
 enum Form {

@@ -1,11 +1,11 @@
 //! Property tests with generated texts and intents.
 
+use crate::blueprint::{Doc, json};
 use proptest::prelude::*;
-use shared::blueprint::{Doc, json};
 
-use crate::flow::intent::sentence::Sentence;
-use crate::flow::intent::tests::prompt;
-use crate::flow::intent::{Intent, read};
+use crate::intent::sentence::Sentence;
+use crate::intent::tests::prompt;
+use crate::intent::{Intent, read};
 
 /// Texts made of the elements of the language.
 fn any_text() -> impl Strategy<Value = String> {

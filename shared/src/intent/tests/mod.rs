@@ -3,10 +3,10 @@
 mod fences;
 mod properties;
 
-use shared::blueprint::{Doc, json};
+use crate::blueprint::{Doc, json};
 
-use crate::flow::intent::sentence::Sentence;
-use crate::flow::intent::{Intent, read};
+use crate::intent::sentence::Sentence;
+use crate::intent::{Intent, read};
 
 fn sentences(text: &str) -> Vec<Sentence> {
     match read(text) {

@@ -20,17 +20,17 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use shared::blueprint::Doc;
+use crate::blueprint::Doc;
 
-use crate::flow::intent::limits::{MAX_RATIONALE, cut};
-use crate::flow::intent::sentence::Reader;
-use crate::flow::intent::source::Source;
+use crate::intent::limits::{MAX_RATIONALE, cut};
+use crate::intent::sentence::Reader;
+use crate::intent::source::Source;
 
-pub(super) use self::sentence::Sentence;
+use self::sentence::Sentence;
 
 /// A parsed intent.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Intent {
+enum Intent {
     /// A patch `{ops, bump, rationale}`.
     Patch(Doc),
     /// Sentences, in order.
@@ -39,7 +39,7 @@ pub(super) enum Intent {
 
 impl Intent {
     /// Returns the intent `text` in the form for scripts: `{patch}` or `{sentences, rationale}`.
-    pub(super) fn into_doc(self, text: &str) -> Doc {
+    fn into_doc(self, text: &str) -> Doc {
         match self {
             Intent::Patch(patch) => Doc::object([("patch", patch)]),
             Intent::Sentences(sentences) => {
@@ -53,11 +53,26 @@ impl Intent {
     }
 }
 
+/// Parses the intent `text` and returns it in the form for scripts: `{patch}` or `{sentences,
+/// rationale}`.
+///
+/// # Errors
+/// The reason for the refusal: the position, the problem, and the remedy.
+pub fn to_doc(text: &str) -> Result<Doc, String> {
+    read(text).map(|read| read.into_doc(text))
+}
+
+/// Returns why the bundled spawner cannot parse the intent `text`, as [`to_doc`] does; `None` if it
+/// can. It does not depend on the document, which may change before the intent is its turn.
+pub fn problem(text: &str) -> Option<String> {
+    read(text).err()
+}
+
 /// Parses `text`.
 ///
 /// # Errors
 /// The reason for the refusal: the position, the problem, and the remedy.
-pub(super) fn read(text: &str) -> Result<Intent, String> {
+fn read(text: &str) -> Result<Intent, String> {
     let source = Source::new(text);
     let reader = Reader::new(&source);
     let first = source.skip_separators(0);

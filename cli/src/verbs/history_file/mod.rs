@@ -5,13 +5,16 @@
 //! rationale. The first entry is the header. Then follow the commits with the canonical YAML of
 //! their contents, and then the moves of channels, each oldest first. The last entry is marked.
 
+mod entry;
+
 use std::io::{self, BufRead};
 use std::path::Path;
 
-use proto::v1::{ChannelMove, Commit, Epoch, ExportBlueprintResponse, ImportBlueprintRequest};
+use proto::v1::ImportBlueprintRequest;
 use serde::{Deserialize, Serialize};
 use shared::ids::sha256_hex;
 
+pub(super) use self::entry::{Entry, from_entry, to_entry};
 use crate::client::CliError;
 
 const FORMAT: &str = "draftsman history";
@@ -22,16 +25,16 @@ const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 /// The entry of the first line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Header {
+pub(in crate::verbs) struct Header {
     format: String,
     version: u32,
     /// Id of the Blueprint.
-    pub(super) blueprint_id: String,
+    pub(in crate::verbs) blueprint_id: String,
 }
 
 impl Header {
     /// Returns the header of a file of this Blueprint.
-    pub(super) fn of(blueprint_id: String) -> Self {
+    pub(in crate::verbs) fn of(blueprint_id: String) -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: FORMAT_VERSION,
@@ -40,77 +43,16 @@ impl Header {
     }
 }
 
-/// The entry of every other line.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Entry {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    commit: Option<CommitForm>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    document_yaml: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    channel_move: Option<MoveForm>,
-    last: bool,
-}
-
-/// A move as in `channels --moves --output json`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MoveForm {
-    blueprint_id: String,
-    channel: String,
-    from_version: String,
-    to_version: String,
-    seq: u64,
-    revision: u64,
-    actor: String,
-    reason: String,
-    moved_at: String,
-}
-
-/// A commit as in `history --output json`; times are RFC 3339.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CommitForm {
-    blueprint_id: String,
-    seq: u64,
-    version: String,
-    parents: Vec<String>,
-    version_label: String,
-    rationale: String,
-    patch_hash: String,
-    issue_id: String,
-    epoch: Option<EpochForm>,
-    /// Absent in files of releases without actors.
-    #[serde(default)]
-    author: String,
-    /// Absent if no review was needed.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    decided_by: String,
-    /// Absent without a comment.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    comment: String,
-    committed_at: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EpochForm {
-    blueprint_id: String,
-    start_version: String,
-    started_at: String,
-}
-
 /// A damaged place of a file.
 #[derive(Debug, PartialEq)]
-pub(super) struct Damage {
+pub(in crate::verbs) struct Damage {
     line: usize,
     problem: String,
 }
 
 impl Damage {
     /// Returns the error for this file.
-    pub(super) fn of(self, path: &Path) -> CliError {
+    pub(in crate::verbs) fn of(self, path: &Path) -> CliError {
         CliError::DamagedExport {
             path: path.to_owned(),
             line: self.line,
@@ -120,23 +62,43 @@ impl Damage {
 }
 
 /// The lines of a file, checked one by one.
-pub(super) struct Lines<R> {
+pub(in crate::verbs) struct Lines<R> {
     file: R,
     line: usize,
+    bytes: u64,
+    /// A hash over the hashes of all lines so far, in their order.
+    chain: String,
     is_over: bool,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(file: R) -> Self {
+    pub(in crate::verbs) fn new(file: R) -> Self {
         Self {
             file,
             line: 0,
+            bytes: 0,
+            chain: String::new(),
             is_over: false,
         }
     }
 
+    /// Returns the number of the last line, and the position after it in bytes.
+    pub(in crate::verbs) fn position(&self) -> (usize, u64) {
+        (self.line, self.bytes)
+    }
+
+    /// Counts lines from another number, for a file that is read from the middle.
+    pub(in crate::verbs) fn after_line(self, line: usize) -> Self {
+        Self { line, ..self }
+    }
+
+    /// Returns the [`next_chain`] over the lines so far.
+    pub(in crate::verbs) fn chain(&self) -> &str {
+        &self.chain
+    }
+
     /// Reads the header line.
-    pub(super) fn header(&mut self) -> Result<Header, Damage> {
+    pub(in crate::verbs) fn header(&mut self) -> Result<Header, Damage> {
         let header: Option<Header> = self.entry()?;
         match header {
             Some(header) if header.format == FORMAT && header.version == FORMAT_VERSION => {
@@ -151,7 +113,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// Reads the next commit or move; `None` after the last one.
-    pub(super) fn message(
+    pub(in crate::verbs) fn message(
         &mut self,
         blueprint_id: &str,
     ) -> Result<Option<ImportBlueprintRequest>, Damage> {
@@ -174,11 +136,15 @@ impl<R: BufRead> Lines<R> {
         Ok(Some(message))
     }
 
-    fn entry<T: for<'a> Deserialize<'a>>(&mut self) -> Result<Option<T>, Damage> {
+    /// Reads the entry of the next line; `None` at the end of the file.
+    pub(in crate::verbs) fn entry<T: for<'a> Deserialize<'a>>(
+        &mut self,
+    ) -> Result<Option<T>, Damage> {
         let Some(line) = self.read()? else {
             return Ok(None);
         };
         let entry = entry_of(&line).ok_or_else(|| self.damage("is damaged"))?;
+        self.chain = next_chain(&self.chain, &line);
         serde_json::from_str(entry)
             .map(Some)
             .map_err(|error| self.damage(format!("is not what this program writes: {error}")))
@@ -190,12 +156,15 @@ impl<R: BufRead> Lines<R> {
         let mut limited = io::Read::take(&mut self.file, MAX_LINE_BYTES);
         match limited.read_line(&mut line) {
             Ok(0) => Ok(None),
-            Ok(_) => Ok(Some(line)),
+            Ok(n) => {
+                self.bytes += n as u64;
+                Ok(Some(line))
+            }
             Err(error) => Err(self.damage(format!("cannot be read: {error}"))),
         }
     }
 
-    fn damage(&self, problem: impl Into<String>) -> Damage {
+    pub(in crate::verbs) fn damage(&self, problem: impl Into<String>) -> Damage {
         Damage {
             line: self.line,
             problem: problem.into(),
@@ -203,15 +172,24 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
+/// Length of a SHA-256 in hexadecimal.
+const HASH_CHARACTERS: usize = 64;
 const BEFORE_HASH: &str = "{\"sha256\":\"";
 const BEFORE_ENTRY: &str = "\",\"entry\":";
 const AFTER_ENTRY: &str = "}\n";
 
 /// Returns the line of an entry.
-pub(super) fn line_of(entry: &impl Serialize) -> String {
+pub(in crate::verbs) fn line_of(entry: &impl Serialize) -> String {
     let entry = serde_json::to_string(entry).expect("these forms have string keys and no floats");
     let hash = sha256_hex(entry.as_bytes());
     format!("{BEFORE_HASH}{hash}{BEFORE_ENTRY}{entry}{AFTER_ENTRY}")
+}
+
+/// Returns the hash over the lines so far and one more. A file whose last line has it misses no
+/// line, and has no line in another place.
+pub(in crate::verbs) fn next_chain(chain: &str, line: &str) -> String {
+    let hash = line.get(BEFORE_HASH.len()..BEFORE_HASH.len() + HASH_CHARACTERS);
+    sha256_hex(format!("{chain}{}", hash.unwrap_or_default()).as_bytes())
 }
 
 /// Returns the entry of a line if the line has exactly the form of [`line_of`].
@@ -222,135 +200,12 @@ fn entry_of(line: &str) -> Option<&str> {
     (sha256_hex(entry.as_bytes()) == hash).then_some(entry)
 }
 
-/// Returns the entry of a message.
-///
-/// # Errors
-/// [`CliError::Answer`] if a field is missing.
-pub(super) fn to_entry(message: ExportBlueprintResponse) -> Result<Entry, CliError> {
-    let (last, moved) = (message.last, message.channel_move);
-    let Some(moved) = moved else {
-        let commit = message.commit.ok_or(CliError::Answer { field: "commit" })?;
-        return Ok(Entry {
-            commit: Some(to_form(commit)?),
-            document_yaml: Some(message.document_yaml),
-            channel_move: None,
-            last,
-        });
-    };
-    let moved_at = moved
-        .moved_at
-        .ok_or(CliError::Answer { field: "moved_at" })?;
-    Ok(Entry {
-        commit: None,
-        document_yaml: None,
-        channel_move: Some(MoveForm {
-            blueprint_id: moved.blueprint_id,
-            channel: moved.channel,
-            from_version: moved.from_version,
-            to_version: moved.to_version,
-            seq: moved.seq,
-            revision: moved.revision,
-            actor: moved.actor,
-            reason: moved.reason,
-            moved_at: moved_at.to_string(),
-        }),
-        last,
-    })
-}
-
-fn from_entry(entry: Entry) -> Result<ImportBlueprintRequest, String> {
-    let last = entry.last;
-    match (entry.commit, entry.document_yaml, entry.channel_move) {
-        (Some(commit), Some(document_yaml), None) => Ok(ImportBlueprintRequest {
-            commit: Some(from_form(commit)?),
-            document_yaml,
-            channel_move: None,
-            last,
-        }),
-        (None, None, Some(moved)) => Ok(ImportBlueprintRequest {
-            channel_move: Some(ChannelMove {
-                moved_at: Some(time(&moved.moved_at)?),
-                blueprint_id: moved.blueprint_id,
-                channel: moved.channel,
-                from_version: moved.from_version,
-                to_version: moved.to_version,
-                seq: moved.seq,
-                revision: moved.revision,
-                actor: moved.actor,
-                reason: moved.reason,
-            }),
-            last,
-            ..ImportBlueprintRequest::default()
-        }),
-        _ => Err("has neither a commit with its document, nor a move alone".to_owned()),
-    }
-}
-
-fn time(text: &str) -> Result<prost_types::Timestamp, String> {
-    let time = text.parse::<prost_types::Timestamp>();
-    time.map_err(|error| format!("has the time {text:?}: {error}"))
-}
-
-fn to_form(commit: Commit) -> Result<CommitForm, CliError> {
-    let time = |time: Option<_>, field| {
-        time.map(|time: prost_types::Timestamp| time.to_string())
-            .ok_or(CliError::Answer { field })
-    };
-    let epoch = match commit.epoch {
-        None => None,
-        Some(epoch) => Some(EpochForm {
-            blueprint_id: epoch.blueprint_id,
-            start_version: epoch.start_version,
-            started_at: time(epoch.started_at, "started_at")?,
-        }),
-    };
-    Ok(CommitForm {
-        blueprint_id: commit.blueprint_id,
-        seq: commit.seq,
-        version: commit.version,
-        parents: commit.parents,
-        version_label: commit.version_label,
-        rationale: commit.rationale,
-        patch_hash: commit.patch_hash,
-        issue_id: commit.issue_id,
-        epoch,
-        author: commit.author,
-        decided_by: commit.decided_by,
-        comment: commit.comment,
-        committed_at: time(commit.committed_at, "committed_at")?,
-    })
-}
-
-fn from_form(form: CommitForm) -> Result<Commit, String> {
-    let epoch = match form.epoch {
-        None => None,
-        Some(epoch) => Some(Epoch {
-            started_at: Some(time(&epoch.started_at)?),
-            blueprint_id: epoch.blueprint_id,
-            start_version: epoch.start_version,
-        }),
-    };
-    Ok(Commit {
-        blueprint_id: form.blueprint_id,
-        seq: form.seq,
-        version: form.version,
-        parents: form.parents,
-        version_label: form.version_label,
-        rationale: form.rationale,
-        patch_hash: form.patch_hash,
-        issue_id: form.issue_id,
-        epoch,
-        author: form.author,
-        decided_by: form.decided_by,
-        comment: form.comment,
-        committed_at: Some(time(&form.committed_at)?),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use proto::v1::ExportBlueprintResponse;
     use serde_json::json;
 
+    use super::entry::{CommitForm, EpochForm, MoveForm};
     use super::*;
 
     fn sample(seq: u64, last: bool) -> String {

@@ -1,15 +1,15 @@
 //! The sentences of intents and their parser.
 
-use shared::blueprint::{Doc, json};
+use crate::blueprint::{Doc, json};
 
-use crate::flow::intent::advice::{HOW_TO_QUOTE, UNDERSTOOD};
-use crate::flow::intent::fence::{self, Fence};
-use crate::flow::intent::limits::{MAX_CITED, cut};
-use crate::flow::intent::source::{Source, is_blank, trim};
+use crate::intent::advice::{HOW_TO_QUOTE, UNDERSTOOD, near_form};
+use crate::intent::fence::{self, Fence};
+use crate::intent::limits::{MAX_CITED, cut};
+use crate::intent::source::{Source, is_blank, trim, word_at};
 
 /// One sentence.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::flow) enum Sentence {
+pub(super) enum Sentence {
     /// `set <pointer> to <value>`
     Set { pointer: String, value: Doc },
     /// `add <value> to <pointer>`
@@ -197,7 +197,9 @@ impl<'a> Reader<'a> {
 
     /// Returns the likely problem of a text that starts with a verb.
     fn hint(&self, at: usize) -> Option<String> {
-        let (verb, rest) = self.verb_at(at)?;
+        let Some((verb, rest)) = self.verb_at(at) else {
+            return near_form(word_at(&self.source.text[at..]));
+        };
         if self.source.byte(rest) == Some(b'"')
             && let Err(error) = json::value_at(self.source.text, rest)
         {
@@ -337,7 +339,7 @@ impl<'a> Reader<'a> {
 
     /// Checks the pointer at `at`.
     fn pointer(&self, at: usize, text: String) -> Result<String, String> {
-        match shared::blueprint::pointer::Pointer::parse(&text) {
+        match crate::blueprint::pointer::Pointer::parse(&text) {
             Ok(_) => Ok(text),
             Err(problem) => Err(format!("{}: {problem}", self.source.position(at))),
         }

@@ -1,10 +1,10 @@
 //! Tests of fenced blocks: patches in them, and sentences beside them.
 
-use shared::blueprint::{Doc, json};
+use crate::blueprint::{Doc, json};
 
-use crate::flow::intent::fence::fences;
-use crate::flow::intent::tests::{assert_refused, prompt, sentences, tag};
-use crate::flow::intent::{Intent, read};
+use crate::intent::fence::fences;
+use crate::intent::tests::{assert_refused, prompt, sentences, tag};
+use crate::intent::{Intent, read};
 
 fn ops(text: &str) -> String {
     match read(text) {

@@ -1,11 +1,11 @@
 //! Intents that are, or contain, a patch as JSON.
 
-use shared::blueprint::{Doc, json};
+use crate::blueprint::{Doc, json};
 
-use crate::flow::intent::advice::UNDERSTOOD;
-use crate::flow::intent::fence::Fence;
-use crate::flow::intent::limits::{MAX_CITED, MAX_RATIONALE, cut};
-use crate::flow::intent::source::{Source, trim};
+use crate::intent::advice::UNDERSTOOD;
+use crate::intent::fence::Fence;
+use crate::intent::limits::{MAX_CITED, MAX_RATIONALE, cut};
+use crate::intent::source::{Source, trim};
 
 /// The default rationale of a patch.
 const NO_RATIONALE: &str = "as given in the intent";
