@@ -271,7 +271,7 @@ pub(crate) enum CliError {
         source: io::Error,
     },
     /// The id of a new Blueprint is invalid.
-    #[error("`{given}` is not a valid id of a Blueprint: {problem}")]
+    #[error("`{given}` cannot be the id of the new Blueprint: {problem}")]
     NewId {
         /// The given id.
         given: String,

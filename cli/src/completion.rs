@@ -24,12 +24,16 @@ use crate::output;
 
 /// The variable by which a shell asks for candidates. Its value names the shell.
 const VARIABLE: &str = "DRAFTSMAN_COMPLETE";
+/// The end of the script for zsh: a file of this script in `fpath` is run as a function at the
+/// first completion, which must have candidates too.
+const ZSH_AUTOLOAD: &str =
+    "[ \"${funcstack[1]}\" = _draftsman ] && _clap_dynamic_completer_draftsman \"$@\"\ntrue\n";
 /// The time for all candidates. A person waits for them.
 const DEADLINE: Duration = Duration::from_millis(800);
 /// The most candidates of a kind that has no natural limit.
 const MAX_CANDIDATES: i32 = 100;
-/// Most characters of a description.
-const DESCRIPTION: usize = 60;
+/// The width of a description.
+const ABOUT_WIDTH: usize = 60;
 /// The largest page of a list.
 const MAX_PAGE: i32 = 1000;
 
@@ -55,6 +59,9 @@ pub(crate) fn print_script(shell: clap_complete::Shell) -> io::Result<()> {
     let mut script = Vec::new();
     // The program is found on the PATH, so that the script stays valid when it is moved.
     completer.write_registration(VARIABLE, "draftsman", "draftsman", "draftsman", &mut script)?;
+    if shell == clap_complete::Shell::Zsh {
+        script.extend_from_slice(ZSH_AUTOLOAD.as_bytes());
+    }
     io::stdout().lock().write_all(&script)
 }
 
@@ -142,7 +149,10 @@ impl Line {
             .enable_all()
             .build()
             .ok()?;
-        let answer = runtime.block_on(tokio::time::timeout(DEADLINE, self.ask(&common, subject)));
+        let answer = runtime.block_on(async {
+            // The timer needs the runtime, so it is made inside.
+            tokio::time::timeout(DEADLINE, self.ask(&common, subject)).await
+        });
         // The name of a host may still be looked up in a thread.
         runtime.shutdown_background();
         Some(matching(answer.ok()?.ok()?, prefix))
@@ -175,7 +185,8 @@ fn matching(
         .filter(|(value, _)| value.starts_with(prefix));
     let candidates = matching.enumerate().map(|(order, (value, about))| {
         // A description is one line of plain characters: the shells separate fields by others.
-        let about = output::brief(&about, DESCRIPTION);
+        let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
+        let about = output::cut(&output::escape(&about), ABOUT_WIDTH);
         let about = (!about.is_empty()).then(|| about.into());
         let candidate = CompletionCandidate::new(value).help(about);
         candidate.display_order(Some(order))
@@ -205,15 +216,23 @@ async fn blueprints(client: &mut Client, verb: &str) -> Result<Vec<(String, Stri
 }
 
 async fn issues(client: &mut Client, verb: &str) -> Result<Vec<(String, String)>, CliError> {
-    let state = (verb == "retry").then_some(IssueState::Rejected.into());
+    let state = match verb {
+        "retry" => Some(IssueState::Rejected.into()),
+        "review" | "approve" | "decline" => Some(IssueState::InReview.into()),
+        _ => None,
+    };
     let request = ListIssuesRequest {
         state,
         page_size: MAX_CANDIDATES,
         ..Default::default()
     };
     let page = client.intake.list_issues(request).await?.into_inner();
-    let is_open =
-        |issue: &Issue| matches!(issue.state(), IssueState::Pending | IssueState::InFlight);
+    let is_open = |issue: &Issue| {
+        matches!(
+            issue.state(),
+            IssueState::Pending | IssueState::InFlight | IssueState::InReview
+        )
+    };
     let wanted = page
         .issues
         .into_iter()

@@ -68,7 +68,8 @@ impl CliError {
             Self::NoSuchBlueprint { .. } => "BLUEPRINT_NOT_FOUND",
             Self::AmbiguousVersion { .. } => "AMBIGUOUS_VERSION",
             Self::AmbiguousIssue { .. } => "AMBIGUOUS_ISSUE",
-            Self::NotConfirmed => "NOT_CONFIRMED",
+            Self::NotConfirmed | Self::NoReason => "NOT_CONFIRMED",
+            Self::OtherProposal { .. } | Self::Stale { .. } => "PROPOSAL_STALE",
             Self::FolderInUse { .. } | Self::Folder { .. } => "UNUSABLE_FOLDER",
             Self::Run { .. } => "COMMAND_FAILED",
             Self::Up(_) => "UP_FAILED",
@@ -79,6 +80,7 @@ impl CliError {
             Self::Context(_) => "INVALID_CONTEXT",
             Self::Edit(_) => "NOT_EDITED",
             Self::Backup(_) => "NOT_COPIED",
+            Self::NewId { .. } => "INVALID_ID",
         }
     }
 }

@@ -163,6 +163,10 @@ async fn ask_intake(cli: Cli, format: Output) -> Result<u8, CliError> {
         let is_applied = sync::sync(&cli.common, args).await?;
         return Ok(if is_applied { 0 } else { ERROR });
     }
+    if let Verb::Top(args) = cli.verb {
+        top::top(&cli.common, args).await?;
+        return Ok(0);
+    }
     let client = Client::connect(&cli.common).await?;
     let mut asking = client.clone();
     match call(client, cli.verb, &cli.common).await {
@@ -181,6 +185,7 @@ async fn call(client: Client, verb: Verb, common: &Common) -> Result<u8, CliErro
         | Verb::Probe(_)
         | Verb::Follow(_)
         | Verb::Sync(_)
+        | Verb::Top(_)
         | Verb::Completions(_)
         | Verb::Man(_)
         | Verb::Context(_)
@@ -227,7 +232,6 @@ async fn call(client: Client, verb: Verb, common: &Common) -> Result<u8, CliErro
         Verb::Setting(verb) => settings::setting(client, verb, format).await?,
         Verb::Backup(args) => backup::backup(client, args, format).await?,
         Verb::Restore(args) => backup::restore(client, args, format).await?,
-        Verb::Top(args) => top::top(client, common, args).await?,
         Verb::Stats => stats::stats(client, format).await?,
     }
     Ok(0)

@@ -53,9 +53,12 @@ impl Backend {
         *self.ready.borrow()
     }
 
-    /// Returns a receiver of [`Backend::is_ready`].
+    /// Returns a receiver of the next changes of [`Backend::is_ready`].
     pub(crate) fn ready(&self) -> watch::Receiver<bool> {
-        self.ready.clone()
+        let mut ready = self.ready.clone();
+        // A clone would report the changes of the past.
+        ready.mark_unchanged();
+        ready
     }
 
     /// Waits until Redis answers and is prepared, and returns the store. Never returns if Redis

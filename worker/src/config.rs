@@ -200,7 +200,7 @@ impl Args {
         let telemetry = TelemetryConfig {
             filter: filter.expect(sound),
             format: format.expect(sound),
-            has_colours: colours::are_wanted(|name| std::env::var_os(name)),
+            has_colours: colours::are_wanted(std::env::var_os),
             otlp_endpoint: otlp_endpoint.expect(sound),
         };
         let config = Config {

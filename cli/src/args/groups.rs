@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory};
 use super::Cli;
 
 /// The subjects, with their verbs.
-const GROUPS: [(&str, &[&str]); 8] = [
+const GROUPS: [(&str, &[&str]); 9] = [
     (
         "Blueprints",
         &[
@@ -27,6 +27,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
             "submit", "preview", "watch", "issues", "cancel", "retry", "log",
         ],
     ),
+    ("Reviews", &["review", "approve", "decline"]),
     ("Queue", &["top", "stats", "pause", "resume"]),
     (
         "Channels and consumers",
@@ -41,7 +42,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
     ),
     ("Settings and checks of changes", &["setting", "verify"]),
     ("Copies", &["export", "import", "backup", "restore"]),
-    ("Operation", &["up", "doctor", "probe"]),
+    ("Operation", &["up", "doctor", "probe", "certs"]),
     ("This program", &["context", "completions", "man", "help"]),
 ];
 

@@ -32,6 +32,7 @@ pub(crate) use self::groups::command;
 pub(crate) use self::groups::listing;
 pub(crate) use self::issues::{
     IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs, TopArgs,
+    WatchArgs,
 };
 pub(crate) use self::local::{
     CertsArgs, CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs,

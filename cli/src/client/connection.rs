@@ -10,6 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 pub(crate) use self::problem::ConnectProblem;
 use self::problem::of_tls;
@@ -45,7 +47,10 @@ pub(super) async fn open(options: &Common) -> Result<Channel, CliError> {
     let source = match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
         Ok(Ok(channel)) => return Ok(channel),
         Ok(Err(source)) => source,
-        Err(_) => return Err(failed(ConnectProblem::Silent, None)),
+        Err(_) => {
+            let problem = if is_tls { look(&endpoint).await } else { None };
+            return Err(failed(problem.unwrap_or(ConnectProblem::Silent), None));
+        }
     };
     let problem = match of_tls(&source) {
         None if is_tls => look(&endpoint).await,
@@ -67,8 +72,11 @@ pub(crate) async fn diagnose(options: &Common, error: CliError) -> CliError {
     };
     let problem = match of_tls(source) {
         None => match endpoint(options) {
-            Ok(endpoint) if endpoint.uri().scheme_str() != Some("https") => look(&endpoint).await,
-            _ => None,
+            Ok(endpoint) if endpoint.uri().scheme_str() == Some("https") => {
+                ends_after_handshake(options).await
+            }
+            Ok(endpoint) => look(&endpoint).await,
+            Err(_) => None,
         },
         known => known,
     };
@@ -80,6 +88,22 @@ pub(crate) async fn diagnose(options: &Common, error: CliError) -> CliError {
         },
         None => error,
     }
+}
+
+/// Returns the problem with the client certificate, if intake ends each connection right after the
+/// handshake. In TLS 1.3 a client learns of a refused certificate only then (RFC 8446, section
+/// 4.4.2.4), and its first request may be lost before the reason arrives.
+async fn ends_after_handshake(options: &Common) -> Option<ConnectProblem> {
+    let channel = open(options).await.ok()?;
+    let mut health = HealthClient::new(channel);
+    let asked = health.check(HealthCheckRequest::default());
+    let status = timeout(GREETING_TIMEOUT, asked).await.ok()?.err()?;
+    // An answer of intake has no source.
+    let problem = of_tls(status.source()?);
+    Some(problem.unwrap_or(match options.client_cert {
+        None => ConnectProblem::WantsClientCertificate,
+        Some(_) => ConnectProblem::RefusesClientCertificate,
+    }))
 }
 
 /// Asks the server in plain text which protocol it speaks. Returns the mistake in the address;

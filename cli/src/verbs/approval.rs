@@ -101,12 +101,13 @@ pub(super) async fn approve_shown(
         comment: approval.comment,
     };
     let answer = client.intake.approve_issue(request).await;
-    let answer = answer.map_err(|status| match is_stale(&status) {
-        true => CliError::Stale {
+    let answer = answer.map_err(|status| match format {
+        // JSON has the details of the error.
+        Output::Text if is_stale(&status) => CliError::Stale {
             issue_id,
             status: Box::new(status),
         },
-        false => status.into(),
+        _ => status.into(),
     })?;
     let issue = answer.into_inner().issue;
     print(issue.ok_or(CliError::Answer { field: "issue" })?, format)

@@ -11,7 +11,7 @@ use proto::v1::{
 use serde_json::json;
 use shared::blueprint::{Blueprint, Doc, yaml};
 use shared::ids::BlueprintId;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use super::renamed::Renamed;
 use super::version_lookup::fetch;
@@ -82,7 +82,20 @@ async fn fork_head(client: &mut Client, from: &str, to: &BlueprintId) -> Result<
         rationale: Some(format!("fork of {from} at version {}", head.version)),
         ..Default::default()
     };
-    let answer = client.blueprints.put_blueprint(request).await?.into_inner();
+    let exists = || CliError::NewId {
+        given: to.to_string(),
+        problem: "a Blueprint with this id exists".to_owned(),
+    };
+    let put = client.blueprints.put_blueprint(request).await;
+    let answer = put.map_err(|status| match status.code() {
+        Code::Aborted => exists(),
+        _ => status.into(),
+    })?;
+    let answer = answer.into_inner();
+    // A write accepts an unchanged document, whatever head is expected.
+    if !answer.created {
+        return Err(exists());
+    }
     answer.commit.ok_or(CliError::Answer { field: "commit" })
 }
 

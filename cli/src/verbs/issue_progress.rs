@@ -152,7 +152,7 @@ fn who_decides(issue: &Issue) -> String {
         "" | "anonymous" => String::new(),
         submitter => format!(", not {submitter}"),
     };
-    let id = output::short_id(&issue.issue_id);
+    let id = output::short_ids(&[&issue.issue_id])[0];
     format!("`draftsman review {id}` decides it (a token of scope review{who})")
 }
 
@@ -174,8 +174,14 @@ pub(super) async fn follow(
     each: impl Fn(&Issue) -> Result<(), CliError>,
 ) -> Result<(Issue, Decision), CliError> {
     let limit = client.limits.wait();
+    let told = Told {
+        progress,
+        detach_on_review,
+        each,
+        last: None,
+    };
     let followed = tokio::select! {
-        followed = follow_to_the_end(client, issue_id, known, progress, detach_on_review, each) => followed,
+        followed = follow_to_the_end(client, issue_id, known, told) => followed,
         interrupted = ctrl_c() => {
             interrupted?;
             Err(CliError::Interrupted { issue_id: issue_id.to_owned() })
@@ -204,6 +210,24 @@ pub(super) async fn note_if_slow<T>(
     }
 }
 
+/// Repeats a call of intake for a minute while intake is unavailable, as right after the return of
+/// Redis. Returns its last result.
+pub(super) async fn while_unavailable<T>(
+    mut call: impl AsyncFnMut() -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let deadline = Instant::now() + REJOIN_FOR;
+    loop {
+        match call().await {
+            Err(CliError::Status(status))
+                if status.code() == Code::Unavailable && Instant::now() < deadline =>
+            {
+                sleep(REJOIN_EVERY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Returns the limit after it has passed; never returns without one.
 async fn passes(limit: Option<Duration>) -> Duration {
     match limit {
@@ -226,20 +250,17 @@ struct Told<'a, E> {
 impl<E: Fn(&Issue) -> Result<(), CliError>> Told<'_, E> {
     /// Passes a state on, unless it is older than the last one. Returns the decision.
     fn issue(&mut self, issue: Issue) -> Result<Option<Decision>, CliError> {
-        let is_newer = |last: &Issue| issue.revision > last.revision;
-        let is_same = |last: &Issue| issue.revision == last.revision;
-        if self.last.as_ref().is_none_or(is_newer) {
+        let decision = Decision::or_review(&issue, self.detach_on_review);
+        let last = self.last.as_ref();
+        if last.is_none_or(|last| issue.revision > last.revision) {
             self.progress.state(&issue)?;
-        } else if !self.last.as_ref().is_some_and(is_same) {
-            return Ok(Decision::or_review(&issue, self.detach_on_review));
-        } else if self.last.as_ref() == Some(&issue) {
-            return Ok(Decision::or_review(&issue, self.detach_on_review));
+        } else if last.is_some_and(|last| issue.revision < last.revision || issue == *last) {
+            return Ok(decision);
         }
         if let Some(waiting) = &issue.waiting_for {
             self.progress.waiting(waiting, &issue.blueprint_id, false)?;
         }
         (self.each)(&issue)?;
-        let decision = Decision::or_review(&issue, self.detach_on_review);
         self.last = Some(issue);
         Ok(decision)
     }
@@ -256,20 +277,13 @@ impl<E: Fn(&Issue) -> Result<(), CliError>> Told<'_, E> {
     }
 }
 
-async fn follow_to_the_end(
+async fn follow_to_the_end<E: Fn(&Issue) -> Result<(), CliError>>(
     client: &mut Client,
     issue_id: &str,
     known: Option<&Issue>,
-    progress: &Progress,
-    detach_on_review: bool,
-    each: impl Fn(&Issue) -> Result<(), CliError>,
+    mut told: Told<'_, E>,
 ) -> Result<(Issue, Decision), CliError> {
-    let mut told = Told {
-        progress,
-        detach_on_review,
-        each,
-        last: None,
-    };
+    let progress = told.progress;
     if let Some(issue) = known {
         told.issue(issue.clone())?;
     }

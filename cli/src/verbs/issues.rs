@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::decision::Decision;
 use super::issue_lookup::find;
-use super::issue_progress::{Progress, follow, note_if_slow};
+use super::issue_progress::{Progress, follow, note_if_slow, while_unavailable};
 use super::waiting::describe;
 use super::{issue_list, log};
 use crate::args::{IssueArg, IssuesArgs, Output, SubmitArgs, WatchArgs};
@@ -108,7 +108,9 @@ async fn print_judgement(
     // An undecided issue has no log entry.
     match (format, decision) {
         (Output::Json, _) | (Output::Text, Decision::InReview) => Ok(()),
-        (Output::Text, _) => log::print_brief(client, &issue.issue_id).await,
+        (Output::Text, _) => {
+            while_unavailable(async || log::print_brief(client, &issue.issue_id).await).await
+        }
     }
 }
 

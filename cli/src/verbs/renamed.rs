@@ -80,10 +80,12 @@ impl Renamed {
         self.head = Some((commit.version, renamed.clone()));
         let rationale = match commit.issue_id.as_str() {
             "" => commit.rationale,
-            issue => format!(
-                "{}\n(issue {issue} of {})",
-                commit.rationale, commit.blueprint_id
-            ),
+            issue => {
+                let origin = format!("(issue {issue} of {})", commit.blueprint_id);
+                format!("{} {origin}", commit.rationale)
+                    .trim_start()
+                    .to_owned()
+            }
         };
         let commit = Commit {
             blueprint_id: self.id.to_string(),
@@ -177,7 +179,7 @@ mod tests {
 
         let two = renamed.message(second(&before)).unwrap().commit.unwrap();
         assert_eq!(two.parents, [commit.version.clone()]);
-        assert_eq!(two.rationale, "better\n(issue i-1 of old)");
+        assert_eq!(two.rationale, "better (issue i-1 of old)");
         assert!(two.issue_id.is_empty() && two.patch_hash.is_empty() && two.epoch.is_none());
 
         let moved = ImportBlueprintRequest {

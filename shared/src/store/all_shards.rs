@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::domain::actor::Actor;
 use crate::domain::enhance_log::LogEntry;
 use crate::domain::issue::Issue;
 use crate::ids::{BlueprintId, WorkerId};

@@ -131,7 +131,7 @@ async fn what_was_changed_or_is_selected_is_not_replaced() {
     let request = factory::setting("pinned", |setting| {
         setting.selector = factory::selector(Selector::Fixed(version));
     });
-    rig.client.put_setting(request).await;
+    rig.client.put_setting(request).await.expect("PutSetting");
     let refused = import(&rig, messages.clone())
         .await
         .expect_err("a selected version");
@@ -161,7 +161,8 @@ async fn an_orbit_that_cannot_run_does_not_replace_one_in_use() {
         .put_setting(factory::setting("default", |setting| {
             setting.blueprint_id = "enhance-repair".to_owned();
         }))
-        .await;
+        .await
+        .expect("PutSetting");
     source.client.put(factory::small(ORBIT)).await;
     let messages = export(&source, ORBIT).await;
     let rig = Rig::without_worker().await;

@@ -49,7 +49,8 @@ async fn fill(rig: &Rig) {
     rig.client.put(format!("{orbit}x-note: changed\n")).await;
     rig.client
         .put_setting(factory::setting("mine", |_| {}))
-        .await;
+        .await
+        .expect("PutSetting");
     rig.client
         .edit_setting(|setting| setting.ttl_secs = 77)
         .await;
@@ -197,7 +198,7 @@ async fn a_store_with_other_things_is_refused_unless_asked() {
     let other = Rig::without_worker().await;
     other
         .client
-        .put(factory::small("kept").replace("sample", "other"))
+        .put(factory::small("kept").replace("agent number 0", "agent number 7"))
         .await;
     let refused = draftsman(&other, &["restore", file, "--merge"]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
@@ -219,10 +220,13 @@ async fn a_damaged_backup_is_refused_by_its_line_and_nothing_is_written() {
     let before = to.client.blueprint_ids().await;
     let without = |n: usize| [&lines[..n], &lines[n + 1..]].concat().concat();
     for (damaged, word) in [
-        (text.replace("sample target", "sample tarGet"), "is damaged"),
+        (
+            text.replace("agent number 0", "agent Number 0"),
+            "is damaged",
+        ),
         (lines[..lines.len() - 1].concat(), "was cut"),
         (without(lines.len() - 2), "lines are missing"),
-        (without(2), "does not follow"),
+        (without(2), "is not of the history"),
         (String::new(), "is empty"),
         (lines[1..].concat(), "line 1"),
     ] {

@@ -156,18 +156,28 @@ async fn the_scripts_complete_in_bash_zsh_and_fish() {
 
     let script = "draftsman completions fish | source; complete --do-complete 'draftsman get swa'";
     if let Some(fish) = in_shell(&rig, "fish", &["--no-config", "-c"], script.to_owned()).await {
-        let found: Vec<&str> = fish.split_whitespace().collect();
+        // A tab and the description follow the value.
+        let values = fish.lines().filter_map(|line| line.split('\t').next());
+        let found: Vec<&str> = values.collect();
         assert_eq!(found, ["swarm-a", "swarm-b"], "{fish}");
     }
 
     // zsh completes only in its line editor, so its function is called with a line, and what it
     // gives to the editor is printed.
-    let script = "autoload -Uz compinit && compinit -u -d /dev/null; \
-        source <(draftsman completions zsh); \
-        _describe() { print -l -- ${(@P)3} }; \
-        words=(draftsman get swa); CURRENT=3; \
-        f=${_comps[draftsman]}; $f";
-    if let Some(zsh) = in_shell(&rig, "zsh", &["-f", "-c"], script.to_owned()).await {
-        assert!(zsh.contains("swarm-a") && zsh.contains("swarm-b"), "{zsh}");
+    for load in [
+        "source <(draftsman completions zsh)",
+        "d=$(mktemp -d); draftsman completions zsh > $d/_draftsman; fpath=($d $fpath); compinit -u -D",
+    ] {
+        let script = format!(
+            "autoload -Uz compinit && compinit -u -D; {load}; \
+             _describe() {{ print -l -- ${{(@P)3}} }}; \
+             words=(draftsman get swa); CURRENT=3; $_comps[draftsman]"
+        );
+        if let Some(zsh) = in_shell(&rig, "zsh", &["-f", "-c"], script).await {
+            assert!(
+                zsh.contains("swarm-a") && zsh.contains("swarm-b"),
+                "{load}: {zsh}"
+            );
+        }
     }
 }

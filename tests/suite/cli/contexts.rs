@@ -44,7 +44,7 @@ impl Home {
 async fn contexts_are_added_used_listed_and_removed() {
     let home = Home::new();
     let none = home.done(&["context", "list"]).await;
-    assert!(none.stdout.contains("no contexts"), "{none:?}");
+    assert!(none.stderr.contains("no contexts"), "{none:?}");
     let tls = [
         "--ca",
         "ca.pem",

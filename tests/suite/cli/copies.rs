@@ -89,7 +89,8 @@ async fn a_fork_has_the_history_and_goes_its_own_way() {
     for (args, word) in [
         (&["fork", "origin", "copy"][..], "BLUEPRINT_EXISTS"),
         (&["fork", "origin", "origin"], "BLUEPRINT_EXISTS"),
-        (&["fork", "origin", "fresh", "--head-only"], "ABORTED"),
+        (&["fork", "origin", "fresh", "--head-only"], "exists"),
+        (&["fork", "origin", "copy", "--head-only"], "exists"),
         (&["fork", "nobody", "new"], "nobody"),
         (&["fork", "origin", "not an id"], "not an id"),
     ] {
@@ -140,7 +141,7 @@ async fn a_history_is_imported_from_standard_input_and_under_another_id() {
     // Damage is found in spite of the new hashes, and nothing is imported.
     let text = std::fs::read_to_string(&path).expect("the file");
     let damaged = dir.path().join("damaged.jsonl");
-    std::fs::write(&damaged, text.replace("sample target", "sample tarGet")).expect("a file");
+    std::fs::write(&damaged, text.replace("agent number 0", "agent Number 0")).expect("a file");
     let output = piped(&damaged, &["--as", "broken"]).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let stderr = String::from_utf8_lossy(&output.stderr);

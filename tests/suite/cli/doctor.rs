@@ -206,8 +206,8 @@ async fn completions_are_printed_for_each_shell() {
         let printed = run(Program::Draftsman, &["completions", shell], &[]).await;
         assert_eq!(printed.code, Some(0), "{printed:?}");
         assert!(
-            printed.stdout.contains("doctor"),
-            "{shell} completes the verbs"
+            printed.stdout.contains("DRAFTSMAN_COMPLETE"),
+            "{shell} asks the program: {printed:?}"
         );
     }
 }

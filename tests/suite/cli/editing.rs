@@ -49,7 +49,7 @@ async fn what_the_editor_leaves_is_written_against_the_head_that_it_began_with()
     assert!(files(&dir).is_empty());
 
     // An editor with an option, as git allows it.
-    let editor = "sed -i -e 's/sample target/changed by hand/'";
+    let editor = "sed -i -e 's/agent number 0/changed by hand/'";
     let done = ["edit", "edited", "--rationale", "by hand"];
     let done = with_editor(&rig, tmp, editor, &done).await;
     assert_eq!(done.code, Some(0), "{done:?}");
@@ -71,7 +71,7 @@ async fn what_the_editor_leaves_is_written_against_the_head_that_it_began_with()
 
     // The head moves while the editor is open.
     let other = dir.path().join("other");
-    let text = factory::small("edited").replace("sample target", "meanwhile");
+    let text = factory::small("edited").replace("agent number 0", "meanwhile");
     std::fs::write(&other, text).expect("a document");
     let program = Program::Draftsman.path();
     let editor = format!(
@@ -141,7 +141,7 @@ async fn an_invalid_text_can_be_edited_again_at_a_terminal() {
     // The first run breaks the text, the second one mends it.
     let editor = dir.path().join("editor.sh");
     let script = "if grep -q '^agents:' \"$1\"; then sed -i s/^agents:/agent:/ \"$1\"; \
-                  else sed -i -e s/^agent:/agents:/ -e 's/sample target/mended/' \"$1\"; fi\n";
+                  else sed -i -e s/^agent:/agents:/ -e 's/agent number 0/mended/' \"$1\"; fi\n";
     std::fs::write(&editor, script).expect("the editor");
     let addr = format!("http://{}", rig.address);
     let visual = format!("sh {}", editor.display());

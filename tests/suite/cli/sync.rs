@@ -311,7 +311,7 @@ async fn a_removal_before_a_crash_still_runs_the_command_in_an_empty_folder() {
         "echo \"$DRAFTSMAN_CHANGED|$DRAFTSMAN_REMOVED\" >> {}",
         text(&log)
     );
-    let done = sync_once(&addr, &dir, &["-p", "*"]).await;
+    let done = sync_once(&addr, &dir, &["-p", "gone"]).await;
     assert_eq!(done.code, Some(0), "{done:?}");
     archive(&rig.client, "gone").await;
     // The command outlives the process, so the removal does not count as applied.
@@ -320,7 +320,7 @@ async fn a_removal_before_a_crash_still_runs_the_command_in_an_empty_folder() {
         "sync",
         text(&dir),
         "-p",
-        "*",
+        "gone",
         "--addr",
         &addr,
         "--run",
@@ -334,13 +334,13 @@ async fn a_removal_before_a_crash_still_runs_the_command_in_an_empty_folder() {
     })
     .await;
     sync.kill();
-    let done = sync_once(&addr, &dir, &["-p", "*", "--run", &run]).await;
+    let done = sync_once(&addr, &dir, &["-p", "gone", "--run", &run]).await;
     assert_eq!(done.code, Some(0), "{done:?}");
     let logged = std::fs::read_to_string(&log).expect("the log");
     assert_eq!(logged, "|gone\n");
     // Once is enough.
     std::fs::remove_file(&log).expect("the log");
-    let done = sync_once(&addr, &dir, &["-p", "*", "--run", &run]).await;
+    let done = sync_once(&addr, &dir, &["-p", "gone", "--run", &run]).await;
     assert_eq!(done.code, Some(0), "{done:?}");
     let logged = std::fs::read_to_string(&log).unwrap_or_default();
     assert!(!logged.contains("gone"), "{logged}");

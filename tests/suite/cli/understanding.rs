@@ -37,7 +37,7 @@ async fn a_typo_is_refused_without_a_worker_and_leaves_nothing() {
         assert!(refused.stderr.contains(words), "{words}: {refused:?}");
     }
     let long = format!("please {}", "x ".repeat(20_000));
-    for intent in ["tagg urgent", "set /a", "{\"ops\": 1}", &long] {
+    for intent in ["tagg urgent", "set /a", "{\"ops\": [", &long] {
         let mut intake = rig.client.intake.clone();
         let submitted = intake.submit_issue(submission(intent, true));
         let status = submitted.await.expect_err("it is not understood");

@@ -43,7 +43,7 @@ async fn submit_says_why_it_waits_and_each_change_of_it() {
     assert_eq!(paused.code, Some(0), "{paused:?}");
     until_said(
         &submit,
-        &["team is paused by alice since 2", "`draftsman resume team`"],
+        &["team is paused by alice", "`draftsman resume team`"],
     )
     .await;
     let paused = draftsman(&rig, &["pause"]).await;
@@ -83,13 +83,16 @@ async fn a_retried_model_and_an_older_issue_are_named() {
     assert!(waiting["next_attempt_at"].is_string(), "{json}");
 
     // Ctrl-C ends the wait, not the issue.
+    first.signal(Signal::Interrupt);
+    second.signal(Signal::Interrupt);
     for (process, id) in [(&mut first, "first"), (&mut second, "second")] {
-        process.signal(Signal::Interrupt);
         assert_eq!(process.wait().await.code(), Some(130));
         let said = process.stderr();
         let words = format!("`draftsman watch {id}`");
         assert!(said.contains("goes on") && said.contains(&words), "{said}");
         assert!(!said.contains("error"), "{said}");
+    }
+    for id in ["second", "first"] {
         let cancelled = draftsman(rig, &["cancel", id]).await;
         assert_eq!(cancelled.code, Some(0), "{cancelled:?}");
     }
@@ -184,6 +187,7 @@ async fn a_watch_without_the_option_has_states_only() {
 async fn ctrl_c_calls_a_preview_off_in_the_worker_too() {
     let stage = ModelStage::start(vec![Act::Stall]).await;
     let rig = &stage.rig;
+    rig.until_registered(1).await;
     let mut preview = start(rig, &["preview", "target", "one more tag"]);
     stage.double.until_called(1).await;
     preview.signal(Signal::Interrupt);

@@ -85,6 +85,11 @@ impl Walk {
             ),
             ("broken.yaml", "id: [\n".to_owned()),
             ("nameless.yaml", "flow: {}\n".to_owned()),
+            (
+                "setting.yaml",
+                "id: mine\nblueprint_id: enhance-default\nverifier_axes: [noop]\nttl_secs: 60\n"
+                    .to_owned(),
+            ),
             ("yes", "y\n".to_owned()),
             ("no", "n\n".to_owned()),
             ("intent", "tag from a file\n".to_owned()),

@@ -50,7 +50,6 @@ async fn watch(
 ) -> Result<Option<Issue>, Status> {
     let request = WatchIssueRequest {
         issue_id: issue_id.to_owned(),
-        include_steps: false,
         ..Default::default()
     };
     let mut stream = intake.watch_issue(request).await?.into_inner();

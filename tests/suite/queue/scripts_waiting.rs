@@ -104,6 +104,8 @@ async fn a_decided_issue_waits_for_nothing_and_a_long_queue_is_counted_up_to_a_l
     for n in 0..1_100 {
         last = fixture.submit("a", &format!("n.{n}")).await;
     }
+    // Another heartbeat: the submissions may have taken long.
+    beat(&fixture, "w", 0).await;
     let far = waiting(&fixture, &last).await.expect("it waits");
     assert_eq!(far.issues_ahead, 1_000);
     let older = WaitingReason::OlderIssues {

@@ -144,3 +144,57 @@ async fn a_change_that_nobody_was_told_of_is_found() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_pending_issues_wait_for_is_read_for_a_bounded_number_at_a_time() {
+    /// More than a poll reads, each with two calls of LPOS.
+    const N_ISSUES: usize = 150;
+    const LPOS_PER_POLL: u64 = 2 * 100;
+    let rig = Rig::without_worker().await;
+    rig.client.put(factory::small("watched")).await;
+    let mut watches = Vec::new();
+    for n in 0..N_ISSUES {
+        let issue_id = rig
+            .client
+            .submit("watched", format!("tag n{n}"))
+            .await
+            .issue_id;
+        let request = v1::WatchIssueRequest {
+            issue_id,
+            include_waiting: true,
+            ..Default::default()
+        };
+        let stream = rig.client.intake.clone().watch_issue(request).await;
+        let mut stream = stream.expect("WatchIssue").into_inner();
+        let first = stream.message().await.expect("no error").expect("a state");
+        let waiting = first.issue.expect("a state").waiting_for;
+        assert_eq!(waiting.expect("it waits").issues_ahead, n as u64);
+        watches.push(stream);
+    }
+    let mut redis = Statistics::of(&rig).await;
+    let lpos = "cmdstat_lpos:calls=";
+    // Each reading has one read of the newest heartbeat.
+    let zrange = "cmdstat_zrange:calls=";
+    let (calls, readings) = (
+        redis.info("commandstats", lpos).await,
+        redis.info("commandstats", zrange).await,
+    );
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let calls = redis.info("commandstats", lpos).await - calls;
+        let readings = redis.info("commandstats", zrange).await - readings;
+        // Read first, so it cannot be ahead of the readings.
+        assert!(
+            calls <= LPOS_PER_POLL * readings,
+            "{calls} in {readings} readings"
+        );
+        if readings >= 3 {
+            // Three readings of at most 100 reach all 150 issues.
+            assert!(calls > 2 * N_ISSUES as u64, "{calls}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "{readings} readings");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    drop(watches);
+}

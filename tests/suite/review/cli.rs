@@ -42,7 +42,7 @@ async fn a_reviewer_sees_the_change_and_decides_on_a_terminal() {
         "{empty:?}"
     );
     // A submitter who waits is told what happens and who can decide it.
-    let mut submitter = terminal(&stage, ALICE, &["submit", TARGET, "tag calm"]);
+    let submitter = terminal(&stage, ALICE, &["submit", TARGET, "tag calm"]);
     submitter.until("in review").await;
     for words in [
         "human-review",
@@ -69,7 +69,7 @@ async fn a_reviewer_sees_the_change_and_decides_on_a_terminal() {
     let mut reviewer = terminal(&stage, BOB, &["review", issue_id]);
     reviewer.until("approve, decline or skip?").await;
     let shown = reviewer.screen();
-    let parts = ["tag calm", "alice", "human-review", "+  - calm", "review"];
+    let parts = ["alice", "tag calm", "+  - calm", "human-review", "approve,"];
     let mut rest = shown.as_str();
     for part in parts {
         let at = rest.find(part);

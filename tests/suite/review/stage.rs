@@ -121,7 +121,7 @@ impl Stage {
         let request = v1::SubmitIssueRequest {
             blueprint_id: TARGET.to_owned(),
             intent: intent.to_owned(),
-            issue_id: None,
+            ..Default::default()
         };
         let mut intake = self.rig.client.intake.clone();
         let answer = intake.submit_issue(with(token, request)).await;

@@ -77,6 +77,7 @@ pub(crate) fn of_run(
                 return Settlement::Applied {
                     blueprint,
                     expected_seq: head.seq,
+                    settings_counter: claimed.settings_counter,
                     patch_hash,
                     epoch,
                     log,
@@ -85,7 +86,6 @@ pub(crate) fn of_run(
             Settlement::Review(Box::new(NewProposal {
                 blueprint,
                 expected_seq: head.seq,
-                settings_counter: claimed.settings_counter,
                 patch_hash,
                 epoch,
                 reasons,

@@ -136,7 +136,10 @@ fn problem_of(error: &TlsError) -> Option<ConnectProblem> {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 ConnectProblem::WrongName
             }
-            CertificateError::UnknownIssuer => ConnectProblem::UnknownIssuer,
+            // The signature is wrong if another CA has the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                ConnectProblem::UnknownIssuer
+            }
             // The verifier has no variant of its own for it.
             other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
                 ConnectProblem::CaAsServer

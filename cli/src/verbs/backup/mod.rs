@@ -1,7 +1,7 @@
 //! `backup` and `restore`: a whole store as one file.
 //!
-//! A backup is no snapshot of one moment: each Blueprint is complete up to its head at the time it
-//! is read. Settings are read first, so that the file has every version that they select.
+//! A backup does not show one moment: each Blueprint is complete up to its head at the time it is
+//! read. Settings are read first, so that the file has every version that they select.
 
 mod file;
 mod plan;

@@ -38,22 +38,16 @@ struct Reading {
 ///
 /// # Errors
 /// Errors of intake at the first reading; later ones are shown. Errors of standard output.
-pub(crate) async fn top(
-    mut client: Client,
-    options: &Common,
-    args: TopArgs,
-) -> Result<(), CliError> {
+pub(crate) async fn top(options: &Common, args: TopArgs) -> Result<(), CliError> {
+    let mut client = Client::connect(options).await?;
     let first = read(&mut client).await?;
     if options.output == Output::Json {
         let issues: Vec<_> = first.issues.iter().map(output::issue_json).collect();
         let value = json!({ "stats": output::stats_json(&first.stats), "in_flight": issues });
         return Ok(output::json_document(&value)?);
     }
-    if args.once || !Screen::is_available() {
-        for line in picture::lines(&first, output::reader()) {
-            output::line(line)?;
-        }
-        return Ok(());
+    if args.once || !output::can_redraw() {
+        return Ok(output::line(picture::lines(&first, output::reader()))?);
     }
     show(client, options, Duration::from_secs(args.interval), first).await
 }
@@ -78,10 +72,10 @@ async fn show(
     ticks.tick().await;
     let mut away: Option<(Instant, String)> = None;
     loop {
-        let mut lines = vec![picture::title(&options.addr, every, away.as_ref())];
         let (width, _) = screen.size();
-        lines.extend(picture::lines(&reading, Reader::Person { width }));
-        screen.draw(&lines)?;
+        let title = picture::title(&options.addr, every, away.as_ref(), width);
+        let lines = picture::lines(&reading, Reader::Person { width });
+        screen.draw(&title.plain("\n").then(lines))?;
         let [interrupt, terminate, hangup] = &mut ends;
         tokio::select! {
             _ = interrupt.recv() => return Ok(()),

@@ -28,11 +28,6 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Returns true if standard output is a terminal that understands escape sequences.
-    pub(super) fn is_available() -> bool {
-        output::can_redraw()
-    }
-
     /// Enters the other screen.
     ///
     /// # Errors
@@ -72,23 +67,17 @@ impl Screen {
         }
     }
 
-    /// Shows the lines in place of the previous ones. What does not fit is cut.
+    /// Shows the text in place of the previous one. Lines that do not fit are left out. No line may
+    /// be longer than the terminal is wide.
     ///
     /// # Errors
     /// The error of the terminal.
-    pub(super) fn draw(&self, lines: &[Styled]) -> io::Result<()> {
-        let (columns, rows) = self.size();
-        let mut text = HOME.to_owned();
-        let lines = lines.iter().flat_map(|text| text.lines(columns));
-        for (number, line) in lines.take(rows).enumerate() {
-            if number > 0 {
-                text.push_str("\r\n");
-            }
-            text.push_str(&line.render(output::stdout_has_colours()));
-            text.push_str(CLEAR_LINE);
-        }
-        text.push_str(CLEAR_BELOW);
-        write(&text)
+    pub(super) fn draw(&self, text: &Styled) -> io::Result<()> {
+        let (_, rows) = self.size();
+        let text = text.render(output::stdout_has_colours());
+        let lines: Vec<&str> = text.lines().take(rows).collect();
+        let lines = lines.join(&format!("{CLEAR_LINE}\r\n"));
+        write(&format!("{HOME}{lines}{CLEAR_LINE}{CLEAR_BELOW}"))
     }
 }
 

@@ -306,7 +306,8 @@ impl Registration {
                 }
                 newer
             });
-            if let Some(shared) = &mut watched.waiting {
+            // A watcher without the option has read nothing about it.
+            if let (Some(_), Some(shared)) = (&self.waiting, &mut watched.waiting) {
                 let is_pending = issue.state == IssueState::Pending;
                 shared.pending = is_pending.then(|| PendingIssue::of(issue));
                 shared.last.send_if_modified(|last| {

@@ -6,9 +6,8 @@
 --       token; kind: applied | review | denied | failed | dead; reason; log: log entry;
 --       all but failed and dead: expected_seq, refused_log: log entry for archived and
 --       orbit_needs_admin; applied and review: settings_counter: the settings that the run knew,
---       version, commit, label or '', and as ARGV 2 the document;
---       review: proposal, a map: reasons and patch (JSON), ttl_ms (0: none), expiry_reason,
---       allow_self_review;
+--       version, commit, label or '', and as ARGV 2 the document; review: proposal, a map: reasons
+--       and patch (JSON), ttl_ms (0: none), expiry_reason, allow_self_review;
 --       next: nil for no next issue, or a map: nonce and lease_ms of the next issue's lease;
 --       known_version: a head version whose document the caller will have, or nil;
 --       yields: true for no next issue while another queue waits in `pending`
@@ -106,7 +105,7 @@ if expected_seq then
     fail(needs_admin(setting))
     return { 'orbit_needs_admin' }
   end
-  local knows_settings = not named_by or kind == 'denied' or int(arg.settings_counter) == counter
+  local knows_settings = not named_by or version == '' or int(arg.settings_counter) == counter
   if tonumber(head[1]) ~= expected_seq or not knows_settings then
     return { 'moved_head', tonumber(head[1]), head[2], redis.call('HGET', K.documents, head[2]) or '',
       tonumber(counter) }

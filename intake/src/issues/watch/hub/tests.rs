@@ -186,4 +186,7 @@ async fn only_a_watcher_that_requested_it_is_told_what_the_issue_waits_for() {
     assert!(matches!(asking.woken().await, Wake::Waiting(now) if now == behind(1)));
     assert!(!is_woken(&mut asking).await && !is_woken(&mut plain).await);
     assert!(!is_woken(&mut late).await);
+    plain.has_read(&issue("a", 1), None);
+    late.has_read(&issue("a", 1), Some(&behind(1)));
+    assert!(!is_woken(&mut asking).await, "nothing has changed");
 }
