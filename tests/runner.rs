@@ -61,6 +61,7 @@ mod suite {
         mod authenticated_actors;
         mod bad_input;
         mod bad_input_channels;
+        mod bad_input_reviews;
         mod documentation;
         mod errors;
         mod limits;
@@ -68,6 +69,7 @@ mod suite {
         mod reflected_errors;
         mod reflection_health;
         mod scopes;
+        mod scopes_review;
         mod scopes_stage;
         mod security;
         mod submit_errors;
@@ -83,6 +85,7 @@ mod suite {
         mod poison;
         mod redis_away;
         mod resp_proxy;
+        mod reviews;
         mod rolling_restarts;
         mod scripts_redis;
         mod sentinels;
@@ -114,6 +117,7 @@ mod suite {
         mod repair;
         mod replay;
         mod retrying;
+        mod review_again;
         mod sandbox;
         mod scripts_actors;
         mod scripts_audit;
@@ -128,6 +132,8 @@ mod suite {
         mod scripts_published;
         mod scripts_queue;
         mod scripts_repair;
+        mod scripts_review;
+        mod scripts_review_moved;
         mod scripts_shards;
         mod scripts_steps;
         mod scripts_submit;
@@ -139,6 +145,14 @@ mod suite {
         mod steps;
         mod subprocess;
         mod watch_costs;
+    }
+    mod review {
+        mod cli;
+        mod decisions;
+        mod refusals;
+        mod shown;
+        mod stage;
+        mod stale;
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]
     mod settings {

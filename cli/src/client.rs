@@ -221,6 +221,33 @@ pub(crate) enum CliError {
     /// The question was not answered with yes.
     #[error("nothing was changed; answer y, or give --yes")]
     NotConfirmed,
+    /// A decline needs a reason.
+    #[error("nothing was decided; a decline needs a reason")]
+    NoReason,
+    /// The arguments of `approve` name another proposal than the present one.
+    #[error(
+        "nothing was approved: issue {issue_id} proposes version {version} on base {base}; \
+         `draftsman review {issue_id}` shows it"
+    )]
+    OtherProposal {
+        /// The issue.
+        issue_id: String,
+        /// The first digits of the proposed version.
+        version: String,
+        /// The first digits of its base.
+        base: String,
+    },
+    /// The approved proposal is not the present one, or its base is no longer the head.
+    #[error(
+        "nothing was committed: {}; `draftsman review {issue_id}` shows the present proposal",
+        .status.message()
+    )]
+    Stale {
+        /// The issue.
+        issue_id: String,
+        /// The error of intake.
+        status: Box<Status>,
+    },
     /// Another process keeps the folder up to date.
     #[error("another `draftsman sync` uses {}; give each its own folder", .dir.display())]
     FolderInUse {

@@ -216,15 +216,23 @@ async fn blueprints(client: &mut Client, verb: &str) -> Result<Vec<(String, Stri
 }
 
 async fn issues(client: &mut Client, verb: &str) -> Result<Vec<(String, String)>, CliError> {
-    let state = (verb == "retry").then_some(IssueState::Rejected.into());
+    let state = match verb {
+        "retry" => Some(IssueState::Rejected.into()),
+        "review" | "approve" | "decline" => Some(IssueState::InReview.into()),
+        _ => None,
+    };
     let request = ListIssuesRequest {
         state,
         page_size: MAX_CANDIDATES,
         ..Default::default()
     };
     let page = client.intake.list_issues(request).await?.into_inner();
-    let is_open =
-        |issue: &Issue| matches!(issue.state(), IssueState::Pending | IssueState::InFlight);
+    let is_open = |issue: &Issue| {
+        matches!(
+            issue.state(),
+            IssueState::Pending | IssueState::InFlight | IssueState::InReview
+        )
+    };
     let wanted = page
         .issues
         .into_iter()

@@ -12,7 +12,7 @@ use crate::programs::{Finished, Program, command};
 use crate::terminal::pseudoterminal;
 
 /// Number of lines of the terminal.
-const ROWS: u16 = 24;
+pub(crate) const ROWS: u16 = 24;
 
 /// Runs `program` until it ends, on a terminal with this number of columns, without blocking the
 /// runtime. Its whole output is `stdout` of the result.

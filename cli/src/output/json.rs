@@ -5,7 +5,9 @@
 //! fields are `null` or `""`, as in the response.
 
 use prost_types::Timestamp;
-use proto::v1::{BlueprintSummary, Commit, GetQueueStatsResponse, Issue, LogEntry, Verdict};
+use proto::v1::{
+    BlueprintSummary, Commit, GetQueueStatsResponse, Issue, LogEntry, SpawnerUsage, Verdict,
+};
 use serde_json::{Value, json};
 use shared::blueprint::json;
 
@@ -65,6 +67,8 @@ pub(crate) fn commit_json(commit: &Commit) -> Value {
             "started_at": time_json(epoch.started_at.as_ref()),
         })),
         "author": commit.author,
+        "decided_by": commit.decided_by,
+        "comment": commit.comment,
         "committed_at": time_json(commit.committed_at.as_ref()),
     })
 }
@@ -96,17 +100,23 @@ pub(crate) fn entry_json(entry: &LogEntry) -> Value {
         "attempt": entry.attempt,
         "patch_json": nested_json(&entry.patch_json),
         "decided_at": time_json(Some(&from_ms(entry.ts_ms))),
-        "usage": entry.usage.as_ref().map(|usage| json!({
-            "agent_kind": usage.agent_kind,
-            "model": usage.model,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "calls": usage.calls,
-            "duration_ms": usage.duration_ms,
-        })),
+        "usage": entry.usage.as_ref().map(usage_json),
         "unusable_reply": entry.unusable_reply,
         "submitted_by": entry.submitted_by,
         "decided_by": entry.decided_by,
+        "comment": entry.comment,
+    })
+}
+
+/// Returns the cost of a spawner as JSON.
+pub(crate) fn usage_json(usage: &SpawnerUsage) -> Value {
+    json!({
+        "agent_kind": usage.agent_kind,
+        "model": usage.model,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "calls": usage.calls,
+        "duration_ms": usage.duration_ms,
     })
 }
 
@@ -136,6 +146,8 @@ pub(crate) fn stats_json(stats: &GetQueueStatsResponse) -> Value {
         "max_memory": stats.max_memory,
         "warnings": stats.warnings,
         "now": time_json(stats.now.as_ref()),
+        "in_review": stats.in_review,
+        "oldest_in_review_at": time_json(stats.oldest_in_review_at.as_ref()),
     })
 }
 

@@ -27,7 +27,7 @@ pub(crate) use self::ids::{MIN_CHARACTERS as MIN_ID, short_ids};
 pub(crate) use self::issue::{standing, state_name, state_paint, state_word, status_paint};
 pub(crate) use self::json::{
     commit_json, entry_json, issue_json, nested_json, stats_json, summary_json, time_json,
-    verdict_json,
+    usage_json, verdict_json,
 };
 pub(crate) use self::lists::{count, left_out, thousands};
 pub(crate) use self::styled::{Paint, Styled, stderr_has_colours, stdout_has_colours};

@@ -12,7 +12,9 @@ mod versions;
 use std::fmt;
 use std::time::SystemTime;
 
-use proto::v1::{GetQueueStatsRequest, PutBlueprintRequest, SubmitIssueRequest};
+use proto::v1::{
+    DeclineIssueRequest, GetQueueStatsRequest, PutBlueprintRequest, SubmitIssueRequest,
+};
 use serde_json::{Value, json};
 use tonic::codegen::http::Uri;
 use tonic::{Code, Status};
@@ -288,13 +290,19 @@ async fn token(
     let put = blueprints
         .put_blueprint(PutBlueprintRequest::default())
         .await;
+    let decline = intake.decline_issue(DeclineIssueRequest::default()).await;
     let submit = intake.submit_issue(SubmitIssueRequest::default()).await;
     let denied =
         |status: Option<Status>| status.is_some_and(|s| s.code() == Code::PermissionDenied);
-    let scope = match (denied(put.err()), denied(submit.err())) {
-        (false, _) => "admin: everything",
-        (true, false) => "submit: reading and issues",
-        (true, true) => "read: reading only",
+    let scope = match (
+        denied(put.err()),
+        denied(decline.err()),
+        denied(submit.err()),
+    ) {
+        (false, _, _) => "admin: everything",
+        (true, false, _) => "review: reading, issues and reviews",
+        (true, true, false) => "submit: reading and issues",
+        (true, true, true) => "read: reading only",
     };
     Ok(Check::ok(
         "token",

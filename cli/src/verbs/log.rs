@@ -152,6 +152,9 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     if !entry.decided_by.is_empty() {
         output::field("decided by", &entry.decided_by)?;
     }
+    if !entry.comment.is_empty() {
+        output::field("comment", &entry.comment)?;
+    }
     output::field("when", output::both(Some(&output::from_ms(entry.ts_ms))))?;
     if !entry.prev_hash.is_empty() {
         output::field("decided on", &entry.prev_hash)?;

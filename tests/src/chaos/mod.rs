@@ -15,6 +15,7 @@
 //! | `programs.rs` | the lane of faults of workers and intakes |
 //! | `network.rs` | the lane of faults of Redis and the connections to it |
 //! | `load.rs` | submitters, cancellers, operators and watchers of issues |
+//! | `reviewers.rs` | issues that need a review, and their reviewer |
 //! | `movers.rs` | moves of channels, and Blueprints that are archived |
 //! | `followers.rs` | watchers of Blueprints |
 //! | `addresses.rs` | the addresses of the intakes |
@@ -27,6 +28,7 @@ mod movers;
 mod network;
 mod programs;
 mod report;
+mod reviewers;
 mod stage;
 
 use std::sync::Arc;
@@ -119,6 +121,7 @@ pub async fn run(options: &Options) -> Report {
     }
     let mut snapshot = Snapshot::read(&rig, &loaded.acknowledged).await;
     snapshot.watched = loaded.watched;
+    snapshot.reviewed = loaded.reviewed;
     snapshot.moved = loaded.moved;
     let (problems, told_after) = followers.finish(&mut snapshot).await;
     found.extend(problems);

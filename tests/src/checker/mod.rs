@@ -15,9 +15,11 @@
 //! 8. the moves of each channel have the revisions 1, 2, 3 …, each starts at the version where the
 //!    one before ended, and the channel is its last move; every acknowledged move is one of them
 //! 9. every watcher of Blueprints has the final version of each that it follows, and no other
+//! 10. what is committed after a review is what a person approved, on the base that they saw
 
 mod channels;
 mod fold;
+mod reviews;
 mod rules;
 mod snapshot;
 

@@ -55,6 +55,9 @@ pub struct Snapshot {
     pub left: BTreeMap<String, u64>,
     /// The sequence that each watcher received; empty unless a test adds some.
     pub watched: Vec<Vec<v1::Issue>>,
+    /// The issues that need a review, with the versions that somebody approved; empty unless a test
+    /// adds some.
+    pub reviewed: BTreeMap<String, BTreeSet<String>>,
     /// The watchers of Blueprints; empty unless a test adds some.
     pub followers: Vec<Follower>,
     /// The channels in the answers of `SetChannel` after a move; empty unless a test adds some.
@@ -132,6 +135,7 @@ impl Snapshot {
             documents: BTreeMap::new(),
             left: left(client, redis).await,
             watched: Vec::new(),
+            reviewed: BTreeMap::new(),
             followers: Vec::new(),
             moved: Vec::new(),
         };
@@ -223,6 +227,7 @@ async fn left(client: &Client, redis: Vec<MultiplexedConnection>) -> BTreeMap<St
         ("GetQueueStats.ready".to_owned(), stats.ready),
         ("GetQueueStats.delayed".to_owned(), stats.delayed),
         ("GetQueueStats.in_flight".to_owned(), stats.in_flight),
+        ("GetQueueStats.in_review".to_owned(), stats.in_review),
     ]);
     for mut redis in redis {
         let keys: Vec<String> = redis::cmd("KEYS")
@@ -234,8 +239,8 @@ async fn left(client: &Client, redis: Vec<MultiplexedConnection>) -> BTreeMap<St
             let name = key.rsplit_once("}:").map_or(key.as_str(), |(_, name)| name);
             let command = match name.split(':').next().unwrap_or_default() {
                 "pending" | "processing" | "backlog" => "LLEN",
-                "leases" | "delayed" | "waiting" => "ZCARD",
-                "places" | "steps" => "HLEN",
+                "leases" | "delayed" | "waiting" | "in_review" | "review_due" => "ZCARD",
+                "places" | "steps" | "proposal" => "HLEN",
                 _ => continue,
             };
             let count = redis::cmd(command).arg(&key).query_async(&mut redis).await;

@@ -28,6 +28,7 @@ pub mod scenarios;
 pub mod state;
 
 mod calls;
+mod reviews;
 mod scripts;
 mod steps;
 
@@ -41,7 +42,7 @@ use crate::model::mistakes::Mistake;
 use crate::model::rules::{Broken, Rule};
 use crate::model::scenarios::Scenario;
 use crate::model::state::{
-    Caller, Issue, IssueState, Lease, Place, Queue, Redis, State, Status, Truth, Worker,
+    Caller, Issue, IssueState, Lease, Place, Queue, Redis, Reviewer, State, Status, Truth, Worker,
 };
 
 /// The protocol in a small world, with or without a mistake.
@@ -187,6 +188,8 @@ impl Model for Protocol {
             Attempts,
             DeadAlone,
             RunsAlone,
+            Approved,
+            SelfReview,
             OrbitKept,
             PauseKept,
             NoneOrphaned,
@@ -211,6 +214,8 @@ fn first_state(scenario: &Scenario) -> State {
         token: None,
         nonce: None,
         worker: None,
+        round: 0,
+        base: None,
     };
     let queue = |b: usize| {
         let own = (0..scenario.n_accepted).filter(|i| scenario.issues[*i] as usize == b);
@@ -252,12 +257,15 @@ fn first_state(scenario: &Scenario) -> State {
             registered: vec![true; scenario.n_workers],
             leases: vec![Lease::None; n_issues],
             delayed: vec![false; n_issues],
+            proposals: vec![None; n_issues],
+            due: vec![false; n_issues],
             fence: 0,
             log: Vec::new(),
         },
         workers: vec![worker; scenario.n_workers],
         submitters: (0..n_issues).map(submitter).collect(),
         cancellers: vec![Caller::Idle; n_issues],
+        reviewers: vec![Reviewer::idle(); n_issues],
         late: Vec::new(),
         faults: scenario.faults,
         nonce: 0,
@@ -266,6 +274,8 @@ fn first_state(scenario: &Scenario) -> State {
             decided_by: vec![None; n_issues],
             ran_alone: vec![false; n_issues],
             waits: vec![0; n_issues],
+            earlier: vec![0; n_issues],
+            approved: vec![0; n_issues],
             broken: Broken::default(),
             is_damaged: false,
         },
