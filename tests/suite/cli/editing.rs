@@ -144,7 +144,7 @@ async fn an_invalid_text_can_be_edited_again_at_a_terminal() {
     // which is meant for the editor.
     let editor = dir.path().join("editor.sh");
     let script = "if grep -q '^agents:' \"$1\"; then sed -i s/^agents:/agent:/ \"$1\"; \
-                  kill -INT $(cat \"$PID_FILE\"); \
+                  if [ -e \"$PID_FILE\" ]; then kill -INT $(cat \"$PID_FILE\"); rm \"$PID_FILE\"; fi; \
                   else sed -i -e s/^agent:/agents:/ -e 's/agent number 0/mended/' \"$1\"; fi\n";
     std::fs::write(&editor, script).expect("the editor");
     let addr = format!("http://{}", rig.address);
@@ -170,8 +170,7 @@ async fn an_invalid_text_can_be_edited_again_at_a_terminal() {
     assert_eq!(files(&dir), [editor.clone()]);
 
     // Ctrl-C at the question ends the verb, and keeps the text.
-    let typed = "sh -c 'echo $$ > \"$PID_FILE\"; exec $DRAFTSMAN edit edited'; echo status $?";
-    let mut terminal = Terminal::start(typed, (100, 30), &env);
+    let mut terminal = Terminal::start("$DRAFTSMAN edit edited; echo status $?", (100, 30), &env);
     terminal.until("edit again? [Y/n]").await;
     terminal.press("\x03");
     terminal.until("your text is in").await;
