@@ -126,6 +126,7 @@ impl Caller {
             }),
             document_yaml: document.canonical_yaml().to_string(),
             last: true,
+            replace_bundled: false,
             channel_move: None,
         };
         let request = self.request(stream::iter([message]));
