@@ -142,10 +142,10 @@ pub(super) fn show(proposal: &Proposal) -> Result<(), CliError> {
     }
     output::field("proposed", proposed)?;
     if proposal.round > 1 {
-        let moves = output::count(u64::from(proposal.round) - 1, "time");
+        let round = proposal.round;
         output::field(
-            "again",
-            format_args!("an approval found another head {moves}"),
+            "round",
+            format_args!("{round}: an earlier approval found another head"),
         )?;
     }
     let head = if proposal.head_moved {
