@@ -5,6 +5,7 @@ mod suite {
     mod blueprints {
         mod archive;
         mod bundled_imports;
+        mod channel_model;
         mod channels;
         mod consumers;
         mod documents;
@@ -18,6 +19,7 @@ mod suite {
         mod versions;
         mod watch;
         mod watch_chaos;
+        mod watch_faults;
         mod yaml_readers;
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]
@@ -55,6 +57,7 @@ mod suite {
     }
     mod edge {
         mod actors;
+        mod actors_of_callers;
         mod authenticated_actors;
         mod bad_input;
         mod bad_input_channels;

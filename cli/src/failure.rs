@@ -101,7 +101,9 @@ fn causes(error: &dyn Error) -> Vec<String> {
     let mut source = error.source();
     while let Some(cause) = source {
         let message = cause.to_string();
-        if !last.ends_with(&message) {
+        // What says only where in this program the error was.
+        let says_nothing = message == "transport error";
+        if !says_nothing && !last.ends_with(&message) {
             causes.push(message.clone());
         }
         last = message;

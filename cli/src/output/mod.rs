@@ -16,13 +16,14 @@ mod time;
 use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 pub(crate) use self::diff::show_diff;
 pub(crate) use self::escape::{escape, escape_json};
-pub(crate) use self::ids::short_ids;
+pub(crate) use self::ids::{MIN_CHARACTERS as MIN_ID, short_ids};
 pub(crate) use self::issue::{standing, state_name, state_paint, state_word, status_paint};
 pub(crate) use self::json::{
     commit_json, entry_json, issue_json, nested_json, stats_json, summary_json, time_json,
@@ -44,6 +45,15 @@ const FIELD_WIDTH: usize = 11;
 /// The error of the operating system. Callers pass on a closed pipe; `main` then exits with status
 /// 0.
 pub(crate) fn line(text: impl Into<Styled>) -> io::Result<()> {
+    let text = text.into().wrap(0, wrap_width());
+    writeln!(io::stdout().lock(), "{}", text.render(stdout_has_colours()))
+}
+
+/// Writes lines to copy, such as commands of a shell: a long line is not broken.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn verbatim(text: impl Into<Styled>) -> io::Result<()> {
     let text = text.into().render(stdout_has_colours());
     writeln!(io::stdout().lock(), "{text}")
 }
@@ -53,8 +63,8 @@ pub(crate) fn line(text: impl Into<Styled>) -> io::Result<()> {
 /// # Errors
 /// The error of the operating system.
 pub(crate) fn note(text: impl Into<Styled>) -> io::Result<()> {
-    let text = text.into().render(stderr_has_colours());
-    writeln!(io::stderr().lock(), "{text}")
+    let text = text.into().wrap(0, width_of(io::stderr()));
+    writeln!(io::stderr().lock(), "{}", text.render(stderr_has_colours()))
 }
 
 /// Writes a value as one line of JSON to standard error.
@@ -78,8 +88,20 @@ pub(crate) fn ask(question: impl Into<Styled>) -> io::Result<()> {
 
 /// Returns whether standard output is a terminal whose screen can be written again.
 pub(crate) fn can_redraw() -> bool {
-    let is_dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    io::stdout().is_terminal() && !is_dumb
+    io::stdout().is_terminal() && moves_cursor()
+}
+
+/// Returns whether the kind of the terminal has a cursor that programs can move.
+pub(crate) fn moves_cursor() -> bool {
+    env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// Returns a version: short for a person, whole for a program.
+pub(crate) fn version(version: &str) -> &str {
+    match reader() {
+        Reader::Person { .. } => short_version(version),
+        Reader::Program => version,
+    }
 }
 
 /// Replaces the screen of the terminal.
@@ -127,24 +149,26 @@ pub(crate) fn list<const N: usize>(
 
 /// Returns the width at which sentences for a person are wrapped; `None` for a program.
 pub(crate) fn wrap_width() -> Option<usize> {
-    match reader() {
-        Reader::Person { width } => Some(width),
-        Reader::Program => None,
-    }
+    width_of(io::stdout())
 }
 
 /// Returns who reads standard output.
 pub(crate) fn reader() -> Reader {
-    let stdout = io::stdout();
-    if !stdout.is_terminal() {
-        return Reader::Program;
+    match width_of(io::stdout()) {
+        Some(width) => Reader::Person { width },
+        None => Reader::Program,
     }
-    let size = rustix::termios::tcgetwinsize(stdout);
+}
+
+/// Returns the width of a terminal; `None` for anything else.
+fn width_of(file: impl AsFd + IsTerminal) -> Option<usize> {
+    if !file.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(file);
     let width = size.map_or(0, |size| size.ws_col);
     let width = if width == 0 { DEFAULT_WIDTH } else { width };
-    Reader::Person {
-        width: width.into(),
-    }
+    Some(width.into())
 }
 
 /// Shortens text to one line: to the rest of the terminal's width after `before` characters for a
@@ -172,6 +196,14 @@ pub(crate) fn document(text: &str) -> io::Result<()> {
         true => write!(stdout.lock(), "{}", escape::escape_document(text)),
         false => stdout.write_all(text.as_bytes()),
     }
+}
+
+/// Writes JSON text as it is, on a line of its own.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn json_text(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{}", escape_json(text))
 }
 
 /// Writes a value as indented JSON.

@@ -63,7 +63,7 @@ pub(crate) fn certs(args: &CertsArgs, format: Output) -> Result<(), CliError> {
         Output::Text => {
             // Absolute, so that the variables are right in every directory.
             let dir = args.dir.canonicalize().unwrap_or_else(|_| args.dir.clone());
-            output::line(usage(&dir, &args.name[0]).trim_end())?;
+            output::verbatim(usage(&dir, &args.name[0]).trim_end())?;
         }
     }
     Ok(())

@@ -46,6 +46,7 @@ pub(super) async fn find(client: &mut Client, given: String) -> Result<String, C
             break;
         }
     }
+    found.retain(|issue| is_named(&issue.issue_id, &given));
     let candidates = found.into_iter().map(|issue| Candidate {
         about: format!(
             "{}  {}  {}  {}",
@@ -100,11 +101,18 @@ pub(super) async fn find_logged(client: &mut Client, given: String) -> Result<St
             break;
         }
     }
+    candidates.retain(|candidate| is_named(&candidate.id, &given));
     // An issue without a decision has no entry, which intake says of its whole id.
     match candidates.is_empty() {
         true => find(client, given).await,
         false => choose(given, candidates),
     }
+}
+
+/// Returns whether `given` names the issue: the beginning of its id, or as much of its end as a
+/// table shows.
+fn is_named(id: &str, given: &str) -> bool {
+    id.starts_with(given) || (given.len() >= output::MIN_ID && id.ends_with(given))
 }
 
 /// Returns whether no issue has exactly this id.

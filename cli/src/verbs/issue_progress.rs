@@ -114,7 +114,7 @@ impl Progress {
 
 /// Creates a spinner with the elapsed time on a terminal, and a hidden one elsewhere.
 pub(super) fn spinner(message: &'static str) -> ProgressBar {
-    let spinner = if io::stderr().is_terminal() {
+    let spinner = if io::stderr().is_terminal() && output::moves_cursor() {
         ProgressBar::new_spinner()
     } else {
         ProgressBar::hidden()
@@ -293,7 +293,6 @@ async fn follow_to_the_end<E: Fn(&Issue) -> Result<(), CliError>>(
             issue_id: issue_id.to_owned(),
             include_steps: progress.format == Output::Text,
             include_waiting: true,
-            ..Default::default()
         };
         let opening = client.intake.watch_issue(request);
         let opened = match client.limits.call() {

@@ -148,6 +148,8 @@ pub(crate) async fn import(
     }
     Ok(output::line(format_args!(
         "{}: {} commits imported, the head is version {}",
-        commit.blueprint_id, commit.seq, commit.version
+        commit.blueprint_id,
+        commit.seq,
+        output::version(&commit.version)
     ))?)
 }

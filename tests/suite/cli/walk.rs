@@ -1,4 +1,4 @@
-//! The walk: every verb with good and bad input, on a terminal of 80 columns and behind a pipe.
+//! Every verb with good and bad input, on a terminal of 80 columns and behind a pipe.
 //!
 //! `walk.txt` is script and transcript. The test runs its commands and compares their output, in
 //! which placeholders stand for what differs between two runs. `DRAFTSMAN_UPDATE_DOCS=1` writes the
@@ -119,11 +119,13 @@ impl Walk {
     async fn run(&mut self, step: &Step) -> String {
         let args: Vec<&str> = step.args.iter().map(String::as_str).collect();
         let addr = format!("http://{}", self.rig.address);
+        let config = self.dir.path().join("config").display().to_string();
         let env = [
             ("DRAFTSMAN_ADDR", addr.as_str()),
             ("USER", "ann"),
             ("EDITOR", "true"),
             ("NO_COLOR", "1"),
+            ("XDG_CONFIG_HOME", config.as_str()),
         ];
         let mut command = command(Program::Draftsman, &args, &env);
         command.current_dir(self.dir.path());
@@ -207,11 +209,12 @@ impl Placeholders {
         let rules = [
             (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
-            (r"\b\ds ago  ", "Ns ago   "),
+            (r"\b\ds ago   ", "Ns ago   "),
             (r"\b\d\ds ago  ", "Ns ago   "),
             (r"\b\d+s ago", "Ns ago"),
             (r"\b[\d,]+ ms\b", "N ms"),
-            (r"\b\d+\.\d MiB", "N MiB"),
+            (r"\b\d+(\.\d)? MiB", "N MiB"),
+            (r"(walker-[0-9a-z]+[ \t]+\d[ \t]+)\d+s\b", "${1}Ns"),
             (
                 r#""(used_memory|max_memory|duration_ms)": ?\d+"#,
                 "\"$1\": N",

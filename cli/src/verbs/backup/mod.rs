@@ -164,7 +164,7 @@ async fn write<W: io::Write>(
             .await?
             .into_inner();
         while let Some(message) = messages.message().await? {
-            part(Part::History(to_entry(message)?))?;
+            part(Part::History(Box::new(to_entry(message)?)))?;
             progress.tick();
         }
     }
