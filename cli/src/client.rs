@@ -237,16 +237,22 @@ pub(crate) enum CliError {
         /// The first digits of its base.
         base: String,
     },
-    /// The approved proposal is not the present one, or its base is no longer the head.
+    /// The head has moved from the base of the approved proposal.
     #[error(
-        "nothing was committed: {}; `draftsman review {issue_id}` shows the present proposal",
-        .status.message()
+        "nothing was committed: the head has moved; the change is verified on the new head, then \
+         `draftsman review {issue_id}` shows it again"
     )]
-    Stale {
+    BaseMoved {
         /// The issue.
         issue_id: String,
-        /// The error of intake.
-        status: Box<Status>,
+    },
+    /// The approved proposal is not the present one.
+    #[error(
+        "nothing was committed: the issue has another proposal by now; `draftsman review {issue_id}` shows it"
+    )]
+    ProposalChanged {
+        /// The issue.
+        issue_id: String,
     },
     /// Another process keeps the folder up to date.
     #[error("another `draftsman sync` uses {}; give each its own folder", .dir.display())]
