@@ -35,14 +35,15 @@ mod suite {
         mod escaping;
         mod json;
         mod lists;
+        mod odd_input;
         mod sync;
         mod tables;
         mod tls;
         mod top;
+        mod transcript;
         mod understanding;
         mod verify;
         mod waiting;
-        mod walk;
     }
     mod deploy {
         mod alerts;

@@ -77,6 +77,12 @@ pub(crate) enum CliError {
         /// The issue.
         issue_id: String,
     },
+    /// Ctrl-C ended the wait for the judgement of a decided issue.
+    #[error("interrupted; the issue is decided: `draftsman log {issue_id}` shows the judgement")]
+    NotShown {
+        /// The issue.
+        issue_id: String,
+    },
     /// Ctrl-C called a preview off.
     #[error("the preview is called off; nothing was changed")]
     PreviewInterrupted,

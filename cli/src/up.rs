@@ -283,7 +283,7 @@ fn greet(running: &Running<'_>, format: Output) -> io::Result<()> {
     if format == Output::Json {
         return output::json_line(&json!({
             "addr": url,
-            "data_dir": running.data_dir,
+            "data_dir": output::path_json(running.data_dir),
             "workers": running.workers,
             "metrics": metrics,
         }));

@@ -13,6 +13,7 @@ mod styled;
 mod table;
 mod time;
 
+use std::borrow::Cow;
 use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -26,8 +27,8 @@ pub(crate) use self::escape::{escape, escape_json};
 pub(crate) use self::ids::{MIN_CHARACTERS as MIN_ID, short_ids};
 pub(crate) use self::issue::{standing, state_name, state_paint, state_word, status_paint};
 pub(crate) use self::json::{
-    commit_json, entry_json, issue_json, nested_json, stats_json, summary_json, time_json,
-    usage_json, verdict_json,
+    commit_json, entry_json, issue_json, nested_json, path_json, stats_json, summary_json,
+    time_json, usage_json, verdict_json,
 };
 pub(crate) use self::lists::{count, left_out, thousands};
 pub(crate) use self::styled::{Paint, Styled, stderr_has_colours, stdout_has_colours};
@@ -36,6 +37,8 @@ pub(crate) use self::time::{both, from_ms, relative, to_ms};
 
 /// The width of a terminal that does not say its own.
 const DEFAULT_WIDTH: u16 = 80;
+/// The number of lines of a terminal that does not say its own.
+const DEFAULT_ROWS: u16 = 24;
 /// The width of the names of the fields of an entry.
 const FIELD_WIDTH: usize = 11;
 
@@ -104,17 +107,33 @@ pub(crate) fn version(version: &str) -> &str {
     }
 }
 
-/// Replaces the screen of the terminal.
+/// Replaces the screen of the terminal. Says how many lines do not fit.
 ///
 /// # Errors
 /// As [`line`].
 pub(crate) fn redraw(text: impl Into<Styled>) -> io::Result<()> {
     let text = text.into().render(stdout_has_colours());
     let mut stdout = io::stdout().lock();
+    let size = rustix::termios::tcgetwinsize(&stdout);
+    let n_rows = size.map_or(0, |size| size.ws_row);
+    let n_rows = if n_rows == 0 { DEFAULT_ROWS } else { n_rows };
     // ECMA-48: cursor home, and after the text erase to the end of the line and of the screen.
-    let text = text.replace('\n', "\x1b[K\r\n");
+    let text = fitting(&text, n_rows.into()).join("\x1b[K\r\n");
     write!(stdout, "\x1b[H{text}\x1b[K\r\n\x1b[J")?;
     stdout.flush()
+}
+
+/// Returns the lines that fit a screen, below which the cursor has a line. A further line would
+/// move the first ones out of it.
+fn fitting(text: &str, n_rows: usize) -> Vec<Cow<'_, str>> {
+    let mut lines: Vec<Cow<'_, str>> = text.lines().map(Cow::from).collect();
+    let n_fitting = n_rows.saturating_sub(1).max(1);
+    if lines.len() > n_fitting {
+        let n_more = lines.len() + 1 - n_fitting;
+        lines.truncate(n_fitting - 1);
+        lines.push(format!("… {n_more} more").into());
+    }
+    lines
 }
 
 /// Returns a warning.
@@ -229,4 +248,17 @@ pub(crate) fn json_line(value: &Value) -> io::Result<()> {
 /// Returns the number of terminal columns of text.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn a_screen_begins_with_the_first_line_and_says_how_many_do_not_fit() {
+        assert_eq!(fitting("a\nb\nc", 4), ["a", "b", "c"]);
+        assert_eq!(fitting("a\nb\nc", 3), ["a", "… 2 more"]);
+        assert_eq!(fitting("a\nb\nc", 1), ["… 3 more"]);
+        assert_eq!(fitting("", 0), [""; 0]);
+    }
 }
