@@ -1,9 +1,9 @@
 -- Runs the verifier of the axis in `$.axis` and returns its verdict with the axis added.
 --
 -- A verifier is a script in `verifiers/`. It sees the same `_CTX` and returns
--- `{status = "pass", evidence = ...}` or `{status = "deny", reason = "..."}`. An axis without a
--- script is denied. A verifier that fails, or returns another value, fails the issue, because that
--- is not a judgement of the document.
+-- `{status = "pass", evidence = ...}`, or `{status = ..., reason = "..."}` with the status "deny"
+-- or "review". An axis without a script is denied. A verifier that fails, or returns another
+-- value, fails the issue, because that is not a judgement of the document.
 
 local axis = _CTX.axis
 
@@ -45,10 +45,11 @@ if verdict.status == "pass" then
     evidence = ""
   end
   return { axis = axis, status = "pass", evidence = evidence }
-elseif verdict.status == "deny" then
+elseif verdict.status == "deny" or verdict.status == "review" then
   if type(verdict.reason) ~= "string" or verdict.reason == "" then
-    error(string.format("verifier %s denied without a reason", axis), 0)
+    local did = verdict.status == "deny" and "denied" or "asked for a review"
+    error(string.format("verifier %s %s without a reason", axis, did), 0)
   end
-  return { axis = axis, status = "deny", reason = verdict.reason }
+  return { axis = axis, status = verdict.status, reason = verdict.reason }
 end
-error(string.format("verifier %s returned the status %s, neither pass nor deny", axis, tostring(verdict.status)), 0)
+error(string.format("verifier %s returned the status %s, not pass, deny or review", axis, tostring(verdict.status)), 0)

@@ -5,6 +5,7 @@ mod suite {
     mod blueprints {
         mod archive;
         mod bundled_imports;
+        mod channel_model;
         mod channels;
         mod consumers;
         mod documents;
@@ -18,6 +19,7 @@ mod suite {
         mod versions;
         mod watch;
         mod watch_chaos;
+        mod watch_faults;
         mod yaml_readers;
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]
@@ -33,14 +35,15 @@ mod suite {
         mod escaping;
         mod json;
         mod lists;
+        mod odd_input;
         mod sync;
         mod tables;
         mod tls;
         mod top;
+        mod transcript;
         mod understanding;
         mod verify;
         mod waiting;
-        mod walk;
     }
     mod deploy {
         mod alerts;
@@ -55,9 +58,11 @@ mod suite {
     }
     mod edge {
         mod actors;
+        mod actors_of_callers;
         mod authenticated_actors;
         mod bad_input;
         mod bad_input_channels;
+        mod bad_input_reviews;
         mod documentation;
         mod errors;
         mod limits;
@@ -65,6 +70,7 @@ mod suite {
         mod reflected_errors;
         mod reflection_health;
         mod scopes;
+        mod scopes_review;
         mod scopes_stage;
         mod security;
         mod submit_errors;
@@ -80,6 +86,7 @@ mod suite {
         mod poison;
         mod redis_away;
         mod resp_proxy;
+        mod reviews;
         mod rolling_restarts;
         mod scripts_redis;
         mod sentinels;
@@ -111,6 +118,7 @@ mod suite {
         mod repair;
         mod replay;
         mod retrying;
+        mod review_again;
         mod sandbox;
         mod scripts_actors;
         mod scripts_audit;
@@ -125,6 +133,8 @@ mod suite {
         mod scripts_published;
         mod scripts_queue;
         mod scripts_repair;
+        mod scripts_review;
+        mod scripts_review_moved;
         mod scripts_shards;
         mod scripts_steps;
         mod scripts_submit;
@@ -136,6 +146,14 @@ mod suite {
         mod steps;
         mod subprocess;
         mod watch_costs;
+    }
+    mod review {
+        mod cli;
+        mod decisions;
+        mod refusals;
+        mod shown;
+        mod stage;
+        mod stale;
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]
     mod settings {

@@ -77,6 +77,12 @@ pub(crate) enum CliError {
         /// The issue.
         issue_id: String,
     },
+    /// Ctrl-C ended the wait for the judgement of a decided issue.
+    #[error("interrupted; the issue is decided: `draftsman log {issue_id}` shows the judgement")]
+    NotShown {
+        /// The issue.
+        issue_id: String,
+    },
     /// Ctrl-C called a preview off.
     #[error("the preview is called off; nothing was changed")]
     PreviewInterrupted,
@@ -221,6 +227,39 @@ pub(crate) enum CliError {
     /// The question was not answered with yes.
     #[error("nothing was changed; answer y, or give --yes")]
     NotConfirmed,
+    /// A decline needs a reason.
+    #[error("nothing was decided; a decline needs a reason")]
+    NoReason,
+    /// The arguments of `approve` name another proposal than the present one.
+    #[error(
+        "nothing was approved: issue {issue_id} proposes version {version} on base {base}; \
+         `draftsman review {issue_id}` shows it"
+    )]
+    OtherProposal {
+        /// The issue.
+        issue_id: String,
+        /// The first digits of the proposed version.
+        version: String,
+        /// The first digits of its base.
+        base: String,
+    },
+    /// The head has moved from the base of the approved proposal.
+    #[error(
+        "nothing was committed: the head has moved; the change is verified on the new head, then \
+         `draftsman review {issue_id}` shows it again"
+    )]
+    BaseMoved {
+        /// The issue.
+        issue_id: String,
+    },
+    /// The approved proposal is not the present one.
+    #[error(
+        "nothing was committed: the issue has another proposal by now; `draftsman review {issue_id}` shows it"
+    )]
+    ProposalChanged {
+        /// The issue.
+        issue_id: String,
+    },
     /// Another process keeps the folder up to date.
     #[error("another `draftsman sync` uses {}; give each its own folder", .dir.display())]
     FolderInUse {

@@ -30,9 +30,9 @@ use crate::failure::{fail, fail_usage};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    backup, blueprints, certs, channels, consumers, context, doctor, edit, follow, fork, issues,
-    log, near_miss, preview, probe, queue, retry, settings, stats, sync, top, transfer, verify,
-    versions,
+    approval, backup, blueprints, certs, channels, consumers, context, doctor, edit, follow, fork,
+    issues, log, near_miss, preview, probe, queue, retry, review, settings, stats, sync, top,
+    transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.
@@ -87,7 +87,11 @@ fn main() -> ExitCode {
         Err(CliError::Context(error)) if error.is_usage() => {
             fail(USAGE, &CliError::Context(error), format)
         }
-        Err(error @ (CliError::Interrupted { .. } | CliError::PreviewInterrupted)) => {
+        Err(
+            error @ (CliError::Interrupted { .. }
+            | CliError::NotShown { .. }
+            | CliError::PreviewInterrupted),
+        ) => {
             // Not an error: the user asked for it.
             match format {
                 Output::Text => {
@@ -210,6 +214,9 @@ async fn call(client: Client, verb: Verb, common: &Common) -> Result<u8, CliErro
         Verb::Watch(args) => return Ok(issues::watch(client, args, format).await?.exit_status()),
         Verb::Issues(args) => issues::issues(client, args, format).await?,
         Verb::Cancel(args) => issues::cancel(client, args, format).await?,
+        Verb::Review(args) => review::review(client, args, format).await?,
+        Verb::Approve(args) => approval::approve(client, args, format).await?,
+        Verb::Decline(args) => approval::decline(client, args, format).await?,
         Verb::Log(args) => log::log(client, args, format).await?,
         Verb::History(args) => versions::history(client, args, format).await?,
         Verb::Diff(args) => {

@@ -42,11 +42,16 @@ pub(crate) fn describe() {
     );
     describe_gauge!(
         "draftsman_queue_issues",
-        "Issues by state; pending ones are ready, delayed, parked or behind another."
+        "Issues by state; pending ones are ready, delayed, parked or behind another; those in review \
+         wait for a person."
     );
     describe_gauge!(
         "draftsman_queue_oldest_seconds",
         "Age of the oldest waiting issue, without paused queues; 0 if none waits."
+    );
+    describe_gauge!(
+        "draftsman_queue_oldest_review_seconds",
+        "Age of the oldest proposal that waits for a review; 0 if none waits."
     );
     describe_gauge!("draftsman_queue_paused", "1 while everything is paused.");
     describe_gauge!(
@@ -64,6 +69,10 @@ pub(crate) fn describe() {
     describe_counter!(
         "draftsman_queue_submitted_total",
         "Issues accepted since the store was created, by any intake."
+    );
+    describe_counter!(
+        "draftsman_queue_proposed_total",
+        "Proposals for a review since the store was created, by any worker."
     );
     describe_counter!(
         "draftsman_queue_decided_total",

@@ -28,6 +28,7 @@ async fn read_queue(store: &Store) -> Result<(), shared::store::StoreError> {
         ("ready", stats.ready),
         ("delayed", stats.delayed),
         ("in_flight", stats.in_flight),
+        ("in_review", stats.in_review),
         ("dead", stats.dead),
     ] {
         gauge!("draftsman_queue_issues", "place" => place).set(n_issues as f64);
@@ -35,6 +36,9 @@ async fn read_queue(store: &Store) -> Result<(), shared::store::StoreError> {
     let oldest = stats.oldest_active_at_ms.unwrap_or(stats.now_ms);
     let age_ms = stats.now_ms.saturating_sub(oldest);
     gauge!("draftsman_queue_oldest_seconds").set(age_ms as f64 / 1000.0);
+    let oldest = stats.oldest_in_review_at_ms.unwrap_or(stats.now_ms);
+    let age_ms = stats.now_ms.saturating_sub(oldest);
+    gauge!("draftsman_queue_oldest_review_seconds").set(age_ms as f64 / 1000.0);
     gauge!("draftsman_queue_paused").set(u8::from(stats.paused));
     let n_paused = stats.paused_blueprint_ids.len();
     gauge!("draftsman_queue_paused_blueprints").set(n_paused as f64);
@@ -44,11 +48,13 @@ async fn read_queue(store: &Store) -> Result<(), shared::store::StoreError> {
     let totals = store.totals().await?;
     let total = |name: &str| totals.get(name).copied().unwrap_or(0);
     counter!("draftsman_queue_submitted_total").absolute(total("submitted"));
+    counter!("draftsman_queue_proposed_total").absolute(total("proposed"));
     for (outcome, cause) in [
         ("applied", ""),
         ("rejected", "denied"),
         ("rejected", "failed"),
         ("rejected", "cancelled"),
+        ("rejected", "declined"),
     ] {
         let name = if cause.is_empty() { outcome } else { cause };
         counter!("draftsman_queue_decided_total", "outcome" => outcome, "cause" => cause)

@@ -65,8 +65,8 @@ macro_rules! rpcs {
     };
 }
 
-// `Read` reads. `Submit` ends in a verified commit or in nothing. `Admin` writes past the
-// verifiers, or decides over the work of all.
+// `Read` reads. `Submit` ends in a verified commit or in nothing. `Review` commits or declines what
+// was verified. `Admin` writes past the verifiers, or decides over the work of all.
 rpcs! {
     INTAKE SubmitIssue Submit WritesAndReports Default;
     INTAKE GetIssue Read Reads Default;
@@ -74,6 +74,9 @@ rpcs! {
     INTAKE WatchIssue Read Reads Own;
     INTAKE CancelIssue Submit Writes Default;
     INTAKE RetryIssue Submit Writes Default;
+    INTAKE GetProposal Read Reads Default;
+    INTAKE ApproveIssue Review Writes Default;
+    INTAKE DeclineIssue Review Writes Default;
     INTAKE PreviewIssue Submit Reads Own;
     INTAKE PauseQueue Admin Writes Default;
     INTAKE ResumeQueue Admin Writes Default;
@@ -230,6 +233,10 @@ mod tests {
             (
                 "/enhance.v1.IntakeService/SubmitIssue",
                 at_least(Scope::Submit),
+            ),
+            (
+                "/enhance.v1.IntakeService/ApproveIssue",
+                at_least(Scope::Review),
             ),
             (
                 "/enhance.v1.BlueprintService/PutBlueprint",

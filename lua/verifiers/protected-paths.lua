@@ -1,5 +1,6 @@
 -- Axis `protected-paths`: the values at the pointers in `metadata.verifiers.protected-paths` are
--- unchanged. Off unless a setting names it.
+-- unchanged. Off unless a setting names it. With the option `level: review` a person may approve
+-- the change; otherwise it is denied.
 --
 -- The pointers (RFC 6901) come from the Blueprint before the patch. Everything in
 -- `metadata.verifiers` is protected too: an issue cannot remove its own protection, but a Put can.
@@ -46,7 +47,8 @@ end
 for _, pointer in ipairs(all) do
   local was, is = at(before, pointer), at(after, pointer)
   if was ~= is or math.type(was or 0.5) ~= math.type(is or 0.5) then
-    return deny("%s is protected and would change", pointer)
+    local status = _CTX.options.level == "review" and "review" or "deny"
+    return { status = status, reason = string.format("%s is protected and would change", pointer) }
   end
 end
 return { status = "pass", evidence = { protected = #all } }

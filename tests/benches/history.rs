@@ -116,6 +116,8 @@ pub(crate) async fn grow(store: &Store, name: &str, length: u64, n_labels: u64) 
             issue_id: None,
             epoch: None,
             author: None,
+            decided_by: None,
+            comment: String::new(),
             committed_at_ms: seq,
         };
         batch.push(HistoryEntry { commit, document });

@@ -21,6 +21,7 @@ pub mod mutants;
 pub mod probes;
 pub mod programs;
 pub mod prometheus;
+pub mod prompt;
 pub mod python;
 pub mod raw_script;
 pub mod redis_cluster;

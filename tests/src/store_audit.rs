@@ -42,10 +42,11 @@ local read = {
     return members
   end,
 }
-local queue = { pending = 1, processing = 1, places = 1, backlog = 1, leases = 1, delayed = 1, waiting = 1, counts = 1 }
+local queue = { pending = 1, processing = 1, places = 1, backlog = 1, leases = 1, delayed = 1, waiting = 1, counts = 1,
+  proposal = 1, in_review = 1, review_due = 1 }
 local function wanted(key)
   if ARGV[1] == 'all' then return true end
-  local name = string.match(key, '}:(%a+)')
+  local name = string.match(key, '}:([%a_]+)')
   if name ~= 'issue' then return queue[name] end
   local state = redis.call('HGET', key, 'state')
   return state ~= 'applied' and state ~= 'rejected'
@@ -113,6 +114,7 @@ pub fn violations(dump: &Dump) -> Vec<String> {
     }
     queues.check_elements(&mut found);
     queues.check_issues(&mut found);
+    queues.check_reviews(&mut found);
     found
 }
 
@@ -129,6 +131,9 @@ struct Queues<'a> {
     leases: &'a BTreeMap<String, String>,
     delayed: &'a BTreeMap<String, String>,
     waiting: &'a BTreeMap<String, String>,
+    proposals: BTreeSet<&'a str>,
+    in_review: &'a BTreeMap<String, String>,
+    review_due: &'a BTreeMap<String, String>,
     n_pending: i64,
 }
 
@@ -145,6 +150,9 @@ impl<'a> Queues<'a> {
             leases: &NOTHING,
             delayed: &NOTHING,
             waiting: &NOTHING,
+            proposals: BTreeSet::new(),
+            in_review: &NOTHING,
+            review_due: &NOTHING,
             n_pending: 0,
         };
         for (key, content) in dump {
@@ -172,6 +180,11 @@ impl<'a> Queues<'a> {
                 ("leases", Content::Ranked(scores)) => queues.leases = scores,
                 ("delayed", Content::Ranked(scores)) => queues.delayed = scores,
                 ("waiting", Content::Ranked(scores)) => queues.waiting = scores,
+                ("in_review", Content::Ranked(scores)) => queues.in_review = scores,
+                ("review_due", Content::Ranked(scores)) => queues.review_due = scores,
+                ("proposal", Content::Hash(_)) => {
+                    queues.proposals.insert(id);
+                }
                 _ => {}
             }
         }
@@ -284,20 +297,24 @@ impl<'a> Queues<'a> {
         }
     }
 
-    /// Checks that the undecided issues equal the content of the backlogs, in the order of
-    /// submission.
+    /// Checks that the undecided issues that are not in review equal the content of the backlogs,
+    /// in the order in which they joined.
     fn check_issues(&self, found: &mut Vec<String>) {
         let mut queued = BTreeMap::new();
         for (blueprint, backlog) in &self.backlogs {
             if !backlog.is_sorted_by_key(|(_, at)| at.parse::<u64>().unwrap_or(0)) {
                 found.push(format!("the queue of {blueprint} is not in order"));
             }
-            for (at, (issue, submitted_at)) in backlog.iter().enumerate() {
+            for (at, (issue, joined)) in backlog.iter().enumerate() {
                 if queued.insert(*issue, at).is_some() {
                     found.push(format!("{issue} is queued twice"));
                 }
-                let is_same = self.field(issue, "blueprint_id") == *blueprint
-                    && self.field(issue, "submitted_at") == *submitted_at;
+                let joined_at = match self.field(issue, "joined_at") {
+                    "" => self.field(issue, "submitted_at"),
+                    joined_at => joined_at,
+                };
+                let is_same =
+                    self.field(issue, "blueprint_id") == *blueprint && joined_at == *joined;
                 if !is_same {
                     found.push(format!(
                         "{issue} is in the queue of {blueprint} and does not belong there"
@@ -307,7 +324,7 @@ impl<'a> Queues<'a> {
         }
         for issue in self.issues.keys() {
             match (queued.get(issue), self.field(issue, "state")) {
-                (Some(_), "pending") | (Some(0), "in_flight") => {}
+                (Some(_), "pending") | (Some(0), "in_flight") | (None, "in_review") => {}
                 (at, state) => found.push(format!("{issue} is {state}, queued at {at:?}")),
             }
         }
@@ -318,6 +335,39 @@ impl<'a> Queues<'a> {
                 "{n_pending} issues are pending, counted are {}",
                 self.n_pending
             ));
+        }
+    }
+}
+
+impl Queues<'_> {
+    /// Checks that exactly the issues in review are in the list of reviews, that only they can
+    /// expire, and that exactly the undecided issues with a round have a proposal.
+    fn check_reviews(&self, found: &mut Vec<String>) {
+        for issue in self.issues.keys() {
+            let is_in_review = self.field(issue, "state") == "in_review";
+            if self.in_review.contains_key(*issue) != is_in_review {
+                found.push(format!(
+                    "{issue} is not where its state says: {is_in_review}"
+                ));
+            }
+            let has_round = !self.field(issue, "round").is_empty();
+            if self.proposals.contains(issue) != has_round {
+                found.push(format!(
+                    "{issue} has a round: {has_round}, and not a proposal"
+                ));
+            }
+        }
+        let due = self.review_due.keys();
+        let due = due.filter_map(|e| e.split_once('/').map(|(_, issue)| issue));
+        for issue in due.chain(self.in_review.keys().map(String::as_str)) {
+            if self.field(issue, "state") != "in_review" {
+                found.push(format!("{issue} is listed for review and is not in review"));
+            }
+        }
+        for issue in &self.proposals {
+            if !self.issues.contains_key(issue) {
+                found.push(format!("{issue} is decided and has a proposal"));
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use shared::blueprint::Blueprint;
 use shared::domain::commit::Commit;
 use shared::domain::enhance_log::{LogEntry, SpawnerUsage};
 use shared::domain::issue::{Issue, IssueState, RejectionCause};
+use shared::domain::proposal::ReviewPolicy;
 use shared::ids::{IssueId, Version, WorkerId};
 use shared::store::{
     ArchiveOutcome, ClaimMode, Claimed, ExpectedHead, IssueRef, NextClaim, PopHandle, PutOutcome,
@@ -25,8 +26,9 @@ use crate::redis_server::{Aof, RedisServer};
 use crate::store_audit::{audit, dump};
 
 pub use samples::{
-    ARCHIVED, BESIDE, FAULT, How, LONG, OVER, PATCH_HASH, blueprint_id, busy, claimed, epoch_of,
-    fault, issue_ref, log_of, marked, new_issue, with_token, worker_id,
+    ARCHIVED, BESIDE, FAULT, How, LONG, OVER, PATCH_HASH, REVIEW, blueprint_id, busy, claimed,
+    epoch_of, fault, issue_ref, log_of, marked, new_issue, proposed, review_of, with_token,
+    worker_id,
 };
 
 /// A store on a private Redis.
@@ -304,6 +306,7 @@ impl Fixture {
             unusable_reply: String::new(),
             submitted_by: found.submitted_by,
             decided_by: found.decided_by,
+            comment: String::new(),
         };
         assert_eq!(self.log_entry(issue).await, entry);
     }
@@ -341,6 +344,7 @@ impl Fixture {
                 epoch: epoch_of(claimed),
                 log,
             },
+            How::Review => review_of(claimed, ReviewPolicy::default()),
             How::Denied => Settlement::Denied {
                 expected_seq,
                 reason,

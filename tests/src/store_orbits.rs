@@ -26,6 +26,7 @@ pub fn orbit_setting(name: &str, orbit: &str, selector: VersionSelector) -> Enha
         spawner: None,
         applies_to: Vec::new(),
         axis_options: AxisOptions::new(),
+        review: Default::default(),
         revision: 0,
         updated_by: None,
         updated_at_ms: None,

@@ -10,7 +10,7 @@ use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
-use shared::domain::enhance_log::{SpawnerUsage, Verdict};
+use shared::domain::enhance_log::{SpawnerUsage, Verdict, VerdictStatus};
 use shared::telemetry::probes::{Probe, ProbeAnswer};
 use shared::telemetry::prometheus::{Numbers, TIDY_EVERY};
 use shared::whole_ms::whole_ms;
@@ -28,6 +28,7 @@ static N_OPEN: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Metrics {
     pub(crate) claimed: Counter,
     pub(crate) applied: Counter,
+    pub(crate) in_review: Counter,
     pub(crate) denied: Counter,
     pub(crate) failed: Counter,
     pub(crate) put_off: Counter,
@@ -55,6 +56,7 @@ impl Metrics {
         Metrics {
             claimed: registered(counter!("draftsman_worker_claimed_total")),
             applied: ended("applied"),
+            in_review: ended("in_review"),
             denied: ended("denied"),
             failed: ended("failed"),
             put_off: ended("put_off"),
@@ -210,7 +212,8 @@ pub(crate) async fn keep_gauges(stop: CancellationToken) {
 /// Counts the axes that denied a commit.
 pub(crate) fn denied(verdicts: &[Verdict]) {
     static AXES: Names = Names::new();
-    for verdict in verdicts.iter().filter(|verdict| !verdict.pass) {
+    let denying = |verdict: &&Verdict| verdict.status == VerdictStatus::Deny;
+    for verdict in verdicts.iter().filter(denying) {
         let axis = AXES.label(&verdict.axis);
         counter!("draftsman_worker_denials_total", "axis" => axis).increment(1);
     }
@@ -328,12 +331,16 @@ mod tests {
         let metrics = Metrics::new(1);
         Metrics::count(&metrics.denied);
         step_timer("draft").record(Duration::from_millis(3));
-        let verdict = |axis: &str, pass| Verdict {
+        let verdict = |axis: &str, status| Verdict {
             axis: axis.to_owned(),
-            pass,
+            status,
             detail: String::new(),
         };
-        denied(&[verdict("des", true), verdict("size", false)]);
+        denied(&[
+            verdict("des", VerdictStatus::Pass),
+            verdict("size", VerdictStatus::Deny),
+            verdict("human-review", VerdictStatus::Review),
+        ]);
         asked_model(
             "model-1",
             Duration::from_secs(3),

@@ -197,6 +197,8 @@ pub async fn run(
         services.spawn("auditor", &stopping, auditing);
         let promoting = crate::roles::promoter::run(shard.clone(), stopping.clone());
         services.spawn("promoter", &stopping, promoting);
+        let expiring = crate::roles::review_expirer::run(shard.clone(), stopping.clone());
+        services.spawn("review expirer", &stopping, expiring);
         if let Some(retention) = config.retention {
             let pruning = crate::roles::pruner::run(shard.clone(), retention, stopping.clone());
             services.spawn("pruner", &stopping, pruning);

@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory};
 use super::Cli;
 
 /// The subjects, with their verbs.
-const GROUPS: [(&str, &[&str]); 8] = [
+const GROUPS: [(&str, &[&str]); 9] = [
     (
         "Blueprints",
         &[
@@ -27,6 +27,7 @@ const GROUPS: [(&str, &[&str]); 8] = [
             "submit", "preview", "watch", "issues", "cancel", "retry", "log",
         ],
     ),
+    ("Reviews", &["review", "approve", "decline"]),
     ("Queue", &["top", "stats", "pause", "resume"]),
     (
         "Channels and consumers",

@@ -19,6 +19,9 @@ pub(crate) struct SubmitArgs {
     /// Submit only; do not wait for the decision.
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Do not wait for a review: exit with status 5 when the issue needs one.
+    #[arg(long)]
+    pub(crate) detach_on_review: bool,
     /// Submit a sentence that the bundled spawner does not understand, too. It is then denied and
     /// logged, unless the workers have another spawner of the same name.
     #[arg(long)]
@@ -48,6 +51,20 @@ pub(crate) struct RetryArgs {
     /// Submit only; do not wait for the decision.
     #[arg(long)]
     pub(crate) detach: bool,
+    /// Do not wait for a review: exit with status 5 when the issue needs one.
+    #[arg(long)]
+    pub(crate) detach_on_review: bool,
+}
+
+/// Options of `watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Id of the issue, or its beginning or end.
+    #[arg(value_name = "ISSUE")]
+    pub(crate) issue_id: String,
+    /// Do not wait for a review: exit with status 5 when the issue needs one.
+    #[arg(long)]
+    pub(crate) detach_on_review: bool,
 }
 
 /// Selects the queue or one Blueprint.
@@ -84,7 +101,7 @@ pub(crate) struct IssuesArgs {
     #[arg(value_name = "ISSUE", conflicts_with_all = ["blueprint", "state", "actor", "since", "dead", "watch", "limit", "all"])]
     pub(crate) issue_id: Option<String>,
     /// List only issues in this state, as the column STATE shows it; `rejected` is all of denied,
-    /// failed and cancelled.
+    /// failed, cancelled and declined.
     #[arg(long, value_enum)]
     pub(crate) state: Option<StateArg>,
     /// List only issues on the dead-letter list.
@@ -106,6 +123,8 @@ pub(crate) enum StateArg {
     Pending,
     /// A worker runs it.
     InFlight,
+    /// Its change waits for a review.
+    InReview,
     /// Its change was committed.
     Applied,
     /// It was rejected, for any cause.
@@ -116,6 +135,8 @@ pub(crate) enum StateArg {
     Failed,
     /// It was rejected: a user cancelled it.
     Cancelled,
+    /// It was rejected: a reviewer declined it, or nobody reviewed it in time.
+    Declined,
 }
 
 /// Options of `log`.

@@ -10,6 +10,7 @@ mod groups;
 mod issues;
 mod lists;
 mod local;
+mod review;
 mod settings;
 mod stores;
 
@@ -31,10 +32,12 @@ pub(crate) use self::groups::command;
 pub(crate) use self::groups::listing;
 pub(crate) use self::issues::{
     IssueArg, IssuesArgs, LogArgs, PreviewArgs, QueueArg, RetryArgs, StateArg, SubmitArgs, TopArgs,
+    WatchArgs,
 };
 pub(crate) use self::local::{
     CertsArgs, CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs,
 };
+pub(crate) use self::review::{ApproveArgs, DeclineArgs, ReviewArgs};
 pub(crate) use self::settings::{
     SettingEditArgs, SettingPutArgs, SettingVerb, UseModelArgs, UseOrbitArgs,
 };
@@ -60,10 +63,11 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit status:
-  submit, watch, retry  0 applied, 2 denied, 3 failed, 4 cancelled
-  preview               0 would be applied, 2 denied, 3 failed
+  submit, watch, retry  0 applied, 2 denied or declined, 3 failed, 4 cancelled,
+                        5 in review (only with --detach-on-review)
+  preview               0 would be applied, 2 denied, 3 failed, 5 would need a review
   diff --exit-code      0 no difference, 1 a difference, 2 error
-  verify                0 pass, 2 deny
+  verify                0 pass, 2 deny, 5 review
   doctor                0 no problem, 1 a problem
   probe                 0 healthy, 1 unhealthy
   submit, watch, retry, preview  130 after Ctrl-C
@@ -158,7 +162,7 @@ pub(crate) enum Verb {
     /// Show what an issue would change, without changing anything.
     Preview(PreviewArgs),
     /// Watch an issue until it is decided.
-    Watch(IssueArg),
+    Watch(WatchArgs),
     /// List issues, newest first, or show one.
     Issues(IssuesArgs),
     /// Cancel an issue.
@@ -170,6 +174,12 @@ pub(crate) enum Verb {
     Pause(QueueArg),
     /// Resume the queue or one Blueprint.
     Resume(QueueArg),
+    /// List the issues that wait for a review, or show one with its diff and take a decision.
+    Review(ReviewArgs),
+    /// Approve what an issue in review proposes. Shows it and asks first.
+    Approve(ApproveArgs),
+    /// Decline what an issue in review proposes.
+    Decline(DeclineArgs),
     /// Show decisions and their reasons: the log entry of one issue, or the latest entries.
     Log(LogArgs),
     /// List the commits of a Blueprint, newest first.

@@ -11,6 +11,7 @@ pub(crate) fn state_name(issue: &Issue) -> &'static str {
         IssueState::Unspecified => "unspecified",
         IssueState::Pending => "pending",
         IssueState::InFlight => "in_flight",
+        IssueState::InReview => "in_review",
         IssueState::Applied => "applied",
         IssueState::Rejected => "rejected",
     }
@@ -23,6 +24,7 @@ pub(crate) fn cause_name(issue: &Issue) -> &'static str {
         RejectionCause::Denied => "denied",
         RejectionCause::Failed => "failed",
         RejectionCause::Cancelled => "cancelled",
+        RejectionCause::Declined => "declined",
     }
 }
 
@@ -45,7 +47,7 @@ pub(crate) fn state_paint(issue: &Issue) -> Paint {
 pub(crate) fn status_paint(word: &str) -> Paint {
     match word {
         "applied" | "committed" | "pass" | "ok" => Paint::Good,
-        "rejected" | "denied" | "failed" | "deny" | "bad" => Paint::Bad,
+        "rejected" | "denied" | "declined" | "failed" | "deny" | "bad" => Paint::Bad,
         "cancelled" | "warn" | "review" | "in_review" | "behind" | "paused" => Paint::Warn,
         "in_flight" | "applying" => Paint::Active,
         _ => Paint::Plain,
@@ -64,6 +66,11 @@ pub(crate) fn standing(issue: &Issue) -> Styled {
             ", attempt {} by {}",
             issue.attempt, issue.worker_id
         )),
+        IssueState::InReview => {
+            // The reason repeats the state.
+            let reason = issue.reason.trim_start_matches("needs a review: ");
+            Styled::of(paint, "in review").plain(format_args!(": {reason}"))
+        }
         IssueState::Applied => Styled::of(paint, "applied").plain(format_args!(
             ", version {}",
             short_version(&issue.new_version)

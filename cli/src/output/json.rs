@@ -4,8 +4,12 @@
 //! events (`in_flight`, `denied`), times as RFC 3339, numbers as numbers, and JSON as JSON. Unset
 //! fields are `null` or `""`, as in the response.
 
+use std::path::Path;
+
 use prost_types::Timestamp;
-use proto::v1::{BlueprintSummary, Commit, GetQueueStatsResponse, Issue, LogEntry, Verdict};
+use proto::v1::{
+    BlueprintSummary, Commit, GetQueueStatsResponse, Issue, LogEntry, SpawnerUsage, Verdict,
+};
 use serde_json::{Value, json};
 use shared::blueprint::json;
 
@@ -15,6 +19,11 @@ use super::time::from_ms;
 /// Returns a time as RFC 3339; `null` if it is unset.
 pub(crate) fn time_json(at: Option<&Timestamp>) -> Value {
     at.map(ToString::to_string).into()
+}
+
+/// Returns a path as JSON text, in which bytes that are not UTF-8 are replaced.
+pub(crate) fn path_json(path: &Path) -> Value {
+    path.to_string_lossy().into()
 }
 
 /// Returns the value of JSON text. Empty text is `null`; other text that is not JSON stays text.
@@ -65,6 +74,8 @@ pub(crate) fn commit_json(commit: &Commit) -> Value {
             "started_at": time_json(epoch.started_at.as_ref()),
         })),
         "author": commit.author,
+        "decided_by": commit.decided_by,
+        "comment": commit.comment,
         "committed_at": time_json(commit.committed_at.as_ref()),
     })
 }
@@ -96,17 +107,23 @@ pub(crate) fn entry_json(entry: &LogEntry) -> Value {
         "attempt": entry.attempt,
         "patch_json": nested_json(&entry.patch_json),
         "decided_at": time_json(Some(&from_ms(entry.ts_ms))),
-        "usage": entry.usage.as_ref().map(|usage| json!({
-            "agent_kind": usage.agent_kind,
-            "model": usage.model,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "calls": usage.calls,
-            "duration_ms": usage.duration_ms,
-        })),
+        "usage": entry.usage.as_ref().map(usage_json),
         "unusable_reply": entry.unusable_reply,
         "submitted_by": entry.submitted_by,
         "decided_by": entry.decided_by,
+        "comment": entry.comment,
+    })
+}
+
+/// Returns the cost of a spawner as JSON.
+pub(crate) fn usage_json(usage: &SpawnerUsage) -> Value {
+    json!({
+        "agent_kind": usage.agent_kind,
+        "model": usage.model,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "calls": usage.calls,
+        "duration_ms": usage.duration_ms,
     })
 }
 
@@ -136,6 +153,8 @@ pub(crate) fn stats_json(stats: &GetQueueStatsResponse) -> Value {
         "max_memory": stats.max_memory,
         "warnings": stats.warnings,
         "now": time_json(stats.now.as_ref()),
+        "in_review": stats.in_review,
+        "oldest_in_review_at": time_json(stats.oldest_in_review_at.as_ref()),
     })
 }
 

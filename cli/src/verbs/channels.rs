@@ -1,7 +1,5 @@
 //! `channels`, `promote` and `rollback`.
 
-use std::io::{self, BufRead};
-
 use proto::v1::{
     Channel, ChannelMove, DiffBlueprintRequest, ListChannelMovesRequest, ListChannelsRequest,
     SetChannelRequest,
@@ -9,6 +7,7 @@ use proto::v1::{
 use serde_json::{Value, json};
 use tonic::Code;
 
+use super::question::is_confirmed;
 use super::version_lookup::resolve;
 use super::versions::newest;
 use super::{blueprints, page_size, trial};
@@ -152,8 +151,8 @@ pub(crate) async fn promote(
                 )
             }
         };
-        if !args.yes {
-            confirm(&question)?;
+        if !args.yes && !is_confirmed(&question)? {
+            return Err(CliError::NotConfirmed);
         }
     }
     let request = SetChannelRequest {
@@ -239,20 +238,13 @@ async fn set(
     };
     output::line(format_args!(
         "{}: channel {} {what} at commit {}, version {} (revision {})",
-        channel.blueprint_id, channel.name, channel.seq, channel.version, channel.revision
+        channel.blueprint_id,
+        channel.name,
+        channel.seq,
+        output::version(&channel.version),
+        channel.revision
     ))?;
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
-}
-
-/// Asks on standard error, and reads the answer from standard input.
-fn confirm(question: &str) -> Result<(), CliError> {
-    output::ask(format_args!("{question} [y/N]"))?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(CliError::NotConfirmed),
-    }
 }
 
 async fn channels_of(client: &mut Client, blueprint_id: &str) -> Result<Vec<Channel>, CliError> {

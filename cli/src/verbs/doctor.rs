@@ -12,7 +12,9 @@ mod versions;
 use std::fmt;
 use std::time::SystemTime;
 
-use proto::v1::{GetQueueStatsRequest, PutBlueprintRequest, SubmitIssueRequest};
+use proto::v1::{
+    DeclineIssueRequest, GetQueueStatsRequest, PutBlueprintRequest, SubmitIssueRequest,
+};
 use serde_json::{Value, json};
 use tonic::codegen::http::Uri;
 use tonic::{Code, Status};
@@ -20,6 +22,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::address::is_loopback;
 use crate::args::{Common, Output};
 use crate::client::{CliError, Client, ConnectProblem, TimeLimits, diagnose};
 use crate::output::{self, Styled};
@@ -224,11 +227,7 @@ fn no_answer(options: &Common, is_alive: bool) -> Check {
 
 fn transport(options: &Common) -> Check {
     let uri: Uri = options.addr.parse().unwrap_or_default();
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here = host == "localhost"
-        || host
-            .parse()
-            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    let is_here = is_loopback(uri.host().unwrap_or_default());
     match uri.scheme_str() {
         Some("https") => Check::ok(
             "tls",
@@ -288,13 +287,19 @@ async fn token(
     let put = blueprints
         .put_blueprint(PutBlueprintRequest::default())
         .await;
+    let decline = intake.decline_issue(DeclineIssueRequest::default()).await;
     let submit = intake.submit_issue(SubmitIssueRequest::default()).await;
     let denied =
         |status: Option<Status>| status.is_some_and(|s| s.code() == Code::PermissionDenied);
-    let scope = match (denied(put.err()), denied(submit.err())) {
-        (false, _) => "admin: everything",
-        (true, false) => "submit: reading and issues",
-        (true, true) => "read: reading only",
+    let scope = match (
+        denied(put.err()),
+        denied(decline.err()),
+        denied(submit.err()),
+    ) {
+        (false, _, _) => "admin: everything",
+        (true, false, _) => "review: reading, issues and reviews",
+        (true, true, false) => "submit: reading and issues",
+        (true, true, true) => "read: reading only",
     };
     Ok(Check::ok(
         "token",

@@ -20,10 +20,10 @@ const COLUMNS: [Column; 7] = [
     Column::value("ISSUE"),
     Column::value("BLUEPRINT").omitted(2),
     Column::value("STATE"),
-    Column::time("SUBMITTED").omitted(3),
+    Column::time("SUBMITTED").omitted(1),
     Column::text("BY").omitted(4),
     Column::text("INTENT"),
-    Column::text("REASON").omitted(1),
+    Column::text("REASON").omitted(3),
 ];
 
 /// Prints a list of issues. With `--watch` until an error.
@@ -60,6 +60,10 @@ async fn fetch(client: &mut Client, args: &IssuesArgs) -> Result<(Vec<Issue>, bo
     let (limit, since) = (args.list.limit.number(), args.list.since_ms());
     // The order of the list: by the time of submission, or of the failure on the dead-letter list.
     let is_older = |issue: &Issue| {
+        // The longest waiting review comes first.
+        if state == Some(IssueState::InReview) {
+            return false;
+        }
         let at = match args.dead {
             true => issue.updated_at.as_ref(),
             false => issue.submitted_at.as_ref(),
@@ -181,10 +185,12 @@ fn wire(state: StateArg) -> (IssueState, Option<RejectionCause>) {
     match state {
         StateArg::Pending => (IssueState::Pending, None),
         StateArg::InFlight => (IssueState::InFlight, None),
+        StateArg::InReview => (IssueState::InReview, None),
         StateArg::Applied => (IssueState::Applied, None),
         StateArg::Rejected => (IssueState::Rejected, None),
         StateArg::Denied => rejected(RejectionCause::Denied),
         StateArg::Failed => rejected(RejectionCause::Failed),
         StateArg::Cancelled => rejected(RejectionCause::Cancelled),
+        StateArg::Declined => rejected(RejectionCause::Declined),
     }
 }

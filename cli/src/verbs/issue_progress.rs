@@ -5,13 +5,16 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use proto::v1::{Issue, StepProgress, StepStatus, WaitingFor, WaitingReason, WatchIssueRequest};
+use proto::v1::{
+    Issue, IssueState, StepProgress, StepStatus, WaitingFor, WaitingReason, WatchIssueRequest,
+};
 use tokio::signal::ctrl_c;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::decision::Decision;
+use super::log;
 use super::waiting::describe;
 use crate::args::Output;
 use crate::client::{CliError, Client};
@@ -47,11 +50,15 @@ impl Progress {
         }
     }
 
-    /// Prints the state of the issue above the spinner.
+    /// Prints the state of the issue above the spinner; in review also who can decide it.
     fn state(&self, issue: &Issue) -> Result<(), CliError> {
         if self.format == Output::Text {
             let standing = output::standing(issue).wrap(2, output::wrap_width());
             self.line(Styled::from("  ").then(standing))?;
+            if issue.state() == IssueState::InReview {
+                let who = Styled::from(who_decides(issue)).wrap(4, output::wrap_width());
+                self.line(Styled::from("    ").then(who))?;
+            }
         }
         self.spinner
             .set_message(output::state_name(issue).replace('_', " "));
@@ -86,7 +93,7 @@ impl Progress {
                 self.line(Styled::from("    ").then(text))?;
             }
         }
-        self.spinner.set_message(text);
+        self.spinner.set_message(output::escape(&text).into_owned());
         Ok(())
     }
 
@@ -108,7 +115,7 @@ impl Progress {
 
 /// Creates a spinner with the elapsed time on a terminal, and a hidden one elsewhere.
 pub(super) fn spinner(message: &'static str) -> ProgressBar {
-    let spinner = if io::stderr().is_terminal() {
+    let spinner = if io::stderr().is_terminal() && output::moves_cursor() {
         ProgressBar::new_spinner()
     } else {
         ProgressBar::hidden()
@@ -140,9 +147,19 @@ fn ended(step: &StepProgress) -> Option<String> {
     }
 }
 
+/// Says who can decide an issue in review, and with which verb.
+fn who_decides(issue: &Issue) -> String {
+    let who = match issue.submitted_by.as_str() {
+        "" | "anonymous" => String::new(),
+        submitter => format!(", not {submitter}"),
+    };
+    let id = output::short_ids(&[&issue.issue_id])[0];
+    format!("`draftsman review {id}` decides it (a token of scope review{who})")
+}
+
 /// Follows an issue, prints its progress and passes every state to `each`, starting with `known`.
 /// A state is passed again if only what the issue waits for has changed. Returns the last state and
-/// the decision.
+/// the decision. An issue in review also ends it if `detach_on_review`.
 ///
 /// If intake becomes unavailable or ends the watch at its maximum duration, the watch is repeated.
 ///
@@ -154,11 +171,18 @@ pub(super) async fn follow(
     issue_id: &str,
     known: Option<&Issue>,
     progress: &Progress,
+    detach_on_review: bool,
     each: impl Fn(&Issue) -> Result<(), CliError>,
 ) -> Result<(Issue, Decision), CliError> {
     let limit = client.limits.wait();
+    let told = Told {
+        progress,
+        detach_on_review,
+        each,
+        last: None,
+    };
     let followed = tokio::select! {
-        followed = follow_to_the_end(client, issue_id, known, progress, each) => followed,
+        followed = follow_to_the_end(client, issue_id, known, told) => followed,
         interrupted = ctrl_c() => {
             interrupted?;
             Err(CliError::Interrupted { issue_id: issue_id.to_owned() })
@@ -187,20 +211,31 @@ pub(super) async fn note_if_slow<T>(
     }
 }
 
-/// Repeats a call of intake for a minute while intake is unavailable, as right after the return of
-/// Redis. Returns its last result.
-pub(super) async fn while_unavailable<T>(
-    mut call: impl AsyncFnMut() -> Result<T, CliError>,
-) -> Result<T, CliError> {
+/// Prints the judgement of a decided issue. Repeats it for a minute while intake is unavailable, as
+/// right after the return of Redis.
+///
+/// # Errors
+/// Errors of intake or standard output, and [`CliError::NotShown`] after Ctrl-C.
+pub(super) async fn show_judgement(client: &mut Client, issue_id: &str) -> Result<(), CliError> {
     let deadline = Instant::now() + REJOIN_FOR;
-    loop {
-        match call().await {
-            Err(CliError::Status(status))
-                if status.code() == Code::Unavailable && Instant::now() < deadline =>
-            {
-                sleep(REJOIN_EVERY).await;
+    let printing = async {
+        loop {
+            match log::print_brief(client, issue_id).await {
+                Err(CliError::Status(status))
+                    if status.code() == Code::Unavailable && Instant::now() < deadline =>
+                {
+                    sleep(REJOIN_EVERY).await;
+                }
+                done => return done,
             }
-            done => return done,
+        }
+    };
+    // The wait for the decision has taken Ctrl-C from the system, for the rest of the process.
+    tokio::select! {
+        printed = printing => printed,
+        interrupted = ctrl_c() => {
+            interrupted?;
+            Err(CliError::NotShown { issue_id: issue_id.to_owned() })
         }
     }
 }
@@ -219,6 +254,7 @@ async fn passes(limit: Option<Duration>) -> Duration {
 /// The issue as it was last told.
 struct Told<'a, E> {
     progress: &'a Progress,
+    detach_on_review: bool,
     each: E,
     last: Option<Issue>,
 }
@@ -226,7 +262,7 @@ struct Told<'a, E> {
 impl<E: Fn(&Issue) -> Result<(), CliError>> Told<'_, E> {
     /// Passes a state on, unless it is older than the last one. Returns the decision.
     fn issue(&mut self, issue: Issue) -> Result<Option<Decision>, CliError> {
-        let decision = Decision::of(&issue);
+        let decision = Decision::or_review(&issue, self.detach_on_review);
         let last = self.last.as_ref();
         if last.is_none_or(|last| issue.revision > last.revision) {
             self.progress.state(&issue)?;
@@ -253,18 +289,13 @@ impl<E: Fn(&Issue) -> Result<(), CliError>> Told<'_, E> {
     }
 }
 
-async fn follow_to_the_end(
+async fn follow_to_the_end<E: Fn(&Issue) -> Result<(), CliError>>(
     client: &mut Client,
     issue_id: &str,
     known: Option<&Issue>,
-    progress: &Progress,
-    each: impl Fn(&Issue) -> Result<(), CliError>,
+    mut told: Told<'_, E>,
 ) -> Result<(Issue, Decision), CliError> {
-    let mut told = Told {
-        progress,
-        each,
-        last: None,
-    };
+    let progress = told.progress;
     if let Some(issue) = known {
         told.issue(issue.clone())?;
     }
@@ -274,7 +305,6 @@ async fn follow_to_the_end(
             issue_id: issue_id.to_owned(),
             include_steps: progress.format == Output::Text,
             include_waiting: true,
-            ..Default::default()
         };
         let opening = client.intake.watch_issue(request);
         let opened = match client.limits.call() {

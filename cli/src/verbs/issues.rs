@@ -7,11 +7,11 @@ use proto::v1::{CancelIssueRequest, GetIssueRequest, Issue, SubmitIssueRequest};
 use serde_json::json;
 
 use super::decision::Decision;
+use super::issue_list;
 use super::issue_lookup::find;
-use super::issue_progress::{Progress, follow, note_if_slow, while_unavailable};
+use super::issue_progress::{Progress, follow, note_if_slow, show_judgement};
 use super::waiting::describe;
-use super::{issue_list, log};
-use crate::args::{IssueArg, IssuesArgs, Output, SubmitArgs};
+use crate::args::{IssueArg, IssuesArgs, Output, SubmitArgs, WatchArgs};
 use crate::client::{CliError, Client};
 use crate::output;
 
@@ -49,7 +49,8 @@ pub(crate) async fn submit(
     } else {
         ""
     };
-    let (last, decision) = wait_for_decision(&mut client, &issue, known, format).await?;
+    let waiting = wait_for_decision(&mut client, &issue, known, args.detach_on_review, format);
+    let (last, decision) = waiting.await?;
     if format == Output::Json {
         output::json_document(
             &json!({ "issue": output::issue_json(&last), "already_existed": answer.already_existed }),
@@ -80,6 +81,7 @@ pub(super) async fn wait_for_decision(
     client: &mut Client,
     issue: &Issue,
     note: &str,
+    detach_on_review: bool,
     format: Output,
 ) -> Result<(Issue, Decision), CliError> {
     if format == Output::Text {
@@ -89,12 +91,25 @@ pub(super) async fn wait_for_decision(
         ))?;
     }
     let progress = Progress::new(format);
-    let (last, decision) =
-        follow(client, &issue.issue_id, Some(issue), &progress, |_| Ok(())).await?;
-    if format == Output::Text {
-        while_unavailable(async || log::print_brief(client, &last.issue_id).await).await?;
-    }
+    let (id, known) = (&issue.issue_id, Some(issue));
+    let following = follow(client, id, known, &progress, detach_on_review, |_| Ok(()));
+    let (last, decision) = following.await?;
+    print_judgement(client, &last, decision, format).await?;
     Ok((last, decision))
+}
+
+/// Prints how a decided issue was judged, as text.
+async fn print_judgement(
+    client: &mut Client,
+    issue: &Issue,
+    decision: Decision,
+    format: Output,
+) -> Result<(), CliError> {
+    // An undecided issue has no log entry.
+    match (format, decision) {
+        (Output::Json, _) | (Output::Text, Decision::InReview) => Ok(()),
+        (Output::Text, _) => show_judgement(client, &issue.issue_id).await,
+    }
 }
 
 /// Follows an issue until it is decided, and returns the decision.
@@ -103,7 +118,7 @@ pub(super) async fn wait_for_decision(
 /// Errors of intake or standard output.
 pub(crate) async fn watch(
     mut client: Client,
-    args: IssueArg,
+    args: WatchArgs,
     format: Output,
 ) -> Result<Decision, CliError> {
     let progress = Progress::new(format);
@@ -114,10 +129,10 @@ pub(crate) async fn watch(
         )?),
     };
     let issue_id = find(&mut client, args.issue_id).await?;
-    let (last, decision) = follow(&mut client, &issue_id, None, &progress, print).await?;
-    if format == Output::Text {
-        while_unavailable(async || log::print_brief(&mut client, &last.issue_id).await).await?;
-    }
+    let (id, detach_on_review) = (&issue_id, args.detach_on_review);
+    let following = follow(&mut client, id, None, &progress, detach_on_review, print);
+    let (last, decision) = following.await?;
+    print_judgement(&mut client, &last, decision, format).await?;
     Ok(decision)
 }
 
@@ -166,7 +181,11 @@ pub(crate) async fn cancel(
     )
 }
 
-fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError> {
+/// Prints an issue in full.
+///
+/// # Errors
+/// Errors of standard output.
+pub(super) fn print_issue(issue: &Issue, format: Output) -> Result<(), CliError> {
     if format == Output::Json {
         return Ok(output::json_document(
             &json!({ "issue": output::issue_json(issue) }),

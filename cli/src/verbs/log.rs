@@ -152,6 +152,9 @@ fn print_entry(entry: &LogEntry) -> Result<(), CliError> {
     if !entry.decided_by.is_empty() {
         output::field("decided by", &entry.decided_by)?;
     }
+    if !entry.comment.is_empty() {
+        output::field("comment", &entry.comment)?;
+    }
     output::field("when", output::both(Some(&output::from_ms(entry.ts_ms))))?;
     if !entry.prev_hash.is_empty() {
         output::field("decided on", &entry.prev_hash)?;
@@ -223,7 +226,15 @@ pub(crate) async fn print_brief(client: &mut Client, issue_id: &str) -> Result<(
         let label = Styled::of(Paint::Muted, RATIONALE);
         output::line(label.plain(rationale))?;
     }
-    let rows = entry.verdicts.iter().map(|verdict| {
+    print_verdicts(&entry.verdicts)
+}
+
+/// Prints verdicts, one line each.
+///
+/// # Errors
+/// Errors of standard output.
+pub(super) fn print_verdicts(verdicts: &[Verdict]) -> Result<(), CliError> {
+    let rows = verdicts.iter().map(|verdict| {
         [
             Cell::from(&verdict.axis),
             Cell::from(&verdict.status).painted(output::status_paint(&verdict.status)),

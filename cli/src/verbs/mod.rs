@@ -1,5 +1,6 @@
 //! The verbs, in one file per group.
 
+pub(crate) mod approval;
 pub(crate) mod backup;
 mod blueprint_watch;
 pub(crate) mod blueprints;
@@ -21,9 +22,11 @@ pub(crate) mod log;
 pub(crate) mod near_miss;
 pub(crate) mod preview;
 pub(crate) mod probe;
+mod question;
 pub(crate) mod queue;
 mod renamed;
 pub(crate) mod retry;
+pub(crate) mod review;
 mod setting_file;
 pub(crate) mod settings;
 pub(crate) mod stats;

@@ -63,10 +63,15 @@ pub(crate) async fn preview(
             "rationale": preview.rationale,
             "verdicts": preview.verdicts.iter().map(output::verdict_json).collect::<Vec<_>>(),
             "reasons": preview.reasons,
+            "needs_review": preview.needs_review,
         }))?,
         Output::Text => print(&preview)?,
     }
-    Ok(if preview.would_apply { 0 } else { 2 })
+    Ok(match (preview.would_apply, preview.needs_review) {
+        (_, true) => 5,
+        (true, false) => 0,
+        (false, false) => 2,
+    })
 }
 
 fn has_failed(status: &Status) -> bool {
@@ -79,7 +84,10 @@ fn print(preview: &PreviewIssueResponse) -> Result<(), CliError> {
         output::show_diff(&preview.unified_diff)?;
     }
     print_judgement(&preview.rationale, &preview.verdicts)?;
-    let outcome = if preview.would_apply {
+    let outcome = if preview.needs_review {
+        let reasons = preview.reasons.join("; ");
+        Styled::of(Paint::Warn, "would need a review").plain(format_args!(": {reasons}"))
+    } else if preview.would_apply {
         Styled::of(Paint::Good, "would be applied")
     } else {
         let reasons = preview.reasons.join("; ");

@@ -35,7 +35,9 @@ pub(crate) async fn retry(
         (issue, None)
     } else {
         let note = format!(", a retry of {}", issue.retry_of);
-        let (last, decision) = wait_for_decision(&mut client, &issue, &note, format).await?;
+        let detach_on_review = args.detach_on_review;
+        let waiting = wait_for_decision(&mut client, &issue, &note, detach_on_review, format);
+        let (last, decision) = waiting.await?;
         (last, Some(decision))
     };
     if format == Output::Json {

@@ -13,7 +13,7 @@ use crate::client::CliError;
 use crate::output::time_json;
 
 /// The fields of a setting in a file.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 14] = [
     "id",
     "blueprint_id",
     "selector",
@@ -23,6 +23,8 @@ const FIELDS: [&str; 12] = [
     "spawner",
     "applies_to",
     "axis_options",
+    "review_ttl_secs",
+    "allow_self_review",
     "revision",
     "updated_by",
     "updated_at",
@@ -46,11 +48,23 @@ pub(super) fn from_doc(doc: &Doc, no_verification: bool) -> Result<EnhanceSettin
         let found = needed(name)?.as_str().map(str::to_owned);
         found.ok_or_else(|| format!("{name} must be a string"))
     };
-    let no_verification = match given("no_verification") {
-        None => no_verification,
-        Some(Doc::Bool(stated)) => *stated || no_verification,
-        Some(_) => return Err("no_verification must be true or false".to_owned()),
+    let flag = |name: &str| match given(name) {
+        None => Ok(false),
+        Some(Doc::Bool(stated)) => Ok(*stated),
+        Some(_) => Err(format!("{name} must be true or false")),
     };
+    let secs = |name: &str| {
+        let stated = given(name).map(|stated| match stated {
+            Doc::Num(Num::Int(secs)) => u64::try_from(*secs).ok(),
+            _ => None,
+        });
+        match stated {
+            Some(None) => Err(format!("{name} must be a whole number of seconds")),
+            Some(secs) => Ok(secs),
+            None => Ok(None),
+        }
+    };
+    let no_verification = flag("no_verification")? || no_verification;
     let axes = match given("verifier_axes") {
         Some(list) => texts("verifier_axes", list)?,
         None if no_verification => Vec::new(),
@@ -61,17 +75,14 @@ pub(super) fn from_doc(doc: &Doc, no_verification: bool) -> Result<EnhanceSettin
             );
         }
     };
-    let ttl_secs = match needed("ttl_secs")? {
-        Doc::Num(Num::Int(secs)) => u64::try_from(*secs).ok(),
-        _ => None,
-    };
+    needed("ttl_secs")?;
     Ok(EnhanceSetting {
         id: text("id")?,
         blueprint_id: text("blueprint_id")?,
         selector: given("selector").map(selector).transpose()?,
         verifier_axes: axes,
         no_verification,
-        ttl_secs: ttl_secs.ok_or("ttl_secs must be a whole number of seconds")?,
+        ttl_secs: secs("ttl_secs")?.unwrap_or_default(),
         spawner: given("spawner")
             .map(|spawner| mapping("spawner", spawner))
             .transpose()?,
@@ -79,6 +90,8 @@ pub(super) fn from_doc(doc: &Doc, no_verification: bool) -> Result<EnhanceSettin
         axis_options: given("axis_options")
             .map(|options| mapping("axis_options", options))
             .transpose()?,
+        review_ttl_secs: secs("review_ttl_secs")?,
+        allow_self_review: flag("allow_self_review")?,
         // Set by intake.
         revision: 0,
         updated_by: String::new(),
@@ -168,6 +181,8 @@ pub(super) fn to_json(setting: &EnhanceSetting) -> Value {
         "spawner": setting.spawner.as_ref().map(struct_to_json),
         "applies_to": setting.applies_to,
         "axis_options": setting.axis_options.as_ref().map(struct_to_json),
+        "review_ttl_secs": setting.review_ttl_secs,
+        "allow_self_review": setting.allow_self_review,
         "revision": setting.revision,
         "updated_by": setting.updated_by,
         "updated_at": time_json(setting.updated_at.as_ref()),
@@ -221,7 +236,7 @@ mod tests {
 
     const GOOD: &str = "id: s\nblueprint_id: orbit\nselector: {semver_req: ^1.2}\nverifier_axes: [des]\nttl_secs: 60\n\
         spawner: {kind: lua, spec: {fn_id: x, n: 7, f: 0.5, none: null, list: [true]}}\napplies_to: ['team.*']\n\
-        axis_options: {des: {ttl_secs: 5}}\nrevision: 3\n";
+        axis_options: {des: {ttl_secs: 5}}\nreview_ttl_secs: 0\nallow_self_review: true\nrevision: 3\n";
 
     fn parse(text: &str) -> Result<EnhanceSetting, String> {
         from_doc(&yaml::parse(text).unwrap(), false)

@@ -54,6 +54,11 @@ pub(super) fn print(stats: &GetQueueStatsResponse) -> Result<(), CliError> {
     );
     output::field("pending", pending)?;
     output::field("in flight", stats.in_flight)?;
+    let oldest = match stats.oldest_in_review_at.as_ref() {
+        None => String::new(),
+        at => format!(", the oldest since {}", output::both(at)),
+    };
+    output::field("in review", format_args!("{}{oldest}", stats.in_review))?;
     output::field("dead", stats.dead)?;
     let paint = match paused.as_str() {
         "nothing" => Paint::Plain,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use shared::domain::enhance_log::VerdictStatus;
 use worker::flow::Trial;
 
 use crate::args::{DocumentFormat, Output, VerifyArgs};
@@ -11,6 +12,9 @@ use crate::output::{self, Styled};
 
 /// The exit status of a verdict that denies; the same as that of a denied issue.
 const DENIED: u8 = 2;
+/// The exit status of a verdict that needs a review; the same as that of `submit
+/// --detach-on-review`.
+const NEEDS_REVIEW: u8 = 5;
 
 /// Runs the script and prints its verdict. Returns the exit status.
 ///
@@ -30,7 +34,7 @@ pub(crate) async fn verify(args: VerifyArgs, format: Output) -> Result<u8, CliEr
         llm_base_url: args.llm_base_url.filter(|url| !url.is_empty()),
     })
     .await?;
-    let status = if judgement.pass { "pass" } else { "deny" };
+    let status = judgement.status.as_str();
     let detail = Value::from(&judgement.detail);
     match format {
         Output::Json => output::json_document(&json!({"status": status, "detail": detail}))?,
@@ -42,7 +46,11 @@ pub(crate) async fn verify(args: VerifyArgs, format: Output) -> Result<u8, CliEr
             }
         }
     }
-    Ok(if judgement.pass { 0 } else { DENIED })
+    Ok(match judgement.status {
+        VerdictStatus::Pass => 0,
+        VerdictStatus::Deny => DENIED,
+        VerdictStatus::Review => NEEDS_REVIEW,
+    })
 }
 
 fn read(path: &Path) -> Result<String, CliError> {

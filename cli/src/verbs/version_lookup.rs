@@ -31,6 +31,11 @@ pub(super) async fn fetch(
     Ok(client.blueprints.get_blueprint(request).await?.into_inner())
 }
 
+/// Returns whether the argument has the length of a whole version.
+pub(super) fn is_whole(given: &str) -> bool {
+    given.len() == VERSION_CHARACTERS
+}
+
 /// Resolves a version: a version in full, its prefix, or the number of a commit.
 ///
 /// # Errors
@@ -40,7 +45,7 @@ pub(super) async fn resolve(
     blueprint_id: &str,
     given: &str,
 ) -> Result<String, CliError> {
-    if given.len() == VERSION_CHARACTERS {
+    if is_whole(given) {
         return Ok(given.to_owned());
     }
     if let Some(before_seq) = seq(given).and_then(|seq| seq.checked_add(1)) {

@@ -43,6 +43,8 @@ pub(crate) fn commit_to_wire(commit: Commit) -> v1::Commit {
         issue_id: text(commit.issue_id),
         epoch: commit.epoch.map(epoch_to_wire),
         author: text(commit.author),
+        decided_by: text(commit.decided_by),
+        comment: commit.comment,
         committed_at: Some(timestamp(commit.committed_at_ms)),
     }
 }

@@ -12,6 +12,7 @@ use shared::domain::channel::ChannelMove;
 use shared::domain::channel_history::ChannelChain;
 use shared::domain::commit::{Commit, Epoch};
 use shared::domain::history::{Chain, HistoryEntry, NotNext};
+use shared::domain::proposal::MAX_REVIEW_TEXT_BYTES;
 use shared::ids::{BlueprintId, IssueId, Version};
 use shared::store::{Import, ImportOutcome, Shard, StageOutcome, Store, StoreError};
 use tonic::{Status, Streaming};
@@ -341,6 +342,11 @@ fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntr
         "commit.author",
         Some(&commit.author),
     ));
+    let decided_by = violations.merge(convert::optional_actor(
+        "commit.decided_by",
+        Some(&commit.decided_by),
+    ));
+    let comment = violations.check("commit.comment", comment(commit.comment));
     let at = violations.check("commit.committed_at", ms(commit.committed_at.as_ref()));
     let (
         Some(blueprint_id),
@@ -349,8 +355,20 @@ fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntr
         Some(issue_id),
         Some(epoch),
         Some(author),
+        Some(decided_by),
+        Some(comment),
         Some(at),
-    ) = (blueprint_id, version, parents, issue_id, epoch, author, at)
+    ) = (
+        blueprint_id,
+        version,
+        parents,
+        issue_id,
+        epoch,
+        author,
+        decided_by,
+        comment,
+        at,
+    )
     else {
         return Err(violations.into());
     };
@@ -366,10 +384,22 @@ fn entry(message: v1::ImportBlueprintRequest, number: u64) -> Result<HistoryEntr
             issue_id,
             epoch,
             author,
+            decided_by,
+            comment,
             committed_at_ms: at,
         },
         document: message.document_yaml,
     })
+}
+
+/// Parses the comment of an approval.
+fn comment(given: String) -> Result<String, String> {
+    match given.len() {
+        bytes if bytes > MAX_REVIEW_TEXT_BYTES => Err(format!(
+            "has {bytes} bytes; the limit is {MAX_REVIEW_TEXT_BYTES} (4 KiB)"
+        )),
+        _ => Ok(given),
+    }
 }
 
 /// Parses one message with a move. Does not check that it follows from the previous ones.

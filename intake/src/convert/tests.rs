@@ -1,7 +1,7 @@
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use shared::blueprint::{Doc, Num};
-use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict, VerdictStatus};
 use shared::domain::issue::{IssueState, MAX_INTENT_BYTES, RejectionCause};
 use shared::store::ExpectedHead;
 
@@ -292,7 +292,7 @@ fn log_entries_say_their_status_in_words() {
         rationale: String::new(),
         verdicts: vec![Verdict {
             axis: "noop".into(),
-            pass: false,
+            status: VerdictStatus::Deny,
             detail: "unchanged".into(),
         }],
         cause: Some(RejectionCause::Denied),
@@ -304,6 +304,7 @@ fn log_entries_say_their_status_in_words() {
         unusable_reply: "Sorry.".to_owned(),
         submitted_by: None,
         decided_by: None,
+        comment: String::new(),
     };
     let wire = entry_to_wire(entry.clone());
     assert_eq!(

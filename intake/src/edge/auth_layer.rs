@@ -80,22 +80,46 @@ impl AuthLayer {
         }
     }
 
+    /// Returns whether callers are authenticated: by a token or a client certificate.
+    fn authenticates(&self) -> bool {
+        let tls = self.tls.as_ref();
+        self.tokens.is_some() || tls.is_some_and(Tls::wants_client_certificates)
+    }
+
     /// Returns the actor of a call whose token has this name.
     fn actor(
         &self,
         token_name: Option<Actor>,
         request: &http::Request<Body>,
     ) -> Result<Actor, RequestError> {
-        let wants_certificates = self
-            .tls
-            .as_ref()
-            .is_some_and(Tls::wants_client_certificates);
-        if self.tokens.is_none() && !wants_certificates {
+        if !self.authenticates() {
             return actor::claimed(request.headers());
         }
         let peer = request.extensions().get::<PeerInfo>();
         let name = token_name.or_else(|| peer?.certificate_name.clone());
         Ok(name.unwrap_or_else(Actor::anonymous))
+    }
+}
+
+/// The caller of a review.
+#[derive(Debug, Clone)]
+pub(crate) struct Reviewer {
+    /// The actor of the call.
+    pub(crate) actor: Actor,
+    /// True if intake has verified who the actor is.
+    pub(crate) is_authenticated: bool,
+}
+
+/// Whether the actor of a call is verified and not only claimed.
+#[derive(Debug, Clone, Copy)]
+struct IsAuthenticated(bool);
+
+/// Returns the reviewer of a call. A call that bypassed the layer is anonymous.
+pub(crate) fn reviewer(extensions: &Extensions) -> Reviewer {
+    let verified = extensions.get::<IsAuthenticated>();
+    Reviewer {
+        actor: actor(extensions),
+        is_authenticated: verified.is_some_and(|verified| verified.0),
     }
 }
 
@@ -180,6 +204,9 @@ where
             Err(error) => return refused(&request, error, "actor"),
         };
         request.extensions_mut().insert(scope);
+        // A token or a certificate without a name does not say who the caller is.
+        let is_named = self.auth_layer.authenticates() && actor != Actor::anonymous();
+        request.extensions_mut().insert(IsAuthenticated(is_named));
         request.extensions_mut().insert(actor);
         let path = request.uri().path();
         // A watch of health, and reflection, last as long as their clients.

@@ -33,7 +33,7 @@ pub(crate) enum BadTokens {
     Unreadable(#[from] std::io::Error),
     #[error("line {0} is neither `<scope> <token>` nor `<scope> <name> <token>`")]
     Line(usize),
-    #[error("line {0} must begin with a scope: read, submit or admin")]
+    #[error("line {0} must begin with a scope: read, submit, review or admin")]
     Scope(usize),
     #[error("the name in line {0}: {1}")]
     Name(usize, #[source] InvalidActor),
@@ -190,7 +190,12 @@ mod tests {
         for none in ["", "ops", "reader-012345678", "reader-01234567890"] {
             assert_eq!(tokens.find(none.as_bytes()), None, "{none:?}");
         }
-        assert!(Scope::Admin > Scope::Submit && Scope::Submit > Scope::Read);
+        // A wider scope includes the narrower ones.
+        assert!(Scope::ALL.is_sorted());
+        assert_eq!(
+            Scope::ALL.map(Scope::as_str),
+            ["read", "submit", "review", "admin"]
+        );
     }
 
     #[test]

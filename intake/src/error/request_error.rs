@@ -3,9 +3,10 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use shared::domain::actor::Actor;
 use shared::domain::channel::MAX_CHANNELS;
 use shared::domain::consumer::MAX_CONSUMERS;
-use shared::domain::issue::IssueState;
+use shared::domain::issue::{IssueState, RejectionCause};
 use shared::domain::preview::MAX_PREVIEW_BYTES;
 use shared::ids::{BlueprintId, ChannelName, IssueId, SettingId, Version};
 use shared::store::{MAX_WAITING_PREVIEWS, StoreError};
@@ -107,6 +108,12 @@ pub(crate) enum RequestError {
         blueprint_id: BlueprintId,
         setting_id: Option<SettingId>,
     },
+    /// A decided issue whose target became an orbit.
+    #[error("{reason}")]
+    BecameOrbit {
+        blueprint_id: BlueprintId,
+        reason: String,
+    },
     #[error("Blueprint {blueprint_id} is the orbit of the setting {}; choose another orbit for it first", .settings.join(", "))]
     OrbitInUse {
         blueprint_id: BlueprintId,
@@ -125,6 +132,43 @@ pub(crate) enum RequestError {
         issue_id: IssueId,
         state: IssueState,
     },
+    #[error("issue {issue_id} is {} already, so there is nothing to review", decided(*.state, *.cause))]
+    ReviewDecided {
+        issue_id: IssueId,
+        state: IssueState,
+        cause: Option<RejectionCause>,
+    },
+    #[error(
+        "issue {issue_id} is {} and not in review; WatchIssue tells when it is", .state.as_str().replace('_', " ")
+    )]
+    IssueNotInReview {
+        issue_id: IssueId,
+        state: IssueState,
+    },
+    #[error("nobody reviewed issue {0} in time, so it is declined; RetryIssue submits it again")]
+    ProposalExpired(IssueId),
+    #[error(
+        "the head of Blueprint {blueprint_id} has moved from the base of the proposal, so nothing was committed; the \
+         change is verified on the new head and returns as a new proposal, which GetProposal returns"
+    )]
+    ProposalBaseMoved {
+        issue_id: IssueId,
+        blueprint_id: BlueprintId,
+    },
+    #[error(
+        "issue {issue_id} proposes version {new_version} on the base {base_version}, not the versions of this call, so \
+         nothing was committed; read it with GetProposal"
+    )]
+    ProposalChanged {
+        issue_id: IssueId,
+        new_version: Version,
+        base_version: Version,
+    },
+    #[error(
+        "{actor} submitted issue {issue_id} and cannot approve it; another actor of scope review can, or the setting \
+         allows it with allow_self_review"
+    )]
+    SelfReview { issue_id: IssueId, actor: Actor },
     #[error(
         "issue {issue_id} is {}; only a rejected issue can be retried", .state.as_str().replace('_', " ")
     )]
@@ -233,6 +277,11 @@ pub(crate) enum RequestError {
         "{0}; a part of the request was written; read the current state and send the request again"
     )]
     StoreHalfway(#[source] StoreError),
+}
+
+/// Describes a decision: the cause of a rejection, else the state.
+fn decided(state: IssueState, cause: Option<RejectionCause>) -> &'static str {
+    cause.map_or(state.as_str(), RejectionCause::as_str)
 }
 
 /// An invalid field.

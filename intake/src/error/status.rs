@@ -12,6 +12,7 @@ use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
+use shared::domain::issue::RejectionCause;
 use shared::error::{ErrorKind, chain};
 use shared::ids::Version;
 use shared::store::StoreError;
@@ -191,6 +192,10 @@ fn answer(error: &RequestError) -> Answer {
                 None => answer,
             }
         }
+        E::BecameOrbit { blueprint_id, .. } => {
+            Answer::new(Code::PermissionDenied, "ORBIT_NEEDS_ADMIN")
+                .with("blueprint_id", blueprint_id)
+        }
         E::OrbitInUse {
             blueprint_id,
             settings,
@@ -214,6 +219,39 @@ fn answer(error: &RequestError) -> Answer {
                 .with("issue_id", issue_id)
                 .with("state", state.as_str())
         }
+        E::ReviewDecided {
+            issue_id,
+            state,
+            cause,
+        } => Answer::new(Code::FailedPrecondition, "ISSUE_DECIDED")
+            .with("issue_id", issue_id)
+            .with("state", state.as_str())
+            .with("cause", cause.map_or("", RejectionCause::as_str)),
+        E::IssueNotInReview { issue_id, state } => {
+            Answer::new(Code::FailedPrecondition, "ISSUE_NOT_IN_REVIEW")
+                .with("issue_id", issue_id)
+                .with("state", state.as_str())
+        }
+        E::ProposalExpired(id) => {
+            Answer::new(Code::FailedPrecondition, "PROPOSAL_EXPIRED").with("issue_id", id)
+        }
+        E::ProposalBaseMoved {
+            issue_id,
+            blueprint_id,
+        } => Answer::new(Code::Aborted, "PROPOSAL_STALE")
+            .with("issue_id", issue_id)
+            .with("blueprint_id", blueprint_id),
+        E::ProposalChanged {
+            issue_id,
+            new_version,
+            base_version,
+        } => Answer::new(Code::Aborted, "PROPOSAL_STALE")
+            .with("issue_id", issue_id)
+            .with("new_version", new_version)
+            .with("base_version", base_version),
+        E::SelfReview { issue_id, actor } => Answer::new(Code::PermissionDenied, "SELF_REVIEW")
+            .with("issue_id", issue_id)
+            .with("actor", actor),
         E::IssueNotRejected { issue_id, state } => {
             Answer::new(Code::FailedPrecondition, "ISSUE_NOT_REJECTED")
                 .with("issue_id", issue_id)

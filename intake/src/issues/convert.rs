@@ -84,6 +84,7 @@ pub(crate) fn state_filter(given: Option<i32>) -> Result<Option<IssueState>, Req
         Ok(v1::IssueState::Unspecified) => Ok(None),
         Ok(v1::IssueState::Pending) => Ok(Some(IssueState::Pending)),
         Ok(v1::IssueState::InFlight) => Ok(Some(IssueState::InFlight)),
+        Ok(v1::IssueState::InReview) => Ok(Some(IssueState::InReview)),
         Ok(v1::IssueState::Applied) => Ok(Some(IssueState::Applied)),
         Ok(v1::IssueState::Rejected) => Ok(Some(IssueState::Rejected)),
         Err(_) => Err(RequestError::field(
@@ -101,6 +102,7 @@ pub(crate) fn cause_filter(given: Option<i32>) -> Result<Option<RejectionCause>,
         Ok(v1::RejectionCause::Denied) => Ok(Some(RejectionCause::Denied)),
         Ok(v1::RejectionCause::Failed) => Ok(Some(RejectionCause::Failed)),
         Ok(v1::RejectionCause::Cancelled) => Ok(Some(RejectionCause::Cancelled)),
+        Ok(v1::RejectionCause::Declined) => Ok(Some(RejectionCause::Declined)),
         Err(_) => Err(RequestError::field(
             "cause",
             format!("{number} is not a valid RejectionCause"),
@@ -129,6 +131,7 @@ pub(crate) fn issue_to_wire(issue: Issue) -> v1::Issue {
     let state = match issue.state {
         IssueState::Pending => v1::IssueState::Pending,
         IssueState::InFlight => v1::IssueState::InFlight,
+        IssueState::InReview => v1::IssueState::InReview,
         IssueState::Applied => v1::IssueState::Applied,
         IssueState::Rejected => v1::IssueState::Rejected,
     };
@@ -137,6 +140,7 @@ pub(crate) fn issue_to_wire(issue: Issue) -> v1::Issue {
         Some(RejectionCause::Denied) => v1::RejectionCause::Denied,
         Some(RejectionCause::Failed) => v1::RejectionCause::Failed,
         Some(RejectionCause::Cancelled) => v1::RejectionCause::Cancelled,
+        Some(RejectionCause::Declined) => v1::RejectionCause::Declined,
     };
     v1::Issue {
         issue_id: issue.issue_id.to_string(),
@@ -179,6 +183,8 @@ pub(crate) fn stats_to_wire(stats: QueueStats) -> v1::GetQueueStatsResponse {
         workers: stats.workers.into_iter().map(worker_to_wire).collect(),
         used_memory: stats.used_memory,
         max_memory: stats.max_memory,
+        in_review: stats.in_review,
+        oldest_in_review_at: stats.oldest_in_review_at_ms.map(timestamp),
     }
 }
 
@@ -191,6 +197,7 @@ pub(crate) fn preview_to_wire(preview: Preview) -> v1::PreviewIssueResponse {
         rationale: preview.rationale,
         verdicts: preview.verdicts.into_iter().map(verdict_to_wire).collect(),
         reasons: preview.reasons,
+        needs_review: preview.needs_review,
     }
 }
 

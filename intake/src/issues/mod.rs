@@ -1,7 +1,8 @@
-//! `IntakeService`: submitting, watching, previewing and cancelling issues.
+//! `IntakeService`: submitting, watching, previewing, reviewing and cancelling issues.
 
 pub(crate) mod convert;
 pub(crate) mod preview;
+mod review;
 pub(crate) mod service;
 mod submission;
 mod understanding;

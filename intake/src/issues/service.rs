@@ -22,7 +22,7 @@ use crate::issues::convert::{
     cause_filter, issue_to_wire, new_issue, paused_blueprint, retry, state_filter, stats_to_wire,
 };
 use crate::issues::watch::{self, Hub, Include};
-use crate::issues::{preview, submission, understanding, waiting};
+use crate::issues::{preview, review, submission, understanding, waiting};
 use crate::paging::PageQuery;
 use crate::rpc::Rpc;
 use crate::watching::lifetime::WatchLimits;
@@ -313,6 +313,34 @@ impl IntakeService for Intake {
         let callers_trace = auth_layer::traceparent(metadata.as_ref());
         let retrying = self.retry(message, auth_layer::caller(&extensions), callers_trace);
         self.backend.answer(Rpc::RetryIssue, retrying).await
+    }
+
+    async fn get_proposal(
+        &self,
+        request: Request<v1::GetProposalRequest>,
+    ) -> Result<Response<v1::GetProposalResponse>, Status> {
+        let getting = async { review::get(self.backend.store()?, request.into_inner()).await };
+        self.backend.answer(Rpc::GetProposal, getting).await
+    }
+
+    async fn approve_issue(
+        &self,
+        request: Request<v1::ApproveIssueRequest>,
+    ) -> Result<Response<v1::ApproveIssueResponse>, Status> {
+        let reviewer = auth_layer::reviewer(request.extensions());
+        let approving =
+            async { review::approve(self.backend.store()?, request.into_inner(), reviewer).await };
+        self.backend.answer(Rpc::ApproveIssue, approving).await
+    }
+
+    async fn decline_issue(
+        &self,
+        request: Request<v1::DeclineIssueRequest>,
+    ) -> Result<Response<v1::DeclineIssueResponse>, Status> {
+        let reviewer = auth_layer::actor(request.extensions());
+        let declining =
+            async { review::decline(self.backend.store()?, request.into_inner(), &reviewer).await };
+        self.backend.answer(Rpc::DeclineIssue, declining).await
     }
 
     async fn preview_issue(

@@ -28,6 +28,7 @@ pub(crate) fn entry_to_wire(entry: LogEntry) -> v1::LogEntry {
         unusable_reply: entry.unusable_reply,
         submitted_by: text(entry.submitted_by),
         decided_by: text(entry.decided_by),
+        comment: entry.comment,
     }
 }
 
@@ -41,13 +42,14 @@ fn version_to_wire(version: Option<Version>) -> String {
 /// Converts a verdict.
 pub(crate) fn verdict_to_wire(verdict: Verdict) -> v1::Verdict {
     v1::Verdict {
-        status: verdict.status().to_owned(),
+        status: verdict.status.as_str().to_owned(),
         axis: verdict.axis,
         detail: verdict.detail,
     }
 }
 
-fn usage_to_wire(usage: SpawnerUsage) -> v1::SpawnerUsage {
+/// Converts the cost of a spawner.
+pub(crate) fn usage_to_wire(usage: SpawnerUsage) -> v1::SpawnerUsage {
     v1::SpawnerUsage {
         agent_kind: usage.agent_kind,
         model: usage.model,

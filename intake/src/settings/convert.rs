@@ -37,6 +37,8 @@ pub(crate) fn setting_to_wire(setting: EnhanceSetting) -> v1::EnhanceSetting {
             .collect(),
         axis_options: (!setting.axis_options.is_empty())
             .then(|| doc_to_struct(&Doc::Object(Arc::new(setting.axis_options)))),
+        review_ttl_secs: Some(setting.review.ttl_secs),
+        allow_self_review: setting.review.allow_self_review,
         revision: setting.revision,
         updated_by: text(setting.updated_by),
         updated_at: setting.updated_at_ms.map(timestamp),

@@ -4,6 +4,7 @@ use proto::v1;
 use shared::blueprint::orbit::scripts::is_same;
 use shared::domain::axis_options::MAX_TTL_SECS;
 use shared::domain::id_pattern::IdPattern;
+use shared::domain::proposal::{DEFAULT_REVIEW_TTL_SECS, MAX_REVIEW_TTL_SECS, ReviewPolicy};
 use shared::domain::setting::EnhanceSetting;
 use shared::ids::{BlueprintId, SettingId};
 
@@ -61,6 +62,15 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
             )),
         },
     );
+    let review_ttl_secs = violations.check(
+        "setting.review_ttl_secs",
+        match given.review_ttl_secs.unwrap_or(DEFAULT_REVIEW_TTL_SECS) {
+            secs @ 0..=MAX_REVIEW_TTL_SECS => Ok(secs),
+            other => Err(format!(
+                "{other} is above {MAX_REVIEW_TTL_SECS} seconds (a year); 0 means no limit"
+            )),
+        },
+    );
     let spawner = match given.spawner {
         None => Some(None),
         Some(spawner) => violations
@@ -81,6 +91,7 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         Some(selector),
         Some(verifier_axes),
         Some(ttl_secs),
+        Some(review_ttl_secs),
         Some(spawner),
         Some(applies_to),
         Some(axis_options),
@@ -90,6 +101,7 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         selector,
         verifier_axes,
         ttl_secs,
+        review_ttl_secs,
         spawner,
         applies_to,
         axis_options,
@@ -107,6 +119,10 @@ pub(crate) fn setting(given: Option<v1::EnhanceSetting>) -> Result<EnhanceSettin
         spawner,
         applies_to,
         axis_options,
+        review: ReviewPolicy {
+            ttl_secs: review_ttl_secs,
+            allow_self_review: given.allow_self_review,
+        },
         revision: 0,
         updated_by: None,
         updated_at_ms: None,

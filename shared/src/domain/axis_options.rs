@@ -19,6 +19,9 @@ pub const JSON_SCHEMA: &str = "json-schema";
 /// The axis that asks a language model.
 pub const LLM_JUDGE: &str = "llm-judge";
 
+/// The axis that protects parts of a document.
+pub const PROTECTED_PATHS: &str = "protected-paths";
+
 /// The maximum size of all options of a setting, in bytes of compact JSON.
 pub const MAX_OPTIONS_BYTES: usize = 128 << 10;
 /// The maximum time limit of an axis, in seconds: one year.
@@ -74,6 +77,7 @@ fn check_axis(axis: &str, members: &BTreeMap<Arc<str>, Doc>, faults: &mut Faults
     let known: &[&str] = match bundled.copied().unwrap_or(axis) {
         JSON_SCHEMA => &["schema", "ttl_secs"],
         LLM_JUDGE => &["model", "prompt", "ttl_secs"],
+        PROTECTED_PATHS => &["level", "ttl_secs"],
         _ => &["ttl_secs"],
     };
     for (name, value) in members {
@@ -113,6 +117,9 @@ fn check_axis(axis: &str, members: &BTreeMap<Arc<str>, Doc>, faults: &mut Faults
                     &path,
                     "must be text; leave it out for the bundled prompt".to_owned(),
                 );
+            }
+            (PROTECTED_PATHS, "level") if !matches!(value.as_str(), Some("deny" | "review")) => {
+                faults.note(&path, "must be deny or review".to_owned());
             }
             _ if bundled.is_some() && !known.contains(&&**name) => {
                 faults.note(
@@ -177,9 +184,9 @@ mod tests {
 
     #[test]
     fn what_an_axis_does_not_take_is_named() {
-        let all = ["des", "json-schema", "llm-judge", "own"];
+        let all = ["des", "json-schema", "llm-judge", "own", "protected-paths"];
         let good = "{json-schema: {schema: {type: object}, ttl_secs: 5}, llm-judge: {model: openai/a/b, prompt: Judge.}, \
-            des: {ttl_secs: 1}, own: {ttl_secs: 2, anything: [1]}}";
+            des: {ttl_secs: 1}, own: {ttl_secs: 2, anything: [1]}, protected-paths: {level: review}}";
         assert_eq!(checked(good, &all), Vec::<String>::new());
         assert_eq!(checked("{}", &["des"]), Vec::<String>::new());
         for (from, to, word) in [
@@ -216,6 +223,11 @@ mod tests {
             ("Judge.", "''", "llm-judge.prompt: must be text"),
             ("ttl_secs: 1}", "ttl_secs: 0}", "des.ttl_secs: must be"),
             ("ttl_secs: 2", "ttl_secs: 0.5", "own.ttl_secs: must be"),
+            (
+                "level: review",
+                "level: reviewed",
+                "protected-paths.level: must be deny or review",
+            ),
             (
                 "des:",
                 "canonical:",

@@ -17,11 +17,12 @@ pub const DEFAULT_AXES: [&str; 4] = ["des", "canonical", "noop", "agent-ref"];
 
 /// The axes that every worker has, with and without scripts of its own. A test of the worker checks
 /// this list.
-pub const BUNDLED_AXES: [&str; 9] = [
+pub const BUNDLED_AXES: [&str; 10] = [
     "agent-ref",
     "canonical",
     "des",
     "flow",
+    "human-review",
     "json-schema",
     "llm-judge",
     "noop",

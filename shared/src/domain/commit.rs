@@ -41,6 +41,10 @@ pub struct Commit {
     /// The submitter of that issue, or the writer; `None` for a bundled document, and in data of
     /// releases without actors.
     pub author: Option<Actor>,
+    /// The actor that approved the change; `None` if no review was needed.
+    pub decided_by: Option<Actor>,
+    /// The comment of the approval; empty without one.
+    pub comment: String,
     /// The time of the write, Redis time.
     pub committed_at_ms: u64,
 }

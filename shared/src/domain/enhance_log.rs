@@ -7,21 +7,49 @@ use crate::ids::{BlueprintId, IssueId, Version};
 /// The maximum stored length of an unusable model reply, in bytes.
 pub const MAX_UNUSABLE_REPLY_BYTES: usize = 8 << 10;
 
+/// What a verifier decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerdictStatus {
+    /// The change may be committed.
+    Pass,
+    /// The change is rejected.
+    Deny,
+    /// A person has to decide.
+    Review,
+}
+
+impl VerdictStatus {
+    /// Returns the name on the wire and in verdicts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            VerdictStatus::Pass => "pass",
+            VerdictStatus::Deny => "deny",
+            VerdictStatus::Review => "review",
+        }
+    }
+
+    /// Returns the status with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Pass, Self::Deny, Self::Review];
+        all.into_iter().find(|status| status.as_str() == name)
+    }
+}
+
 /// The verdict of one verifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The axis of the verifier.
     pub axis: String,
-    /// True for `pass`, false for `deny`.
-    pub pass: bool,
-    /// The evidence of a pass (JSON unless it is text), or the reason of a denial.
+    /// What it decided.
+    pub status: VerdictStatus,
+    /// The evidence of a pass (JSON unless it is text), or the reason of a denial or a review.
     pub detail: String,
 }
 
 impl Verdict {
-    /// Returns `pass` or `deny`.
-    pub fn status(&self) -> &'static str {
-        if self.pass { "pass" } else { "deny" }
+    /// True for a pass.
+    pub fn is_pass(&self) -> bool {
+        self.status == VerdictStatus::Pass
     }
 }
 
@@ -76,8 +104,11 @@ pub struct LogEntry {
     pub unusable_reply: String,
     /// The actor that submitted the issue; `None` in data of releases without actors.
     pub submitted_by: Option<Actor>,
-    /// The actor that decided the issue; `None` if its flow alone decided.
+    /// The actor that decided the issue; `None` if its flow alone decided, or nobody reviewed it in
+    /// time.
     pub decided_by: Option<Actor>,
+    /// The comment of an approval; empty without one.
+    pub comment: String,
 }
 
 impl LogEntry {

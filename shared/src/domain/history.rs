@@ -150,6 +150,8 @@ mod tests {
                 issue_id: None,
                 epoch: None,
                 author: None,
+                decided_by: None,
+                comment: String::new(),
                 committed_at_ms: 7,
             },
             document: blueprint.canonical_yaml().to_string(),

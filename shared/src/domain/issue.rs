@@ -168,6 +168,8 @@ pub enum IssueState {
     Pending,
     /// A worker holds the issue.
     InFlight,
+    /// The change is verified and waits for the decision of a person.
+    InReview,
     /// A commit contains the change.
     Applied,
     /// The issue is rejected. The cause has the details.
@@ -180,6 +182,7 @@ impl IssueState {
         match self {
             IssueState::Pending => "pending",
             IssueState::InFlight => "in_flight",
+            IssueState::InReview => "in_review",
             IssueState::Applied => "applied",
             IssueState::Rejected => "rejected",
         }
@@ -187,9 +190,14 @@ impl IssueState {
 
     /// Returns the state with this name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Pending, Self::InFlight, Self::Applied, Self::Rejected]
-            .into_iter()
-            .find(|s| s.as_str() == name)
+        let all = [
+            Self::Pending,
+            Self::InFlight,
+            Self::InReview,
+            Self::Applied,
+            Self::Rejected,
+        ];
+        all.into_iter().find(|s| s.as_str() == name)
     }
 
     /// Returns true if the state is final.
@@ -207,6 +215,8 @@ pub enum RejectionCause {
     Failed,
     /// A caller cancelled the issue.
     Cancelled,
+    /// A reviewer declined the change, or nobody reviewed it in time.
+    Declined,
 }
 
 impl RejectionCause {
@@ -216,14 +226,14 @@ impl RejectionCause {
             RejectionCause::Denied => "denied",
             RejectionCause::Failed => "failed",
             RejectionCause::Cancelled => "cancelled",
+            RejectionCause::Declined => "declined",
         }
     }
 
     /// Returns the cause with this name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Denied, Self::Failed, Self::Cancelled]
-            .into_iter()
-            .find(|c| c.as_str() == name)
+        let all = [Self::Denied, Self::Failed, Self::Cancelled, Self::Declined];
+        all.into_iter().find(|c| c.as_str() == name)
     }
 }
 
@@ -238,7 +248,8 @@ pub struct Issue {
     pub intent: String,
     /// The state.
     pub state: IssueState,
-    /// The reason of a rejection, or the last error of a pending issue; otherwise empty.
+    /// The reason of a rejection, why a person has to decide, or the last error of a pending issue;
+    /// otherwise empty.
     pub reason: String,
     /// The cause of a rejection.
     pub cause: Option<RejectionCause>,
@@ -256,6 +267,9 @@ pub struct Issue {
     pub decided_by: Option<Actor>,
     /// The time of acceptance, Redis time.
     pub submitted_at_ms: u64,
+    /// The time at which it last joined its queue, Redis time: its acceptance, unless an approval
+    /// found another head.
+    pub joined_at_ms: u64,
     /// The time of the last change, Redis time.
     pub updated_at_ms: u64,
     /// A counter that rises by one with every change.

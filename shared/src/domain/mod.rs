@@ -14,6 +14,7 @@ pub mod issue;
 pub mod issue_ref;
 pub mod preview;
 pub mod progress;
+pub mod proposal;
 pub mod setting;
 pub mod trace_parent;
 pub mod version_selector;

@@ -55,8 +55,10 @@ pub struct Preview {
     pub rationale: String,
     /// The verdict of each axis.
     pub verdicts: Vec<Verdict>,
-    /// The reasons of a denial; empty if the change would be applied.
+    /// The reasons of a denial or of a review; empty if the change would be applied at once.
     pub reasons: Vec<String>,
+    /// True if a person would have to approve the change first. `would_apply` is true then.
+    pub needs_review: bool,
 }
 
 impl Preview {

@@ -4,6 +4,7 @@ use crate::blueprint::Doc;
 use crate::domain::actor::Actor;
 use crate::domain::axis_options::AxisOptions;
 use crate::domain::id_pattern::IdPattern;
+use crate::domain::proposal::ReviewPolicy;
 use crate::domain::version_selector::VersionSelector;
 use crate::ids::{BlueprintId, SettingId};
 
@@ -30,6 +31,8 @@ pub struct EnhanceSetting {
     pub applies_to: Vec<IdPattern>,
     /// The options of its axes: see [`crate::domain::axis_options`].
     pub axis_options: AxisOptions,
+    /// The rules of its reviews.
+    pub review: ReviewPolicy,
     /// A counter that rises by one with every write, also across a deletion; 0 before the first
     /// write.
     pub revision: u64,
@@ -84,6 +87,7 @@ mod tests {
             spawner: None,
             applies_to: patterns.collect(),
             axis_options: AxisOptions::new(),
+            review: ReviewPolicy::default(),
             revision: 1,
             updated_by: None,
             updated_at_ms: None,

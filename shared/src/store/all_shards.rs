@@ -10,7 +10,7 @@ use crate::domain::actor::Actor;
 use crate::domain::enhance_log::LogEntry;
 use crate::domain::issue::Issue;
 use crate::ids::{BlueprintId, WorkerId};
-use crate::store::codec::paging::{Page, PageRequest};
+use crate::store::codec::paging::{Page, PageRequest, cursor_at, place_of};
 use crate::store::events::{CancelStream, EventStream};
 use crate::store::issues::read::IssueFilter;
 use crate::store::log::{LogFilter, LogPart};
@@ -38,10 +38,11 @@ impl Store {
         for shard in shards {
             parts.push(shard.list_issues(filter, page).await?);
         }
-        // The dead list has the order of failure, which is the last change of its issues.
-        let dead_only = filter.dead_only;
+        // The dead list and the list of reviews have the order of failure and of proposal, which is
+        // the last change of their issues.
+        let is_by_change = filter.is_by_change();
         let place = |issue: &Issue| {
-            let at = if dead_only {
+            let at = if is_by_change {
                 issue.updated_at_ms
             } else {
                 issue.submitted_at_ms
@@ -50,23 +51,22 @@ impl Store {
         };
         // A shard that stopped early may have more items right after its cursor. Items behind it
         // are uncertain.
-        let mut certain = None;
-        for cursor in parts.iter().filter_map(|part| part.next.as_deref()) {
-            certain = certain.max(Some(crate::store::codec::paging::place_of(cursor)?));
-        }
+        let order = filter.order();
+        let cursors = parts.iter().filter_map(|part| part.next.as_deref());
+        let cursors: Vec<_> = cursors.map(place_of).collect::<Result<_, _>>()?;
+        let certain = cursors.into_iter().min_by(|a, b| order.compare(a, b));
         let mut items: Vec<Issue> = parts.into_iter().flat_map(|part| part.items).collect();
-        items.sort_by_key(|issue| std::cmp::Reverse(place(issue)));
+        items.sort_by(|a, b| order.compare(&place(a), &place(b)));
         items.retain(|issue| {
-            certain
-                .as_ref()
-                .is_none_or(|certain| place(issue) >= *certain)
+            let is_certain = |certain| order.compare(&place(issue), certain).is_le();
+            certain.as_ref().is_none_or(is_certain)
         });
         let mut last = certain;
         if items.len() > page.size {
             items.truncate(page.size);
             last = items.last().map(place);
         }
-        let next = last.map(|(at, id)| crate::store::codec::paging::cursor_at(at, &id));
+        let next = last.map(|(at, id)| cursor_at(at, &id));
         Ok(Page { items, next })
     }
 
@@ -169,6 +169,9 @@ impl Store {
             all.delayed += part.delayed;
             all.in_flight += part.in_flight;
             all.dead += part.dead;
+            all.in_review += part.in_review;
+            let oldest = [all.oldest_in_review_at_ms, part.oldest_in_review_at_ms];
+            all.oldest_in_review_at_ms = oldest.into_iter().flatten().min();
             let oldest = [all.oldest_pending_at_ms, part.oldest_pending_at_ms];
             all.oldest_pending_at_ms = oldest.into_iter().flatten().min();
             let oldest = [all.oldest_active_at_ms, part.oldest_active_at_ms];

@@ -5,6 +5,7 @@ use redis::cmd;
 use crate::blueprint::Blueprint;
 use crate::domain::axis_options::AxisOptions;
 use crate::domain::bundled::{DEFAULT_AXES, DEFAULT_ORBIT, DEFAULT_SETTING, DEFAULT_TTL_SECS};
+use crate::domain::proposal::ReviewPolicy;
 use crate::domain::setting::EnhanceSetting;
 use crate::domain::version_selector::VersionSelector;
 use crate::ids::{BlueprintId, SettingId};
@@ -42,6 +43,7 @@ impl Seed {
             spawner: None,
             applies_to: Vec::new(),
             axis_options: AxisOptions::new(),
+            review: ReviewPolicy::default(),
             revision: 0,
             updated_by: None,
             updated_at_ms: None,

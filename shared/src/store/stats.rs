@@ -27,6 +27,10 @@ pub struct QueueStats {
     pub in_flight: u64,
     /// The number of issues on the dead list.
     pub dead: u64,
+    /// The number of issues that wait for a review.
+    pub in_review: u64,
+    /// The time of the oldest proposal that waits for a review, Redis time; `None` without one.
+    pub oldest_in_review_at_ms: Option<u64>,
     /// The submit time of the oldest waiting issue, Redis time; `None` without one.
     pub oldest_pending_at_ms: Option<u64>,
     /// As `oldest_pending_at_ms`, without the issues of paused queues.
@@ -191,6 +195,7 @@ impl Shard {
             Some(_) => self.oldest_active(&paused).await?,
             None => None,
         };
+        let (in_review, oldest_in_review_at_ms) = self.waiting_reviews().await?;
         let (used_memory, max_memory) = self.memory().await?;
         let mut workers: Vec<WorkerStats> = workers
             .into_iter()
@@ -210,6 +215,8 @@ impl Shard {
             delayed,
             in_flight,
             dead,
+            in_review,
+            oldest_in_review_at_ms,
             oldest_pending_at_ms: oldest.first().map(|(_, score)| score_ms(*score)),
             oldest_active_at_ms,
             paused: paused.iter().any(|p| p == ALL),
@@ -240,7 +247,7 @@ impl Shard {
 
     /// Returns the total counts of the scripts since the store was created, over all programs. They
     /// are `submitted` and the decisions by state or cause: `applied`, `denied`, `failed`,
-    /// `cancelled`.
+    /// `cancelled`, `declined`. `proposed` counts the proposals.
     ///
     /// # Errors
     /// [`StoreError`] if Redis is unavailable.

@@ -1,6 +1,7 @@
 //! The load of a run: one submitter for each Blueprint, and tasks over all Blueprints that cancel
-//! issues, write documents, and watch.
+//! issues, write documents, move channels, and watch.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,16 +13,17 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::{Code, Status};
 
+use crate::chaos::reviewers;
 use crate::chaos::stage::{N_INTAKES, POISON, Stage};
 use crate::client::is_terminal;
 use crate::factory;
 use crate::rng::SeededRng;
 
-const N_BLUEPRINTS: usize = 10;
+pub(super) const N_BLUEPRINTS: usize = 10;
 /// Pauses between two submissions to one Blueprint. The first Blueprint is hot.
 const PAUSES_MS: (usize, usize) = (30, 500);
 /// The delay before the caller retries after a temporary error.
-const AGAIN: Duration = Duration::from_millis(50);
+pub(super) const AGAIN: Duration = Duration::from_millis(50);
 
 /// The results of the load for the checker.
 #[derive(Debug, Default)]
@@ -30,6 +32,10 @@ pub(super) struct Loaded {
     pub(super) acknowledged: Vec<String>,
     /// The issues that each watcher received.
     pub(super) watched: Vec<Vec<v1::Issue>>,
+    /// The issues that need a review, with the versions that were approved.
+    pub(super) reviewed: BTreeMap<String, BTreeSet<String>>,
+    /// The channels as answered after each move.
+    pub(super) moved: Vec<v1::Channel>,
     /// Unexpected answers.
     pub(super) problems: Vec<String>,
 }
@@ -37,8 +43,8 @@ pub(super) struct Loaded {
 /// State that the tasks of the load share.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
-    stage: Arc<Stage>,
-    seed: u64,
+    pub(super) stage: Arc<Stage>,
+    pub(super) seed: u64,
     loaded: Arc<Mutex<Loaded>>,
 }
 
@@ -58,7 +64,7 @@ impl Loading {
     }
 }
 
-fn blueprint_id(n: usize) -> String {
+pub(super) fn blueprint_id(n: usize) -> String {
     format!("bp-{n}")
 }
 
@@ -78,7 +84,7 @@ fn intent(n: usize) -> String {
 }
 
 /// Whether the error only reports an unavailable program, so that the call is repeated.
-fn is_passing(status: &Status) -> bool {
+pub(super) fn is_passing(status: &Status) -> bool {
     matches!(
         status.code(),
         Code::Unavailable | Code::Cancelled | Code::DeadlineExceeded | Code::Unknown
@@ -96,6 +102,8 @@ impl Load {
         for n in 0..=N_BLUEPRINTS {
             load.put(0, document(n, 0)).await;
         }
+        reviewers::prepare(&load.stage.redis_url()).await;
+        load.put(0, reviewers::document(0)).await;
         if load.stage.is_poisoned() {
             let mut rng = SeededRng::part(seed, 3);
             load.submit(N_BLUEPRINTS, POISON, "tag x".to_owned(), &mut rng)
@@ -111,18 +119,23 @@ impl Load {
             tasks.spawn(self.clone().submitter(n, stopped.clone()));
         }
         tasks.spawn(self.clone().canceller(stopped.clone()));
+        tasks.spawn(self.clone().review_submitter(stopped.clone()));
+        tasks.spawn(self.clone().reviewer(stopped.clone()));
         tasks.spawn(self.clone().operator(stopped.clone()));
+        for part in [7, 8] {
+            tasks.spawn(self.clone().mover(part, stopped.clone()));
+        }
         Loading {
             load: self.clone(),
             tasks,
         }
     }
 
-    fn note(&self, note: impl FnOnce(&mut Loaded)) {
+    pub(super) fn note(&self, note: impl FnOnce(&mut Loaded)) {
         note(&mut self.loaded.lock().expect("no holder of this lock panics"));
     }
 
-    fn problem(&self, problem: String) {
+    pub(super) fn problem(&self, problem: String) {
         self.note(|loaded| loaded.problems.push(problem));
     }
 
@@ -151,8 +164,20 @@ impl Load {
     /// Submits until the issue is acknowledged. It may use both intakes at once, or repeat a call
     /// that it aborted.
     async fn submit(&self, blueprint: usize, id: &str, intent: String, rng: &mut SeededRng) {
+        self.submit_to(&blueprint_id(blueprint), id, intent, rng)
+            .await;
+    }
+
+    /// As [`Load::submit`], to a Blueprint of another name.
+    pub(super) async fn submit_to(
+        &self,
+        blueprint_id: &str,
+        id: &str,
+        intent: String,
+        rng: &mut SeededRng,
+    ) {
         let request = v1::SubmitIssueRequest {
-            blueprint_id: blueprint_id(blueprint),
+            blueprint_id: blueprint_id.to_owned(),
             intent,
             issue_id: Some(id.to_owned()),
             ..Default::default()
@@ -228,7 +253,7 @@ impl Load {
         }
     }
 
-    async fn put(&self, intake: usize, document: String) {
+    pub(super) async fn put(&self, intake: usize, document: String) {
         loop {
             let request = v1::PutBlueprintRequest {
                 document: document.clone(),

@@ -74,6 +74,7 @@ impl Report {
                 (_, RejectionCause::Denied) => "denied",
                 (_, RejectionCause::Failed) => "failed",
                 (_, RejectionCause::Cancelled) => "cancelled",
+                (_, RejectionCause::Declined) => "declined",
                 _ => "undecided",
             };
             *report.outcomes.entry(outcome).or_default() += 1;

@@ -7,7 +7,9 @@ use proto::v1;
 use shared::ids::sha256_hex;
 
 use crate::checker::Attempts;
+use crate::checker::channels::{followed, moves};
 use crate::checker::fold::fold;
+use crate::checker::reviews;
 use crate::checker::snapshot::Snapshot;
 use crate::client::is_terminal;
 
@@ -28,6 +30,12 @@ pub enum Rule {
     Watched,
     /// 7: folding the patches gives the head.
     Fold,
+    /// 8: moves link, and each channel is its last move.
+    Moves,
+    /// 9: watchers of Blueprints have the final versions.
+    Followed,
+    /// 10: what is committed after a review is what was approved.
+    Approved,
 }
 
 /// A violation of a rule.
@@ -64,6 +72,9 @@ pub fn violations(snapshot: &Snapshot, attempts: Attempts) -> Vec<Violation> {
     report(Rule::Empty, empty(snapshot));
     report(Rule::Watched, watched(snapshot));
     report(Rule::Fold, fold(snapshot));
+    report(Rule::Moves, moves(snapshot));
+    report(Rule::Followed, followed(snapshot));
+    report(Rule::Approved, reviews::approved(snapshot));
     found
 }
 
@@ -99,6 +110,7 @@ fn disagreement(issue: &v1::Issue, entry: &v1::LogEntry) -> Option<String> {
         (v1::IssueState::Rejected, v1::RejectionCause::Denied) => ("rejected", "denied"),
         (v1::IssueState::Rejected, v1::RejectionCause::Failed) => ("rejected", "failed"),
         (v1::IssueState::Rejected, v1::RejectionCause::Cancelled) => ("rejected", "cancelled"),
+        (v1::IssueState::Rejected, v1::RejectionCause::Declined) => ("rejected", "declined"),
         _ => ("", ""),
     };
     let agrees = entry.status == status
@@ -196,6 +208,7 @@ fn order(s: &Snapshot, attempts: Attempts) -> Vec<String> {
     };
     let counted = |issue: &v1::Issue| issue.cause() != v1::RejectionCause::Cancelled;
     let acknowledged: BTreeSet<&str> = s.acknowledged.iter().map(String::as_str).collect();
+    let reviewed = reviews::in_review(s);
     let mut accepted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for issue in s
         .acknowledged
@@ -203,10 +216,11 @@ fn order(s: &Snapshot, attempts: Attempts) -> Vec<String> {
         .filter_map(|id| s.issues.get(id))
         .filter(|i| counted(i))
     {
-        accepted
-            .entry(&issue.blueprint_id)
-            .or_default()
-            .push(&issue.issue_id);
+        // An issue in review has left its queue.
+        if !reviewed.contains(issue.issue_id.as_str()) {
+            let accepted = accepted.entry(&issue.blueprint_id).or_default();
+            accepted.push(&issue.issue_id);
+        }
         if !bounds.contains(&issue.attempt) {
             found.push(format!(
                 "issue {} took {} attempts, not {bounds:?}",
@@ -221,7 +235,8 @@ fn order(s: &Snapshot, attempts: Attempts) -> Vec<String> {
             .iter()
             .filter(|e| e.blueprint_id == blueprint_id && e.cause != "cancelled")
         {
-            if acknowledged.contains(entry.issue_id.as_str()) {
+            let id = entry.issue_id.as_str();
+            if acknowledged.contains(id) && !reviewed.contains(id) {
                 done.push(entry.issue_id.as_str());
             }
         }

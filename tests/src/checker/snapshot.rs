@@ -1,6 +1,6 @@
 //! Everything that the programs stored, as plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::v1;
 use proto::v1::version_selector::Selector;
@@ -19,6 +19,17 @@ pub struct Document {
     pub json: serde_json::Value,
 }
 
+/// A watcher of Blueprints: what it follows, and what it was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Follower {
+    /// Blueprint ids and patterns.
+    pub patterns: Vec<String>,
+    /// The channel; empty: the head.
+    pub channel: String,
+    /// The version of each Blueprint, as told.
+    pub have: BTreeMap<String, String>,
+}
+
 /// Everything that the programs stored.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -30,6 +41,12 @@ pub struct Snapshot {
     pub entries: Vec<v1::LogEntry>,
     /// The history of every Blueprint, oldest commit first.
     pub histories: BTreeMap<String, Vec<v1::Commit>>,
+    /// The archived Blueprints.
+    pub archived: BTreeSet<String>,
+    /// The channels of every Blueprint.
+    pub channels: BTreeMap<String, Vec<v1::Channel>>,
+    /// The moves of the channels of every Blueprint, oldest first.
+    pub moves: BTreeMap<String, Vec<v1::ChannelMove>>,
     /// The head of every Blueprint. `ListBlueprints` and `GetBlueprint` agree on it.
     pub heads: BTreeMap<String, String>,
     /// Every stored version, by Blueprint and version.
@@ -38,6 +55,13 @@ pub struct Snapshot {
     pub left: BTreeMap<String, u64>,
     /// The sequence that each watcher received; empty unless a test adds some.
     pub watched: Vec<Vec<v1::Issue>>,
+    /// The issues that need a review, with the versions that somebody approved; empty unless a test
+    /// adds some.
+    pub reviewed: BTreeMap<String, BTreeSet<String>>,
+    /// The watchers of Blueprints; empty unless a test adds some.
+    pub followers: Vec<Follower>,
+    /// The channels in the answers of `SetChannel` after a move; empty unless a test adds some.
+    pub moved: Vec<v1::Channel>,
 }
 
 impl Snapshot {
@@ -104,12 +128,26 @@ impl Snapshot {
                 .collect(),
             entries: client.entries().await,
             histories: BTreeMap::new(),
+            archived: BTreeSet::new(),
+            channels: BTreeMap::new(),
+            moves: BTreeMap::new(),
             heads: BTreeMap::new(),
             documents: BTreeMap::new(),
             left: left(client, redis).await,
             watched: Vec::new(),
+            reviewed: BTreeMap::new(),
+            followers: Vec::new(),
+            moved: Vec::new(),
         };
-        for blueprint_id in client.blueprint_ids().await {
+        for listed in client.all_blueprints().await {
+            let blueprint_id = listed.blueprint_id;
+            if listed.archived {
+                snapshot.archived.insert(blueprint_id.clone());
+            }
+            let channels = channels(client, &blueprint_id).await;
+            snapshot.channels.insert(blueprint_id.clone(), channels);
+            let moves = moves(client, &blueprint_id).await;
+            snapshot.moves.insert(blueprint_id.clone(), moves);
             let head = client
                 .head(&blueprint_id)
                 .await
@@ -152,6 +190,36 @@ impl Snapshot {
     }
 }
 
+/// The channels of a Blueprint, by name.
+async fn channels(client: &Client, blueprint_id: &str) -> Vec<v1::Channel> {
+    let request = v1::ListChannelsRequest {
+        blueprint_id: blueprint_id.to_owned(),
+    };
+    let answer = client.blueprints.clone().list_channels(request).await;
+    answer.expect("ListChannels").into_inner().channels
+}
+
+/// The moves of a Blueprint's channels, oldest first.
+async fn moves(client: &Client, blueprint_id: &str) -> Vec<v1::ChannelMove> {
+    let mut moves = Vec::new();
+    let mut request = v1::ListChannelMovesRequest {
+        blueprint_id: blueprint_id.to_owned(),
+        page_size: 1_000,
+        ..Default::default()
+    };
+    loop {
+        let mut blueprints = client.blueprints.clone();
+        let page = blueprints.list_channel_moves(request.clone()).await;
+        let page = page.expect("ListChannelMoves").into_inner();
+        moves.extend(page.moves);
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            moves.reverse();
+            return moves;
+        }
+    }
+}
+
 async fn left(client: &Client, redis: Vec<MultiplexedConnection>) -> BTreeMap<String, u64> {
     let stats = client.stats().await;
     let mut left = BTreeMap::from([
@@ -159,6 +227,7 @@ async fn left(client: &Client, redis: Vec<MultiplexedConnection>) -> BTreeMap<St
         ("GetQueueStats.ready".to_owned(), stats.ready),
         ("GetQueueStats.delayed".to_owned(), stats.delayed),
         ("GetQueueStats.in_flight".to_owned(), stats.in_flight),
+        ("GetQueueStats.in_review".to_owned(), stats.in_review),
     ]);
     for mut redis in redis {
         let keys: Vec<String> = redis::cmd("KEYS")
@@ -170,8 +239,8 @@ async fn left(client: &Client, redis: Vec<MultiplexedConnection>) -> BTreeMap<St
             let name = key.rsplit_once("}:").map_or(key.as_str(), |(_, name)| name);
             let command = match name.split(':').next().unwrap_or_default() {
                 "pending" | "processing" | "backlog" => "LLEN",
-                "leases" | "delayed" | "waiting" => "ZCARD",
-                "places" | "steps" => "HLEN",
+                "leases" | "delayed" | "waiting" | "in_review" | "review_due" => "ZCARD",
+                "places" | "steps" | "proposal" => "HLEN",
                 _ => continue,
             };
             let count = redis::cmd(command).arg(&key).query_async(&mut redis).await;

@@ -10,7 +10,7 @@ use crate::model::calls::{
 };
 use crate::model::requests::Request;
 use crate::model::state::{
-    BlueprintNo, IssueNo, Lease, Phase, Place, State, Status, Worker, WorkerNo,
+    BlueprintNo, IssueNo, IssueState, Lease, Phase, Place, State, Status, Worker, WorkerNo,
 };
 use crate::model::steps::after;
 
@@ -35,6 +35,8 @@ pub enum Action {
     Arrives(Request),
     /// A lease expires.
     RunsOut(IssueNo),
+    /// A proposal expires.
+    FallsDue(IssueNo),
     /// A process is suspended.
     Freeze(WorkerNo),
     /// A suspended process resumes without noticing the interruption.
@@ -124,6 +126,10 @@ pub(super) fn going_wrong(model: &Protocol, state: &State, actions: &mut Vec<Act
         if runs_out(state, i) == Some(Status::Paused) {
             actions.push(Action::RunsOut(i));
         }
+        let is_in_review = state.redis.issues[i as usize].state == IssueState::InReview;
+        if faults.expiries > 0 && is_in_review && !state.redis.due[i as usize] {
+            actions.push(Action::FallsDue(i));
+        }
     }
     for (at, worker) in state.workers.iter().enumerate() {
         let w = at as WorkerNo;
@@ -179,6 +185,8 @@ fn is_repeated(request: &Request) -> bool {
             | Request::Settle { .. }
             | Request::Release { .. }
             | Request::Cancel { .. }
+            | Request::Approve { .. }
+            | Request::Decline(_)
     )
 }
 

@@ -3,6 +3,7 @@
 use crate::model::Protocol;
 use crate::model::mistakes::Mistake;
 use crate::model::requests::{Held, Release, Request, Verdict};
+use crate::model::reviews;
 use crate::model::rules::place_is_true;
 use crate::model::state::{
     BlueprintNo, Call, Caller, IssueNo, IssueState, Lease, Phase, State, Status, Task, Worker,
@@ -27,6 +28,13 @@ pub(super) fn client_calls(model: &Protocol, state: &State, call: &mut impl FnMu
             call(cancel(state, i));
         }
     }
+    reviews::repeated_calls(state, call);
+}
+
+/// Whether the flow of an issue ends in a review. A change that was proposed before always does.
+fn needs_review(model: &Protocol, state: &State, issue: IssueNo) -> bool {
+    let is_rerun = state.redis.issues[issue as usize].round > 0;
+    model.scenario.reviews.contains(&issue) && !(is_rerun && model.makes(Mistake::RerunCommits))
 }
 
 fn cancel(state: &State, issue: IssueNo) -> Request {
@@ -74,8 +82,11 @@ pub(super) fn worker_calls(
                 }
             }
             Phase::Working { unsure, .. } => {
-                let end = unsure.unwrap_or(Call::Apply {
-                    with_next: asks_for_next(model, worker, task),
+                let with_next = asks_for_next(model, worker, task);
+                let end = unsure.unwrap_or(if needs_review(model, state, task.issue) {
+                    Call::Propose { with_next }
+                } else {
+                    Call::Apply { with_next }
                 });
                 call(end_of(w, task, end));
                 if unsure.is_none() && worker.status == Status::Stopping {
@@ -142,6 +153,7 @@ fn end_of(worker: WorkerNo, task: &Task, end: Call) -> Request {
     let release = |why| Request::Release { held, why };
     match end {
         Call::Apply { with_next } => settle(Verdict::Applied, with_next),
+        Call::Propose { with_next } => settle(Verdict::Review, with_next),
         Call::Deny { with_next } => settle(Verdict::Denied, with_next),
         Call::PutOff => release(Release::Fault),
         Call::Wait => release(Release::Busy),
@@ -165,6 +177,7 @@ pub(super) fn background_calls(model: &Protocol, state: &State, call: &mut impl 
             call(Request::Promote(i));
         }
     }
+    reviews::background_calls(state, call);
     for (w, worker) in state.workers.iter().enumerate() {
         let is_looked_at = match worker.status {
             Status::Dead | Status::Ended => {
@@ -203,6 +216,7 @@ pub(super) fn optional_calls(model: &Protocol, state: &State, call: &mut impl Fn
             call(cancel(state, i));
         }
     }
+    reviews::first_calls(model, state, call);
     for (w, worker) in state.workers.iter().enumerate() {
         let w = w as WorkerNo;
         if worker.status == Status::Paused {

@@ -105,4 +105,26 @@ mistakes! {
     HandOverPlacesToo: handed_over => [OneList];
     /// A repeated settle does not return the issue that it has handed over.
     HandOverForgets: handed_over => [NoneOrphaned];
+    /// settle does not check the token of a proposal.
+    ProposeUnfenced: reviews_stall => [Fenced];
+    /// A proposal stays in its queue.
+    ReviewKeepsQueue: reviews => [QueueSound, OneList];
+    /// approve does not compare the head.
+    ApproveOverAnyHead: reviews_moved => [Chain];
+    /// approve does not compare what the reviewer has seen with the proposal.
+    ApproveAnyProposal: reviews_moved => [Told, Approved];
+    /// approve does not check whether the issue is in review.
+    ApproveAnyState: reviews => [TerminalStays, Told];
+    /// approve does not check who submitted the issue.
+    ApproveIgnoresSubmitter: reviews => [Approved, SelfReview];
+    /// approve does not check whether the target has become an orbit.
+    ApproveIgnoresOrbit: reviews_orbits => [OrbitKept];
+    /// A repeated approval is told that the issue is not in review.
+    ApproveForgets: reviews => [Told];
+    /// An approval that finds another head does not queue the issue.
+    ApproveForgetsQueue: reviews_moved => [QueueSound];
+    /// A change that is verified again is committed without a review.
+    RerunCommits: reviews_moved => [Approved];
+    /// decline does not check whether the issue is in review.
+    DeclineAnyState: reviews => [OneEntry];
 }

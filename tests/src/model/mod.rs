@@ -5,6 +5,8 @@
 //! the small worlds to search. [`mistakes`] are changes of single lines, each with the rule that
 //! detects it.
 //!
+//! [`channels`] is a separate model, of channels and moves of the head.
+//!
 //! The model omits documents, watchers, settings, pruning, archived Blueprints and paid steps: no
 //! script reads them to decide anything. Flows that fail are omitted too: they are decided like
 //! denied ones, without the compare-and-set. Time is nondeterministic: a lease may expire whenever
@@ -17,6 +19,7 @@
 //! content of Redis: it shows that the scripts are those of the model.
 
 pub mod actions;
+pub mod channels;
 pub mod mistakes;
 pub mod replay;
 pub mod requests;
@@ -25,6 +28,7 @@ pub mod scenarios;
 pub mod state;
 
 mod calls;
+mod reviews;
 mod scripts;
 mod steps;
 
@@ -38,7 +42,7 @@ use crate::model::mistakes::Mistake;
 use crate::model::rules::{Broken, Rule};
 use crate::model::scenarios::Scenario;
 use crate::model::state::{
-    Caller, Issue, IssueState, Lease, Place, Queue, Redis, State, Status, Truth, Worker,
+    Caller, Issue, IssueState, Lease, Place, Queue, Redis, Reviewer, State, Status, Truth, Worker,
 };
 
 /// The protocol in a small world, with or without a mistake.
@@ -184,6 +188,8 @@ impl Model for Protocol {
             Attempts,
             DeadAlone,
             RunsAlone,
+            Approved,
+            SelfReview,
             OrbitKept,
             PauseKept,
             NoneOrphaned,
@@ -208,6 +214,8 @@ fn first_state(scenario: &Scenario) -> State {
         token: None,
         nonce: None,
         worker: None,
+        round: 0,
+        base: None,
     };
     let queue = |b: usize| {
         let own = (0..scenario.n_accepted).filter(|i| scenario.issues[*i] as usize == b);
@@ -249,12 +257,15 @@ fn first_state(scenario: &Scenario) -> State {
             registered: vec![true; scenario.n_workers],
             leases: vec![Lease::None; n_issues],
             delayed: vec![false; n_issues],
+            proposals: vec![None; n_issues],
+            due: vec![false; n_issues],
             fence: 0,
             log: Vec::new(),
         },
         workers: vec![worker; scenario.n_workers],
         submitters: (0..n_issues).map(submitter).collect(),
         cancellers: vec![Caller::Idle; n_issues],
+        reviewers: vec![Reviewer::idle(); n_issues],
         late: Vec::new(),
         faults: scenario.faults,
         nonce: 0,
@@ -263,6 +274,8 @@ fn first_state(scenario: &Scenario) -> State {
             decided_by: vec![None; n_issues],
             ran_alone: vec![false; n_issues],
             waits: vec![0; n_issues],
+            earlier: vec![0; n_issues],
+            approved: vec![0; n_issues],
             broken: Broken::default(),
             is_damaged: false,
         },

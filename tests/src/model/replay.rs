@@ -5,6 +5,7 @@
 
 mod calls;
 mod content;
+mod reviews;
 mod stage;
 
 use std::collections::{BTreeSet, HashSet};

@@ -7,6 +7,8 @@ use crate::model::state::{BlueprintNo, IssueNo, Place, Token, WorkerNo};
 pub enum Verdict {
     /// Applied: a new version.
     Applied,
+    /// A new version that needs a review.
+    Review,
     /// Denied by a verifier.
     Denied,
 }
@@ -98,6 +100,19 @@ pub enum Request {
         /// Its holder, as read by intake.
         holder: Option<WorkerNo>,
     },
+    /// `reviews/approve.lua`
+    Approve {
+        /// The issue.
+        issue: IssueNo,
+        /// The head of the proposal that the reviewer has seen.
+        base: u8,
+        /// Whether the reviewer submitted the issue.
+        is_submitter: bool,
+    },
+    /// `reviews/decline.lua`
+    Decline(IssueNo),
+    /// `reviews/expire.lua`
+    Expire(IssueNo),
     /// `blueprints/put.lua`: an operator writes a new head.
     Put(BlueprintNo),
     /// `queue/pause.lua`: pauses a Blueprint.
@@ -117,6 +132,10 @@ impl Request {
             Request::Submit(_) => "submit",
             Request::Pop(_) => "pop",
             Request::Claim { .. } => "claim",
+            Request::Settle {
+                verdict: Verdict::Review,
+                ..
+            } => "propose",
             Request::Settle { .. } => "settle",
             Request::Release { .. } => "release",
             Request::Beat(_) => "beat",
@@ -124,6 +143,9 @@ impl Request {
             Request::Return { .. } => "return",
             Request::Promote(_) => "promote",
             Request::Cancel { .. } => "cancel",
+            Request::Approve { .. } => "approve",
+            Request::Decline(_) => "decline",
+            Request::Expire(_) => "expire",
             Request::Put(_) => "put",
             Request::Pause(_) => "pause",
             Request::Resume(_) => "resume",
@@ -168,7 +190,7 @@ pub enum Reply {
         /// The head.
         seq: u8,
     },
-    /// claim, return, promote, reap: no effect, because the issue is no longer there
+    /// claim, return, promote, reap, expire: no effect, because the issue is no longer there
     Gone,
     /// claim, return
     NotMine,
@@ -180,7 +202,7 @@ pub enum Reply {
     Parked,
     /// claim: only granted with the promise to run no other issue
     Alone,
-    /// settle: decided, now or by an earlier call with this token
+    /// settle: decided or proposed, now or by an earlier call with this token
     Settled {
         /// Whether an earlier call decided.
         again: bool,
@@ -226,13 +248,38 @@ pub enum Reply {
     CancelledBefore,
     /// cancel: terminal for another reason
     Decided,
+    /// approve: committed
+    Approved {
+        /// Whether an earlier call with the same approval committed.
+        again: bool,
+    },
+    /// approve: the head has moved, and the issue has joined its queue
+    JoinedAgain {
+        /// Whether an earlier call found it.
+        again: bool,
+    },
+    /// approve: in review with another proposal
+    OtherProposal,
+    /// approve: by the submitter
+    SelfReview,
+    /// approve, decline
+    NotInReview,
+    /// decline
+    Declined {
+        /// Whether it was declined before.
+        again: bool,
+    },
+    /// expire
+    Expired,
+    /// expire: not due
+    Waits,
     /// audit
     Repaired,
     /// audit: a parked head that no pause holds
     Placed,
     /// put, pause, resume, name orbit
     Done,
-    /// submit, cancel: refused; claim, settle: decided as failed
+    /// submit, cancel: refused; claim, settle, approve: decided as failed
     OrbitNeedsAdmin,
 }
 
@@ -290,6 +337,15 @@ impl Reply {
             Reply::Cancelled(Some(Place::None)) => "ok, was nowhere",
             Reply::CancelledBefore => "again",
             Reply::Decided => "decided",
+            Reply::Approved { again: false } | Reply::Declined { again: false } => "ok",
+            Reply::Approved { again: true } | Reply::Declined { again: true } => "again",
+            Reply::JoinedAgain { again: false } => "moved_head",
+            Reply::JoinedAgain { again: true } => "moved_head, as before",
+            Reply::OtherProposal => "other",
+            Reply::SelfReview => "self_review",
+            Reply::NotInReview => "not_in_review",
+            Reply::Expired => "expired",
+            Reply::Waits => "waits",
             Reply::Repaired => "repaired",
             Reply::Placed => "placed",
             Reply::Done => "done",

@@ -14,7 +14,8 @@ pub enum Rule {
     OneEntry,
     /// The decision in the log never changes.
     TerminalStays,
-    /// An issue is decided after all that were accepted before it; a cancelled one at any time.
+    /// An issue is decided after all that were accepted before it, unless those were in review; a
+    /// cancelled one at any time.
     Order,
     /// Commits are numbered without a gap, and the parent of each is the previous one.
     Chain,
@@ -26,7 +27,7 @@ pub enum Rule {
     Told,
     /// A running lease is not revoked.
     LeaseKept,
-    /// A backlog holds exactly the accepted and undecided issues, each once.
+    /// A backlog holds exactly the accepted issues that are undecided and not in review, each once.
     QueueSound,
     /// A ready head is in exactly one list, and `pending` holds nothing else.
     OneList,
@@ -40,6 +41,10 @@ pub enum Rule {
     DeadAlone,
     /// No other issue runs beside an exclusive run.
     RunsAlone,
+    /// The commit of an issue that needs a review has the document that a person approved.
+    Approved,
+    /// The submitter of an issue does not approve it.
+    SelfReview,
     /// Only issues and cancellations of an admin act on an orbit.
     OrbitKept,
     /// No issue of a paused Blueprint gets a new lease.
@@ -47,7 +52,8 @@ pub enum Rule {
     /// Without deaths, stalls and late calls, each lease is known to its worker, or returned by a
     /// repeated call.
     NoneOrphaned,
-    /// When no step of progress is possible, everything is decided and the queues are empty.
+    /// When no step of progress is possible, everything is decided or in review, and the queues are
+    /// empty. So no issue waits for the review of another.
     Drained,
 }
 
@@ -70,6 +76,8 @@ impl Rule {
         Rule::Attempts,
         Rule::DeadAlone,
         Rule::RunsAlone,
+        Rule::Approved,
+        Rule::SelfReview,
         Rule::OrbitKept,
         Rule::PauseKept,
         Rule::NoneOrphaned,
@@ -95,6 +103,8 @@ impl Rule {
             Rule::Attempts => "attempts are bounded",
             Rule::DeadAlone => "dead only after having run alone",
             Rule::RunsAlone => "alone means alone",
+            Rule::Approved => "what is committed is what a person approved",
+            Rule::SelfReview => "nobody approves their own issue",
             Rule::OrbitKept => "only an admin acts on an orbit",
             Rule::PauseKept => "nothing of a paused Blueprint is leased",
             Rule::NoneOrphaned => "no lease is left to nobody",
@@ -125,7 +135,10 @@ impl Rule {
             }
             Rule::Order => redis.log.iter().enumerate().all(|(at, (issue, how))| {
                 let older = (0..*issue).filter(|i| of[*i as usize] == of[*issue as usize]);
-                let was_decided = |i: u8| redis.log[..at].iter().any(|(who, _)| *who == i);
+                let was_decided = |i: u8| {
+                    let was_in_review = redis.issues[i as usize].round > 0;
+                    was_in_review || redis.log[..at].iter().any(|(who, _)| *who == i)
+                };
                 *how == IssueState::Cancelled || older.into_iter().all(was_decided)
             }),
             Rule::Chain => redis.queues.iter().all(|queue| {
@@ -140,8 +153,20 @@ impl Rule {
             Rule::Base => {
                 (redis.queues.iter()).all(|queue| queue.commits.iter().all(|c| c.base == c.parent))
             }
+            Rule::Approved => redis.queues.iter().all(|queue| {
+                queue.commits.iter().all(|commit| {
+                    let reviewed = commit.by.filter(|i| model.scenario.reviews.contains(i));
+                    reviewed
+                        .is_none_or(|i| state.truth.approved[i as usize] & 1 << commit.base != 0)
+                })
+            }),
             // Violated by a step, not by a state.
-            Rule::Fenced | Rule::Told | Rule::LeaseKept | Rule::OrbitKept | Rule::PauseKept => true,
+            Rule::Fenced
+            | Rule::Told
+            | Rule::LeaseKept
+            | Rule::SelfReview
+            | Rule::OrbitKept
+            | Rule::PauseKept => true,
             Rule::NoneOrphaned => {
                 let is_known = |i: IssueNo| is_known_to_holder(of, state, i);
                 model.scenario.faults.may_orphan()
@@ -151,7 +176,7 @@ impl Rule {
                 let undecided = (0..redis.issues.len() as u8).filter(|i| {
                     let state = redis.issues[*i as usize].state;
                     of[*i as usize] == blueprint
-                        && state != IssueState::Unknown
+                        && !matches!(state, IssueState::Unknown | IssueState::InReview)
                         && !state.is_terminal()
                 });
                 let mut backlog = redis.queues[blueprint as usize].backlog.clone();
@@ -175,12 +200,12 @@ impl Rule {
             Rule::Attempts => redis
                 .issues
                 .iter()
-                .zip(&state.truth.waits)
-                .all(|(issue, waits)| {
+                .zip(state.truth.waits.iter().zip(&state.truth.earlier))
+                .all(|(issue, (waits, earlier))| {
                     let scenario = &model.scenario;
                     issue.deaths <= scenario.max_deaths.max(scenario.alone_from + 1)
                         && issue.retries <= scenario.max_retries
-                        && issue.attempt <= issue.deaths + issue.retries + waits + 1
+                        && issue.attempt <= issue.deaths + issue.retries + waits + earlier + 1
                 }),
             Rule::DeadAlone => (redis.issues.iter().enumerate())
                 .all(|(i, f)| f.state != IssueState::Dead || state.truth.ran_alone[i]),
@@ -211,7 +236,11 @@ fn is_known_to_holder(of: &[BlueprintNo], state: &State, issue: IssueNo) -> bool
         let repeats = matches!(
             task.phase,
             Phase::Working {
-                unsure: Some(Call::Apply { with_next: true } | Call::Deny { with_next: true }),
+                unsure: Some(
+                    Call::Apply { with_next: true }
+                        | Call::Propose { with_next: true }
+                        | Call::Deny { with_next: true }
+                ),
                 ..
             }
         );
@@ -279,21 +308,22 @@ pub fn is_in_a_list(redis: &Redis, element: IssueNo) -> bool {
     lists.any(|list| list.contains(&element))
 }
 
-/// Whether every acknowledged issue is decided and all queues are empty.
+/// Whether every acknowledged issue is decided or in review, and all queues are empty.
 fn is_drained(state: &State) -> bool {
     let redis = &state.redis;
     let acknowledged = state.submitters.iter().zip(&redis.issues);
-    acknowledged
-        .into_iter()
-        .all(|(caller, issue)| *caller != Caller::Answered || issue.state.is_terminal())
-        && redis
-            .queues
-            .iter()
-            .all(|q| q.backlog.is_empty() && q.place == Place::None)
+    acknowledged.into_iter().all(|(caller, issue)| {
+        let is_done = issue.state.is_terminal() || issue.state == IssueState::InReview;
+        *caller != Caller::Answered || is_done
+    }) && redis
+        .queues
+        .iter()
+        .all(|q| q.backlog.is_empty() && q.place == Place::None)
         && redis.pending.is_empty()
         && redis.processing.iter().all(Vec::is_empty)
         && redis.leases.iter().all(|l| *l == Lease::None)
         && redis.delayed.iter().all(|is_delayed| !is_delayed)
+        && redis.due.iter().all(|is_due| !is_due)
         && state.late.is_empty()
         && state
             .workers

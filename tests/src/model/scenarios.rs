@@ -37,6 +37,12 @@ pub struct Faults {
     pub damages: u8,
     /// Blueprints that a setting names as its orbit.
     pub orbits: u8,
+    /// Approvals of proposals.
+    pub approvals: u8,
+    /// Declined proposals.
+    pub declines: u8,
+    /// Proposals that expire.
+    pub expiries: u8,
 }
 
 impl Faults {
@@ -62,6 +68,10 @@ pub struct Scenario {
     pub admins: &'static [IssueNo],
     /// Whether an admin cancels issues, or a submitter.
     pub admin_cancels: bool,
+    /// The issues that need a review.
+    pub reviews: &'static [IssueNo],
+    /// Whether the submitter also tries to approve.
+    pub self_reviews: bool,
     /// The number of issues that each worker runs at once.
     pub slots: usize,
     /// Whether a worker that settles asks for the queue's next issue.
@@ -97,6 +107,8 @@ const PLAIN: Scenario = Scenario {
     n_workers: 2,
     admins: &[],
     admin_cancels: false,
+    reviews: &[],
+    self_reviews: false,
     slots: 1,
     hands_over: false,
     alone_from: 2,
@@ -123,6 +135,9 @@ const NO_FAULTS: Faults = Faults {
     holds: 0,
     damages: 0,
     orbits: 0,
+    approvals: 0,
+    declines: 0,
+    expiries: 0,
 };
 
 macro_rules! scenarios {
@@ -287,5 +302,55 @@ scenarios! {
         reaches &[
             ("settle", "ok"), ("settle", "ok, with the next"), ("claim", "orbit_needs_admin"),
             ("settle", "orbit_needs_admin"),
+        ];
+    /// An issue waits for a review, and a later one does not wait for it. It is approved, also by
+    /// its submitter, declined or cancelled, and replies are lost.
+    reviews { n_workers: 1, reviews: &[0], self_reviews: true }
+        faults { approvals: 1, declines: 1, cancels: 1, lost: 1, late: 1 }
+        reaches &[
+            ("propose", "ok"), ("propose", "ok, as before"), ("approve", "ok"),
+            ("approve", "again"), ("approve", "self_review"), ("approve", "not_in_review"),
+            ("decline", "ok"), ("decline", "again"), ("decline", "not_in_review"), ("cancel", "ok, not the head"),
+        ];
+    /// The head moves while an issue is in review. It joins its queue again, and its next proposal
+    /// is approved too, while the first approval is late.
+    reviews_moved { n_workers: 1, reviews: &[0], late_verbs: &["approve"] }
+        faults { approvals: 2, puts: 1, lost: 1, late: 1 }
+        reaches &[
+            ("propose", "ok"), ("propose", "moved_head"), ("approve", "moved_head"),
+            ("approve", "moved_head, as before"), ("approve", "other"), ("approve", "ok"),
+        ];
+    /// A proposal expires.
+    reviews_expire { n_workers: 1, n_accepted: 1, reviews: &[0], late_verbs: &["expire", "approve"] }
+        faults { approvals: 1, declines: 1, expiries: 1, late: 1 }
+        reaches &[
+            ("expire", "expired"), ("expire", "gone"), ("approve", "not_in_review"), ("decline", "ok"),
+        ];
+    /// A proposal that was late to expire is replaced by another one.
+    reviews_expire_late { n_workers: 1, issues: &[0], n_accepted: 1, reviews: &[0], late_verbs: &["expire"] }
+        faults { approvals: 2, puts: 1, expiries: 1, late: 1 }
+        reaches &[("expire", "gone"), ("approve", "moved_head"), ("approve", "not_in_review")];
+    /// A worker stalls past its lease, and proposes late.
+    reviews_stall { issues: &[0], n_accepted: 1, reviews: &[0], late_verbs: &["propose"] }
+        faults { freezes: 1, late: 1, approvals: 1 }
+        reaches &[("propose", "stale"), ("propose", "ok"), ("approve", "ok"), ("reap", "delayed")];
+    /// A worker dies while it verifies a change again.
+    reviews_crash { issues: &[0], n_accepted: 1, reviews: &[0] }
+        faults { deaths: 1, approvals: 2, puts: 1 }
+        reaches &[("approve", "moved_head"), ("approve", "ok"), ("reap", "delayed"), ("promote", "promoted")];
+    /// The Blueprint becomes an orbit while an issue is in review.
+    reviews_orbits { n_workers: 1, issues: &[0], n_accepted: 1, reviews: &[0] }
+        faults { approvals: 1, orbits: 1, lost: 1 }
+        reaches &[("approve", "orbit_needs_admin"), ("propose", "orbit_needs_admin"), ("approve", "ok")];
+    /// The Blueprint is paused while an issue is in review.
+    reviews_paused { n_workers: 1, reviews: &[0] }
+        faults { approvals: 1, puts: 1, holds: 1 }
+        reaches &[("approve", "ok"), ("approve", "moved_head"), ("resume", "done")];
+    /// A settle that proposes hands over the queue's next issue.
+    handed_over_review { issues: &[0, 0, 0], n_accepted: 3, n_workers: 1, hands_over: true, reviews: &[0, 1] }
+        faults { lost: 1, approvals: 1 }
+        reaches &[
+            ("propose", "ok, with the next"), ("propose", "ok, as before, with the next"),
+            ("approve", "ok"), ("approve", "moved_head"),
         ];
 }

@@ -5,6 +5,7 @@
 
 mod leases;
 mod places;
+mod review;
 mod settle;
 
 use crate::model::mistakes::Mistake;
@@ -51,6 +52,13 @@ impl Scripts<'_> {
             Request::Return { worker, issue } => self.return_element(worker, issue),
             Request::Promote(issue) => self.promote(issue),
             Request::Cancel { issue, holder } => self.cancel(issue, holder),
+            Request::Approve {
+                issue,
+                base,
+                is_submitter,
+            } => self.approve(issue, base, is_submitter),
+            Request::Decline(issue) => self.decline(issue),
+            Request::Expire(issue) => self.expire(issue),
             Request::Put(blueprint) => {
                 let queue = self.queue(blueprint);
                 queue.commits.push(Commit {
@@ -133,7 +141,7 @@ impl Scripts<'_> {
         }
     }
 
-    /// Decides an issue: the block that settle, cancel and reap share. Places the next head, unless
+    /// Decides an issue: the block that all decisions share. Places the next head, unless
     /// `leaves_next`.
     fn decide(
         &mut self,
@@ -142,14 +150,29 @@ impl Scripts<'_> {
         holder: Option<WorkerNo>,
         leaves_next: bool,
     ) {
+        let lease = self.redis.leases[issue as usize];
+        if self.issue(issue).state != IssueState::InReview {
+            self.leave_queue(issue, holder, leaves_next);
+        } else if matches!(how, IssueState::Cancelled | IssueState::Refused) {
+            // A repeated settle of the proposal is told so.
+            self.truth.decided_by[issue as usize] = None;
+        }
+        if self.makes(Mistake::CancelKeepsLease) && how == IssueState::Cancelled {
+            self.redis.leases[issue as usize] = lease;
+        }
+        self.issue(issue).state = how;
+        self.redis.log.push((issue, how));
+        self.redis.proposals[issue as usize] = None;
+        self.redis.due[issue as usize] = false;
+    }
+
+    /// Removes an issue from its queue: the block that decisions and proposals share. Places the
+    /// next head, unless `leaves_next`.
+    fn leave_queue(&mut self, issue: IssueNo, holder: Option<WorkerNo>, leaves_next: bool) {
         let was_head = self.is_head(issue);
         let place = self.queue_of(issue).place;
 
-        self.issue(issue).state = how;
-        self.redis.log.push((issue, how));
-        if !(self.makes(Mistake::CancelKeepsLease) && how == IssueState::Cancelled) {
-            self.redis.leases[issue as usize] = Lease::None;
-        }
+        self.redis.leases[issue as usize] = Lease::None;
         if let Some(holder) = holder {
             self.take_out(holder, issue);
         }
@@ -178,12 +201,17 @@ impl Scripts<'_> {
 
         let always = self.makes(Mistake::SubmitPlacesAlways);
         self.issue(issue).state = IssueState::Pending;
+        self.join_queue(issue, always);
+        Reply::Accepted
+    }
+
+    /// Appends an issue to its queue, and places it if it is the head, or `always`.
+    fn join_queue(&mut self, issue: IssueNo, always: bool) {
         let queue = self.queue_of(issue);
         queue.backlog.push(issue);
         if queue.place == Place::None || always {
             self.place_head(self.scenario.issues[issue as usize], false);
         }
-        Reply::Accepted
     }
 
     fn pop(&mut self, worker: WorkerNo) -> Reply {

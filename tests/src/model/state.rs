@@ -21,12 +21,16 @@ pub enum IssueState {
     Pending,
     /// Leased.
     InFlight,
+    /// Waits for the decision of a person.
+    InReview,
     /// Decided: applied, with a new version.
     Applied,
     /// Decided: denied by a verifier.
     Denied,
     /// Decided: cancelled.
     Cancelled,
+    /// Decided: declined by a person, or not reviewed in time.
+    Declined,
     /// Decided: its workers died too often.
     Dead,
     /// Decided: its target became an orbit, and its author is not an admin.
@@ -36,7 +40,10 @@ pub enum IssueState {
 impl IssueState {
     /// Whether the issue is decided.
     pub fn is_terminal(self) -> bool {
-        !matches!(self, Self::Unknown | Self::Pending | Self::InFlight)
+        !matches!(
+            self,
+            Self::Unknown | Self::Pending | Self::InFlight | Self::InReview
+        )
     }
 }
 
@@ -63,6 +70,10 @@ pub struct Issue {
     pub nonce: Option<u8>,
     /// The last holder.
     pub worker: Option<WorkerNo>,
+    /// The number of its proposals.
+    pub round: u8,
+    /// The head that its last proposal was made from.
+    pub base: Option<u8>,
 }
 
 /// The position of a queue's head.
@@ -138,6 +149,10 @@ pub struct Redis {
     pub leases: Vec<Lease>,
     /// By issue: whether it is in `delayed`.
     pub delayed: Vec<bool>,
+    /// By issue: the head from which the stored proposal was computed.
+    pub proposals: Vec<Option<u8>>,
+    /// By issue: whether its proposal has expired.
+    pub due: Vec<bool>,
     /// The counter from which tokens are made.
     pub fence: u8,
     /// The log: the decided issues with their states, in the order of decision.
@@ -164,6 +179,11 @@ pub enum Status {
 pub enum Call {
     /// Settle: applied.
     Apply {
+        /// Whether it asks for the queue's next issue.
+        with_next: bool,
+    },
+    /// Settle: needs a review.
+    Propose {
         /// Whether it asks for the queue's next issue.
         with_next: bool,
     },
@@ -247,17 +267,54 @@ pub enum Caller {
     Refused,
 }
 
+/// The decision of a reviewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Review {
+    /// Approves the proposal that was made from this head.
+    Approve {
+        /// The head that the reviewer has seen.
+        base: u8,
+        /// Whether the reviewer submitted the issue.
+        is_submitter: bool,
+    },
+    /// Declines.
+    Decline,
+}
+
+/// A reviewer, who repeats a call until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reviewer {
+    /// Whether the last call is answered.
+    pub caller: Caller,
+    /// The last call; `None` before the first.
+    pub review: Option<Review>,
+}
+
+impl Reviewer {
+    /// A reviewer without a call.
+    pub fn idle() -> Self {
+        Self {
+            caller: Caller::Idle,
+            review: None,
+        }
+    }
+}
+
 /// The truth, which no process can see. The rules compare the state with it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Truth {
     /// By issue: the identity of its present or last lease.
     pub grants: Vec<u8>,
-    /// By issue: the identity of the lease that decided it.
+    /// By issue: the identity of the lease that decided or proposed it.
     pub decided_by: Vec<Option<u8>>,
     /// By issue: whether it ever had a lease for an exclusive run.
     pub ran_alone: Vec<bool>,
     /// By issue: the number of releases because a resource was in use.
     pub waits: Vec<u8>,
+    /// By issue: the number of attempts before it joined its queue again.
+    pub earlier: Vec<u8>,
+    /// By issue: the heads of the proposals that a person has approved, as bits.
+    pub approved: Vec<u8>,
     /// Rules that a step violated without a trace in the data.
     pub broken: Broken,
     /// Whether a false place was written. The rules about places then wait for the audit.
@@ -275,6 +332,8 @@ pub struct State {
     pub submitters: Vec<Caller>,
     /// By issue: its canceller.
     pub cancellers: Vec<Caller>,
+    /// By issue: its reviewer.
+    pub reviewers: Vec<Reviewer>,
     /// Calls that may still be executed although their callers no longer wait.
     pub late: Vec<Request>,
     /// The faults that may still happen.

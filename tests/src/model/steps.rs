@@ -4,6 +4,7 @@ use crate::model::Protocol;
 use crate::model::actions::{Action, Fate};
 use crate::model::mistakes::Mistake;
 use crate::model::requests::{HandOver, Held, Release, Reply, Request, Verdict};
+use crate::model::reviews;
 use crate::model::rules::Rule;
 use crate::model::scripts::Scripts;
 use crate::model::state::{Call, Caller, IssueNo, Lease, Phase, State, Status, Task, WorkerNo};
@@ -22,10 +23,12 @@ pub(super) fn step(model: &Protocol, before: &State, action: Action) -> (State, 
     match action {
         Action::Call(request, fate) => {
             spend(&mut state, &request);
+            reviews::spend(&mut state, &request);
             match fate {
                 Fate::Answered => {
                     let reply = run(model, &mut state, request);
                     replied = Some(reply.clone());
+                    reviews::deliver(&mut state, &request, &reply);
                     deliver(model, &mut state, request, reply);
                 }
                 Fate::ReplyLost => {
@@ -47,6 +50,10 @@ pub(super) fn step(model: &Protocol, before: &State, action: Action) -> (State, 
             replied = Some(run(model, &mut state, request));
         }
         Action::RunsOut(issue) => state.redis.leases[issue as usize] = Lease::RanOut,
+        Action::FallsDue(issue) => {
+            state.faults.expiries -= 1;
+            state.redis.due[issue as usize] = true;
+        }
         Action::Freeze(w) => {
             state.faults.freezes -= 1;
             status(&mut state, w, Status::Paused);
@@ -332,6 +339,7 @@ fn leave_unsure(state: &mut State, request: Request) {
                 held,
                 match verdict {
                     Verdict::Applied => Call::Apply { with_next },
+                    Verdict::Review => Call::Propose { with_next },
                     Verdict::Denied => Call::Deny { with_next },
                 },
             );

@@ -59,12 +59,12 @@ impl Fault {
 
 /// The subject of a call.
 #[derive(Clone, Copy, Default)]
-struct About<'a> {
+pub(super) struct About<'a> {
     blueprint: Option<&'a BlueprintId>,
     issue: Option<&'a IssueId>,
 }
 
-fn about(issue: &IssueRef) -> About<'_> {
+pub(super) fn about(issue: &IssueRef) -> About<'_> {
     About {
         blueprint: Some(&issue.blueprint_id),
         issue: Some(&issue.issue_id),
@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    async fn call<T>(
+    pub(super) async fn call<T>(
         &mut self,
         name: &str,
         words: &str,

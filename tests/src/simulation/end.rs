@@ -52,7 +52,8 @@ impl World {
 
     /// Whether everything is decided and all workers' lists are empty.
     pub(super) async fn is_done(&self) -> bool {
-        if self.ledger.open_issues().next().is_some() {
+        let is_open = self.ledger.open_issues().next().is_some();
+        if is_open || !self.ledger.in_review().is_empty() {
             return false;
         }
         let workers: Vec<String> = self
@@ -77,14 +78,17 @@ impl World {
             keys.leases(),
             keys.delayed(),
             keys.waiting(),
+            keys.in_review(),
+            keys.review_due(),
         ] {
             let is_there: u64 = self.fixture.raw(&["EXISTS", &key]).await;
             findings.same(&key, is_there, 0);
         }
         for issue in self.ledger.issues.keys() {
-            let key = keys.steps(issue);
-            let is_there: u64 = self.fixture.raw(&["EXISTS", &key]).await;
-            findings.same(&key, is_there, 0);
+            for key in [keys.steps(issue), keys.proposal(issue)] {
+                let is_there: u64 = self.fixture.raw(&["EXISTS", &key]).await;
+                findings.same(&key, is_there, 0);
+            }
         }
         for name in self.ledger.queues.keys() {
             let key = keys.backlog(name);
@@ -120,8 +124,10 @@ async fn check_history(
     let queue = &ledger.queues[name];
     let in_order = |ids: Vec<&IssueId>| -> Vec<String> {
         let is_cancelled = |id: &IssueId| cause_of(ledger, id) == Some(RejectionCause::Cancelled);
+        // An issue in review has left its queue.
+        let was_in_review = |id: &IssueId| ledger.issues[id].rounds > 0;
         ids.into_iter()
-            .filter(|id| !is_cancelled(id))
+            .filter(|id| !is_cancelled(id) && !was_in_review(id))
             .map(ToString::to_string)
             .collect()
     };
@@ -171,6 +177,18 @@ async fn check_history(
             entry.ts_ms,
             issue.updated_at_ms,
         );
+        if let Some(approval) = ledger.issues[id].approvals.first() {
+            findings.same(
+                format!("the document of {id}, and what was approved"),
+                version.as_ref(),
+                Some(&approval.new_version),
+            );
+            findings.same(
+                format!("the base of {id}, and what was approved"),
+                entry.prev_hash.as_ref(),
+                Some(&approval.base_version),
+            );
+        }
         if issue.state == IssueState::Applied {
             applied.push((id.clone(), version));
         }

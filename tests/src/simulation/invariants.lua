@@ -2,7 +2,7 @@
 -- Checks all undecided issues, and the subject of the last call, against the rules of the queue.
 -- Reads only; its cost does not depend on the number of decided issues.
 -- KEYS  1 pending; 2 places; 3 leases; 4 delayed; 5 waiting; 6 counts; 7 log; 8 decided; 9 issues;
---       10 workers; 11 dead; 12 paused
+--       10 workers; 11 dead; 12 paused; 13 in_review; 14 review_due
 -- ARGV  1-7 the key prefixes of: issue, backlog, processing, blueprint, documents, commits, newest;
 --       8 max attempts; 9 the Blueprint and 10 the issue of the last call, or ''; 11 '1' if its
 --       queue must be parked or empty; 12 a worker whose list no longer has the issue, or ''; 13..
@@ -51,9 +51,9 @@ for i = 13, #ARGV do
     local id, submitted = string.match(item, '^(.-)|(%d+)$')
     local element = bp .. '/' .. id
     local f = call('HMGET', issue_of .. id,
-      'state', 'blueprint_id', 'submitted_at', 'token', 'worker_id', 'deaths')
+      'state', 'blueprint_id', 'submitted_at', 'token', 'worker_id', 'deaths', 'joined_at')
     hold(not open[element], 'queue', element, ' is queued twice')
-    hold(f[2] == bp and f[3] == submitted, 'queue', element, ' does not belong there')
+    hold(f[2] == bp and (f[7] or f[3]) == submitted, 'queue', element, ' does not belong there')
     hold(tonumber(submitted) >= last_at, 'queue', element, ' is not in order')
     hold(tonumber(f[6] or 0) <= max_attempts, 'attempts', element, ' has killed too many workers')
     open[element], n_open, last_at, since[at] =
@@ -116,15 +116,27 @@ for _, worker in ipairs(holders[last_bp .. '/' .. last_id] or {}) do
 end
 
 -- The counters, and that no issue is lost.
-local c = call('HMGET', KEYS[6], 'pending', 'submitted', 'applied', 'denied', 'failed', 'cancelled')
-for i = 1, 6 do c[i] = tonumber(c[i] or 0) end
+local c = call('HMGET', KEYS[6],
+  'pending', 'submitted', 'applied', 'denied', 'failed', 'cancelled', 'declined')
+for i = 1, 7 do c[i] = tonumber(c[i] or 0) end
 local n_decided, n_issues = call('LLEN', KEYS[8]), call('ZCARD', KEYS[9])
 hold(c[1] == n_pending, 'counts', n_pending, ' are pending, counted are ', c[1])
 hold(c[2] == n_issues, 'counts', n_issues, ' are submitted, counted are ', c[2])
-hold(c[3] + c[4] + c[5] + c[6] == n_decided, 'counts',
+hold(c[3] + c[4] + c[5] + c[6] + c[7] == n_decided, 'counts',
   n_decided, ' are decided, counted are others')
-hold(n_open + n_decided == n_issues, 'lost',
-  n_open, ' are open and ', n_decided, ' decided, of ', n_issues)
+-- Each issue in review: that it is in no queue and has a proposal.
+local n_in_review = call('ZCARD', KEYS[13])
+for id in pairs(scores(KEYS[13])) do
+  local f = call('HMGET', issue_of .. id, 'state', 'blueprint_id', 'round')
+  local element = f[2] .. '/' .. id
+  hold(f[1] == 'in_review' and f[3] and not open[element], 'review', element, ' is ', f[1])
+end
+for element in pairs(scores(KEYS[14])) do
+  hold(call('ZSCORE', KEYS[13], string.match(element, '/(.*)$')), 'review',
+    element, ' can expire and is not in review')
+end
+hold(n_open + n_decided + n_in_review == n_issues, 'lost',
+  n_open, ' are open, ', n_in_review, ' in review and ', n_decided, ' decided, of ', n_issues)
 hold(call('HLEN', KEYS[7]) == n_decided, 'log',
   'it has not one entry for each of the ', n_decided, ' decided')
 

@@ -69,6 +69,8 @@ impl Invariants {
                 keys.workers(),
                 keys.dead(),
                 keys.paused(),
+                keys.in_review(),
+                keys.review_due(),
             ],
             prefixes: prefixes
                 .into_iter()
@@ -133,7 +135,7 @@ mod tests {
 
     /// The effect of one raw command on sound queues, and the rule that it violates. `H` is a ready
     /// head, `L` a leased one, `B` and `M` their Blueprints.
-    const DAMAGES: [(&str, &str); 20] = [
+    const DAMAGES: [(&str, &str); 22] = [
         ("DEL pending", "place"),
         ("LPUSH pending B/H", "place"),
         ("HSET places B parked", "place"),
@@ -150,6 +152,8 @@ mod tests {
         ("HSET issue:H token t", "token"),
         ("ZADD waiting 1 B", "waiting"),
         ("HINCRBY counts pending 1", "counts"),
+        ("ZADD in_review 1 H", "review"),
+        ("ZADD review_due 1 B/H", "review"),
         ("ZADD issues 1 unknown", "lost"),
         ("HSET log unknown {}", "log"),
         ("HDEL newest:M V", "chain"),

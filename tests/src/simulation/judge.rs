@@ -38,6 +38,8 @@ impl Ledger {
                     attempts: 0,
                     retries: 0,
                     deaths: 0,
+                    rounds: 0,
+                    approvals: Vec::new(),
                 };
                 self.issues.insert(issue.issue_id, record);
                 self.has_placed |= is_first;
@@ -290,20 +292,29 @@ impl Ledger {
         let is_holder = self.token(issue) == Some(&lease.token);
         let was_decided_so =
             matches!(&before, Place::Decided { token, .. } if token.as_ref() == Some(&lease.token));
+        let is_in_review =
+            matches!(&before, Place::InReview { token, .. } if *token == lease.token);
         let blueprint = &issue.blueprint_id;
         let (seq, is_archived) = (
             self.queues[blueprint].head_seq,
             self.queues[blueprint].is_archived,
         );
         let authority = self.record(issue).authority;
-        let is_forbidden = how == How::Applied && self.orbit_forbids(issue, authority);
-        let uses_head = matches!(how, How::Applied | How::Denied);
+        let has_change = matches!(how, How::Applied | How::Review);
+        let is_forbidden = has_change && self.orbit_forbids(issue, authority);
+        let uses_head = has_change || how == How::Denied;
         let decided = |state| Place::Decided {
             state,
             cause: how.cause(),
             token: Some(lease.token.clone()),
         };
         match outcome {
+            SettleOutcome::Settled(state) if is_in_review => {
+                self.hold(*state == IssueState::InReview, || {
+                    format!("once: {lease:?} settled {state:?}, {before:?}")
+                });
+                "proposed again"
+            }
             SettleOutcome::Settled(state) if was_decided_so => {
                 // The ledger does not know which call under this token decided: a late one may have
                 // had another result.
@@ -323,7 +334,8 @@ impl Ledger {
                     format!("compare-and-set: {issue:?} settled against {expected_seq}, the head is {seq}")
                 });
                 self.hold(!is_forbidden, || format!("orbit: {lease:?} settled"));
-                let is_told = (*state == IssueState::Applied) == (how == How::Applied);
+                let is_told = (*state == IssueState::Applied) == (how == How::Applied)
+                    && (*state == IssueState::InReview) == (how == How::Review);
                 self.hold(is_told, || {
                     format!("outcome: {issue:?}, {how:?} is {state:?}")
                 });
@@ -332,25 +344,30 @@ impl Ledger {
                     queue.head_seq += 1;
                     queue.head_by_hand = None;
                 }
+                self.dropped_by = Some(lease.worker_id.clone());
+                if how == How::Review {
+                    self.proposed(issue, &lease.token);
+                    return "proposed";
+                }
                 let (count, name) = match how {
                     How::Applied => ("applied", "applied"),
                     How::Denied => ("denied", "denied"),
                     How::Failed => ("failed", "failed"),
+                    How::Review => unreachable!("it is not decided"),
                     How::Dead => ("failed", "dead"),
                 };
-                self.dropped_by = Some(lease.worker_id.clone());
                 self.decide(issue, decided(*state), count, true);
                 name
             }
             SettleOutcome::Stale => {
-                self.hold(!is_holder && !was_decided_so, || {
+                self.hold(!is_holder && !was_decided_so && !is_in_review, || {
                     format!("fencing: {lease:?} is refused")
                 });
                 "stale"
             }
             SettleOutcome::MovedHead { head, .. } => {
                 // The settings of an orbit may have changed.
-                let settings_moved = how == How::Applied && self.queues[blueprint].is_orbit;
+                let settings_moved = has_change && self.queues[blueprint].is_orbit;
                 let is_moved = is_holder
                     && uses_head
                     && head.seq == seq

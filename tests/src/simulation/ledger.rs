@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use shared::domain::issue::{Authority, IssueState, RejectionCause};
+use shared::domain::proposal::Approval;
 use shared::ids::{BlueprintId, IssueId, Version, WorkerId};
 use shared::store::{IssueRef, Lease};
 
@@ -29,6 +30,12 @@ pub(super) enum Place {
     },
     /// Delayed until it is due.
     Delayed { is_due: bool },
+    /// Waits for a review. `token`: the one under which it was proposed.
+    InReview {
+        token: String,
+        base_seq: u64,
+        is_due: bool,
+    },
     /// Decided. `token`: the one under which it was settled.
     Decided {
         state: IssueState,
@@ -46,6 +53,10 @@ pub(super) struct Record {
     pub(super) attempts: u32,
     pub(super) retries: u32,
     pub(super) deaths: u32,
+    /// The number of its proposals.
+    pub(super) rounds: u32,
+    /// The approvals that were committed; at most one.
+    pub(super) approvals: Vec<Approval>,
 }
 
 /// A Blueprint.
@@ -215,7 +226,7 @@ impl Ledger {
     pub(super) fn struck(&mut self, issue: &IssueRef) {
         match &mut self.record(issue).place {
             Place::Leased { is_over, .. } => *is_over = true,
-            Place::Delayed { is_due } => *is_due = true,
+            Place::Delayed { is_due } | Place::InReview { is_due, .. } => *is_due = true,
             _ => {}
         }
     }

@@ -34,7 +34,19 @@ impl World {
                     .await?;
                 self.chores.extend(found.into_iter().map(Chore::Promote));
             }
-            6..9 => self.look_at_the_silent().await?,
+            6..8 => self.look_at_the_silent().await?,
+            8 => {
+                let found = self
+                    .look("due reviews", async |fixture| {
+                        fixture.store.due_reviews(BATCH).await
+                    })
+                    .await?;
+                // Also one that is not due any more, or not yet.
+                let others = self.ledger.in_review();
+                let other = self.rng.pick(&others).filter(|_| self.rng.one_in(4));
+                let found = found.into_iter().chain(other);
+                self.chores.extend(found.map(Chore::Expire));
+            }
             // Acts on a list that is older than a beat, a claim or a promotion.
             _ => {
                 let running: Vec<IssueRef> = self
@@ -60,6 +72,9 @@ impl World {
             }
             Chore::Promote(issue) => {
                 self.promote(&issue).await?;
+            }
+            Chore::Expire(issue) => {
+                self.expire(&issue).await?;
             }
             Chore::Return(issue, worker) => {
                 self.return_element(&issue, &worker).await?;
@@ -99,6 +114,9 @@ impl World {
 
     /// Lets one lease expire, or makes one delayed issue due; prefers leases of silent holders.
     pub(super) async fn tick(&mut self) -> Seen<()> {
+        if self.rng.one_in(12) {
+            return self.end_review().await;
+        }
         if self.rng.one_in(2) {
             let delayed = self.ledger.delayed(false);
             let Some(issue) = self.rng.pick(&delayed) else {

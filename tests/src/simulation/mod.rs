@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `scheduler` | chooses the actor of the next step; deaths, stalls, the end |
 //! | `worker`, `maintenance`, `callers` | the actors: each step of one makes at most one call |
+//! | `reviews` | the reviewer, and the outcomes of reviews |
 //! | `calls` | every call of the store, with lost requests, lost replies and doubled calls |
 //! | `ledger`, `judge` | the expected state after the calls; each outcome is compared with it |
 //! | `invariants` | the rules of the queue, checked inside Redis after every call |
@@ -23,6 +24,7 @@ mod judge;
 mod judge_recovery;
 mod ledger;
 mod maintenance;
+mod reviews;
 mod scheduler;
 mod trace;
 mod worker;

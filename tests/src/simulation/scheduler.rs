@@ -4,6 +4,7 @@
 use crate::simulation::callers::{Callers, archive};
 use crate::simulation::calls::Seen;
 use crate::simulation::ledger::Record;
+use crate::simulation::reviews::Reviewer;
 use crate::simulation::worker::Worker;
 use crate::simulation::world::World;
 use crate::store_audit::{dump, violations};
@@ -21,6 +22,7 @@ const STEPS_TO_FINISH: usize = 5000;
 pub(super) struct Scheduler {
     pub(super) world: World,
     callers: Callers,
+    reviewer: Reviewer,
     awake: Vec<Worker>,
     asleep: Vec<Worker>,
 }
@@ -30,6 +32,7 @@ impl Scheduler {
         let mut scheduler = Self {
             world: World::new(seed).await,
             callers: Callers::default(),
+            reviewer: Reviewer::default(),
             awake: Vec::new(),
             asleep: Vec::new(),
         };
@@ -60,7 +63,8 @@ impl Scheduler {
     async fn step(&mut self) -> Seen<()> {
         match self.world.rng.roll(100) {
             0..20 => self.callers.submit(&mut self.world).await,
-            20..65 => self.work().await,
+            20..62 => self.work().await,
+            62..65 => self.reviewer.step(&mut self.world).await,
             65..79 => self.world.keep().await,
             79..90 => self.world.tick().await,
             90..92 => self.callers.cancel(&mut self.world).await,
@@ -130,7 +134,8 @@ impl Scheduler {
             }
             self.world.trace.next_step();
             match self.world.rng.roll(20) {
-                0..12 => self.work().await?,
+                0..11 => self.work().await?,
+                11 => self.reviewer.step(&mut self.world).await?,
                 12..17 => self.world.keep().await?,
                 _ => self.world.tick().await?,
             }

@@ -6,6 +6,7 @@ use shared::store::{ClaimMode, ClaimOutcome, Claimed, IssueRef, Lease, Release, 
 
 use crate::simulation::calls::{AskedNext, Claim, Seen};
 use crate::simulation::ledger::SHARED_RUN_LIMIT;
+use crate::simulation::reviews::needs_review;
 use crate::simulation::world::{Late, World};
 use crate::store_fixture::{How, LONG, busy, fault};
 
@@ -197,6 +198,7 @@ async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
         5 => How::Denied,
         6 => How::Failed,
         7 => How::Dead,
+        _ if needs_review(&claimed.lease.issue.issue_id) => How::Review,
         _ => How::Applied,
     };
     let next = asked_next(world);

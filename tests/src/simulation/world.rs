@@ -33,6 +33,7 @@ pub(super) enum Chore {
     Reap(IssueRef),
     Promote(IssueRef),
     Return(IssueRef, WorkerId),
+    Expire(IssueRef),
 }
 
 /// The state that all actors share.

@@ -1,11 +1,16 @@
 //! The values that the tests of the scripts use: ids, issues, Blueprints, decisions, log entries.
 
+use std::sync::Arc;
+
 use shared::blueprint::Blueprint;
 use shared::domain::commit::Epoch;
-use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use shared::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict, VerdictStatus};
 use shared::domain::issue::{NewIssue, RejectionCause};
+use shared::domain::proposal::{ReviewPolicy, StoredPatch};
 use shared::ids::{BlueprintId, IssueId, WorkerId};
-use shared::store::{ClaimMode, ClaimOutcome, Claimed, IssueRef, Lease, Release};
+use shared::store::{
+    ClaimMode, ClaimOutcome, Claimed, IssueRef, Lease, NewProposal, Release, Settlement,
+};
 
 use crate::factory;
 
@@ -25,6 +30,8 @@ pub const BESIDE: ClaimMode = ClaimMode::Shared {
 pub enum How {
     /// A new version that names the issue.
     Applied,
+    /// A new version that names the issue and its base, and needs a review.
+    Review,
     /// Denied by one verifier.
     Denied,
     /// A permanent fault.
@@ -37,7 +44,7 @@ impl How {
     /// The resulting cause of the issue.
     pub fn cause(self) -> Option<RejectionCause> {
         match self {
-            How::Applied => None,
+            How::Applied | How::Review => None,
             How::Denied => Some(RejectionCause::Denied),
             How::Failed | How::Dead => Some(RejectionCause::Failed),
         }
@@ -46,7 +53,7 @@ impl How {
     /// The resulting reason of the issue.
     pub fn reason(self) -> &'static str {
         match self {
-            How::Applied => "",
+            How::Applied | How::Review => "",
             How::Denied => "noop: nothing changed",
             How::Failed | How::Dead => "dispatch failed: time limit of 300 s exceeded",
         }
@@ -93,14 +100,18 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
     let reason = Some(how.reason().to_owned()).filter(|r| !r.is_empty());
     let verdict = Verdict {
         axis: "noop".to_owned(),
-        pass: how == How::Applied,
+        status: match how {
+            How::Applied => VerdictStatus::Pass,
+            How::Review => VerdictStatus::Review,
+            _ => VerdictStatus::Deny,
+        },
         detail: "{\"a\":[],\"b\":{}}".to_owned(),
     };
     LogEntry {
         issue_id: claimed.lease.issue.issue_id.clone(),
         blueprint_id: claimed.lease.issue.blueprint_id.clone(),
         prev_hash: Some(claimed.head.version.clone()),
-        new_hash: (how == How::Applied).then(|| new.version().clone()),
+        new_hash: matches!(how, How::Applied | How::Review).then(|| new.version().clone()),
         intent: claimed.intent.clone(),
         rationale: "größer \"☃\"\n".to_owned(),
         verdicts: vec![verdict],
@@ -120,6 +131,7 @@ pub fn log_of(claimed: &Claimed, how: How, new: &Blueprint) -> LogEntry {
         unusable_reply: "{\"ops\": \u{1b}".to_owned(),
         submitted_by: claimed.submitted_by.clone(),
         decided_by: None,
+        comment: String::new(),
     }
 }
 
@@ -193,4 +205,38 @@ pub fn new_issue(blueprint: &str, issue: &str) -> NewIssue {
     let issue = issue_ref(blueprint, issue);
     let intent = format!("tag {} — größer \"☃\" \\ \n", issue.issue_id);
     NewIssue::new(issue.issue_id, issue.blueprint_id, intent, None).expect("a valid issue")
+}
+
+/// The document that [`How::Review`] proposes for this issue of this Blueprint, on the head with
+/// this number.
+///
+/// # Panics
+/// If the Blueprint is invalid.
+pub fn proposed(blueprint: &str, issue: &str, base_seq: u64) -> Blueprint {
+    marked(blueprint, &format!("{issue} on {base_seq}"), "1.0.1")
+}
+
+/// The reason of the review of [`How::Review`].
+pub const REVIEW: &str = "human-review: a person has to approve every change";
+
+/// The settlement of a claimed issue that needs a review under this policy.
+pub fn review_of(claimed: &Claimed, policy: ReviewPolicy) -> Settlement {
+    let issue = &claimed.lease.issue;
+    let (name, id) = (issue.blueprint_id.as_str(), issue.issue_id.as_str());
+    let new = proposed(name, id, claimed.head.seq);
+    let log = log_of(claimed, How::Review, &new);
+    Settlement::Review(Box::new(NewProposal {
+        blueprint: Arc::new(new),
+        expected_seq: claimed.head.seq,
+        patch_hash: PATCH_HASH.to_owned(),
+        epoch: epoch_of(claimed),
+        reasons: vec![REVIEW.to_owned()],
+        patch: StoredPatch {
+            reply_json: r#"{"bump":"patch","ops":[],"rationale":"why"}"#.to_owned(),
+            usage: log.usage.clone(),
+        },
+        policy,
+        settings_counter: claimed.settings_counter,
+        log,
+    }))
 }

@@ -189,6 +189,7 @@ async fn no_setting_ever_names_an_archived_orbit() {
             spawner: None,
             applies_to: Vec::new(),
             axis_options: Default::default(),
+            review: Default::default(),
             revision: 0,
             updated_by: None,
             updated_at_ms: None,

@@ -172,6 +172,8 @@ async fn grow(fixture: &Fixture, length: u64) {
             issue_id: None,
             epoch: None,
             author: None,
+            decided_by: None,
+            comment: String::new(),
             committed_at_ms: seq,
         };
         batch.push(HistoryEntry { commit, document });

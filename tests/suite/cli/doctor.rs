@@ -81,7 +81,7 @@ async fn a_sound_deployment_is_sound_and_each_fault_is_named() {
 #[tokio::test]
 async fn the_scope_of_a_token_is_told() {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    let tokens = "read reader-0123456789\nsubmit submit-0123456789\nadmin admin-0123456789\n";
+    let tokens = "read reader-0123456789\nsubmit submit-0123456789\nreview review-0123456789\nadmin admin-0123456789\n";
     std::fs::write(file.path(), tokens).expect("the file of tokens");
     let redis = RedisServer::start(Aof::None);
     let path = file.path().to_str().expect("a plain path");
@@ -104,6 +104,7 @@ async fn the_scope_of_a_token_is_told() {
     for (token, words) in [
         ("reader-0123456789", "ok accepted, with the scope read"),
         ("submit-0123456789", "ok accepted, with the scope submit"),
+        ("review-0123456789", "ok accepted, with the scope review"),
         ("admin-0123456789", "ok accepted, with the scope admin"),
         ("unknown-0123456789", "bad intake does not know"),
         ("", "bad intake requires a token"),

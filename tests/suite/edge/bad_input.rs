@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::bad_input_channels::{channel_cases, consumer_cases};
+use super::bad_input_reviews::review_cases;
 
 /// RPCs whose requests have no field that could be invalid.
 const WITHOUT_INPUT: [&str; 1] = ["GetQueueStats"];
@@ -54,7 +55,7 @@ macro_rules! refused {
 pub(super) use refused;
 
 /// Invalid ids.
-const BAD_IDS: [(&str, &str); 5] = [
+pub(super) const BAD_IDS: [(&str, &str); 5] = [
     ("an empty id", ""),
     ("a slash", "a/b"),
     ("a brace", "{draftsman:0}"),
@@ -397,6 +398,7 @@ async fn bad_input_is_refused_by_every_rpc_and_changes_nothing() {
     channel_cases(&rig.client, &mut cases);
     consumer_cases(&rig.client, &mut cases);
     setting_cases(&rig.client, &mut cases);
+    review_cases(&rig.client, &mut cases);
     let covered = cases.iter().map(|case| case.rpc).chain(WITHOUT_INPUT);
     let covered: BTreeSet<String> = covered.map(str::to_owned).collect();
     assert_eq!(covered, rpcs(), "each RPC has a case, and each case an RPC");

@@ -17,13 +17,17 @@ use tonic_types::StatusExt;
 const PAGE: &str = include_str!("../../../docs/errors.md");
 
 /// Errors of the page that are not provoked here, with the place of their tests.
-const NOT_PROVOKED: [(&str, &str); 26] = [
+const NOT_PROVOKED: [(&str, &str); 30] = [
     ("ANSWER_TOO_LARGE", "suite/versions.rs provokes it"),
     ("BLUEPRINT_EXISTS", "the code is held by suite/transfer.rs"),
     ("CHANNEL_IN_USE", "suite/orbit_channels.rs provokes it"),
     ("CHANNEL_MOVED", "suite/channels.rs provokes it"),
     ("CHANNEL_NOT_FOUND", "suite/channels.rs provokes it"),
     ("IMPORT_EXPIRED", "takes ten minutes"),
+    (
+        "ISSUE_NOT_IN_REVIEW",
+        "suite/review/refusals.rs provokes it",
+    ),
     ("ISSUE_NOT_REJECTED", "suite/retrying.rs provokes it"),
     ("ISSUE_PRUNED", "suite/pruning.rs provokes it"),
     ("NO_WORKER", "suite/previews.rs provokes it"),
@@ -35,8 +39,11 @@ const NOT_PROVOKED: [(&str, &str); 26] = [
         "PREVIEW_LATE",
         "takes the longest time of a flow and five seconds",
     ),
+    ("PROPOSAL_EXPIRED", "suite/review/refusals.rs provokes it"),
+    ("PROPOSAL_STALE", "suite/review/stale.rs provokes it"),
     ("REQUEST_TOO_LARGE", "suite/limits.rs provokes it"),
     ("SCOPE_TOO_NARROW", "suite/security.rs provokes it"),
+    ("SELF_REVIEW", "suite/review/decisions.rs provokes it"),
     ("STREAM_BROKEN", "the code is held by suite/transfer.rs"),
     ("TOKEN_MISSING", "suite/security.rs provokes it"),
     ("TOKEN_UNKNOWN", "suite/security.rs provokes it"),

@@ -16,11 +16,12 @@ use super::scopes_stage::{
 };
 
 /// RPCs that only read.
-const READS: [&str; 17] = [
+const READS: [&str; 18] = [
     "IntakeService/GetIssue",
     "IntakeService/ListIssues",
     "IntakeService/WatchIssue",
     "IntakeService/GetQueueStats",
+    "IntakeService/GetProposal",
     "BlueprintService/GetBlueprint",
     "BlueprintService/ListBlueprints",
     "BlueprintService/ListCommits",

@@ -108,6 +108,7 @@ impl Stage {
                 .await;
             put.expect("a setting");
         }
+        stage.propose().await;
         let denied = stage.submit(ADMIN, ORBIT, "nobody understands this", DENIED);
         denied.await.expect("an issue");
         stage.decided(DENIED).await;
@@ -244,6 +245,9 @@ impl Stage {
                 };
                 intake.cancel_issue(with(token, request)).await.map(drop)
             }
+            "IntakeService/GetProposal"
+            | "IntakeService/ApproveIssue"
+            | "IntakeService/DeclineIssue" => self.attack_review(token, rpc).await,
             "IntakeService/GetIssue" => self.issue(token, DENIED).await.map(drop),
             "IntakeService/ListIssues" => {
                 let request = v1::ListIssuesRequest::default();

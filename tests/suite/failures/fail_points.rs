@@ -49,6 +49,14 @@ const INTAKE_PLACES: [&str; 3] = ["submit.after", "cancel.after", "put.after"];
 /// Places at which the suite `previews` kills a worker.
 const PREVIEW_PLACES: [&str; 1] = ["preview.taken"];
 
+/// Places at which the suite `failures::reviews` kills a program.
+const REVIEW_PLACES: [&str; 4] = [
+    "expire_review.before",
+    "expire_review.after",
+    "approve.after",
+    "decline.after",
+];
+
 /// Places at which the suite `step_cache` kills a worker.
 const STEP_PLACES: [&str; 2] = ["remember.before", "remember.after"];
 
@@ -242,6 +250,7 @@ fn every_place_is_in_a_case() {
         .chain(INTAKE_PLACES)
         .chain(PREVIEW_PLACES)
         .chain(STEP_PLACES)
+        .chain(REVIEW_PLACES)
         .map(str::to_owned)
         .collect();
     assert_eq!(in_source, in_cases);

@@ -287,6 +287,8 @@ async fn a_page_of_an_author_reads_a_bounded_number_of_commits() {
             issue_id: None,
             epoch: None,
             author: Some(actor(if seq == 7 { "rare" } else { "many" })),
+            decided_by: None,
+            comment: String::new(),
             committed_at_ms: seq,
         };
         batch.push(HistoryEntry {

@@ -24,6 +24,7 @@ fn setting(name: &str) -> EnhanceSetting {
         spawner: None,
         applies_to: Vec::new(),
         axis_options: Default::default(),
+        review: Default::default(),
         revision: 0,
         updated_by: None,
         updated_at_ms: None,

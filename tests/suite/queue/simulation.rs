@@ -63,6 +63,20 @@ put archived
 put created
 put head_moved
 put unchanged
+settle proposed
+settle proposed again
+approve ok
+approve again
+approve moved_head
+approve moved_head again
+approve not_in_review
+approve expired
+decline ok
+decline again
+decline not_in_review
+expire expired
+expire gone
+expire waits
 fault Doubled
 fault ReplyLost
 fault RequestLost";

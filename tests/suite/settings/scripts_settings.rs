@@ -4,6 +4,7 @@ use futures::future::{join, join_all};
 use shared::blueprint::Blueprint;
 use shared::domain::actor::Actor;
 use shared::domain::id_pattern::IdPattern;
+use shared::domain::proposal::ReviewPolicy;
 use shared::domain::setting::EnhanceSetting;
 use shared::domain::version_selector::VersionSelector;
 use shared::ids::{SettingId, Version};
@@ -34,6 +35,10 @@ fn setting(name: &str, orbit: &str, selector: VersionSelector) -> EnhanceSetting
         spawner: Some(shared::blueprint::json::parse(spawner).expect("JSON")),
         applies_to: vec![IdPattern::parse("team.*").expect("a pattern")],
         axis_options: axis_options.as_object().expect("an object").clone(),
+        review: ReviewPolicy {
+            ttl_secs: 90,
+            allow_self_review: true,
+        },
         revision: 99,
         updated_by: Some(Actor::parse("größer \"☃\"").expect("an actor")),
         updated_at_ms: None,
@@ -68,6 +73,7 @@ async fn a_setting_is_written_under_its_revision() {
             updated_at_ms: stored.updated_at_ms,
             ..new.clone()
         };
+        let stored = *stored;
         assert_eq!(stored, expected);
         assert_eq!(store.setting(&new.id).await.unwrap(), Some(stored.clone()));
         assert_eq!(store.list_settings().await.unwrap(), [stored]);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use shared::blueprint::label::Bump;
 use shared::blueprint::{Blueprint, Doc, json};
 use shared::domain::commit::MAX_RATIONALE_BYTES;
-use shared::domain::enhance_log::Verdict;
+use shared::domain::enhance_log::{Verdict, VerdictStatus};
 use shared::ids::{BlueprintId, Version, sha256_hex};
 
 use crate::flow::error::FlowError;
@@ -33,6 +33,8 @@ pub enum Decision {
         verdicts: Vec<Verdict>,
         /// SHA-256 of `$.patch.ops` in canonical JSON.
         patch_hash: String,
+        /// Why a person has to decide, as `axis: reason`; empty to commit at once.
+        review: Vec<String>,
     },
     /// An axis or the flow denied the change.
     Deny {
@@ -66,7 +68,7 @@ pub(super) fn read(
     let verdicts = verdicts(&commit)?;
     if !committed {
         return Ok(Decision::Deny {
-            reasons: reasons(&commit)?,
+            reasons: reasons(&commit, "reasons", "a denial says why")?,
             verdicts,
             // Bounded, because an over-long rationale may be the reason for the denial.
             rationale: bounded(&rationale),
@@ -109,6 +111,15 @@ pub(super) fn read(
         ));
     }
     check_verdicts(&commit, &verdicts, axes, blueprint.version(), run)?;
+    let review = match commit.object.and_then(|object| object.get("review")) {
+        None => Vec::new(),
+        Some(_) => reasons(
+            &commit,
+            "review",
+            "it says why, or is absent if no review is needed",
+        )?,
+    };
+    check_review(&commit, &verdicts, &review)?;
     let ops = ctx.get("patch").and_then(|patch| patch.get("ops"));
     let patch_hash = ops.map_or_else(String::new, |ops| sha256_hex(json::emit(ops).as_bytes()));
     Ok(Decision::Commit {
@@ -117,11 +128,12 @@ pub(super) fn read(
         rationale,
         verdicts,
         patch_hash,
+        review,
     })
 }
 
 /// Checks a commit against the axes of the setting. Its summary names each axis once and no other,
-/// no axis denies, and each axis has in fact passed this document.
+/// no axis denies, and each axis has in fact given this verdict on this document.
 fn check_verdicts(
     commit: &Fields<'_>,
     verdicts: &[Verdict],
@@ -130,8 +142,8 @@ fn check_verdicts(
     run: &RunState,
 ) -> Result<(), FlowError> {
     let wrong = |problem: String| Err(commit.wrong("verdicts_summary", problem));
-    for (i, Verdict { axis, pass, .. }) in verdicts.iter().enumerate() {
-        if !pass {
+    for (i, Verdict { axis, status, .. }) in verdicts.iter().enumerate() {
+        if *status == VerdictStatus::Deny {
             return wrong(format!(
                 "has a denial by the axis {axis}, but committed is true"
             ));
@@ -146,20 +158,51 @@ fn check_verdicts(
         }
     }
     for axis in axes {
-        if !verdicts.iter().any(|verdict| verdict.axis == *axis) {
+        let Some(verdict) = verdicts.iter().find(|verdict| verdict.axis == *axis) else {
             return wrong(format!("lacks the axis {axis} of the setting"));
-        }
-        let truth = match run.rulings().of(axis, version) {
-            Some(Ruling::Pass) => continue,
-            Some(Ruling::Deny) => "it denied this document".to_owned(),
-            Some(Ruling::OtherInput(field)) => {
+        };
+        let said = match verdict.status {
+            VerdictStatus::Review => "needs a review",
+            _ => "passed",
+        };
+        let truth = match (run.rulings().of(axis, version), verdict.status) {
+            (Some(Ruling::Pass), VerdictStatus::Pass)
+            | (Some(Ruling::Review), VerdictStatus::Review) => continue,
+            (Some(Ruling::Pass), _) => "it passed this document".to_owned(),
+            (Some(Ruling::Review), _) => "it sent this document to review".to_owned(),
+            (Some(Ruling::Deny), _) => "it denied this document".to_owned(),
+            (Some(Ruling::OtherInput(field)), _) => {
                 format!("it was given another {field} than that of the issue")
             }
-            None => "the verifier router did not run it on this document".to_owned(),
+            (None, _) => "the verifier router did not run it on this document".to_owned(),
         };
-        return wrong(format!("says that the axis {axis} passed, but {truth}"));
+        return wrong(format!("says that the axis {axis} {said}, but {truth}"));
     }
     Ok(())
+}
+
+/// Checks that a commit with a verdict of review asks for one. It may ask for one without such a
+/// verdict.
+fn check_review(
+    commit: &Fields<'_>,
+    verdicts: &[Verdict],
+    review: &[String],
+) -> Result<(), FlowError> {
+    let asking = verdicts
+        .iter()
+        .find(|verdict| verdict.status == VerdictStatus::Review);
+    match asking {
+        Some(Verdict { axis, .. }) if review.is_empty() => {
+            let problem = format!("is missing, but the axis {axis} needs a review");
+            Err(commit.wrong("review", problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the spawner's whole reply as JSON; empty without one.
+pub(super) fn reply(ctx: &Doc) -> String {
+    ctx.get("patch").map_or_else(String::new, json::emit)
 }
 
 /// Returns the spawner's proposal as canonical JSON: its operations, or its whole reply if it has
@@ -182,16 +225,17 @@ fn bounded(rationale: &str) -> String {
     prefix(rationale, MAX_RATIONALE_BYTES).to_owned()
 }
 
-fn reasons(commit: &Fields<'_>) -> Result<Vec<String>, FlowError> {
-    let list = commit.array("reasons")?;
+/// Reads a non-empty array of strings. `rule` says why it cannot be empty.
+fn reasons(commit: &Fields<'_>, name: &str, rule: &str) -> Result<Vec<String>, FlowError> {
+    let list = commit.array(name)?;
     if list.is_empty() {
-        return Err(commit.wrong("reasons", "is empty; a denial says why".into()));
+        return Err(commit.wrong(name, format!("is empty; {rule}")));
     }
     let text = |(i, reason): (usize, &Doc)| {
         let reason = reason.as_str().map(str::to_owned);
         reason.ok_or_else(|| {
             commit.wrong(
-                &format!("reasons[{i}]"),
+                &format!("{name}[{i}]"),
                 format!("must be a string, not {}", list[i].kind()),
             )
         })
@@ -217,16 +261,22 @@ fn verdicts(commit: &Fields<'_>) -> Result<Vec<Verdict>, FlowError> {
                 };
                 Ok(Verdict {
                     axis,
-                    pass: true,
+                    status: VerdictStatus::Pass,
                     detail,
                 })
             }
-            "deny" => Ok(Verdict {
+            status @ ("deny" | "review") => Ok(Verdict {
                 axis,
-                pass: false,
+                status: match status {
+                    "deny" => VerdictStatus::Deny,
+                    _ => VerdictStatus::Review,
+                },
                 detail: verdict.string("reason")?,
             }),
-            other => Err(verdict.wrong("status", format!("must be pass or deny, not {other:?}"))),
+            other => {
+                let problem = format!("must be pass, deny or review, not {other:?}");
+                Err(verdict.wrong("status", problem))
+            }
         }
     };
     list.iter().enumerate().map(one).collect()

@@ -182,6 +182,9 @@ pub enum FlowError {
         /// The problem with the field.
         problem: String,
     },
+    /// The stored patch of a proposal cannot be read.
+    #[error("stored patch of the proposal is damaged: {0}")]
+    StoredPatch(String),
     /// A document could not be read or written.
     #[error("serialisation: {0}")]
     Document(#[from] DocumentError),
@@ -228,6 +231,7 @@ impl FlowError {
             },
             FlowError::Eval(_) => "evaluation",
             FlowError::CommitShape { .. } => "commit_shape",
+            FlowError::StoredPatch(_) => "stored_patch",
             FlowError::Document(_) => "document",
             FlowError::TimeLimit { .. } => "time_limit",
             FlowError::Cancelled => "cancelled",

@@ -50,6 +50,9 @@ pub(super) fn evaluate<'a>(
                 input,
                 out,
             } => {
+                if let Some(output) = run.stored_output(name, out.is_member("patch")) {
+                    return Ok(out.write(ctx, output)?);
+                }
                 let input = input.eval(ctx)?;
                 let meter = Meter::of(name, run);
                 let cx = StepContext {

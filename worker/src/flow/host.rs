@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use shared::blueprint::{Blueprint, Doc};
 use shared::domain::axis_options::AxisOptions;
 use shared::domain::commit::Epoch;
-use shared::domain::enhance_log::Verdict;
+use shared::domain::enhance_log::{Verdict, VerdictStatus};
+use shared::domain::proposal::StoredPatch;
 use shared::error::chain;
 use shared::ids::{BlueprintId, IssueId};
 use shared::store::Follower;
@@ -65,6 +66,8 @@ pub struct FlowInput {
     /// The settings that use the target as their orbit and may run its next version. A change is
     /// denied if the new version would not run or decide with a setting that selects it.
     pub orbit_of: Vec<Follower>,
+    /// The proposed patch to verify again, instead of a run of the spawner.
+    pub stored_patch: Option<StoredPatch>,
     /// Records the progress of the steps, if present.
     pub steps: Option<Arc<StepRecorder>>,
     /// The paid outputs of earlier attempts and the earlier denials; `None`: no memory.
@@ -150,6 +153,13 @@ impl FlowHost {
         let memory = memory.map(|memory| RunMemory::new(memory, epoch));
         let issue = ctx.get("issue").cloned().unwrap_or_default();
         let run = RunState::new(&input.prev, issue, deadline, input.steps.clone());
+        let run = match &input.stored_patch {
+            None => run,
+            Some(patch) => match run.with_stored_patch(patch) {
+                Ok(run) => run,
+                Err(error) => return RunOutcome::not_started(error),
+            },
+        };
         let run = Arc::new(run.with_memory(memory));
         let ended = tokio::select! {
             biased;
@@ -181,6 +191,7 @@ impl FlowHost {
             decision,
             patch_json,
             rationale,
+            reply_json: decision::reply(&ctx),
             usage: run.usage(),
             unusable_reply: run.unusable_reply(),
         }
@@ -232,7 +243,7 @@ impl FlowHost {
             let reasons = vec![format!("orbit: {reason}")];
             verdicts.push(Verdict {
                 axis: "orbit".to_owned(),
-                pass: false,
+                status: VerdictStatus::Deny,
                 detail: reason,
             });
             return Decision::Deny {

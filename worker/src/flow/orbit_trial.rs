@@ -102,6 +102,7 @@ fn input(setting: &EnhanceSetting) -> FlowInput {
         verifiers: setting.verifier_axes.clone(),
         time_limit: TRIAL_TIME,
         orbit_of: Vec::new(),
+        stored_patch: None,
         steps: None,
         memory: None,
     }

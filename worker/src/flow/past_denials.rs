@@ -111,6 +111,7 @@ mod tests {
             unusable_reply: String::new(),
             submitted_by: None,
             decided_by: None,
+            comment: String::new(),
         };
         assert_eq!(
             json::emit(&to_doc(&entry)),

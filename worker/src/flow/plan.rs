@@ -174,6 +174,11 @@ impl PathPlan {
             .ok_or_else(|| EvalError::PathNotFound(self.path.to_string()))
     }
 
+    /// True if this path is the member `name` of the context.
+    pub(super) fn is_member(&self, name: &str) -> bool {
+        matches!(&self.segments[..], [only] if **only == *name)
+    }
+
     fn find<'a>(&self, ctx: &'a Doc) -> Option<&'a Doc> {
         self.segments.iter().try_fold(ctx, |at, key| at.get(key))
     }

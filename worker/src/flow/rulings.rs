@@ -21,6 +21,8 @@ pub(super) enum Ruling {
     Pass,
     /// The axis denied the document.
     Deny,
+    /// The axis sent the document to review.
+    Review,
     /// The input differed from the run in this field, so the verdict does not apply to the issue.
     OtherInput(&'static str),
 }
@@ -31,6 +33,7 @@ impl Ruling {
         match verdict.get("status").and_then(Doc::as_str) {
             Some("pass") => Some(Self::Pass),
             Some("deny") => Some(Self::Deny),
+            Some("review") => Some(Self::Review),
             Some(_) => None,
             // A router of mlua-swarm answers {outcome: {Pass: …}} or {outcome: {Deny: …}}.
             None => {

@@ -16,6 +16,8 @@ pub struct RunOutcome {
     pub patch_json: String,
     /// The spawner's rationale for its patch, if the flow reached that point.
     pub rationale: String,
+    /// The spawner's whole reply as JSON; empty without one.
+    pub reply_json: String,
     /// The cost of the spawner so far, over all attempts at the issue.
     pub usage: SpawnerUsage,
     /// The beginning of the last model reply that was not usable; empty if all were usable.
@@ -29,6 +31,7 @@ impl RunOutcome {
             decision: Err(error),
             patch_json: String::new(),
             rationale: String::new(),
+            reply_json: String::new(),
             usage: SpawnerUsage::default(),
             unusable_reply: String::new(),
         }

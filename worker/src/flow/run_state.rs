@@ -6,9 +6,11 @@ pub(super) use shared::blueprint::orbit::kinds::SPAWNER;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use shared::blueprint::{Blueprint, Doc};
+use shared::blueprint::{Blueprint, Doc, json};
 use shared::domain::enhance_log::{MAX_UNUSABLE_REPLY_BYTES, SpawnerUsage};
+use shared::domain::proposal::StoredPatch;
 
+use crate::flow::error::FlowError;
 use crate::flow::memo::Memo;
 use crate::flow::memory::RunMemory;
 use crate::flow::prefix::prefix;
@@ -30,6 +32,8 @@ pub(super) struct RunState {
     steps: Option<Arc<StepRecorder>>,
     memory: Option<RunMemory>,
     rulings: Rulings,
+    /// The spawner's reply that is verified again.
+    stored_reply: Option<Doc>,
 }
 
 impl RunState {
@@ -54,6 +58,7 @@ impl RunState {
             steps,
             memory: None,
             rulings: Rulings::new(prev, issue),
+            stored_reply: None,
         }
     }
 
@@ -75,6 +80,27 @@ impl RunState {
     /// Returns the same run with a memory.
     pub(super) fn with_memory(self, memory: Option<RunMemory>) -> Self {
         Self { memory, ..self }
+    }
+
+    /// Returns the same run for a patch that is verified again. Its cost is that of its spawner.
+    ///
+    /// # Errors
+    /// [`FlowError::StoredPatch`] if the stored reply is not JSON.
+    pub(super) fn with_stored_patch(self, patch: &StoredPatch) -> Result<Self, FlowError> {
+        let reply = json::parse(&patch.reply_json)
+            .map_err(|error| FlowError::StoredPatch(error.to_string()))?;
+        self.note_usage_before(patch.usage.clone());
+        Ok(Self {
+            stored_reply: Some(reply),
+            ..self
+        })
+    }
+
+    /// Returns the output of a step that does not run, because a stored patch replaces it: of the
+    /// spawner, and of each step that writes to `$.patch`.
+    pub(super) fn stored_output(&self, step: &str, writes_patch: bool) -> Option<Doc> {
+        let reply = self.stored_reply.as_ref()?;
+        (step == SPAWNER || writes_patch).then(|| reply.clone())
     }
 
     /// Returns the memory of the run, if any.

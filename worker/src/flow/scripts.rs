@@ -32,7 +32,7 @@ const STEPS: [(&str, &str); 4] = [
 ];
 
 /// The scripts in `lua/verifiers/`.
-const AXES: [(&str, &str); 7] = [
+const AXES: [(&str, &str); 8] = [
     (
         "agent-ref",
         include_str!("../../../lua/verifiers/agent-ref.lua"),
@@ -43,6 +43,10 @@ const AXES: [(&str, &str); 7] = [
     ),
     ("des", include_str!("../../../lua/verifiers/des.lua")),
     ("flow", include_str!("../../../lua/verifiers/flow.lua")),
+    (
+        "human-review",
+        include_str!("../../../lua/verifiers/human-review.lua"),
+    ),
     ("noop", include_str!("../../../lua/verifiers/noop.lua")),
     (
         "protected-paths",

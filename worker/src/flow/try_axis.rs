@@ -8,6 +8,7 @@ use shared::blueprint::yaml::{self, Format};
 use shared::blueprint::{Blueprint, Doc, DocumentError};
 use shared::domain::axis_options::{self, AxisOptions};
 use shared::domain::bundled::BUNDLED_AXES;
+use shared::domain::enhance_log::VerdictStatus;
 use thiserror::Error;
 
 use crate::flow::agents::Agent;
@@ -26,9 +27,9 @@ use crate::flow::step_context::StepContext;
 /// The verdict of a verifier.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
-    /// True for a pass, false for a denial.
-    pub pass: bool,
-    /// The evidence, or the reason.
+    /// What the verifier decided.
+    pub status: VerdictStatus,
+    /// The evidence of a pass, or the reason.
     pub detail: Doc,
 }
 
@@ -140,10 +141,17 @@ pub async fn try_axis(trial: Trial<'_>) -> Result<Judgement, TryAxisError> {
         Err(_) | Ok(Err(StepError::Interrupted)) => return Err(TryAxisError::Time { limit }),
         Ok(verdict) => verdict?,
     };
-    let pass = verdict.get("status").and_then(Doc::as_str) == Some("pass");
-    let detail = verdict.get(if pass { "evidence" } else { "reason" });
+    let status = verdict.get("status").and_then(Doc::as_str);
+    // The router returns these three only.
+    let status = status
+        .and_then(VerdictStatus::parse)
+        .unwrap_or(VerdictStatus::Deny);
+    let detail = verdict.get(match status {
+        VerdictStatus::Pass => "evidence",
+        VerdictStatus::Deny | VerdictStatus::Review => "reason",
+    });
     Ok(Judgement {
-        pass,
+        status,
         detail: detail.cloned().unwrap_or_default(),
     })
 }

@@ -229,6 +229,7 @@ impl Dispatcher {
             .follow(&issue.issue_id, claimed.attempt, &steps);
         let memory = Memory::of_issue(self.store.clone(), claimed.lease.clone());
         let (intent, started_at_ms) = (claimed.intent.clone(), claimed.claimed_at_ms);
+        let stored_patch = claimed.stored_patch.clone();
         let (me, launch, head) = (Arc::clone(self), Arc::clone(launch), Arc::clone(head));
         let cancel = signal.token().clone();
         let running = self.flows.run(async move {
@@ -238,6 +239,7 @@ impl Dispatcher {
             };
             let input = FlowInput {
                 steps: Some(steps),
+                stored_patch,
                 ..launch.input(issue, intent, prev, started_at_ms, memory)
             };
             launch.run(&me.host, &me.store, input, &cancel).await

@@ -78,6 +78,7 @@ impl Launch {
             verifiers: self.setting.verifier_axes.clone(),
             time_limit: Duration::from_secs(self.setting.ttl_secs),
             orbit_of: Vec::new(),
+            stored_patch: None,
             steps: None,
             memory: Some(memory),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use shared::domain::enhance_log::VerdictStatus;
 use shared::error::chain;
 use shared::fail_point;
 use shared::ids::BlueprintId;
@@ -179,6 +180,7 @@ impl Dispatcher {
         }
         Metrics::count(match settlement {
             Settlement::Applied { .. } => &self.metrics.applied,
+            Settlement::Review(_) => &self.metrics.in_review,
             Settlement::Denied { .. } => &self.metrics.denied,
             Settlement::Failed { .. } => &self.metrics.failed,
         });
@@ -195,8 +197,17 @@ fn log_settled(settlement: &Settlement) {
             let (version, label) = (blueprint.version(), blueprint.version_label());
             tracing::info!(%issue_id, %blueprint_id, %version, label, "applied");
         }
+        Settlement::Review(_) => {
+            let asking = log.verdicts.iter();
+            let asking = asking.filter(|v| v.status == VerdictStatus::Review);
+            let axes: Vec<&str> = asking.map(|verdict| verdict.axis.as_str()).collect();
+            tracing::info!(%issue_id, %blueprint_id, ?axes, "needs a review");
+        }
         Settlement::Denied { .. } => {
-            let denying = log.verdicts.iter().filter(|verdict| !verdict.pass);
+            let denying = log
+                .verdicts
+                .iter()
+                .filter(|v| v.status == VerdictStatus::Deny);
             let axes: Vec<&str> = denying.map(|verdict| verdict.axis.as_str()).collect();
             tracing::info!(%issue_id, %blueprint_id, ?axes, "denied");
         }

@@ -3,9 +3,10 @@
 use shared::domain::commit::{Epoch, MAX_RATIONALE_BYTES};
 use shared::domain::enhance_log::{LogEntry, SpawnerUsage};
 use shared::domain::issue::RejectionCause;
+use shared::domain::proposal::StoredPatch;
 use shared::domain::setting::EnhanceSetting;
 use shared::error::chain;
-use shared::store::{Claimed, Head, Settlement};
+use shared::store::{Claimed, Head, NewProposal, Settlement};
 
 use crate::flow::{Decision, FlowError, RunOutcome, prefix};
 
@@ -33,6 +34,7 @@ fn entry(claimed: &Claimed, head: Option<&Head>) -> LogEntry {
         unusable_reply: String::new(),
         submitted_by: claimed.submitted_by.clone(),
         decided_by: None,
+        comment: String::new(),
     }
 }
 
@@ -59,23 +61,42 @@ pub(crate) fn of_run(
             rationale: text,
             verdicts,
             patch_hash,
+            review,
             ..
         }) => {
             log.new_hash = Some(blueprint.version().clone());
             log.rationale = rationale(text);
             log.verdicts = verdicts;
-            Settlement::Applied {
+            let epoch = Epoch {
+                blueprint_id: claimed.lease.issue.blueprint_id.clone(),
+                start_version: head.version.clone(),
+                started_at_ms: claimed.claimed_at_ms,
+            };
+            let reasons = review_reasons(claimed, review);
+            if reasons.is_empty() {
+                return Settlement::Applied {
+                    blueprint,
+                    expected_seq: head.seq,
+                    settings_counter: claimed.settings_counter,
+                    patch_hash,
+                    epoch,
+                    log,
+                };
+            }
+            Settlement::Review(Box::new(NewProposal {
                 blueprint,
                 expected_seq: head.seq,
-                settings_counter: claimed.settings_counter,
                 patch_hash,
-                epoch: Epoch {
-                    blueprint_id: claimed.lease.issue.blueprint_id.clone(),
-                    start_version: head.version.clone(),
-                    started_at_ms: claimed.claimed_at_ms,
+                epoch,
+                reasons,
+                patch: StoredPatch {
+                    reply_json: outcome.reply_json,
+                    usage: log.usage.clone(),
                 },
+                policy: setting.review,
+                settings_counter: claimed.settings_counter,
                 log,
-            }
+            }))
         }
         Ok(Decision::Deny {
             reasons,
@@ -100,6 +121,18 @@ pub(crate) fn of_run(
             failed(log, failed_reason(&chain(&error)), false, error.kind())
         }
     }
+}
+
+/// Returns why a person has to decide; empty to commit at once.
+///
+/// A person was asked about an issue that was proposed before. So it returns to review, even if the
+/// setting no longer asks for one.
+fn review_reasons(claimed: &Claimed, review: Vec<String>) -> Vec<String> {
+    if review.is_empty() && claimed.stored_patch.is_some() {
+        let reason = "review: an earlier proposal of this issue is outdated, and a person decides";
+        return vec![reason.to_owned()];
+    }
+    review
 }
 
 /// Returns the rationale with a warning that `setting` has no verification. The log entry and the

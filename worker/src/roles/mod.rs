@@ -10,4 +10,5 @@ pub(crate) mod previewer;
 pub(crate) mod promoter;
 pub(crate) mod pruner;
 pub(crate) mod reaper;
+pub(crate) mod review_expirer;
 pub(crate) mod running_previews;

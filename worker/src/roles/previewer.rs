@@ -172,6 +172,7 @@ async fn handle(
 
 fn outcome(answer: &PreviewAnswer) -> &'static str {
     match answer {
+        PreviewAnswer::Decided(preview) if preview.needs_review => "needs_review",
         PreviewAnswer::Decided(preview) if preview.would_apply => "would_apply",
         PreviewAnswer::Decided(_) => "would_be_denied",
         PreviewAnswer::Failed { .. } => "failed",
@@ -293,6 +294,7 @@ fn compare(prev: &Blueprint, decision: Decision, patch_json: &str) -> PreviewAns
             blueprint,
             rationale,
             verdicts,
+            review,
             ..
         } => Preview {
             would_apply: true,
@@ -300,7 +302,8 @@ fn compare(prev: &Blueprint, decision: Decision, patch_json: &str) -> PreviewAns
             unified_diff: unified(prev, blueprint.canonical_yaml()),
             rationale,
             verdicts,
-            reasons: Vec::new(),
+            needs_review: !review.is_empty(),
+            reasons: review,
         },
         Decision::Deny {
             reasons,
@@ -321,6 +324,7 @@ fn compare(prev: &Blueprint, decision: Decision, patch_json: &str) -> PreviewAns
                 rationale,
                 verdicts,
                 reasons,
+                needs_review: false,
             }
         }
     };
@@ -363,6 +367,7 @@ mod tests {
             rationale,
             verdicts: Vec::new(),
             patch_hash: String::new(),
+            review: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use prost_types::Timestamp;
 use proto::v1::GetQueueStatsResponse;
 use shared::store::memory_warning;
 
@@ -11,6 +12,8 @@ use crate::output::count;
 /// Longest normal wait of the oldest issue while workers run. Beyond it the queue is stuck or has
 /// too few workers.
 const LONG_WAIT: Duration = Duration::from_secs(60);
+/// Longest normal wait of a proposal for a person.
+const LONG_REVIEW: Duration = Duration::from_secs(24 * 60 * 60);
 /// Largest normal difference between the local clock and that of Redis: a slow call.
 const CLOCK_DIFFERS: Duration = Duration::from_secs(5);
 
@@ -24,6 +27,7 @@ pub(in crate::verbs) fn examine(stats: &GetQueueStatsResponse, now: SystemTime) 
     }
     let now = redis_now.unwrap_or(now);
     checks.push(waiting(stats, now));
+    checks.push(reviews(stats, now));
     checks.push(match stats.dead {
         0 => Check::ok("dead", "no issue is on the dead-letter list"),
         n => Check::warn(
@@ -86,12 +90,7 @@ fn clock(redis_now: SystemTime, now: SystemTime) -> Check {
 }
 
 fn waiting(stats: &GetQueueStatsResponse, now: SystemTime) -> Check {
-    let oldest = stats
-        .oldest_pending_at
-        .and_then(|at| SystemTime::try_from(at).ok());
-    let age = oldest.map_or(Duration::ZERO, |at| {
-        now.duration_since(at).unwrap_or_default()
-    });
+    let age = age(stats.oldest_pending_at, now);
     let found = match stats.pending {
         0 => "no issue waits".to_owned(),
         n => {
@@ -115,6 +114,35 @@ fn waiting(stats: &GetQueueStatsResponse, now: SystemTime) -> Check {
             "add workers or raise DRAFTSMAN_CONCURRENCY, unless `draftsman issues` shows temporary errors",
         )
     }
+}
+
+fn reviews(stats: &GetQueueStatsResponse, now: SystemTime) -> Check {
+    if stats.in_review == 0 {
+        return Check::ok("review", "nothing waits for a review");
+    }
+    let age = age(stats.oldest_in_review_at, now);
+    let issues = count(stats.in_review, "issue");
+    let hours = age.as_secs() / 3600;
+    let found = format!(
+        "{issues} in review, the oldest for {}",
+        count(hours, "hour")
+    );
+    if age < LONG_REVIEW {
+        return Check::ok("review", found);
+    }
+    Check::warn(
+        "review",
+        found,
+        "`draftsman review` lists them; a token of scope review decides",
+    )
+}
+
+/// Returns the time since `at`; zero if it is unset or later.
+fn age(at: Option<Timestamp>, now: SystemTime) -> Duration {
+    let at = at.and_then(|at| SystemTime::try_from(at).ok());
+    at.map_or(Duration::ZERO, |at| {
+        now.duration_since(at).unwrap_or_default()
+    })
 }
 
 fn memory(used: u64, max: u64) -> Check {
@@ -144,7 +172,6 @@ fn memory(used: u64, max: u64) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use prost_types::Timestamp;
     use proto::v1::WorkerStats;
 
     use super::super::Finding;
@@ -190,7 +217,7 @@ mod tests {
         use Finding::{Bad, Warn};
         assert_eq!(not_ok(&healthy()), []);
         type Change = fn(&mut GetQueueStatsResponse);
-        let cases: [(Change, (&str, Finding)); 10] = [
+        let cases: [(Change, (&str, Finding)); 11] = [
             (|s| s.workers.clear(), ("workers", Bad)),
             (|s| s.now = at(1010), ("clock", Warn)),
             (|s| s.now = at(990), ("clock", Warn)),
@@ -201,6 +228,13 @@ mod tests {
                     s.in_flight = 1;
                 },
                 ("queue", Warn),
+            ),
+            (
+                |s| {
+                    s.in_review = 2;
+                    s.oldest_in_review_at = at(-90_000);
+                },
+                ("review", Warn),
             ),
             (|s| s.dead = 2, ("dead", Warn)),
             (|s| s.paused = true, ("paused", Warn)),

@@ -56,6 +56,12 @@ pub(super) struct CommitForm {
     /// Absent in files of releases without actors.
     #[serde(default)]
     pub(super) author: String,
+    /// Absent if no review was needed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) decided_by: String,
+    /// Absent without a comment.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) comment: String,
     pub(super) committed_at: String,
 }
 
@@ -160,6 +166,8 @@ fn to_form(commit: Commit) -> Result<CommitForm, CliError> {
         issue_id: commit.issue_id,
         epoch,
         author: commit.author,
+        decided_by: commit.decided_by,
+        comment: commit.comment,
         committed_at: time(commit.committed_at, "committed_at")?,
     })
 }
@@ -184,6 +192,8 @@ fn from_form(form: CommitForm) -> Result<Commit, String> {
         issue_id: form.issue_id,
         epoch,
         author: form.author,
+        decided_by: form.decided_by,
+        comment: form.comment,
         committed_at: Some(time(&form.committed_at)?),
     })
 }

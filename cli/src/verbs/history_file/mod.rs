@@ -226,6 +226,8 @@ mod tests {
                     started_at: time.clone(),
                 }),
                 author: "größer".to_owned(),
+                decided_by: "reviewer".to_owned(),
+                comment: "ok".to_owned(),
                 committed_at: time,
             }),
             document_yaml: Some("id: swarm\n".to_owned()),

@@ -124,6 +124,8 @@ impl Shard {
                     issue_id: None,
                     epoch: None,
                     author: author.cloned(),
+                    decided_by: None,
+                    comment: String::new(),
                     committed_at_ms,
                 })
             }

@@ -15,7 +15,8 @@ struct StoredEpoch {
 }
 
 /// The fields of a commit from its writer. The script adds `seq`, `parents` and `at`. The script of
-/// a decision also adds `author`, the submitter of the issue.
+/// a decision also adds `author`, the submitter of the issue, and that of an approval `decided_by`
+/// and `comment`.
 #[derive(Serialize)]
 struct CommitDraft<'a> {
     pub(crate) v: u32,
@@ -27,6 +28,10 @@ struct CommitDraft<'a> {
     epoch: Option<StoredEpoch>,
     #[serde(skip_serializing_if = "str::is_empty")]
     author: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    decided_by: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    comment: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -42,6 +47,12 @@ struct StoredCommit {
     /// Absent in data of releases without this field.
     #[serde(default)]
     author: String,
+    /// Absent if no review was needed.
+    #[serde(default)]
+    decided_by: String,
+    /// Absent without a comment.
+    #[serde(default)]
+    comment: String,
     seq: u64,
     parents: Vec<String>,
     at: u64,
@@ -57,7 +68,21 @@ pub(crate) fn commit_draft(
     epoch: Option<&Epoch>,
     author: Option<&Actor>,
 ) -> String {
-    to_json(&CommitDraft {
+    to_json(&draft(
+        version, label, rationale, patch_hash, issue_id, epoch, author,
+    ))
+}
+
+fn draft<'a>(
+    version: &'a Version,
+    label: &'a str,
+    rationale: &'a str,
+    patch_hash: &'a str,
+    issue_id: Option<&'a IssueId>,
+    epoch: Option<&Epoch>,
+    author: Option<&'a Actor>,
+) -> CommitDraft<'a> {
+    CommitDraft {
         v: FORMAT,
         version: version.as_str(),
         label,
@@ -69,20 +94,27 @@ pub(crate) fn commit_draft(
             started_at: e.started_at_ms,
         }),
         author: author.map(Actor::as_str).unwrap_or_default(),
-    })
+        decided_by: "",
+        comment: "",
+    }
 }
 
 /// Returns the JSON of a complete commit: the same bytes as a script stores.
 pub(crate) fn commit_whole(commit: &Commit) -> String {
-    let mut text = commit_draft(
-        &commit.version,
-        &commit.version_label,
-        &commit.rationale,
-        &commit.patch_hash,
-        commit.issue_id.as_ref(),
-        commit.epoch.as_ref(),
-        commit.author.as_ref(),
-    );
+    let decided_by = commit.decided_by.as_ref();
+    let mut text = to_json(&CommitDraft {
+        decided_by: decided_by.map(Actor::as_str).unwrap_or_default(),
+        comment: &commit.comment,
+        ..draft(
+            &commit.version,
+            &commit.version_label,
+            &commit.rationale,
+            &commit.patch_hash,
+            commit.issue_id.as_ref(),
+            commit.epoch.as_ref(),
+            commit.author.as_ref(),
+        )
+    });
     text.pop();
     let (seq, at) = (commit.seq, commit.committed_at_ms);
     let parents: Vec<&str> = commit.parents.iter().map(Version::as_str).collect();
@@ -124,6 +156,8 @@ pub(crate) fn commit(blueprint_id: &BlueprintId, text: &str) -> Result<Commit, S
         issue_id,
         epoch,
         author: read_actor("commit", id, &stored.author)?,
+        decided_by: read_actor("commit", id, &stored.decided_by)?,
+        comment: stored.comment,
         committed_at_ms: stored.at,
     })
 }

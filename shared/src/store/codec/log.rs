@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict};
+use crate::domain::enhance_log::{LogEntry, SpawnerUsage, Verdict, VerdictStatus};
 use crate::domain::issue::RejectionCause;
 use crate::ids::{BlueprintId, IssueId, Version};
 use crate::store::codec::format::{FORMAT, check_format, damaged, from_json, read_actor, to_json};
@@ -12,6 +12,9 @@ use crate::store::redis::error::StoreError;
 pub(crate) struct StoredVerdict {
     axis: String,
     pass: bool,
+    /// True for a review; `pass` is false then. Absent in data of releases without reviews.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    review: bool,
     detail: String,
 }
 
@@ -19,7 +22,8 @@ impl From<Verdict> for StoredVerdict {
     fn from(verdict: Verdict) -> Self {
         StoredVerdict {
             axis: verdict.axis,
-            pass: verdict.pass,
+            pass: verdict.status == VerdictStatus::Pass,
+            review: verdict.status == VerdictStatus::Review,
             detail: verdict.detail,
         }
     }
@@ -29,7 +33,11 @@ impl From<StoredVerdict> for Verdict {
     fn from(stored: StoredVerdict) -> Self {
         Verdict {
             axis: stored.axis,
-            pass: stored.pass,
+            status: match (stored.pass, stored.review) {
+                (true, _) => VerdictStatus::Pass,
+                (false, true) => VerdictStatus::Review,
+                (false, false) => VerdictStatus::Deny,
+            },
             detail: stored.detail,
         }
     }
@@ -71,19 +79,22 @@ impl From<StoredUsage> for SpawnerUsage {
     }
 }
 
-/// The fields of a log entry from the decider. The script adds `attempt`, `ts_ms` and the actors,
-/// and `reasons` and `intent` where only it has them.
+/// The fields of a log entry from the decider. The script adds `attempt`, `ts_ms`, the actors and
+/// the comment, and `reasons` and `intent` where only it has them. For a proposal, a script of the
+/// review also adds `new_hash`, `cause` and `reasons`.
 #[derive(Serialize)]
 struct LogDraft<'a> {
     pub(crate) v: u32,
     pub(crate) blueprint_id: &'a str,
     prev_hash: &'a str,
-    new_hash: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new_hash: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) intent: Option<&'a str>,
     pub(crate) rationale: &'a str,
     verdicts: Vec<StoredVerdict>,
-    pub(crate) cause: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasons: Option<&'a [String]>,
     patch: &'a str,
@@ -117,11 +128,30 @@ struct StoredLogEntry {
     /// Absent if the flow alone decided.
     #[serde(default)]
     decided_by: String,
+    /// Absent without a comment.
+    #[serde(default)]
+    comment: String,
 }
 
 /// Returns the JSON of a log entry, without the fields that the script adds.
 pub(crate) fn log_draft(entry: &LogEntry) -> String {
-    draft(entry, Some(&entry.reasons), Some(&entry.intent))
+    to_json(&draft(entry, Some(&entry.reasons), Some(&entry.intent)))
+}
+
+/// Returns the JSON of a proposal's log entry, without the fields that the review decides.
+pub(crate) fn proposed_log_draft(entry: &LogEntry) -> String {
+    to_json(&LogDraft {
+        new_hash: None,
+        cause: None,
+        ..draft(entry, None, Some(&entry.intent))
+    })
+}
+
+/// Reads the log entry of a proposal: one that a review would reject without a reason.
+pub(crate) fn proposed_log(issue_id: &IssueId, text: &str) -> Result<LogEntry, StoreError> {
+    let decided = r#","new_hash":"","cause":"declined","reasons":[],"attempt":0,"ts_ms":0}"#;
+    let whole = text.strip_suffix('}').unwrap_or(text).to_owned() + decided;
+    log_entry(issue_id, &whole)
 }
 
 /// Returns the log entry of an issue that was decided without a flow. The script adds `reasons`,
@@ -149,29 +179,34 @@ pub(crate) fn failed_log_draft(
         unusable_reply: String::new(),
         submitted_by: None,
         decided_by: None,
+        comment: String::new(),
     };
-    draft(&entry, None, intent)
+    to_json(&draft(&entry, None, intent))
 }
 
-fn draft(entry: &LogEntry, reasons: Option<&[String]>, intent: Option<&str>) -> String {
+fn draft<'a>(
+    entry: &'a LogEntry,
+    reasons: Option<&'a [String]>,
+    intent: Option<&'a str>,
+) -> LogDraft<'a> {
     // Empty without a version.
     fn text(version: &Option<Version>) -> &str {
         version.as_ref().map(Version::as_str).unwrap_or_default()
     }
-    to_json(&LogDraft {
+    LogDraft {
         v: FORMAT,
         blueprint_id: entry.blueprint_id.as_str(),
         prev_hash: text(&entry.prev_hash),
-        new_hash: text(&entry.new_hash),
+        new_hash: Some(text(&entry.new_hash)),
         intent,
         rationale: &entry.rationale,
         verdicts: entry.verdicts.iter().cloned().map(Into::into).collect(),
-        cause: entry.cause.map(RejectionCause::as_str).unwrap_or_default(),
+        cause: Some(entry.cause.map(RejectionCause::as_str).unwrap_or_default()),
         reasons,
         patch: &entry.patch_json,
         usage: (&entry.usage).into(),
         unusable_reply: &entry.unusable_reply,
-    })
+    }
 }
 
 /// Reads a log entry from its stored JSON.
@@ -209,5 +244,6 @@ pub(crate) fn log_entry(issue_id: &IssueId, text: &str) -> Result<LogEntry, Stor
         unusable_reply: stored.unusable_reply,
         submitted_by: read_actor("log entry", id, &stored.submitted_by)?,
         decided_by: read_actor("log entry", id, &stored.decided_by)?,
+        comment: stored.comment,
     })
 }

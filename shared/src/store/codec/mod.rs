@@ -8,6 +8,7 @@ mod format;
 mod issue;
 mod log;
 pub(crate) mod paging;
+mod proposal;
 mod settings;
 
 pub(crate) use self::settings::{setting, setting_draft};
@@ -19,4 +20,7 @@ pub(crate) use self::channels::{
 pub(crate) use self::commit::{commit, commit_draft, commit_whole};
 pub(crate) use self::format::{FORMAT, check_format, damaged, from_json, read_actor, to_json};
 pub(crate) use self::issue::issue;
-pub(crate) use self::log::{StoredUsage, StoredVerdict, failed_log_draft, log_draft, log_entry};
+pub(crate) use self::log::{
+    StoredUsage, StoredVerdict, failed_log_draft, log_draft, log_entry, proposed_log_draft,
+};
+pub(crate) use self::proposal::{proposal, stored_patch, stored_patch_draft};

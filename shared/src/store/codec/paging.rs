@@ -1,5 +1,7 @@
 //! Pages of lists and their cursors.
 
+use std::cmp::Ordering;
+
 use crate::ids::IssueId;
 use crate::store::redis::error::StoreError;
 
@@ -25,8 +27,26 @@ pub struct PageRequest {
     pub after: Option<String>,
 }
 
-/// Returns the position of a cursor: the score of the index and the id. Greater positions come
-/// first.
+/// The order of a list of issues. The id decides between issues of the same score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// By descending score.
+    NewestFirst,
+    /// By ascending score.
+    OldestFirst,
+}
+
+impl Order {
+    /// Compares two positions; the lesser one comes first in the list.
+    pub(crate) fn compare(self, a: &(u64, IssueId), b: &(u64, IssueId)) -> Ordering {
+        match self {
+            Order::NewestFirst => b.cmp(a),
+            Order::OldestFirst => a.cmp(b),
+        }
+    }
+}
+
+/// Returns the position of a cursor: the score of the index and the id.
 pub(crate) fn place_of(cursor: &str) -> Result<(u64, IssueId), StoreError> {
     let cursor = Cursor::parse(cursor)?;
     Ok((cursor.score, cursor.id))
@@ -59,9 +79,13 @@ impl Cursor {
         Cursor::new(id, score.parse().map_err(|_| bad())?)
     }
 
-    /// Returns true if this position comes later in the list.
-    pub(crate) fn is_after(&self, other: &Cursor) -> bool {
-        (self.score, self.id.as_str()) < (other.score, other.id.as_str())
+    /// Returns true if this position comes later in a list of this order.
+    pub(crate) fn is_after(&self, other: &Cursor, order: Order) -> bool {
+        let (own, other) = (
+            (self.score, self.id.clone()),
+            (other.score, other.id.clone()),
+        );
+        order.compare(&own, &other) == Ordering::Greater
     }
 
     pub(crate) fn text(&self) -> String {

@@ -8,6 +8,7 @@ use crate::blueprint::{Doc, json};
 use crate::domain::actor::Actor;
 use crate::domain::axis_options::AxisOptions;
 use crate::domain::id_pattern::IdPattern;
+use crate::domain::proposal::ReviewPolicy;
 use crate::domain::setting::EnhanceSetting;
 use crate::domain::version_selector::VersionSelector;
 use crate::ids::{BlueprintId, ChannelName, SettingId, Version};
@@ -43,6 +44,11 @@ struct StoredSetting {
     /// JSON as text, like `spawner`. Absent in data of releases without this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     axis_options: Option<String>,
+    /// The defaults are not stored: they are those of the release that reads them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    review_ttl_secs: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    allow_self_review: bool,
     /// Absent in data of releases without actors.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     updated_by: String,
@@ -75,6 +81,9 @@ pub(crate) fn setting_draft(setting: &EnhanceSetting) -> String {
             .collect(),
         axis_options: (!setting.axis_options.is_empty())
             .then(|| json::emit(&Doc::Object(Arc::new(setting.axis_options.clone())))),
+        review_ttl_secs: Some(setting.review.ttl_secs)
+            .filter(|ttl_secs| *ttl_secs != ReviewPolicy::default().ttl_secs),
+        allow_self_review: setting.review.allow_self_review,
         updated_by: setting
             .updated_by
             .as_ref()
@@ -130,6 +139,12 @@ pub(crate) fn setting(setting_id: &SettingId, text: &str) -> Result<EnhanceSetti
             .collect::<Result<_, _>>()
             .map_err(|e| damaged("setting", id, e))?,
         axis_options,
+        review: ReviewPolicy {
+            ttl_secs: stored
+                .review_ttl_secs
+                .unwrap_or(ReviewPolicy::default().ttl_secs),
+            allow_self_review: stored.allow_self_review,
+        },
         revision: stored
             .revision
             .ok_or_else(|| damaged("setting", id, "field revision is missing"))?,

@@ -11,8 +11,10 @@
 
 use redis::cmd;
 
+use crate::domain::actor::Actor;
 use crate::domain::enhance_log::LogEntry;
 use crate::domain::issue::{Caller, Issue, NewIssue};
+use crate::domain::proposal::Approval;
 use crate::ids::{BlueprintId, IssueId};
 use crate::store::queue::cancel::CancelOutcome;
 use crate::store::queue::submit::SubmitOutcome;
@@ -21,6 +23,9 @@ use crate::store::redis::keys::shard_of;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
 use crate::store::redis::store::Store;
+use crate::store::reviews::approve::ApproveOutcome;
+use crate::store::reviews::decline::DeclineOutcome;
+use crate::store::reviews::read::ProposalLookup;
 
 /// The age from which a pointer without an issue can be taken over. All calls of its submission
 /// have timed out by then.
@@ -60,6 +65,53 @@ impl Store {
         match self.of_issue(id).await? {
             Some(shard) => shard.cancel_issue(id, caller).await,
             None => Ok(CancelOutcome::NotFound),
+        }
+    }
+
+    /// Returns the proposal of an issue in review.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is unavailable or the stored form is damaged.
+    pub async fn proposal(&self, id: &IssueId) -> Result<ProposalLookup, StoreError> {
+        match self.of_issue(id).await? {
+            Some(shard) => shard.proposal(id).await,
+            None => Ok(ProposalLookup::NotFound),
+        }
+    }
+
+    /// Commits the document that the approval names, on the head that it names; otherwise commits
+    /// nothing. If the reply is lost, repeat the call: it has the same outcome.
+    ///
+    /// # Errors
+    /// [`StoreError`]. The document may be committed nevertheless.
+    pub async fn approve_issue(
+        &self,
+        id: &IssueId,
+        approval: &Approval,
+    ) -> Result<ApproveOutcome, StoreError> {
+        let Some(shard) = self.of_issue(id).await? else {
+            return Ok(ApproveOutcome::NotFound);
+        };
+        let outcome = shard.approve_issue(id, approval).await?;
+        if let ApproveOutcome::Approved(issue) = &outcome {
+            self.tell_of_orbit(shard, &issue.blueprint_id).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Rejects an issue in review. Repeating it is safe: the first decline stays recorded.
+    ///
+    /// # Errors
+    /// [`StoreError`]. The issue may be declined nevertheless.
+    pub async fn decline_issue(
+        &self,
+        id: &IssueId,
+        reason: &str,
+        by: &Actor,
+    ) -> Result<DeclineOutcome, StoreError> {
+        match self.of_issue(id).await? {
+            Some(shard) => shard.decline_issue(id, reason, by).await,
+            None => Ok(DeclineOutcome::NotFound),
         }
     }
 

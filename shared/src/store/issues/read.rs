@@ -8,7 +8,7 @@ use crate::domain::actor::Actor;
 use crate::domain::issue::{Issue, IssueState, RejectionCause};
 use crate::ids::{BlueprintId, IdPart, IssueId};
 use crate::store::codec;
-use crate::store::codec::paging::{Cursor, LOOKED_AT_PER_PAGE, Page, PageRequest};
+use crate::store::codec::paging::{Cursor, LOOKED_AT_PER_PAGE, Order, Page, PageRequest};
 use crate::store::redis::error::StoreError;
 use crate::store::redis::shard::Shard;
 use crate::whole_ms::score_ms;
@@ -31,6 +31,19 @@ pub struct IssueFilter {
 }
 
 impl IssueFilter {
+    /// True if the list has the order in which its issues last changed.
+    pub(crate) fn is_by_change(&self) -> bool {
+        self.dead_only || self.state == Some(IssueState::InReview)
+    }
+
+    /// The order of the list: who has waited longest for a review comes first.
+    pub(crate) fn order(&self) -> Order {
+        match (self.dead_only, self.state) {
+            (false, Some(IssueState::InReview)) => Order::OldestFirst,
+            _ => Order::NewestFirst,
+        }
+    }
+
     fn wants(&self, issue: &Issue) -> bool {
         self.blueprint_id
             .as_ref()
@@ -120,7 +133,8 @@ impl Shard {
         Ok(issues)
     }
 
-    /// Returns matching issues, newest first. A page can be incomplete and still have a next one.
+    /// Returns matching issues, newest first. A filter for those in review returns the oldest
+    /// proposal first. A page can be incomplete and still have a next one.
     ///
     /// # Errors
     /// [`StoreError::Cursor`] for a cursor of another list; otherwise as [`Shard::issue`].
@@ -129,16 +143,18 @@ impl Shard {
         filter: &IssueFilter,
         page: &PageRequest,
     ) -> Result<Page<Issue>, StoreError> {
-        let index = match (&filter.blueprint_id, filter.dead_only) {
-            (_, true) => self.keys.dead(),
-            (Some(blueprint), false) => self.keys.issues_of(blueprint),
-            (None, false) => self.keys.issues(),
+        let index = match (&filter.blueprint_id, filter.state) {
+            _ if filter.dead_only => self.keys.dead(),
+            (_, Some(IssueState::InReview)) => self.keys.in_review(),
+            (Some(blueprint), _) => self.keys.issues_of(blueprint),
+            (None, _) => self.keys.issues(),
         };
+        let order = filter.order();
         let mut cursor = page.after.as_deref().map(Cursor::parse).transpose()?;
         let mut items = Vec::new();
         let mut looked_at = 0;
         while looked_at < LOOKED_AT_PER_PAGE {
-            let batch = self.ids_before(&index, cursor.as_ref()).await?;
+            let batch = self.ids_after(&index, cursor.as_ref(), order).await?;
             if batch.is_empty() {
                 return Ok(Page { items, next: None });
             }
@@ -173,26 +189,34 @@ impl Shard {
         })
     }
 
-    /// Returns the next ids of an index after the cursor: by descending score, then by descending
-    /// id. It does not use ranks, which shift when issues are added or removed between two pages.
-    async fn ids_before(
+    /// Returns the next ids of an index after the cursor. It does not use ranks, which shift when
+    /// issues are added or removed between two pages.
+    async fn ids_after(
         &self,
         index: &str,
         cursor: Option<&Cursor>,
+        order: Order,
     ) -> Result<Vec<Cursor>, StoreError> {
-        let from = cursor.map_or("+inf".to_owned(), |cursor| cursor.score.to_string());
+        let (first, last) = match order {
+            Order::NewestFirst => ("+inf", "-inf"),
+            Order::OldestFirst => ("-inf", "+inf"),
+        };
+        let from = cursor.map_or(first.to_owned(), |cursor| cursor.score.to_string());
         let mut skip = 0;
         loop {
             let mut range = cmd("ZRANGE");
-            range.arg(index).arg(&from).arg("-inf").arg("BYSCORE");
-            range.arg("REV").arg("LIMIT").arg(skip).arg(BATCH);
+            range.arg(index).arg(&from).arg(last).arg("BYSCORE");
+            if order == Order::NewestFirst {
+                range.arg("REV");
+            }
+            range.arg("LIMIT").arg(skip).arg(BATCH);
             range.arg("WITHSCORES");
             let rows: Vec<(String, f64)> = self.handle.command("list issues", &range).await?;
             let n_rows = rows.len();
             let mut found = Vec::with_capacity(n_rows);
             for (id, score) in rows {
                 let place = Cursor::new(&id, score_ms(score))?;
-                if cursor.is_none_or(|cursor| place.is_after(cursor)) {
+                if cursor.is_none_or(|cursor| place.is_after(cursor, order)) {
                     found.push(place);
                 }
             }

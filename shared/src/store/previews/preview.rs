@@ -110,6 +110,9 @@ enum StoredOutcome {
         rationale: String,
         verdicts: Vec<StoredVerdict>,
         reasons: Vec<String>,
+        /// Absent if it is false.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        needs_review: bool,
     },
     Failed {
         reason: String,
@@ -281,6 +284,7 @@ fn write_answer(answer: &PreviewAnswer) -> String {
             rationale: preview.rationale,
             verdicts: preview.verdicts.into_iter().map(Into::into).collect(),
             reasons: preview.reasons,
+            needs_review: preview.needs_review,
         },
         PreviewAnswer::Failed { reason } => StoredOutcome::Failed { reason },
         PreviewAnswer::Fault {
@@ -309,6 +313,7 @@ fn read_answer(id: &IssueId, text: &str) -> Result<PreviewAnswer, StoreError> {
             rationale,
             verdicts,
             reasons,
+            needs_review,
         } => PreviewAnswer::Decided(Preview {
             would_apply,
             json_patch,
@@ -316,6 +321,7 @@ fn read_answer(id: &IssueId, text: &str) -> Result<PreviewAnswer, StoreError> {
             rationale,
             verdicts: verdicts.into_iter().map(Into::into).collect(),
             reasons,
+            needs_review,
         }),
         StoredOutcome::Failed { reason } => PreviewAnswer::Failed { reason },
         StoredOutcome::Fault {
@@ -334,14 +340,14 @@ fn read_answer(id: &IssueId, text: &str) -> Result<PreviewAnswer, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::enhance_log::Verdict;
+    use crate::domain::enhance_log::{Verdict, VerdictStatus};
 
     #[test]
     fn every_answer_comes_back_as_it_was_written() {
         let id = IssueId::parse("p-1").unwrap();
         let verdict = Verdict {
             axis: "noop".to_owned(),
-            pass: false,
+            status: VerdictStatus::Review,
             detail: "größer \"☃\"\n".to_owned(),
         };
         for answer in [
@@ -352,6 +358,7 @@ mod tests {
                 rationale: "because".to_owned(),
                 verdicts: vec![verdict],
                 reasons: vec!["noop: nothing changed".to_owned()],
+                needs_review: true,
             }),
             PreviewAnswer::Failed {
                 reason: "dispatch failed: x".to_owned(),

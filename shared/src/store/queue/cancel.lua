@@ -9,6 +9,7 @@
 --@include keys
 --@include place_head
 --@include announce
+--@include leave_queue
 --@include decide
 --@include orbit_right
 local orbits, holder, log, authority = K.orbits, arg.holder, arg.log, arg.authority

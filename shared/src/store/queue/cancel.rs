@@ -84,6 +84,7 @@ impl Shard {
                 unusable_reply: String::new(),
                 submitted_by: None,
                 decided_by: None,
+                comment: String::new(),
             });
             let arg = CancelArg {
                 log: &log,

@@ -5,7 +5,7 @@
 --       log: log entry for archived and orbit_needs_admin, without intent;
 --       shared_run_limit: maximum worker deaths for a shared run, nil for an exclusive run
 -- Outcomes  ok | again: token, attempt, retries, submitted_at, intent, now, settings counter, seq,
---     version, document or '', trace or '', submitted_by or ''
+--     version, document or '', trace or '', submitted_by or '', stored patch or ''
 --   gone: terminal or not its queue's head; removed from the list | not_mine: not in this list
 --   held: leased to this worker under another nonce | parked: paused; removed from the list
 --   archived: decided
@@ -14,10 +14,11 @@
 --@include keys
 --@include place_head
 --@include announce
+--@include leave_queue
 --@include decide
 --@include orbit_right
 --@include grant
-local worker, nonce, known_version, log = arg.holder, arg.nonce, arg.known_version, arg.log
+local blueprint, worker, nonce, known_version, log = K.blueprint, arg.holder, arg.nonce, arg.known_version, arg.log
 local shared_run_limit = arg.shared_run_limit
 local alone = not shared_run_limit
 

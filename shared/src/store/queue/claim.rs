@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::domain::actor::Actor;
 use crate::domain::issue_ref::IssueRef;
+use crate::domain::proposal::StoredPatch;
 use crate::domain::trace_parent::TraceParent;
 use crate::ids::{BlueprintId, Version, WorkerId};
 use crate::store::codec;
@@ -47,6 +48,9 @@ pub struct Claimed {
     pub trace: Option<TraceParent>,
     /// The actor that submitted it; `None` in data of releases without actors.
     pub submitted_by: Option<Actor>,
+    /// The patch of its proposal, if the approval of that found another head. The change is
+    /// verified on the present head and goes to review again.
+    pub stored_patch: Option<StoredPatch>,
 }
 
 /// Whether a worker runs other issues beside the claimed one.
@@ -160,6 +164,10 @@ pub(crate) fn read_claimed(
             issue.issue_id.as_str(),
             &reply.take::<String>()?,
         )?,
+        stored_patch: match reply.take::<String>()?.as_str() {
+            "" => None,
+            text => Some(codec::stored_patch(&issue.issue_id, text)?),
+        },
         lease: Lease {
             issue,
             worker_id: worker.clone(),

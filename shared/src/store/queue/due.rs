@@ -37,7 +37,7 @@ impl Shard {
         self.due(self.keys.delayed(), n).await
     }
 
-    async fn due(&self, index: String, n: usize) -> Result<Vec<IssueRef>, StoreError> {
+    pub(crate) async fn due(&self, index: String, n: usize) -> Result<Vec<IssueRef>, StoreError> {
         let now = self.server_ms().await?;
         let range = cmd("ZRANGEBYSCORE")
             .arg(index)

@@ -9,6 +9,7 @@
 --@include keys
 --@include place_head
 --@include announce
+--@include leave_queue
 --@include decide
 local holder, max_attempts, jitter, log = arg.holder, arg.max_attempts, arg.jitter, arg.log
 

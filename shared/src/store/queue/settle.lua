@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
--- Decides an issue that this caller holds. Version, commit, head, label index, log entry, issue
--- state, queue, next head, lease and counters change atomically. On request, the queue's next issue
--- becomes the caller's lease in the same step.
+-- Decides an issue that this caller holds, or sends it to review. Version, commit, head, label
+-- index, log entry, proposal, issue state, queue, next head, lease and counters change atomically.
+-- On request, the queue's next issue becomes the caller's lease in the same step.
 -- KEYS, ARGV  of include/keys.lua, with the caller as holder. ARGV also has:
---       token; kind: applied | denied | failed | dead; reason; log: log entry;
---       applied and denied: expected_seq, refused_log: log entry for archived and
---       orbit_needs_admin; applied: settings_counter: the settings that the run knew, version,
---       commit, label or '', and as ARGV 2 the document;
+--       token; kind: applied | review | denied | failed | dead; reason; log: log entry;
+--       all but failed and dead: expected_seq, refused_log: log entry for archived and
+--       orbit_needs_admin; applied and review: settings_counter: the settings that the run knew,
+--       version, commit, label or '', and as ARGV 2 the document; review: proposal, a map: reasons
+--       and patch (JSON), ttl_ms (0: none), expiry_reason, allow_self_review;
 --       next: nil for no next issue, or a map: nonce and lease_ms of the next issue's lease;
 --       known_version: a head version whose document the caller will have, or nil;
 --       yields: true for no next issue while another queue waits in `pending`
@@ -21,19 +22,36 @@
 --@include place_head
 --@include announce
 --@include heads
+--@include leave_queue
 --@include decide
+--@include commit
 --@include orbit_right
 --@include grant
-local commits, newest, labels = K.commits, K.newest, K.labels
 local token, kind, reason, log, expected_seq = arg.token, arg.kind, arg.reason, arg.log, arg.expected_seq
 local version, document, commit, label = arg.version or '', ARGV[2], arg.commit, arg.label
 local wanted = arg.next
 
 local archived_reason = 'dispatch failed: ' .. ARCHIVED
 
+-- Stores the verified change and opens its review. `base` is the head that it was verified on.
+local function propose(base)
+  local p = arg.proposal
+  local expires_at = p.ttl_ms > 0 and int(now + p.ttl_ms) or ''
+  change('state', 'in_review', 'reason', reason, 'round', int((issue.round or 0) + 1),
+    'proposed', version, 'base', base)
+  redis.call('HSET', K.proposal, 'version', version, 'document', document, 'label', label, 'commit', commit,
+    'base_version', base, 'base_seq', int(expected_seq), 'log', log, 'reasons', p.reasons, 'patch', p.patch,
+    'settings_counter', int(arg.settings_counter), 'allow_self_review', p.allow_self_review and '1' or '',
+    'expiry_reason', p.expiry_reason, 'expires_at', expires_at, 'round', issue.round, 'at', at)
+  redis.call('ZADD', K.in_review, at, id)
+  if expires_at ~= '' then redis.call('ZADD', K.review_due, expires_at, element) end
+  redis.call('HINCRBY', K.counts, 'proposed', '1')
+end
+
 -- Makes the next issue of the queue the current one.
 local function turn_to(next_id, fields)
   K.issue, K.intent = key_of(next_id, K.issue), key_of(next_id, K.intent)
+  K.proposal = key_of(next_id, K.proposal)
   id, element, issue = next_id, bp .. '/' .. next_id, fields
 end
 
@@ -64,11 +82,11 @@ local function handed_before()
   return { id, told_to_worker(head[1], head[2], wanted.known_version, counter) }
 end
 
-if issue.state == 'applied' or issue.state == 'rejected' then
+if issue.state == 'applied' or issue.state == 'rejected' or issue.state == 'in_review' then
   if issue.cause == 'cancelled' then return { 'stale' } end
   if issue.reason == archived_reason then return { 'archived' } end
   if string.sub(issue.reason, 1, #NEEDS_ADMIN) == NEEDS_ADMIN then return { 'orbit_needs_admin' } end
-  local state, new_version = issue.state, issue.new_version
+  local state, new_version = issue.state, issue.new_version or ''
   return { 'ok', state, new_version, unpack(handed_before()) }
 end
 if issue.state ~= 'in_flight' then return { 'stale' } end
@@ -77,19 +95,19 @@ local function fail(why)
   announce()
 end
 named_by, note = setting_of(orbits, bp, head[4], counter)
-if kind == 'applied' or kind == 'denied' then
+if expected_seq then
   if head[3] == '1' then
     fail(archived_reason)
     return { 'archived' }
   end
-  local setting = kind == 'applied' and forbidden_by(named_by, issue.authority)
+  local setting = version ~= '' and forbidden_by(named_by, issue.authority)
   if setting then
     fail(needs_admin(setting))
     return { 'orbit_needs_admin' }
   end
-  local knows_settings = not named_by or kind == 'denied' or int(arg.settings_counter) == counter
+  local knows_settings = not named_by or version == '' or int(arg.settings_counter) == counter
   if tonumber(head[1]) ~= expected_seq or not knows_settings then
-    return { 'moved_head', tonumber(head[1]), head[2], redis.call('HGET', documents, head[2]) or '',
+    return { 'moved_head', tonumber(head[1]), head[2], redis.call('HGET', K.documents, head[2]) or '',
       tonumber(counter) }
   end
 end
@@ -98,22 +116,20 @@ local take = wanted and head[3] ~= '1' and free_next
 local next_issue, behind_next
 if note then redis.call('HSET', blueprint, 'orbit_as_of', note) end
 if kind == 'applied' then
-  local seq = int(expected_seq + 1)
-  redis.call('HSETNX', documents, version, document)
-  redis.call('HSET', commits, seq,
-    stamp(commit, actor_member('author', issue.submitted_by)
-      .. '"seq":' .. seq .. ',"parents":["' .. head[2] .. '"],"at":' .. at))
-  redis.call('HSET', newest, version, seq)
-  if label ~= '' then redis.call('HSET', labels, label, seq) end
-  redis.call('HSET', blueprint, 'seq', seq, 'version', version, 'label', label, 'updated_at', at)
+  local seq = commit_change({ document = document, version = version, label = label, commit = commit,
+    seq = expected_seq, parent = head[2] })
   if named_by then counter = redis.call('INCR', settings_counter) end
   head = { seq, version }
   next_issue, behind_next = decide({ state = 'applied', cause = '', reason = '', new_version = version, log = log,
     take = take })
+elseif kind == 'review' then
+  next_issue, behind_next = leave_queue(take)
+  propose(head[2])
 else
   next_issue, behind_next = decide({ state = 'rejected', cause = kind == 'denied' and 'denied' or 'failed',
     reason = reason, new_version = '', log = log, dead = kind == 'dead', take = take })
 end
+local new_version = kind == 'applied' and version or ''
 -- Publishes the new head. Call it last.
 local function announce_head()
   if kind == 'applied' then publish_move({ blueprint_id = bp, version = version, seq = head[1] }) end
@@ -121,7 +137,7 @@ end
 if not next_issue then
   announce_head()
   announce()
-  return { 'ok', issue.state, version }
+  return { 'ok', issue.state, new_version }
 end
 
 -- The place stays `leased`.
@@ -132,4 +148,4 @@ grant(worker, wanted.nonce, wanted.lease_ms, behind_next)
 announce_head()
 publish(decided_id, decided)
 announce()
-return { 'ok', state, version, id, told_to_worker(head[1], head[2], wanted.known_version, counter) }
+return { 'ok', state, new_version, id, told_to_worker(head[1], head[2], wanted.known_version, counter) }

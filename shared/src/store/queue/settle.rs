@@ -9,6 +9,7 @@ use crate::domain::commit::Epoch;
 use crate::domain::enhance_log::LogEntry;
 use crate::domain::issue::IssueState;
 use crate::domain::issue_ref::IssueRef;
+use crate::domain::proposal::{ReviewPolicy, StoredPatch};
 use crate::ids::{IssueId, Version};
 use crate::store::codec;
 use crate::store::queue::claim::{Claimed, Head, read_claimed, read_head};
@@ -17,6 +18,37 @@ use crate::store::redis::error::StoreError;
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script;
 use crate::store::redis::shard::Shard;
+use crate::whole_ms::whole_ms;
+
+/// A verified change that needs a review.
+#[derive(Debug)]
+pub struct NewProposal {
+    /// The new content.
+    pub blueprint: Arc<Blueprint>,
+    /// The sequence number of the head that it is based on.
+    pub expected_seq: u64,
+    /// SHA-256 of the patch's canonical JSON.
+    pub patch_hash: String,
+    /// The attempt.
+    pub epoch: Epoch,
+    /// The log entry, as if it were applied.
+    pub log: LogEntry,
+    /// Why a person has to decide; at least one.
+    pub reasons: Vec<String>,
+    /// The patch, for another head.
+    pub patch: StoredPatch,
+    /// The rules of the review.
+    pub policy: ReviewPolicy,
+    /// The settings counter of the run.
+    pub settings_counter: u64,
+}
+
+impl NewProposal {
+    /// Returns the reason of the issue.
+    pub fn reason(&self) -> String {
+        format!("needs a review: {}", self.reasons.join("; "))
+    }
+}
 
 /// How a leased issue is decided, with everything that the store writes about it. The store sets
 /// `attempt` and `ts_ms` of the log entry.
@@ -38,6 +70,8 @@ pub enum Settlement {
         /// The log entry.
         log: LogEntry,
     },
+    /// A verified change that waits for the decision of a person.
+    Review(Box<NewProposal>),
     /// A verifier denied the change to this head.
     Denied {
         /// The sequence number of the verified head.
@@ -67,14 +101,15 @@ impl Settlement {
             Settlement::Applied { log, .. }
             | Settlement::Denied { log, .. }
             | Settlement::Failed { log, .. } => log,
+            Settlement::Review(proposal) => &proposal.log,
         }
     }
 
-    /// Returns the new document; `None` if the issue is rejected.
+    /// Returns the document of the new head; `None` if the head stays.
     pub fn blueprint(&self) -> Option<&Arc<Blueprint>> {
         match self {
             Settlement::Applied { blueprint, .. } => Some(blueprint),
-            Settlement::Denied { .. } | Settlement::Failed { .. } => None,
+            Settlement::Review(_) | Settlement::Denied { .. } | Settlement::Failed { .. } => None,
         }
     }
 }
@@ -95,7 +130,7 @@ pub struct NextClaim<'a> {
 /// The outcome of a settlement.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SettleOutcome {
-    /// The issue is decided, now or by an earlier call with this token.
+    /// The issue is decided or in review, now or by an earlier call with this token.
     Settled(IssueState),
     /// The caller no longer holds the issue.
     Stale,
@@ -126,7 +161,46 @@ struct SettleArg<'a> {
     version: Option<&'a str>,
     commit: Option<String>,
     label: Option<&'a str>,
+    proposal: Option<ProposalArg>,
     next: Option<NextArg<'a>>,
+}
+
+#[derive(Serialize)]
+struct ProposalArg {
+    reasons: String,
+    patch: String,
+    ttl_ms: u64,
+    expiry_reason: String,
+    allow_self_review: bool,
+}
+
+/// Returns the part of `arg` that commits a change, now or after a review.
+fn with_change<'a>(
+    arg: SettleArg<'a>,
+    issue: &IssueRef,
+    blueprint: &'a Blueprint,
+    expected_seq: u64,
+    patch_hash: &str,
+    epoch: &Epoch,
+    log: &LogEntry,
+) -> SettleArg<'a> {
+    let label = blueprint.version_label().unwrap_or_default();
+    SettleArg {
+        expected_seq: Some(expected_seq),
+        version: Some(blueprint.version().as_str()),
+        label: Some(label),
+        commit: Some(codec::commit_draft(
+            blueprint.version(),
+            label,
+            &log.rationale,
+            patch_hash,
+            Some(&issue.issue_id),
+            Some(epoch),
+            // The script adds the author.
+            None,
+        )),
+        ..arg
+    }
 }
 
 #[derive(Serialize)]
@@ -186,7 +260,7 @@ impl Shard {
             }),
             ..SettleArg::default()
         };
-        let mut document = None;
+        let (mut document, review_reason) = (None, review_reason(settlement));
         match settlement {
             Settlement::Applied {
                 blueprint,
@@ -196,23 +270,32 @@ impl Shard {
                 epoch,
                 ..
             } => {
-                let label = blueprint.version_label().unwrap_or_default();
-                arg.kind = "applied";
-                arg.expected_seq = Some(*expected_seq);
-                arg.settings_counter = Some(*settings_counter);
-                arg.version = Some(blueprint.version().as_str());
                 document = Some(&**blueprint.canonical_yaml());
-                arg.label = Some(label);
-                arg.commit = Some(codec::commit_draft(
-                    blueprint.version(),
-                    label,
-                    &log.rationale,
+                arg = with_change(arg, issue, blueprint, *expected_seq, patch_hash, epoch, log);
+                arg.kind = "applied";
+                arg.settings_counter = Some(*settings_counter);
+            }
+            Settlement::Review(new) => {
+                let NewProposal {
+                    blueprint,
+                    expected_seq,
                     patch_hash,
-                    Some(&issue.issue_id),
-                    Some(epoch),
-                    // The script adds the author.
-                    None,
-                ));
+                    epoch,
+                    ..
+                } = &**new;
+                document = Some(&**blueprint.canonical_yaml());
+                arg = with_change(arg, issue, blueprint, *expected_seq, patch_hash, epoch, log);
+                arg.kind = "review";
+                arg.settings_counter = Some(new.settings_counter);
+                arg.reason = &review_reason;
+                arg.log = codec::proposed_log_draft(log);
+                arg.proposal = Some(ProposalArg {
+                    reasons: codec::to_json(&new.reasons),
+                    patch: codec::stored_patch_draft(&new.patch),
+                    ttl_ms: new.policy.ttl().map_or(0, whole_ms),
+                    expiry_reason: new.policy.expiry_reason(),
+                    allow_self_review: new.policy.allow_self_review,
+                });
             }
             Settlement::Denied {
                 expected_seq,
@@ -265,6 +348,14 @@ impl Shard {
             "orbit_needs_admin" => Ok((SettleOutcome::OrbitNeedsAdmin, None)),
             _ => Err(reply.unknown()),
         }
+    }
+}
+
+/// Returns the reason of an issue that goes to review; otherwise an empty text.
+fn review_reason(settlement: &Settlement) -> String {
+    match settlement {
+        Settlement::Review(proposal) => proposal.reason(),
+        _ => String::new(),
     }
 }
 

@@ -10,6 +10,7 @@
 --@include keys
 --@include place_head
 --@include announce
+--@include join_queue
 --@include orbit_right
 local issues, issues_here, blueprint, orbits, settings_counter =
   K.issues, K.issues_here, K.blueprint, K.orbits, K.settings_counter
@@ -50,16 +51,8 @@ change(unpack(fields))
 redis.call('SET', K.intent, intent)
 redis.call('ZADD', issues, at, id)
 redis.call('ZADD', issues_here, at, id)
-local length = redis.call('RPUSH', K.backlog, id .. '|' .. at)
-redis.call('HINCRBY', K.counts, 'pending', '1')
 redis.call('HINCRBY', K.counts, 'submitted', '1')
-local place = redis.call('HGET', K.places, bp)
-if not place then
-  place_head(false, length == 1 and id .. '|' .. at or nil)
-elseif place == 'leased' and length == 2 then
-  -- In every other case an older issue is already waiting.
-  redis.call('ZADD', K.waiting, at, bp)
-end
+join_queue()
 
 announce()
 return { 'accepted', now }

@@ -89,8 +89,9 @@ impl Keys {
     pub fn places(&self) -> String {
         self.key("places")
     }
-    /// LIST of `<issue_id>|<submitted ms>`: a Blueprint's undecided issues in the order of
-    /// acceptance.
+    /// LIST of `<issue_id>|<joined ms>`: a Blueprint's undecided issues in the order in which they
+    /// joined the queue: at their acceptance, or when their approval found another head. An issue
+    /// in review is not in it.
     pub fn backlog(&self, blueprint: &BlueprintId) -> String {
         self.of("backlog", blueprint.as_str())
     }
@@ -110,8 +111,8 @@ impl Keys {
     pub fn waiting(&self) -> String {
         self.key("waiting")
     }
-    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled, retries,
-    /// reaped, repaired.
+    /// HASH of counters: pending (a gauge), submitted, applied, denied, failed, cancelled,
+    /// declined, proposed, retries, reaped, repaired.
     pub fn counts(&self) -> String {
         self.key("counts")
     }
@@ -148,6 +149,11 @@ impl Keys {
     pub fn steps(&self, issue: &IssueId) -> String {
         self.of("steps", issue.as_str())
     }
+    /// HASH: the newest proposal of an undecided issue (see `codec/proposal.rs`). Deleted by the
+    /// decision. While the issue is verified again, only its patch is used.
+    pub fn proposal(&self, issue: &IssueId) -> String {
+        self.of("proposal", issue.as_str())
+    }
     /// ZSET holder → end of its slot, ms, with expiry: the runs of the agent with this key (see
     /// `agent_slots.rs`).
     pub fn agent_slots(&self, agent: &str) -> String {
@@ -164,6 +170,14 @@ impl Keys {
     /// ZSET issue_id → time of its failure, ms: the dead list.
     pub fn dead(&self) -> String {
         self.key("dead")
+    }
+    /// ZSET issue_id → time of its proposal, ms: the issues that wait for a review.
+    pub fn in_review(&self) -> String {
+        self.key("in_review")
+    }
+    /// ZSET `<blueprint_id>/<issue_id>` → time at which its proposal is declined, ms.
+    pub fn review_due(&self) -> String {
+        self.key("review_due")
     }
     /// HASH issue_id → log entry (JSON).
     pub fn log(&self) -> String {
@@ -308,11 +322,12 @@ mod tests {
     }
 
     /// The keys of the scripts of an issue, with their names in `include/keys.lua`.
-    fn of_an_issue(keys: &Keys, bp: &BlueprintId, issue: &IssueId) -> [(&'static str, String); 27] {
+    fn of_an_issue(keys: &Keys, bp: &BlueprintId, issue: &IssueId) -> [(&'static str, String); 30] {
         [
             ("issue", keys.issue(issue)),
             ("intent", keys.intent(issue)),
             ("steps", keys.steps(issue)),
+            ("proposal", keys.proposal(issue)),
             ("backlog", keys.backlog(bp)),
             ("decided_here", keys.decided_of(bp)),
             ("issues_here", keys.issues_of(bp)),
@@ -332,6 +347,8 @@ mod tests {
             ("log", keys.log()),
             ("decided", keys.decided()),
             ("dead", keys.dead()),
+            ("in_review", keys.in_review()),
+            ("review_due", keys.review_due()),
             ("issues", keys.issues()),
             ("fence", keys.fence()),
             ("orbits", keys.orbits()),
@@ -400,9 +417,9 @@ mod tests {
             keys.consumed(),
         ]);
         all.extend(keys.staged("n"));
-        let expected = "issue:i-1 intent:i-1 steps:i-1 backlog:team.alpha decided:team.alpha issues:team.alpha \
+        let expected = "issue:i-1 intent:i-1 steps:i-1 proposal:i-1 backlog:team.alpha decided:team.alpha issues:team.alpha \
             blueprint:team.alpha documents:team.alpha commits:team.alpha newest:team.alpha labels:team.alpha \
-            processing:w-1 places pending paused leases delayed waiting counts log decided dead issues fence orbits \
+            processing:w-1 places pending paused leases delayed waiting counts log decided dead in_review review_due issues fence orbits \
             settings_counter workers blueprint: blueprints settings setting_revisions worker_load meta worker_scripts worker_versions \
             audited pruned previews preview:i-1 ids agent_places:a channels:team.alpha \
             channel_revisions:team.alpha channel_moves:team.alpha consumers:team.alpha consumers_seen:team.alpha \

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use crate::fail_point;
 
-const LIBRARY: [(&str, &str, &str); 7] = [
+const LIBRARY: [(&str, &str, &str); 11] = [
     (
         "keys",
         "redis/include/keys.lua",
@@ -25,6 +25,26 @@ const LIBRARY: [(&str, &str, &str); 7] = [
         "announce",
         "queue/include/announce.lua",
         include_str!("../queue/include/announce.lua"),
+    ),
+    (
+        "leave_queue",
+        "queue/include/leave_queue.lua",
+        include_str!("../queue/include/leave_queue.lua"),
+    ),
+    (
+        "join_queue",
+        "queue/include/join_queue.lua",
+        include_str!("../queue/include/join_queue.lua"),
+    ),
+    (
+        "commit",
+        "queue/include/commit.lua",
+        include_str!("../queue/include/commit.lua"),
+    ),
+    (
+        "review",
+        "queue/include/review.lua",
+        include_str!("../queue/include/review.lua"),
     ),
     (
         "decide",
@@ -130,6 +150,9 @@ scripts! {
     PAUSE_QUEUE = "pause_queue" in "queue/pause.lua",
     RESUME_QUEUE = "resume_queue" in "queue/resume.lua",
     PRUNE_ISSUE = "prune_issue" in "queue/prune.lua",
+    APPROVE_ISSUE = "approve_issue" in "reviews/approve.lua",
+    DECLINE_ISSUE = "decline_issue" in "reviews/decline.lua",
+    EXPIRE_REVIEW = "expire_review" in "reviews/expire.lua",
     PUT_BLUEPRINT = "put_blueprint" in "blueprints/put.lua",
     ARCHIVE_BLUEPRINT = "archive_blueprint" in "blueprints/archive.lua",
     STAGE_HISTORY = "stage_history" in "blueprints/stage.lua",

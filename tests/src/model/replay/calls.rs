@@ -21,7 +21,7 @@ use crate::raw_script::{outcome_for, outcome_of_queue};
 use crate::store_fixture::{How, LONG, blueprint_id, busy, fault};
 
 /// The placeholder for no worker and no issue in the names of keys.
-const NOBODY: &str = "-";
+pub(super) const NOBODY: &str = "-";
 
 /// The reply of the model as text.
 pub(super) fn reply_text(reply: &Reply) -> String {
@@ -40,6 +40,7 @@ pub(super) fn reply_text(reply: &Reply) -> String {
             token_text(*token)
         ),
         Reply::MovedHead(seq) => format!("moved_head {seq}"),
+        Reply::JoinedAgain { .. } => "moved_head".to_owned(),
         Reply::HandedBack | Reply::PutOff | Reply::MadeToWait | Reply::Cancelled(_) => {
             "ok".to_owned()
         }
@@ -61,7 +62,7 @@ fn beat_text(lost: String, cancelled: String, unleased: String) -> String {
     format!("lost {lost} cancelled {cancelled} unleased {unleased}")
 }
 
-fn answer<T>(answer: Result<T, StoreError>) -> T {
+pub(super) fn answer<T>(answer: Result<T, StoreError>) -> T {
     answer.expect("the store answers")
 }
 
@@ -92,6 +93,10 @@ impl Stage<'_> {
                 let _: i64 = raw
                     .raw(&["ZADD", &keys.leases(), "XX", "1", &element])
                     .await;
+                None
+            }
+            Action::FallsDue(issue) => {
+                self.fall_due(issue).await;
                 None
             }
             Action::LoseElement(b) => {
@@ -176,6 +181,13 @@ impl Stage<'_> {
                 PromoteOutcome::NotDue => "not_due".to_owned(),
             },
             Request::Cancel { issue, holder } => self.cancel(issue, holder).await,
+            Request::Approve {
+                issue,
+                base,
+                is_submitter,
+            } => self.approve(issue, base, is_submitter).await,
+            Request::Decline(issue) => self.decline(issue).await,
+            Request::Expire(issue) => self.expire(issue).await,
             Request::Put(b) => {
                 let head = before.redis.queues[usize::from(b)].head;
                 let new = self.written_by_hand(b, head);
@@ -240,6 +252,7 @@ impl Stage<'_> {
     async fn settle(&self, held: Held, verdict: Verdict, seq: u8, next: Option<u8>) -> String {
         let how = match verdict {
             Verdict::Applied => How::Applied,
+            Verdict::Review => How::Review,
             Verdict::Denied => How::Denied,
         };
         let mut claimed = self.claimed(held, seq);
@@ -296,6 +309,7 @@ impl Stage<'_> {
             },
             trace: None,
             submitted_by: None,
+            stored_patch: None,
         }
     }
 

@@ -2,8 +2,8 @@
 -- Returns the content of Redis as text: one line for each issue and each Blueprint, and one for
 -- the lists. `content.rs` writes the same text for a state of the model.
 -- KEYS  1 pending; 2 places; 3 paused; 4 leases; 5 delayed; 6 fence; 7 log; 8 decided; 9 dead;
---       then the hash of each issue; then backlog, head and commits of each Blueprint; then the
---       processing list of each worker
+--       10 in_review; 11 review_due; then hash and proposal of each issue; then backlog, head and
+--       commits of each Blueprint; then the processing list of each worker
 -- ARGV  1 number of issues; 2 number of Blueprints; 3.. the element of each issue
 local n_issues, n_blueprints = tonumber(ARGV[1]), tonumber(ARGV[2])
 local t = redis.call('TIME')
@@ -24,10 +24,20 @@ local function state_of(id, f)
   return string.find(f.reason, 'ORBIT_NEEDS_ADMIN', 1, true) and 'refused' or 'failed'
 end
 
+-- The first commit is number 0 of the model.
+local function proposal_of(key)
+  local base = redis.call('HGET', key, 'base_seq')
+  return base and string.format('%.0f', base - 1) or '-'
+end
+local function is_due(element)
+  local due = redis.call('ZSCORE', KEYS[11], element)
+  return due and tonumber(due) <= now
+end
+
 for i = 1, n_issues do
   local element = ARGV[2 + i]
   local id, f = string.match(element, '/(.*)$'), {}
-  local fields = redis.call('HGETALL', KEYS[9 + i])
+  local fields = redis.call('HGETALL', KEYS[10 + 2 * i])
   for k = 1, #fields, 2 do f[fields[k]] = fields[k + 1] end
   if not f.state then
     lines[#lines + 1] = id .. ' unknown'
@@ -41,11 +51,14 @@ for i = 1, n_issues do
       .. ' alone ' .. (f.alone or '0') .. ' token ' .. (f.token or '-') .. ' nonce ' .. (f.nonce or '-')
       .. ' worker ' .. (f.worker_id or '-') .. ' lease ' .. lease
       .. ' delayed ' .. (redis.call('ZSCORE', KEYS[5], element) and '1' or '0')
+      .. ' round ' .. (f.round or '0') .. ' proposal ' .. proposal_of(KEYS[11 + 2 * i])
+      .. ' review ' .. (redis.call('ZSCORE', KEYS[10], id) and '1' or '0')
+      .. ' due ' .. (is_due(element) and '1' or '0')
       .. ' log ' .. (entry and (entry.cause == '' and 'applied' or entry.cause) .. '@' .. entry.attempt or '-')
   end
 end
 for b = 0, n_blueprints - 1 do
-  local at, name = 9 + n_issues + 3 * b, 'b' .. b
+  local at, name = 11 + 2 * n_issues + 3 * b, 'b' .. b
   local seq_of, commits, texts = {}, {}, {}
   for _, json in ipairs(redis.call('HVALS', KEYS[at + 3])) do
     local commit = cjson.decode(json)
@@ -64,7 +77,7 @@ for b = 0, n_blueprints - 1 do
     .. ' commits [' .. table.concat(texts, ' ') .. ']'
 end
 local lists = 'pending ' .. ids(redis.call('LRANGE', KEYS[1], 0, -1))
-for k = 10 + n_issues + 3 * n_blueprints, #KEYS do
+for k = 12 + 2 * n_issues + 3 * n_blueprints, #KEYS do
   lists = lists .. ' processing ' .. ids(redis.call('LRANGE', KEYS[k], 0, -1))
 end
 lines[#lines + 1] = lists .. ' decided ' .. ids(redis.call('LRANGE', KEYS[8], 0, -1))

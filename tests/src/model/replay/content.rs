@@ -27,7 +27,7 @@ pub(super) fn of_model(state: &State) -> String {
         let entry = entries.next_back().map(|(_, how)| how);
         lines.push(format!(
             "{id} {} attempt {} retries {} deaths {} alone {} token {} nonce {} worker {} \
-             lease {lease} delayed {} log {}",
+             lease {lease} delayed {} round {} proposal {} review {} due {} log {}",
             state_name(issue.state),
             issue.attempt,
             issue.retries,
@@ -37,6 +37,10 @@ pub(super) fn of_model(state: &State) -> String {
             or_dash(issue.nonce.map(nonce_text)),
             or_dash(issue.worker.map(worker_name)),
             u8::from(redis.delayed[i]),
+            issue.round,
+            or_dash(redis.proposals[i].map(|base| base.to_string())),
+            u8::from(issue.state == IssueState::InReview),
+            u8::from(redis.due[i]),
             or_dash(entry.map(|how| format!("{}@{}", log_name(*how), issue.attempt))),
         ));
     }
@@ -102,9 +106,11 @@ fn state_name(state: IssueState) -> &'static str {
         IssueState::Unknown => "unknown",
         IssueState::Pending => "pending",
         IssueState::InFlight => "in_flight",
+        IssueState::InReview => "in_review",
         IssueState::Applied => "applied",
         IssueState::Denied => "denied",
         IssueState::Cancelled => "cancelled",
+        IssueState::Declined => "declined",
         IssueState::Dead => "dead",
         IssueState::Refused => "refused",
     }

@@ -87,11 +87,15 @@ impl<'a> Stage<'a> {
             keys.log(),
             keys.decided(),
             keys.dead(),
+            keys.in_review(),
+            keys.review_due(),
         ];
         let issues: Vec<IssueRef> = (0..redis.issues.len() as IssueNo)
             .map(|i| self.issue(i))
             .collect();
-        names.extend(issues.iter().map(|issue| keys.issue(&issue.issue_id)));
+        for issue in &issues {
+            names.extend([keys.issue(&issue.issue_id), keys.proposal(&issue.issue_id)]);
+        }
         for b in 0..redis.queues.len() as BlueprintNo {
             let id = blueprint_id(&blueprint_name(b));
             names.extend([keys.backlog(&id), keys.blueprint(&id), keys.commits(&id)]);

@@ -55,7 +55,7 @@ impl Scripts<'_> {
         self.queue_of(issue).place = Place::Delayed;
     }
 
-    fn forget_lease(&mut self, issue: IssueNo) {
+    pub(super) fn forget_lease(&mut self, issue: IssueNo) {
         let issue_hash = self.issue(issue);
         issue_hash.state = IssueState::Pending;
         issue_hash.token = None;

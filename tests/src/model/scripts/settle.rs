@@ -68,11 +68,15 @@ impl Scripts<'_> {
         let issue = held.issue;
         let blueprint = self.scenario.issues[issue as usize];
         let f = self.issue(issue).clone();
-        if f.token != Some(held.token) && !self.makes(Mistake::SettleUnfenced) {
+        let looks = match verdict {
+            Verdict::Review => !self.makes(Mistake::ProposeUnfenced),
+            Verdict::Applied | Verdict::Denied => !self.makes(Mistake::SettleUnfenced),
+        };
+        if f.token != Some(held.token) && looks {
             return Reply::Stale;
         }
         if !self.makes(Mistake::SettleRepeats) {
-            if f.state.is_terminal() {
+            if f.state.is_terminal() || f.state == IssueState::InReview {
                 let forgets = self.makes(Mistake::SettleForgets);
                 if f.state == IssueState::Cancelled || forgets {
                     return Reply::Stale;
@@ -87,7 +91,7 @@ impl Scripts<'_> {
                 return Reply::Stale;
             }
         }
-        if verdict == Verdict::Applied && self.orbit_forbids(issue, Mistake::SettleIgnoresOrbit) {
+        if verdict != Verdict::Denied && self.orbit_forbids(issue, Mistake::SettleIgnoresOrbit) {
             self.decide(issue, IssueState::Refused, Some(held.worker), false);
             return Reply::OrbitNeedsAdmin;
         }
@@ -97,8 +101,11 @@ impl Scripts<'_> {
         }
 
         self.hold_against_truth(held);
+        // A head without a lease keeps its place.
+        let next = next.filter(|_| self.is_head(issue));
         let how = match verdict {
-            Verdict::Denied => IssueState::Denied,
+            Verdict::Denied => Some(IssueState::Denied),
+            Verdict::Review => None,
             Verdict::Applied => {
                 let queue = self.queue_of(issue);
                 queue.commits.push(Commit {
@@ -108,12 +115,13 @@ impl Scripts<'_> {
                     by: Some(issue),
                 });
                 queue.head = seq + 1;
-                IssueState::Applied
+                Some(IssueState::Applied)
             }
         };
-        // A head without a lease keeps its place.
-        let next = next.filter(|_| self.is_head(issue));
-        self.decide(issue, how, Some(held.worker), next.is_some());
+        match how {
+            Some(how) => self.decide(issue, how, Some(held.worker), next.is_some()),
+            None => self.propose(held, base, next.is_some()),
+        }
         self.truth.decided_by[issue as usize] = Some(held.grant);
         let next = next.and_then(|nonce| self.take_next(held.worker, blueprint, nonce));
         Reply::Settled { again: false, next }

@@ -1,4 +1,5 @@
-//! The four default axes. Each returns `{status: "pass", evidence}` or `{status: "deny", reason}`.
+//! The four default axes, and `human-review`. Each returns `{status: "pass", evidence}`, or
+//! `{status, reason}` with the status `deny` or `review`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,6 +31,14 @@ fn document(ctx: &Doc) -> Result<&Doc, String> {
     let applied = ctx.get("applied");
     let document = applied.and_then(|applied| applied.get("new_bp_json"));
     document.ok_or_else(|| "applied.new_bp_json is missing".to_owned())
+}
+
+/// Axis `human-review`: sends every change to review.
+pub(super) fn human_review() -> Doc {
+    Doc::object([
+        ("status", Doc::from("review")),
+        ("reason", Doc::from("a person has to approve every change")),
+    ])
 }
 
 /// Axis `noop`: checks that the document has changed.

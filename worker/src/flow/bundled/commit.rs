@@ -1,6 +1,7 @@
 //! The committer: combines the verdicts into `$.commit`.
 //!
-//! Any denial denies the change; otherwise the new document is committed. If the spawner's reply is
+//! Any denial denies the change; otherwise the new document is committed, after a review if any
+//! axis asks for one. If the spawner's reply is
 //! not a patch, or the patch did not apply, the change is denied regardless of the axes.
 
 use shared::blueprint::Doc;
@@ -48,12 +49,14 @@ pub(super) fn commit(ctx: &Doc) -> Result<Doc, String> {
     ];
     let taken = taken.into_iter();
     let taken = taken.filter_map(|(key, value)| Some((key, value?.clone())));
+    let asking: Vec<Doc> = verdicts.iter().filter_map(Verdict::review).collect();
+    let review = (!asking.is_empty()).then(|| ("review", Doc::array(asking)));
     let own = [
         ("committed", Doc::from(true)),
         ("rationale", rationale),
         ("verdicts_summary", summary(&verdicts)),
     ];
-    Ok(Doc::object(own.into_iter().chain(taken)))
+    Ok(Doc::object(own.into_iter().chain(taken).chain(review)))
 }
 
 /// One entry of the summary.
@@ -63,6 +66,10 @@ enum Verdict<'a> {
         evidence: Option<&'a Doc>,
     },
     Deny {
+        axis: &'a str,
+        reason: &'a str,
+    },
+    Review {
         axis: &'a str,
         reason: &'a str,
     },
@@ -87,6 +94,10 @@ impl<'a> Verdict<'a> {
                 let evidence = verdict.get("evidence");
                 return Ok(Verdict::Pass { axis, evidence });
             }
+            (Some(Doc::Str(status)), _) if &**status == "review" => {
+                let (axis, reason) = Self::named(verdict, verdict)?;
+                return Ok(Verdict::Review { axis, reason });
+            }
             _ => return Self::denial(verdict, verdict),
         };
         match (outcome.get("Deny"), outcome.get("Pass")) {
@@ -103,19 +114,33 @@ impl<'a> Verdict<'a> {
     }
 
     fn denial(verdict: &'a Doc, deny: &'a Doc) -> Result<Self, String> {
+        let (axis, reason) = Self::named(verdict, deny)?;
+        Ok(Verdict::Deny { axis, reason })
+    }
+
+    /// Returns the reason as `axis: reason` if the axis asks for a review.
+    fn review(&self) -> Option<Doc> {
+        match self {
+            Verdict::Review { axis, reason } => Some(Doc::from(format!("{axis}: {reason}"))),
+            Verdict::Pass { .. } | Verdict::Deny { .. } => None,
+        }
+    }
+
+    /// Returns the axis of a verdict and its reason, a member of `deny`.
+    fn named(verdict: &'a Doc, deny: &'a Doc) -> Result<(&'a str, &'a str), String> {
         let axis = text(Some(verdict), "a verdict: ", "axis")?;
         let reason = text(
             Some(deny),
             &format!("the verdict of the axis {axis}: "),
             "reason",
         )?;
-        Ok(Verdict::Deny { axis, reason })
+        Ok((axis, reason))
     }
 }
 
 fn denied(verdicts: &[Verdict<'_>], rationale: Doc) -> Doc {
     let reasons = verdicts.iter().filter_map(|verdict| match verdict {
-        Verdict::Pass { .. } => None,
+        Verdict::Pass { .. } | Verdict::Review { .. } => None,
         Verdict::Deny { axis, reason } => Some(Doc::from(format!("{axis}: {reason}"))),
     });
     Doc::object([
@@ -127,17 +152,21 @@ fn denied(verdicts: &[Verdict<'_>], rationale: Doc) -> Doc {
 }
 
 fn summary(verdicts: &[Verdict<'_>]) -> Doc {
+    let because = |axis: &str, status: &str, reason: &str| {
+        Doc::object([
+            ("axis", Doc::from(axis)),
+            ("status", Doc::from(status)),
+            ("reason", Doc::from(reason)),
+        ])
+    };
     let line = |verdict: &Verdict<'_>| match verdict {
         Verdict::Pass { axis, evidence } => {
             let evidence = evidence.map(|evidence| ("evidence", evidence.clone()));
             let line = [("axis", (*axis).clone()), ("status", Doc::from("pass"))];
             Doc::object(line.into_iter().chain(evidence))
         }
-        Verdict::Deny { axis, reason } => Doc::object([
-            ("axis", Doc::from(*axis)),
-            ("status", Doc::from("deny")),
-            ("reason", Doc::from(*reason)),
-        ]),
+        Verdict::Deny { axis, reason } => because(axis, "deny", reason),
+        Verdict::Review { axis, reason } => because(axis, "review", reason),
     };
     Doc::array(verdicts.iter().map(line).collect())
 }

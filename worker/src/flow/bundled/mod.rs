@@ -53,6 +53,8 @@ pub(super) enum BundledAxis {
     Canonical,
     /// `verifiers/des.lua`
     Des,
+    /// `verifiers/human-review.lua`
+    HumanReview,
     /// `verifiers/noop.lua`
     Noop,
 }
@@ -64,6 +66,7 @@ impl BundledAxis {
             "agent-ref" => Some(Self::AgentRef),
             "canonical" => Some(Self::Canonical),
             "des" => Some(Self::Des),
+            "human-review" => Some(Self::HumanReview),
             "noop" => Some(Self::Noop),
             _ => None,
         }
@@ -78,6 +81,7 @@ impl BundledAxis {
             Self::AgentRef => axes::agent_ref(ctx),
             Self::Canonical => axes::canonical(ctx, &mut run.memo()),
             Self::Des => axes::des(ctx, &mut run.memo()),
+            Self::HumanReview => Ok(axes::human_review()),
             Self::Noop => axes::noop(ctx),
         }
     }

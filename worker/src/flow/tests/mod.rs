@@ -15,6 +15,7 @@ mod orbits;
 mod other_system;
 mod outcomes;
 mod references;
+mod review;
 mod run_limits;
 mod scheduling;
 mod spawner;
@@ -155,6 +156,7 @@ pub(super) fn input(target: &str, intent: &str) -> FlowInput {
         verifiers: AXES.map(str::to_owned).to_vec(),
         time_limit: Duration::from_secs(60),
         orbit_of: Vec::new(),
+        stored_patch: None,
         steps: None,
         memory: None,
     }
@@ -172,6 +174,7 @@ pub(super) fn setting() -> EnhanceSetting {
         spawner: None,
         applies_to: Vec::new(),
         axis_options: AxisOptions::new(),
+        review: Default::default(),
         revision: 1,
         updated_by: None,
         updated_at_ms: None,

@@ -132,7 +132,10 @@ async fn a_schema_judges_the_new_document() {
     let verdicts = verdicts_of(&["json-schema", "des"], options, &[])
         .await
         .unwrap();
-    assert!(!verdicts[0].pass && verdicts[1].pass, "{verdicts:?}");
+    assert!(
+        !verdicts[0].is_pass() && verdicts[1].is_pass(),
+        "{verdicts:?}"
+    );
     assert!(
         verdicts[0]
             .detail
@@ -143,7 +146,7 @@ async fn a_schema_judges_the_new_document() {
         .await
         .unwrap();
     assert!(
-        passed[0].pass && passed[0].detail.contains("schema_hash"),
+        passed[0].is_pass() && passed[0].detail.contains("schema_hash"),
         "{passed:?}"
     );
     let without = verdicts_of(&["json-schema"], "{}", &[]).await.unwrap_err();

@@ -120,7 +120,10 @@ async fn its_scripts_run_in_the_place_of_the_bundled_ones() {
         };
         assert!(blueprint.canonical_yaml().contains("blue"), "{scripts:?}");
         assert_eq!(verdicts.len(), 4, "{scripts:?}");
-        assert!(verdicts.iter().all(|verdict| verdict.pass), "{verdicts:?}");
+        assert!(
+            verdicts.iter().all(|verdict| verdict.is_pass()),
+            "{verdicts:?}"
+        );
     }
     let outcome = run(&all[1..2], "nobody understands this").await;
     let Ok(Decision::Deny { reasons, .. }) = outcome.decision else {
@@ -151,7 +154,7 @@ async fn its_verifiers_are_axes() {
         issue.verifiers = vec!["theirs".to_owned()];
         let decision = bench.run(issue).await.decision.unwrap();
         let (Decision::Commit { verdicts, .. } | Decision::Deny { verdicts, .. }) = decision;
-        let found = match verdicts[0].pass {
+        let found = match verdicts[0].is_pass() {
             true => Ok(verdicts[0].detail.as_str()),
             false => Err(verdicts[0].detail.as_str()),
         };

@@ -15,17 +15,19 @@ async fn commits_a_change() {
         rationale,
         verdicts,
         patch_hash,
+        review,
     }) = &outcome.decision
     else {
         panic!("{outcome:?}");
     };
     assert_eq!(blueprint.version_label(), Some("1.2.4"));
     assert_eq!(bump, "patch");
+    assert!(review.is_empty());
     assert_eq!(rationale, "describe as A better team.");
     assert_eq!(
         verdicts
             .iter()
-            .map(|v| (v.axis.as_str(), v.pass))
+            .map(|v| (v.axis.as_str(), v.is_pass()))
             .collect::<Vec<_>>(),
         AXES.map(|a| (a, true))
     );
@@ -145,7 +147,7 @@ async fn a_reply_that_is_no_patch_is_denied_by_the_axis_patch() {
                 verdicts,
                 [Verdict {
                     axis: "patch".into(),
-                    pass: false,
+                    status: VerdictStatus::Deny,
                     detail: reason.into()
                 }]
             );
@@ -198,11 +200,11 @@ async fn an_unknown_axis_denies_and_lists_what_there_is() {
     assert_eq!(
         reasons,
         [
-            "beauty: unknown axis \"beauty\"; there are: agent-ref, canonical, des, flow, json-schema, llm-judge, noop, protected-paths, size"
+            "beauty: unknown axis \"beauty\"; there are: agent-ref, canonical, des, flow, human-review, json-schema, llm-judge, noop, protected-paths, size"
         ]
     );
     assert_eq!(
-        verdicts.iter().map(|v| v.pass).collect::<Vec<_>>(),
+        verdicts.iter().map(|v| v.is_pass()).collect::<Vec<_>>(),
         [true, false]
     );
 }
@@ -232,9 +234,9 @@ async fn an_axis_of_ones_own_is_a_file() {
          return {status = 'deny', reason = 'no further tag'}",
     )]);
     assert!(bench.host.axes().contains(&"tagged".to_owned()));
-    for (intent, pass, detail) in [
-        ("tag x", true, "[1,2]"),
-        ("describe as x", false, "no further tag"),
+    for (intent, status, detail) in [
+        ("tag x", VerdictStatus::Pass, "[1,2]"),
+        ("describe as x", VerdictStatus::Deny, "no further tag"),
     ] {
         let mut issue = input(TARGET, intent);
         issue.verifiers = vec!["tagged".into()];
@@ -244,7 +246,7 @@ async fn an_axis_of_ones_own_is_a_file() {
             verdicts,
             [Verdict {
                 axis: "tagged".into(),
-                pass,
+                status,
                 detail: detail.into()
             }]
         );
@@ -274,7 +276,7 @@ async fn an_orbit_in_use_must_stay_runnable() {
                 assert!(!commits, "{intent}: {reasons:?}");
                 assert!(reasons[0].starts_with("orbit: "), "{reasons:?}");
                 assert_eq!(
-                    verdicts.last().map(|v| (v.axis.as_str(), v.pass)),
+                    verdicts.last().map(|v| (v.axis.as_str(), v.is_pass())),
                     Some(("orbit", false))
                 );
             }

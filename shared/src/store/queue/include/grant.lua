@@ -1,6 +1,5 @@
 -- Shared by claim and settle: grants a lease and builds the reply for its worker.
-local blueprint, documents, fence, settings_counter, orbits =
-  K.blueprint, K.documents, K.fence, K.settings_counter, K.orbits
+local fence, settings_counter, orbits = K.fence, K.settings_counter, K.orbits
 
 -- Leases the queue's head to this worker: a new token, one more attempt. Precondition: the head is
 -- free. The caller sets its place and calls `announce`.
@@ -21,12 +20,14 @@ local function grant(worker, nonce, lease_ms, behind)
 end
 
 -- Returns the worker's data for its issue: token, attempt, retries, submitted_at, intent, now,
--- settings counter, seq, version, document or '', trace or '', submitted_by or ''. The document is
--- '' if the head is `known_version`.
+-- settings counter, seq, version, document or '', trace or '', submitted_by or '', stored patch
+-- (JSON) or ''. The document is '' if the head is `known_version`. The stored patch is that of a
+-- proposal whose approval found another head.
 local function told_to_worker(seq, version, known_version, counter)
   local document = ''
-  if version ~= known_version then document = redis.call('HGET', documents, version) or '' end
+  if version ~= known_version then document = redis.call('HGET', K.documents, version) or '' end
   return issue.token, tonumber(issue.attempt), tonumber(issue.retries or 0), tonumber(issue.submitted_at),
     redis.call('GET', K.intent), now, tonumber(counter), tonumber(seq), version,
-    document, issue.trace or '', issue.submitted_by or ''
+    document, issue.trace or '', issue.submitted_by or '',
+    issue.round and redis.call('HGET', K.proposal, 'patch') or ''
 end
