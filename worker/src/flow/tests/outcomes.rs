@@ -3,6 +3,8 @@
 use shared::blueprint::{Doc, yaml};
 use shared::store::Follower;
 
+use shared::domain::enhance_log::VerdictStatus;
+
 use super::*;
 
 #[tokio::test]
