@@ -1,9 +1,8 @@
 //! Tests of commits and denials.
 
 use shared::blueprint::{Doc, yaml};
-use shared::store::Follower;
-
 use shared::domain::enhance_log::VerdictStatus;
+use shared::store::Follower;
 
 use super::*;
 
