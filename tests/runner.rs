@@ -134,6 +134,7 @@ mod suite {
         mod scripts_queue;
         mod scripts_repair;
         mod scripts_review;
+        mod scripts_review_ends;
         mod scripts_review_moved;
         mod scripts_shards;
         mod scripts_steps;

@@ -71,7 +71,9 @@ impl CliError {
             Self::AmbiguousVersion { .. } => "AMBIGUOUS_VERSION",
             Self::AmbiguousIssue { .. } => "AMBIGUOUS_ISSUE",
             Self::NotConfirmed | Self::NoReason => "NOT_CONFIRMED",
-            Self::OtherProposal { .. } | Self::Stale { .. } => "PROPOSAL_STALE",
+            Self::OtherProposal { .. } | Self::BaseMoved { .. } | Self::ProposalChanged { .. } => {
+                "PROPOSAL_STALE"
+            }
             Self::FolderInUse { .. } | Self::Folder { .. } => "UNUSABLE_FOLDER",
             Self::Run { .. } => "COMMAND_FAILED",
             Self::Up(_) => "UP_FAILED",

@@ -1,7 +1,7 @@
 //! Verdicts of review: where they come from, what the committer makes of them, and that an orbit
 //! cannot drop one.
 
-use shared::blueprint::{json, yaml};
+use shared::blueprint::{Doc, json, yaml};
 use shared::domain::enhance_log::{SpawnerUsage, VerdictStatus};
 use shared::domain::proposal::StoredPatch;
 
