@@ -5,6 +5,8 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 PY_VENV    := target/py-venv
 PY_STAMP   := $(PY_VENV)/.ready
 PY_LIBS    := tests/python/requirements.txt
+# Carries axe-core; what else it needs is not used.
+PY_AXE     := axe-playwright-python==0.1.8
 # The programs under test can be made to die at named places (shared/src/fail_point.rs); no other
 # build can.
 FAIL_POINTS := --features worker/fail-points,intake/fail-points
@@ -75,7 +77,7 @@ mutants: missing ## mistakes put into the Redis scripts; each must fail a test
 	'$(TARGET_DIR)/debug/mutants' $(MUTANTS)
 
 bench: missing ## measure release builds; options go in BENCH_ARGS, as in BENCH_ARGS=--json
-	cargo build --release --package intake --package worker --package tests
+	cargo build --release --package intake --package worker --package cli --package tests
 	DRAFTSMAN_TEST_BIN_DIR='$(TARGET_DIR)/release' '$(TARGET_DIR)/release/bench' $(BENCH_ARGS)
 
 docs: ## write the generated pages of docs/ again
@@ -92,7 +94,8 @@ missing:
 py-venv:
 	@if [ '$(PY_STAMP)' -nt '$(PY_LIBS)' ]; then exit 0; fi; \
 	rm -rf '$(PY_VENV)'; mkdir -p target; \
-	if python3 -m venv '$(PY_VENV)' && '$(PY_VENV)/bin/python' -m pip install --quiet --disable-pip-version-check --requirement $(PY_LIBS); then \
+	if python3 -m venv '$(PY_VENV)' && '$(PY_VENV)/bin/python' -m pip install --quiet --disable-pip-version-check --requirement $(PY_LIBS) \
+	    && '$(PY_VENV)/bin/python' -m pip install --quiet --disable-pip-version-check --no-deps $(PY_AXE); then \
 	    touch '$(PY_STAMP)'; \
 	else \
 	    rm -rf '$(PY_VENV)'; \

@@ -45,6 +45,10 @@ mod suite {
         mod verify;
         mod waiting;
     }
+    mod console {
+        mod browser;
+        mod security;
+    }
     mod deploy {
         mod alerts;
         mod dashboard;
@@ -96,6 +100,7 @@ mod suite {
         mod undecidable;
     }
     mod queue {
+        mod activity;
         mod agent_slots;
         mod auditor;
         mod cancelling;

@@ -20,9 +20,9 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
 pub(crate) use self::candidate::Candidate;
-pub(crate) use self::connection::{ConnectProblem, diagnose};
+pub(crate) use self::connection::{ConnectProblem, diagnose, lazy_endpoint};
 use self::headers::CallHeaders;
-pub(crate) use self::headers::TimeLimits;
+pub(crate) use self::headers::{TimeLimits, user_actor};
 use crate::args::Common;
 use crate::contexts::ContextError;
 use crate::up::UpError;
@@ -280,6 +280,15 @@ pub(crate) enum CliError {
         /// The error of the operating system.
         source: io::Error,
     },
+    /// A public host of the console is invalid.
+    #[error(transparent)]
+    PublicHost(#[from] console::InvalidHost),
+    /// The console failed to start.
+    #[error("the console failed")]
+    Console(#[from] console::StartError),
+    /// The signal handlers cannot be installed.
+    #[error("cannot listen to signals")]
+    Signals(#[source] io::Error),
     /// The id of a new Blueprint is invalid.
     #[error("`{given}` cannot be the id of the new Blueprint: {problem}")]
     NewId {

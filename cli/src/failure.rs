@@ -76,6 +76,8 @@ impl CliError {
             }
             Self::FolderInUse { .. } | Self::Folder { .. } => "UNUSABLE_FOLDER",
             Self::Run { .. } => "COMMAND_FAILED",
+            Self::PublicHost(_) => "INVALID_HOST",
+            Self::Console(_) | Self::Signals(_) => "CONSOLE_FAILED",
             Self::Up(_) => "UP_FAILED",
             Self::Interrupted { .. } | Self::NotShown { .. } | Self::PreviewInterrupted => {
                 "INTERRUPTED"

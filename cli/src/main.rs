@@ -16,6 +16,7 @@ mod manual;
 mod output;
 mod redis_server;
 mod up;
+mod up_console;
 mod verbs;
 
 use std::io;
@@ -30,9 +31,9 @@ use crate::failure::{fail, fail_usage};
 use crate::up::UpError;
 use crate::verbs::decision::Decision;
 use crate::verbs::{
-    approval, backup, blueprints, certs, channels, consumers, context, doctor, edit, follow, fork,
-    issues, log, near_miss, preview, probe, queue, retry, review, settings, stats, sync, top,
-    transfer, verify, versions,
+    approval, backup, blueprints, certs, channels, console, consumers, context, doctor, edit,
+    follow, fork, issues, log, near_miss, preview, probe, queue, retry, review, settings, stats,
+    sync, top, transfer, verify, versions,
 };
 
 /// The exit status of any failed verb.
@@ -110,7 +111,7 @@ fn main() -> ExitCode {
 /// `up` must run here and not in a task of its own: see [`redis_server`].
 async fn run(mut cli: Cli, given: &ArgMatches) -> Result<u8, CliError> {
     if let Verb::Up(args) = cli.verb {
-        up::up(args, cli.common.output).await?;
+        up::up(args, &cli.common).await?;
         return Ok(0);
     }
     if let Verb::Completions(args) = cli.verb {
@@ -167,6 +168,10 @@ async fn ask_intake(cli: Cli, format: Output) -> Result<u8, CliError> {
         let is_applied = sync::sync(&cli.common, args).await?;
         return Ok(if is_applied { 0 } else { ERROR });
     }
+    if let Verb::Console(args) = cli.verb {
+        console::console(&cli.common, args).await?;
+        return Ok(0);
+    }
     if let Verb::Top(args) = cli.verb {
         top::top(&cli.common, args).await?;
         return Ok(0);
@@ -185,6 +190,7 @@ async fn call(client: Client, verb: Verb, common: &Common) -> Result<u8, CliErro
     match verb {
         Verb::Up(_)
         | Verb::Certs(_)
+        | Verb::Console(_)
         | Verb::Doctor
         | Verb::Probe(_)
         | Verb::Follow(_)

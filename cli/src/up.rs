@@ -23,9 +23,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{DEFAULT_ADDR, Output, UpArgs};
+use crate::args::{Common, DEFAULT_ADDR, Output, UpArgs};
 use crate::output;
 use crate::redis_server::{RedisServer, RedisServerError};
+use crate::up_console::ConsoleListen;
 
 /// Interval between checks that everything is ready.
 const POLL: Duration = Duration::from_millis(20);
@@ -68,6 +69,20 @@ pub(crate) enum UpError {
     /// A worker failed to start, or ended.
     #[error("a worker failed")]
     Worker(#[from] worker::StartError),
+    /// The console failed to start.
+    #[error("the console failed")]
+    Console(#[from] console::StartError),
+    /// The certificates for the connection of the console to intake cannot be used.
+    #[error("the console cannot connect to intake: {0}")]
+    ConsoleTls(String),
+    /// The address of the console is invalid.
+    #[error(
+        "`{given}` is not an address to listen on; write 127.0.0.1:50080, or off (--console-listen)"
+    )]
+    ConsoleAddress {
+        /// The given address.
+        given: String,
+    },
     /// A part ended without a request to stop.
     #[error("{part} ended unexpectedly")]
     Ended {
@@ -102,8 +117,10 @@ pub(crate) enum UpError {
 /// # Errors
 /// [`UpError`]. All parts have been stopped by then, except after [`UpError::SecondSignal`], where
 /// they end with this process.
-pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
+pub(crate) async fn up(args: UpArgs, common: &Common) -> Result<(), UpError> {
+    let format = common.output;
     let (mut intake_config, mut worker_config, telemetry) = configurations(&args)?;
+    let console_listen = ConsoleListen::parse(args.console_listen.as_deref())?;
     let telemetry = telemetry::init(&telemetry, "draftsman")?;
     let mut signals = Signals::new().map_err(UpError::Signals)?;
 
@@ -137,12 +154,26 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
             stop_workers.clone().cancelled_owned(),
         ));
     }
+    let console = console_listen.bind(common, &url).await?;
+    let console_url = console
+        .as_ref()
+        .map(|server| format!("http://{}", reachable(server.local_addr())));
+    let stop_console = CancellationToken::new();
+    let mut consoles = JoinSet::new();
+    if let Some(server) = console {
+        let stop = stop_console.clone().cancelled_owned();
+        consoles.spawn(async move {
+            server.serve(stop).await;
+            Ok::<(), UpError>(())
+        });
+    }
     let life = async {
         answers(ready, &store, args.workers.into()).await;
         let running = Running {
             url: &url,
             data_dir: &args.data_dir,
             workers: args.workers,
+            console: console_url,
             metrics,
         };
         greet(&running, format)?;
@@ -156,15 +187,18 @@ pub(crate) async fn up(args: UpArgs, format: Output) -> Result<(), UpError> {
         error = redis.ended() => Err(error.into()),
         Some(ended) = intake.join_next() => Err(too_early("intake", ended)),
         Some(ended) = workers.join_next() => Err(too_early("a worker", ended)),
+        Some(ended) = consoles.join_next() => Err(too_early("the console", ended)),
     };
 
     let drain = async {
+        stop_console.cancel();
+        let console = drained("the console", &mut consoles).await;
         stop_workers.cancel();
         let workers = drained("a worker", &mut workers).await;
         stop_intake.cancel();
         let intake = drained("intake", &mut intake).await;
         let redis = redis.stop().await.map_err(UpError::from);
-        workers.and(intake).and(redis)
+        console.and(workers).and(intake).and(redis)
     };
     let drained = tokio::select! {
         drained = drain => drained,
@@ -273,6 +307,7 @@ struct Running<'a> {
     url: &'a str,
     data_dir: &'a Path,
     workers: u16,
+    console: Option<String>,
     metrics: Option<SocketAddr>,
 }
 
@@ -285,6 +320,7 @@ fn greet(running: &Running<'_>, format: Output) -> io::Result<()> {
             "addr": url,
             "data_dir": output::path_json(running.data_dir),
             "workers": running.workers,
+            "console": running.console,
             "metrics": metrics,
         }));
     }
@@ -297,7 +333,7 @@ fn greet(running: &Running<'_>, format: Output) -> io::Result<()> {
             )),
         ),
         ("workers", Some(running.workers.to_string())),
-        // The address of the console belongs here.
+        ("console", running.console.clone()),
         ("metrics", metrics),
     ];
     let addr = match url {

@@ -104,6 +104,7 @@ rpcs! {
     SETTINGS DeleteSetting Admin Writes Default;
     LOG GetLogEntry Read Reads Default;
     LOG ListLogEntries Read Reads Default;
+    LOG GetActivity Read Reads Default;
 }
 
 impl Rpc {

@@ -14,6 +14,7 @@
     reason = "a report is what this program is for"
 )]
 
+mod console;
 mod cost;
 mod fixture;
 mod growth;
@@ -59,6 +60,10 @@ struct Args {
     /// Measure only the costs of a history of up to 100,000 commits.
     #[arg(long, conflicts_with_all = ["json", "long", "short", "secs", "figures", "size", "spread"])]
     history: bool,
+    /// Measure only the pages of the console, on a store of 100,000 issues and 1,000 Blueprints (a
+    /// tenth with --short).
+    #[arg(long, conflicts_with_all = ["json", "long", "secs", "figures", "size", "spread", "history"])]
+    console: bool,
     /// Measure only Blueprints of this size.
     #[arg(long, value_enum)]
     size: Option<Scale>,
@@ -136,11 +141,19 @@ impl Args {
 
 fn main() {
     let args = Args::parse();
-    build_only(&[Program::Intake, Program::Worker]);
+    let programs = [Program::Intake, Program::Worker, Program::Draftsman];
+    build_only(if args.console {
+        &programs
+    } else {
+        &programs[..2]
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .expect("a runtime");
+    if args.console {
+        return runtime.block_on(console::print(args.short));
+    }
     if args.history {
         return runtime.block_on(history::print());
     }

@@ -4,10 +4,12 @@
 //! The suites are in `suite/` (one test binary, `runner.rs`), the load generator is in `benches/`.
 
 pub mod blueprint_watcher;
+pub mod browser;
 pub mod certificates;
 pub mod chaos;
 pub mod checker;
 pub mod client;
+pub mod console;
 pub mod events;
 pub mod eventually;
 pub mod factory;

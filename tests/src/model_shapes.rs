@@ -62,11 +62,13 @@ impl Shape {
         match self {
             Shape::Anthropic => {
                 let usage = json!({"input_tokens": TOKENS.0, "output_tokens": 1});
-                event(
-                    &json!({"type": "message_start", "message": {"role": "assistant", "content": [], "usage": usage}}),
-                ) + &event(
-                    &json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
-                )
+                [
+                    json!({"type": "message_start", "message": {"role": "assistant", "content": [], "usage": usage}}),
+                    json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+                ]
+                .iter()
+                .map(event)
+                .collect()
             }
             Shape::OpenAi => data(
                 &json!({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}),
@@ -94,13 +96,12 @@ impl Shape {
                     let block = json!({"type": "tool_use", "id": "t", "name": name, "input": {}});
                     let start =
                         json!({"type": "content_block_start", "index": 1, "content_block": block});
-                    event(&start) + &event(&json!({"type": "content_block_stop", "index": 1}))
+                    let stop = json!({"type": "content_block_stop", "index": 1});
+                    [event(&start), event(&stop)].concat()
                 });
-                stop + &tool.unwrap_or_default()
-                    + &event(
-                        &json!({"type": "message_delta", "delta": {"stop_reason": self.reason(said)}, "usage": usage}),
-                    )
-                    + &event(&json!({"type": "message_stop"}))
+                let delta = json!({"type": "message_delta", "delta": {"stop_reason": self.reason(said)}, "usage": usage});
+                let end = event(&json!({"type": "message_stop"}));
+                [stop, tool.unwrap_or_default(), event(&delta), end].concat()
             }
             Shape::OpenAi => {
                 let mut delta = json!({});
@@ -110,9 +111,9 @@ impl Shape {
                 }
                 let choice =
                     json!({"index": 0, "delta": delta, "finish_reason": self.reason(said)});
-                data(&json!({"choices": [choice]}))
-                    + &data(&json!({"choices": [], "usage": openai_usage()}))
-                    + "data: [DONE]\n\n"
+                let usage = json!({"choices": [], "usage": openai_usage()});
+                let done = "data: [DONE]\n\n".to_owned();
+                [data(&json!({"choices": [choice]})), data(&usage), done].concat()
             }
         }
     }

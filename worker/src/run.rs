@@ -195,6 +195,8 @@ pub async fn run(
         let (metrics, stop) = (Arc::clone(&metrics), stopping.clone());
         let auditing = crate::roles::auditor::run(store.clone(), shard.clone(), metrics, stop);
         services.spawn("auditor", &stopping, auditing);
+        let counting = crate::roles::activity_counter::run(shard.clone(), stopping.clone());
+        services.spawn("activity counter", &stopping, counting);
         let promoting = crate::roles::promoter::run(shard.clone(), stopping.clone());
         services.spawn("promoter", &stopping, promoting);
         let expiring = crate::roles::review_expirer::run(shard.clone(), stopping.clone());

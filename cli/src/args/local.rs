@@ -1,5 +1,6 @@
 //! Arguments of the verbs that call no intake.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,27 @@ use clap::{Args, ValueEnum};
 use shared::config;
 
 use super::{DocumentFormat, duration};
+
+/// The default address of the console.
+pub(crate) const DEFAULT_CONSOLE: &str = "127.0.0.1:50080";
+
+/// Options of `console`.
+#[derive(Debug, Args)]
+pub(crate) struct ConsoleArgs {
+    /// Address on which the console listens. Port 0 picks a free port.
+    #[arg(long, env = "DRAFTSMAN_CONSOLE_LISTEN", default_value = DEFAULT_CONSOLE, value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Names under which browsers reach the console, besides those of this machine. Write
+    /// https://NAME if they use HTTPS, so that cookies are sent by HTTPS only. Repeat it, or
+    /// separate names by commas.
+    #[arg(
+        long,
+        env = "DRAFTSMAN_CONSOLE_PUBLIC_HOST",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    pub(crate) public_host: Vec<String>,
+}
 
 /// Options of `up`.
 #[derive(Debug, Args)]
@@ -19,6 +41,10 @@ pub(crate) struct UpArgs {
         value_name = "ADDRESS"
     )]
     pub(crate) listen: String,
+    /// Address on which the console, the web page, listens; `off`: no console. Default:
+    /// 127.0.0.1:50080, or a free port if that is in use.
+    #[arg(long, env = "DRAFTSMAN_CONSOLE_LISTEN", value_name = "ADDRESS")]
+    pub(crate) console_listen: Option<String>,
     /// Number of workers.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) workers: u16,

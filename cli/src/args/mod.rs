@@ -35,7 +35,8 @@ pub(crate) use self::issues::{
     WatchArgs,
 };
 pub(crate) use self::local::{
-    CertsArgs, CompletionsArgs, ManArgs, ProbeArgs, Question, UpArgs, VerifyArgs,
+    CertsArgs, CompletionsArgs, ConsoleArgs, DEFAULT_CONSOLE, ManArgs, ProbeArgs, Question, UpArgs,
+    VerifyArgs,
 };
 pub(crate) use self::review::{ApproveArgs, DeclineArgs, ReviewArgs};
 pub(crate) use self::settings::{
@@ -151,6 +152,9 @@ pub(crate) enum Verb {
     /// Run everything on this machine: a private redis-server, intake and workers. Ctrl-C ends all
     /// of them.
     Up(UpArgs),
+    /// Serve the console, the web page, for the intake of --addr. People sign in there with their
+    /// own tokens; --token is not used.
+    Console(ConsoleArgs),
     /// Write a Blueprint (YAML or JSON) without verification.
     Put(PutArgs),
     /// Print a Blueprint, or list all Blueprints.

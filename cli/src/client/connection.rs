@@ -61,6 +61,23 @@ pub(super) async fn open(options: &Common) -> Result<Channel, CliError> {
     Err(failed(problem, Some(source)))
 }
 
+/// Returns the address of the options with its TLS, for a connection that is opened later.
+///
+/// # Errors
+/// [`CliError::Address`], [`CliError::Connect`] for unusable certificates, and [`CliError::Read`].
+pub(crate) fn lazy_endpoint(options: &Common) -> Result<Endpoint, CliError> {
+    let endpoint = endpoint(options)?;
+    if endpoint.uri().scheme_str() != Some("https") {
+        return Ok(endpoint);
+    }
+    let configured = endpoint.tls_config(tls(options)?);
+    configured.map_err(|source| CliError::Connect {
+        addr: options.addr.clone(),
+        problem: ConnectProblem::UnusableFiles,
+        source: Some(Box::new(source)),
+    })
+}
+
 /// Returns a better error than that of the call, if the connection itself is of no use: another
 /// protocol, or a certificate that intake does not accept. Other errors are returned unchanged.
 pub(crate) async fn diagnose(options: &Common, error: CliError) -> CliError {

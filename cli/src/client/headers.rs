@@ -126,6 +126,11 @@ impl Interceptor for CallHeaders {
     }
 }
 
+/// Returns the metadata `draftsman-actor` of the user of this process.
+pub(crate) fn user_actor() -> Option<MetadataValue<Ascii>> {
+    CallHeaders::actor(&std::env::var("USER").ok()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

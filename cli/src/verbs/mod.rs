@@ -6,6 +6,7 @@ mod blueprint_watch;
 pub(crate) mod blueprints;
 pub(crate) mod certs;
 pub(crate) mod channels;
+pub(crate) mod console;
 pub(crate) mod consumers;
 pub(crate) mod context;
 pub(crate) mod decision;

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 use crate::backend::Backend;
 use crate::convert;
 use crate::error::request_error::RequestError;
+use crate::log::activity;
 use crate::log::convert::entry_to_wire;
 use crate::paging::PageQuery;
 use crate::rpc::Rpc;
@@ -71,6 +72,16 @@ impl EnhanceLogService for EnhanceLog {
     ) -> Result<Response<v1::GetLogEntryResponse>, Status> {
         self.backend
             .answer(Rpc::GetLogEntry, self.get(request.into_inner()))
+            .await
+    }
+
+    async fn get_activity(
+        &self,
+        request: Request<v1::GetActivityRequest>,
+    ) -> Result<Response<v1::GetActivityResponse>, Status> {
+        let request = request.into_inner();
+        self.backend
+            .answer(Rpc::GetActivity, activity::get(&self.backend, request))
             .await
     }
 

@@ -1,5 +1,6 @@
 //! The domain: issues, commits, settings, previews and the decision log, as plain types.
 
+pub mod activity;
 pub mod actor;
 pub mod axis_options;
 pub mod bundled;

@@ -1,5 +1,6 @@
 //! The store and its stored forms. The only engine is Redis; see [`redis`].
 
+pub mod activity;
 pub mod blueprints;
 pub mod channels;
 pub mod consumers;
@@ -18,6 +19,7 @@ pub mod workers;
 mod all_shards;
 mod codec;
 
+pub use self::activity::CountedDecisions;
 pub use self::blueprints::archive::ArchiveOutcome;
 pub use self::blueprints::heads::{HeadPointer, Heads, HeadsPage};
 pub use self::blueprints::put::{ExpectedHead, PutOutcome};

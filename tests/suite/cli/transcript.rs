@@ -146,7 +146,7 @@ impl Stage {
                 let piped = move || piped(command, input, lines);
                 let done = tokio::task::spawn_blocking(piped).await.expect("it ends");
                 let errors = done.stderr.lines().map(|line| format!("2> {line}\n"));
-                let text = done.stdout + &errors.collect::<String>();
+                let text = [done.stdout, errors.collect::<String>()].concat();
                 (text.trim_end().to_owned(), done.code)
             }
         };

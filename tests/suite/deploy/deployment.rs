@@ -57,6 +57,7 @@ async fn all_variables() -> Names {
         (Program::Draftsman, &[]),
         (Program::Draftsman, &["up"]),
         (Program::Draftsman, &["probe"]),
+        (Program::Draftsman, &["console"]),
     ] {
         all.extend(variables(program, verb).await);
     }

@@ -17,7 +17,7 @@ fn redis_speaks_tls() -> bool {
         .output()
         .expect("redis-server runs");
     let said = String::from_utf8_lossy(&tried.stdout).into_owned()
-        + &String::from_utf8_lossy(&tried.stderr);
+        + &*String::from_utf8_lossy(&tried.stderr);
     // A server with TLS reports a problem of the port; one without does not know the directive.
     let speaks = !said.contains("Bad directive");
     let reason = "this redis-server was built without TLS";

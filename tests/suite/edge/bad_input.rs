@@ -120,6 +120,22 @@ fn issue_cases(client: &Client, cases: &mut Vec<Case>) {
             ..Default::default()
         };
         refused! { cases, client, log.list_log_entries(list), "ListLogEntries", what, InvalidArgument, ["blueprint_id"] }
+        let activity = v1::GetActivityRequest {
+            blueprint_id: Some(id()),
+            ..Default::default()
+        };
+        refused! { cases, client, log.get_activity(activity), "GetActivity", what, InvalidArgument, ["blueprint_id"] }
+    }
+    for (what, window_secs, bucket_secs) in [
+        ("too long a window", 9 * 86_400, 3_600),
+        ("too many parts", 8 * 86_400, 60),
+    ] {
+        let activity = v1::GetActivityRequest {
+            window_secs,
+            bucket_secs,
+            blueprint_id: None,
+        };
+        refused! { cases, client, log.get_activity(activity), "GetActivity", what, InvalidArgument, ["window_secs"] }
     }
     for (what, intent) in [
         ("no intent", String::new()),

@@ -444,6 +444,10 @@ impl Stage {
                 let request = v1::ListLogEntriesRequest::default();
                 log.list_log_entries(with(token, request)).await.map(drop)
             }
+            "EnhanceLogService/GetActivity" => {
+                let request = v1::GetActivityRequest::default();
+                log.get_activity(with(token, request)).await.map(drop)
+            }
             new => panic!(
                 "{new} is not tried here: say how it could change what is verified, and docs/security.md who may"
             ),

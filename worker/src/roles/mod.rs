@@ -1,5 +1,6 @@
 //! The background loops of a worker, one file for each role.
 
+pub(crate) mod activity_counter;
 pub(crate) mod auditor;
 mod background_loop;
 pub(crate) mod consumer;

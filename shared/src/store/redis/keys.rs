@@ -120,6 +120,22 @@ impl Keys {
     pub fn audited(&self) -> String {
         self.key("audited")
     }
+    /// STRING with expiry: present while no count of the decisions is due.
+    pub fn activity_counted(&self) -> String {
+        self.key("activity_counted")
+    }
+    /// STRING: the number of entries of [`Keys::decided`] that the figures of activity have.
+    pub fn activity_cursor(&self) -> String {
+        self.key("activity_cursor")
+    }
+    /// HASH `<part>|<figure>` → number, with expiry: the figures of one hour by minute, of one day
+    /// by hour, or of 32 days by day (see `activity/figures.rs`); of one Blueprint, or of all.
+    pub fn activity(&self, level: &str, span: u64, blueprint: Option<&BlueprintId>) -> String {
+        match blueprint {
+            Some(blueprint) => self.of(&format!("activity_{level}:{span}"), blueprint.as_str()),
+            None => self.of(&format!("activity_{level}"), &span.to_string()),
+        }
+    }
     /// STRING with expiry: present while no prune is due.
     pub fn pruned(&self) -> String {
         self.key("pruned")
@@ -415,6 +431,10 @@ mod tests {
             keys.consumers(&bp),
             keys.consumers_seen(&bp),
             keys.consumed(),
+            keys.activity_counted(),
+            keys.activity_cursor(),
+            keys.activity("minutes", 7, None),
+            keys.activity("days", 7, Some(&bp)),
         ]);
         all.extend(keys.staged("n"));
         let expected = "issue:i-1 intent:i-1 steps:i-1 proposal:i-1 backlog:team.alpha decided:team.alpha issues:team.alpha \
@@ -423,7 +443,8 @@ mod tests {
             settings_counter workers blueprint: blueprints settings setting_revisions worker_load meta worker_scripts worker_versions \
             audited pruned previews preview:i-1 ids agent_places:a channels:team.alpha \
             channel_revisions:team.alpha channel_moves:team.alpha consumers:team.alpha consumers_seen:team.alpha \
-            consumed staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_channels:n \
+            consumed activity_counted activity_cursor activity_minutes:7 activity_days:7:team.alpha \
+            staged_documents:n staged_commits:n staged_newest:n staged_labels:n staged_channels:n \
             staged_channel_revisions:n staged_channel_moves:n";
         let expected: Vec<String> = expected
             .split_whitespace()

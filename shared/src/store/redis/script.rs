@@ -168,6 +168,7 @@ scripts! {
     POINT_ISSUE = "point_issue" in "issues/point.lua",
     LIST_BLUEPRINTS = "list_blueprints" in "blueprints/list.lua",
     REQUEST_PREVIEW = "request_preview" in "previews/request.lua",
+    COUNT_ACTIVITY = "count_activity" in "activity/count.lua",
     PROBE_RIGHTS = "probe_rights" in "redis/probe_rights.lua",
 }
 

@@ -35,7 +35,11 @@ impl Shard {
         Ok(())
     }
 
-    pub(crate) async fn server_ms(&self) -> Result<u64, StoreError> {
+    /// Returns the time of Redis in milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`StoreError`] if Redis is unavailable.
+    pub async fn server_ms(&self) -> Result<u64, StoreError> {
         let (secs, micros): (u64, u64) = self.handle.command("time", &cmd("TIME")).await?;
         Ok(secs * 1000 + micros / 1000)
     }

@@ -7,7 +7,8 @@ local fence, settings_counter, orbits = K.fence, K.settings_counter, K.orbits
 local function grant(worker, nonce, lease_ms, behind)
   local token = int(redis.call('INCR', fence)) .. '-' .. nonce
   -- lease_ms bounds the duration of the lease for the audit.
-  change('state', 'in_flight', 'token', token, 'nonce', nonce, 'worker_id', worker,
+  -- claimed_at separates waiting from running in the figures of activity.
+  change('state', 'in_flight', 'claimed_at', at, 'token', token, 'nonce', nonce, 'worker_id', worker,
     'attempt', tostring(tonumber(issue.attempt) + 1), 'reason', '', 'lease_ms', int(lease_ms))
   redis.call('ZADD', K.leases, int(now + lease_ms), element)
   redis.call('HINCRBY', K.counts, 'pending', '-1')
