@@ -1,6 +1,6 @@
 //! Every verb with good and bad input, on a terminal of 80 columns and behind a pipe.
 //!
-//! `transcript.txt` is script and transcript. The test runs its commands and compares their output,
+//! `cli_transcript.txt` is script and transcript. The test runs its commands and compares their output,
 //! in which placeholders stand for what differs between two runs. `DRAFTSMAN_UPDATE_DOCS=1` writes
 //! the output again; read the difference before you commit it.
 //!
@@ -259,8 +259,8 @@ impl Placeholders {
 
 #[tokio::test]
 async fn the_transcript_is_what_the_verbs_print() {
-    let path = workspace_dir().join("tests/suite/cli/transcript.txt");
-    let script = std::fs::read_to_string(&path).expect("transcript.txt");
+    let path = workspace_dir().join("tests/cli_transcript.txt");
+    let script = std::fs::read_to_string(&path).expect("cli_transcript.txt");
     let mut stage = Stage::start().await;
     let mut transcript = String::new();
     for line in script.lines() {
@@ -283,7 +283,7 @@ async fn the_transcript_is_what_the_verbs_print() {
     }
     let transcript = format!("{}\n", transcript.trim_end());
     if std::env::var_os("DRAFTSMAN_UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &transcript).expect("transcript.txt");
+        std::fs::write(&path, &transcript).expect("cli_transcript.txt");
         return;
     }
     let difference = script
@@ -292,15 +292,15 @@ async fn the_transcript_is_what_the_verbs_print() {
         .find(|(old, new)| old != new);
     assert!(
         script == transcript,
-        "transcript.txt is out of date; set DRAFTSMAN_UPDATE_DOCS=1 and read the difference: {difference:?}"
+        "cli_transcript.txt is out of date; set DRAFTSMAN_UPDATE_DOCS=1 and read the difference: {difference:?}"
     );
 }
 
 #[test]
 fn the_transcript_has_every_verb() {
     let page = std::fs::read_to_string(workspace_dir().join("docs/cli.md")).expect("docs/cli.md");
-    let script = workspace_dir().join("tests/suite/cli/transcript.txt");
-    let script = std::fs::read_to_string(script).expect("transcript.txt");
+    let script = workspace_dir().join("tests/cli_transcript.txt");
+    let script = std::fs::read_to_string(script).expect("cli_transcript.txt");
     let headings = page
         .lines()
         .filter_map(|line| line.strip_prefix("## `draftsman "));
