@@ -1,15 +1,9 @@
-//! Every verb with good and bad input, on a terminal of 80 columns and behind a pipe.
+//! The transcript: every verb with good and bad input, on a terminal of 80 columns and behind a
+//! pipe.
 //!
-//! `cli_transcript.txt` is script and transcript. The test runs its commands and compares their output,
-//! in which placeholders stand for what differs between two runs. `DRAFTSMAN_UPDATE_DOCS=1` writes
-//! the output again; read the difference before you commit it.
-//!
-//! - Output is indented.
-//! - `$ draftsman …` runs on the terminal, `$ draftsman … | cat` behind a pipe. `2> ` begins a line
-//!   of standard error, `[N]` is the exit status unless it is 0.
-//! - `| head -n N` ends the program by a signal after N lines.
-//! - `< FILE` reads standard input from a file.
-//! - `% …` does something else: see [`Stage::direct`].
+//! `cli_transcript.txt` is script and transcript. The test runs its commands and compares their
+//! output, in which placeholders stand for what differs between two runs. `DRAFTSMAN_UPDATE_DOCS=1`
+//! writes the output again; read the difference before you commit it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
