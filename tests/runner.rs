@@ -5,6 +5,7 @@ mod suite {
     mod blueprints {
         mod archive;
         mod bundled_imports;
+        mod channel_model;
         mod channels;
         mod consumers;
         mod documents;
@@ -18,6 +19,7 @@ mod suite {
         mod versions;
         mod watch;
         mod watch_chaos;
+        mod watch_faults;
         mod yaml_readers;
     }
     #[expect(clippy::module_inception, reason = "the folder's main file")]
@@ -33,14 +35,15 @@ mod suite {
         mod escaping;
         mod json;
         mod lists;
+        mod odd_input;
         mod sync;
         mod tables;
         mod tls;
         mod top;
+        mod transcript;
         mod understanding;
         mod verify;
         mod waiting;
-        mod walk;
     }
     mod console {
         mod browser;
@@ -59,6 +62,7 @@ mod suite {
     }
     mod edge {
         mod actors;
+        mod actors_of_callers;
         mod authenticated_actors;
         mod bad_input;
         mod bad_input_channels;
@@ -135,6 +139,7 @@ mod suite {
         mod scripts_queue;
         mod scripts_repair;
         mod scripts_review;
+        mod scripts_review_ends;
         mod scripts_review_moved;
         mod scripts_shards;
         mod scripts_steps;

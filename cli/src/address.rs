@@ -33,7 +33,8 @@ pub(crate) fn with_scheme(given: &str, has_tls_file: bool) -> String {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Returns whether the host is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
     let ip = host.trim_matches(['[', ']']).parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
 }

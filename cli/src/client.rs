@@ -1,5 +1,6 @@
 //! The connection to intake, and the errors of the CLI.
 
+mod candidate;
 mod connection;
 mod headers;
 
@@ -18,12 +19,12 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
+pub(crate) use self::candidate::Candidate;
 pub(crate) use self::connection::{ConnectProblem, diagnose, lazy_endpoint};
 use self::headers::CallHeaders;
 pub(crate) use self::headers::{TimeLimits, user_actor};
 use crate::args::Common;
 use crate::contexts::ContextError;
-use crate::output;
 use crate::up::UpError;
 use crate::verbs::backup::BackupError;
 use crate::verbs::edit::EditError;
@@ -31,9 +32,6 @@ use crate::verbs::edit::EditError;
 /// Largest accepted response: a Blueprint of 1 MiB as YAML and as JSON, which may escape much of
 /// it.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
-
-/// Length of a line about a candidate.
-const CANDIDATE_WIDTH: usize = 100;
 
 /// Why a verb ended with status 1.
 #[derive(Debug, Error)]
@@ -74,6 +72,12 @@ pub(crate) enum CliError {
          cancels it"
     )]
     Interrupted {
+        /// The issue.
+        issue_id: String,
+    },
+    /// Ctrl-C ended the wait for the judgement of a decided issue.
+    #[error("interrupted; the issue is decided: `draftsman log {issue_id}` shows the judgement")]
+    NotShown {
         /// The issue.
         issue_id: String,
     },
@@ -237,16 +241,22 @@ pub(crate) enum CliError {
         /// The first digits of its base.
         base: String,
     },
-    /// The approved proposal is not the present one, or its base is no longer the head.
+    /// The head has moved from the base of the approved proposal.
     #[error(
-        "nothing was committed: {}; `draftsman review {issue_id}` shows the present proposal",
-        .status.message()
+        "nothing was committed: the head has moved; the change is verified on the new head, then \
+         `draftsman review {issue_id}` shows it again"
     )]
-    Stale {
+    BaseMoved {
         /// The issue.
         issue_id: String,
-        /// The error of intake.
-        status: Box<Status>,
+    },
+    /// The approved proposal is not the present one.
+    #[error(
+        "nothing was committed: the issue has another proposal by now; `draftsman review {issue_id}` shows it"
+    )]
+    ProposalChanged {
+        /// The issue.
+        issue_id: String,
     },
     /// Another process keeps the folder up to date.
     #[error("another `draftsman sync` uses {}; give each its own folder", .dir.display())]
@@ -299,30 +309,6 @@ pub(crate) enum CliError {
     /// `up` failed to start or to end cleanly.
     #[error(transparent)]
     Up(#[from] UpError),
-}
-
-/// What an ambiguous argument may mean.
-#[derive(Debug)]
-pub(crate) struct Candidate {
-    /// The id or version.
-    pub(crate) id: String,
-    /// A description, which is cut to the line.
-    pub(crate) about: String,
-}
-
-impl Candidate {
-    /// Returns a line for each candidate, each after a line break.
-    fn lines(candidates: &[Self], has_more: bool) -> String {
-        let lines = candidates.iter().map(|Self { id, about }| {
-            let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
-            format!(
-                "\n  {}",
-                output::cut(&format!("{id}  {about}"), CANDIDATE_WIDTH)
-            )
-        });
-        let end = if has_more { "\n  …" } else { "" };
-        lines.chain([end.to_owned()]).collect()
-    }
 }
 
 /// Returns how to find the right id of a Blueprint.

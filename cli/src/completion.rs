@@ -16,6 +16,7 @@ use proto::v1::{
     Issue, IssueState, ListBlueprintsRequest, ListChannelsRequest, ListCommitsRequest,
     ListIssuesRequest, ListSettingsRequest,
 };
+use shared::ids::BlueprintId;
 
 use crate::args::{Cli, Common};
 use crate::client::{CliError, Client};
@@ -182,7 +183,7 @@ fn matching(
 ) -> Vec<CompletionCandidate> {
     let matching = all
         .into_iter()
-        .filter(|(value, _)| value.starts_with(prefix));
+        .filter(|(value, _)| value.starts_with(prefix) && is_plain(value));
     let candidates = matching.enumerate().map(|(order, (value, about))| {
         // A description is one line of plain characters: the shells separate fields by others.
         let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -192,6 +193,12 @@ fn matching(
         candidate.display_order(Some(order))
     });
     candidates.collect()
+}
+
+/// Returns whether the value has only the characters of ids. A shell inserts a candidate into the
+/// line as it is, so another server than intake could insert a command.
+fn is_plain(value: &str) -> bool {
+    BlueprintId::parse(value).is_ok()
 }
 
 async fn blueprints(client: &mut Client, verb: &str) -> Result<Vec<(String, String)>, CliError> {
@@ -357,6 +364,17 @@ mod tests {
             }
         }
         assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn a_value_that_a_shell_would_run_is_no_candidate() {
+        let values = [
+            "a$(id)", "a;b", "a b", "a\nb", "a*", "a`id`", "-a", "a.b_c-1",
+        ];
+        let all = values.map(|value| (value.to_owned(), String::new()));
+        let found = matching(all, "");
+        let found: Vec<_> = found.iter().map(|one| one.get_value()).collect();
+        assert_eq!(found, ["a.b_c-1"]);
     }
 
     #[test]

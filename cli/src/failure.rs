@@ -3,6 +3,7 @@
 
 use std::env;
 use std::error::Error;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -42,7 +43,8 @@ pub(crate) fn fail_usage(status: u8, refusal: &clap::Error) -> ExitCode {
 
 /// Returns the format that the arguments ask for, although they are invalid.
 fn asked_format() -> Output {
-    let arguments: Vec<String> = env::args().collect();
+    // Without `env::args`, which panics if one of them is not UTF-8.
+    let arguments: Vec<OsString> = env::args_os().collect();
     let is_json = arguments
         .windows(2)
         .any(|pair| pair[0] == "--output" && pair[1] == "json")
@@ -69,13 +71,17 @@ impl CliError {
             Self::AmbiguousVersion { .. } => "AMBIGUOUS_VERSION",
             Self::AmbiguousIssue { .. } => "AMBIGUOUS_ISSUE",
             Self::NotConfirmed | Self::NoReason => "NOT_CONFIRMED",
-            Self::OtherProposal { .. } | Self::Stale { .. } => "PROPOSAL_STALE",
+            Self::OtherProposal { .. } | Self::BaseMoved { .. } | Self::ProposalChanged { .. } => {
+                "PROPOSAL_STALE"
+            }
             Self::FolderInUse { .. } | Self::Folder { .. } => "UNUSABLE_FOLDER",
             Self::Run { .. } => "COMMAND_FAILED",
             Self::PublicHost(_) => "INVALID_HOST",
             Self::Console(_) | Self::Signals(_) => "CONSOLE_FAILED",
             Self::Up(_) => "UP_FAILED",
-            Self::Interrupted { .. } | Self::PreviewInterrupted => "INTERRUPTED",
+            Self::Interrupted { .. } | Self::NotShown { .. } | Self::PreviewInterrupted => {
+                "INTERRUPTED"
+            }
             Self::NotDecided { .. } => "NOT_DECIDED",
             Self::Certificate(_) => "CERTIFICATE_FAILED",
             Self::Exists { .. } => "FILE_EXISTS",
@@ -101,7 +107,9 @@ fn causes(error: &dyn Error) -> Vec<String> {
     let mut source = error.source();
     while let Some(cause) = source {
         let message = cause.to_string();
-        if !last.ends_with(&message) {
+        // What says only where in this program the error was.
+        let says_nothing = message == "transport error";
+        if !says_nothing && !last.ends_with(&message) {
             causes.push(message.clone());
         }
         last = message;

@@ -88,7 +88,11 @@ fn main() -> ExitCode {
         Err(CliError::Context(error)) if error.is_usage() => {
             fail(USAGE, &CliError::Context(error), format)
         }
-        Err(error @ (CliError::Interrupted { .. } | CliError::PreviewInterrupted)) => {
+        Err(
+            error @ (CliError::Interrupted { .. }
+            | CliError::NotShown { .. }
+            | CliError::PreviewInterrupted),
+        ) => {
             // Not an error: the user asked for it.
             match format {
                 Output::Text => {

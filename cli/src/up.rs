@@ -318,7 +318,7 @@ fn greet(running: &Running<'_>, format: Output) -> io::Result<()> {
     if format == Output::Json {
         return output::json_line(&json!({
             "addr": url,
-            "data_dir": running.data_dir,
+            "data_dir": output::path_json(running.data_dir),
             "workers": running.workers,
             "console": running.console,
             "metrics": metrics,
@@ -347,7 +347,7 @@ fn greet(running: &Running<'_>, format: Output) -> io::Result<()> {
         .map(|(name, fact)| format!("  {name:<8} {fact}\n"))
         .collect();
     // Blank lines around it, because a terminal shows the logs, too.
-    output::line(format_args!(
+    output::verbatim(format_args!(
         "\ndraftsman is up: {url}\n{facts}\nnext, in a second terminal:\n{addr}  \
          draftsman put FILE                       store a Blueprint\n  \
          draftsman submit BLUEPRINT CHANGE        ask for a change in plain words\n  \

@@ -175,12 +175,23 @@ impl Report {
             let mut table = Table::default();
             let name = format!("{} watchers of one Blueprint", watched.n_watchers);
             table.row(name, [String::new()]);
-            let [p50, p99] = watched.told.map(|told| format!("{:.1} ms", millis(told)));
+            let [p50, p99, max] = watched.told.map(|told| format!("{:.1} ms", millis(told)));
             table.row("head moved → last one told, p50", [p50]);
             table.row("head moved → last one told, p99", [p99]);
+            table.row("head moved → last one told, longest", [max]);
+            table.row("moves", [watched.n_moves.to_string()]);
+            let [before, during] = watched.submits_per_sec;
+            let share = format!("{:.1} %", 100.0 * during / before);
             let [without, with] = watched.submits_per_sec.map(|rate| format!("{rate:.0}"));
             table.row("submitted a second without watchers", [without]);
             table.row("submitted a second with idle watchers", [with]);
+            table.row("submitted a second, with against without", [share]);
+            let calls = watched.idle_calls_per_sec;
+            let [without, with] = calls.map(|calls| format!("{calls:.2}"));
+            table.row("calls of Redis a second without watchers", [without]);
+            table.row("calls of Redis a second with idle watchers", [with]);
+            let subscriptions = watched.n_subscriptions.to_string();
+            table.row("subscriptions of Redis", [subscriptions]);
             let bytes = watched.bytes_per_watcher.to_string();
             table.row("bytes of intake for each watcher", [bytes]);
             table.write(&mut text);
@@ -274,14 +285,20 @@ impl Report {
             figures
         });
         let head_watchers = self.head_watchers.as_ref().map(|watched| {
-            let [p50, p99] = watched.told.map(millis);
+            let [p50, p99, max] = watched.told.map(millis);
             let [without, with] = watched.submits_per_sec;
+            let [idle_without, idle_with] = watched.idle_calls_per_sec;
             json!({
                 "n_watchers": watched.n_watchers,
                 "told_p50_ms": p50,
                 "told_p99_ms": p99,
+                "told_max_ms": max,
+                "n_moves": watched.n_moves,
                 "submits_per_sec_without": without,
                 "submits_per_sec_with": with,
+                "redis_calls_per_sec_without": idle_without,
+                "redis_calls_per_sec_with": idle_with,
+                "redis_subscriptions": watched.n_subscriptions,
                 "bytes_per_watcher": watched.bytes_per_watcher,
             })
         });

@@ -19,6 +19,9 @@ struct Args {
     /// How Redis writes its append-only file: always or everysec. Default: derived from the seed.
     #[arg(long, value_parser = ["always", "everysec"])]
     aof: Option<String>,
+    /// Number of watchers of Blueprints.
+    #[arg(long, default_value_t = 200)]
+    watchers: usize,
     /// Run the same load without faults.
     #[arg(long)]
     calm: bool,
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         duration: Duration::from_secs(args.seconds),
         aof,
         faults: !args.calm,
+        watchers: args.watchers,
     };
     println!(
         "chaos: seed {seed}; the same again: make chaos SECONDS={} SEED={seed}",

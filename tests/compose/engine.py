@@ -126,7 +126,10 @@ class Project:
     def remove(self) -> None:
         """Removes everything of the project, including items that Compose no longer lists."""
         subprocess.run(
-            [*map(str, self.command), "--profile", "tls", "down", "--volumes", "--timeout", "5"],
+            [
+                *map(str, self.command), "--profile", "tls", "--profile", "consumer",
+                "down", "--volumes", "--timeout", "5",
+            ],
             env=self.env,
             cwd=ROOT,
             capture_output=True,

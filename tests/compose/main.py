@@ -2,8 +2,9 @@
 
 The test submits 1,000 issues from outside. Meanwhile it scales workers to 6, 2 and 8, kills one,
 pauses one, disconnects one, and restarts Redis. After each step all issues must be decided without
-waiting for the removed workers. At the end the checker must find nothing. The test removes
-everything that it created, also after a failure, and changes nothing else.
+waiting for the removed workers. At the end the checker must find nothing. Then the sample consumer
+must follow a promotion and a rollback. The test removes everything that it created, also after a
+failure, and changes nothing else.
 
 Usage: main.py <directory of the built programs>
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import engine
 import images
+from consumer import Consumer
 from engine import ROOT, Failed, Project, docker, eventually, run
 from load import Load
 
@@ -114,6 +116,7 @@ class Scenario:
         self.check()
         self.check_containers()
         self.over_tls()
+        Consumer(self.project, self.intake, self.programs, self.scratch, say).play()
 
     def check(self) -> None:
         ids = self.load.all_accepted()
@@ -206,7 +209,7 @@ def main() -> int:
             Scenario(project, intake, redis_url, programs, scratch).play()
         except Failed as failure:
             print(f"test-compose: failed: {failure}", file=sys.stderr)
-            for service in ("redis", "intake", "worker"):
+            for service in ("redis", "intake", "worker", "blueprints", "consumer"):
                 for container in project.containers(service):
                     print(f"--- {service} {container[:12]}", file=sys.stderr)
                     os.system(f"docker logs --tail 30 {container} >&2")

@@ -34,7 +34,7 @@ def check_pods(manifest: dict) -> None:
     spec = manifest["spec"]["template"]["spec"]
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["terminationGracePeriodSeconds"] > 30
-    for container in spec["containers"]:
+    for container in spec.get("initContainers", []) + spec["containers"]:
         security = container["securityContext"]
         assert (
             security["readOnlyRootFilesystem"] is True
@@ -42,16 +42,30 @@ def check_pods(manifest: dict) -> None:
         )
         assert security["capabilities"]["drop"] == ["ALL"]
         assert "requests" in container["resources"] and "memory" in container["resources"]["limits"]
+        for variable in container.get("env", []):
+            check_secret(variable)
+    for container in spec["containers"]:
         assert "readinessProbe" in container
-        if container["image"].startswith("draftsman"):
+        # `sync` has no port.
+        if container["image"].startswith("draftsman") and "sync" not in container["args"]:
             assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
             assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
-        for variable in container.get("env", []):
-            if any(
-                word in variable["name"]
-                for word in ("KEY", "PASSWORD", "AUTH", "TOKEN", "REDIS_URL")
-            ):
-                assert "secretKeyRef" in variable["valueFrom"], variable
+
+
+def check_secret(variable: dict) -> None:
+    if any(word in variable["name"] for word in ("KEY", "PASSWORD", "AUTH", "TOKEN", "REDIS_URL")):
+        assert "secretKeyRef" in variable["valueFrom"], variable
+
+
+def check_consumer(names: dict, directory: pathlib.Path) -> None:
+    """Checks that the init container fills the folder that the consumer reads, and that the sample
+    command is the same everywhere."""
+    spec = names["Deployment", "consumer"]["spec"]["template"]["spec"]
+    (init,), (consumer,) = spec["initContainers"], spec["containers"]
+    assert init["args"][-1] == "--once" and init["args"][:-1] == consumer["args"][:-2]
+    assert init["volumeMounts"][0] == consumer["volumeMounts"][0]
+    script = (directory.parent / "samples/consumer.sh").read_text()
+    assert names["ConfigMap", "consumer"]["data"]["consumer.sh"] == script, "the commands differ"
 
 
 def check_monitoring(names: dict, directory: pathlib.Path) -> None:
@@ -132,6 +146,7 @@ def main() -> None:
     names = {(m["kind"], m["metadata"]["name"]): m for m in manifests if "metadata" in m}
     check_monitoring(names, directory)
     check_network(names)
+    check_consumer(names, directory)
     # Shows that the validator rejects an invalid manifest.
     try:
         validate(

@@ -454,7 +454,16 @@ impl Client {
     /// # Panics
     /// If the server returns an error.
     pub async fn blueprint_ids(&self) -> Vec<String> {
-        let mut ids = Vec::new();
+        let all = self.all_blueprints().await.into_iter();
+        all.map(|blueprint| blueprint.blueprint_id).collect()
+    }
+
+    /// The list entries of all Blueprints, including archived ones.
+    ///
+    /// # Panics
+    /// If the server returns an error.
+    pub async fn all_blueprints(&self) -> Vec<v1::BlueprintSummary> {
+        let mut all = Vec::new();
         let mut page_token = String::new();
         loop {
             let request = v1::ListBlueprintsRequest {
@@ -469,10 +478,10 @@ impl Client {
                 .await
                 .expect("ListBlueprints")
                 .into_inner();
-            ids.extend(page.blueprints.into_iter().map(|b| b.blueprint_id));
+            all.extend(page.blueprints);
             page_token = page.next_page_token;
             if page_token.is_empty() {
-                return ids;
+                return all;
             }
         }
     }

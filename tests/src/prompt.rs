@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 
 use crate::eventually::eventually_now;
 use crate::programs::{Finished, Program, command};
-use crate::screen::{open, screen};
+use crate::screen::{ROWS, screen};
+use crate::terminal::pseudoterminal;
 
 /// A running program whose standard streams are a terminal. Dropping it kills the program.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Prompt {
     /// # Panics
     /// If there is no pseudo-terminal, or the program does not start.
     pub fn start(columns: u16, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let (master, terminal) = open(columns).expect("a pseudo-terminal");
+        let (master, terminal) = pseudoterminal((columns, ROWS)).expect("a pseudo-terminal");
         let share = || Stdio::from(terminal.try_clone().expect("a file descriptor"));
         let mut command = command(Program::Draftsman, args, env);
         command.env("TERM", "xterm-256color");

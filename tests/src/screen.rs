@@ -1,19 +1,18 @@
-//! Programs on a terminal: a pseudo-terminal of a given width.
+//! What programs show on a terminal of a given width, until they end.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::eventually::eventually_blocking;
 use crate::programs::{Finished, Program, command};
+use crate::terminal::pseudoterminal;
 
 /// Number of lines of the terminal.
-const ROWS: u16 = 24;
+pub(crate) const ROWS: u16 = 24;
 
 /// Runs `program` until it ends, on a terminal with this number of columns, without blocking the
 /// runtime. Its whole output is `stdout` of the result.
@@ -38,7 +37,8 @@ pub async fn run_command_on_terminal(command: Command, columns: u16) -> Finished
     running.await.expect("the thread does not panic")
 }
 
-/// As [`run_command_on_terminal`], and presses Ctrl-C when `text` appears.
+/// As [`run_command_on_terminal`], and ends the program with SIGTERM when `text` appears. (The
+/// children of a shell in the background ignore SIGINT.)
 ///
 /// # Panics
 /// As [`run_on_terminal`].
@@ -49,14 +49,14 @@ pub async fn run_until(command: Command, columns: u16, text: &str) -> Finished {
 }
 
 fn run(mut command: Command, columns: u16, until: Option<String>) -> Finished {
-    let (screen, terminal) = open(columns).expect("a pseudo-terminal");
+    let (screen, terminal) = pseudoterminal((columns, ROWS)).expect("a pseudoterminal");
     let share = || Stdio::from(terminal.try_clone().expect("a file descriptor"));
     command.stdin(share()).stdout(share()).stderr(share());
     let mut child = command.spawn().expect("the program starts");
     // The screen ends when no process has the terminal open.
     drop((command, terminal));
     let pid = Pid::from_child(&child);
-    let interrupt = move || kill_process(pid, Signal::INT).expect("it runs");
+    let interrupt = move || kill_process(pid, Signal::TERM).expect("it runs");
     let reading = std::thread::spawn(move || read(screen, until, interrupt));
     let status = eventually_blocking("the program ends", || match child.try_wait() {
         Ok(Some(status)) => Ok(status),
@@ -70,23 +70,6 @@ fn run(mut command: Command, columns: u16, until: Option<String>) -> Finished {
         stdout: String::from_utf8_lossy(&output).replace("\r\n", "\n"),
         stderr: String::new(),
     }
-}
-
-/// Returns both ends of a new terminal: the screen, and what programs use.
-pub(crate) fn open(columns: u16) -> io::Result<(OwnedFd, OwnedFd)> {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let screen = openpt(flags)?;
-    grantpt(&screen)?;
-    unlockpt(&screen)?;
-    let terminal = ioctl_tiocgptpeer(&screen, flags)?;
-    let size = Winsize {
-        ws_row: ROWS,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&terminal, size)?;
-    Ok((screen, terminal))
 }
 
 /// Reads what appears on the screen. Linux ends it with an error. Calls `interrupt` once, when the

@@ -1,17 +1,37 @@
 //! A program on a terminal: a pseudoterminal of a given size, whose keys the test presses.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use rustix::fs::{Mode, OFlags, open};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::eventually::eventually_now;
 use crate::programs::Program;
+
+/// Opens a terminal of this size. Returns its screen, which also takes keys, and the end that
+/// programs use.
+///
+/// # Errors
+/// The error of the operating system.
+pub(crate) fn pseudoterminal((columns, rows): (u16, u16)) -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let screen = openpt(flags)?;
+    grantpt(&screen)?;
+    unlockpt(&screen)?;
+    let terminal = ioctl_tiocgptpeer(&screen, flags)?;
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&terminal, size)?;
+    Ok((screen, terminal))
+}
 
 /// A running shell script with its own terminal. Dropping it ends the session.
 #[derive(Debug)]
@@ -28,22 +48,8 @@ impl Terminal {
     /// # Panics
     /// If the terminal or the shell is unavailable.
     pub fn start(script: &str, (columns, rows): (u16, u16), env: &[(&str, &str)]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudoterminal");
-        grantpt(&master).expect("grantpt");
-        unlockpt(&master).expect("unlockpt");
-        let size = Winsize {
-            ws_col: columns,
-            ws_row: rows,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&master, size).expect("the size of the terminal");
-        let name = ptsname(&master, Vec::new()).expect("the name of the terminal");
-        let side = || -> OwnedFd {
-            let flags = OFlags::RDWR | OFlags::NOCTTY;
-            open(&name, flags, Mode::empty()).expect("the terminal opens")
-        };
-        let stdio = || Stdio::from(side());
+        let (master, terminal) = pseudoterminal((columns, rows)).expect("a pseudoterminal");
+        let stdio = || Stdio::from(terminal.try_clone().expect("a handle"));
         let mut command = Command::new("setsid");
         command.args(["--ctty", "sh", "-c", script]).env_clear();
         for inherited in ["PATH", "HOME", "TMPDIR"] {

@@ -1,11 +1,12 @@
 //! Options of lists.
 
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use prost_types::Timestamp;
 
+use super::duration;
 use crate::output::to_ms;
 
 /// How much of a list to show.
@@ -57,7 +58,9 @@ impl FromStr for Since {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(ago) = parse_duration(text) {
+        // A number without a unit is not a time: it may be a year.
+        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+        if has_unit && let Ok(ago) = duration::parse(text) {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
             let at = since_1970.unwrap_or_default().saturating_sub(ago);
             return Ok(Self(i64::try_from(at.as_millis()).unwrap_or(i64::MAX)));
@@ -69,42 +72,9 @@ impl FromStr for Since {
     }
 }
 
-/// Returns the duration of a number with a unit: `s`, `m`, `h`, `d` or `w`.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let seconds = match text.chars().last()? {
-        's' => 1,
-        'm' => 60,
-        'h' => 60 * 60,
-        'd' => 24 * 60 * 60,
-        'w' => 7 * 24 * 60 * 60,
-        _ => return None,
-    };
-    let number: u64 = text[..text.len() - 1].parse().ok()?;
-    Some(Duration::from_secs(number.checked_mul(seconds)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_duration_has_a_unit() {
-        for (text, seconds) in [
-            ("90s", Some(90)),
-            ("2h", Some(7_200)),
-            ("7d", Some(604_800)),
-            ("1w", Some(604_800)),
-            ("2", None),
-            ("h", None),
-            ("-1h", None),
-            ("1ä", None),
-            ("", None),
-            ("99999999999999999999w", None),
-        ] {
-            let duration = parse_duration(text).map(|duration| duration.as_secs());
-            assert_eq!(duration, seconds, "{text}");
-        }
-    }
 
     #[test]
     fn a_time_is_relative_or_absolute() {
@@ -113,6 +83,9 @@ mod tests {
         let day_ago: Since = "1d".parse().unwrap();
         let two_days_ago: Since = "2d".parse().unwrap();
         assert!(two_days_ago.0 < day_ago.0);
-        assert!("yesterday".parse::<Since>().unwrap_err().contains("30m"));
+        for text in ["yesterday", "2026", "", "-1h", "99999999999999999999w", "ä"] {
+            let problem = text.parse::<Since>().unwrap_err();
+            assert!(problem.contains("30m"), "{text}: {problem}");
+        }
     }
 }

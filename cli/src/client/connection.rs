@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -111,16 +112,42 @@ pub(crate) async fn diagnose(options: &Common, error: CliError) -> CliError {
 /// handshake. In TLS 1.3 a client learns of a refused certificate only then (RFC 8446, section
 /// 4.4.2.4), and its first request may be lost before the reason arrives.
 async fn ends_after_handshake(options: &Common) -> Option<ConnectProblem> {
-    let channel = open(options).await.ok()?;
+    let inferred = match options.client_cert {
+        None => ConnectProblem::WantsClientCertificate,
+        Some(_) => ConnectProblem::RefusesClientCertificate,
+    };
+    let channel = match open(options).await {
+        Ok(channel) => channel,
+        // The connection may end even before the first request.
+        Err(CliError::Connect {
+            problem: ConnectProblem::Unreachable,
+            ..
+        }) => {
+            let endpoint = endpoint(options).ok()?;
+            return accepts(&endpoint).await.then_some(inferred);
+        }
+        Err(CliError::Connect { problem, .. }) => return Some(problem),
+        Err(_) => return None,
+    };
     let mut health = HealthClient::new(channel);
     let asked = health.check(HealthCheckRequest::default());
     let status = timeout(GREETING_TIMEOUT, asked).await.ok()?.err()?;
-    // An answer of intake has no source.
-    let problem = of_tls(status.source()?);
-    Some(problem.unwrap_or(match options.client_cert {
-        None => ConnectProblem::WantsClientCertificate,
-        Some(_) => ConnectProblem::RefusesClientCertificate,
-    }))
+    // The health service of intake answers with none of these.
+    let is_broken = status.source().is_some()
+        || matches!(
+            status.code(),
+            Code::Unknown | Code::Cancelled | Code::Internal
+        );
+    let told = status.source().and_then(of_tls);
+    told.or_else(|| is_broken.then_some(inferred))
+}
+
+/// Returns true if the server accepts a connection.
+async fn accepts(endpoint: &Endpoint) -> bool {
+    let uri = endpoint.uri();
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let connect = TcpStream::connect((host, uri.port_u16().unwrap_or(443)));
+    matches!(timeout(GREETING_TIMEOUT, connect).await, Ok(Ok(_)))
 }
 
 /// Asks the server in plain text which protocol it speaks. Returns the mistake in the address;

@@ -67,7 +67,9 @@ pub(crate) fn standing(issue: &Issue) -> Styled {
             issue.attempt, issue.worker_id
         )),
         IssueState::InReview => {
-            Styled::of(paint, "in review").plain(format_args!(": {}", issue.reason))
+            // The reason repeats the state.
+            let reason = issue.reason.trim_start_matches("needs a review: ");
+            Styled::of(paint, "in review").plain(format_args!(": {reason}"))
         }
         IssueState::Applied => Styled::of(paint, "applied").plain(format_args!(
             ", version {}",

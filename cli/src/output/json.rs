@@ -4,6 +4,8 @@
 //! events (`in_flight`, `denied`), times as RFC 3339, numbers as numbers, and JSON as JSON. Unset
 //! fields are `null` or `""`, as in the response.
 
+use std::path::Path;
+
 use prost_types::Timestamp;
 use proto::v1::{
     BlueprintSummary, Commit, GetQueueStatsResponse, Issue, LogEntry, SpawnerUsage, Verdict,
@@ -17,6 +19,11 @@ use super::time::from_ms;
 /// Returns a time as RFC 3339; `null` if it is unset.
 pub(crate) fn time_json(at: Option<&Timestamp>) -> Value {
     at.map(ToString::to_string).into()
+}
+
+/// Returns a path as JSON text, in which bytes that are not UTF-8 are replaced.
+pub(crate) fn path_json(path: &Path) -> Value {
+    path.to_string_lossy().into()
 }
 
 /// Returns the value of JSON text. Empty text is `null`; other text that is not JSON stays text.

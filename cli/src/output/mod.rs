@@ -13,20 +13,22 @@ mod styled;
 mod table;
 mod time;
 
+use std::borrow::Cow;
 use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
 pub(crate) use self::diff::show_diff;
 pub(crate) use self::escape::{escape, escape_json};
-pub(crate) use self::ids::short_ids;
+pub(crate) use self::ids::{MIN_CHARACTERS as MIN_ID, short_ids};
 pub(crate) use self::issue::{standing, state_name, state_paint, state_word, status_paint};
 pub(crate) use self::json::{
-    commit_json, entry_json, issue_json, nested_json, stats_json, summary_json, time_json,
-    usage_json, verdict_json,
+    commit_json, entry_json, issue_json, nested_json, path_json, stats_json, summary_json,
+    time_json, usage_json, verdict_json,
 };
 pub(crate) use self::lists::{count, left_out, thousands};
 pub(crate) use self::styled::{Paint, Styled, stderr_has_colours, stdout_has_colours};
@@ -35,6 +37,8 @@ pub(crate) use self::time::{both, from_ms, relative, to_ms};
 
 /// The width of a terminal that does not say its own.
 const DEFAULT_WIDTH: u16 = 80;
+/// The number of lines of a terminal that does not say its own.
+const DEFAULT_ROWS: u16 = 24;
 /// The width of the names of the fields of an entry.
 const FIELD_WIDTH: usize = 11;
 
@@ -44,6 +48,15 @@ const FIELD_WIDTH: usize = 11;
 /// The error of the operating system. Callers pass on a closed pipe; `main` then exits with status
 /// 0.
 pub(crate) fn line(text: impl Into<Styled>) -> io::Result<()> {
+    let text = text.into().wrap(0, wrap_width());
+    writeln!(io::stdout().lock(), "{}", text.render(stdout_has_colours()))
+}
+
+/// Writes lines to copy, such as commands of a shell: a long line is not broken.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn verbatim(text: impl Into<Styled>) -> io::Result<()> {
     let text = text.into().render(stdout_has_colours());
     writeln!(io::stdout().lock(), "{text}")
 }
@@ -53,8 +66,8 @@ pub(crate) fn line(text: impl Into<Styled>) -> io::Result<()> {
 /// # Errors
 /// The error of the operating system.
 pub(crate) fn note(text: impl Into<Styled>) -> io::Result<()> {
-    let text = text.into().render(stderr_has_colours());
-    writeln!(io::stderr().lock(), "{text}")
+    let text = text.into().wrap(0, width_of(io::stderr()));
+    writeln!(io::stderr().lock(), "{}", text.render(stderr_has_colours()))
 }
 
 /// Writes a value as one line of JSON to standard error.
@@ -78,21 +91,49 @@ pub(crate) fn ask(question: impl Into<Styled>) -> io::Result<()> {
 
 /// Returns whether standard output is a terminal whose screen can be written again.
 pub(crate) fn can_redraw() -> bool {
-    let is_dumb = env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    io::stdout().is_terminal() && !is_dumb
+    io::stdout().is_terminal() && moves_cursor()
 }
 
-/// Replaces the screen of the terminal.
+/// Returns whether the kind of the terminal has a cursor that programs can move.
+pub(crate) fn moves_cursor() -> bool {
+    env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// Returns a version: short for a person, whole for a program.
+pub(crate) fn version(version: &str) -> &str {
+    match reader() {
+        Reader::Person { .. } => short_version(version),
+        Reader::Program => version,
+    }
+}
+
+/// Replaces the screen of the terminal. Says how many lines do not fit.
 ///
 /// # Errors
 /// As [`line`].
 pub(crate) fn redraw(text: impl Into<Styled>) -> io::Result<()> {
     let text = text.into().render(stdout_has_colours());
     let mut stdout = io::stdout().lock();
+    let size = rustix::termios::tcgetwinsize(&stdout);
+    let n_rows = size.map_or(0, |size| size.ws_row);
+    let n_rows = if n_rows == 0 { DEFAULT_ROWS } else { n_rows };
     // ECMA-48: cursor home, and after the text erase to the end of the line and of the screen.
-    let text = text.replace('\n', "\x1b[K\r\n");
+    let text = fitting(&text, n_rows.into()).join("\x1b[K\r\n");
     write!(stdout, "\x1b[H{text}\x1b[K\r\n\x1b[J")?;
     stdout.flush()
+}
+
+/// Returns the lines that fit a screen, below which the cursor has a line. A further line would
+/// move the first ones out of it.
+fn fitting(text: &str, n_rows: usize) -> Vec<Cow<'_, str>> {
+    let mut lines: Vec<Cow<'_, str>> = text.lines().map(Cow::from).collect();
+    let n_fitting = n_rows.saturating_sub(1).max(1);
+    if lines.len() > n_fitting {
+        let n_more = lines.len() + 1 - n_fitting;
+        lines.truncate(n_fitting - 1);
+        lines.push(format!("… {n_more} more").into());
+    }
+    lines
 }
 
 /// Returns a warning.
@@ -127,24 +168,26 @@ pub(crate) fn list<const N: usize>(
 
 /// Returns the width at which sentences for a person are wrapped; `None` for a program.
 pub(crate) fn wrap_width() -> Option<usize> {
-    match reader() {
-        Reader::Person { width } => Some(width),
-        Reader::Program => None,
-    }
+    width_of(io::stdout())
 }
 
 /// Returns who reads standard output.
 pub(crate) fn reader() -> Reader {
-    let stdout = io::stdout();
-    if !stdout.is_terminal() {
-        return Reader::Program;
+    match width_of(io::stdout()) {
+        Some(width) => Reader::Person { width },
+        None => Reader::Program,
     }
-    let size = rustix::termios::tcgetwinsize(stdout);
+}
+
+/// Returns the width of a terminal; `None` for anything else.
+fn width_of(file: impl AsFd + IsTerminal) -> Option<usize> {
+    if !file.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(file);
     let width = size.map_or(0, |size| size.ws_col);
     let width = if width == 0 { DEFAULT_WIDTH } else { width };
-    Reader::Person {
-        width: width.into(),
-    }
+    Some(width.into())
 }
 
 /// Shortens text to one line: to the rest of the terminal's width after `before` characters for a
@@ -174,6 +217,14 @@ pub(crate) fn document(text: &str) -> io::Result<()> {
     }
 }
 
+/// Writes JSON text as it is, on a line of its own.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) fn json_text(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{}", escape_json(text))
+}
+
 /// Writes a value as indented JSON.
 ///
 /// # Errors
@@ -197,4 +248,17 @@ pub(crate) fn json_line(value: &Value) -> io::Result<()> {
 /// Returns the number of terminal columns of text.
 pub(crate) fn width(text: &str) -> usize {
     text.width()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn a_screen_begins_with_the_first_line_and_says_how_many_do_not_fit() {
+        assert_eq!(fitting("a\nb\nc", 4), ["a", "b", "c"]);
+        assert_eq!(fitting("a\nb\nc", 3), ["a", "… 2 more"]);
+        assert_eq!(fitting("a\nb\nc", 1), ["… 3 more"]);
+        assert_eq!(fitting("", 0), [""; 0]);
+    }
 }

@@ -12,7 +12,6 @@ use shared::telemetry::colours;
 use unicode_width::UnicodeWidthStr;
 
 use super::escape::{escape, escape_lines};
-use super::table::cut;
 
 /// The meaning of a piece of text, which determines its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +62,6 @@ enum Piece {
     Escaped(String),
 }
 
-#[cfg(test)]
 impl Piece {
     fn text(&self) -> &str {
         match self {
@@ -130,51 +128,37 @@ impl Styled {
     pub(crate) fn wrap(mut self, indent: usize, width: Option<usize>) -> Self {
         let line_break = format!("\n{}", " ".repeat(indent));
         let mut column = indent;
-        for (_, Piece::Raw(text) | Piece::Escaped(text)) in &mut self.pieces {
-            let mut wrapped = String::with_capacity(text.len());
-            for (n, line) in text.split('\n').enumerate() {
-                if n > 0 {
+        // Whether the line has only blanks so far: a break would not help then.
+        let mut is_blank = true;
+        for n in 0..self.pieces.len() {
+            let mut wrapped = String::new();
+            for (line, text) in self.pieces[n].1.text().split('\n').enumerate() {
+                if line > 0 {
                     wrapped.push_str(&line_break);
-                    column = indent;
+                    (column, is_blank) = (indent, true);
                 }
-                for word in line.split_inclusive(' ') {
+                for word in text.split_inclusive(' ') {
                     // The blank after a word may be beyond the last column.
                     let needed = escape(word.trim_end()).width();
-                    if column > indent && width.is_some_and(|width| column + needed > width) {
+                    if needed > 0 && !is_blank && width.is_some_and(|width| column + needed > width)
+                    {
                         wrapped.truncate(wrapped.trim_end_matches(' ').len());
                         wrapped.push_str(&line_break);
                         column = indent;
                     }
+                    is_blank &= needed == 0;
                     wrapped.push_str(word);
                     column += escape(word).width();
                 }
             }
+            if let (true, Some(before)) = (wrapped.starts_with('\n'), n.checked_sub(1)) {
+                let (_, Piece::Raw(text) | Piece::Escaped(text)) = &mut self.pieces[before];
+                text.truncate(text.trim_end_matches(' ').len());
+            }
+            let (_, Piece::Raw(text) | Piece::Escaped(text)) = &mut self.pieces[n];
             *text = wrapped;
         }
         self
-    }
-
-    /// Returns each line, cut to `width` columns.
-    pub(crate) fn lines(&self, width: usize) -> Vec<Self> {
-        let mut lines = vec![Self::new()];
-        let mut left = width;
-        for (paint, piece) in &self.pieces {
-            let text = match piece {
-                Piece::Raw(text) => escape_lines(text),
-                Piece::Escaped(text) => Cow::Borrowed(text.as_str()),
-            };
-            for (n, part) in text.split('\n').enumerate() {
-                if n > 0 {
-                    lines.push(Self::new());
-                    left = width;
-                }
-                let part = cut(part, left);
-                left -= part.width();
-                let line = lines.last_mut().expect("at least one line");
-                line.pieces.push((*paint, Piece::Escaped(part)));
-            }
-        }
-        lines
     }
 
     /// Returns the text alone.
@@ -213,7 +197,7 @@ pub(crate) fn stderr_has_colours() -> bool {
 }
 
 fn colours_are_wanted() -> bool {
-    colours::are_wanted(|name| env::var_os(name))
+    colours::are_wanted(env::var_os)
 }
 
 #[cfg(test)]
@@ -231,9 +215,6 @@ mod tests {
     #[test]
     fn long_lines_break_between_words() {
         let text = || Styled::from("one two ").paint(Paint::Bad, "three four\nfive");
-        let lines = text().lines(10);
-        let lines: Vec<String> = lines.iter().map(Styled::text).collect();
-        assert_eq!(lines, ["one two t…", "five"]);
         assert_eq!(
             text().wrap(2, Some(12)).text(),
             "one two\n  three four\n  five"

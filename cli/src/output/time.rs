@@ -64,8 +64,8 @@ fn relative_to(at: &Timestamp, now: SystemTime) -> String {
 fn length(secs: u64) -> String {
     match secs {
         ..MINUTE => format!("{secs}s"),
-        ..HOUR => format!("{}m", secs / MINUTE),
-        ..DAY => format!("{}h", secs / HOUR),
+        MINUTE..HOUR => format!("{}m", secs / MINUTE),
+        HOUR..DAY => format!("{}h", secs / HOUR),
         _ if secs < 2 * MONTH => format!("{}d", secs / DAY),
         _ if secs < 2 * YEAR => format!("{}mo", secs / MONTH),
         _ => format!("{}y", secs / YEAR),

@@ -1,7 +1,7 @@
 //! `approve` and `decline`.
 
 use proto::v1::{ApproveIssueRequest, DeclineIssueRequest, Issue, IssueState, Proposal};
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic_types::StatusExt;
 
 use super::issue_lookup::find;
@@ -86,8 +86,8 @@ pub(crate) async fn approve(
 /// Approves a change that was shown, and prints the result.
 ///
 /// # Errors
-/// Errors of intake or standard output. [`CliError::Stale`] if nothing was committed because the
-/// head has moved.
+/// Errors of intake or standard output. [`CliError::BaseMoved`] and
+/// [`CliError::ProposalChanged`] if nothing was committed.
 pub(super) async fn approve_shown(
     client: &mut Client,
     approval: Approval,
@@ -102,20 +102,25 @@ pub(super) async fn approve_shown(
     };
     let answer = client.intake.approve_issue(request).await;
     let answer = answer.map_err(|status| match format {
+        Output::Text => explain(status, issue_id),
         // JSON has the details of the error.
-        Output::Text if is_stale(&status) => CliError::Stale {
-            issue_id,
-            status: Box::new(status),
-        },
-        _ => status.into(),
+        Output::Json => status.into(),
     })?;
     let issue = answer.into_inner().issue;
     print(issue.ok_or(CliError::Answer { field: "issue" })?, format)
 }
 
-fn is_stale(status: &Status) -> bool {
+/// Returns the error of an approval, with what to do next.
+fn explain(status: Status, issue_id: String) -> CliError {
     let info = status.get_details_error_info();
-    status.code() == Code::Aborted && info.is_some_and(|info| info.reason == "PROPOSAL_STALE")
+    match info.filter(|info| info.reason == "PROPOSAL_STALE") {
+        None => status.into(),
+        // The present proposal is named if the caller named another one.
+        Some(info) if info.metadata.contains_key("new_version") => {
+            CliError::ProposalChanged { issue_id }
+        }
+        Some(_) => CliError::BaseMoved { issue_id },
+    }
 }
 
 /// Declines what an issue proposes.

@@ -63,7 +63,9 @@ pub(super) fn show_put(answer: PutBlueprintResponse, format: Output) -> Result<(
     };
     output::line(format_args!(
         "{}: {what} {}, version {}",
-        commit.blueprint_id, commit.seq, commit.version
+        commit.blueprint_id,
+        commit.seq,
+        output::version(&commit.version)
     ))?;
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }
@@ -101,7 +103,7 @@ pub(crate) async fn get(mut client: Client, args: GetArgs, format: Output) -> Re
     let answer = fetch(&mut client, &blueprint_id, selector).await?;
     if format == Output::Json {
         // The document itself, so that `put` reads it.
-        return Ok(output::line(output::escape_json(&answer.document_json))?);
+        return Ok(output::json_text(&answer.document_json)?);
     }
     // To a program these are the canonical bytes, so that the SHA-256 of the output is the version.
     Ok(output::document(&answer.document_yaml)?)

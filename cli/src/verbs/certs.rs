@@ -59,11 +59,14 @@ pub(crate) fn certs(args: &CertsArgs, format: Output) -> Result<(), CliError> {
     }
     let written: Vec<PathBuf> = files.iter().map(|(name, ..)| path(name)).collect();
     match format {
-        Output::Json => output::json_document(&json!({ "written": written }))?,
+        Output::Json => {
+            let written: Vec<_> = written.iter().map(|path| output::path_json(path)).collect();
+            output::json_document(&json!({ "written": written }))?;
+        }
         Output::Text => {
             // Absolute, so that the variables are right in every directory.
             let dir = args.dir.canonicalize().unwrap_or_else(|_| args.dir.clone());
-            output::line(usage(&dir, &args.name[0]).trim_end())?;
+            output::verbatim(usage(&dir, &args.name[0]).trim_end())?;
         }
     }
     Ok(())

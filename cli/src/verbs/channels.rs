@@ -238,7 +238,11 @@ async fn set(
     };
     output::line(format_args!(
         "{}: channel {} {what} at commit {}, version {} (revision {})",
-        channel.blueprint_id, channel.name, channel.seq, channel.version, channel.revision
+        channel.blueprint_id,
+        channel.name,
+        channel.seq,
+        output::version(&channel.version),
+        channel.revision
     ))?;
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }

@@ -151,14 +151,15 @@ fn list(format: Output) -> Result<(), CliError> {
 }
 
 fn json_of(name: &str, context: &Context, is_used: bool) -> Value {
+    let path = |path: &Option<PathBuf>| path.as_deref().map(output::path_json);
     json!({
         "name": name,
         "addr": context.addr,
-        "token_file": context.token_file,
+        "token_file": path(&context.token_file),
         "token_env": context.token_env,
-        "ca": context.ca,
-        "client_cert": context.client_cert,
-        "client_key": context.client_key,
+        "ca": path(&context.ca),
+        "client_cert": path(&context.client_cert),
+        "client_key": path(&context.client_key),
         "current": is_used,
     })
 }

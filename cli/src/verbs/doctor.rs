@@ -22,6 +22,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::address::is_loopback;
 use crate::args::{Common, Output};
 use crate::client::{CliError, Client, ConnectProblem, TimeLimits, diagnose};
 use crate::output::{self, Styled};
@@ -226,11 +227,7 @@ fn no_answer(options: &Common, is_alive: bool) -> Check {
 
 fn transport(options: &Common) -> Check {
     let uri: Uri = options.addr.parse().unwrap_or_default();
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here = host == "localhost"
-        || host
-            .parse()
-            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+    let is_here = is_loopback(uri.host().unwrap_or_default());
     match uri.scheme_str() {
         Some("https") => Check::ok(
             "tls",

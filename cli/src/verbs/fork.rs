@@ -44,7 +44,7 @@ pub(crate) async fn fork(
         commit.blueprint_id,
         output::count(commit.seq, "commit"),
         args.blueprint_id,
-        commit.version
+        output::version(&commit.version)
     ))?)
 }
 

@@ -20,10 +20,10 @@ const COLUMNS: [Column; 7] = [
     Column::value("ISSUE"),
     Column::value("BLUEPRINT").omitted(2),
     Column::value("STATE"),
-    Column::time("SUBMITTED").omitted(3),
+    Column::time("SUBMITTED").omitted(1),
     Column::text("BY").omitted(4),
     Column::text("INTENT"),
-    Column::text("REASON").omitted(1),
+    Column::text("REASON").omitted(3),
 ];
 
 /// Prints a list of issues. With `--watch` until an error.

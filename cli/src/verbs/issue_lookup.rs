@@ -20,7 +20,7 @@ const MAX_CANDIDATES: usize = 10;
 /// # Errors
 /// [`CliError::AmbiguousIssue`]; errors of intake.
 pub(super) async fn find(client: &mut Client, given: String) -> Result<String, CliError> {
-    if given.len() == GENERATED_CHARACTERS {
+    if given.is_empty() || given.len() == GENERATED_CHARACTERS {
         return Ok(given);
     }
     let request = GetIssueRequest {
@@ -46,6 +46,7 @@ pub(super) async fn find(client: &mut Client, given: String) -> Result<String, C
             break;
         }
     }
+    found.retain(|issue| is_named(&issue.issue_id, &given));
     let candidates = found.into_iter().map(|issue| Candidate {
         about: format!(
             "{}  {}  {}  {}",
@@ -64,7 +65,7 @@ pub(super) async fn find(client: &mut Client, given: String) -> Result<String, C
 /// # Errors
 /// As [`find`].
 pub(super) async fn find_logged(client: &mut Client, given: String) -> Result<String, CliError> {
-    if given.len() == GENERATED_CHARACTERS {
+    if given.is_empty() || given.len() == GENERATED_CHARACTERS {
         return Ok(given);
     }
     let request = GetLogEntryRequest {
@@ -100,11 +101,21 @@ pub(super) async fn find_logged(client: &mut Client, given: String) -> Result<St
             break;
         }
     }
+    candidates.retain(|candidate| is_named(&candidate.id, &given));
     // An issue without a decision has no entry, which intake says of its whole id.
     match candidates.is_empty() {
         true => find(client, given).await,
         false => choose(given, candidates),
     }
+}
+
+/// Returns whether `given` names the issue: the beginning of its id, or as much of its end as a
+/// table shows. An empty text, such as an unset variable of a script, names nothing.
+fn is_named(id: &str, given: &str) -> bool {
+    if given.is_empty() {
+        return false;
+    }
+    id.starts_with(given) || (given.len() >= output::MIN_ID && id.ends_with(given))
 }
 
 /// Returns whether no issue has exactly this id.
@@ -125,6 +136,26 @@ fn choose(given: String, mut candidates: Vec<Candidate>) -> Result<String, CliEr
                 candidates,
                 has_more,
             })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issue_is_named_by_its_beginning_or_a_long_end_and_never_by_nothing() {
+        let id = "01936f3a-9f70-7c3e-8a1b-1111abcd0123";
+        for (given, named) in [
+            (id, true),
+            ("01936f", true),
+            ("abcd0123", true),
+            ("0123", false),
+            ("9f70", false),
+            ("", false),
+        ] {
+            assert_eq!(is_named(id, given), named, "{given:?}");
         }
     }
 }

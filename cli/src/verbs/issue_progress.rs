@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::decision::Decision;
+use super::log;
 use super::waiting::describe;
 use crate::args::Output;
 use crate::client::{CliError, Client};
@@ -92,7 +93,7 @@ impl Progress {
                 self.line(Styled::from("    ").then(text))?;
             }
         }
-        self.spinner.set_message(text);
+        self.spinner.set_message(output::escape(&text).into_owned());
         Ok(())
     }
 
@@ -114,7 +115,7 @@ impl Progress {
 
 /// Creates a spinner with the elapsed time on a terminal, and a hidden one elsewhere.
 pub(super) fn spinner(message: &'static str) -> ProgressBar {
-    let spinner = if io::stderr().is_terminal() {
+    let spinner = if io::stderr().is_terminal() && output::moves_cursor() {
         ProgressBar::new_spinner()
     } else {
         ProgressBar::hidden()
@@ -210,20 +211,31 @@ pub(super) async fn note_if_slow<T>(
     }
 }
 
-/// Repeats a call of intake for a minute while intake is unavailable, as right after the return of
-/// Redis. Returns its last result.
-pub(super) async fn while_unavailable<T>(
-    mut call: impl AsyncFnMut() -> Result<T, CliError>,
-) -> Result<T, CliError> {
+/// Prints the judgement of a decided issue. Repeats it for a minute while intake is unavailable, as
+/// right after the return of Redis.
+///
+/// # Errors
+/// Errors of intake or standard output, and [`CliError::NotShown`] after Ctrl-C.
+pub(super) async fn show_judgement(client: &mut Client, issue_id: &str) -> Result<(), CliError> {
     let deadline = Instant::now() + REJOIN_FOR;
-    loop {
-        match call().await {
-            Err(CliError::Status(status))
-                if status.code() == Code::Unavailable && Instant::now() < deadline =>
-            {
-                sleep(REJOIN_EVERY).await;
+    let printing = async {
+        loop {
+            match log::print_brief(client, issue_id).await {
+                Err(CliError::Status(status))
+                    if status.code() == Code::Unavailable && Instant::now() < deadline =>
+                {
+                    sleep(REJOIN_EVERY).await;
+                }
+                done => return done,
             }
-            done => return done,
+        }
+    };
+    // The wait for the decision has taken Ctrl-C from the system, for the rest of the process.
+    tokio::select! {
+        printed = printing => printed,
+        interrupted = ctrl_c() => {
+            interrupted?;
+            Err(CliError::NotShown { issue_id: issue_id.to_owned() })
         }
     }
 }
@@ -293,7 +305,6 @@ async fn follow_to_the_end<E: Fn(&Issue) -> Result<(), CliError>>(
             issue_id: issue_id.to_owned(),
             include_steps: progress.format == Output::Text,
             include_waiting: true,
-            ..Default::default()
         };
         let opening = client.intake.watch_issue(request);
         let opened = match client.limits.call() {

@@ -7,10 +7,10 @@ use proto::v1::{CancelIssueRequest, GetIssueRequest, Issue, SubmitIssueRequest};
 use serde_json::json;
 
 use super::decision::Decision;
+use super::issue_list;
 use super::issue_lookup::find;
-use super::issue_progress::{Progress, follow, note_if_slow, while_unavailable};
+use super::issue_progress::{Progress, follow, note_if_slow, show_judgement};
 use super::waiting::describe;
-use super::{issue_list, log};
 use crate::args::{IssueArg, IssuesArgs, Output, SubmitArgs, WatchArgs};
 use crate::client::{CliError, Client};
 use crate::output;
@@ -108,9 +108,7 @@ async fn print_judgement(
     // An undecided issue has no log entry.
     match (format, decision) {
         (Output::Json, _) | (Output::Text, Decision::InReview) => Ok(()),
-        (Output::Text, _) => {
-            while_unavailable(async || log::print_brief(client, &issue.issue_id).await).await
-        }
+        (Output::Text, _) => show_judgement(client, &issue.issue_id).await,
     }
 }
 

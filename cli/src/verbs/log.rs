@@ -226,7 +226,15 @@ pub(crate) async fn print_brief(client: &mut Client, issue_id: &str) -> Result<(
         let label = Styled::of(Paint::Muted, RATIONALE);
         output::line(label.plain(rationale))?;
     }
-    let rows = entry.verdicts.iter().map(|verdict| {
+    print_verdicts(&entry.verdicts)
+}
+
+/// Prints verdicts, one line each.
+///
+/// # Errors
+/// Errors of standard output.
+pub(super) fn print_verdicts(verdicts: &[Verdict]) -> Result<(), CliError> {
+    let rows = verdicts.iter().map(|verdict| {
         [
             Cell::from(&verdict.axis),
             Cell::from(&verdict.status).painted(output::status_paint(&verdict.status)),

@@ -178,7 +178,7 @@ mod tests {
         );
 
         let two = renamed.message(second(&before)).unwrap().commit.unwrap();
-        assert_eq!(two.parents, [commit.version.clone()]);
+        assert_eq!(two.parents, std::slice::from_ref(&commit.version));
         assert_eq!(two.rationale, "better (issue i-1 of old)");
         assert!(two.issue_id.is_empty() && two.patch_hash.is_empty() && two.epoch.is_none());
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::approval::{self, Approval};
 use super::issue_lookup::find;
-use super::log::print_judgement;
+use super::log::print_verdicts;
 use super::question::{ask, ask_for};
 use super::{near_miss, page_size};
 use crate::args::{Output, ReviewArgs};
@@ -142,10 +142,10 @@ pub(super) fn show(proposal: &Proposal) -> Result<(), CliError> {
     }
     output::field("proposed", proposed)?;
     if proposal.round > 1 {
-        let moves = output::count(u64::from(proposal.round) - 1, "time");
+        let round = proposal.round;
         output::field(
-            "again",
-            format_args!("an approval found another head {moves}"),
+            "round",
+            format_args!("{round}: an earlier approval found another head"),
         )?;
     }
     let head = if proposal.head_moved {
@@ -159,7 +159,13 @@ pub(super) fn show(proposal: &Proposal) -> Result<(), CliError> {
     let version = output::short_version(&proposal.new_version);
     output::field("proposes", format_args!("version {version}"))?;
     output::show_diff(&proposal.unified_diff)?;
-    print_judgement(&proposal.rationale, &proposal.verdicts)?;
+    if !proposal.rationale.is_empty() {
+        output::field("rationale", &proposal.rationale)?;
+    }
+    for reason in &proposal.reasons {
+        output::field("review", reason)?;
+    }
+    print_verdicts(&proposal.verdicts)?;
     if proposal.head_moved {
         output::line(output::warning(format_args!(
             "the head of {blueprint_id} has moved: an approval commits nothing, and the change is \

@@ -84,7 +84,9 @@ pub(super) fn show_put(answer: PutSettingResponse, format: Output) -> Result<(),
     if let Some(commit) = answer.orbit_commit {
         output::line(format_args!(
             "{}: commit {}, version {}",
-            commit.blueprint_id, commit.seq, commit.version
+            commit.blueprint_id,
+            commit.seq,
+            output::version(&commit.version)
         ))?;
     }
     output::line(format_args!(

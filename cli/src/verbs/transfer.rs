@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use futures::stream;
 use proto::v1::ExportBlueprintRequest;
 use serde_json::json;
+use tokio::sync::mpsc;
 use tonic::Code;
 
 use super::fork::new_id;
@@ -19,6 +20,9 @@ use super::renamed::Renamed;
 use crate::args::{ExportArgs, ImportArgs, Output};
 use crate::client::{CliError, Client};
 use crate::output;
+
+/// The number of messages of an import that are read before they are sent.
+const READ_AHEAD: usize = 4;
 
 /// Exports a history to a file, or to standard output.
 ///
@@ -128,7 +132,21 @@ pub(crate) async fn import(
             None
         }
     });
-    let answer = client.blueprints.import_blueprint(stream::iter(messages));
+    let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    // A thread of its own, which ends with the process: a pipe may have no data for minutes, and a
+    // refusal of intake must be read meanwhile.
+    std::thread::spawn(move || {
+        for message in messages {
+            if sender.blocking_send(message).is_err() {
+                return;
+            }
+        }
+    });
+    let messages = stream::unfold(receiver, |mut receiver: mpsc::Receiver<_>| async move {
+        let message = receiver.recv().await?;
+        Some((message, receiver))
+    });
+    let answer = client.blueprints.import_blueprint(messages);
     let answer = answer.await;
     if let Some(damage) = damage.lock().expect("no holder of this lock panics").take() {
         return Err(damage.of(&path));
@@ -148,6 +166,8 @@ pub(crate) async fn import(
     }
     Ok(output::line(format_args!(
         "{}: {} commits imported, the head is version {}",
-        commit.blueprint_id, commit.seq, commit.version
+        commit.blueprint_id,
+        commit.seq,
+        output::version(&commit.version)
     ))?)
 }

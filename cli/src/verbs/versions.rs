@@ -105,7 +105,7 @@ pub(crate) async fn diff(
             "json_patch": output::nested_json(&answer.json_patch),
             "unified_diff": answer.unified_diff,
         }))?,
-        (Output::Text, true) => output::line(output::escape_json(&answer.json_patch))?,
+        (Output::Text, true) => output::json_text(&answer.json_patch)?,
         (Output::Text, false) => output::show_diff(&answer.unified_diff)?,
     }
     Ok(is_different)
@@ -136,7 +136,9 @@ pub(crate) async fn revert(
     }
     output::line(format_args!(
         "{}: the head is commit {}, version {}",
-        commit.blueprint_id, commit.seq, commit.version
+        commit.blueprint_id,
+        commit.seq,
+        output::version(&commit.version)
     ))?;
     Ok(trial::show(answer.trial, &answer.trial_detail)?)
 }

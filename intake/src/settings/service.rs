@@ -120,7 +120,7 @@ impl Settings {
             PutSettingOutcome::Stored(stored) => {
                 let (trial, trial_detail) = trial.into_wire();
                 Ok(v1::PutSettingResponse {
-                    setting: Some(setting_to_wire(stored)),
+                    setting: Some(setting_to_wire(*stored)),
                     orbit_commit,
                     trial,
                     trial_detail,

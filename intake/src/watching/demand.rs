@@ -88,9 +88,9 @@ impl Demand {
         }
     }
 
-    /// Polls after each subscription and every few seconds while watchers exist. `poll` returns the
-    /// number of its calls. Never returns.
-    pub(crate) async fn poll<P>(&self, poll: impl Fn() -> P)
+    /// Polls after each subscription and every few seconds while watchers exist. `poll` gets true
+    /// after a subscription, and returns the number of its calls. Never returns.
+    pub(crate) async fn poll<P>(&self, poll: impl Fn(bool) -> P)
     where
         P: Future<Output = Result<usize, StoreError>>,
     {
@@ -98,12 +98,12 @@ impl Demand {
         let mut pause = POLL_EVERY;
         loop {
             self.begins().await;
-            tokio::select! {
-                () = sleep(pause) => {}
-                _ = subscriptions.changed() => {}
-            }
+            let is_subscribed_anew = tokio::select! {
+                () = sleep(pause) => subscriptions.has_changed().unwrap_or_default(),
+                _ = subscriptions.changed() => true,
+            };
             subscriptions.borrow_and_update();
-            pause = match poll().await {
+            pause = match poll(is_subscribed_anew).await {
                 Ok(calls) => {
                     let calls = u32::try_from(calls).unwrap_or(u32::MAX);
                     POLL_EVERY.max(PAUSE_PER_CALL.saturating_mul(calls))

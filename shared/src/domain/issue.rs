@@ -267,6 +267,9 @@ pub struct Issue {
     pub decided_by: Option<Actor>,
     /// The time of acceptance, Redis time.
     pub submitted_at_ms: u64,
+    /// The time at which it last joined its queue, Redis time: its acceptance, unless an approval
+    /// found another head.
+    pub joined_at_ms: u64,
     /// The time of the last change, Redis time.
     pub updated_at_ms: u64,
     /// A counter that rises by one with every change.

@@ -161,8 +161,8 @@ impl Shard {
         Ok(LogPart { entries, at, end })
     }
 
-    /// Returns the stored entries with these indexes of the list, in its order or in reverse; `None`
-    /// for the id of which `part` is no part.
+    /// Returns the stored entries with these indexes of the list, in its order or in reverse.
+    /// `None` stands for an id without this part.
     async fn log_texts(
         &self,
         index: &str,

@@ -1,5 +1,5 @@
 //! The load of a run: one submitter for each Blueprint, and tasks over all Blueprints that cancel
-//! issues, write documents, and watch.
+//! issues, write documents, move channels, and watch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use crate::client::is_terminal;
 use crate::factory;
 use crate::rng::SeededRng;
 
-const N_BLUEPRINTS: usize = 10;
+pub(super) const N_BLUEPRINTS: usize = 10;
 /// Pauses between two submissions to one Blueprint. The first Blueprint is hot.
 const PAUSES_MS: (usize, usize) = (30, 500);
 /// The delay before the caller retries after a temporary error.
@@ -34,6 +34,8 @@ pub(super) struct Loaded {
     pub(super) watched: Vec<Vec<v1::Issue>>,
     /// The issues that need a review, with the versions that were approved.
     pub(super) reviewed: BTreeMap<String, BTreeSet<String>>,
+    /// The channels as answered after each move.
+    pub(super) moved: Vec<v1::Channel>,
     /// Unexpected answers.
     pub(super) problems: Vec<String>,
 }
@@ -62,7 +64,7 @@ impl Loading {
     }
 }
 
-fn blueprint_id(n: usize) -> String {
+pub(super) fn blueprint_id(n: usize) -> String {
     format!("bp-{n}")
 }
 
@@ -120,6 +122,9 @@ impl Load {
         tasks.spawn(self.clone().review_submitter(stopped.clone()));
         tasks.spawn(self.clone().reviewer(stopped.clone()));
         tasks.spawn(self.clone().operator(stopped.clone()));
+        for part in [7, 8] {
+            tasks.spawn(self.clone().mover(part, stopped.clone()));
+        }
         Loading {
             load: self.clone(),
             tasks,

@@ -25,7 +25,14 @@ const WORKER_CALLS: [&str; 10] = [
     "RPOPLPUSH",
 ];
 /// The calls of an intake.
-const INTAKE_CALLS: [&str; 3] = ["submit_issue", "cancel_issue", "put_blueprint"];
+const INTAKE_CALLS: [&str; 6] = [
+    "submit_issue",
+    "cancel_issue",
+    "put_blueprint",
+    "set_channel",
+    "delete_channel",
+    "archive_blueprint",
+];
 
 /// Starts and ends faults until it is stopped. When it returns, Redis runs and is a master.
 pub(super) async fn lane(stage: Arc<Stage>, seed: u64, stopped: watch::Receiver<bool>) {

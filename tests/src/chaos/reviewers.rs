@@ -65,7 +65,7 @@ pub(super) fn document(edit: usize) -> String {
 impl Load {
     /// Submits issues that need a review.
     pub(super) async fn review_submitter(self, stopped: watch::Receiver<bool>) {
-        let mut rng = SeededRng::part(self.seed, 6);
+        let mut rng = SeededRng::part(self.seed, 9);
         let mut n = 0;
         while !*stopped.borrow() {
             let id = format!("r-{n}");
@@ -88,7 +88,7 @@ impl Load {
 
     /// Decides over proposals until every issue is decided. A proposal that it ignores expires.
     pub(super) async fn reviewer(self, stopped: watch::Receiver<bool>) {
-        let mut rng = SeededRng::part(self.seed, 7);
+        let mut rng = SeededRng::part(self.seed, 10);
         loop {
             let is_last = *stopped.borrow();
             match self.inbox(rng.roll(N_INTAKES)).await {

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
+use crate::chaos::addresses::Addresses;
 use crate::chaos::report::Tally;
 use crate::client::Client;
 use crate::programs::{Process, Signal, send_signal};
@@ -39,8 +40,7 @@ pub(super) struct Stage {
     pub(super) intake_proxy: RespProxy,
     workers: Mutex<Vec<Process>>,
     intakes: Mutex<Vec<Process>>,
-    /// The address of each intake. A new process has a new port.
-    addresses: Mutex<Vec<String>>,
+    pub(super) addresses: Addresses,
 }
 
 /// Locks one of the lists of processes.
@@ -61,12 +61,12 @@ impl Stage {
             intake_proxy: RespProxy::start(redis_port).await,
             workers: Mutex::default(),
             intakes: Mutex::default(),
-            addresses: Mutex::default(),
+            addresses: Addresses::default(),
         };
         for _ in 0..N_INTAKES {
             let (intake, address) = stage.new_intake("").await;
             lock(&stage.intakes).push(intake);
-            lock(&stage.addresses).push(address);
+            stage.addresses.add(address);
         }
         for _ in 0..N_WORKERS {
             let worker = stage.new_worker("");
@@ -102,24 +102,14 @@ impl Stage {
         !lock(&self.always).is_empty()
     }
 
-    fn endpoint(&self, n: usize) -> Endpoint {
-        let address = lock(&self.addresses)[n % N_INTAKES].clone();
-        let endpoint = Endpoint::from_shared(format!("http://{address}"));
-        endpoint
-            .expect("an address makes a URL")
-            .connect_timeout(Duration::from_secs(1))
-    }
-
-    /// A lazily connected channel to the present address of one intake.
+    /// As [`Addresses::channel`].
     pub(super) fn channel(&self, n: usize) -> Channel {
-        self.endpoint(n)
-            .timeout(Duration::from_secs(20))
-            .connect_lazy()
+        self.addresses.channel(n)
     }
 
-    /// As [`Stage::channel`], without a time limit for calls.
+    /// As [`Addresses::watching_channel`].
     pub(super) fn watching_channel(&self, n: usize) -> Channel {
-        self.endpoint(n).connect_lazy()
+        self.addresses.watching_channel(n)
     }
 
     /// Sends a signal to a worker, unless it has died by itself.
@@ -168,7 +158,7 @@ impl Stage {
     pub(super) async fn replace_intake(&self, n: usize, signal: Option<Signal>, fail_points: &str) {
         let (new, address) = self.new_intake(fail_points).await;
         let mut old = std::mem::replace(&mut lock(&self.intakes)[n], new);
-        lock(&self.addresses)[n] = address;
+        self.addresses.set(n, address);
         match signal {
             Some(signal) if old.try_wait().is_none() => {
                 old.signal(signal);
@@ -242,31 +232,27 @@ impl Stage {
         }
     }
 
-    /// The rig for the checker, and the proxies that its programs use. No other task may still use
-    /// the stage.
-    pub(super) async fn into_rig(self) -> (Rig, [RespProxy; 2]) {
+    /// The rig for the checker, the other intakes, and the proxies that its programs use. No other
+    /// task may still use the stage.
+    pub(super) async fn into_rig(self) -> (Rig, Vec<Process>, [RespProxy; 2]) {
         let mut intakes = self
             .intakes
             .into_inner()
             .expect("no holder of this lock panics");
-        let addresses = self
-            .addresses
-            .into_inner()
-            .expect("no holder of this lock panics");
-        let address = addresses[0].clone();
+        let address = self.addresses.get(0);
         let rig = Rig {
             client: Client::connect(&address).await,
             workers: self
                 .workers
                 .into_inner()
                 .expect("no holder of this lock panics"),
-            intake: intakes.swap_remove(0),
+            intake: intakes.remove(0),
             redis: self
                 .redis
                 .into_inner()
                 .expect("no holder of this lock panics"),
             address,
         };
-        (rig, [self.worker_proxy, self.intake_proxy])
+        (rig, intakes, [self.worker_proxy, self.intake_proxy])
     }
 }

@@ -12,15 +12,20 @@
 //! 5. the queues are empty
 //! 6. watchers see revisions that only rise and end with the final state
 //! 7. folding the applied patches over the first version gives the head
-//! 8. what is committed after a review is what a person approved, on the base that they saw
+//! 8. the moves of each channel have the revisions 1, 2, 3 …, each starts at the version where the
+//!    one before ended, and the channel is its last move; every acknowledged move is one of them
+//! 9. every watcher of Blueprints has the final version of each that it follows, and no other
+//! 10. what is committed after a review is what a person approved, on the base that they saw
 
+mod channels;
 mod fold;
 mod reviews;
 mod rules;
 mod snapshot;
 
+pub use self::channels::followed as behind;
 pub use self::rules::{Rule, Violation, violations};
-pub use self::snapshot::{Document, Snapshot};
+pub use self::snapshot::{Document, Follower, Snapshot};
 
 /// The number of attempts that issues may have had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

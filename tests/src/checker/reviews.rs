@@ -1,4 +1,4 @@
-//! Rule 8: what is committed after a review is what a person approved.
+//! Rule 10: what is committed after a review is what a person approved.
 
 use std::collections::BTreeSet;
 

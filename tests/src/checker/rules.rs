@@ -7,6 +7,7 @@ use proto::v1;
 use shared::ids::sha256_hex;
 
 use crate::checker::Attempts;
+use crate::checker::channels::{followed, moves};
 use crate::checker::fold::fold;
 use crate::checker::reviews;
 use crate::checker::snapshot::Snapshot;
@@ -29,7 +30,11 @@ pub enum Rule {
     Watched,
     /// 7: folding the patches gives the head.
     Fold,
-    /// 8: what is committed after a review is what was approved.
+    /// 8: moves link, and each channel is its last move.
+    Moves,
+    /// 9: watchers of Blueprints have the final versions.
+    Followed,
+    /// 10: what is committed after a review is what was approved.
     Approved,
 }
 
@@ -67,6 +72,8 @@ pub fn violations(snapshot: &Snapshot, attempts: Attempts) -> Vec<Violation> {
     report(Rule::Empty, empty(snapshot));
     report(Rule::Watched, watched(snapshot));
     report(Rule::Fold, fold(snapshot));
+    report(Rule::Moves, moves(snapshot));
+    report(Rule::Followed, followed(snapshot));
     report(Rule::Approved, reviews::approved(snapshot));
     found
 }

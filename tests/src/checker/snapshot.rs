@@ -19,6 +19,17 @@ pub struct Document {
     pub json: serde_json::Value,
 }
 
+/// A watcher of Blueprints: what it follows, and what it was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Follower {
+    /// Blueprint ids and patterns.
+    pub patterns: Vec<String>,
+    /// The channel; empty: the head.
+    pub channel: String,
+    /// The version of each Blueprint, as told.
+    pub have: BTreeMap<String, String>,
+}
+
 /// Everything that the programs stored.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -30,6 +41,12 @@ pub struct Snapshot {
     pub entries: Vec<v1::LogEntry>,
     /// The history of every Blueprint, oldest commit first.
     pub histories: BTreeMap<String, Vec<v1::Commit>>,
+    /// The archived Blueprints.
+    pub archived: BTreeSet<String>,
+    /// The channels of every Blueprint.
+    pub channels: BTreeMap<String, Vec<v1::Channel>>,
+    /// The moves of the channels of every Blueprint, oldest first.
+    pub moves: BTreeMap<String, Vec<v1::ChannelMove>>,
     /// The head of every Blueprint. `ListBlueprints` and `GetBlueprint` agree on it.
     pub heads: BTreeMap<String, String>,
     /// Every stored version, by Blueprint and version.
@@ -41,6 +58,10 @@ pub struct Snapshot {
     /// The issues that need a review, with the versions that somebody approved; empty unless a test
     /// adds some.
     pub reviewed: BTreeMap<String, BTreeSet<String>>,
+    /// The watchers of Blueprints; empty unless a test adds some.
+    pub followers: Vec<Follower>,
+    /// The channels in the answers of `SetChannel` after a move; empty unless a test adds some.
+    pub moved: Vec<v1::Channel>,
 }
 
 impl Snapshot {
@@ -107,13 +128,26 @@ impl Snapshot {
                 .collect(),
             entries: client.entries().await,
             histories: BTreeMap::new(),
+            archived: BTreeSet::new(),
+            channels: BTreeMap::new(),
+            moves: BTreeMap::new(),
             heads: BTreeMap::new(),
             documents: BTreeMap::new(),
             left: left(client, redis).await,
             watched: Vec::new(),
             reviewed: BTreeMap::new(),
+            followers: Vec::new(),
+            moved: Vec::new(),
         };
-        for blueprint_id in client.blueprint_ids().await {
+        for listed in client.all_blueprints().await {
+            let blueprint_id = listed.blueprint_id;
+            if listed.archived {
+                snapshot.archived.insert(blueprint_id.clone());
+            }
+            let channels = channels(client, &blueprint_id).await;
+            snapshot.channels.insert(blueprint_id.clone(), channels);
+            let moves = moves(client, &blueprint_id).await;
+            snapshot.moves.insert(blueprint_id.clone(), moves);
             let head = client
                 .head(&blueprint_id)
                 .await
@@ -153,6 +187,36 @@ impl Snapshot {
     /// If they cannot be read.
     pub async fn left(rig: &Rig) -> BTreeMap<String, u64> {
         left(&rig.client, vec![rig.redis.connection().await]).await
+    }
+}
+
+/// The channels of a Blueprint, by name.
+async fn channels(client: &Client, blueprint_id: &str) -> Vec<v1::Channel> {
+    let request = v1::ListChannelsRequest {
+        blueprint_id: blueprint_id.to_owned(),
+    };
+    let answer = client.blueprints.clone().list_channels(request).await;
+    answer.expect("ListChannels").into_inner().channels
+}
+
+/// The moves of a Blueprint's channels, oldest first.
+async fn moves(client: &Client, blueprint_id: &str) -> Vec<v1::ChannelMove> {
+    let mut moves = Vec::new();
+    let mut request = v1::ListChannelMovesRequest {
+        blueprint_id: blueprint_id.to_owned(),
+        page_size: 1_000,
+        ..Default::default()
+    };
+    loop {
+        let mut blueprints = client.blueprints.clone();
+        let page = blueprints.list_channel_moves(request.clone()).await;
+        let page = page.expect("ListChannelMoves").into_inner();
+        moves.extend(page.moves);
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
+            moves.reverse();
+            return moves;
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! the small worlds to search. [`mistakes`] are changes of single lines, each with the rule that
 //! detects it.
 //!
+//! [`channels`] is a separate model, of channels and moves of the head.
+//!
 //! The model omits documents, watchers, settings, pruning, archived Blueprints and paid steps: no
 //! script reads them to decide anything. Flows that fail are omitted too: they are decided like
 //! denied ones, without the compare-and-set. Time is nondeterministic: a lease may expire whenever
@@ -17,6 +19,7 @@
 //! content of Redis: it shows that the scripts are those of the model.
 
 pub mod actions;
+pub mod channels;
 pub mod mistakes;
 pub mod replay;
 pub mod requests;

@@ -367,7 +367,7 @@ impl Ledger {
             }
             SettleOutcome::MovedHead { head, .. } => {
                 // The settings of an orbit may have changed.
-                let settings_moved = how == How::Applied && self.queues[blueprint].is_orbit;
+                let settings_moved = has_change && self.queues[blueprint].is_orbit;
                 let is_moved = is_holder
                     && uses_head
                     && head.seq == seq

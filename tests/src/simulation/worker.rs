@@ -180,7 +180,7 @@ async fn judge(world: &mut World, claimed: Claimed) -> Seen<Option<Job>> {
             Late::Release(claimed.lease, Release::Shutdown)
         } else {
             let next = asked_next(world);
-            Late::Settle(claimed, How::Applied, next)
+            Late::Settle(Box::new(claimed), How::Applied, next)
         };
         world.late.push(late);
         return Ok(None);
@@ -226,7 +226,7 @@ async fn settle(
     next: Option<AskedNext>,
 ) -> Seen<Option<Job>> {
     if world.is_late() {
-        let late = Late::Settle(claimed.clone(), how, next.clone());
+        let late = Late::Settle(Box::new(claimed.clone()), how, next.clone());
         world.late.push(late);
         return Ok(Some(Job::Settling(claimed, how, next)));
     }

@@ -23,7 +23,7 @@ pub(super) const BLUEPRINTS: [&str; 8] = [
 pub(super) enum Late {
     Pop(WorkerId),
     Claim(Claim),
-    Settle(Claimed, How, Option<AskedNext>),
+    Settle(Box<Claimed>, How, Option<AskedNext>),
     Release(Lease, Release),
 }
 

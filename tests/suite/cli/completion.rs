@@ -91,7 +91,7 @@ async fn ids_are_completed_from_intake() {
     // What needs no intake is completed as before.
     assert_eq!(candidates(addr, &["unarch"]).await, ["unarchive"]);
     let options = candidates(addr, &["submit", "swarm-a", "--deta"]).await;
-    assert_eq!(options, ["--detach"]);
+    assert_eq!(options, ["--detach", "--detach-on-review"]);
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! `import -`, `import --as` and `fork`.
 
+use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use tests::eventually::eventually_blocking;
 use tests::factory;
 use tests::programs::{Finished, Program, run};
 use tests::rig::Rig;
@@ -138,8 +140,28 @@ async fn a_history_is_imported_from_standard_input_and_under_another_id() {
     assert!(output.status.success(), "{output:?}");
     assert_same_under_another_id(&rig, "piped").await;
 
-    // Damage is found in spite of the new hashes, and nothing is imported.
+    // A refusal ends the verb while its pipe stays open.
+    let mut import = Command::new(Program::Draftsman.path());
+    import
+        .args(["import", "-", "--as", "copy"])
+        .env("DRAFTSMAN_ADDR", &rig.address)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut import = import.spawn().expect("draftsman runs");
+    let mut pipe = import.stdin.take().expect("a pipe");
     let text = std::fs::read_to_string(&path).expect("the file");
+    let first: String = text.split_inclusive('\n').take(2).collect();
+    pipe.write_all(first.as_bytes()).expect("the pipe is open");
+    let waiting = tokio::task::spawn_blocking(move || {
+        eventually_blocking("the import ends", || {
+            let status = import.try_wait().expect("a child of this process");
+            status.ok_or_else(|| "it runs".to_owned())
+        })
+    });
+    assert_eq!(waiting.await.expect("a task").code(), Some(1));
+    drop(pipe);
+
+    // Damage is found in spite of the new hashes, and nothing is imported.
     let damaged = dir.path().join("damaged.jsonl");
     std::fs::write(&damaged, text.replace("agent number 0", "agent Number 0")).expect("a file");
     let output = piped(&damaged, &["--as", "broken"]).await;

@@ -138,9 +138,13 @@ async fn an_invalid_text_can_be_edited_again_at_a_terminal() {
     rig.client.put(factory::small("edited")).await;
     let dir = tempfile::tempdir().expect("a temporary directory");
     let tmp = dir.path().to_str().expect("a plain path");
-    // The first run breaks the text, the second one mends it.
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let pid_file = place.path().join("pid").display().to_string();
+    // The first run breaks the text, the second one mends it. In the first one Ctrl-C is pressed,
+    // which is meant for the editor.
     let editor = dir.path().join("editor.sh");
     let script = "if grep -q '^agents:' \"$1\"; then sed -i s/^agents:/agent:/ \"$1\"; \
+                  if [ -e \"$PID_FILE\" ]; then kill -INT $(cat \"$PID_FILE\"); rm \"$PID_FILE\"; fi; \
                   else sed -i -e s/^agent:/agents:/ -e 's/agent number 0/mended/' \"$1\"; fi\n";
     std::fs::write(&editor, script).expect("the editor");
     let addr = format!("http://{}", rig.address);
@@ -149,8 +153,10 @@ async fn an_invalid_text_can_be_edited_again_at_a_terminal() {
         ("DRAFTSMAN_ADDR", addr.as_str()),
         ("TMPDIR", tmp),
         ("VISUAL", visual.as_str()),
+        ("PID_FILE", pid_file.as_str()),
     ];
-    let mut terminal = Terminal::start("$DRAFTSMAN edit edited", (100, 30), &env);
+    let typed = "echo $$ > \"$PID_FILE\"; exec $DRAFTSMAN edit edited";
+    let mut terminal = Terminal::start(typed, (100, 30), &env);
     terminal.until("edit again? [Y/n]").await;
     terminal.press("y\r");
     let ended = terminal.wait().await;

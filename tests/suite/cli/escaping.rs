@@ -95,7 +95,10 @@ async fn hostile_rig(rng: &mut SeededRng) -> (Rig, tempfile::TempDir) {
     let actor = hostile(rng, true);
     let mut blueprints = rig.client.blueprints.clone();
     for mark in ["one", "two"] {
-        let quoted = serde_json::to_string(&format!("{description} {mark}")).expect("JSON");
+        // Neither YAML nor JSON takes all of these characters as they are.
+        let units = format!("{description} {mark}");
+        let units = units.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
+        let quoted = format!("\"{}\"", units.collect::<String>());
         let put = v1::PutBlueprintRequest {
             document: factory::small("swarm").replace("sample swarm", &quoted),
             rationale: Some(rationale.clone()),
@@ -173,7 +176,7 @@ async fn no_verb_prints_raw_text_of_others() {
     let addr = format!("http://{}", rig.address);
     let env = [("DRAFTSMAN_ADDR", addr.as_str()), ("TERM", "xterm")];
     let odd = hostile(&mut rng, false);
-    let verbs: [&[&str]; 28] = [
+    let verbs: [&[&str]; 33] = [
         &["issues"],
         &["issues", "odd"],
         &["issues", "denied"],
@@ -183,6 +186,7 @@ async fn no_verb_prints_raw_text_of_others() {
         &["watch", "denied"],
         &["retry", "odd", "--detach", "--new-issue-id", "again"],
         &["submit", "swarm", &odd],
+        &["submit", "swarm", &odd, "--unchecked"],
         &["submit", "swarm", "tag word"],
         &["preview", "swarm", &odd],
         &["preview", "swarm", "tag word"],
@@ -202,6 +206,10 @@ async fn no_verb_prints_raw_text_of_others() {
         &["get", &odd],
         &["issues", &odd],
         &["stats"],
+        &["top", "--once"],
+        &["doctor"],
+        &["fork", "swarm", &odd],
+        &["setting", "get", &odd],
     ];
     for verb in verbs {
         for format in [&[][..], &["--output", "json"]] {

@@ -70,9 +70,7 @@ async fn a_table_fits_the_terminal_and_a_program_gets_it_whole() {
     // A heading, and one line for each issue, which is cut.
     let text = plain(&shown(&rig, &["issues"], 80, &[]).await);
     assert_eq!(text.lines().count(), 1 + ids.len(), "{text}");
-    let cut = text
-        .lines()
-        .find(|line| line.contains("tag the swarm with"));
+    let cut = text.lines().find(|line| line.contains("tag the swarm"));
     let cut = cut.unwrap_or_else(|| panic!("{text}"));
     assert!(cut.contains('…') && cut.contains("ago"), "{cut}");
     assert!(!text.contains(&ids[0]), "ids are short: {text}");
@@ -200,7 +198,10 @@ async fn colours_are_only_on_a_terminal_that_wants_them() {
         let refusals: [&[(&str, &str)]; 2] = [&[("NO_COLOR", "1")], &[("TERM", "dumb")]];
         for env in refusals {
             let text = shown(&rig, args, 80, env).await;
-            assert!(!text.contains('\x1b'), "{args:?} {env:?}: {text:?}");
+            // A spinner may move the cursor on a terminal that can do so.
+            assert_eq!(text, plain(&text), "{args:?} {env:?}");
+            let is_dumb = env[0].0 == "TERM";
+            assert!(!is_dumb || !text.contains('\x1b'), "{args:?}: {text:?}");
         }
         let piped = piped(&rig, args).await;
         assert!(!piped.stdout.contains('\x1b'), "{args:?}: {piped:?}");

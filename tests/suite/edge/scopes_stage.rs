@@ -482,10 +482,8 @@ impl Stage {
             blueprint_id: ORBIT.to_owned(),
         };
         let mut blueprints = self.client.blueprints.clone();
-        let mut answer = blueprints
-            .export_blueprint(with(token, request))
-            .await?
-            .into_inner();
+        let answer = blueprints.export_blueprint(with(token, request));
+        let mut answer = answer.await?.into_inner();
         let mut messages = Vec::new();
         while let Some(message) = answer.message().await? {
             messages.push(v1::ImportBlueprintRequest {

@@ -8,6 +8,8 @@ use tests::redis_server::Aof;
 
 /// The default seed of the run with faults; `DRAFTSMAN_TEST_SEED` overrides it.
 const SEED: u64 = 20_261;
+/// The number of watchers of Blueprints; `make chaos` has 200.
+const WATCHERS: usize = 40;
 
 async fn run_for(seconds: u64, seed: u64, aof: Aof, faults: bool) -> Report {
     let options = Options {
@@ -15,6 +17,7 @@ async fn run_for(seconds: u64, seed: u64, aof: Aof, faults: bool) -> Report {
         duration: Duration::from_secs(seconds),
         aof,
         faults,
+        watchers: WATCHERS,
     };
     let report = run(&options).await;
     assert!(report.violations.is_empty(), "{report}");

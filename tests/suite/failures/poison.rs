@@ -38,12 +38,14 @@ async fn run(max_attempts: u32, deaths: u32) {
     let mut rig = Rig::without_worker().await;
     let mut ids = vec!["poison".to_owned()];
     rig.client.put(factory::small("poisoned")).await;
-    let poison = v1::SubmitIssueRequest {
+    let mut poison = tonic::Request::new(v1::SubmitIssueRequest {
         blueprint_id: "poisoned".to_owned(),
         intent: "tag x".to_owned(),
         issue_id: ids.first().cloned(),
         ..Default::default()
-    };
+    });
+    let actor = "Poisoner".parse().expect("a header");
+    poison.metadata_mut().insert("draftsman-actor", actor);
     rig.client
         .intake
         .submit_issue(poison)
@@ -71,6 +73,13 @@ async fn run(max_attempts: u32, deaths: u32) {
     let words = format!("dispatch failed after {deaths} attempts");
     assert!(dead.reason.starts_with(&words), "{}", dead.reason);
     assert_eq!(rig.client.stats().await.dead, 1);
+    // The last worker has given it up, and logs the actor with this decision.
+    let last = rig.workers.last().expect("a worker");
+    last.until_logged("outcome=Dead").await;
+    let log = last.stderr();
+    let line = log.lines().find(|line| line.contains("outcome=Dead"));
+    let line = line.expect("the line was just there");
+    assert!(line.contains("actor=\"Poisoner\""), "{line}");
 
     let alone = |worker: &&tests::programs::Process| {
         let events = worker.events("issue.alone");

@@ -4,11 +4,13 @@
 use proto::v1;
 use shared::ids::{BlueprintId, IssueId};
 use shared::store::redis::keys::Keys;
-use tests::checker::{Attempts, Rule, Snapshot, assert_sound, violations};
+use tests::blueprint_watcher::BlueprintWatcher;
+use tests::checker::{Attempts, Follower, Rule, Snapshot, assert_sound, violations};
 use tests::factory;
 use tests::rig::Rig;
 
-/// A rig in which two Blueprints had three issues each, of which the third is denied.
+/// A rig in which two Blueprints had three issues each, of which the third is denied. A channel of
+/// the first one was moved and deleted, and one is left; both are watched.
 async fn worked_on() -> (Rig, Snapshot) {
     let rig = Rig::start().await;
     let mut ids = Vec::new();
@@ -25,8 +27,38 @@ async fn worked_on() -> (Rig, Snapshot) {
             ids.push(issue.issue_id);
         }
     }
+    let versions = rig.client.history("a").await;
+    let mut moved = Vec::new();
+    for (channel, commit) in [("production", 0), ("production", 2), ("old", 1)] {
+        let version = &versions[commit].version;
+        moved.push(rig.client.set_channel("a", channel, version).await);
+    }
+    let delete = v1::DeleteChannelRequest {
+        blueprint_id: "a".to_owned(),
+        channel: "old".to_owned(),
+        ..Default::default()
+    };
+    let deleted = rig.client.blueprints.clone().delete_channel(delete).await;
+    deleted.expect("DeleteChannel");
+    let mut followers = Vec::new();
+    for (pattern, channel) in [("*", ""), ("?", "production"), ("b", "production")] {
+        let request = v1::WatchBlueprintsRequest {
+            patterns: vec![pattern.to_owned()],
+            channel: channel.to_owned(),
+            ..Default::default()
+        };
+        let mut watcher = BlueprintWatcher::start(&rig.client, request.clone()).await;
+        watcher.until_synced().await;
+        followers.push(Follower {
+            patterns: request.patterns,
+            channel: request.channel,
+            have: watcher.have,
+        });
+    }
     let mut snapshot = assert_sound(&rig, &ids, Attempts::One).await;
     snapshot.watched = watched;
+    snapshot.followers = followers;
+    snapshot.moved = moved;
     (rig, snapshot)
 }
 
@@ -41,6 +73,10 @@ fn broken_rules(snapshot: &Snapshot) -> Vec<Rule> {
 fn entry<'a>(s: &'a mut Snapshot, id: &str) -> &'a mut v1::LogEntry {
     let found = s.entries.iter_mut().find(|e| e.issue_id == id);
     found.expect("an entry")
+}
+
+fn moves_of_a(s: &mut Snapshot) -> &mut Vec<v1::ChannelMove> {
+    s.moves.get_mut("a").expect("moves")
 }
 
 const OTHER_PATCH: &str = r#"[{"op":"add","path":"/metadata/tags/-","value":"other"}]"#;
@@ -151,6 +187,70 @@ async fn each_damage_is_caught_by_the_rule_that_names_it() {
             Rule::Fold,
             Box::new(|s| entry(s, first).patch_json = OTHER_PATCH.to_owned()),
         ),
+        (
+            "a move that starts elsewhere",
+            Rule::Moves,
+            Box::new(|s| moves_of_a(s)[1].from_version = "0".repeat(64)),
+        ),
+        (
+            "an acknowledged move is not there",
+            Rule::Moves,
+            Box::new(|s| {
+                let again = s.moved[0].clone();
+                s.moved.push(v1::Channel {
+                    revision: 9,
+                    ..again
+                });
+            }),
+        ),
+        (
+            "a channel that is not its last move",
+            Rule::Moves,
+            Box::new(|s| {
+                let extra = v1::Channel {
+                    name: "other".to_owned(),
+                    ..s.channels["a"][0].clone()
+                };
+                s.channels.get_mut("a").expect("channels").push(extra);
+            }),
+        ),
+        (
+            "a channel of a version that is not in the history",
+            Rule::Moves,
+            Box::new(|s| {
+                let seq = 7;
+                s.channels.get_mut("a").expect("channels")[0].seq = seq;
+                moves_of_a(s)[1].seq = seq;
+            }),
+        ),
+        (
+            "a watcher that missed the last version",
+            Rule::Followed,
+            Box::new(|s| {
+                let older = s.histories["a"][0].version.clone();
+                s.followers[0].have.insert("a".to_owned(), older);
+            }),
+        ),
+        (
+            "a watcher that missed the last move of a channel",
+            Rule::Followed,
+            Box::new(|s| {
+                let older = s.moves["a"][0].to_version.clone();
+                s.followers[1].have.insert("a".to_owned(), older);
+            }),
+        ),
+        (
+            "a watcher that missed a Blueprint",
+            Rule::Followed,
+            Box::new(|s| drop(s.followers[0].have.remove("b"))),
+        ),
+        (
+            "a watcher that missed a removal",
+            Rule::Followed,
+            Box::new(|s| {
+                s.archived.insert("b".to_owned());
+            }),
+        ),
     ];
     for (what, rule, damage) in damages {
         let mut damaged = healthy.clone();
@@ -192,6 +292,17 @@ async fn each_damage_of_redis_is_caught_by_the_rule_that_names_it() {
     let other_patch = edit(&log_entry, "patch", OTHER_PATCH.into());
     let of_nobody = edit(&commit, "issue_id", "".into());
     let other_parent = edit(&commit, "parents", serde_json::json!(["0".repeat(64)]));
+    let (channels, moves) = (keys.channels(&a), keys.channel_moves(&a));
+    let channel = text(run(&["HGET", &channels, "production"]).await);
+    let last_move = text(run(&["LINDEX", &moves, "1"]).await);
+    let other_start = edit(&last_move, "from", "0".repeat(64).into());
+    // As the script would write them, without its message.
+    let back = |json: &str| edit(&edit(json, "revision", 3.into()), "seq", 1.into());
+    let versions = healthy.histories["a"].iter();
+    let versions: Vec<&str> = versions.map(|commit| commit.version.as_str()).collect();
+    let channel_back = edit(&back(&channel), "version", versions[0].into());
+    let move_back = edit(&back(&last_move), "from", versions[2].into());
+    let move_back = edit(&move_back, "to", versions[0].into());
     let all = keys.decided();
     /// Commands, as lists of words.
     type Commands<'a> = Vec<Vec<&'a str>>;
@@ -247,6 +358,22 @@ async fn each_damage_of_redis_is_caught_by_the_rule_that_names_it() {
             vec![vec!["HSET", &log, first.as_str(), &other_patch]],
             vec![vec!["HSET", &log, first.as_str(), &log_entry]],
         ),
+        (
+            Rule::Moves,
+            vec![vec!["LSET", &moves, "1", &other_start]],
+            vec![vec!["LSET", &moves, "1", &last_move]],
+        ),
+        (
+            Rule::Followed,
+            vec![
+                vec!["HSET", &channels, "production", &channel_back],
+                vec!["RPUSH", &moves, &move_back],
+            ],
+            vec![
+                vec!["HSET", &channels, "production", &channel],
+                vec!["RPOP", &moves],
+            ],
+        ),
     ];
     for (rule, damage, repair) in cases {
         for words in &damage {
@@ -254,6 +381,8 @@ async fn each_damage_of_redis_is_caught_by_the_rule_that_names_it() {
         }
         let mut damaged = Snapshot::take(&rig, &healthy.acknowledged).await;
         damaged.watched.clone_from(&healthy.watched);
+        damaged.followers.clone_from(&healthy.followers);
+        damaged.moved.clone_from(&healthy.moved);
         assert_eq!(broken_rules(&damaged), [rule], "{damage:?}");
         for words in &repair {
             run(words).await;
@@ -261,5 +390,7 @@ async fn each_damage_of_redis_is_caught_by_the_rule_that_names_it() {
     }
     let mut repaired = Snapshot::take(&rig, &healthy.acknowledged).await;
     repaired.watched.clone_from(&healthy.watched);
+    repaired.followers.clone_from(&healthy.followers);
+    repaired.moved.clone_from(&healthy.moved);
     assert_eq!(broken_rules(&repaired), []);
 }

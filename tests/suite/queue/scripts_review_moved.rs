@@ -5,7 +5,8 @@ use shared::domain::actor::Actor;
 use shared::domain::issue::{Authority, Issue, IssueState};
 use shared::domain::proposal::{Approval, StoredPatch};
 use shared::store::{
-    ApproveOutcome, CancelOutcome, Claimed, IssueRef, NextClaim, ProposalLookup, SettleOutcome,
+    ApproveOutcome, CancelOutcome, Claimed, IssueRef, NextClaim, PendingIssue, ProposalLookup,
+    SettleOutcome,
 };
 use tests::store_fixture::{
     Fixture, How, LONG, fault, log_of, marked, new_issue, proposed, worker_id,
@@ -137,6 +138,10 @@ async fn an_issue_that_joined_again_is_cancelled_behind_another() {
     fixture.submit("a", "next").await;
     join_again(&fixture, &issue).await;
     assert_eq!(fixture.pending().await, ["a/next"]);
+    // It is found where it joined.
+    let found = PendingIssue::of(&fixture.issue(&issue).await);
+    let waiting = fixture.whole.waiting(&[found]).await.unwrap();
+    assert!(matches!(&waiting[..], [(_, Some(_))]), "{waiting:?}");
     let call = fixture
         .store
         .cancel_issue(&issue.issue_id, Authority::Admin);

@@ -69,7 +69,6 @@ approve ok
 approve again
 approve moved_head
 approve moved_head again
-approve other
 approve not_in_review
 approve expired
 decline ok

@@ -73,6 +73,7 @@ async fn a_setting_is_written_under_its_revision() {
             updated_at_ms: stored.updated_at_ms,
             ..new.clone()
         };
+        let stored = *stored;
         assert_eq!(stored, expected);
         assert_eq!(store.setting(&new.id).await.unwrap(), Some(stored.clone()));
         assert_eq!(store.list_settings().await.unwrap(), [stored]);

@@ -24,7 +24,7 @@ pub(super) enum Part {
     /// A Blueprint. Its history follows.
     Blueprint(BlueprintPart),
     /// A commit or a move of a channel.
-    History(Entry),
+    History(Box<Entry>),
     /// A setting, with the fields of `setting get --output json`.
     Setting(Value),
     /// What is paused.

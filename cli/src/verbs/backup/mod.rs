@@ -10,9 +10,7 @@ mod scan;
 
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use proto::v1::{
     ExportBlueprintRequest, GetQueueStatsRequest, ListIssuesRequest, ListLogEntriesRequest,
 };
@@ -22,6 +20,7 @@ use thiserror::Error;
 use self::file::{BlueprintPart, Header, Part, Paused, Totals, Writer};
 pub(crate) use self::restore::{check, restore};
 use super::history_file::to_entry;
+use super::issue_progress::spinner;
 use super::setting_file::to_json;
 use super::{blueprints, page_size, settings};
 use crate::args::{BackupArgs, Output};
@@ -103,7 +102,7 @@ pub(crate) async fn backup(
         .and_then(|dir| dir.sync_all())
         .map_err(failed)?;
     if format == Output::Json {
-        let value = json!({ "file": path, "totals": json!(totals) });
+        let value = json!({ "file": output::path_json(&path), "totals": totals });
         return Ok(output::json_document(&value)?);
     }
     Ok(output::line(format_args!(
@@ -135,7 +134,7 @@ async fn write<W: io::Write>(
     mut writer: Writer<W>,
     failed: &impl Fn(io::Error) -> CliError,
 ) -> Result<(W, Totals), CliError> {
-    let progress = progress();
+    let progress = spinner("");
     let stats = client
         .intake
         .get_queue_stats(GetQueueStatsRequest {})
@@ -150,8 +149,9 @@ async fn write<W: io::Write>(
     for (number, summary) in summaries.into_iter().enumerate() {
         let blueprint_id = summary.blueprint_id;
         progress.set_message(format!(
-            "Blueprint {} of {n_all}: {blueprint_id}",
-            number + 1
+            "Blueprint {} of {n_all}: {}",
+            number + 1,
+            output::escape(&blueprint_id)
         ));
         part(Part::Blueprint(BlueprintPart {
             blueprint_id: blueprint_id.clone(),
@@ -164,7 +164,7 @@ async fn write<W: io::Write>(
             .await?
             .into_inner();
         while let Some(message) = messages.message().await? {
-            part(Part::History(to_entry(message)?))?;
+            part(Part::History(Box::new(to_entry(message)?)))?;
             progress.tick();
         }
     }
@@ -210,17 +210,6 @@ async fn write<W: io::Write>(
     }
     progress.finish_and_clear();
     writer.end().map_err(failed)
-}
-
-/// Returns what shows the progress, on a terminal only.
-fn progress() -> ProgressBar {
-    // Hidden by itself where standard error is not a terminal.
-    let progress = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-        progress.set_style(style);
-    }
-    progress.enable_steady_tick(Duration::from_millis(200));
-    progress
 }
 
 /// Returns the setting without what intake sets itself.

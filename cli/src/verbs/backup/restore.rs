@@ -12,10 +12,11 @@ use serde_json::json;
 
 use super::plan::{Plan, Step};
 use super::scan::{Scan, Stored, scan};
-use super::{BackupError, progress, sentence};
+use super::{BackupError, sentence};
 use crate::args::{Output, RestoreArgs};
 use crate::client::{CliError, Client};
 use crate::output;
+use crate::verbs::issue_progress::spinner;
 
 /// Verifies a backup and writes nothing.
 ///
@@ -25,7 +26,7 @@ pub(crate) fn check(args: &RestoreArgs, format: Output) -> Result<(), CliError> 
     let scan = scan(&args.file)?;
     if format == Output::Json {
         let value = json!({
-            "file": args.file,
+            "file": output::path_json(&args.file),
             "started_at": scan.header.started_at,
             "totals": json!(scan.totals),
         });
@@ -98,7 +99,7 @@ async fn write(
     plan: Plan<'_>,
     path: &Path,
 ) -> Result<Written, CliError> {
-    let progress = progress();
+    let progress = spinner("");
     let mut written = Written::default();
     let n_all = plan.blueprints.len();
     for (number, (stored, step)) in plan.blueprints.iter().enumerate() {
@@ -114,7 +115,8 @@ async fn write(
         }
     }
     for (setting, revision) in plan.settings {
-        progress.set_message(format!("setting {}", setting.id));
+        // The file may be from anybody, and the spinner shows text as it is.
+        progress.set_message(format!("setting {}", output::escape(&setting.id)));
         let what = format!("setting {}", setting.id);
         let request = PutSettingRequest {
             setting: Some(setting),

@@ -80,7 +80,7 @@ impl Messages {
             return Ok(None);
         }
         let message = match self.lines.entry::<Part>()? {
-            Some(Part::History(entry)) => from_entry(entry),
+            Some(Part::History(entry)) => from_entry(*entry),
             _ => Err("is not of the history before it".to_owned()),
         };
         let message = message.map_err(|problem| self.lines.damage(problem))?;
@@ -108,7 +108,7 @@ fn read(file: BufReader<File>) -> Result<Scan, Damage> {
     while let Some(part) = reader.part()? {
         let problem = match (part, &mut history) {
             (Part::History(entry), Some(open)) => {
-                let taken = from_entry(entry).and_then(|message| open.take(message));
+                let taken = from_entry(*entry).and_then(|message| open.take(message));
                 match taken {
                     Ok(None) => continue,
                     Ok(Some(stored)) => {

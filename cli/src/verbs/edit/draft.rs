@@ -111,6 +111,10 @@ impl Draft {
                 return Err(EditError::Start { command, source });
             }
         };
+        // One that was meant for the editor does not answer the question that may follow.
+        if let Ok(interrupts) = signal(SignalKind::interrupt()) {
+            self.interrupts = interrupts;
+        }
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(error) => return Err(self.kept("", error)),

@@ -36,7 +36,12 @@ pub(crate) async fn edit(
     loop {
         let Some(document) = draft.edit().await? else {
             if format == Output::Json {
-                let value = json!({ "commit": output::commit_json(&head), "created": false });
+                let value = json!({
+                    "commit": output::commit_json(&head),
+                    "created": false,
+                    "warnings": [],
+                    "trial": null,
+                });
                 return Ok(output::json_document(&value)?);
             }
             return Ok(output::line(format_args!(
@@ -128,7 +133,7 @@ pub(crate) async fn edit_setting(
         let Some(text) = draft.edit().await? else {
             if format == Output::Json {
                 return Ok(output::json_document(
-                    &json!({ "setting": to_json(&stored) }),
+                    &json!({ "setting": to_json(&stored), "orbit_commit": null, "trial": null }),
                 )?);
             }
             let text = format_args!("setting {id}: unchanged, nothing was written");

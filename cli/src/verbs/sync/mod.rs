@@ -160,7 +160,7 @@ impl Sync<'_> {
                 output::short_version(&commit.version)
             ))?,
             Output::Json => output::json_line(&json!({ "written": {
-                "path": self.folder.path(&id),
+                "path": output::path_json(&self.folder.path(&id)),
                 "commit": output::commit_json(commit),
                 "channel_revision": update.channel_revision,
             }}))?,
@@ -187,7 +187,7 @@ impl Sync<'_> {
                 reason.replace('_', " ")
             ))?,
             Output::Json => output::json_line(&json!({ "removal": {
-                "path": self.folder.path(&id),
+                "path": output::path_json(&self.folder.path(&id)),
                 "blueprint_id": id.as_str(),
                 "reason": reason,
                 "removed": is_removed,

@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::join_all;
 use shared::ids::{BlueprintId, ChannelName, ConsumerId, Version};
+use shared::single_flight::SingleFlight;
 use shared::store::{Shard, Store, StoreError};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::blueprints::watch::inbox::Inbox;
-use crate::blueprints::watch::index::{BATCH, Index, Pattern};
+use crate::blueprints::watch::index::{BATCH, Index, Look, Pattern};
 use crate::blueprints::watch::state::KeptDocuments;
 use crate::watching::RETRY_AFTER;
 use crate::watching::demand::Demand;
@@ -33,6 +35,8 @@ struct Inner {
     due: Vec<Notify>,
     demand: Demand,
     documents: KeptDocuments,
+    /// The run that looks for new Blueprints for new watchers; true if it succeeded.
+    listing: SingleFlight<(), bool>,
 }
 
 impl Hub {
@@ -44,6 +48,7 @@ impl Hub {
             store,
             demand: Demand::new(),
             documents: KeptDocuments::default(),
+            listing: SingleFlight::default(),
         }))
     }
 
@@ -59,8 +64,14 @@ impl Hub {
     /// Reads what is due, and polls everything that is watched. Never returns.
     pub(crate) async fn run(&self) {
         let readers = self.0.store.shards().iter().map(|shard| self.read(shard));
-        let poll = || async move {
-            let calls = self.index().ask_all();
+        let poll = |is_subscribed_anew| async move {
+            // Events before the subscription are lost.
+            let look = if is_subscribed_anew {
+                Look::List
+            } else {
+                Look::Count
+            };
+            let calls = self.index().ask_all(look);
             self.wake_all();
             Ok(calls)
         };
@@ -115,16 +126,19 @@ impl Hub {
             };
             match shard.heads(&batch.ids).await {
                 Ok(page) => {
+                    let look = batch.look;
                     // One Blueprint can have thousands of watchers, and this task also serves the
                     // watchers of issues.
                     for read in batch.read(page.heads) {
                         self.index().apply(read);
                         yield_now().await;
                     }
-                    let must_list = self.index().must_list(number, page.n_blueprints);
+                    let n_blueprints = page.n_blueprints;
+                    let must_list = self.index().must_list(number, look, n_blueprints);
                     if must_list && let Err(error) = self.list(shard).await {
-                        // The next poll compares the number again.
                         tracing::debug!(%error, "cannot list the Blueprints");
+                        self.index().look_again(number, look);
+                        sleep(RETRY_AFTER).await;
                     }
                 }
                 Err(error) => {
@@ -134,6 +148,40 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// Looks for Blueprints that are not listed yet. Concurrent calls share a run that begins after
+    /// each of them.
+    async fn list_new(&self) -> Result<(), StoreError> {
+        // A run in progress may have counted the Blueprints before this call; the next one has not.
+        for _ in 0..2 {
+            let mut is_own = false;
+            let run = || {
+                is_own = true;
+                let hub = self.clone();
+                async move { hub.list_changed().await.is_ok() }.boxed()
+            };
+            if !self.0.listing.join((), run).await {
+                // For the error.
+                return self.list_changed().await;
+            }
+            if is_own {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists the Blueprints of each shard that has another number of them than are known.
+    async fn list_changed(&self) -> Result<(), StoreError> {
+        for shard in self.0.store.shards() {
+            let n_blueprints = shard.heads(&[]).await?.n_blueprints;
+            let has_new = self.index().has_other_number(shard.number(), n_blueprints);
+            if has_new {
+                self.list(shard).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn list(&self, shard: &Shard) -> Result<(), StoreError> {
@@ -155,13 +203,7 @@ impl Hub {
     ) -> Result<Registration, StoreError> {
         let is_wildcard = |pattern: &Pattern| matches!(pattern, Pattern::Wildcard(_));
         if patterns.iter().any(is_wildcard) {
-            for shard in self.0.store.shards() {
-                let n_blueprints = shard.heads(&[]).await?.n_blueprints;
-                let has_new = self.index().has_other_number(shard.number(), n_blueprints);
-                if has_new {
-                    self.list(shard).await?;
-                }
-            }
+            self.list_new().await?;
         }
         let mut index = self.index();
         let (number, inbox) = index.register(&patterns, channel, consumer_id, known);

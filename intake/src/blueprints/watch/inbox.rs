@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use shared::ids::{BlueprintId, ChannelName, ConsumerId, Version};
 use tokio::sync::Notify;
 
-use crate::blueprints::watch::state::State;
+use crate::blueprints::watch::state::{Content, State};
 
 /// The unsent states of a watcher.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(super) struct Move {
     before: Option<Version>,
     /// Whether the state is from the start.
     is_first: bool,
+    /// The content that could not be read, with an error that does not pass by itself.
+    pub(super) failed: Option<Arc<Content>>,
     /// The newest state.
     pub(super) state: Arc<State>,
 }
@@ -103,6 +105,7 @@ impl Inbox {
             let first = Move {
                 before,
                 is_first: true,
+                failed: None,
                 state: Arc::clone(state),
             };
             changes.n_first += 1;
@@ -126,6 +129,7 @@ impl Inbox {
                 free.insert(Move {
                     before: before.cloned(),
                     is_first: false,
+                    failed: None,
                     state: Arc::clone(new),
                 });
             }
@@ -159,6 +163,7 @@ impl Inbox {
                 let newer = newer.get_mut();
                 newer.before = unsent.before;
                 newer.is_first = unsent.is_first;
+                newer.failed = unsent.failed;
             }
             Entry::Vacant(free) => {
                 free.insert(unsent);

@@ -62,15 +62,28 @@ struct Watched {
 struct ShardPart {
     /// The Blueprints to read.
     due: HashSet<BlueprintId>,
-    /// Whether the number of Blueprints must be read.
-    must_count: bool,
-    /// The ids of all Blueprints when they were last listed.
+    /// How the next read looks for Blueprints that no event named.
+    look: Look,
+    /// The ids of all Blueprints, as last listed and read since.
     ids: HashSet<BlueprintId>,
+}
+
+/// How a read looks for Blueprints that no event named, for the wildcards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Look {
+    /// It does not look.
+    #[default]
+    Away,
+    /// It lists the ids if their number has changed.
+    Count,
+    /// It lists the ids. Events may be lost, and a Blueprint may have replaced another one.
+    List,
 }
 
 /// A read in progress: the Blueprints, each with the watchers that wait for it.
 pub(super) struct Batch {
     pub(super) ids: Vec<BlueprintId>,
+    pub(super) look: Look,
     newcomers: Vec<Vec<Arc<Inbox>>>,
 }
 
@@ -136,7 +149,7 @@ impl Index {
                 Pattern::Exact(id) => self.exact.entry(id.clone()).or_default(),
                 Pattern::Wildcard(pattern) => {
                     for shard in &mut self.shards {
-                        shard.must_count = true;
+                        shard.look = shard.look.max(Look::Count);
                     }
                     self.wildcards.entry(pattern.clone()).or_default()
                 }
@@ -225,15 +238,19 @@ impl Index {
     }
 
     /// Asks for a read of everything that is watched. Returns the number of calls that it takes.
-    pub(super) fn ask_all(&mut self) -> usize {
-        let has_wildcards = !self.wildcards.is_empty();
+    pub(super) fn ask_all(&mut self, look: Look) -> usize {
+        let look = if self.wildcards.is_empty() {
+            Look::Away
+        } else {
+            look
+        };
         for id in self.blueprints.keys() {
             let shard = self.store.of(id).number();
             self.shards[shard].due.insert(id.clone());
         }
         let calls = self.shards.iter_mut().map(|shard| {
-            shard.must_count |= has_wildcards;
-            let least = usize::from(shard.must_count);
+            shard.look = shard.look.max(look);
+            let least = usize::from(shard.look > Look::Away);
             shard.due.len().div_ceil(BATCH).max(least)
         });
         calls.sum()
@@ -242,10 +259,10 @@ impl Index {
     /// Takes the next Blueprints to read; `None` if nothing is due.
     pub(super) fn take(&mut self, shard: usize) -> Option<Batch> {
         let part = &mut self.shards[shard];
-        if part.due.is_empty() && !part.must_count {
+        if part.due.is_empty() && part.look == Look::Away {
             return None;
         }
-        part.must_count = false;
+        let look = std::mem::take(&mut part.look);
         let ids: Vec<BlueprintId> = part.due.iter().take(BATCH).cloned().collect();
         let newcomers = ids.iter().map(|id| {
             part.due.remove(id);
@@ -253,12 +270,16 @@ impl Index {
             watched.map_or_else(Vec::new, |watched| std::mem::take(&mut watched.newcomers))
         });
         let newcomers = newcomers.collect();
-        Some(Batch { ids, newcomers })
+        Some(Batch {
+            ids,
+            look,
+            newcomers,
+        })
     }
 
     /// Returns Blueprints that could not be read.
     pub(super) fn put_back(&mut self, shard: usize, batch: Batch) {
-        self.shards[shard].must_count |= !self.wildcards.is_empty();
+        self.look_again(shard, batch.look);
         for (id, newcomers) in batch.ids.into_iter().zip(batch.newcomers) {
             if let Some(watched) = self.blueprints.get_mut(&id) {
                 watched.newcomers.extend(newcomers);
@@ -295,12 +316,19 @@ impl Index {
             _ => Arc::new(State::new(id.clone(), heads, old.as_deref())),
         };
         watched.state = Some(Arc::clone(&state));
+        let ids = &mut self.shards[self.store.of(id).number()].ids;
+        if !state.exists() {
+            ids.remove(id);
+        } else if !self.wildcards.is_empty() {
+            // So that the next count does not list it.
+            ids.insert(id.clone());
+        }
         // A missing Blueprint is kept only for those who name it, or wait for another read.
         let is_due = self.shards[self.store.of(id).number()].due.contains(id);
         let is_kept = state.exists() || is_due || self.exact.contains_key(id);
         let is_changed = old.as_ref().is_none_or(|old| !Arc::ptr_eq(old, &state));
         if is_changed {
-            for inbox in self.groups(id).flat_map(Watchers::values) {
+            for inbox in self.watchers(id) {
                 inbox.change(old.as_deref(), &state);
             }
         }
@@ -319,10 +347,24 @@ impl Index {
 
     /// Returns the consumers that watch this Blueprint.
     pub(super) fn consumers(&self, id: &BlueprintId) -> Vec<ConsumerId> {
-        let watchers = self.groups(id).flat_map(Watchers::values);
-        let named = watchers.filter_map(|inbox| inbox.consumer_id().cloned());
+        let named = self.watchers(id);
+        let named = named.filter_map(|inbox| inbox.consumer_id().cloned());
         let consumers: BTreeSet<ConsumerId> = named.collect();
         consumers.into_iter().collect()
+    }
+
+    /// Returns each watcher of a Blueprint once, however many of its patterns match. A watcher may
+    /// take a change at once: a second note of the same change would be another one for it.
+    pub(super) fn watchers<'a>(
+        &'a self,
+        id: &'a BlueprintId,
+    ) -> impl Iterator<Item = &'a Arc<Inbox>> {
+        let groups: Vec<&Watchers> = self.groups(id).collect();
+        let may_repeat = groups.len() > 1;
+        let mut known = HashSet::new();
+        let watchers = groups.into_iter().flatten();
+        let watchers = watchers.filter(move |(number, _)| !may_repeat || known.insert(**number));
+        watchers.map(|(_, inbox)| inbox)
     }
 
     /// Returns the groups of watchers whose pattern matches.
@@ -333,12 +375,28 @@ impl Index {
         matching.chain(self.exact.get(id))
     }
 
-    /// Returns true if the ids of this shard must be listed again.
-    pub(super) fn must_list(&self, shard: usize, n_blueprints: usize) -> bool {
-        !self.wildcards.is_empty() && self.has_other_number(shard, n_blueprints)
+    /// Returns true if the ids of this shard must be listed after a read that looked like this.
+    pub(super) fn must_list(&self, shard: usize, look: Look, n_blueprints: usize) -> bool {
+        let is_due = match look {
+            Look::Away => false,
+            Look::Count => self.has_other_number(shard, n_blueprints),
+            Look::List => true,
+        };
+        is_due && !self.wildcards.is_empty()
     }
 
-    /// Returns true if the shard had another number of Blueprints when they were listed.
+    /// Asks for another look, after one that failed.
+    pub(super) fn look_again(&mut self, shard: usize, look: Look) {
+        let look = if self.wildcards.is_empty() {
+            Look::Away
+        } else {
+            look
+        };
+        let part = &mut self.shards[shard];
+        part.look = part.look.max(look);
+    }
+
+    /// Returns true if the number of known ids of the shard differs from this one.
     pub(super) fn has_other_number(&self, shard: usize, n_blueprints: usize) -> bool {
         self.shards[shard].ids.len() != n_blueprints
     }

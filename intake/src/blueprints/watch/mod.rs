@@ -31,7 +31,6 @@ use tonic::Status;
 use crate::backend::Backend;
 use crate::blueprints::watch::hub::Registration;
 use crate::blueprints::watch::inbox::{Move, Next};
-use crate::blueprints::watch::state::Content;
 use crate::error::request_error::RequestError;
 use crate::error::status::refuse;
 use crate::rpc::Rpc;
@@ -71,7 +70,6 @@ pub(crate) async fn watch(
         lifetime,
         include_documents: request.include_documents,
         sending: None,
-        failed: None,
     };
     Ok(Box::pin(futures::stream::unfold(
         Some(Box::new(watcher)),
@@ -94,8 +92,6 @@ struct Watcher {
     include_documents: bool,
     /// The state that is being sent. It is kept when a heartbeat interrupts the read.
     sending: Option<Move>,
-    /// The content that could not be read, with an error that does not pass by itself.
-    failed: Option<Arc<Content>>,
 }
 
 impl Watcher {
@@ -130,7 +126,6 @@ impl Watcher {
                 Ok(None) => {}
                 Ok(Some(Ok(event))) => {
                     self.sending = None;
-                    self.failed = None;
                     return Ok(event);
                 }
                 Ok(Some(Err(error))) => self.note_failure(error).await?,
@@ -169,24 +164,30 @@ impl Watcher {
     }
 
     /// Returns the state to the inbox, where a newer one may replace it, and waits. Redis may have
-    /// lost the commit, so the state is read again. Fails if the same content fails twice.
+    /// lost the commit, so the state is read again. A content that fails again is damaged: the move
+    /// is dropped, and the stream continues with the others.
+    ///
+    /// # Errors
+    /// The watch ends.
     async fn note_failure(&mut self, error: StoreError) -> Result<(), RequestError> {
-        let Some(unsent) = self.sending.take() else {
+        let Some(mut unsent) = self.sending.take() else {
             return Ok(());
         };
         if !error.is_retryable() {
-            let selected = unsent.state.select(self.registration.inbox().channel());
-            let content = selected.ok().map(|selected| Arc::clone(selected.content));
-            let is_same = |failed: &Arc<Content>| {
-                content.as_ref().is_some_and(|now| Arc::ptr_eq(now, failed))
+            let inbox = self.registration.inbox();
+            let content = match unsent.state.select(inbox.channel()) {
+                Ok(selected) => Arc::clone(selected.content),
+                // A removal has no content, so its event cannot fail.
+                Err(_) => return Ok(()),
             };
-            if self.failed.as_ref().is_some_and(is_same) {
-                return Err(error.into());
+            let blueprint_id = &unsent.state.blueprint_id;
+            let failed = unsent.failed.as_ref();
+            if failed.is_some_and(|failed| Arc::ptr_eq(failed, &content)) {
+                content.report(blueprint_id, &error);
+                return Ok(());
             }
-            self.failed = content;
-            self.registration
-                .hub()
-                .note_move(&unsent.state.blueprint_id);
+            self.registration.hub().note_move(blueprint_id);
+            unsent.failed = Some(content);
         }
         self.registration.inbox().put_back(unsent);
         self.lifetime.limit(sleep(RETRY_AFTER)).await

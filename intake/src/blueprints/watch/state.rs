@@ -3,6 +3,7 @@
 //! Commits and documents are read when the first watcher sends them, and then shared.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use proto::v1;
@@ -103,6 +104,7 @@ pub(super) struct Content {
     version: Version,
     commit: OnceCell<v1::Commit>,
     documents: Mutex<Arc<OnceCell<Arc<Documents>>>>,
+    is_reported: AtomicBool,
 }
 
 /// A document in both forms.
@@ -119,6 +121,20 @@ impl Content {
             version: pointer.version.clone(),
             commit: OnceCell::new(),
             documents: Mutex::default(),
+            is_reported: AtomicBool::new(false),
+        }
+    }
+
+    /// Logs that the content cannot be read, once for all watchers.
+    pub(super) fn report(&self, blueprint_id: &BlueprintId, error: &StoreError) {
+        if !self.is_reported.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                %blueprint_id,
+                version = %self.version,
+                seq = self.seq,
+                %error,
+                "this version cannot be read; its watchers are not told of it"
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use shared::ids::{BlueprintId, ChannelName, ConsumerId, Version};
 use shared::store::{HeadPointer, Heads, Store};
 
 use super::inbox::{Inbox, Next};
-use super::index::{Index, Pattern};
+use super::index::{Index, Look, Pattern};
 
 fn id(text: &str) -> BlueprintId {
     BlueprintId::parse(text).unwrap()
@@ -113,7 +113,7 @@ fn a_watcher_gets_the_difference_then_each_move() {
     watches.0.ask_if_watched(&id("green"));
     watches.read(&[("green", heads(1))]);
     assert_eq!(sent(&inbox), [told("green", 1)]);
-    watches.0.ask_all();
+    watches.0.ask_all(Look::Count);
     watches.read(&[("a", heads(1)), ("b", heads(3)), ("green", heads(1))]);
     assert_eq!(sent(&inbox), [told("b", 3)]);
 }
@@ -217,7 +217,7 @@ fn a_busy_blueprint_does_not_delay_the_others() {
     let (_, inbox) = watches.register(&[exact("a"), exact("b"), exact("c")], &[]);
     let mut order = Vec::new();
     for n in 1..=5 {
-        watches.0.ask_all();
+        watches.0.ask_all(Look::Count);
         watches.read(&[("a", heads(n)), ("b", heads(1)), ("c", heads(1))]);
         if let Next::Moved(moved) = inbox.next() {
             order.push(moved.state.blueprint_id.to_string());
@@ -235,9 +235,10 @@ fn what_nobody_watches_is_forgotten() {
     watches.0.list(0, vec![id("a"), id("b1"), id("z")]);
     let present = [("a", heads(1)), ("b1", heads(1)), ("z", heads(1))];
     watches.read(&present);
-    assert!(watches.0.must_list(0, 4) && !watches.0.must_list(0, 3));
+    assert!(watches.0.must_list(0, Look::Count, 4) && !watches.0.must_list(0, Look::Count, 3));
+    assert!(watches.0.must_list(0, Look::List, 3) && !watches.0.must_list(0, Look::Away, 4));
     let watched = |watches: &mut Watches| {
-        watches.0.ask_all();
+        watches.0.ask_all(Look::Count);
         watches.read(&present)
     };
     assert_eq!(watched(&mut watches), 3, "a missing one is not kept");
@@ -245,7 +246,47 @@ fn what_nobody_watches_is_forgotten() {
     assert_eq!(watched(&mut watches), 2);
     watches.0.remove(first, &both);
     assert_eq!((watches.0.n_watchers(), watched(&mut watches)), (0, 0));
-    assert_eq!(watches.0.ask_all(), 0);
+    assert_eq!(watches.0.ask_all(Look::List), 0);
+}
+
+#[test]
+fn a_new_blueprint_is_known_without_another_list() {
+    let mut watches = Watches::new();
+    watches.0.list(0, vec![id("a")]);
+    let (_, inbox) = watches.register(&[wildcard("*")], &[]);
+    watches.read(&[("a", heads(1))]);
+    watches.0.ask_if_watched(&id("b"));
+    let present = [("a", heads(1)), ("b", heads(1))];
+    watches.read(&present);
+    assert_eq!(sent(&inbox), [told("a", 1), synced(), told("b", 1)]);
+    assert!(!watches.0.must_list(0, Look::Count, 2));
+    // One that Redis has lost does not hide another one.
+    watches.0.ask_all(Look::Count);
+    watches.read(&[("a", heads(1))]);
+    assert!(watches.0.must_list(0, Look::Count, 2));
+    // Only a poll looks: a read of a moved Blueprint does not.
+    watches.0.ask_if_watched(&id("a"));
+    let batch = watches.0.take(0).expect("a read");
+    assert_eq!(batch.look, Look::Away);
+    assert!(!watches.0.must_list(0, batch.look, 7));
+    watches.0.put_back(0, batch);
+    watches.0.ask_all(Look::List);
+    assert_eq!(watches.0.take(0).expect("a read").look, Look::List);
+}
+
+#[test]
+fn a_watcher_with_overlapping_patterns_is_told_once() {
+    let mut watches = Watches::new();
+    let overlapping = [exact("a1"), wildcard("a*"), wildcard("*1"), wildcard("b*")];
+    let (_, inbox) = watches.register(&overlapping, &[]);
+    watches.register(&[wildcard("*")], &[]);
+    assert_eq!(watches.0.watchers(&id("a1")).count(), 2);
+    assert_eq!(watches.0.watchers(&id("c1")).count(), 2);
+    assert_eq!(watches.0.watchers(&id("a2")).count(), 2);
+    assert_eq!(watches.0.watchers(&id("c2")).count(), 1);
+    // One that takes the change between two notes of it would send it twice.
+    watches.read(&[("a1", heads(1))]);
+    assert_eq!(sent(&inbox), [told("a1", 1), synced()]);
 }
 
 #[test]
@@ -278,7 +319,7 @@ fn commits_and_documents_are_shared_with_the_next_state() {
             channels: BTreeMap::from([(channel.clone(), pointer(1))]),
             ..heads(head)
         };
-        watches.0.ask_all();
+        watches.0.ask_all(Look::Count);
         watches.read(&[("a", now)]);
         while let Next::Moved(moved) = inbox.next() {
             let selected = moved.state.select(Some(&channel)).unwrap();

@@ -105,7 +105,7 @@ impl Hub {
 
     /// Polls the watched issues. Never returns.
     pub(crate) async fn run(&self, store: &Store) {
-        self.0.demand.poll(|| self.poll_once(store)).await;
+        self.0.demand.poll(|_| self.poll_once(store)).await;
     }
 
     /// Reads the revisions of all watched issues. Returns the number of calls.

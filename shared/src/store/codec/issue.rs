@@ -49,6 +49,10 @@ pub(crate) fn issue(
         submitted_by: actor("submitted_by")?,
         decided_by: actor("decided_by")?,
         submitted_at_ms: number("submitted_at")?,
+        joined_at_ms: match text("joined_at") {
+            "" => number("submitted_at")?,
+            _ => number("joined_at")?,
+        },
         updated_at_ms: number("updated_at")?,
         revision: number("revision")?,
     })

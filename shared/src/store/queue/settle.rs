@@ -39,7 +39,7 @@ pub struct NewProposal {
     pub patch: StoredPatch,
     /// The rules of the review.
     pub policy: ReviewPolicy,
-    /// The settings counter of the claim.
+    /// The settings counter of the run.
     pub settings_counter: u64,
 }
 

@@ -111,6 +111,7 @@ impl Shard {
                     submitted_by: Some(new.submitter().clone()),
                     decided_by: None,
                     submitted_at_ms: now,
+                    joined_at_ms: now,
                     updated_at_ms: now,
                     revision: 1,
                 }))

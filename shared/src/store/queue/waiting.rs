@@ -31,8 +31,8 @@ const SILENT_MS: u64 = 20_000;
 pub struct PendingIssue {
     /// The issue.
     pub issue: IssueRef,
-    /// The time of its acceptance, Redis time.
-    pub submitted_at_ms: u64,
+    /// The time at which it joined its queue, Redis time.
+    pub joined_at_ms: u64,
 }
 
 impl PendingIssue {
@@ -43,7 +43,7 @@ impl PendingIssue {
                 blueprint_id: issue.blueprint_id.clone(),
                 issue_id: issue.issue_id.clone(),
             },
-            submitted_at_ms: issue.submitted_at_ms,
+            joined_at_ms: issue.joined_at_ms,
         }
     }
 }
@@ -181,7 +181,7 @@ impl Shard {
 }
 
 fn backlog_element(pending: &PendingIssue) -> String {
-    format!("{}|{}", pending.issue.issue_id, pending.submitted_at_ms)
+    format!("{}|{}", pending.issue.issue_id, pending.joined_at_ms)
 }
 
 fn waiting_of(

@@ -17,7 +17,7 @@ use crate::store::settings::check::CheckedOrbit;
 #[derive(Debug, Clone, PartialEq)]
 pub enum PutSettingOutcome {
     /// The setting is stored with its new revision.
-    Stored(EnhanceSetting),
+    Stored(Box<EnhanceSetting>),
     /// The stored revision differs from the expected one.
     RevisionMoved {
         /// The stored revision; 0 if the setting does not exist.
@@ -90,11 +90,11 @@ impl Shard {
             })
             .await?;
         match reply.outcome() {
-            "stored" => Ok(PutSettingOutcome::Stored(EnhanceSetting {
+            "stored" => Ok(PutSettingOutcome::Stored(Box::new(EnhanceSetting {
                 revision: reply.take()?,
                 updated_at_ms: Some(reply.take()?),
                 ..setting.clone()
-            })),
+            }))),
             "revision_moved" => Ok(PutSettingOutcome::RevisionMoved {
                 actual: reply.take()?,
             }),

@@ -15,6 +15,7 @@ mod orbits;
 mod other_system;
 mod outcomes;
 mod references;
+mod review;
 mod run_limits;
 mod scheduling;
 mod spawner;

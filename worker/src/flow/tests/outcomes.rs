@@ -1,6 +1,7 @@
 //! Tests of commits and denials.
 
 use shared::blueprint::{Doc, yaml};
+use shared::domain::enhance_log::VerdictStatus;
 use shared::store::Follower;
 
 use super::*;

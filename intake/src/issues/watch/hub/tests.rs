@@ -42,6 +42,7 @@ fn issue(issue_id: &str, revision: u64) -> Issue {
         retry_of: None,
         submitted_by: None,
         decided_by: None,
+        joined_at_ms: 0,
         submitted_at_ms: 0,
         updated_at_ms: 0,
         revision,

@@ -1,15 +1,9 @@
-//! The walk: every verb with good and bad input, on a terminal of 80 columns and behind a pipe.
+//! The transcript: every verb with good and bad input, on a terminal of 80 columns and behind a
+//! pipe.
 //!
-//! `walk.txt` is script and transcript. The test runs its commands and compares their output, in
-//! which placeholders stand for what differs between two runs. `DRAFTSMAN_UPDATE_DOCS=1` writes the
-//! output again; read the difference before you commit it.
-//!
-//! - Output is indented.
-//! - `$ draftsman …` runs on the terminal, `$ draftsman … | cat` behind a pipe. `2> ` begins a line
-//!   of standard error, `[N]` is the exit status unless it is 0.
-//! - `| head -n N` ends the program by a signal after N lines.
-//! - `< FILE` reads standard input from a file.
-//! - `% …` does something else: see [`Walk::direct`].
+//! `cli_transcript.txt` is script and transcript. The test runs its commands and compares their
+//! output, in which placeholders stand for what differs between two runs. `DRAFTSMAN_UPDATE_DOCS=1`
+//! writes the output again; read the difference before you commit it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -25,7 +19,7 @@ use tests::screen::{run_command_on_terminal, screen};
 /// Width of the terminal.
 const COLUMNS: u16 = 80;
 /// The name of the workers, before their random part.
-const WORKER: &str = "walker";
+const WORKER: &str = "runner";
 
 /// A command of the script.
 struct Step {
@@ -66,13 +60,14 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-struct Walk {
+/// What the script needs: a deployment, a folder with files, and the placeholders.
+struct Stage {
     rig: Rig,
     dir: tempfile::TempDir,
     placeholders: Placeholders,
 }
 
-impl Walk {
+impl Stage {
     async fn start() -> Self {
         let rig = Rig::without_worker().await;
         let dir = tempfile::tempdir().expect("a temporary directory");
@@ -112,18 +107,20 @@ impl Walk {
                 self.rig.until_registered(self.rig.workers.len()).await;
             }
             "stop the workers" => self.rig.workers.clear(),
-            _ => panic!("unknown line of the walk: {what}"),
+            _ => panic!("unknown line of the transcript: {what}"),
         }
     }
 
     async fn run(&mut self, step: &Step) -> String {
         let args: Vec<&str> = step.args.iter().map(String::as_str).collect();
         let addr = format!("http://{}", self.rig.address);
+        let config = self.dir.path().join("config").display().to_string();
         let env = [
             ("DRAFTSMAN_ADDR", addr.as_str()),
             ("USER", "ann"),
             ("EDITOR", "true"),
             ("NO_COLOR", "1"),
+            ("XDG_CONFIG_HOME", config.as_str()),
         ];
         let mut command = command(Program::Draftsman, &args, &env);
         command.current_dir(self.dir.path());
@@ -207,16 +204,17 @@ impl Placeholders {
         let rules = [
             (r"127\.0\.0\.1:\d+", "127.0.0.1:PORT"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
-            (r"\b\ds ago  ", "Ns ago   "),
+            (r"\b\ds ago   ", "Ns ago   "),
             (r"\b\d\ds ago  ", "Ns ago   "),
             (r"\b\d+s ago", "Ns ago"),
             (r"\b[\d,]+ ms\b", "N ms"),
-            (r"\b\d+\.\d MiB", "N MiB"),
+            (r"\b\d+(\.\d)? MiB", "N MiB"),
+            (r"(runner-[0-9a-z]+[ \t]+\d[ \t]+)\d+s\b", "${1}Ns"),
             (
                 r#""(used_memory|max_memory|duration_ms)": ?\d+"#,
                 "\"$1\": N",
             ),
-            (r"walker-[0-9a-z]+", "walker-RANDOM"),
+            (r"runner-[0-9a-z]+", "runner-RANDOM"),
             (r"(?m)^  in flight.*\n", ""),
             (r"(?m)^    [a-z-]+ .*\d ms\n", ""),
             (concat!("\\b", env!("CARGO_PKG_VERSION"), "\\b"), "VERSION"),
@@ -255,15 +253,15 @@ impl Placeholders {
 
 #[tokio::test]
 async fn the_transcript_is_what_the_verbs_print() {
-    let path = workspace_dir().join("tests/suite/cli/walk.txt");
-    let script = std::fs::read_to_string(&path).expect("walk.txt");
-    let mut walk = Walk::start().await;
+    let path = workspace_dir().join("tests/cli_transcript.txt");
+    let script = std::fs::read_to_string(&path).expect("cli_transcript.txt");
+    let mut stage = Stage::start().await;
     let mut transcript = String::new();
     for line in script.lines() {
         if let Some(what) = line.strip_prefix("% ") {
-            walk.direct(what).await;
+            stage.direct(what).await;
         } else if let Some(typed) = line.strip_prefix("$ draftsman") {
-            let output = walk.run(&Step::parse(typed)).await;
+            let output = stage.run(&Step::parse(typed)).await;
             transcript.push_str(&format!("{line}\n"));
             for line in output.lines() {
                 transcript.push_str(format!("    {line}").trim_end());
@@ -279,7 +277,7 @@ async fn the_transcript_is_what_the_verbs_print() {
     }
     let transcript = format!("{}\n", transcript.trim_end());
     if std::env::var_os("DRAFTSMAN_UPDATE_DOCS").is_some() {
-        std::fs::write(&path, &transcript).expect("walk.txt");
+        std::fs::write(&path, &transcript).expect("cli_transcript.txt");
         return;
     }
     let difference = script
@@ -288,22 +286,22 @@ async fn the_transcript_is_what_the_verbs_print() {
         .find(|(old, new)| old != new);
     assert!(
         script == transcript,
-        "walk.txt is out of date; set DRAFTSMAN_UPDATE_DOCS=1 and read the difference: {difference:?}"
+        "cli_transcript.txt is out of date; set DRAFTSMAN_UPDATE_DOCS=1 and read the difference: {difference:?}"
     );
 }
 
 #[test]
-fn the_walk_has_every_verb() {
+fn the_transcript_has_every_verb() {
     let page = std::fs::read_to_string(workspace_dir().join("docs/cli.md")).expect("docs/cli.md");
-    let script = workspace_dir().join("tests/suite/cli/walk.txt");
-    let script = std::fs::read_to_string(script).expect("walk.txt");
+    let script = workspace_dir().join("tests/cli_transcript.txt");
+    let script = std::fs::read_to_string(script).expect("cli_transcript.txt");
     let headings = page
         .lines()
         .filter_map(|line| line.strip_prefix("## `draftsman "));
     for verb in headings.filter_map(|heading| heading.strip_suffix('`')) {
         // Groups of verbs do nothing themselves.
         let is_group = page.contains(&format!("## `draftsman {verb} "));
-        let walked = script.contains(&format!("$ draftsman {verb}"));
-        assert!(is_group || walked, "the walk has no {verb}");
+        let is_run = script.contains(&format!("$ draftsman {verb}"));
+        assert!(is_group || is_run, "the transcript has no {verb}");
     }
 }
