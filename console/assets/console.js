@@ -78,6 +78,13 @@
     before = key;
   });
 
+  // On a narrow screen the present place may lie outside the row of places.
+  const here = document.querySelector(".top nav [aria-current]");
+  if (here) {
+    const row = here.parentElement;
+    row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+  }
+
   // The graph moves with the pointer.
   for (const pane of document.querySelectorAll("[data-pan]")) {
     let from = null;

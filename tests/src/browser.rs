@@ -4,6 +4,7 @@
 //! Each page records its own console errors, script errors and violations of its policy; see
 //! [`Browser::problems`].
 
+use std::future::IntoFuture;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -13,7 +14,7 @@ use thirtyfour::prelude::*;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::eventually::{eventually, within_wait_limit};
+use crate::eventually::{eventually, wait_limit, within_wait_limit};
 use crate::programs::workspace_dir;
 
 /// Runs in every page before its own script.
@@ -104,9 +105,17 @@ impl Browser {
         // The HTTP client of WebDriver wants a cryptography, even for plain text. Only the first
         // call of a process installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        // The driver ends its session when it is dropped, on a thread of its own, while this
+        // thread waits. A kept connection belongs to the runtime of this thread, so that end
+        // would never come: no connection is kept.
+        let client = reqwest::Client::builder()
+            .pool_max_idle_per_host(0)
+            .timeout(wait_limit())
+            .build()
+            .expect("a client");
         let url = format!("http://127.0.0.1:{port}");
-        let driver =
-            within_wait_limit("the browser starts", WebDriver::new(&*url, capabilities)).await;
+        let session = WebDriver::builder(&*url, capabilities).client(client);
+        let driver = within_wait_limit("the browser starts", session.into_future()).await;
         let driver = driver.expect("a session");
         let browser = Self {
             driver,

@@ -152,9 +152,9 @@ pub(crate) fn commits(
                 @for commit in commits {
                     @let is_head = commit.seq == subject.head.seq;
                     tr {
-                        td.fit { input type="radio" form="compare" name="from" value=(commit.version) checked[commit.version == from] aria-label={ "Compare from number " (commit.seq) }; }
-                        td.fit { input type="radio" form="compare" name="to" value=(commit.version) checked[commit.version == to] aria-label={ "Compare to number " (commit.seq) }; }
-                        td.fit.quiet { (commit.seq) }
+                        td.fit data-label="From" { input type="radio" form="compare" name="from" value=(commit.version) checked[commit.version == from] aria-label={ "Compare from number " (commit.seq) }; }
+                        td.fit data-label="To" { input type="radio" form="compare" name="to" value=(commit.version) checked[commit.version == to] aria-label={ "Compare to number " (commit.seq) }; }
+                        td.fit.quiet data-label="No." { (commit.seq) }
                         td.fit {
                             @if !commit.version_label.is_empty() { b { (visible(&commit.version_label)) } " " }
                             a href={ (subject.path) "?tab=document&version=" (commit.version) } { code title=(commit.version) { (short(&commit.version)) } }
@@ -175,7 +175,7 @@ pub(crate) fn commits(
                                     form method="post" action={ (subject.path) "/revert" } {
                                         (token(viewer))
                                         input type="hidden" name="version" value=(commit.version);
-                                        button.small type="submit" aria-label={ "Revert to number " (commit.seq) } { "Revert to" }
+                                        button.small type="submit" aria-label={ "Revert to number " (commit.seq) } { "Revert" }
                                     }
                                 }
                             }
@@ -202,8 +202,8 @@ pub(crate) fn moves(moves: &[ChannelMove]) -> Markup {
                 @for each in moves {
                     tr {
                         td.fit { (each.channel) }
-                        td.fit { (version(&each.from_version)) }
-                        td.fit { (version(&each.to_version)) }
+                        td.fit data-label="From" { (version(&each.from_version)) }
+                        td.fit data-label="To" { (version(&each.to_version)) }
                         td.wide.extra { (first_line(&each.reason, 100)) }
                         td.fit.quiet { (visible(&each.actor)) }
                         td.fit.quiet { (time::ago(each.moved_at.as_ref())) }
@@ -235,8 +235,8 @@ pub(crate) fn consumers(consumers: &[Consumer]) -> Markup {
                             td.fit { (status(consumer)) }
                             td.fit { code title=(consumer.version) { (short(&consumer.version)) } }
                             td.fit.extra { @if consumer.channel.is_empty() { "head" } @else { (consumer.channel) } }
-                            td.fit.quiet { (time::ago(consumer.since.as_ref())) }
-                            td.fit.quiet { (time::ago(consumer.last_seen.as_ref())) }
+                            td.fit.quiet data-label="Since" { (time::ago(consumer.since.as_ref())) }
+                            td.fit.quiet data-label="Last seen" { (time::ago(consumer.last_seen.as_ref())) }
                         }
                     }
                 }

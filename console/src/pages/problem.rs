@@ -21,7 +21,12 @@ pub(crate) fn page(viewer: &Viewer, failure: &Failure) -> Response {
             @if matches!(failure, Failure::Away | Failure::Busy) {
                 p { a.button href=(viewer.at) { "Try again" } }
             } @else {
-                p.quiet { "Go back in the browser to change the form, or " a href="/" { "to the overview" } "." }
+                p.quiet {
+                    "Go back in the browser"
+                    // What is not found is often the address of a link, not of a form.
+                    @if !matches!(failure, Failure::NotFound(_)) { " to change the form" }
+                    ", or " a href="/" { "to the overview" } "."
+                }
             }
         }
     };

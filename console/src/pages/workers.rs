@@ -51,9 +51,9 @@ pub(crate) async fn show(Extension(viewer): Extension<Viewer>) -> Result<Page, F
                                     }
                                 }
                             }
-                            td.fit { @if worker.version.is_empty() { span.quiet { "unknown" } } @else { (visible(&worker.version)) } }
-                            td.fit { (worker.in_flight) }
-                            td.fit.quiet { (time::ago(worker.last_seen.as_ref())) }
+                            td.fit data-label="Version" { @if worker.version.is_empty() { span.quiet { "unknown" } } @else { (visible(&worker.version)) } }
+                            td.fit data-label="In flight" { (worker.in_flight) }
+                            td.fit.quiet data-label="Last seen" { (time::ago(worker.last_seen.as_ref())) }
                         }
                     }
                 }

@@ -215,7 +215,7 @@ async fn people_sign_in_and_see_what_their_scope_allows() {
         assert_eq!(page.status, 200, "{}", page.body);
         assert!(page.body.contains(&format!(">{scope}</span>")), "{scope}");
         assert!(!page.body.contains(token), "{scope}");
-        assert_eq!(page.body.contains("New issue"), may_file, "{scope}");
+        assert_eq!(page.body.contains(">New issue</a>"), may_file, "{scope}");
         assert_eq!(
             page.body.contains("action=\"/pause\""),
             may_pause,

@@ -326,14 +326,15 @@ fn framed(body: Block, heading: String, is_loop: bool) -> Block {
     let heading = wrap(&heading, 64, 1).into_iter().next().unwrap_or_default();
     // About seven units for each character of the heading.
     let needed = i32::try_from(heading.chars().count()).unwrap_or(0) * 7 + 2 * FRAME;
-    let back = if is_loop { 20 } else { 0 };
+    // Room for the line back and its word.
+    let back = if is_loop { 48 } else { 0 };
     let content = body.drawing.width + 2 * FRAME + back;
     let width = content.max(needed);
     let shift = (width - content) / 2;
     let (axis, height) = (body.axis + FRAME + shift, body.drawing.height);
     let top = HEADING + GAP / 2;
     let bottom = top + height + FRAME;
-    let right = FRAME + shift + body.drawing.width + back / 2 + 4;
+    let right = FRAME + shift + body.drawing.width + 14;
     let mut whole = Block {
         axis,
         ..Block::default()
@@ -427,6 +428,10 @@ mod tests {
                     (0..=drawing.width).contains(x) && (0..=drawing.height).contains(y),
                     "{edge:?}"
                 );
+            }
+            if let [.., (x, _), _] = edge.points[..] {
+                let width = i32::try_from(edge.label.len()).expect("a short word") * 7;
+                assert!(x + 6 + width <= drawing.width, "{edge:?}");
             }
         }
     }

@@ -3,8 +3,8 @@
 //! A flow is a tree of blocks, so its layout follows the tree: each block gets the layers of its
 //! parts. General layouts of graphs were considered: `rust-sugiyama` 0.4 knows no frames around
 //! parts and places merges of branches freely; `dagre` 0.1 (a port of dagre.js) has frames, and a
-//! single release; `layout-rs` 0.1 draws with styles in attributes, which the policy of our pages
-//! forbids. None shows a loop or a fan-out as what it is.
+//! single release; `layout-rs` 0.1 writes fixed colours into its drawing, and ours are light or dark.
+//! None shows a loop or a fan-out as what it is.
 
 mod expr;
 mod layout;
