@@ -11,8 +11,8 @@ use shared::store::{
     ProposalLookup, SettleOutcome,
 };
 use tests::store_fixture::{
-    Fixture, How, LONG, PATCH_HASH, REVIEW, blueprint_id, epoch_of, log_of, new_issue, proposed,
-    review_of, worker_id,
+    Fixture, How, LONG, PATCH_HASH, REVIEW, epoch_of, log_of, new_issue, proposed, review_of,
+    worker_id,
 };
 
 pub(super) const COMMENT: &str = "Fine \"as\" it is.\n";
