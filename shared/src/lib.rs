@@ -16,6 +16,7 @@ pub mod error;
 pub mod fail_point;
 pub mod ids;
 pub mod intent;
+pub mod prefix;
 pub mod program;
 pub mod single_flight;
 pub mod store;

@@ -196,11 +196,11 @@ pub async fn run(
         let auditing = crate::roles::auditor::run(store.clone(), shard.clone(), metrics, stop);
         services.spawn("auditor", &stopping, auditing);
         let counting = crate::roles::activity_counter::run(shard.clone(), stopping.clone());
-        services.spawn("activity counter", &stopping, counting);
+        services.spawn("activity_counter", &stopping, counting);
         let promoting = crate::roles::promoter::run(shard.clone(), stopping.clone());
         services.spawn("promoter", &stopping, promoting);
         let expiring = crate::roles::review_expirer::run(shard.clone(), stopping.clone());
-        services.spawn("review expirer", &stopping, expiring);
+        services.spawn("review_expirer", &stopping, expiring);
         if let Some(retention) = config.retention {
             let pruning = crate::roles::pruner::run(shard.clone(), retention, stopping.clone());
             services.spawn("pruner", &stopping, pruning);

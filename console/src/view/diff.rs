@@ -268,8 +268,7 @@ fn render(blocks: &[Block]) -> Markup {
                 @for block in blocks {
                     @match block {
                         Block::Shown(lines) => {
-                            @let shown = lines.len().min(left);
-                            @let _ = left -= shown;
+                            @let shown = take(&mut left, lines.len());
                             (table(&lines[..shown]))
                             @if shown < lines.len() {
                                 p.empty { (counted((lines.len() - shown) as u64, "more line")) " not shown" }
@@ -315,6 +314,13 @@ fn table(lines: &[Line]) -> Markup {
             }
         }
     }
+}
+
+/// Takes at most `n` of what is left, and returns how much.
+fn take(left: &mut usize, n: usize) -> usize {
+    let taken = n.min(*left);
+    *left -= taken;
+    taken
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::process::Command;
 use tests::factory;
 use tests::programs::{Program, run};
 use tests::rig::Rig;
+use tests::tools::installed;
 use tokio::net::TcpListener;
 
 /// The candidates for the last word, as bash gets them.
@@ -117,7 +118,7 @@ async fn in_shell(rig: &Rig, shell: &str, args: &[&str], script: String) -> Opti
     let program = Program::Draftsman.path();
     let dir = program.parent().expect("a directory").to_owned();
     let path = std::env::var("PATH").unwrap_or_default();
-    let mut command = Command::new(shell);
+    let mut command = Command::new(installed(shell)?);
     command.args(args).arg(&script);
     command
         .env("PATH", format!("{}:{path}", dir.display()))
@@ -125,18 +126,10 @@ async fn in_shell(rig: &Rig, shell: &str, args: &[&str], script: String) -> Opti
     let output = tokio::task::spawn_blocking(move || command.output())
         .await
         .expect("a task");
-    match output {
-        Ok(output) => {
-            let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(output.status.success(), "{output:?}");
-            Some(stdout)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("skipped: {shell} is not installed");
-            None
-        }
-        Err(error) => panic!("{shell}: {error}"),
-    }
+    let output = output.unwrap_or_else(|error| panic!("{shell}: {error}"));
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    Some(stdout)
 }
 
 #[tokio::test]

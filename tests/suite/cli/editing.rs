@@ -167,7 +167,7 @@ async fn an_invalid_text_can_be_edited_again_at_a_terminal() {
         "{}",
         head.document_yaml
     );
-    assert_eq!(files(&dir), [editor.clone()]);
+    assert_eq!(files(&dir), std::slice::from_ref(&editor));
 
     // Ctrl-C at the question ends the verb, and keeps the text.
     let mut terminal = Terminal::start("$DRAFTSMAN edit edited; echo status $?", (100, 30), &env);

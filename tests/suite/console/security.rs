@@ -59,7 +59,8 @@ async fn forged_forms_are_refused() {
     let other = console.get("/", "").await;
     let stolen = format!("form_token={}", other.form_token());
     let host = console.host().to_owned();
-    let cases: [(&str, Vec<(&str, &str)>, &str); 8] = [
+    type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, &'a str);
+    let cases: [Case<'_>; 8] = [
         ("no token", vec![("cookie", &cookies), ("origin", &url)], ""),
         (
             "a token of another browser",

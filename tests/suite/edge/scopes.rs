@@ -16,7 +16,8 @@ use super::scopes_stage::{
 };
 
 /// RPCs that only read.
-const READS: [&str; 18] = [
+const READS: [&str; 19] = [
+    "EnhanceLogService/GetActivity",
     "IntakeService/GetIssue",
     "IntakeService/ListIssues",
     "IntakeService/WatchIssue",

@@ -12,7 +12,8 @@ use tests::programs::{Process, workspace_dir};
 use tests::redis_server::{Aof, RedisServer};
 use tests::rig::Rig;
 
-const WORKER_SERVICES: [&str; 12] = [
+const WORKER_SERVICES: [&str; 14] = [
+    "activity_counter",
     "auditor",
     "consumer",
     "gauges",
@@ -25,6 +26,7 @@ const WORKER_SERVICES: [&str; 12] = [
     "promoter",
     "pruner",
     "reaper",
+    "review_expirer",
 ];
 const INTAKE_SERVICES: [&str; 7] = [
     "certificates",

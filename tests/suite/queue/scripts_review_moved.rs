@@ -42,7 +42,11 @@ async fn approve(fixture: &Fixture, issue: &IssueRef, approval: &Approval) -> Ap
 /// Approves after a move of the head.
 async fn join_again(fixture: &Fixture, issue: &IssueRef) -> (Approval, Issue) {
     let seen = approval(fixture, issue).await;
-    let head = fixture.store.summary(&issue.blueprint_id).await.unwrap();
+    let head = fixture
+        .store
+        .summary(&issue.blueprint_id)
+        .await
+        .expect("a head");
     let mark = format!("by hand over {}", head.expect("a head").head);
     fixture.put(&marked("a", &mark, "")).await;
     match approve(fixture, issue, &seen).await {

@@ -59,7 +59,7 @@ async fn an_approval_commits_the_document_that_was_shown() {
     assert_eq!(head.document_yaml, proposal.document_yaml);
     let commit = head.commit.expect("a commit");
     assert_eq!(commit.version, proposal.new_version);
-    assert_eq!(commit.parents, [proposal.base_version.clone()]);
+    assert_eq!(commit.parents, std::slice::from_ref(&proposal.base_version));
     assert_eq!(
         (
             commit.author.as_str(),

@@ -12,9 +12,9 @@ use shared::blueprint::{Blueprint, Doc, json};
 use shared::domain::commit::MAX_RATIONALE_BYTES;
 use shared::domain::enhance_log::{Verdict, VerdictStatus};
 use shared::ids::{BlueprintId, Version, sha256_hex};
+use shared::prefix::prefix;
 
 use crate::flow::error::FlowError;
-use crate::flow::prefix::prefix;
 use crate::flow::rulings::Ruling;
 use crate::flow::run_state::RunState;
 

@@ -11,11 +11,11 @@ use shared::blueprint::{Doc, json};
 use shared::domain::enhance_log::LogEntry;
 use shared::domain::issue::RejectionCause;
 use shared::error::chain;
+use shared::prefix::prefix;
 use shared::store::{LogFilter, PageRequest};
 
 use crate::flow::error::StepError;
 use crate::flow::memory::{RunMemory, persistently};
-use crate::flow::prefix::prefix;
 
 /// The maximum number of log entries to read, and the page size.
 const LOOK_BACK: (usize, usize) = (50, 10);

@@ -9,11 +9,11 @@ use std::time::Instant;
 use shared::blueprint::{Blueprint, Doc, json};
 use shared::domain::enhance_log::{MAX_UNUSABLE_REPLY_BYTES, SpawnerUsage};
 use shared::domain::proposal::StoredPatch;
+use shared::prefix::prefix;
 
 use crate::flow::error::FlowError;
 use crate::flow::memo::Memo;
 use crate::flow::memory::RunMemory;
-use crate::flow::prefix::prefix;
 use crate::flow::rulings::Rulings;
 use crate::flow::steps::{OpenStep, StepRecorder};
 

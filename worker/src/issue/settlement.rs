@@ -6,9 +6,10 @@ use shared::domain::issue::RejectionCause;
 use shared::domain::proposal::StoredPatch;
 use shared::domain::setting::EnhanceSetting;
 use shared::error::chain;
+use shared::prefix::prefix;
 use shared::store::{Claimed, Head, NewProposal, Settlement};
 
-use crate::flow::{Decision, FlowError, RunOutcome, prefix};
+use crate::flow::{Decision, FlowError, RunOutcome};
 
 /// Returns the reason of an issue whose flow failed.
 pub(crate) fn failed_reason(problem: &str) -> String {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::domain::activity::{Activity, Level};
 use crate::domain::enhance_log::{LogEntry, VerdictStatus};
 use crate::domain::issue::RejectionCause;
+use crate::prefix::prefix;
 
 /// The maximum length of the name of an axis or a model, in bytes. A longer one is cut.
 const MAX_NAME_BYTES: usize = 128;
@@ -73,7 +74,7 @@ pub(super) fn of_entry(
 }
 
 fn cut(name: &str) -> &str {
-    &name[..name.floor_char_boundary(MAX_NAME_BYTES)]
+    prefix(name, MAX_NAME_BYTES)
 }
 
 /// Adds a stored figure. An unknown one is of a later release and is ignored.

@@ -11,8 +11,8 @@
 //!
 //! ```text
 //! ACL SETUSER draftsman on >PASSWORD ~{draftsman:* &draftsman:*
-//!   +brpop +brpoplpush +del +exists +get +hdel +hexists +hget +hgetall +hincrby +hkeys +hlen
-//!   +hmget +hscan +hset +hsetnx +hvals +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem
+//!   +brpop +brpoplpush +del +exists +expireat +get +hdel +hexists +hget +hgetall +hincrby +hkeys
+//!   +hlen +hmget +hscan +hset +hsetnx +hvals +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem
 //!   +persist +pexpire +pttl +rename +rpoplpush +rpush +set +unlink +zadd +zcard +zcount +zrange
 //!   +zrangebylex +zrangebyscore +zrem +zremrangebyscore +zscan +zscore +publish +pubsub|numsub
 //!   +subscribe +client|info +client|kill +client|unblock +cluster|slots +wait +info +time +evalsha

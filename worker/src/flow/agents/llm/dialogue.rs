@@ -1,6 +1,7 @@
 //! Repeats a request to a model until its reply is usable, a bounded number of times.
 
 use shared::blueprint::Doc;
+use shared::prefix::prefix;
 
 use crate::flow::agents::llm::bill::Bill;
 use crate::flow::agents::llm::client::{AskOptions, Models};
@@ -9,7 +10,6 @@ use crate::flow::agents::llm::provider::Model;
 use crate::flow::agents::llm::reply;
 use crate::flow::agents::llm::unusable::Unusable;
 use crate::flow::error::StepError;
-use crate::flow::prefix::prefix;
 use crate::flow::step_context::StepContext;
 
 /// The maximum number of repeated requests after an unusable reply.

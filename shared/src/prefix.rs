@@ -2,7 +2,7 @@
 
 /// Returns the longest prefix of `text` that has at most `max_bytes` bytes and ends at a character
 /// boundary.
-pub(crate) fn prefix(text: &str, max_bytes: usize) -> &str {
+pub fn prefix(text: &str, max_bytes: usize) -> &str {
     if text.len() <= max_bytes {
         return text;
     }
