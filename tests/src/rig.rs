@@ -160,8 +160,8 @@ impl Rig {
         count.unwrap_or(0)
     }
 
-    /// Every key of Redis that holds state, with its content in Redis's serialised form. Equal dumps
-    /// show that nothing has changed.
+    /// Every key of Redis that holds state, with its content in Redis's serialised form. Equal
+    /// dumps show that nothing has changed.
     ///
     /// # Panics
     /// If Redis does not answer.
