@@ -77,7 +77,10 @@ async fn times_are_those_of_the_server() {
         .await
         .expect("paused");
     let paused = fixture.store.keys().paused();
-    let paused_at: u64 = fixture.raw(&["HGET", &paused, "*"]).await;
+    let paused: String = fixture.raw(&["HGET", &paused, "*"]).await;
+    let (paused_at, by) = paused.split_once(' ').expect("a time and an actor");
+    let paused_at: u64 = paused_at.parse().expect("a time");
+    assert_eq!(by, "anonymous");
     let submitted_at = fixture.issue(&issue).await.submitted_at_ms;
     let ended = now().await;
     for at in [put.committed_at_ms, submitted_at, paused_at] {
