@@ -128,8 +128,8 @@ async fn the_terminal_program_writes_and_reads_it() {
     let again = draftsman(&rig, &["setting", "put", text(&file)]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     let list = draftsman(&rig, &["setting", "list"]).await;
-    let row = list.stdout.lines().find(|line| line.starts_with("s "));
-    assert!(row.is_some_and(|row| row.contains(" none ")), "{list:?}");
+    let row = list.stdout.lines().find(|line| line.starts_with("s\t"));
+    assert!(row.is_some_and(|row| row.contains("\tnone\t")), "{list:?}");
 }
 
 /// An earlier version stored settings without axes. It is unknown whether that was intended.
