@@ -236,6 +236,8 @@ fn a_setting_comes_back_as_it_went_in() {
         selector: Some(v1::VersionSelector {
             selector: Some(v1::version_selector::Selector::Latest(true)),
         }),
+        review_ttl_secs: Some(3_600),
+        allow_self_review: true,
         ..good_setting()
     };
     let kept = setting(Some(given.clone())).unwrap();
