@@ -159,7 +159,7 @@ async fn what_cannot_be_worked_by_is_refused_by_field() {
             (FailedPrecondition, "AXIS_UNKNOWN", "setting.verifier_axes"),
             &[
                 "committer",
-                "agent-ref, canonical, des, flow, json-schema, llm-judge, noop",
+                "agent-ref, canonical, des, flow, human-review, json-schema, llm-judge, noop",
                 "DRAFTSMAN_LUA_DIR",
             ],
         ),
