@@ -42,7 +42,7 @@ const GROUPS: [(&str, &[&str]); 9] = [
     ),
     ("Settings and checks of changes", &["setting", "verify"]),
     ("Copies", &["export", "import", "backup", "restore"]),
-    ("Operation", &["up", "doctor", "probe", "certs"]),
+    ("Operation", &["up", "console", "doctor", "probe", "certs"]),
     ("This program", &["context", "completions", "man", "help"]),
 ];
 

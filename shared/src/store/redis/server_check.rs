@@ -37,7 +37,7 @@ const OLDEST_MAJOR: u32 = 7;
 
 /// Each used command as a complete call. Redis extracts its keys as for an execution, and 7.0
 /// crashes on a call that is too short. `K` stands for a key, `C` for a channel.
-const CALLS: &str = "brpop K 1, brpoplpush K K 1, del K, exists K, get K, hdel K f, hexists K f, hget K f, hgetall K, \
+const CALLS: &str = "brpop K 1, brpoplpush K K 1, del K, exists K, expireat K 1, get K, hdel K f, hexists K f, hget K f, hgetall K, \
     hincrby K f 1, hkeys K, hlen K, hmget K f, hscan K 0, hset K f v, hsetnx K f v, hvals K, incr K, lindex K 0, llen K, lpop K, \
     lpos K e, lpush K e, lrange K 0 1, lrem K 0 e, persist K, pexpire K 1, pttl K, rename K K, rpoplpush K K, rpush K e, set K v, unlink K, \
     zadd K 1 m, zcard K, zcount K 0 1, zrange K 0 1, zrangebylex K - +, zrangebyscore K 0 1, zrem K m, zremrangebyscore K 0 1, \
