@@ -82,7 +82,7 @@ fails("not UTF-8", host.canonical_yaml, { "\xff" })
 fails("neither array nor object", host.canonical_yaml, host.array({ x = 1 }))
 
 -- Axes.
-assert(table.concat(host.axes(), " ") == "agent-ref canonical des flow json-schema llm-judge noop protected-paths size")
+assert(table.concat(host.axes(), " ") == "agent-ref canonical des flow human-review json-schema llm-judge noop protected-paths size")
 assert(host.verifier("none") == nil and type(host.verifier("des")) == "function")
 
 host.log("a message")

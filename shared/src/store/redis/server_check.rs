@@ -13,10 +13,10 @@
 //! ACL SETUSER draftsman on >PASSWORD ~{draftsman:* &draftsman:*
 //!   +brpop +brpoplpush +del +exists +expireat +get +hdel +hexists +hget +hgetall +hincrby +hkeys
 //!   +hlen +hmget +hscan +hset +hsetnx +hvals +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem
-//!   +persist +pexpire +pttl +rename +rpoplpush +rpush +set +unlink +zadd +zcard +zcount +zrange
-//!   +zrangebylex +zrangebyscore +zrem +zremrangebyscore +zscan +zscore +publish +pubsub|numsub
-//!   +subscribe +client|info +client|kill +client|unblock +cluster|slots +wait +info +time +evalsha
-//!   +script|load
+//!   +persist +pexpire +pttl +rename +rpoplpush +rpush +set +unlink +zadd +zcard +zcount +zmscore
+//!   +zrange +zrangebylex +zrangebyscore +zrem +zremrangebyscore +zscan +zscore +publish
+//!   +pubsub|numsub +subscribe +client|info +client|kill +client|unblock +cluster|slots +wait +info +time
+//!   +evalsha +script|load
 //! ```
 //!
 //! A URL with a database other than 0 also needs `+select`. A script of ours checks these rights
@@ -40,7 +40,7 @@ const OLDEST_MAJOR: u32 = 7;
 const CALLS: &str = "brpop K 1, brpoplpush K K 1, del K, exists K, expireat K 1, get K, hdel K f, hexists K f, hget K f, hgetall K, \
     hincrby K f 1, hkeys K, hlen K, hmget K f, hscan K 0, hset K f v, hsetnx K f v, hvals K, incr K, lindex K 0, llen K, lpop K, \
     lpos K e, lpush K e, lrange K 0 1, lrem K 0 e, persist K, pexpire K 1, pttl K, rename K K, rpoplpush K K, rpush K e, set K v, unlink K, \
-    zadd K 1 m, zcard K, zcount K 0 1, zrange K 0 1, zrangebylex K - +, zrangebyscore K 0 1, zrem K m, zremrangebyscore K 0 1, \
+    zadd K 1 m, zcard K, zcount K 0 1, zmscore K m, zrange K 0 1, zrangebylex K - +, zrangebyscore K 0 1, zrem K m, zremrangebyscore K 0 1, \
     zscan K 0, zscore K m, publish C m, pubsub|numsub C, subscribe C, client|info, client|kill id 1 addr a, client|unblock 1, cluster|slots, wait 0 1, info, time";
 /// The commands of the check itself. They are not checked, because they already work at that point.
 const ASKING: &str = "evalsha, script|load";

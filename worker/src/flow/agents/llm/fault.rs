@@ -257,7 +257,7 @@ mod tests {
             (r#"[{"error": {"message": "in a list"}}]"#, ": in a list"),
             (
                 r#"{"object": "error", "code": 7}"#,
-                r#": {"code":7,"object":"error"}"#,
+                r#": {"object":"error","code":7}"#,
             ),
             ("upstream\r\n gone\u{1b}[1m", ": upstream gone\\u{1b}[1m"),
             ("", ""),
