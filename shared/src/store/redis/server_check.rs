@@ -15,8 +15,8 @@
 //!   +hlen +hmget +hscan +hset +hsetnx +hvals +incr +lindex +llen +lpop +lpos +lpush +lrange +lrem
 //!   +persist +pexpire +pttl +rename +rpoplpush +rpush +set +unlink +zadd +zcard +zcount +zmscore
 //!   +zrange +zrangebylex +zrangebyscore +zrem +zremrangebyscore +zscan +zscore +publish
-//!   +pubsub|numsub +subscribe +client|info +client|kill +client|unblock +cluster|slots +wait +info +time
-//!   +evalsha +script|load
+//!   +pubsub|numsub +subscribe +client|info +client|kill +client|unblock +cluster|slots +wait
+//!   +info +time +evalsha +script|load
 //! ```
 //!
 //! A URL with a database other than 0 also needs `+select`. A script of ours checks these rights
