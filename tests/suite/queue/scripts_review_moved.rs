@@ -69,6 +69,12 @@ async fn a_moved_head_sends_the_stored_patch_to_the_queue() {
         let is_there: i64 = fixture.raw(&["EXISTS", &key]).await;
         assert_eq!(is_there, 0, "{key}");
     }
+    let key = keys.issue(&issue.issue_id);
+    let of_runs = [
+        "HMGET", &key, "token", "nonce", "alone", "deaths", "retries",
+    ];
+    let left: Vec<Option<String>> = fixture.raw(&of_runs).await;
+    assert!(left.iter().all(Option::is_none), "{left:?}");
     // The reply was lost; the earlier worker is no longer the holder.
     let call = fixture.whole.approve_issue(&issue.issue_id, &seen);
     let again = fixture.refused(call).await;
