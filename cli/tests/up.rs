@@ -139,7 +139,13 @@ fn everything_ends_with_one_ctrl_c_and_is_there_again() {
     assert_eq!(issue["state"], "applied");
     let denied = up.run(["submit", "swarm", "remove /agents/0"]);
     assert_eq!(denied.status.code(), Some(2), "{denied:?}");
-    let detached = json(&up.run(["submit", "swarm", "nobody understands this", "--detach"]));
+    let detached = json(&up.run([
+        "submit",
+        "swarm",
+        "nobody understands this",
+        "--unchecked",
+        "--detach",
+    ]));
     let watched = up.run(["watch", detached["issue"]["issue_id"].as_str().unwrap()]);
     assert_eq!(watched.status.code(), Some(2), "{watched:?}");
     let unknown = up.run(["submit", "nobody", "tag it"]);
@@ -211,7 +217,7 @@ fn it_exports_what_its_workers_do() {
     let up = Up::start_with(&dir.path().join("data"), &env);
     up.run(["put", document.to_str().unwrap()]);
     up.run(["submit", "swarm", "tag", "kept"]);
-    let denied = up.run(["submit", "swarm", "nobody understands this"]);
+    let denied = up.run(["submit", "swarm", "nobody understands this", "--unchecked"]);
     assert_eq!(denied.status.code(), Some(2), "{denied:?}");
     let text = scrape(port);
     for line in [
@@ -291,7 +297,10 @@ fn a_killed_one_leaves_data_that_the_next_one_takes_up() {
         kill_process(redis, Signal::TERM).unwrap();
     }
     let again = Up::start(&data_dir);
-    assert_eq!(json(&again.run(["get", "swarm"]))["commit"]["seq"], 1);
+    assert_eq!(
+        json(&again.run(["history", "swarm"]))["commits"][0]["seq"],
+        1
+    );
 }
 
 #[test]
