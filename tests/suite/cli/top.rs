@@ -27,8 +27,9 @@ async fn without_a_terminal_it_prints_once() {
     assert_eq!(away.code, Some(1), "{away:?}");
 }
 
-/// Shows the modes of the terminal before and after, so that a difference is seen.
-const SCRIPT: &str = "before=$(stty -g); $DRAFTSMAN top --interval 1; status=$?; \
+/// Shows the modes of the terminal before and after, so that a difference is seen. Ctrl-C goes to
+/// the shell, too, which must go on.
+const SCRIPT: &str = "trap : INT; before=$(stty -g); $DRAFTSMAN top --interval 1; status=$?; \
     [ \"$before\" = \"$(stty -g)\" ] && echo modes kept; echo status $status";
 
 #[tokio::test]
