@@ -41,6 +41,8 @@ mod armed {
         tracing::error!(name, ?signal, "fail point");
         // The own process always exists.
         let _sent = kill_process(getpid(), signal);
+        // The signal may reach another thread first, and this one must not go on until it stops.
+        std::thread::sleep(std::time::Duration::from_millis(200));
     }
 
     /// Evaluates the fail point `<name>:<issue_id>`.
