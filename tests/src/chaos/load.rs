@@ -1,7 +1,7 @@
 //! The load of a run: one submitter for each Blueprint, and tasks over all Blueprints that cancel
 //! issues, write documents, move channels, and watch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(super) struct Loaded {
     /// The issues that each watcher received.
     pub(super) watched: Vec<Vec<v1::Issue>>,
     /// The issues that need a review, with the versions that were approved.
-    pub(super) reviewed: BTreeMap<String, BTreeSet<String>>,
+    pub(super) reviewed: BTreeMap<String, Vec<String>>,
     /// The channels as answered after each move.
     pub(super) moved: Vec<v1::Channel>,
     /// Unexpected answers.

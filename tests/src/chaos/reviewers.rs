@@ -169,7 +169,7 @@ impl Load {
         sleep(Duration::from_millis(rng.roll(200) as u64)).await;
         self.note(|loaded| {
             let approved = loaded.reviewed.entry(issue_id.to_owned()).or_default();
-            approved.insert(proposal.new_version.clone());
+            approved.push(proposal.new_version.clone());
         });
         let request = v1::ApproveIssueRequest {
             issue_id: issue_id.to_owned(),

@@ -202,9 +202,9 @@ fn chain(s: &Snapshot) -> Vec<String> {
 
 fn order(s: &Snapshot, attempts: Attempts) -> Vec<String> {
     let mut found = Vec::new();
-    let bounds = match attempts {
-        Attempts::One => 1..=1,
-        Attempts::UpTo(most) => 1..=most,
+    let most = match attempts {
+        Attempts::One => 1,
+        Attempts::UpTo(most) => most,
     };
     let counted = |issue: &v1::Issue| issue.cause() != v1::RejectionCause::Cancelled;
     let acknowledged: BTreeSet<&str> = s.acknowledged.iter().map(String::as_str).collect();
@@ -221,9 +221,10 @@ fn order(s: &Snapshot, attempts: Attempts) -> Vec<String> {
             let accepted = accepted.entry(&issue.blueprint_id).or_default();
             accepted.push(&issue.issue_id);
         }
-        // An approval after the head moved has the issue run again.
-        let is_reviewed = reviewed.contains(issue.issue_id.as_str());
-        if !bounds.contains(&issue.attempt) && !is_reviewed {
+        // An approval after the head moved has the issue run again, once for each approval.
+        let approvals = s.reviewed.get(&issue.issue_id).map_or(0, Vec::len);
+        let bounds = 1..=most + u32::try_from(approvals).unwrap_or(u32::MAX);
+        if !bounds.contains(&issue.attempt) {
             found.push(format!(
                 "issue {} took {} attempts, not {bounds:?}",
                 issue.issue_id, issue.attempt

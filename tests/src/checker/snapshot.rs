@@ -55,9 +55,9 @@ pub struct Snapshot {
     pub left: BTreeMap<String, u64>,
     /// The sequence that each watcher received; empty unless a test adds some.
     pub watched: Vec<Vec<v1::Issue>>,
-    /// The issues that need a review, with the versions that somebody approved; empty unless a test
-    /// adds some.
-    pub reviewed: BTreeMap<String, BTreeSet<String>>,
+    /// The issues that need a review, with the version of each approval that was sent; empty unless
+    /// a test adds some.
+    pub reviewed: BTreeMap<String, Vec<String>>,
     /// The watchers of Blueprints; empty unless a test adds some.
     pub followers: Vec<Follower>,
     /// The channels in the answers of `SetChannel` after a move; empty unless a test adds some.
