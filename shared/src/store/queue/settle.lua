@@ -11,7 +11,7 @@
 --       next: nil for no next issue, or a map: nonce and lease_ms of the next issue's lease;
 --       known_version: a head version whose document the caller will have, or nil;
 --       yields: true for no next issue while another queue waits in `pending`
--- Outcomes  ok: state, new_version; with a next issue also its id and the reply of a claim's `ok`
+-- Outcomes  ok: state; with a next issue also its id and the reply of a claim's `ok`
 --   stale: the caller does not hold the issue
 --   moved_head: seq, version, document, settings counter; the lease is kept. The head moved, or
 --     the target is an orbit and the settings changed: the run has not tried the new version with
@@ -86,8 +86,8 @@ if issue.state == 'applied' or issue.state == 'rejected' or issue.state == 'in_r
   if issue.cause == 'cancelled' then return { 'stale' } end
   if issue.reason == archived_reason then return { 'archived' } end
   if string.sub(issue.reason, 1, #NEEDS_ADMIN) == NEEDS_ADMIN then return { 'orbit_needs_admin' } end
-  local state, new_version = issue.state, issue.new_version or ''
-  return { 'ok', state, new_version, unpack(handed_before()) }
+  local state = issue.state
+  return { 'ok', state, unpack(handed_before()) }
 end
 if issue.state ~= 'in_flight' then return { 'stale' } end
 local function fail(why)
@@ -129,7 +129,6 @@ else
   next_issue, behind_next = decide({ state = 'rejected', cause = kind == 'denied' and 'denied' or 'failed',
     reason = reason, new_version = '', log = log, dead = kind == 'dead', take = take })
 end
-local new_version = kind == 'applied' and version or ''
 -- Publishes the new head. Call it last.
 local function announce_head()
   if kind == 'applied' then publish_move({ blueprint_id = bp, version = version, seq = head[1] }) end
@@ -137,7 +136,7 @@ end
 if not next_issue then
   announce_head()
   announce()
-  return { 'ok', issue.state, new_version }
+  return { 'ok', issue.state }
 end
 
 -- The place stays `leased`.
@@ -148,4 +147,4 @@ grant(worker, wanted.nonce, wanted.lease_ms, behind_next)
 announce_head()
 publish(decided_id, decided)
 announce()
-return { 'ok', state, new_version, id, told_to_worker(head[1], head[2], wanted.known_version, counter) }
+return { 'ok', state, id, told_to_worker(head[1], head[2], wanted.known_version, counter) }

@@ -330,7 +330,6 @@ impl Shard {
                 let Some(state) = IssueState::parse(&state) else {
                     return Err(reply.unknown());
                 };
-                let _new_version: String = reply.take()?;
                 let next = read_next(&mut reply, lease)?;
                 Ok((SettleOutcome::Settled(state), next))
             }
