@@ -277,7 +277,7 @@ pub(crate) fn apply(common: &mut Common, given: &ArgMatches) -> Result<(), Conte
     } else if let Some(name) = named {
         Some((name, read()?))
     } else {
-        // Without a home there is no file, so there is no current context.
+        // Without a home directory the file does not exist, so no context is in use.
         let contexts = path()
             .map(|path| read_at(&path))
             .unwrap_or_else(|_| Ok(Contexts::default()))?;

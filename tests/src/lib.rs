@@ -39,6 +39,7 @@ pub mod store_fixture;
 pub mod store_orbits;
 pub mod terminal;
 pub mod tools;
+pub mod transfers;
 pub mod yaml_texts;
 
 mod model_shapes;

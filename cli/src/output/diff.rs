@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::escape::escape_document;
 use super::styled::{Paint, Styled, stdout_has_colours};
 
-/// Writes a unified diff, or that there is no difference.
+/// Writes a unified diff, or that the documents are the same.
 ///
 /// # Errors
 /// The error of the operating system.

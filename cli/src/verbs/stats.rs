@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use proto::v1::{GetQueueStatsRequest, GetQueueStatsResponse};
+use proto::v1::{GetQueueStatsRequest, GetQueueStatsResponse, WorkerStats};
 
 use crate::args::Output;
 use crate::client::{CliError, Client};
@@ -80,23 +80,30 @@ pub(super) fn print(stats: &GetQueueStatsResponse) -> Result<(), CliError> {
     }
     if !stats.workers.is_empty() {
         output::line("")?;
-        let workers = stats.workers.iter().map(|worker| {
-            [
-                Cell::from(&worker.worker_id),
-                Cell::number(worker.in_flight),
-                Cell::time(worker.last_seen.as_ref()),
-                Cell::from(&worker.version),
-            ]
-        });
-        let columns = [
-            Column::value("WORKER"),
-            Column::value("IN FLIGHT"),
-            Column::time("LAST SEEN"),
-            Column::value("VERSION").omitted(1),
-        ];
-        output::list(columns, &workers.collect::<Vec<_>>(), "workers")?;
+        output::list(WORKER_COLUMNS, &worker_rows(&stats.workers), "workers")?;
     }
     Ok(())
+}
+
+/// The columns of [`worker_rows`].
+pub(super) const WORKER_COLUMNS: [Column; 4] = [
+    Column::value("WORKER"),
+    Column::value("IN FLIGHT"),
+    Column::time("LAST SEEN"),
+    Column::value("VERSION").omitted(1),
+];
+
+/// Returns a row for each worker.
+pub(super) fn worker_rows(workers: &[WorkerStats]) -> Vec<[Cell; 4]> {
+    let row = |worker: &WorkerStats| {
+        [
+            Cell::from(&worker.worker_id),
+            Cell::number(worker.in_flight),
+            Cell::time(worker.last_seen.as_ref()),
+            Cell::from(&worker.version),
+        ]
+    };
+    workers.iter().map(row).collect()
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -54,7 +54,7 @@ pub(crate) async fn show(
         "history" => history(&viewer, &asker, &subject, &query).await?,
         "document" => whole(&asker, &subject, &query).await?,
         "consumers" => consumers(&asker, &subject, &query).await?,
-        _ => return Err(Failure::NotFound(format!("There is no tab {tab}."))),
+        _ => return Err(Failure::NotFound(format!("The tab {tab} does not exist."))),
     };
     let main = html! {
         (layout::notice(query.get("done")))

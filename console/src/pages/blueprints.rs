@@ -56,7 +56,7 @@ pub(crate) async fn show(
             }
             button type="submit" { "Filter" }
         }
-        @if rows.is_empty() { (layout::empty("There is no Blueprint.")) }
+        @if rows.is_empty() { (layout::empty("No Blueprints yet.")) }
         @else { (table(&rows)) p.quiet { "Applied and rejected issues are those of the last " (DAYS) " days." } }
         (layout::pager(&first, query.get("page").is_none(), next))
     };

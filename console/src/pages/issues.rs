@@ -54,7 +54,7 @@ pub(crate) async fn show(
         None => None,
         Some(name) => {
             let found = STATES.iter().find(|(each, ..)| *each == name);
-            let known = || Failure::Field(format!("there is no state {name}"));
+            let known = || Failure::Field(format!("the state {name} is unknown"));
             Some(found.ok_or_else(known)?)
         }
     };

@@ -77,7 +77,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
         .route("/blueprints/{id}/preview", post(blueprint_actions::preview));
     pages
         .merge(long)
-        .fallback(|| async { Failure::NotFound("There is no such page.".to_owned()) })
+        .fallback(|| async { Failure::NotFound("This page does not exist.".to_owned()) })
         .method_not_allowed_fallback(|| async { Failure::Method })
         .layer(middleware::from_fn_with_state(Arc::clone(app), guard))
         .with_state(Arc::clone(app))

@@ -1,7 +1,6 @@
 //! Imports that take the place of a bundled orbit, as a restore needs them: only while nobody has
 //! changed it, and only what its settings can run.
 
-use futures::stream;
 use proto::v1;
 use proto::v1::version_selector::Selector;
 use shared::domain::history::HistoryEntry;
@@ -10,40 +9,18 @@ use shared::store::{ImportOutcome, Seed, StageOutcome};
 use tests::factory;
 use tests::rig::Rig;
 use tests::store_fixture::{Fixture, blueprint_id};
-use tonic::{Code, Status};
+use tests::transfers::{export, import};
+use tonic::Code;
 
 const ORBIT: &str = "enhance-default";
 
-async fn export(rig: &Rig, id: &str) -> Vec<v1::ImportBlueprintRequest> {
-    let request = v1::ExportBlueprintRequest {
-        blueprint_id: id.to_owned(),
-    };
-    let mut blueprints = rig.client.blueprints.clone();
-    let answer = blueprints
-        .export_blueprint(request)
-        .await
-        .expect("ExportBlueprint");
-    let mut answer = answer.into_inner();
-    let mut messages = Vec::new();
-    while let Some(message) = answer.message().await.expect("a whole stream") {
-        messages.push(v1::ImportBlueprintRequest {
-            commit: message.commit,
-            document_yaml: message.document_yaml,
-            last: message.last,
-            channel_move: message.channel_move,
-            replace_bundled: true,
-        });
+/// An export that takes the place of a bundled orbit.
+async fn replacing(rig: &Rig, id: &str) -> Vec<v1::ImportBlueprintRequest> {
+    let mut messages = export(&rig.client, id).await;
+    for message in &mut messages {
+        message.replace_bundled = true;
     }
     messages
-}
-
-async fn import(
-    rig: &Rig,
-    messages: Vec<v1::ImportBlueprintRequest>,
-) -> Result<v1::Commit, Status> {
-    let mut blueprints = rig.client.blueprints.clone();
-    let answer = blueprints.import_blueprint(stream::iter(messages)).await?;
-    Ok(answer.into_inner().commit.expect("a commit"))
 }
 
 /// An orbit with a change, a label and a channel, in a store of its own.
@@ -54,7 +31,7 @@ async fn changed() -> Vec<v1::ImportBlueprintRequest> {
     rig.client
         .set_channel(ORBIT, "production", &changed.version)
         .await;
-    export(&rig, ORBIT).await
+    replacing(&rig, ORBIT).await
 }
 
 #[tokio::test]
@@ -68,9 +45,9 @@ async fn a_bundled_orbit_that_nobody_changed_is_replaced_and_used() {
 
     let mut unasked = messages.clone();
     unasked[0].replace_bundled = false;
-    let refused = import(&rig, unasked).await.expect_err("it exists");
+    let refused = import(&rig.client, unasked).await.expect_err("it exists");
     assert_eq!(refused.code(), Code::AlreadyExists, "{refused:?}");
-    let head = import(&rig, messages.clone())
+    let head = import(&rig.client, messages.clone())
         .await
         .expect("ImportBlueprint");
     assert_eq!(head.seq, 2);
@@ -80,7 +57,7 @@ async fn a_bundled_orbit_that_nobody_changed_is_replaced_and_used() {
         "{}",
         got.document_yaml
     );
-    let again: Vec<_> = export(&rig, ORBIT).await;
+    let again: Vec<_> = replacing(&rig, ORBIT).await;
     assert_eq!(
         again[1..],
         messages[1..],
@@ -89,7 +66,9 @@ async fn a_bundled_orbit_that_nobody_changed_is_replaced_and_used() {
     let after = rig.client.run("target", "tag two").await;
     assert_eq!(after.state(), v1::IssueState::Applied, "{after:?}");
     // It is not bundled any more.
-    let refused = import(&rig, messages).await.expect_err("it was changed");
+    let refused = import(&rig.client, messages)
+        .await
+        .expect_err("it was changed");
     assert_eq!(refused.code(), Code::AlreadyExists, "{refused:?}");
 }
 
@@ -104,7 +83,9 @@ async fn what_was_changed_or_is_selected_is_not_replaced() {
     let rig = Rig::without_worker().await;
     let orbit = head(&rig).await.document_yaml;
     rig.client.put(format!("{orbit}x-note: mine\n")).await;
-    let refused = import(&rig, messages.clone()).await.expect_err("a commit");
+    let refused = import(&rig.client, messages.clone())
+        .await
+        .expect_err("a commit");
     assert_eq!(refused.code(), Code::AlreadyExists, "{refused:?}");
 
     // A channel, even one that was deleted.
@@ -122,7 +103,9 @@ async fn what_was_changed_or_is_selected_is_not_replaced() {
         .delete_channel(request)
         .await
         .expect("DeleteChannel");
-    let refused = import(&rig, messages.clone()).await.expect_err("a channel");
+    let refused = import(&rig.client, messages.clone())
+        .await
+        .expect_err("a channel");
     assert_eq!(refused.code(), Code::AlreadyExists, "{refused:?}");
 
     // A setting that selects its version.
@@ -132,7 +115,7 @@ async fn what_was_changed_or_is_selected_is_not_replaced() {
         setting.selector = factory::selector(Selector::Fixed(version));
     });
     rig.client.put_setting(request).await.expect("PutSetting");
-    let refused = import(&rig, messages.clone())
+    let refused = import(&rig.client, messages.clone())
         .await
         .expect_err("a selected version");
     assert_eq!(refused.code(), Code::AlreadyExists, "{refused:?}");
@@ -140,7 +123,7 @@ async fn what_was_changed_or_is_selected_is_not_replaced() {
     // A Blueprint that no release bundles.
     let rig = Rig::without_worker().await;
     rig.client.put(factory::small("other")).await;
-    let refused = import(&rig, export(&rig, "other").await)
+    let refused = import(&rig.client, replacing(&rig, "other").await)
         .await
         .expect_err("it exists");
     assert_eq!(refused.code(), Code::AlreadyExists, "{refused:?}");
@@ -164,10 +147,12 @@ async fn an_orbit_that_cannot_run_does_not_replace_one_in_use() {
         .await
         .expect("PutSetting");
     source.client.put(factory::small(ORBIT)).await;
-    let messages = export(&source, ORBIT).await;
+    let messages = replacing(&source, ORBIT).await;
     let rig = Rig::without_worker().await;
     let before = rig.client.head(ORBIT).await;
-    let refused = import(&rig, messages).await.expect_err("it cannot run");
+    let refused = import(&rig.client, messages)
+        .await
+        .expect_err("it cannot run");
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
     assert_eq!(rig.client.head(ORBIT).await, before);
     let staged = rig.key_dump().await;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use futures::stream;
 use proto::v1::{self, IssueState};
 use shared::domain::actor::Actor;
 use shared::domain::channel::ChannelMove;
@@ -14,7 +13,8 @@ use tests::programs::{Finished, Program, run};
 use tests::rig::Rig;
 use tests::store_audit::{Content, Dump, dump};
 use tests::store_fixture::{Fixture, blueprint_id, marked};
-use tonic::{Code, Status};
+use tests::transfers::{export, import};
+use tonic::Code;
 use tonic_types::StatusExt;
 
 async fn draftsman(rig: &Rig, args: &[&str]) -> Finished {
@@ -55,39 +55,6 @@ async fn everything(rig: &Rig) -> Dump {
     // Data that intake writes in the meantime.
     dump.retain(|key, _| !key.contains("worker"));
     dump
-}
-
-async fn export(rig: &Rig, id: &str) -> Vec<v1::ImportBlueprintRequest> {
-    let request = v1::ExportBlueprintRequest {
-        blueprint_id: id.to_owned(),
-    };
-    let answer = rig
-        .client
-        .blueprints
-        .clone()
-        .export_blueprint(request)
-        .await;
-    let mut answer = answer.expect("ExportBlueprint").into_inner();
-    let mut messages = Vec::new();
-    while let Some(message) = answer.message().await.expect("a whole stream") {
-        messages.push(v1::ImportBlueprintRequest {
-            commit: message.commit,
-            document_yaml: message.document_yaml,
-            last: message.last,
-            channel_move: message.channel_move,
-            replace_bundled: false,
-        });
-    }
-    messages
-}
-
-async fn import(
-    rig: &Rig,
-    messages: Vec<v1::ImportBlueprintRequest>,
-) -> Result<v1::Commit, Status> {
-    let mut blueprints = rig.client.blueprints.clone();
-    let answer = blueprints.import_blueprint(stream::iter(messages)).await?;
-    Ok(answer.into_inner().commit.expect("a commit"))
 }
 
 /// Creates a history of all kinds. It has direct writes, applied issues, commits with and without
@@ -239,7 +206,7 @@ async fn a_damaged_file_is_refused_by_its_line_and_nothing_is_written() {
 async fn what_is_no_history_is_refused_field_by_field() {
     let (from, to) = (Rig::start().await, Rig::without_worker().await);
     with_history(&from).await;
-    let good = export(&from, "moved").await;
+    let good = export(&from.client, "moved").await;
     let before = everything(&to).await;
     type Damage = fn(&mut Vec<v1::ImportBlueprintRequest>);
     fn commit(all: &mut [v1::ImportBlueprintRequest], at: usize) -> &mut v1::Commit {
@@ -317,13 +284,13 @@ async fn what_is_no_history_is_refused_field_by_field() {
     for (field, damage) in cases {
         let mut damaged = good.clone();
         damage(&mut damaged);
-        let status = import(&to, damaged).await.expect_err(field);
+        let status = import(&to.client, damaged).await.expect_err(field);
         assert_eq!(status.code(), Code::InvalidArgument, "{field}: {status}");
         let details = status.get_details_bad_request().expect("a BadRequest");
         assert_eq!(details.field_violations[0].field, field, "{status}");
         assert_eq!(everything(&to).await, before, "{field}");
     }
-    let head = import(&to, good).await.expect("a whole history");
+    let head = import(&to.client, good).await.expect("a whole history");
     assert_eq!(to.client.head("moved").await.commit, Some(head));
     let request = v1::ExportBlueprintRequest {
         blueprint_id: "nobody".to_owned(),

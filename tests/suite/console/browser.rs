@@ -20,6 +20,16 @@ fn none() -> Vec<String> {
     Vec::new()
 }
 
+/// Points the channel production at the head. Returns the version.
+async fn put_in_production(rig: &Rig) -> String {
+    let head = rig.client.head("support-swarm").await;
+    let version = head.commit.expect("a commit").version;
+    rig.client
+        .set_channel("support-swarm", "production", &version)
+        .await;
+    version
+}
+
 #[tokio::test]
 async fn an_issue_is_filed_and_its_decision_appears() {
     let Some((browser, mut rig, console)) = stage().await else {
@@ -81,16 +91,7 @@ async fn a_channel_is_promoted_and_rolled_back() {
     let Some((browser, rig, console)) = stage().await else {
         return;
     };
-    let first = rig
-        .client
-        .head("support-swarm")
-        .await
-        .commit
-        .expect("a commit")
-        .version;
-    rig.client
-        .set_channel("support-swarm", "production", &first)
-        .await;
+    let first = put_in_production(&rig).await;
     let issue = rig.client.run("support-swarm", "tag blue").await;
     browser
         .open(&format!("{}/blueprints/support-swarm", console.url))
@@ -199,16 +200,7 @@ async fn axe_finds_nothing_on_any_page() {
         return;
     };
     let axe = axe_source().await;
-    let first = rig
-        .client
-        .head("support-swarm")
-        .await
-        .commit
-        .expect("a commit")
-        .version;
-    rig.client
-        .set_channel("support-swarm", "production", &first)
-        .await;
+    let first = put_in_production(&rig).await;
     let applied = rig
         .client
         .run(

@@ -64,7 +64,7 @@ pub(crate) enum BackupError {
 /// Writes a backup.
 ///
 /// # Errors
-/// Errors of intake or the file; there is no file then.
+/// Errors of intake or the file; the file is not written then.
 pub(crate) async fn backup(
     mut client: Client,
     args: BackupArgs,

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::Reading;
 use crate::output::{self, Cell, Column, Paint, Reader, Styled};
+use crate::verbs::stats::{WORKER_COLUMNS, worker_rows};
 
 /// Returns the first line: where the numbers are from, and whether they are fresh.
 pub(super) fn title(
@@ -73,21 +74,8 @@ fn workers(reading: &Reading, reader: Reader, line: &impl Fn(Paint, &str) -> Sty
         let text = "no worker was seen within the last minute: issues wait";
         return line(Paint::Bad, text);
     }
-    let rows = reading.stats.workers.iter().map(|worker| {
-        [
-            Cell::from(&worker.worker_id),
-            Cell::number(worker.in_flight),
-            Cell::time(worker.last_seen.as_ref()),
-            Cell::from(&worker.version),
-        ]
-    });
-    let columns = [
-        Column::value("WORKER"),
-        Column::value("IN FLIGHT"),
-        Column::value("LAST SEEN"),
-        Column::value("VERSION").omitted(1),
-    ];
-    output::table(columns, &rows.collect::<Vec<_>>(), reader)
+    let rows = worker_rows(&reading.stats.workers);
+    output::table(WORKER_COLUMNS, &rows, reader)
 }
 
 fn issues(reading: &Reading, reader: Reader, line: &impl Fn(Paint, &str) -> Styled) -> Styled {

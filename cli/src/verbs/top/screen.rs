@@ -83,7 +83,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // There is no place to report an error of a terminal that is gone.
+        // An error of a closed terminal cannot be reported.
         let _ = write(LEAVE);
         if let Some(before) = &self.before {
             // Keys that were typed meanwhile are not for the shell.
